@@ -1,0 +1,139 @@
+import type { DiskExtent, DiskFeatures, DiskSink } from '@rmr/runtime';
+
+/** A place in the in-sync set: the member and the very store it had then. */
+export interface InSyncMember {
+  readonly memberId: number;
+  readonly storeUuid: string;
+}
+
+/**
+ * The generation of the in-sync set. Ordered by `(epoch, seq)` within one lineage (V1); a sequence number is never
+ * reused for another set.
+ */
+export interface VersionRecord {
+  readonly lineageUuid: string;
+  /** The client epoch under which the record was made, from 1. */
+  readonly epoch: number;
+  /** Counts records within the epoch, from 1. */
+  readonly seq: number;
+  readonly inSync: readonly InSyncMember[];
+  /** Writes stamped with an older version are acceptable up to this write sequence number (W6). */
+  readonly horizon: number;
+}
+
+/** The fencing promise: nothing of a lower epoch is served any more (C2). Kept apart from the version (◆1). */
+export interface PromiseRecord {
+  readonly epoch: number;
+  /** UUID of the client process that was granted the epoch. */
+  readonly clientInstance: string;
+  /** Host name of that client, for people. */
+  readonly clientName: string;
+}
+
+/** One entry of the pool's member table, as kept in the pool metadata of every member. */
+export interface MemberRecord {
+  readonly memberId: number;
+  readonly storeUuid: string;
+  /** Name of the storage node, for people. */
+  readonly name: string;
+  /** RTRS addresses, one per path. */
+  readonly addresses: readonly string[];
+}
+
+/** What never changes in a store's life. */
+export interface StoreIdentity {
+  readonly storeUuid: string;
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly memberId: number;
+  /** Size of the device, and so of the data area, in bytes. */
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  /** IO units of the pool: the length of the `lastIo` array. */
+  readonly queueDepth: number;
+  /** True when the data area was proven to read as zeroes when the store was created. */
+  readonly createdZeroed: boolean;
+}
+
+/** A byte range of the device. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** One entry of `lastIo`: the newest write that was begun in an IO unit. */
+export interface LastIo extends ByteRange {
+  readonly memId: number;
+  readonly writeSeq: number;
+}
+
+/** A metadata change. All parts become durable together or not at all. */
+export interface MetadataChange {
+  readonly promise?: PromiseRecord;
+  readonly version?: VersionRecord;
+  readonly members?: readonly MemberRecord[];
+  /** Chunks of these ranges become dirty for these members. */
+  readonly dirtyAdd?: readonly { readonly memberIds: readonly number[]; readonly ranges: readonly ByteRange[] }[];
+  /** True: `lastIo` and the write intent are no longer needed, and volatile state is whole again (after reconciliation). */
+  readonly reconciled?: boolean;
+  /** True: data that was accepted but not flushed may be gone (L6). */
+  readonly volatileLost?: boolean;
+}
+
+/**
+ * A pool member's backing store, as RMR-server sees it. BRMR-server implements and registers it. Data-path calls are
+ * queued during a turn and started by {@link submit}; they end through the sink with the caller's tag and a `Status`,
+ * never from within the call. Offsets are in bytes of the device.
+ *
+ * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
+ * of this turn is.
+ */
+export interface PoolStore {
+  readonly identity: StoreIdentity;
+  readonly features: DiskFeatures;
+  readonly promise: PromiseRecord | null;
+  readonly version: VersionRecord | null;
+  readonly members: readonly MemberRecord[];
+  /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
+  readonly volatileLost: boolean;
+
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /** Makes every data change that has ended durable. Write-intent regions whose newest write is resolved leave with it (W7). */
+  flush(tag: number, sink: DiskSink): void;
+  submit(): void;
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
+
+  /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
+  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
+  lastIo(): readonly LastIo[];
+
+  /**
+   * Before data of a write may be submitted: its regions are in the write intent, durably (◆4), and its chunks are
+   * durably dirty for `missingMemberIds` (first `missingCount` entries; I6). True when that is so already: the write
+   * goes on at once and nothing is called. False: the sink is called when it has become so; concurrent calls share a commit.
+   */
+  prepareWrite(
+    offsetBytes: number,
+    lengthBytes: number,
+    writeSeq: number,
+    missingMemberIds: Uint8Array,
+    missingCount: number,
+    tag: number,
+    sink: DiskSink,
+  ): boolean;
+  /** Every write up to this sequence number is resolved on all legs (W7). */
+  setCompletedThrough(writeSeq: number): void;
+  /** The regions that may differ after a power loss. */
+  intentRanges(): readonly ByteRange[];
+
+  /** Bytes in chunks that are dirty for the member. */
+  dirtyBytes(memberId: number): number;
+
+  /** Durable when `done(Status.OK)` is called; commits are applied in the order of the calls. */
+  commit(change: MetadataChange, done: (status: number) => void): void;
+  /** Waits for what is in flight, flushes, records a clean shutdown, and closes. */
+  close(done: (status: number) => void): void;
+}

@@ -1,0 +1,55 @@
+/**
+ * A disk: what a store is kept on. The interface is built for batches: requests are queued during a turn, `submit`
+ * starts them, and completions carry a tag in place of a closure.
+ */
+
+/** Gets the outcome of disk requests. */
+export interface DiskSink {
+  /** The request with this tag has ended; `status` is 0 or an errno of `Status`. Never called from within the call that queued it; may be called from within {@link Disk.submit}. */
+  onDiskDone(tag: number, status: number): void;
+}
+
+/** What a disk can do cheaply. */
+export interface DiskFeatures {
+  /** {@link Disk.punch} frees space and takes no longer than a metadata update. */
+  readonly fastPunch: boolean;
+  /** Zeroes can be written without freeing space and without moving data. */
+  readonly fastZero: boolean;
+  /** {@link Disk.extents} tells holes from data. */
+  readonly extents: boolean;
+  /** Everything that was written survives the death of this process, though not of the host: it is in the kernel's hands when `onDiskDone` is called (L6). */
+  readonly survivesProcessCrash: boolean;
+}
+
+/** One run of bytes with the same allocation. */
+export interface DiskExtent {
+  readonly lengthBytes: number;
+  /** True when the range is a hole, which reads as zeroes. */
+  readonly hole: boolean;
+}
+
+/**
+ * Semantics: requests that overlap and are in flight together have no order. A write, punch or zero that has ended is
+ * seen by every later read, and is durable once a flush that was queued after its end has ended with status 0.
+ * Offsets and lengths are in bytes; ranges lie within the disk (else the request ends with EINVAL).
+ */
+export interface Disk {
+  readonly sizeBytes: number;
+  readonly features: DiskFeatures;
+  /** Fills `target` from `offsetBytes`. */
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
+  /** Writes `source`, which stays unchanged until the end. */
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  /** Makes every write that has ended durable. */
+  flush(tag: number, sink: DiskSink): void;
+  /** The range reads as zeroes afterwards; its space is freed where the disk can. */
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /** The range reads as zeroes afterwards and stays allocated. */
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /** Starts what has been queued, merging neighbours where that is faster. */
+  submit(): void;
+  /** Allocation of the range as runs that cover it exactly. Control path. Without the `extents` feature: one run of data. */
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
+  /** Waits for what is in flight, then gives up the lock and closes. */
+  close(done: (status: number) => void): void;
+}

@@ -1,0 +1,20 @@
+export { crc32c } from './checksum.ts';
+export type { Disk, DiskExtent, DiskFeatures, DiskSink } from './disk.ts';
+export {
+  assert,
+  errorMessage,
+  InvariantViolation,
+  OPERATION_ERRORS,
+  OperationError,
+  type OperationErrorCode,
+  unreachable,
+} from './errors.ts';
+export { type LogFields, type Logger, SILENT_LOGGER } from './logger.ts';
+export { type Random, randomBelow, randomUuid, SeededRandom } from './random.ts';
+export { ReceiveBuffer } from './receive-buffer.ts';
+export { COPY_BYTES_MAX, SendQueue } from './send-queue.ts';
+export { SLAB_BYTES, Slab, SlabPool } from './slab.ts';
+export { Status, statusName } from './status.ts';
+export type { ByteStream, ByteStreamHandler, ConnectAttempt, StreamListener, Transport } from './stream.ts';
+export { decodeUuid, encodeUuid, formatSize, GIB, isUuid, KIB, MIB, parseDuration, parseSize, TIB } from './units.ts';
+export { type Clock, TICK_INTERVAL_MS, type Ticked, type Ticker, type Turn, type TurnTask, type World } from './world.ts';

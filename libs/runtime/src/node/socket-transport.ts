@@ -1,0 +1,136 @@
+import { lstatSync, unlinkSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, isIP, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import type { ByteStream, ConnectAttempt, StreamListener, Transport } from '../stream.ts';
+import { acceptedStream, onReadOptions, SocketStream } from './socket-stream.ts';
+
+/** The longest path a unix socket can have on Linux (sun_path, with its terminating zero). */
+const UNIX_PATH_BYTES_MAX = 107;
+
+type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** `tcp://HOST:PORT` (IPv6 in brackets) or `unix:/PATH`. Null when it is neither. */
+export function parseSocketAddress(address: string): SocketAddress | null {
+  if (address.startsWith('unix:')) {
+    const path = address.slice(5);
+    return path.startsWith('/') && Buffer.byteLength(path) <= UNIX_PATH_BYTES_MAX ? { path } : null;
+  }
+  const match = /^tcp:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]]+):(\d{1,5})$/.exec(address);
+  if (match === null || Number(match[2]) > 65535) return null;
+  const host = (match[1] as string).replace(/^\[|\]$/g, '');
+  return { host, port: Number(match[2]) };
+}
+
+/** The URL form of a host and a port. */
+export function tcpAddress(host: string, port: number): string {
+  return isIP(host) === 6 ? `tcp://[${host}]:${port}` : `tcp://${host}:${port}`;
+}
+
+/** TCP and unix sockets of this host. */
+export class SocketTransport implements Transport {
+  invalidAddress(address: string): string | null {
+    if (parseSocketAddress(address) !== null) return null;
+    return `"${address}" is not an address; write tcp://HOST:PORT or unix:/PATH (a path of at most ${UNIX_PATH_BYTES_MAX} bytes)`;
+  }
+
+  connect(address: string, onConnected: (stream: ByteStream) => void, onFailed: (reason: string) => void): ConnectAttempt {
+    const target = parseSocketAddress(address);
+    if (target === null) {
+      let cancelled = false;
+      setImmediate(() => {
+        if (!cancelled) onFailed(this.invalidAddress(address) as string);
+      });
+      return {
+        cancel() {
+          cancelled = true;
+        },
+      };
+    }
+    let stream: SocketStream | null = null;
+    const options = { ...target, onread: onReadOptions(() => stream) } as NetConnectOpts;
+    const socket = connect(options);
+    const failed = (error: Error & { code?: string }): void => onFailed(error.code ?? error.message);
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      socket.removeListener('error', failed);
+      socket.pause();
+      stream = new SocketStream(socket, address);
+      onConnected(stream);
+    });
+    return {
+      cancel() {
+        if (stream !== null) return;
+        socket.removeAllListeners();
+        // A refusal may be on its way already; nobody waits for it any more.
+        socket.on('error', ignore);
+        socket.destroy();
+      },
+    };
+  }
+
+  listen(
+    address: string,
+    onConnection: (stream: ByteStream) => void,
+    onListening: (listener: StreamListener) => void,
+    onFailed: (code: string, reason: string) => void,
+  ): void {
+    const target = parseSocketAddress(address);
+    if (target === null) {
+      setImmediate(() => onFailed('EINVAL', this.invalidAddress(address) as string));
+      return;
+    }
+    const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
+      // The descriptor may be gone before we look.
+      if (socket.destroyed) return;
+      const peer = 'path' in target ? address : tcpAddress(socket.remoteAddress ?? '?', socket.remotePort ?? 0);
+      onConnection(acceptedStream(socket, peer));
+    });
+    const start = (): void => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE' && 'path' in target && !retried) {
+          retried = true;
+          removeIfDead(target.path, (removed) => (removed ? start() : onFailed('EADDRINUSE', `${address} is in use by another process`)));
+          return;
+        }
+        onFailed(error.code ?? 'EIO', `cannot listen on ${address}: ${error.message}`);
+      });
+      server.listen('path' in target ? { path: target.path } : { host: target.host, port: target.port });
+    };
+    let retried = false;
+    server.once('listening', () => {
+      server.removeAllListeners('error');
+      // Out of descriptors while accepting: the connection is refused, the listener lives.
+      server.on('error', ignore);
+      onListening(listenerOf(server, target, address));
+    });
+    start();
+  }
+}
+
+function listenerOf(server: Server, target: SocketAddress, address: string): StreamListener {
+  return {
+    address: 'path' in target ? address : tcpAddress(target.host, (server.address() as AddressInfo).port),
+    close(onClosed) {
+      server.close(() => onClosed?.());
+    },
+  };
+}
+
+/** A socket file that nobody listens on is left from a killed process: remove it. */
+function removeIfDead(path: string, done: (removed: boolean) => void): void {
+  const probe = connect({ path });
+  probe.once('connect', () => {
+    probe.destroy();
+    done(false);
+  });
+  probe.once('error', (error: NodeJS.ErrnoException) => {
+    probe.destroy();
+    if (error.code !== 'ECONNREFUSED' || !lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
+      done(false);
+      return;
+    }
+    unlinkSync(path);
+    done(true);
+  });
+}
+
+function ignore(): void {}

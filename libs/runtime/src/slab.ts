@@ -1,0 +1,89 @@
+import { assert } from './errors.ts';
+
+/** Bytes in a standard slab: one large socket read. */
+export const SLAB_BYTES = 256 * 1024;
+/** Free standard slabs a pool keeps; more are given back to the allocator. */
+const FREE_STANDARD_MAX = 64;
+/** Free large slabs a pool keeps. */
+const FREE_LARGE_MAX = 16;
+
+/**
+ * A reference-counted piece of memory that sockets read into and write from. Whoever keeps a view into a slab beyond
+ * the call that showed it retains the slab, and releases it when done; at zero the memory is used again.
+ */
+export class Slab {
+  readonly bytes: Uint8Array;
+  readonly #pool: SlabPool;
+  #references = 1;
+
+  constructor(pool: SlabPool, byteCount: number) {
+    this.#pool = pool;
+    this.bytes = new Uint8Array(byteCount);
+  }
+
+  /** How many hold this slab. */
+  get references(): number {
+    return this.#references;
+  }
+
+  retain(): void {
+    assert(this.#references > 0, 'slab: retained after its last release');
+    this.#references++;
+  }
+
+  release(): void {
+    assert(this.#references > 0, 'slab: released more often than retained');
+    if (--this.#references === 0) this.#pool.giveBack(this);
+  }
+
+  /** For the pool alone: a free slab starts its next life. */
+  revive(): void {
+    assert(this.#references === 0, 'slab: revived while held');
+    this.#references = 1;
+  }
+}
+
+/**
+ * Hands out slabs and takes them back. It never refuses: what bounds memory is the flow control of those who ask
+ * (permits on a session, in-flight bytes on an NBD connection; I12).
+ */
+export class SlabPool {
+  readonly #standard: Slab[] = [];
+  readonly #large: Slab[] = [];
+  #heldBytes = 0;
+
+  /** Bytes in slabs that are held at the moment. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** A slab of at least `byteCountMin` bytes, held once. Its content is whatever was there before. */
+  take(byteCountMin: number = SLAB_BYTES): Slab {
+    const list = byteCountMin <= SLAB_BYTES ? this.#standard : this.#large;
+    for (let i = list.length - 1; i >= 0; i--) {
+      const slab = list[i] as Slab;
+      if (slab.bytes.length < byteCountMin) continue;
+      list[i] = list[list.length - 1] as Slab;
+      list.pop();
+      slab.revive();
+      this.#heldBytes += slab.bytes.length;
+      return slab;
+    }
+    const byteCount = byteCountMin <= SLAB_BYTES ? SLAB_BYTES : Math.ceil(byteCountMin / SLAB_BYTES) * SLAB_BYTES;
+    this.#heldBytes += byteCount;
+    return new Slab(this, byteCount);
+  }
+
+  /** For {@link Slab.release} alone. */
+  giveBack(slab: Slab): void {
+    this.#heldBytes -= slab.bytes.length;
+    if (slab.bytes.length === SLAB_BYTES) {
+      if (this.#standard.length < FREE_STANDARD_MAX) this.#standard.push(slab);
+    } else if (this.#large.length < FREE_LARGE_MAX) {
+      this.#large.push(slab);
+    } else {
+      // Keep the most recent: its size is the likelier to be asked for again.
+      this.#large[0] = slab;
+    }
+  }
+}

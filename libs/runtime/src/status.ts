@@ -1,0 +1,38 @@
+/**
+ * Numeric outcome of a data-path request. 0 is success; values below 1000 are Linux errno numbers, so that the
+ * NBD front end can pass them on; values from 1000 on never leave this system.
+ */
+export const Status = {
+  OK: 0,
+  EPERM: 1,
+  EIO: 5,
+  ENOMEM: 12,
+  EINVAL: 22,
+  ENOSPC: 28,
+  ENOTSUP: 95,
+  ESHUTDOWN: 108,
+  ETIMEDOUT: 110,
+  /** The request is of an older client epoch (I7). Stops the client for good (C3). */
+  ESTALE: 116,
+  /** The request's version is not acceptable to the member (W6). */
+  EVERSION: 1001,
+  /** The pool on this member is not NORMAL. */
+  ENOTNORMAL: 1002,
+  /** The pool or handle is unknown to the member. */
+  ENOPOOL: 1003,
+  /** The session was lost before the response arrived; the request may or may not have been executed. */
+  ESESSION: 1004,
+  /** The request is malformed. */
+  EPROTO: 1005,
+  /** Dirty chunk: this member cannot serve it to another member (R1). */
+  EDIRTY: 1006,
+} as const;
+
+export type Status = (typeof Status)[keyof typeof Status];
+
+const NAMES = new Map<number, string>(Object.entries(Status).map(([name, value]) => [value, name]));
+
+/** The name of a status, for logs and errors. */
+export function statusName(status: number): string {
+  return NAMES.get(status) ?? `status ${status}`;
+}
