@@ -1,3 +1,17 @@
+export { type ConfigKey, type ConfigSources, configKeys, ENV_PREFIX, loadConfig } from './config.ts';
+export {
+  durationValue,
+  httpAddressValue,
+  NAME_BYTES_MAX,
+  nameValue,
+  parseHttpAddress,
+  pathValue,
+  sizeValue,
+  socketAddressListValue,
+  socketAddressValue,
+  timeoutValue,
+  uuidValue,
+} from './config-values.ts';
 export { createLogger, type LogLevel } from './pino-logger.ts';
 export { parseSocketAddress, SocketTransport, tcpAddress } from './socket-transport.ts';
 export { createSystemWorld, SystemClock, SystemRandom, SystemTicker, SystemTurn } from './system-world.ts';

@@ -1,0 +1,150 @@
+import {
+  durationValue,
+  httpAddressValue,
+  nameValue,
+  pathValue,
+  socketAddressListValue,
+  socketAddressValue,
+  timeoutValue,
+  uuidValue,
+} from '@rmr/runtime/node';
+import { z } from 'zod';
+
+/** Members of a pool at most. */
+export const POOL_MEMBERS_MAX = 8;
+
+const memberSchema = z.strictObject({
+  memberId: z.int().min(1).max(255).describe('place of the member in the pool'),
+  name: nameValue().describe('name of the storage node, for people'),
+  addresses: socketAddressListValue().describe('RTRS addresses of the storage node, one per path'),
+});
+
+const poolSchema = z
+  .strictObject({
+    name: nameValue().describe('name of the pool, for people'),
+    uuid: uuidValue().describe('identity of the pool'),
+    exportName: nameValue().optional().describe("NBD export name; the pool's name unless given"),
+    readOnly: z.boolean().default(false).describe('refuse what changes data'),
+    readPolicy: z.enum(['round-robin', 'min-inflight', 'preferred']).default('min-inflight').describe('how reads choose their leg'),
+    preferredMember: z.int().min(1).max(255).optional().describe('the member that the read policy "preferred" prefers'),
+    queueDepth: z.int().min(1).max(1024).default(128).describe('IO units; at most those that the stores were created with'),
+    ioTimeout: timeoutValue({ millisecondsMin: 1000 })
+      .prefault('never')
+      .describe('IO that cannot be served for so long fails with EIO; "never" lets it wait'),
+    legTimeout: durationValue({ millisecondsMin: 1000 })
+      .default(30_000)
+      .describe('a leg that leaves an IO unanswered for so long is failed'),
+    members: z
+      .array(memberSchema)
+      .min(1, 'is empty; write at least one member')
+      .max(POOL_MEMBERS_MAX, `has too many members; a pool has at most ${POOL_MEMBERS_MAX}`)
+      .describe('the storage nodes that mirror this pool'),
+  })
+  .superRefine((pool, context) => {
+    const memberIds = new Set<number>();
+    for (const [index, member] of pool.members.entries()) {
+      if (memberIds.has(member.memberId)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['members', index, 'memberId'],
+          message: `${member.memberId} is used by another member of pool ${pool.name}; write another number`,
+        });
+      }
+      memberIds.add(member.memberId);
+    }
+    if (pool.readPolicy === 'preferred' && pool.preferredMember === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['preferredMember'],
+        message: 'is missing; the read policy "preferred" needs the id of a member',
+      });
+    }
+    if (pool.preferredMember !== undefined && !memberIds.has(pool.preferredMember)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['preferredMember'],
+        message: `${pool.preferredMember} is no member of pool ${pool.name}; write one of ${[...memberIds].join(', ')}`,
+      });
+    }
+  });
+
+/**
+ * Configuration of the client node. Once validated, durations are in milliseconds; an `ioTimeout` of null never ends.
+ */
+export const clientNodeConfigSchema = z
+  .strictObject({
+    name: nameValue().describe('name of this client node, for people'),
+    hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
+    stateDir: pathValue().describe('directory for what this daemon has to remember'),
+    bootIdOverride: uuidValue().optional().describe("for tests: taken in place of the kernel's boot id"),
+    admin: z
+      .strictObject({
+        listen: httpAddressValue().default('http://127.0.0.1:4812').describe('address of the admin interface'),
+        tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
+      })
+      .prefault({}),
+    nbd: z
+      .strictObject({
+        listen: z
+          .array(socketAddressValue())
+          .default(['tcp://127.0.0.1:10809'])
+          .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once')
+          .describe('addresses that NBD clients connect to, tcp://HOST:PORT or unix:/PATH'),
+        connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
+      })
+      .prefault({}),
+    pools: z.array(poolSchema).default([]).describe('pools that this node maps and exports'),
+    log: z
+      .strictObject({
+        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),
+      })
+      .prefault({}),
+    transport: z
+      .strictObject({
+        pathPolicy: z
+          .enum(['round-robin', 'min-inflight', 'min-latency'])
+          .default('min-inflight')
+          .describe('how a session chooses the path of a message'),
+        heartbeatInterval: durationValue({ millisecondsMin: 100, millisecondsMax: 60_000 })
+          .default(1000)
+          .describe('time between heartbeats on an idle path'),
+        deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
+          .default(5000)
+          .describe('a path that has been silent for so long is closed'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, context) => {
+    if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
+      context.addIssue({
+        code: 'custom',
+        path: ['transport', 'deadAfter'],
+        message: `is below two heartbeats of ${config.transport.heartbeatInterval}ms; write at least ${2 * config.transport.heartbeatInterval}ms`,
+      });
+    }
+    const uuids = new Set<string>();
+    const exportNames = new Set<string>();
+    for (const [index, pool] of config.pools.entries()) {
+      if (uuids.has(pool.uuid)) {
+        context.addIssue({ code: 'custom', path: ['pools', index, 'uuid'], message: 'is used by another pool; a pool can be mapped once' });
+      }
+      uuids.add(pool.uuid);
+      const exportName = pool.exportName ?? pool.name;
+      if (exportNames.has(exportName)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['pools', index, 'exportName'],
+          message: `"${exportName}" is the export name of another pool; write another`,
+        });
+      }
+      exportNames.add(exportName);
+    }
+  });
+
+/** The validated configuration of a client node. */
+export type ClientNodeConfig = z.output<typeof clientNodeConfigSchema>;
+/** One pool of {@link ClientNodeConfig}. */
+export type ClientPoolConfig = ClientNodeConfig['pools'][number];
+/** The configuration of a client node as it is written in a file. */
+export type ClientNodeConfigFile = z.input<typeof clientNodeConfigSchema>;

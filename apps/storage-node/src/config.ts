@@ -1,0 +1,88 @@
+import { durationValue, httpAddressValue, nameValue, pathValue, sizeValue, socketAddressListValue, uuidValue } from '@rmr/runtime/node';
+import { z } from 'zod';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/**
+ * Configuration of the storage node. Once validated, sizes are in bytes and durations in milliseconds.
+ * Every key has a default but `name` and `stateDir`.
+ */
+export const storageNodeConfigSchema = z
+  .strictObject({
+    name: nameValue().describe('name of this storage node, for people'),
+    hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
+    stateDir: pathValue().describe('directory for what this daemon has to remember'),
+    bootIdOverride: uuidValue().optional().describe("for tests: taken in place of the kernel's boot id"),
+    rtrs: z
+      .strictObject({
+        listen: socketAddressListValue()
+          .default(['tcp://127.0.0.1:4810'])
+          .describe('addresses that sessions are accepted on, tcp://HOST:PORT or unix:/PATH'),
+        advertise: socketAddressListValue()
+          .optional()
+          .describe('addresses that others reach this node at, where they differ from rtrs.listen'),
+      })
+      .prefault({}),
+    admin: z
+      .strictObject({
+        listen: httpAddressValue().default('http://127.0.0.1:4811').describe('address of the admin interface'),
+        tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
+      })
+      .prefault({}),
+    stores: z
+      .array(
+        z.strictObject({
+          path: pathValue().describe('file or block device'),
+          poolUuid: uuidValue().optional().describe('refuse the store unless it is of this pool'),
+        }),
+      )
+      .default([])
+      .describe('stores to open at start, each made by "store create"'),
+    log: z
+      .strictObject({
+        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),
+      })
+      .prefault({}),
+    transport: z
+      .strictObject({
+        heartbeatInterval: durationValue({ millisecondsMin: 100, millisecondsMax: 60_000 })
+          .default(1000)
+          .describe('time between heartbeats on an idle path'),
+        deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
+          .default(5000)
+          .describe('a path that has been silent for so long is closed'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
+      })
+      .prefault({}),
+    limits: z
+      .strictObject({
+        sessions: z.int().min(1).max(1024).default(64).describe('sessions accepted at a time'),
+        queueDepth: z.int().min(1).max(4096).default(512).describe('permits granted to a session'),
+        ioSize: sizeValue({ bytesMin: 64 * KIB, bytesMax: 64 * MIB })
+          .default(MIB)
+          .describe('largest payload of one message'),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, context) => {
+    if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
+      context.addIssue({
+        code: 'custom',
+        path: ['transport', 'deadAfter'],
+        message: `is below two heartbeats of ${config.transport.heartbeatInterval}ms; write at least ${2 * config.transport.heartbeatInterval}ms`,
+      });
+    }
+    const paths = new Set<string>();
+    for (const [index, store] of config.stores.entries()) {
+      if (paths.has(store.path)) {
+        context.addIssue({ code: 'custom', path: ['stores', index, 'path'], message: 'names a store a second time; write each once' });
+      }
+      paths.add(store.path);
+    }
+  });
+
+/** The validated configuration of a storage node. */
+export type StorageNodeConfig = z.output<typeof storageNodeConfigSchema>;
+/** The configuration of a storage node as it is written in a file. */
+export type StorageNodeConfigFile = z.input<typeof storageNodeConfigSchema>;

@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import { errorMessage } from '../errors.ts';
+import { formatSize, isUuid, parseDuration, parseSize } from '../units.ts';
+import { parseSocketAddress } from './socket-transport.ts';
+
+/** The longest name of a node, pool, member or export, in bytes of UTF-8: fits the fixed fields of disk and wire formats. */
+export const NAME_BYTES_MAX = 63;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+interface SizeBounds {
+  readonly bytesMin?: number;
+  readonly bytesMax?: number;
+  readonly powerOfTwo?: boolean;
+}
+
+interface DurationBounds {
+  readonly millisecondsMin?: number;
+  readonly millisecondsMax?: number;
+}
+
+/** A size such as `10GiB` or a number of bytes. Its value is an integer in bytes. */
+export function sizeValue(bounds: SizeBounds = {}) {
+  const { bytesMin = 0, bytesMax = Number.MAX_SAFE_INTEGER, powerOfTwo = false } = bounds;
+  return z
+    .union([z.string(), z.number()], { error: (issue) => `${quote(issue.input)} is not a size; write for example 128KiB or 10GiB` })
+    .transform((value, context) => {
+      const bytes = parsed(context, () => parseSize(String(value)));
+      if (bytes === null) return z.NEVER;
+      if (bytes < bytesMin || bytes > bytesMax) {
+        const range =
+          bytesMax === Number.MAX_SAFE_INTEGER ? `at least ${formatSize(bytesMin)}` : `${formatSize(bytesMin)} to ${formatSize(bytesMax)}`;
+        context.addIssue({ code: 'custom', message: `${quote(value)} is out of range; write a size of ${range}` });
+        return z.NEVER;
+      }
+      if (powerOfTwo && !Number.isInteger(Math.log2(bytes))) {
+        context.addIssue({ code: 'custom', message: `${quote(value)} is not a power of two; write for example 128KiB` });
+        return z.NEVER;
+      }
+      return bytes;
+    });
+}
+
+/** A duration such as `5s`. Its value is an integer in milliseconds. */
+export function durationValue(bounds: DurationBounds = {}) {
+  const { millisecondsMin = 0, millisecondsMax = Number.MAX_SAFE_INTEGER } = bounds;
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a duration; write for example 250ms, 5s, 2m` })
+    .transform((value, context) => {
+      const milliseconds = parsed(context, () => parseDuration(value));
+      if (milliseconds === null) return z.NEVER;
+      if (milliseconds < millisecondsMin || milliseconds > millisecondsMax) {
+        const range =
+          millisecondsMax === Number.MAX_SAFE_INTEGER ? `at least ${millisecondsMin}ms` : `${millisecondsMin}ms to ${millisecondsMax}ms`;
+        context.addIssue({ code: 'custom', message: `${quote(value)} is out of range; write a duration of ${range}` });
+        return z.NEVER;
+      }
+      return milliseconds;
+    });
+}
+
+/** A duration, or `never`. Its value is an integer in milliseconds, or null for `never`. */
+export function timeoutValue(bounds: DurationBounds = {}) {
+  const duration = durationValue(bounds);
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a duration; write for example 30s, or never` })
+    .transform((value, context) => {
+      if (value === 'never') return null;
+      const result = duration.safeParse(value);
+      if (result.success) return result.data;
+      context.addIssue({ code: 'custom', message: `${result.error.issues[0]?.message}, or never` });
+      return z.NEVER;
+    });
+}
+
+/** A socket address, `tcp://HOST:PORT` or `unix:/PATH`. */
+export function socketAddressValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not an address; write tcp://HOST:PORT or unix:/PATH` })
+    .refine((value) => parseSocketAddress(value) !== null, {
+      error: (issue) => `${quote(issue.input)} is not an address; write tcp://HOST:PORT or unix:/PATH (a path of at most 107 bytes)`,
+    });
+}
+
+/** A list of distinct socket addresses, at least one. */
+export function socketAddressListValue() {
+  return z
+    .array(socketAddressValue())
+    .min(1, 'is empty; write at least one address')
+    .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once');
+}
+
+/** An HTTP address of the form `http://HOST:PORT`, with nothing behind the port. Port 0 takes a free one. */
+export function httpAddressValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not an HTTP address; write http://HOST:PORT` })
+    .refine((value) => parseHttpAddress(value) !== null, {
+      error: (issue) => `${quote(issue.input)} is not an HTTP address; write http://HOST:PORT`,
+    });
+}
+
+/** Host and port of `http://HOST:PORT` (IPv6 in brackets), or null when `address` is something else. */
+export function parseHttpAddress(address: string): { readonly host: string; readonly port: number } | null {
+  const match = /^http:\/\/(.*)$/.exec(address);
+  const target = match === null ? null : parseSocketAddress(`tcp://${(match[1] as string).replace(/\/$/, '')}`);
+  return target !== null && 'host' in target ? target : null;
+}
+
+/** A UUID; its value is in lower case. */
+export function uuidValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a UUID` })
+    .transform((value) => value.toLowerCase())
+    .refine(isUuid, { error: (issue) => `${quote(issue.input)} is not a UUID; write 8-4-4-4-12 hexadecimal digits, as uuidgen prints` });
+}
+
+/** A name of a node, pool, member or export. */
+export function nameValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a name; write a string` })
+    .refine((value) => NAME.test(value) && value.length <= NAME_BYTES_MAX, {
+      error: (issue) =>
+        `${quote(issue.input)} is not a name; write 1 to ${NAME_BYTES_MAX} letters, digits, ".", "_" or "-", beginning with a letter or digit`,
+    });
+}
+
+/** An absolute path of this host. */
+export function pathValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a path; write a string` })
+    .refine((value) => value.startsWith('/') && !value.includes('\0'), {
+      error: (issue) => `${quote(issue.input)} is not an absolute path; write it from the root, for example /var/lib/rmr`,
+    });
+}
+
+/** A value as people wrote it, shortened, for messages. */
+export function quote(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function parsed(context: z.core.$RefinementCtx, parse: () => number): number | null {
+  try {
+    return parse();
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: errorMessage(error) });
+    return null;
+  }
+}

@@ -1,0 +1,330 @@
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { type Document, LineCounter, parseDocument, parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { assert, errorMessage, OperationError } from '../errors.ts';
+import { quote } from './config-values.ts';
+
+/** A configuration file beyond this is a mistake, such as the path of a store. */
+const FILE_BYTES_MAX = 1024 * 1024;
+/** Variables of this prefix belong to us: one that is unknown is an error. */
+export const ENV_PREFIX = 'RMR_';
+/** Variables that tools of this project read and daemons don't mind. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set(['RMR_CONFIG', 'RMR_CLUSTER_FILE']);
+
+type KeyKind = 'text' | 'number' | 'boolean' | 'list' | 'structure';
+
+/** A key that can be given in the file, in the environment and as a flag. */
+export interface ConfigKey {
+  /** With dots between levels: `admin.listen`. */
+  readonly key: string;
+  readonly path: readonly string[];
+  /** `RMR_ADMIN_LISTEN`. */
+  readonly variable: string;
+  /** `admin-listen`, without the dashes in front. */
+  readonly flag: string;
+  /** How text is understood: a list is separated by commas, a structure is written as JSON or YAML. */
+  readonly kind: KeyKind;
+  readonly description: string;
+}
+
+/** Where a configuration comes from, weakest first. */
+export interface ConfigSources {
+  /** A YAML or JSON file. */
+  readonly filePath?: string | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Text by {@link ConfigKey.key}. */
+  readonly flags: ReadonlyMap<string, string>;
+}
+
+/** The part of a JSON schema that is used here. */
+interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+}
+
+type Tree = { [key: string]: unknown };
+
+/** The keys of a configuration schema, in its order. Objects are descended into, lists are not. */
+export function configKeys(schema: z.ZodType): readonly ConfigKey[] {
+  const keys: ConfigKey[] = [];
+  collectKeys(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema, [], keys);
+  assert(new Set(keys.map((key) => key.variable)).size === keys.length, 'configuration: two keys have the same variable');
+  return keys;
+}
+
+/**
+ * Reads a configuration: the file, environment variables over it, flags over those. Throws INVALID_CONFIG with every
+ * problem on a line of its own, each naming the key and where its value came from.
+ */
+export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): z.output<Schema> {
+  const keys = configKeys(schema);
+  const file = sources.filePath === undefined ? null : readConfigFile(sources.filePath);
+  const tree: Tree = file === null ? {} : file.tree;
+  const problems: string[] = [];
+  const overrides = new Map<string, string>();
+
+  for (const variable of unknownVariables(sources.environment, keys)) problems.push(variable);
+  for (const key of keys) {
+    const fromEnvironment = sources.environment[key.variable];
+    // An empty variable is how shells and unit files spell "not set".
+    if (fromEnvironment !== undefined && fromEnvironment !== '') {
+      override(tree, key, fromEnvironment, `${key.variable} in the environment`, overrides, problems);
+    }
+    const fromFlag = sources.flags.get(key.key);
+    if (fromFlag !== undefined) override(tree, key, fromFlag, `--${key.flag}`, overrides, problems);
+  }
+
+  const result = schema.safeParse(tree, { reportInput: true });
+  if (!result.success) {
+    for (const issue of result.error.issues) problems.push(describeIssue(issue, keys, overrides, file));
+  }
+  if (problems.length > 0 || !result.success) {
+    const heading = file === null ? 'the configuration is not usable:' : `the configuration ${file.path} is not usable:`;
+    throw new OperationError('INVALID_CONFIG', [heading, ...problems.map((problem) => `  ${problem}`)].join('\n'));
+  }
+  return result.data;
+}
+
+function collectKeys(schema: JsonSchema, path: readonly string[], keys: ConfigKey[]): void {
+  if (schema.properties !== undefined) {
+    for (const [name, property] of Object.entries(schema.properties)) collectKeys(property, [...path, name], keys);
+    return;
+  }
+  const words = path
+    .join('.')
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1.$2')
+    .toLowerCase()
+    .split('.');
+  keys.push({
+    key: path.join('.'),
+    path,
+    variable: ENV_PREFIX + words.join('_').toUpperCase(),
+    flag: words.join('-'),
+    kind: kindOf(schema),
+    description: schema.description ?? '',
+  });
+}
+
+function kindOf(schema: JsonSchema): KeyKind {
+  const types = Array.isArray(schema.type) ? schema.type : [schema.type];
+  if (types.includes('string')) return 'text';
+  if (types.includes('boolean')) return 'boolean';
+  if (types.includes('number') || types.includes('integer')) return 'number';
+  if (types.includes('array') && schema.items !== undefined && kindOf(schema.items) === 'text') return 'list';
+  return 'structure';
+}
+
+interface ConfigFile {
+  readonly path: string;
+  readonly tree: Tree;
+  readonly document: Document.Parsed;
+  readonly lines: LineCounter;
+}
+
+function readConfigFile(path: string): ConfigFile {
+  const lines = new LineCounter();
+  const document = parseDocument(readSmallFile(path), { lineCounter: lines, prettyErrors: false });
+  const broken = document.errors[0];
+  if (broken !== undefined) {
+    const { line, col } = lines.linePos(broken.pos[0]);
+    throw new OperationError('INVALID_CONFIG', `${path} line ${line}, column ${col}: ${broken.message}; correct the YAML or JSON there`);
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS() ?? {};
+  } catch (error) {
+    throw new OperationError('INVALID_CONFIG', `${path}: ${errorMessage(error)}`, { cause: error });
+  }
+  if (!isTree(tree)) {
+    throw new OperationError('INVALID_CONFIG', `${path} does not hold a configuration; write keys and values, such as "name: node-1"`);
+  }
+  return { path, tree, document, lines };
+}
+
+function readSmallFile(path: string): string {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (error) {
+    throw new OperationError('INVALID_CONFIG', `cannot read the configuration ${path}: ${errorMessage(error)}`, { cause: error });
+  }
+  try {
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile() || stat.size > FILE_BYTES_MAX) {
+      throw new OperationError(
+        'INVALID_CONFIG',
+        `${path} is no configuration file: it has to be a regular file of at most ${FILE_BYTES_MAX} bytes`,
+      );
+    }
+    return readFileSync(descriptor, 'utf8');
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function override(tree: Tree, key: ConfigKey, text: string, source: string, overrides: Map<string, string>, problems: string[]): void {
+  const value = valueOfText(key, text);
+  if (value === undefined) {
+    problems.push(`${key.key} (${source}): ${quote(text)} ${TEXT_HINTS[key.kind]}`);
+    return;
+  }
+  let at = tree;
+  for (const name of key.path.slice(0, -1)) {
+    if (!isTree(at[name])) at[name] = {};
+    at = at[name] as Tree;
+  }
+  at[key.path.at(-1) as string] = value;
+  overrides.set(key.key, source);
+}
+
+const TEXT_HINTS: Readonly<Record<KeyKind, string>> = {
+  text: 'is not text',
+  number: 'is not a number; write digits',
+  boolean: 'is neither true nor false',
+  list: 'is not a list; write its entries with commas between',
+  structure: 'is neither JSON nor YAML',
+};
+
+/** The value that `text` stands for, or undefined. */
+function valueOfText(key: ConfigKey, text: string): unknown {
+  switch (key.kind) {
+    case 'text':
+      return text;
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined;
+    case 'boolean':
+      return text === 'true' ? true : text === 'false' ? false : undefined;
+    case 'list':
+      return text.split(',').map((entry) => entry.trim());
+    case 'structure':
+      try {
+        return parseYaml(text) as unknown;
+      } catch {
+        return undefined;
+      }
+  }
+}
+
+function unknownVariables(environment: ConfigSources['environment'], keys: readonly ConfigKey[]): string[] {
+  const known = keys.map((key) => key.variable);
+  const problems: string[] = [];
+  for (const variable of Object.keys(environment).sort()) {
+    if (!variable.startsWith(ENV_PREFIX) || environment[variable] === undefined) continue;
+    if (known.includes(variable) || OTHER_VARIABLES.has(variable)) continue;
+    problems.push(`${variable} in the environment is no key of this configuration; ${didYouMean(variable, known) ?? 'unset it'}`);
+  }
+  return problems;
+}
+
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  keys: readonly ConfigKey[],
+  overrides: ReadonlyMap<string, string>,
+  file: ConfigFile | null,
+): string {
+  const key = keyText(issue.path);
+  const missing = issue.code === 'invalid_type' && issue.input === undefined;
+  if (missing) {
+    const inList = issue.path.some((part) => typeof part === 'number');
+    const known = keys.find((candidate) => candidate.key === key);
+    const ways = inList || known === undefined ? '' : `, or as ${known.variable} or --${known.flag}`;
+    const where = sourceOf(issue.path.slice(0, -1), overrides, file);
+    return inList
+      ? `${key} (${where ?? 'the configuration'}): is missing; write it`
+      : `${key}: is missing; write it in ${file?.path ?? 'a configuration file'}${ways}`;
+  }
+  const where = sourceOf(issue.path, overrides, file);
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys
+      .map((name) => {
+        const siblings = siblingKeys(issue.path, keys);
+        const own = sourceOf([...issue.path, name], overrides, file);
+        const suggestion = didYouMean(name, siblings) ?? (siblings.length > 0 ? `known here: ${siblings.join(', ')}` : 'remove it');
+        return `${keyText([...issue.path, name])}${own === null ? '' : ` (${own})`}: is no key of this configuration; ${suggestion}`;
+      })
+      .join('\n  ');
+  }
+  return `${key === '' ? 'configuration' : key}${where === null ? '' : ` (${where})`}: ${describeMessage(issue)}`;
+}
+
+function describeMessage(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `${quote(issue.input)} is of the wrong type; write ${TYPE_WORDS[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `${quote(issue.input)} is not known; write one of ${issue.values.map(String).join(', ')}`;
+    case 'too_small':
+      return issue.message.startsWith('Too small') ? `${quote(issue.input)} is too small; write at least ${issue.minimum}` : issue.message;
+    case 'too_big':
+      return issue.message.startsWith('Too big') ? `${quote(issue.input)} is too large; write at most ${issue.maximum}` : issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'keys and values',
+};
+
+/** Where the value at `path` came from: the override that covers it, else its line in the file. */
+function sourceOf(path: readonly PropertyKey[], overrides: ReadonlyMap<string, string>, file: ConfigFile | null): string | null {
+  for (let length = path.length; length > 0; length--) {
+    const source = overrides.get(path.slice(0, length).join('.'));
+    if (source !== undefined) return source;
+  }
+  if (file === null) return null;
+  for (let length = path.length; length > 0; length--) {
+    const node = file.document.getIn(path.slice(0, length), true) as { range?: readonly [number, number, number] } | undefined;
+    if (node?.range !== undefined) return `${file.path} line ${file.lines.linePos(node.range[0]).line}`;
+  }
+  return file.path;
+}
+
+function keyText(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? String(part) : `.${String(part)}`;
+  return text;
+}
+
+function siblingKeys(path: readonly PropertyKey[], keys: readonly ConfigKey[]): string[] {
+  if (path.some((part) => typeof part === 'number')) return [];
+  const names = keys.filter((key) => path.every((part, level) => key.path[level] === part)).map((key) => key.path[path.length] ?? '');
+  return [...new Set(names)];
+}
+
+/** "did you mean …?" when a known word is within two edits. */
+function didYouMean(word: string, known: readonly string[]): string | null {
+  let best: string | null = null;
+  let bestDistance = 3;
+  for (const candidate of known) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance >= bestDistance) continue;
+    best = candidate;
+    bestDistance = distance;
+  }
+  return best === null ? null : `did you mean ${best}?`;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = (previous[column - 1] as number) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length] as number;
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
