@@ -1,0 +1,59 @@
+import { errorMessage, OPERATION_ERRORS, OperationError, type OperationErrorCode } from '@rmr/runtime';
+import { createTRPCClient, httpLink, type TRPCClient, TRPCClientError } from '@trpc/client';
+import type { AdminRouter } from './router.ts';
+
+/** How long an answer may take, unless said otherwise: longer than any status, shorter than a person's patience. */
+const TIMEOUT_MS_DEFAULT = 10_000;
+
+export type AdminClient = TRPCClient<AdminRouter>;
+
+export interface AdminClientOptions {
+  /** The daemon's admin address, `http://HOST:PORT`. */
+  readonly url: string;
+  readonly token?: string | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** A typed client of a daemon's admin interface. Pass what its calls throw through {@link adminError}. */
+export function createAdminClient(options: AdminClientOptions): AdminClient {
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+  return createTRPCClient<AdminRouter>({
+    links: [
+      httpLink({
+        url: `${options.url.replace(/\/$/, '')}/trpc`,
+        headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
+        fetch: (input, init) => {
+          const limit = AbortSignal.timeout(timeoutMs);
+          const signal = init?.signal ? AbortSignal.any([init.signal, limit]) : limit;
+          return fetch(input, { ...(init as RequestInit), signal });
+        },
+      }),
+    ],
+  });
+}
+
+/** What a call to a daemon failed with, as an {@link OperationError}: the daemon's own code, or UNAVAILABLE or TIMEOUT on the way there. */
+export function adminError(thrown: unknown, url: string): OperationError {
+  if (thrown instanceof OperationError) return thrown;
+  if (thrown instanceof TRPCClientError) {
+    const code = (thrown.data as { operationCode?: unknown } | null | undefined)?.operationCode;
+    if (typeof code === 'string' && code in OPERATION_ERRORS) {
+      return new OperationError(code as OperationErrorCode, thrown.message, { cause: thrown });
+    }
+    const cause = thrown.cause;
+    if (cause?.name === 'TimeoutError') {
+      return new OperationError('TIMEOUT', `the daemon at ${url} did not answer in time; is it stopped or overloaded?`, { cause: thrown });
+    }
+    if (thrown.data === undefined || thrown.data === null) {
+      return new OperationError('UNAVAILABLE', `cannot reach the daemon at ${url}: ${causeText(cause ?? thrown)}; is it running?`, {
+        cause: thrown,
+      });
+    }
+  }
+  return new OperationError('IO_ERROR', `the daemon at ${url} failed: ${errorMessage(thrown)}`, { cause: thrown });
+}
+
+/** `fetch failed` says nothing; what it was caused by does. */
+function causeText(error: Error): string {
+  return error.cause instanceof Error ? causeText(error.cause) : errorMessage(error);
+}

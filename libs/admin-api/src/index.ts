@@ -1,0 +1,27 @@
+export { type AdminClient, type AdminClientOptions, adminError, createAdminClient } from './client.ts';
+export { HEALTH_EXIT_CODES, worstHealth } from './health.ts';
+export { type AdminContext, type AdminRouter, type AdminService, adminRouter, errorAnswer } from './router.ts';
+export {
+  type ClientNodeStatus,
+  type ClientPoolStatus,
+  clientNodeStatusSchema,
+  type ExportStatus,
+  type LegStatus,
+  type NodeStatus,
+  nodeStatusSchema,
+  type ServerPoolStatus,
+  type StorageNodeStatus,
+  type StoreStatus,
+  storageNodeStatusSchema,
+} from './status.ts';
+export type {
+  Health,
+  HealthLevel,
+  IoCounters,
+  MemberDirty,
+  NodeIdentity,
+  PathStatus,
+  SessionStatus,
+  VersionStatus,
+  WaitingFor,
+} from './status-common.ts';

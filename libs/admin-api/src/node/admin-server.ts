@@ -1,0 +1,206 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, BlockList, isIP } from 'node:net';
+import { errorMessage, InvariantViolation, type Logger, OperationError } from '@rmr/runtime';
+import { parseHttpAddress } from '@rmr/runtime/node';
+import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
+import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
+import type { Metrics } from './metrics.ts';
+
+/** No procedure takes more than a few names. */
+const BODY_BYTES_MAX = 64 * 1024;
+const HEADER_BYTES_MAX = 16 * 1024;
+/** A few dashboards, a scraper and a person: more is a leak somewhere. */
+const CONNECTIONS_MAX = 256;
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 15_000;
+/** Shorter tokens can be guessed. */
+const TOKEN_LENGTH_MIN = 16;
+const TOKEN_FILE_BYTES_MAX = 4096;
+
+export interface AdminServerOptions {
+  /** `http://HOST:PORT`; port 0 takes a free one. */
+  readonly listen: string;
+  /** File that holds the bearer token. Without it only loopback addresses are listened on. */
+  readonly tokenFile?: string | undefined;
+  readonly service: AdminService;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** A running admin interface. */
+export interface AdminServer {
+  /** With the port that was taken. */
+  readonly url: string;
+  /** Takes no more requests and ends those that are idle; resolves when the last has ended. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves `/trpc`, `/metrics`, `/healthz` and `/readyz`. The probes are open to everybody who can connect and say
+ * nothing but yes or no; the rest asks for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
+ */
+export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
+  const address = parseHttpAddress(options.listen);
+  if (address === null)
+    throw new OperationError('INVALID_CONFIG', `admin.listen: "${options.listen}" is not an address; write http://HOST:PORT`);
+  const token = options.tokenFile === undefined ? null : readToken(options.tokenFile);
+  if (token === null && !isLoopback(address.host)) {
+    throw new OperationError(
+      'INVALID_CONFIG',
+      `admin.listen: ${options.listen} can be reached from other hosts; set admin.tokenFile, or listen on http://127.0.0.1:${address.port}`,
+    );
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    (request, response) => {
+      handle(options, token, request, response).catch((error: unknown) => {
+        if (error instanceof InvariantViolation) crash(error);
+        options.log.error('admin request failed', { url: request.url, why: errorMessage(error) });
+        if (response.headersSent) response.destroy();
+        else answer(response, 500, 'failed; the log of the daemon says why\n');
+      });
+    },
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  await listening(server, options.listen, address.host, address.port);
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`;
+  options.log.info('admin interface listens', { url, token: token !== null });
+  return {
+    url,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+async function handle(
+  options: AdminServerOptions,
+  token: Uint8Array | null,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = (request.url ?? '/').split('?', 1)[0] as string;
+  response.setHeader('cache-control', 'no-store');
+  response.setHeader('x-content-type-options', 'nosniff');
+  if (path === '/healthz' || path === '/readyz') {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'use GET\n');
+    const waiting = path === '/healthz' ? null : options.service.notReady();
+    return waiting === null ? answer(response, 200, 'ok\n') : answer(response, 503, `not ready: ${waiting}\n`);
+  }
+  const refusal = refuse(token, request);
+  if (refusal !== null) {
+    options.log.warn('admin request refused', { peer: request.socket.remoteAddress, path: path.slice(0, 100), why: refusal.why });
+    if (refusal.http === 401) response.setHeader('www-authenticate', 'Bearer');
+    return answer(response, refusal.http, `${refusal.why}\n`);
+  }
+  if (path === '/metrics') {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'use GET\n');
+    return answer(response, 200, await options.metrics.text(), options.metrics.contentType);
+  }
+  if (path.startsWith('/trpc/')) {
+    return nodeHTTPRequestHandler({
+      router: adminRouter,
+      path: path.slice('/trpc/'.length),
+      req: request,
+      res: response,
+      maxBodySize: BODY_BYTES_MAX,
+      createContext: () => Promise.resolve({ service: options.service }),
+      responseMeta: ({ errors }) => {
+        const http = errors[0] === undefined ? null : errorAnswer(errors[0]).http;
+        return http === null ? {} : { status: http };
+      },
+      onError: ({ error, path: procedure }) => {
+        if (error.cause instanceof InvariantViolation) crash(error.cause);
+        if (errorAnswer(error).code === null) {
+          options.log.error('admin procedure failed', { procedure, why: error.message, stack: (error.cause ?? error).stack });
+        }
+      },
+    });
+  }
+  return answer(response, 404, 'unknown path; there are /trpc, /metrics, /healthz and /readyz\n');
+}
+
+/** Why a request must not be served, or null. */
+function refuse(token: Uint8Array | null, request: IncomingMessage): { readonly http: number; readonly why: string } | null {
+  if (token !== null) {
+    const match = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '');
+    const given = digest(match?.[1] ?? '');
+    return timingSafeEqual(given, token) ? null : { http: 401, why: 'send the bearer token of this daemon in the authorization header' };
+  }
+  // Without a token, whoever can connect may act. A web page in a local browser can connect too, so keep browsers out:
+  // by its name, when a foreign name was made to point here, and by the origin that a browser sends along.
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  if (!isLoopback(host)) return { http: 403, why: 'without a token this daemon answers only to loopback names' };
+  if (request.headers.origin !== undefined) return { http: 403, why: 'without a token this daemon does not answer web pages' };
+  return null;
+}
+
+function answer(response: ServerResponse, http: number, body: string, contentType = 'text/plain; charset=utf-8'): void {
+  response.writeHead(http, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** A bug was found while answering: the process ends, as it does for bugs elsewhere. */
+function crash(bug: InvariantViolation): void {
+  setImmediate(() => {
+    throw bug;
+  });
+}
+
+/** Digests have one length, which `timingSafeEqual` wants and which tells nothing about the token's. */
+function digest(token: string): Uint8Array {
+  return createHash('sha256').update(token).digest();
+}
+
+function readToken(path: string): Uint8Array {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new OperationError('INVALID_CONFIG', `admin.tokenFile: cannot read ${path}: ${errorMessage(error)}`, { cause: error });
+  }
+  if (text.length > TOKEN_FILE_BYTES_MAX || text.length < TOKEN_LENGTH_MIN || /\s/.test(text)) {
+    throw new OperationError(
+      'INVALID_CONFIG',
+      `admin.tokenFile: ${path} does not hold a token; write one line of at least ${TOKEN_LENGTH_MIN} characters, for example from "openssl rand -hex 32"`,
+    );
+  }
+  return digest(text);
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+/** Whether `host` is a loopback address or the name `localhost`. */
+export function isLoopback(host: string): boolean {
+  if (host.toLowerCase() === 'localhost') return true;
+  const family = isIP(host);
+  return family !== 0 && LOOPBACK.check(host, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+function listening(server: Server, listen: string, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const code = error.code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG';
+      const why = error.code === 'EADDRINUSE' ? 'another process listens there; stop it or choose another port' : error.message;
+      reject(new OperationError(code, `admin.listen: cannot listen on ${listen}: ${why}`, { cause: error }));
+    });
+    server.listen(port, host, () => {
+      server.removeAllListeners('error');
+      resolve();
+    });
+  });
+}

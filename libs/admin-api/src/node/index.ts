@@ -1,0 +1,2 @@
+export { type AdminServer, type AdminServerOptions, isLoopback, startAdminServer } from './admin-server.ts';
+export { type MetricOptions, Metrics, type Observe, registerProcessMetrics } from './metrics.ts';

@@ -1,0 +1,96 @@
+import { z } from 'zod';
+
+/** ISO 8601 in UTC, as `Date.prototype.toISOString` writes it. */
+const timeText = z.string();
+const countValue = z.number().int().min(0);
+
+/** The first thing that a person wants to know. */
+export const healthSchema = z.object({
+  /** `healthy`: full redundancy. `degraded`: IO is served, redundancy is reduced. `down`: IO is not served. */
+  level: z.enum(['healthy', 'degraded', 'down']),
+  /** One sentence that says whether the data is safe and, if something is wrong, what. */
+  sentence: z.string(),
+});
+export type Health = z.infer<typeof healthSchema>;
+export type HealthLevel = Health['level'];
+
+/** What something waits for. Every state that can last has one. */
+export const waitingForSchema = z.object({
+  /** What has to happen: "member 2 (storage-2) to grant the pool". */
+  what: z.string(),
+  since: timeText,
+  /** What a person can do about it; absent when it goes on by itself. */
+  remedy: z.string().optional(),
+});
+export type WaitingFor = z.infer<typeof waitingForSchema>;
+
+/** The process that answers. */
+export const nodeIdentitySchema = z.object({
+  name: z.string(),
+  hostUuid: z.string(),
+  bootId: z.string(),
+  /** UUID of this start of the process. */
+  incarnation: z.string(),
+  version: z.string(),
+  pid: z.number().int(),
+  startedAt: timeText,
+  uptimeSeconds: z.number().min(0),
+});
+export type NodeIdentity = z.infer<typeof nodeIdentitySchema>;
+
+/** One transport connection of a session. */
+export const pathStatusSchema = z.object({
+  address: z.string(),
+  state: z.enum(['DOWN', 'CONNECTING', 'HANDSHAKING', 'UP']),
+  /** Why it is down: the last error; null when there was none. */
+  reason: z.string().nullable(),
+  roundTripMs: z.number().nullable(),
+  inFlight: countValue,
+  reconnects: countValue,
+});
+export type PathStatus = z.infer<typeof pathStatusSchema>;
+
+/** An RTRS session with another host. */
+export const sessionStatusSchema = z.object({
+  /** Name of the other host; null while it has never answered. */
+  peerName: z.string().nullable(),
+  peerHostUuid: z.string().nullable(),
+  /** Which part this node has in it. */
+  side: z.enum(['client', 'server']),
+  state: z.enum(['IDLE', 'CONNECTING', 'CONNECTED', 'CLOSED', 'OPEN', 'DRAINING', 'DRAINED']),
+  queueDepth: countValue,
+  inFlight: countValue,
+  paths: z.array(pathStatusSchema),
+});
+export type SessionStatus = z.infer<typeof sessionStatusSchema>;
+
+/** The generation of the in-sync set (V1). */
+export const versionStatusSchema = z.object({
+  lineageUuid: z.string(),
+  epoch: countValue,
+  seq: countValue,
+  /** Member ids of the in-sync set, ascending. */
+  inSync: z.array(z.number().int()),
+});
+export type VersionStatus = z.infer<typeof versionStatusSchema>;
+
+/** What a member has missed. */
+export const memberDirtySchema = z.object({
+  memberId: z.number().int(),
+  dirtyBytes: countValue,
+});
+export type MemberDirty = z.infer<typeof memberDirtySchema>;
+
+/** Counters since the start of the process. Bytes are those of the device's range, whatever travelled. */
+export const ioCountersSchema = z.object({
+  reads: countValue,
+  writes: countValue,
+  flushes: countValue,
+  trims: countValue,
+  writeZeroes: countValue,
+  readBytes: countValue,
+  writtenBytes: countValue,
+  errors: countValue,
+  inFlight: countValue,
+});
+export type IoCounters = z.infer<typeof ioCountersSchema>;

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import {
+  healthSchema,
+  ioCountersSchema,
+  memberDirtySchema,
+  nodeIdentitySchema,
+  sessionStatusSchema,
+  versionStatusSchema,
+  waitingForSchema,
+} from './status-common.ts';
+
+const timeText = z.string();
+const countValue = z.number().int().min(0);
+
+/** A pool's use of a session to one member, seen from the compute client. */
+export const legStatusSchema = z.object({
+  memberId: z.number().int(),
+  /** Name of the storage node. */
+  name: z.string(),
+  /** The store behind it; null while it has never answered. */
+  storeUuid: z.string().nullable(),
+  state: z.enum(['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING']),
+  /** Why it is in this state. */
+  reason: z.string(),
+  since: timeText,
+  /** Bytes in chunks that this member has missed. */
+  dirtyBytes: countValue,
+  inFlight: countValue,
+});
+export type LegStatus = z.infer<typeof legStatusSchema>;
+
+/** A pool on the compute client. */
+export const clientPoolStatusSchema = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  /** `SERVING` executes IO; `WAITING` holds it, see `waitingFor`; `STOPPED` refuses it for good (C3), see `reason`. */
+  state: z.enum(['SERVING', 'WAITING', 'STOPPED']),
+  reason: z.string(),
+  since: timeText,
+  /** The client epoch that this node holds; null before the first claim. */
+  epoch: countValue.nullable(),
+  version: versionStatusSchema.nullable(),
+  /** Null while no store has told it. */
+  sizeBytes: countValue.nullable(),
+  chunkSizeBytes: countValue.nullable(),
+  queueDepth: countValue,
+  readPolicy: z.enum(['round-robin', 'min-inflight', 'preferred']),
+  legs: z.array(legStatusSchema),
+  io: ioCountersSchema,
+  /** IO that is held at the moment: by an overlap, a missing permit, or because the pool waits. */
+  waitingIo: countValue,
+  waitingFor: waitingForSchema.nullable(),
+  health: healthSchema,
+});
+export type ClientPoolStatus = z.infer<typeof clientPoolStatusSchema>;
+
+/** One NBD connection. */
+export const exportConnectionSchema = z.object({
+  peer: z.string(),
+  since: timeText,
+  inFlight: countValue,
+});
+
+/** An NBD export. */
+export const exportStatusSchema = z.object({
+  name: z.string(),
+  poolUuid: z.string(),
+  sizeBytes: countValue.nullable(),
+  readOnly: z.boolean(),
+  connections: z.array(exportConnectionSchema),
+});
+export type ExportStatus = z.infer<typeof exportStatusSchema>;
+
+/** What a client node says of itself. */
+export const clientNodeStatusSchema = z.object({
+  role: z.literal('client-node'),
+  node: nodeIdentitySchema,
+  health: healthSchema,
+  sessions: z.array(sessionStatusSchema),
+  /** Addresses on which NBD clients are served. */
+  nbdAddresses: z.array(z.string()),
+  pools: z.array(clientPoolStatusSchema),
+  exports: z.array(exportStatusSchema),
+});
+export type ClientNodeStatus = z.infer<typeof clientNodeStatusSchema>;
+
+/** A store of a storage node. */
+export const storeStatusSchema = z.object({
+  path: z.string(),
+  uuid: z.string(),
+  state: z.enum(['OPEN', 'MAPPED']),
+  /** Size of the data area. */
+  sizeBytes: countValue,
+  /** True when data that was accepted but never flushed may be gone, until it has been reconciled (L6). */
+  volatileLost: z.boolean(),
+  /** Bytes in regions that may differ between members after a power loss. */
+  intentBytes: countValue,
+});
+export type StoreStatus = z.infer<typeof storeStatusSchema>;
+
+/** A pool's member on this storage node. */
+export const serverPoolStatusSchema = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  memberId: z.number().int(),
+  state: z.enum(['EMPTY', 'REGISTERED', 'CREATED', 'NORMAL', 'NO_IO']),
+  reason: z.string(),
+  since: timeText,
+  /** The fencing promise (C2); null on a store that no client has claimed. */
+  promised: z.object({ epoch: countValue, clientName: z.string(), clientInstance: z.string() }).nullable(),
+  version: versionStatusSchema.nullable(),
+  chunkSizeBytes: countValue,
+  queueDepth: countValue,
+  store: storeStatusSchema.nullable(),
+  /** One entry per member of the pool that this store knows. */
+  dirty: z.array(memberDirtySchema),
+  io: ioCountersSchema,
+  waitingFor: waitingForSchema.nullable(),
+  health: healthSchema,
+});
+export type ServerPoolStatus = z.infer<typeof serverPoolStatusSchema>;
+
+/** What a storage node says of itself. */
+export const storageNodeStatusSchema = z.object({
+  role: z.literal('storage-node'),
+  node: nodeIdentitySchema,
+  health: healthSchema,
+  sessions: z.array(sessionStatusSchema),
+  /** Addresses on which sessions are accepted. */
+  rtrsAddresses: z.array(z.string()),
+  pools: z.array(serverPoolStatusSchema),
+});
+export type StorageNodeStatus = z.infer<typeof storageNodeStatusSchema>;
+
+/** What any daemon says of itself. */
+export const nodeStatusSchema = z.discriminatedUnion('role', [storageNodeStatusSchema, clientNodeStatusSchema]);
+export type NodeStatus = z.infer<typeof nodeStatusSchema>;
