@@ -252,6 +252,8 @@ function describeIssue(
 function describeMessage(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
+      // A message that is not zod's own is the schema's, which knows better what to write.
+      if (!issue.message.startsWith('Invalid input')) return issue.message;
       return `${quote(issue.input)} is of the wrong type; write ${TYPE_WORDS[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
       return `${quote(issue.input)} is not known; write one of ${issue.values.map(String).join(', ')}`;
