@@ -1,0 +1,2 @@
+// Suites for vitest. Apart from index.ts, so that the simulator runs without a test runner.
+export { type ComplianceSubject, transportCompliance } from './transport-compliance.ts';

@@ -1,0 +1,5 @@
+export { type LogEntry, MemoryLog } from './memory-log.ts';
+export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-network.ts';
+export { MemoryStream } from './memory-stream.ts';
+export { type ScheduledEvent, Scheduler } from './scheduler.ts';
+export { VirtualHost, VirtualWorld } from './virtual-world.ts';

@@ -1,0 +1,121 @@
+import { assert } from '@rmr/runtime';
+
+/** Events at one instant after which the run is taken for a livelock. */
+const EVENTS_PER_INSTANT_MAX = 1_000_000;
+
+/** Something that will happen. */
+export interface ScheduledEvent {
+  /** It does not happen. Harmless when it has happened already. */
+  cancel(): void;
+}
+
+class Event implements ScheduledEvent {
+  readonly atMs: number;
+  readonly seq: number;
+  action: (() => void) | null;
+
+  constructor(atMs: number, seq: number, action: () => void) {
+    this.atMs = atMs;
+    this.seq = seq;
+    this.action = action;
+  }
+
+  cancel(): void {
+    this.action = null;
+  }
+}
+
+/** Virtual time: events in order of their time, and of their making at the same time. A binary heap. */
+export class Scheduler {
+  readonly #heap: Event[] = [];
+  #nowMs = 0;
+  #seq = 0;
+  #atThisInstant = 0;
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Events made so far: two runs of one seed make the same number. */
+  get eventCount(): number {
+    return this.#seq;
+  }
+
+  /** When the next event is due, or null when there is none. */
+  get nextAtMs(): number | null {
+    while (this.#heap.length > 0 && (this.#heap[0] as Event).action === null) this.#pop();
+    return this.#heap[0]?.atMs ?? null;
+  }
+
+  /** Runs `action` in `delayMs` (at least 0) of virtual time. */
+  after(delayMs: number, action: () => void): ScheduledEvent {
+    assert(delayMs >= 0, 'scheduler: an event lies in the past');
+    const event = new Event(this.#nowMs + delayMs, this.#seq++, action);
+    this.#push(event);
+    return event;
+  }
+
+  /** Runs the next event. False when there is none. */
+  step(): boolean {
+    for (;;) {
+      const event = this.#pop();
+      if (event === null) return false;
+      if (event.action === null) continue;
+      if (event.atMs > this.#nowMs) {
+        this.#nowMs = event.atMs;
+        this.#atThisInstant = 0;
+      }
+      assert(++this.#atThisInstant <= EVENTS_PER_INSTANT_MAX, 'scheduler: events keep making one another without time passing');
+      const action = event.action;
+      event.action = null;
+      action();
+      return true;
+    }
+  }
+
+  /** Moves time forward to `atMs`; no event may be due before. */
+  advanceTo(atMs: number): void {
+    const next = this.nextAtMs;
+    assert(next === null || next >= atMs, 'scheduler: time would pass over an event');
+    if (atMs > this.#nowMs) {
+      this.#nowMs = atMs;
+      this.#atThisInstant = 0;
+    }
+  }
+
+  #push(event: Event): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(event);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!before(event, heap[parent] as Event)) break;
+      heap[at] = heap[parent] as Event;
+      at = parent;
+    }
+    heap[at] = event;
+  }
+
+  #pop(): Event | null {
+    const heap = this.#heap;
+    const first = heap[0];
+    if (first === undefined) return null;
+    const last = heap.pop() as Event;
+    if (heap.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let child = at * 2 + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event)) child++;
+      if (!before(heap[child] as Event, last)) break;
+      heap[at] = heap[child] as Event;
+      at = child;
+    }
+    heap[at] = last;
+    return first;
+  }
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.seq < b.seq);
+}
