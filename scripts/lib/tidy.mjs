@@ -1,0 +1,134 @@
+// What neither the linter nor the compiler sees. Each rule is a function from a file, or from the workspace, to complaints.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { isSourceFile, isTestFile } from './source-files.mjs';
+import { listProjects } from './workspace.mjs';
+
+/** Longer files hold more than one idea. */
+export const LINES_MAX = 700;
+
+/** Spelled so that these rules don't find themselves. */
+const UNFINISHED = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'].join('|')})\\b`);
+const FOCUSED = /\b(test|it|describe|suite)(\.\w+)*\.only\s*\(/;
+const SKIPPED = /\b(test|it|describe|suite)(\.\w+)*\.(skip|todo|fails)\s*\(|\bx(it|describe|test)\s*\(/;
+const SKIPPED_WITHOUT_REASON = /\.skip\s*\(\s*\)/;
+const UNSEEDED_RANDOM = /\bMath\.random\b|\bcrypto\.(randomUUID|getRandomValues|randomBytes)\b/;
+const MACHINE_PATH = new RegExp(`(^|[\\s'"\`(=:])/(${['work', 'root', 'farm', 'home'].join('|')})/[\\w.]`);
+const REGISTRY_ADDRESS = /"resolved":\s*"(https?|git)/;
+const MARKDOWN_LINK = /\[[^\]]*\]\(([^)\s]+)(?:\s+"[^"]*")?\)/g;
+const TEXT_FILE = /(\.(ts|tsx|mts|mjs|js|json|md|ya?ml|css|sh|html|txt|py|toml|ini|conf|service)|Dockerfile|\.ci\/run)$/;
+
+/** @typedef {{ where: string, message: string }} Complaint */
+
+/**
+ * @param {string} root absolute folder of a git checkout
+ * @returns {{ files: number, complaints: Complaint[] }}
+ */
+export function tidy(root) {
+  const files = trackedFiles(root);
+  const complaints = [];
+  for (const path of files) {
+    if (!TEXT_FILE.test(path)) continue;
+    complaints.push(...fileComplaints(root, path, readFileSync(join(root, path), 'utf8')));
+  }
+  complaints.push(...projectComplaints(root));
+  return { files: files.length, complaints };
+}
+
+/**
+ * Files that git knows or would add, as far as they exist.
+ * @param {string} root
+ */
+function trackedFiles(root) {
+  const args = ['ls-files', '--cached', '--others', '--exclude-standard', '-z'];
+  const output = execFileSync('git', args, { cwd: root, encoding: 'utf8', maxBuffer: 64 << 20 });
+  return [...new Set(output.split('\0'))].filter((path) => path !== '' && existsSync(join(root, path))).sort();
+}
+
+/**
+ * @param {string} root
+ * @param {string} path
+ * @param {string} text
+ * @returns {Complaint[]}
+ */
+export function fileComplaints(root, path, text) {
+  const lines = text.split('\n');
+  if (path.endsWith('package-lock.json')) return matches(path, lines, REGISTRY_ADDRESS, 'holds a download address');
+  const complaints = matches(path, lines, MACHINE_PATH, 'holds a path of one machine');
+  if (path.endsWith('.md')) complaints.push(...brokenLinks(root, path, lines));
+  if (!isSourceFile(path)) return complaints;
+  complaints.push(...matches(path, lines, UNFINISHED, 'is unfinished'));
+  if (lines.length > LINES_MAX) complaints.push({ where: path, message: `has ${lines.length} lines; the most is ${LINES_MAX}` });
+  if (isTestFile(path)) {
+    complaints.push(...matches(path, lines, FOCUSED, 'runs this test alone'));
+    complaints.push(...matches(path, lines, SKIPPED, 'skips a test for good: use skipIf with the tool that it needs'));
+    complaints.push(...matches(path, lines, SKIPPED_WITHOUT_REASON, 'skips a test without a reason'));
+  } else if (/^libs\/[^/]+\/src\/(?!node\/)/.test(path)) {
+    complaints.push(...matches(path, lines, UNSEEDED_RANDOM, 'draws random numbers that no seed repeats: take Random from outside'));
+  }
+  return complaints;
+}
+
+/**
+ * @param {string} path
+ * @param {string[]} lines
+ * @param {RegExp} pattern
+ * @param {string} message
+ * @returns {Complaint[]}
+ */
+function matches(path, lines, pattern, message) {
+  const complaints = [];
+  for (const [index, line] of lines.entries()) {
+    const found = pattern.exec(line);
+    if (found) complaints.push({ where: `${path}:${index + 1}`, message: `"${found[0].trim()}" ${message}` });
+  }
+  return complaints;
+}
+
+/**
+ * Links to files of the repository that aren't there.
+ * @param {string} root
+ * @param {string} path
+ * @param {string[]} lines
+ */
+function brokenLinks(root, path, lines) {
+  const complaints = [];
+  let inCode = false;
+  for (const [index, line] of lines.entries()) {
+    if (line.trimStart().startsWith('```')) inCode = !inCode;
+    if (inCode) continue;
+    for (const [, target] of line.matchAll(MARKDOWN_LINK)) {
+      if (/^[a-z][a-z+.-]*:/i.test(target) || target.startsWith('#')) continue;
+      const file = decodeURIComponent(target.split('#')[0]);
+      if (!existsSync(join(root, dirname(path), file)))
+        complaints.push({ where: `${path}:${index + 1}`, message: `links to ${file}, which is not there` });
+    }
+  }
+  return complaints;
+}
+
+/**
+ * What every project has.
+ * @param {string} root
+ */
+function projectComplaints(root) {
+  const complaints = [];
+  for (const { name, folder, manifest } of listProjects(root)) {
+    for (const file of ['README.md', 'tsconfig.json']) {
+      if (!existsSync(join(root, folder, file))) complaints.push({ where: folder, message: `${name} has no ${file}` });
+    }
+    if (!manifest.nx?.tags?.length) complaints.push({ where: `${folder}/package.json`, message: `${name} has no nx.tags` });
+    for (const script of ['lint', 'typecheck', 'test']) {
+      if (!manifest.scripts?.[script]) complaints.push({ where: `${folder}/package.json`, message: `${name} has no script "${script}"` });
+    }
+    for (const [dependency, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })) {
+      if (dependency.startsWith('@rmr/') ? version === '*' : /^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) continue;
+      complaints.push({
+        where: `${folder}/package.json`,
+        message: `${dependency} is "${version}": npm packages are pinned exactly, projects are "*"`,
+      });
+    }
+  }
+  return complaints;
+}
