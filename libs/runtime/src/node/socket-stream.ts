@@ -32,6 +32,7 @@ export class SocketStream implements ByteStream {
   #queuedTotal = 0;
   #takenTotal = 0;
   #corked = false;
+  #paused = false;
   #last: Uint8Array | null = null;
   /** Totals at the ends of the gathered writes that libuv holds, oldest first. */
   readonly #batchEnds: number[] = [];
@@ -87,13 +88,15 @@ export class SocketStream implements ByteStream {
   /** For the socket's `onread.callback`. */
   received(byteCount: number, buffer: Uint8Array): void {
     const handler = this.#handler;
-    if (handler === null) return;
+    if (handler === null || this.#socket.destroyed) return;
+    // Node starts reading a moment after `resume`, even if `pause` came between: stop it now that it can be stopped.
+    if (this.#paused) this.#socket.pause();
     if (buffer !== PLACEHOLDER) {
       handler.onReceived(byteCount);
       return;
     }
     // The first read of a socket is set up before its stream has a handler.
-    for (let from = 0; from < byteCount && this.#handler === handler; ) {
+    for (let from = 0; from < byteCount && this.#handler === handler && !this.#socket.destroyed; ) {
       const target = handler.receiveTarget();
       const part = Math.min(target.length, byteCount - from);
       target.set(PLACEHOLDER.subarray(from, from + part));
@@ -126,10 +129,12 @@ export class SocketStream implements ByteStream {
   }
 
   pauseReading(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resumeReading(): void {
+    this.#paused = false;
     if (!this.#socket.destroyed) this.#socket.resume();
   }
 
