@@ -1,0 +1,14 @@
+import { programVersion } from '@rmr/runtime/cli';
+import { Command } from 'commander';
+import { addRunCommand } from './run-command.ts';
+
+/** The command line of the storage node. */
+export function buildProgram(): Command {
+  const program = new Command('storage-node')
+    .description('The daemon of the storage node: keeps one member of a pool per store and serves it to the compute client.')
+    .version(programVersion(), '-V, --version')
+    .helpCommand(false)
+    .addHelpText('after', '\nThe flags of the daemon: storage-node run --help');
+  addRunCommand(program);
+  return program;
+}
