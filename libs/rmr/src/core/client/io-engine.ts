@@ -1,0 +1,557 @@
+import type { RtrsResponseSink } from '@rmr/rtrs';
+import { assert, type Slab, Status, type World } from '@rmr/runtime';
+import { MEMBERS_MAX } from '../../constants.ts';
+import type { ByteRange } from '../../pool-store.ts';
+import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import type { IoRequest } from './io-request.ts';
+import type { Leg } from './leg.ts';
+import { ReadPolicy, type ReadPolicyName } from './read-policy.ts';
+import { mustKeepOrder, WaitingList } from './waiting-list.ts';
+
+/** What the engine tells the pool client. */
+export interface IoEngineHost {
+  /** A newer client was granted the pool (C3). */
+  onFenced(): void;
+  /** These legs must leave the in-sync set before anything that waits for them is acknowledged. */
+  onLegsFailed(mask: number, reason: string): void;
+}
+
+/** Counters of a pool on the client, for status and metrics. */
+export class PoolClientCounters {
+  reads = 0;
+  readBytes = 0;
+  writes = 0;
+  writtenBytes = 0;
+  discards = 0;
+  flushes = 0;
+  errors = 0;
+  /** Reads that were sent to another leg after one failed. */
+  readRetries = 0;
+  /** Requests that waited for an overlapping write. */
+  overlapHolds = 0;
+}
+
+const UNIT_BITS = 10;
+const GENERATION_MAX = 0x1ffff;
+
+/**
+ * The IO units of a pool: sends writes to every in-sync leg and reads to one, and decides when they are complete.
+ *
+ * Kept here: W1 (units, sequence numbers, overlap holding), W2 (what travels with a write), W5 (completion), W7
+ * (completedThrough), the flush and read rules, I12 (nothing in flight beyond the units; the rest waits).
+ */
+export class IoEngine implements RtrsResponseSink {
+  readonly counters = new PoolClientCounters();
+  /** Requests sent to each leg and not answered, by leg index. */
+  readonly inFlight = new Int32Array(MEMBERS_MAX);
+  readonly #world: World;
+  readonly #host: IoEngineHost;
+  readonly #legs: readonly Leg[];
+  readonly #unitCount: number;
+  readonly #policy: ReadPolicy;
+  readonly #message = new IoMessage();
+
+  /** Legs that take part in IO: NORMAL, and in the current version's in-sync set unless a change is pending. */
+  #routeMask = 0;
+  /** A version change is pending: nothing that changes data is sent or completed (W5). */
+  #frozen = false;
+  /** Set once: every request ends with this status. */
+  #closedStatus: number = Status.OK;
+  #writeSeq = 0;
+  #nextTicket = 1;
+  /** The next flush fails once: acknowledged data that was not flushed is lost for certain. */
+  #flushErrorDue = false;
+
+  /** Per unit. */
+  readonly #requests: (IoRequest | null)[];
+  readonly #pending: Uint8Array;
+  readonly #ok: Uint8Array;
+  readonly #failed: Uint8Array;
+  readonly #statuses: Int32Array;
+  readonly #generations: Uint32Array;
+  readonly #seqs: Float64Array;
+  readonly #offsets: Float64Array;
+  readonly #ends: Float64Array;
+  readonly #sentAtMs: Float64Array;
+  readonly #freeUnits: Uint16Array;
+  #freeCount: number;
+
+  /** Units with writes in flight, packed. */
+  readonly #activeWrites: Uint16Array;
+  readonly #activePositions: Uint16Array;
+  #activeCount = 0;
+  /** The unit of the oldest write in flight, or -1 when that has to be looked up. */
+  #oldestWrite = -1;
+
+  readonly #waiting = new WaitingList();
+  #draining = false;
+  readonly #slots = new Int32Array(MEMBERS_MAX);
+
+  constructor(world: World, host: IoEngineHost, legs: readonly Leg[], unitCount: number, readPolicy: ReadPolicyName) {
+    this.#world = world;
+    this.#host = host;
+    this.#legs = legs;
+    this.#unitCount = unitCount;
+    this.#policy = new ReadPolicy(readPolicy, this.inFlight);
+    this.#requests = new Array(unitCount).fill(null);
+    this.#pending = new Uint8Array(unitCount);
+    this.#ok = new Uint8Array(unitCount);
+    this.#failed = new Uint8Array(unitCount);
+    this.#statuses = new Int32Array(unitCount);
+    this.#generations = new Uint32Array(unitCount);
+    this.#seqs = new Float64Array(unitCount);
+    this.#offsets = new Float64Array(unitCount);
+    this.#ends = new Float64Array(unitCount);
+    this.#sentAtMs = new Float64Array(unitCount);
+    this.#freeUnits = new Uint16Array(unitCount);
+    this.#activeWrites = new Uint16Array(unitCount);
+    this.#activePositions = new Uint16Array(unitCount);
+    for (let i = 0; i < unitCount; i++) this.#freeUnits[i] = unitCount - 1 - i;
+    this.#freeCount = unitCount;
+  }
+
+  get routeMask(): number {
+    return this.#routeMask;
+  }
+
+  /** The sequence number of the newest write. */
+  get writeSeq(): number {
+    return this.#writeSeq;
+  }
+
+  /** Requests in flight. */
+  get executing(): number {
+    return this.#unitCount - this.#freeCount;
+  }
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  get frozen(): boolean {
+    return this.#frozen;
+  }
+
+  /** Takes a request; it ends through its sink, never from within. */
+  submit(request: IoRequest): void {
+    request.ticket = this.#nextTicket++;
+    request.triedMask = 0;
+    request.submittedAtMs = this.#world.clock.nowMs();
+    if ((this.#waiting.head !== null && this.#waiting.holds(request)) || this.#closedStatus !== Status.OK || !this.#dispatch(request)) {
+      this.#waiting.append(request);
+      if (this.#closedStatus !== Status.OK) this.#world.turn.defer(this.#refuser);
+    }
+  }
+
+  /** IO starts, or goes on, with these legs under this version. `missing` are the ids of the members outside of it. */
+  resume(routeMask: number, epoch: number, versionSeq: number, missing: readonly number[], flushErrorDue = false): void {
+    this.#routeMask = routeMask;
+    if (flushErrorDue) this.#flushErrorDue = true;
+    this.setVersion(epoch, versionSeq, missing);
+  }
+
+  /** A version has become durable on all its members: what waited for it completes or is sent. */
+  setVersion(epoch: number, versionSeq: number, missing: readonly number[]): void {
+    this.#message.epoch = epoch;
+    this.#message.versionSeq = versionSeq;
+    this.#message.missingCount = missing.length;
+    this.#message.missingMemberIds.fill(0);
+    for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
+    this.#frozen = false;
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request !== null && this.#pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
+    }
+    this.#drain();
+  }
+
+  /** A version change begins. */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /**
+   * These legs are routed nothing more and nobody waits for them (L1). The caller freezes before, or parks after:
+   * no write may complete on the strength of their absence.
+   */
+  legsLeft(mask: number): void {
+    assert(this.#frozen, 'L1: a leg left IO without a version change');
+    this.#routeMask &= ~mask;
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request === null) continue;
+      if (isLegWide(request)) {
+        this.#pending[unit] = (this.#pending[unit] as number) & ~mask;
+        this.#ok[unit] = (this.#ok[unit] as number) & ~mask;
+        this.#failed[unit] = (this.#failed[unit] as number) & ~mask;
+      } else if (((this.#pending[unit] as number) & mask) !== 0) {
+        this.#releaseUnit(unit);
+        this.#waiting.insertByTicket(request);
+      }
+    }
+    this.#drain();
+  }
+
+  /** No leg is left: everything in flight waits again, to be sent anew once there is one (V6). */
+  park(): void {
+    this.#routeMask = 0;
+    this.#frozen = true;
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request === null) continue;
+      this.#releaseUnit(unit);
+      this.#waiting.insertByTicket(request);
+    }
+  }
+
+  /** Ranges of the writes that are in flight: what leavers may miss (V2). */
+  incompleteWriteRanges(): ByteRange[] {
+    const ranges: ByteRange[] = [];
+    for (let i = 0; i < this.#activeCount; i++) {
+      const unit = this.#activeWrites[i] as number;
+      ranges.push({
+        offsetBytes: this.#offsets[unit] as number,
+        lengthBytes: (this.#ends[unit] as number) - (this.#offsets[unit] as number),
+      });
+    }
+    return ranges;
+  }
+
+  /** Ends everything with `status`, now and in future. */
+  close(status: number): void {
+    if (this.#closedStatus === Status.OK) this.#closedStatus = status;
+    this.park();
+    this.#refuser.runAtTurnEnd();
+  }
+
+  /** Rejects what waits since before `beforeMs` with EIO, and names legs that have not answered since `sentBeforeMs` as a mask. */
+  expire(waitingBeforeMs: number, sentBeforeMs: number): number {
+    for (let request = this.#waiting.head; request !== null; ) {
+      const next: IoRequest | null = request.next;
+      if (request.submittedAtMs < waitingBeforeMs) {
+        this.#waiting.remove(request);
+        this.counters.errors++;
+        request.sink.onIoDone(request, Status.EIO, null, null);
+      }
+      request = next;
+    }
+    let slow = 0;
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      if (this.#requests[unit] !== null && (this.#sentAtMs[unit] as number) < sentBeforeMs) slow |= this.#pending[unit] as number;
+    }
+    return slow;
+  }
+
+  /** Permits or something else that requests wait for may be there again. */
+  retryWaiting(): void {
+    this.#drain();
+  }
+
+  onResponse(
+    tag: number,
+    status: number,
+    _header: Uint8Array,
+    _headerOffset: number,
+    _headerLength: number,
+    payload: Uint8Array | null,
+    slab: Slab | null,
+  ): void {
+    const legIndex = tag & 7;
+    const unit = (tag >>> 3) & ((1 << UNIT_BITS) - 1);
+    const bit = 1 << legIndex;
+    this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
+    const request = this.#requests[unit] as IoRequest | null;
+    // The answer of a leg that nobody waits for any more.
+    if (request === null || tag >>> (3 + UNIT_BITS) !== this.#generations[unit] || ((this.#pending[unit] as number) & bit) === 0) return;
+    this.#pending[unit] = (this.#pending[unit] as number) & ~bit;
+    if (status === Status.OK) {
+      if (!isLegWide(request)) {
+        if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
+          this.#complete(unit, request, Status.OK, payload, slab);
+        else this.#readFailed(unit, request, bit, Status.EPROTO);
+        return;
+      }
+      this.#ok[unit] = (this.#ok[unit] as number) | bit;
+    } else if (status === Status.ESTALE) {
+      this.#host.onFenced();
+      return;
+    } else if (!isLegWide(request)) {
+      this.#readFailed(unit, request, bit, status);
+      return;
+    } else {
+      this.#failed[unit] = (this.#failed[unit] as number) | bit;
+      this.#statuses[unit] = status;
+    }
+    if (this.#pending[unit] === 0) {
+      this.#settle(unit, request);
+      this.#drain();
+    }
+  }
+
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    let used = 0;
+    let writes = 0;
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request === null) continue;
+      used++;
+      assert(((this.#pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
+      if (!isWriteType(request.type)) continue;
+      writes++;
+      assert(this.#activeWrites[this.#activePositions[unit] as number] === unit, 'engine: a write is not listed');
+      for (let i = 0; i < this.#activeCount; i++) {
+        const other = this.#activeWrites[i] as number;
+        if (other === unit) continue;
+        const overlaps =
+          (this.#offsets[other] as number) < (this.#ends[unit] as number) &&
+          (this.#offsets[unit] as number) < (this.#ends[other] as number);
+        assert(!overlaps, 'W1: overlapping writes are in flight together');
+      }
+    }
+    assert(used === this.#unitCount - this.#freeCount, 'engine: a unit is lost');
+    assert(writes === this.#activeCount, 'engine: write count is off');
+    this.#waiting.verify();
+  }
+
+  /** Ends what was submitted to a closed engine. */
+  readonly #refuser = {
+    turnQueued: false,
+    runAtTurnEnd: (): void => {
+      for (let request = this.#waiting.head; request !== null; request = this.#waiting.head) {
+        this.#waiting.remove(request);
+        this.counters.errors++;
+        request.sink.onIoDone(request, this.#closedStatus, null, null);
+      }
+    },
+  };
+
+  #drain(): void {
+    if (this.#draining || this.#waiting.head === null) return;
+    this.#draining = true;
+    let kept = 0;
+    for (let request: IoRequest | null = this.#waiting.head; request !== null && this.#freeCount > 0; ) {
+      const next: IoRequest | null = request.next;
+      if (!(kept > 0 && this.#heldByEarlier(request)) && this.#dispatch(request, true)) this.#waiting.remove(request);
+      else kept++;
+      request = next;
+    }
+    this.#draining = false;
+  }
+
+  #heldByEarlier(request: IoRequest): boolean {
+    for (let earlier = this.#waiting.head; earlier !== null && earlier !== request; earlier = earlier.next) {
+      if (mustKeepOrder(earlier, request)) return true;
+    }
+    return false;
+  }
+
+  /** Sends the request if nothing stands against it. */
+  #dispatch(request: IoRequest, again = false): boolean {
+    if (this.#routeMask === 0 || this.#freeCount === 0) return false;
+    const legWide = isLegWide(request);
+    if (legWide && this.#frozen) return false;
+    if (request.type !== MessageType.FLUSH && this.#overlapsWrite(request)) {
+      if (!again) this.counters.overlapHolds++;
+      return false;
+    }
+    return legWide ? this.#sendToAll(request) : this.#sendToOne(request);
+  }
+
+  #overlapsWrite(request: IoRequest): boolean {
+    const start = request.offsetBytes;
+    const end = start + request.lengthBytes;
+    for (let i = 0; i < this.#activeCount; i++) {
+      const unit = this.#activeWrites[i] as number;
+      if (start < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < end) return true;
+    }
+    return false;
+  }
+
+  #sendToAll(request: IoRequest): boolean {
+    const mask = this.#routeMask;
+    for (let index = 0; index < this.#legs.length; index++) {
+      if ((mask & (1 << index)) === 0) continue;
+      const slot = (this.#legs[index] as Leg).allocate();
+      if (slot < 0) {
+        for (let back = 0; back < index; back++)
+          if ((mask & (1 << back)) !== 0) (this.#legs[back] as Leg).release(this.#slots[back] as number);
+        return false;
+      }
+      this.#slots[index] = slot;
+    }
+    const unit = this.#takeUnit(request);
+    this.#pending[unit] = mask;
+    const message = this.#message;
+    message.type = request.type;
+    message.flags = request.flags;
+    message.memId = unit;
+    message.offsetBytes = request.offsetBytes;
+    message.lengthBytes = request.lengthBytes;
+    if (request.type === MessageType.FLUSH) {
+      message.writeSeq = 0;
+    } else {
+      message.writeSeq = ++this.#writeSeq;
+      this.#seqs[unit] = message.writeSeq;
+      this.#activePositions[unit] = this.#activeCount;
+      this.#activeWrites[this.#activeCount++] = unit;
+      if (this.#activeCount === 1) this.#oldestWrite = unit;
+    }
+    message.completedThrough = this.#completedThrough();
+    for (let index = 0; index < this.#legs.length; index++) {
+      if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#slots[index] as number, request);
+    }
+    return true;
+  }
+
+  #sendToOne(request: IoRequest): boolean {
+    let candidates = this.#routeMask & ~request.triedMask;
+    if (candidates === 0) {
+      // Those that have not failed it left meanwhile.
+      request.triedMask = 0;
+      candidates = this.#routeMask;
+    }
+    const index = this.#policy.choose(candidates);
+    const slot = (this.#legs[index] as Leg).allocate();
+    if (slot < 0) return false;
+    const unit = this.#takeUnit(request);
+    this.#pending[unit] = 1 << index;
+    const message = this.#message;
+    message.type = request.type;
+    message.flags = 0;
+    message.memId = unit;
+    message.offsetBytes = request.offsetBytes;
+    message.lengthBytes = request.lengthBytes;
+    message.writeSeq = 0;
+    message.completedThrough = this.#completedThrough();
+    this.#send(unit, index, slot, request);
+    return true;
+  }
+
+  #send(unit: number, index: number, slot: number, request: IoRequest): void {
+    const leg = this.#legs[index] as Leg;
+    const message = this.#message;
+    message.poolHandle = leg.poolHandle;
+    const missing = message.missingCount;
+    // Only writes carry what is missed.
+    if (!isWriteType(request.type)) message.missingCount = 0;
+    encodeIoMessage(message, leg.headerBytes, leg.headerOffset(slot));
+    message.missingCount = missing;
+    this.inFlight[index] = (this.inFlight[index] as number) + 1;
+    const tag = ((this.#generations[unit] as number) << (3 + UNIT_BITS)) | (unit << 3) | index;
+    leg.submit(slot, IO_MESSAGE_BYTES, request.payload, request.slab, tag, this);
+  }
+
+  #takeUnit(request: IoRequest): number {
+    const unit = this.#freeUnits[--this.#freeCount] as number;
+    this.#requests[unit] = request;
+    this.#ok[unit] = 0;
+    this.#failed[unit] = 0;
+    this.#statuses[unit] = Status.OK;
+    this.#offsets[unit] = request.offsetBytes;
+    this.#ends[unit] = request.offsetBytes + request.lengthBytes;
+    this.#sentAtMs[unit] = this.#world.clock.nowMs();
+    return unit;
+  }
+
+  #releaseUnit(unit: number): void {
+    const request = this.#requests[unit] as IoRequest;
+    if (isWriteType(request.type)) {
+      const position = this.#activePositions[unit] as number;
+      const last = this.#activeWrites[--this.#activeCount] as number;
+      this.#activeWrites[position] = last;
+      this.#activePositions[last] = position;
+      if (this.#oldestWrite === unit) this.#oldestWrite = -1;
+    }
+    this.#requests[unit] = null;
+    this.#pending[unit] = 0;
+    this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
+    this.#freeUnits[this.#freeCount++] = unit;
+  }
+
+  /** Every write up to this number is resolved on all legs (W7). */
+  #completedThrough(): number {
+    if (this.#activeCount === 0) return this.#writeSeq;
+    if (this.#oldestWrite < 0) {
+      let oldest = this.#activeWrites[0] as number;
+      for (let i = 1; i < this.#activeCount; i++) {
+        const unit = this.#activeWrites[i] as number;
+        if ((this.#seqs[unit] as number) < (this.#seqs[oldest] as number)) oldest = unit;
+      }
+      this.#oldestWrite = oldest;
+    }
+    return (this.#seqs[this.#oldestWrite] as number) - 1;
+  }
+
+  /** W5: all legs of the set have answered a write or flush. */
+  #settle(unit: number, request: IoRequest): void {
+    if (this.#frozen || !isLegWide(request)) return;
+    const failed = (this.#failed[unit] as number) & this.#routeMask;
+    const status = this.#statuses[unit] as number;
+    if (failed === 0) {
+      assert(((this.#ok[unit] as number) & this.#routeMask) === this.#routeMask, 'W5: completed without an answer of every leg');
+      if (request.type === MessageType.FLUSH && this.#flushErrorDue) {
+        this.#flushErrorDue = false;
+        this.#complete(unit, request, Status.EIO, null, null);
+        return;
+      }
+      this.#complete(unit, request, Status.OK, null, null);
+      return;
+    }
+    // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
+    const leavers = (this.#ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
+    if (leavers === 0) this.#complete(unit, request, status, null, null);
+    else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed with status ${status}`);
+  }
+
+  #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
+    request.triedMask |= bit;
+    this.#releaseUnit(unit);
+    if (isMemberOut(status) || (this.#routeMask & ~request.triedMask) !== 0) {
+      // Another leg answers; this one is not to be trusted with reads any more.
+      if (isMemberOut(status)) request.triedMask &= ~bit;
+      this.counters.readRetries++;
+      this.#waiting.insertByTicket(request);
+      this.#host.onLegsFailed(bit, `read failed with status ${status}`);
+      this.#drain();
+      return;
+    }
+    this.#finish(request, status, null, null);
+    this.#drain();
+  }
+
+  #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
+    this.#releaseUnit(unit);
+    this.#finish(request, status, payload, slab);
+    this.#drain();
+  }
+
+  #finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
+    const counters = this.counters;
+    if (status !== Status.OK) {
+      counters.errors++;
+    } else if (request.type === MessageType.READ) {
+      counters.reads++;
+      counters.readBytes += request.lengthBytes;
+    } else if (request.type === MessageType.WRITE) {
+      counters.writes++;
+      counters.writtenBytes += request.lengthBytes;
+    } else if (request.type === MessageType.FLUSH) {
+      counters.flushes++;
+    } else {
+      counters.discards++;
+    }
+    request.sink.onIoDone(request, status, payload, slab);
+  }
+}
+
+/** Whether the request goes to every leg (writes and flushes) and not to one. */
+function isLegWide(request: IoRequest): boolean {
+  return request.type === MessageType.FLUSH || isWriteType(request.type);
+}
+
+/** Whether the status says that the member is not in a state to serve at all, in contrast to an error of its disk. */
+function isMemberOut(status: number): boolean {
+  return status >= 1000;
+}

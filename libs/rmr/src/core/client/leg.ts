@@ -1,0 +1,138 @@
+import type { RtrsResponseSink } from '@rmr/rtrs';
+import { assert, type Logger, type Slab, Status } from '@rmr/runtime';
+import type { z } from 'zod';
+import { LEG_TRANSITIONS, type LegState, StateMachine } from '../../states.ts';
+import {
+  type ControlFailure,
+  type ControlRequest,
+  controlFailureSchema,
+  decodeControlBody,
+  encodeControlBody,
+  encodeControlHeader,
+  type ProbeResult,
+} from '../../wire/control-message.ts';
+import type { SharedSession } from './shared-session.ts';
+
+/** A member as the client's configuration names it. */
+export interface MemberAddress {
+  readonly memberId: number;
+  /** Name of the storage node, for people. */
+  readonly name: string;
+  /** RTRS addresses, one per path. */
+  readonly addresses: readonly string[];
+}
+
+/** The outcome of a control call: a result, or a failure (with code null when the member did not answer). */
+export type CallDone<T> = (
+  result: T | null,
+  failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
+) => void;
+
+/** One pool's use of the session to one member. */
+export class Leg {
+  readonly index: number;
+  readonly bit: number;
+  readonly member: MemberAddress;
+  readonly session: SharedSession;
+  readonly #machine: StateMachine<LegState>;
+  readonly #wallMs: () => number;
+  /** The pool's handle on the member, from its last probe. */
+  poolHandle = 0;
+  /** The member's last answer to a probe of this session. */
+  probe: ProbeResult | null = null;
+  /** Why the member can't take part although it answers; empty when it can. */
+  problem = '';
+  #sinceMs: number;
+
+  constructor(index: number, member: MemberAddress, session: SharedSession, log: Logger, wallMs: () => number) {
+    this.index = index;
+    this.bit = 1 << index;
+    this.member = member;
+    this.session = session;
+    this.#wallMs = wallMs;
+    this.#sinceMs = wallMs();
+    this.#machine = new StateMachine<LegState>(
+      LEG_TRANSITIONS,
+      'CREATED',
+      log.child({ member: member.memberId, node: member.name }),
+      'leg state',
+    );
+  }
+
+  get state(): LegState {
+    return this.#machine.state;
+  }
+
+  get reason(): string {
+    return this.#machine.reason;
+  }
+
+  /** When the leg came into its state, wall clock. */
+  get sinceMs(): number {
+    return this.#sinceMs;
+  }
+
+  get connected(): boolean {
+    return this.session.connected;
+  }
+
+  setState(to: LegState, why: string): void {
+    this.#machine.set(to, why);
+    this.#sinceMs = this.#wallMs();
+  }
+
+  /** `member 2 (storage-2)`, for people. */
+  describe(): string {
+    return `member ${this.member.memberId} (${this.member.name})`;
+  }
+
+  /** A permit of the session, or -1. */
+  allocate(): number {
+    return this.session.rtrs.allocate(false);
+  }
+
+  release(slot: number): void {
+    this.session.rtrs.release(slot);
+  }
+
+  get headerBytes(): Uint8Array {
+    return this.session.rtrs.headerBytes;
+  }
+
+  headerOffset(slot: number): number {
+    return this.session.rtrs.headerOffset(slot);
+  }
+
+  submit(slot: number, headerLength: number, payload: Uint8Array | null, slab: Slab | null, tag: number, sink: RtrsResponseSink): void {
+    this.session.rtrs.submit(slot, headerLength, payload, slab, tag, sink);
+  }
+
+  /** Sends a control request; `done` is called once, never from within. */
+  call<T>(request: ControlRequest, schema: z.ZodType<T>, done: CallDone<T>): void {
+    this.session.call(encodeControlHeader, encodeControlBody(request), (status, payload) => {
+      if (status === Status.OK) {
+        const decoded = decodeControlBody(schema, payload);
+        if ('body' in decoded) done(decoded.body, null);
+        else
+          done(null, {
+            code: null,
+            message: `${this.describe()} answered ${request.op} with a malformed message: ${decoded.reason}`,
+            failure: null,
+          });
+        return;
+      }
+      if (payload === null) {
+        done(null, { code: null, message: `${this.describe()} did not answer ${request.op} (status ${status})`, failure: null });
+        return;
+      }
+      const decoded = decodeControlBody(controlFailureSchema, payload);
+      if ('body' in decoded)
+        done(null, { code: decoded.body.code, message: `${this.describe()}: ${decoded.body.message}`, failure: decoded.body });
+      else done(null, { code: null, message: `${this.describe()} refused ${request.op} (status ${status})`, failure: null });
+    });
+  }
+
+  verify(): void {
+    assert(this.#machine.state !== 'NORMAL' || this.session.connected, 'leg: NORMAL without a session');
+  }
+}

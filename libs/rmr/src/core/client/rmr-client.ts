@@ -1,0 +1,78 @@
+import type { SlabPool, Transport, World } from '@rmr/runtime';
+import { PoolClient, type PoolClientOptions } from './pool-client.ts';
+import { type SessionOptions, SharedSession } from './shared-session.ts';
+
+/** Who the client is. */
+export interface RmrClientOptions {
+  /** UUID of this process: drawn anew at every start. It is what epochs are granted to. */
+  readonly instanceUuid: string;
+  /** Host name, for people. */
+  readonly name: string;
+  readonly session: SessionOptions;
+}
+
+/** RMR-client: the pools of one compute client and the sessions that they share. */
+export class RmrClient {
+  readonly instanceUuid: string;
+  readonly name: string;
+  readonly #world: World;
+  readonly #transport: Transport;
+  readonly #slabs: SlabPool;
+  readonly #options: RmrClientOptions;
+  readonly #sessions = new Map<string, SharedSession>();
+  readonly #pools = new Set<PoolClient>();
+
+  constructor(world: World, transport: Transport, slabs: SlabPool, options: RmrClientOptions) {
+    this.#world = world;
+    this.#transport = transport;
+    this.#slabs = slabs;
+    this.#options = options;
+    this.instanceUuid = options.instanceUuid;
+    this.name = options.name;
+  }
+
+  /** Starts to serve a pool. `onGeometry` is called once, when its size is known. */
+  open(options: PoolClientOptions, onGeometry: (pool: PoolClient) => void): PoolClient {
+    const pool = new PoolClient(this.#world, this, options, onGeometry);
+    this.#pools.add(pool);
+    return pool;
+  }
+
+  pools(): readonly PoolClient[] {
+    return [...this.#pools];
+  }
+
+  sessions(): readonly SharedSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  /** The session to the host with these addresses; pools with the same addresses share it. */
+  session(addresses: readonly string[]): SharedSession {
+    const key = addresses.join(' ');
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      session = new SharedSession(this.#world, this.#transport, this.#slabs, this.#options.session, addresses);
+      this.#sessions.set(key, session);
+    }
+    return session;
+  }
+
+  /** Stops every pool in order, then closes the sessions. `done` is called in every case. */
+  stop(done: () => void): void {
+    let left = this.#pools.size;
+    const finish = (): void => {
+      for (const session of this.#sessions.values()) session.close('this node stops');
+      this.#sessions.clear();
+      done();
+    };
+    if (left === 0) {
+      finish();
+      return;
+    }
+    for (const pool of this.#pools) {
+      pool.stop(() => {
+        if (--left === 0) finish();
+      });
+    }
+  }
+}

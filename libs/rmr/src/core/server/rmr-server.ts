@@ -1,0 +1,127 @@
+import type { RtrsServerHandler, RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
+import { assert, type SlabPool, Status, type World } from '@rmr/runtime';
+import type { PoolStore } from '../../pool-store.ts';
+import {
+  CONTROL_FAILURE_STATUS,
+  type ControlFailure,
+  controlRequestSchema,
+  decodeControlBody,
+  encodeControlBody,
+} from '../../wire/control-message.ts';
+import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
+import { PoolServer } from './pool-server.ts';
+import { ReadArena } from './read-arena.ts';
+
+/**
+ * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
+ * validates once, here, and hands to their pool.
+ */
+export class RmrServer implements RtrsServerHandler {
+  readonly #world: World;
+  readonly #arena: ReadArena;
+  /** By handle; a handle is never used again. */
+  readonly #pools: (PoolServer | null)[] = [];
+  readonly #message = new IoMessage();
+
+  constructor(world: World, slabs: SlabPool) {
+    this.#world = world;
+    this.#arena = new ReadArena(slabs);
+  }
+
+  /** The registered pools. */
+  pools(): readonly PoolServer[] {
+    return this.#pools.filter((pool) => pool !== null);
+  }
+
+  /** Makes a store available to clients. One store per pool and node. */
+  register(store: PoolStore): PoolServer {
+    assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
+    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena);
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  /** Takes a store away: `done` is called when nothing of its pool is executing any more; closing it is the caller's. */
+  unregister(pool: PoolServer, done: () => void): void {
+    assert(this.#pools[pool.handle] === pool, 'rmr server: the pool is not registered');
+    this.#pools[pool.handle] = null;
+    pool.close(done);
+  }
+
+  onSession(session: RtrsServerSession): void {
+    this.#world.log.info('session opened', { client: session.peer.hostName, host: session.peer.hostUuid });
+  }
+
+  onSessionClosed(session: RtrsServerSession, reason: string): void {
+    this.#world.log.info('session closed', { client: session.peer.hostName, host: session.peer.hostUuid, reason });
+    for (const pool of this.#pools) pool?.onSessionClosed(session, reason);
+  }
+
+  onSessionDrained(_session: RtrsServerSession): void {}
+
+  onRequest(request: RtrsServerRequest): void {
+    const { header, headerOffset, headerLength } = request;
+    if (request.control) {
+      this.#onControl(request);
+      return;
+    }
+    const invalid = invalidIoMessage(header, headerOffset, headerLength);
+    if (invalid !== null) {
+      this.#world.log.warn('IO message refused', { client: request.session.peer.hostName, reason: invalid });
+      request.respond(Status.EPROTO, 0, null, null);
+      return;
+    }
+    const message = this.#message;
+    decodeIoMessage(header, headerOffset, message);
+    const pool = this.#pools[message.poolHandle];
+    if (pool === null || pool === undefined) {
+      request.respond(Status.ENOPOOL, 0, null, null);
+      return;
+    }
+    pool.onRequest(request, message);
+  }
+
+  /** Rechecks the invariants of every pool. */
+  verify(): void {
+    for (const pool of this.#pools) pool?.verify();
+  }
+
+  #find(poolUuid: string): PoolServer | null {
+    return this.#pools.find((pool) => pool !== null && pool.store.identity.poolUuid === poolUuid) ?? null;
+  }
+
+  #onControl(request: RtrsServerRequest): void {
+    const decoded =
+      request.header[request.headerOffset] === MessageType.CONTROL
+        ? decodeControlBody(controlRequestSchema, request.payload)
+        : { reason: 'control message: wrong type' };
+    if ('reason' in decoded) {
+      this.#world.log.warn('control message refused', { client: request.session.peer.hostName, reason: decoded.reason });
+      this.#fail(request, { code: 'BAD_MESSAGE', message: decoded.reason.slice(0, 512), promise: null });
+      return;
+    }
+    const pool = this.#find(decoded.body.poolUuid);
+    if (pool === null) {
+      this.#fail(request, { code: 'UNKNOWN_POOL', message: `this node has no store of pool ${decoded.body.poolUuid}`, promise: null });
+      return;
+    }
+    pool.control(request.session, decoded.body, (result, failure) => {
+      if (failure !== null) {
+        this.#world.log.warn('control request failed', {
+          op: decoded.body.op,
+          pool: decoded.body.poolUuid,
+          code: failure.code,
+          reason: failure.message,
+        });
+        this.#fail(request, failure);
+        return;
+      }
+      assert(result !== null, 'rmr server: neither a result nor a failure');
+      request.respond(Status.OK, 0, encodeControlBody(result), null);
+    });
+  }
+
+  #fail(request: RtrsServerRequest, failure: ControlFailure): void {
+    request.respond(CONTROL_FAILURE_STATUS[failure.code], 0, encodeControlBody(failure), null);
+  }
+}

@@ -1,0 +1,44 @@
+export {
+  CHUNK_BYTES_DEFAULT,
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  EXTENTS_BYTES_MAX,
+  IO_BYTES_MAX,
+  LEG_TIMEOUT_MS_DEFAULT,
+  MEMBERS_MAX,
+  QUEUE_DEPTH_DEFAULT,
+  QUEUE_DEPTH_MAX,
+  QUEUE_DEPTH_MIN,
+  RANGE_BYTES_MAX,
+} from './constants.ts';
+export { PoolClientCounters } from './core/client/io-engine.ts';
+export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
+export type { MemberAddress } from './core/client/leg.ts';
+export {
+  PoolClient,
+  type PoolClientOptions,
+  type PoolClientState,
+  type PoolClientStatus,
+  type PoolGeometry,
+  type WaitingFor,
+} from './core/client/pool-client.ts';
+export type { ReadPolicyName } from './core/client/read-policy.ts';
+export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
+export type { SessionOptions, SharedSession } from './core/client/shared-session.ts';
+export { type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';
+export { RmrServer } from './core/server/rmr-server.ts';
+export type {
+  ByteRange,
+  InSyncMember,
+  LastIo,
+  MemberRecord,
+  MetadataChange,
+  PoolStore,
+  PromiseRecord,
+  StoreIdentity,
+  VersionRecord,
+} from './pool-store.ts';
+export type { LegState, ServerPoolState } from './states.ts';
+export { compareVersions, formatVersion, isInSync, sameVersion } from './version.ts';
+export { decodeExtents } from './wire/extents.ts';
+export { IoFlag, MessageType } from './wire/io-message.ts';

@@ -1,0 +1,162 @@
+import { assert } from '@rmr/runtime';
+import { EXTENTS_BYTES_MAX, IO_BYTES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGE_BYTES_MAX, SAFE_HIGH_WORD_MAX } from '../constants.ts';
+
+/**
+ * The RTRS user header of an IO request. Little-endian, {@link IO_MESSAGE_BYTES} bytes, covered by RTRS's header
+ * checksum. The data of a write, or of a read's response, is the RTRS payload.
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 1 | type, one of {@link MessageType} |
+ * | 1 | 1 | flags, {@link IoFlag} |
+ * | 2 | 2 | memId: the IO unit |
+ * | 4 | 4 | pool handle, from the probe's answer |
+ * | 8 | 4 | client epoch, which is also the epoch of the version |
+ * | 12 | 4 | version sequence |
+ * | 16 | 8 | offset in bytes |
+ * | 24 | 4 | length in bytes |
+ * | 28 | 1 | number of missing members |
+ * | 29 | 8 | ids of the members that miss this write (piggyback; W2), then zeroes |
+ * | 37 | 3 | reserved, zero |
+ * | 40 | 8 | write sequence number; 0 for reads and flushes |
+ * | 48 | 8 | completedThrough (W7) |
+ * | 56 | 8 | reserved, zero |
+ */
+export const IO_MESSAGE_BYTES = 64;
+
+/** What an RMR message is. Control messages carry JSON as payload; see control-message.ts. */
+export const MessageType = {
+  READ: 1,
+  WRITE: 2,
+  DISCARD: 3,
+  WRITE_ZEROES: 4,
+  FLUSH: 5,
+  EXTENTS: 6,
+  CONTROL: 64,
+} as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+export const IoFlag = {
+  /** Durable before it is answered. */
+  FUA: 1,
+  /** Write zeroes: keep the range allocated. */
+  NO_HOLE: 2,
+  /** Part of reconciliation: served before the pool is NORMAL. */
+  RECONCILE: 4,
+} as const;
+const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE | IoFlag.RECONCILE;
+
+/** A decoded IO message; one object per decoder, reused. */
+export class IoMessage {
+  type = 0;
+  flags = 0;
+  memId = 0;
+  poolHandle = 0;
+  epoch = 0;
+  versionSeq = 0;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  missingCount = 0;
+  readonly missingMemberIds = new Uint8Array(MEMBERS_MAX);
+  writeSeq = 0;
+  completedThrough = 0;
+}
+
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+function getU32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0
+  );
+}
+
+function putU64(bytes: Uint8Array, at: number, value: number): void {
+  putU32(bytes, at, value >>> 0);
+  putU32(bytes, at + 4, Math.floor(value / 0x1_0000_0000));
+}
+
+function getU64(bytes: Uint8Array, at: number): number {
+  return getU32(bytes, at + 4) * 0x1_0000_0000 + getU32(bytes, at);
+}
+
+/** Whether the type changes data, and so takes a write sequence number. */
+export function isWriteType(type: number): boolean {
+  return type === MessageType.WRITE || type === MessageType.DISCARD || type === MessageType.WRITE_ZEROES;
+}
+
+/** Writes the message at `at`; returns {@link IO_MESSAGE_BYTES}. */
+export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: number): number {
+  assert(message.missingCount <= MEMBERS_MAX, 'io message: too many missing members');
+  bytes[at] = message.type;
+  bytes[at + 1] = message.flags;
+  bytes[at + 2] = message.memId;
+  bytes[at + 3] = message.memId >>> 8;
+  putU32(bytes, at + 4, message.poolHandle);
+  putU32(bytes, at + 8, message.epoch);
+  putU32(bytes, at + 12, message.versionSeq);
+  putU64(bytes, at + 16, message.offsetBytes);
+  putU32(bytes, at + 24, message.lengthBytes);
+  bytes[at + 28] = message.missingCount;
+  for (let i = 0; i < MEMBERS_MAX; i++) bytes[at + 29 + i] = i < message.missingCount ? (message.missingMemberIds[i] as number) : 0;
+  bytes[at + 37] = 0;
+  bytes[at + 38] = 0;
+  bytes[at + 39] = 0;
+  putU64(bytes, at + 40, message.writeSeq);
+  putU64(bytes, at + 48, message.completedThrough);
+  putU32(bytes, at + 56, 0);
+  putU32(bytes, at + 60, 0);
+  return IO_MESSAGE_BYTES;
+}
+
+function lengthMax(type: number): number {
+  if (type === MessageType.READ || type === MessageType.WRITE) return IO_BYTES_MAX;
+  return type === MessageType.EXTENTS ? EXTENTS_BYTES_MAX : RANGE_BYTES_MAX;
+}
+
+/** Null when the `length` bytes at `at` are an IO message, else the reason. Ranges are checked against the device elsewhere. */
+export function invalidIoMessage(bytes: Uint8Array, at: number, length: number): string | null {
+  if (length !== IO_MESSAGE_BYTES) return 'io message: wrong length';
+  const type = bytes[at] as number;
+  const flags = bytes[at + 1] as number;
+  if (type < MessageType.READ || type > MessageType.EXTENTS) return 'io message: unknown type';
+  if ((flags & ~FLAGS_ALL) !== 0) return 'io message: unknown flag';
+  if (((bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8)) >= QUEUE_DEPTH_MAX) return 'io message: memId beyond the queue depth';
+  if (getU32(bytes, at + 20) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
+  const lengthBytes = getU32(bytes, at + 24);
+  if (type === MessageType.FLUSH ? lengthBytes !== 0 : lengthBytes === 0) return 'io message: length does not fit the type';
+  if (lengthBytes > lengthMax(type)) return 'io message: length beyond the limit';
+  const missingCount = bytes[at + 28] as number;
+  if (missingCount > MEMBERS_MAX) return 'io message: too many missing members';
+  for (let i = 0; i < MEMBERS_MAX; i++) {
+    if (((bytes[at + 29 + i] as number) === 0) !== i >= missingCount) return 'io message: missing members do not fit their count';
+  }
+  if (bytes[at + 37] !== 0 || bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
+  if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
+    return 'io message: sequence number beyond 2^53';
+  if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0) && (flags & IoFlag.RECONCILE) === 0) {
+    return 'io message: sequence number does not fit the type';
+  }
+  if (getU32(bytes, at + 56) !== 0 || getU32(bytes, at + 60) !== 0) return 'io message: reserved bytes set';
+  return null;
+}
+
+/** Reads a message that {@link invalidIoMessage} found valid. */
+export function decodeIoMessage(bytes: Uint8Array, at: number, message: IoMessage): void {
+  message.type = bytes[at] as number;
+  message.flags = bytes[at + 1] as number;
+  message.memId = (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
+  message.poolHandle = getU32(bytes, at + 4);
+  message.epoch = getU32(bytes, at + 8);
+  message.versionSeq = getU32(bytes, at + 12);
+  message.offsetBytes = getU64(bytes, at + 16);
+  message.lengthBytes = getU32(bytes, at + 24);
+  message.missingCount = bytes[at + 28] as number;
+  for (let i = 0; i < MEMBERS_MAX; i++) message.missingMemberIds[i] = bytes[at + 29 + i] as number;
+  message.writeSeq = getU64(bytes, at + 40);
+  message.completedThrough = getU64(bytes, at + 48);
+}
