@@ -83,6 +83,10 @@ export class DeviceRequest {
    */
   done(status: number, errorOffsetBytes: number = NO_OFFSET): void {
     assert(this.#underWay, 'device request: ended twice');
+    assert(
+      errorOffsetBytes === NO_OFFSET || (errorOffsetBytes >= this.offsetBytes && errorOffsetBytes < this.offsetBytes + this.lengthBytes),
+      'device request: an error outside of the request',
+    );
     this.#underWay = false;
     this.deviceContext = null;
     this.#sink.onDone(this, status, errorOffsetBytes);

@@ -1,2 +1,16 @@
 export { type BlockDevice, DeviceFlag, DeviceOperation } from './block-device.ts';
+export {
+  CONNECTIONS_MAX,
+  IN_FLIGHT_BYTES_MAX,
+  IN_FLIGHT_BYTES_SERVER_MAX,
+  IN_FLIGHT_REQUESTS_MAX,
+  PAYLOAD_BYTES_MAX,
+  STRING_BYTES_MAX,
+  WRITE_PART_BYTES,
+} from './constants.ts';
+export type { ConnectionState } from './core/connection-state.ts';
+export type { NbdCounters } from './core/counters.ts';
+export { type NbdConnectionInfo, type NbdExportInfo, NbdServer, type NbdServerListener, type NbdServerOptions } from './core/nbd-server.ts';
 export { DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
+export { nbdErrorOf } from './nbd-error.ts';
+export { Command, commandName } from './wire/protocol.ts';

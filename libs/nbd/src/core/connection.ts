@@ -1,0 +1,255 @@
+import { assert, type ByteStream, type ByteStreamHandler, ReceiveBuffer, SendQueue, type TurnTask } from '@rmr/runtime';
+import { CLOSING_MS_MAX, HANDSHAKE_MS_MAX, SHUTDOWN_MS_MAX, STALLED_READ_AHEAD_BYTES } from '../constants.ts';
+import { CLIENT_FLAGS_BYTES, clientFlagsInvalid, decodeClientFlags, encodeGreeting, GREETING_BYTES } from '../wire/greeting.ts';
+import { CONNECTION_TRANSITIONS, type ConnectionState } from './connection-state.ts';
+import { NbdCounters } from './counters.ts';
+import type { ExportEntry } from './export-entry.ts';
+import type { Link } from './link.ts';
+import type { ConnectionHost } from './nbd-server.ts';
+import { Negotiation } from './negotiation.ts';
+import { Transmission } from './transmission.ts';
+
+/** One client: owns the buffers, the state and the deadlines; the phases do the work. */
+export class Connection implements ByteStreamHandler, TurnTask, Link {
+  turnQueued = false;
+
+  readonly id: number;
+  readonly peerDescription: string;
+  readonly connectedAtMs: number;
+  readonly counters = new NbdCounters();
+  readonly receive: ReceiveBuffer;
+  readonly send: SendQueue;
+
+  readonly #host: ConnectionHost;
+  readonly #stream: ByteStream;
+  #state: ConnectionState = 'HANDSHAKE';
+  #negotiation: Negotiation | null = null;
+  #transmission: Transmission | null = null;
+  #paused = false;
+  /** Monotonic time by which the state has to be left, or infinity. */
+  #deadlineMs: number;
+  /** Why this side ended the connection, or the empty string. */
+  #reason = '';
+  #violation = false;
+
+  constructor(host: ConnectionHost, stream: ByteStream, id: number) {
+    this.#host = host;
+    this.#stream = stream;
+    this.id = id;
+    this.peerDescription = stream.peerDescription;
+    this.connectedAtMs = host.world.clock.nowMs();
+    this.#deadlineMs = this.connectedAtMs + HANDSHAKE_MS_MAX;
+    this.receive = new ReceiveBuffer(host.slabs);
+    this.send = new SendQueue(host.slabs, stream);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Null before an export is chosen. */
+  get transmission(): Transmission | null {
+    return this.#transmission;
+  }
+
+  /** True while the client is not read from, because too much of its is in flight. */
+  get readingPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Greets the client and begins to listen to it. */
+  start(): void {
+    this.#stream.attach(this);
+    encodeGreeting(this.send.bytes, this.send.reserve(GREETING_BYTES));
+    this.wake();
+  }
+
+  /** Requests under way are finished, new ones are refused, then the connection closes. */
+  shutDown(reason: string): void {
+    if (this.#state === 'HANDSHAKE' || this.#state === 'HAGGLING') {
+      this.finish(reason);
+      return;
+    }
+    if (this.#state !== 'TRANSMISSION' && this.#state !== 'DRAINING') return;
+    const transmission = this.#transmission as Transmission;
+    transmission.refuse();
+    this.#deadlineMs = this.#host.world.clock.nowMs() + SHUTDOWN_MS_MAX;
+    if (this.#reason === '') this.#reason = reason;
+    if (this.#state === 'TRANSMISSION') this.#setState('DRAINING');
+    this.#advance();
+    this.wake();
+  }
+
+  /** Closes at once; what is in flight is dropped. */
+  destroy(reason: string): void {
+    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    this.#reason = reason;
+    this.#setState('CLOSING');
+    this.#transmission?.abandon();
+    this.#stream.destroy(reason);
+  }
+
+  /** Checks the deadlines. */
+  tick(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    switch (this.#state) {
+      case 'HANDSHAKE':
+      case 'HAGGLING':
+        this.fail('the client chose no export in time');
+        break;
+      case 'DRAINING':
+        this.destroy('requests were still executing at the end of the time for shutdown');
+        break;
+      case 'CLOSING':
+        // The last replies do not leave: the client does not read.
+        this.#stream.destroy(this.#reason);
+        break;
+      case 'TRANSMISSION':
+      case 'CLOSED':
+        break;
+    }
+  }
+
+  wake(): void {
+    this.#host.world.turn.defer(this);
+  }
+
+  fail(reason: string): void {
+    this.#violation = true;
+    this.destroy(reason);
+  }
+
+  finish(reason: string): void {
+    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    if (this.#reason === '') this.#reason = reason;
+    this.#setState('CLOSING');
+    this.#deadlineMs = this.#host.world.clock.nowMs() + CLOSING_MS_MAX;
+    this.#transmission?.abandon();
+    this.#resume();
+    this.send.flush();
+    this.#stream.end();
+  }
+
+  enterTransmission(entry: ExportEntry, structured: boolean, blockStatus: boolean): void {
+    const host = this.#host;
+    this.#transmission = new Transmission(this, entry, structured, blockStatus, this.counters, host.slabs, host.zeroes, host.transactions);
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.#setState('TRANSMISSION');
+    host.onNegotiated(this);
+  }
+
+  inFlightBytesMax(): number {
+    return this.#host.inFlightBytesMax;
+  }
+
+  receiveTarget(): Uint8Array {
+    return this.receive.target();
+  }
+
+  onReceived(byteCount: number): void {
+    this.receive.received(byteCount);
+    this.#advance();
+  }
+
+  onWritten(totalBytes: number): void {
+    this.send.written(totalBytes);
+    if (this.#stalled()) this.wake();
+  }
+
+  onClosed(reason: string): void {
+    if (this.#reason === '') this.#reason = reason;
+    this.#setState('CLOSED');
+    this.#transmission?.abandon();
+    this.receive.dispose();
+    this.send.dispose();
+    this.#host.onClosed(this, this.#reason, this.#violation);
+  }
+
+  runAtTurnEnd(): void {
+    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    if (this.#stalled()) this.#advance();
+    const transmission = this.#transmission;
+    if (transmission !== null && transmission.requestsInFlight === 0) {
+      if (transmission.disconnecting) this.finish('the client disconnected');
+      else if (this.#state === 'DRAINING') this.finish(this.#reason);
+    }
+    this.send.flush();
+  }
+
+  /** Rechecks what must hold between events. */
+  verify(): void {
+    this.#transmission?.verify();
+    const serving = this.#state === 'TRANSMISSION' || this.#state === 'DRAINING';
+    assert(!serving || this.#transmission !== null, 'connection: in transmission without an export');
+    assert(!this.#paused || this.#stalled(), 'connection: reading is paused and nothing is awaited');
+    assert(serving || this.#transmission === null || this.#transmission.requestsInFlight === 0, 'connection: requests outlive their phase');
+  }
+
+  /** Parses what there is, through changes of phase, and reads on or pauses. */
+  #advance(): void {
+    for (;;) {
+      const before = this.#state;
+      this.#runPhase();
+      if (this.#state === before) break;
+    }
+    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    if (!this.#stalled()) this.#resume();
+    else if (!this.#paused && this.receive.readableBytes >= STALLED_READ_AHEAD_BYTES) {
+      this.#paused = true;
+      this.#stream.pauseReading();
+    }
+  }
+
+  #runPhase(): void {
+    switch (this.#state) {
+      case 'HANDSHAKE':
+        this.#runHandshake();
+        break;
+      case 'HAGGLING':
+        this.#negotiation?.run();
+        break;
+      case 'TRANSMISSION':
+      case 'DRAINING': {
+        const transmission = this.#transmission as Transmission;
+        transmission.run();
+        if (transmission.disconnecting && this.#state === 'TRANSMISSION') this.#setState('DRAINING');
+        break;
+      }
+      case 'CLOSING':
+        this.receive.consume(this.receive.readableBytes);
+        break;
+      case 'CLOSED':
+        break;
+    }
+  }
+
+  #runHandshake(): void {
+    const receive = this.receive;
+    if (!receive.hasFrame(CLIENT_FLAGS_BYTES)) return;
+    const invalid = clientFlagsInvalid(receive.slab.bytes, receive.start);
+    if (invalid !== null) {
+      this.fail(invalid);
+      return;
+    }
+    this.#negotiation = new Negotiation(this, this.#host, decodeClientFlags(receive.slab.bytes, receive.start));
+    receive.consume(CLIENT_FLAGS_BYTES);
+    this.#setState('HAGGLING');
+  }
+
+  #stalled(): boolean {
+    if (this.#transmission !== null) return this.#transmission.stalled;
+    return this.#negotiation?.stalled ?? false;
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#stream.resumeReading();
+  }
+
+  #setState(next: ConnectionState): void {
+    assert(CONNECTION_TRANSITIONS[this.#state].includes(next), 'connection: illegal transition');
+    this.#state = next;
+  }
+}

@@ -1,0 +1,311 @@
+import { assert, type ByteStream, OperationError, type Slab, SlabPool, type Ticked, type World } from '@rmr/runtime';
+import type { BlockDevice } from '../block-device.ts';
+import {
+  CONNECTIONS_MAX,
+  EXPORTS_MAX,
+  IN_FLIGHT_BYTES_MAX,
+  IN_FLIGHT_BYTES_MIN,
+  IN_FLIGHT_BYTES_SERVER_MAX,
+  STRING_BYTES_MAX,
+} from '../constants.ts';
+import { decodeText, encodeText } from '../wire/bytes.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionState } from './connection-state.ts';
+import type { NbdCounters } from './counters.ts';
+import { ExportEntry } from './export-entry.ts';
+import type { ExportDirectory } from './negotiation.ts';
+import { TransactionPool } from './transaction.ts';
+
+/** What a server can be told. */
+export interface NbdServerOptions {
+  /**
+   * The export that clients get who name none. Without it, or when there is no such export: the export whose name is
+   * empty, else the only one, if there is only one.
+   */
+  readonly defaultExportName?: string;
+  /** Connections at the same time; further ones are closed at once. */
+  readonly connectionsMax?: number;
+  /** Bytes in flight on all connections together. */
+  readonly inFlightBytesMax?: number;
+  readonly listener?: NbdServerListener;
+}
+
+/** Told about connections, besides the log. */
+export interface NbdServerListener {
+  onConnected?(connection: NbdConnectionInfo): void;
+  /** The client chose an export. */
+  onNegotiated?(connection: NbdConnectionInfo): void;
+  onClosed?(connection: NbdConnectionInfo, reason: string): void;
+}
+
+/** A connection, for status. */
+export interface NbdConnectionInfo {
+  readonly id: number;
+  readonly peer: string;
+  readonly state: ConnectionState;
+  /** Null before an export is chosen. */
+  readonly exportName: string | null;
+  readonly structuredReplies: boolean;
+  readonly requestsInFlight: number;
+  readonly bytesInFlight: number;
+  /** Bytes of replies that the client has not taken. */
+  readonly pendingReplyBytes: number;
+  /** The client is not read from until some of what is in flight ends, or it reads its replies. */
+  readonly readingPaused: boolean;
+  /** `Clock.nowMs` at the time of the connection. */
+  readonly connectedAtMs: number;
+  /** Live: goes on counting. */
+  readonly counters: NbdCounters;
+}
+
+/** An export, for status. */
+export interface NbdExportInfo {
+  readonly device: BlockDevice;
+  readonly connections: number;
+  /** Live: goes on counting. */
+  readonly counters: NbdCounters;
+}
+
+/** What a connection sees of its server. */
+export interface ConnectionHost extends ExportDirectory {
+  readonly world: World;
+  readonly slabs: SlabPool;
+  /** A slab of zeroes. */
+  readonly zeroes: Slab;
+  readonly transactions: TransactionPool;
+  /** Bytes that each connection may have in flight at the moment. */
+  readonly inFlightBytesMax: number;
+  onNegotiated(connection: Connection): void;
+  onClosed(connection: Connection, reason: string, violation: boolean): void;
+}
+
+/**
+ * An NBD server: exports block devices to the clients on the streams that it is given. It listens to nothing itself;
+ * the application passes what its listeners accept to {@link accept}.
+ */
+export class NbdServer implements ConnectionHost, Ticked {
+  readonly world: World;
+  readonly slabs: SlabPool;
+  readonly zeroes: Slab;
+  readonly transactions = new TransactionPool();
+
+  readonly #exports = new Map<string, ExportEntry>();
+  readonly #connections = new Set<Connection>();
+  readonly #defaultExportName: string | null;
+  readonly #connectionsMax: number;
+  readonly #inFlightBytesServerMax: number;
+  readonly #listener: NbdServerListener;
+  /** Waits for connections to be gone: all of them, or those of one export. */
+  readonly #drains: { entry: ExportEntry | null; onDone: () => void }[] = [];
+  #inFlightBytesMax = IN_FLIGHT_BYTES_MAX;
+  #nextId = 1;
+  #shuttingDown = false;
+
+  constructor(world: World, slabs: SlabPool, options: NbdServerOptions = {}) {
+    this.world = world;
+    this.slabs = slabs;
+    // From a pool of its own: it is never given back, and is no part of what connections hold.
+    this.zeroes = new SlabPool().take();
+    this.#defaultExportName = options.defaultExportName ?? null;
+    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
+    this.#inFlightBytesServerMax = options.inFlightBytesMax ?? IN_FLIGHT_BYTES_SERVER_MAX;
+    this.#listener = options.listener ?? {};
+  }
+
+  get inFlightBytesMax(): number {
+    return this.#inFlightBytesMax;
+  }
+
+  /** Requests of dead connections that their device still has. */
+  get orphanedRequests(): number {
+    return this.transactions.orphans;
+  }
+
+  /** Exports `device` under its name. Throws ALREADY_EXISTS, INVALID_ARGUMENT or UNAVAILABLE. */
+  addExport(device: BlockDevice): void {
+    const problem = deviceProblem(device);
+    if (problem !== null) throw new OperationError('INVALID_ARGUMENT', `cannot export "${device.name}": ${problem}`);
+    if (this.#exports.has(device.name)) throw new OperationError('ALREADY_EXISTS', `there is an export named "${device.name}" already`);
+    if (this.#exports.size >= EXPORTS_MAX) {
+      throw new OperationError('UNAVAILABLE', `cannot export "${device.name}": the server has ${EXPORTS_MAX} exports, which is its limit`);
+    }
+    if (this.#shuttingDown) throw new OperationError('UNAVAILABLE', `cannot export "${device.name}": the server is shutting down`);
+    this.#exports.set(device.name, new ExportEntry(device));
+    this.world.log.info('nbd export added', { export: device.name, sizeBytes: device.sizeBytes, readOnly: device.readOnly });
+  }
+
+  /**
+   * Takes an export away. Nobody finds it any more; its connections finish what is executing, refuse the rest with
+   * ESHUTDOWN, and close; then `onRemoved` is called. Throws NOT_FOUND.
+   */
+  removeExport(name: string, onRemoved?: () => void): void {
+    const entry = this.#exports.get(name);
+    if (entry === undefined) throw new OperationError('NOT_FOUND', `there is no export named "${name}"`);
+    this.#exports.delete(name);
+    this.world.log.info('nbd export removed', { export: name, connections: entry.connectionCount });
+    this.#drains.push({ entry, onDone: onRemoved ?? (() => {}) });
+    for (const connection of this.#connections) {
+      if (connection.transmission?.entry === entry) connection.shutDown('the export was removed');
+    }
+    this.#checkDrains();
+  }
+
+  /** Serves a client on `stream`. */
+  accept(stream: ByteStream): void {
+    if (this.#shuttingDown || this.#connections.size >= this.#connectionsMax) {
+      const reason = this.#shuttingDown ? 'the server is shutting down' : 'the server has as many connections as it may';
+      this.world.log.warn('nbd connection refused', { peer: stream.peerDescription, reason });
+      stream.destroy(reason);
+      return;
+    }
+    const connection = new Connection(this, stream, this.#nextId++);
+    this.#connections.add(connection);
+    if (this.#connections.size === 1) this.world.ticker.subscribe(this);
+    this.#shareInFlightBytes();
+    this.world.log.debug('nbd client connected', { connection: connection.id, peer: connection.peerDescription });
+    this.#listener.onConnected?.(infoOf(connection));
+    connection.start();
+  }
+
+  /** Every connection, for status. */
+  connections(): NbdConnectionInfo[] {
+    return Array.from(this.#connections, infoOf);
+  }
+
+  /** Every export, for status. */
+  exports(): NbdExportInfo[] {
+    return Array.from(this.#exports.values(), (entry) => ({
+      device: entry.device,
+      connections: entry.connectionCount,
+      counters: entry.counters,
+    }));
+  }
+
+  /**
+   * Ends all connections, and takes no more. Gracefully: executing requests finish, waiting and new ones get
+   * ESHUTDOWN; after `SHUTDOWN_MS_MAX` the rest is dropped. `onDone` is called when all connections are gone.
+   */
+  shutdown(graceful: boolean, onDone: () => void): void {
+    this.#shuttingDown = true;
+    this.world.log.info('nbd server shuts down', { graceful, connections: this.#connections.size });
+    this.#drains.push({ entry: null, onDone });
+    for (const connection of this.#connections) {
+      if (graceful) connection.shutDown('the server is shutting down');
+      else connection.destroy('the server is shutting down');
+    }
+    this.#checkDrains();
+  }
+
+  findExport(name: string): ExportEntry | null {
+    const entry = this.#exports.get(name);
+    if (entry !== undefined || name !== '') return entry ?? null;
+    const chosen = this.#defaultExportName === null ? undefined : this.#exports.get(this.#defaultExportName);
+    if (chosen !== undefined) return chosen;
+    for (const only of this.#exports.values()) return this.#exports.size === 1 ? only : null;
+    return null;
+  }
+
+  listExports(): Iterable<ExportEntry> {
+    return this.#exports.values();
+  }
+
+  onNegotiated(connection: Connection): void {
+    const info = infoOf(connection);
+    (connection.transmission?.entry as ExportEntry).connectionCount++;
+    this.world.log.info('nbd client attached', {
+      connection: info.id,
+      peer: info.peer,
+      export: info.exportName,
+      structuredReplies: info.structuredReplies,
+    });
+    this.#listener.onNegotiated?.(info);
+  }
+
+  onClosed(connection: Connection, reason: string, violation: boolean): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.world.ticker.unsubscribe(this);
+    this.#shareInFlightBytes();
+    const entry = connection.transmission?.entry ?? null;
+    if (entry !== null) entry.connectionCount--;
+    const info = infoOf(connection);
+    const fields = { connection: info.id, peer: info.peer, export: info.exportName, reason };
+    if (violation) this.world.log.warn('nbd connection closed: the client broke the protocol', fields);
+    else if (entry !== null) this.world.log.info('nbd client detached', fields);
+    else this.world.log.debug('nbd connection closed', fields);
+    this.#listener.onClosed?.(info, reason);
+    this.#checkDrains();
+  }
+
+  tick(nowMs: number): void {
+    for (const connection of this.#connections) connection.tick(nowMs);
+  }
+
+  /** Rechecks what must hold between events. */
+  verify(): void {
+    assert(this.#connections.size <= this.#connectionsMax, 'nbd server: more connections than allowed');
+    for (const connection of this.#connections) {
+      assert(connection.state !== 'CLOSED', 'nbd server: a closed connection is still listed');
+      connection.verify();
+    }
+    for (const entry of this.#exports.values()) {
+      let count = 0;
+      for (const connection of this.#connections) if (connection.transmission?.entry === entry) count++;
+      assert(count === entry.connectionCount, 'nbd server: connections of an export are miscounted');
+    }
+    assert(this.transactions.orphans >= 0, 'nbd server: orphaned requests are miscounted');
+  }
+
+  #shareInFlightBytes(): void {
+    const share = Math.floor(this.#inFlightBytesServerMax / Math.max(1, this.#connections.size));
+    this.#inFlightBytesMax = Math.min(IN_FLIGHT_BYTES_MAX, Math.max(IN_FLIGHT_BYTES_MIN, share));
+  }
+
+  #checkDrains(): void {
+    for (let i = this.#drains.length - 1; i >= 0; i--) {
+      const drain = this.#drains[i] as { entry: ExportEntry | null; onDone: () => void };
+      const left = drain.entry === null ? this.#connections.size : drain.entry.connectionCount;
+      if (left > 0) continue;
+      this.#drains.splice(i, 1);
+      drain.onDone();
+    }
+  }
+}
+
+function infoOf(connection: Connection): NbdConnectionInfo {
+  const transmission = connection.transmission;
+  return {
+    id: connection.id,
+    peer: connection.peerDescription,
+    state: connection.state,
+    exportName: transmission?.entry.device.name ?? null,
+    structuredReplies: transmission?.structured ?? false,
+    requestsInFlight: transmission?.requestsInFlight ?? 0,
+    bytesInFlight: transmission?.bytesInFlight ?? 0,
+    pendingReplyBytes: connection.send.pendingBytes,
+    readingPaused: connection.readingPaused,
+    connectedAtMs: connection.connectedAtMs,
+    counters: connection.counters,
+  };
+}
+
+/** Null when `device` can be exported, else why not. */
+function deviceProblem(device: BlockDevice): string | null {
+  const { name, description, sizeBytes, blockSizeMinBytes: minimum, blockSizePreferredBytes: preferred } = device;
+  for (const text of [name, description]) {
+    const encoded = encodeText(text);
+    if (encoded.length > STRING_BYTES_MAX) return `name and description can have at most ${STRING_BYTES_MAX} bytes`;
+    if (decodeText(encoded) !== text) return 'name and description must be valid Unicode without NUL';
+  }
+  if (!isPowerOfTwo(minimum) || minimum > 65_536) return 'the minimum block size must be a power of two of at most 65536';
+  if (!isPowerOfTwo(preferred) || preferred < Math.max(512, minimum)) {
+    return 'the preferred block size must be a power of two, at least 512 and at least the minimum';
+  }
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || sizeBytes % minimum !== 0) {
+    return 'the size must be a multiple of the minimum block size';
+  }
+  return null;
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && Math.log2(value) % 1 === 0;
+}
