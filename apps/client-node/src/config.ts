@@ -3,6 +3,7 @@ import {
   httpAddressValue,
   nameValue,
   pathValue,
+  routesValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
@@ -111,6 +112,7 @@ export const clientNodeConfigSchema = z
         deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
           .default(5000)
           .describe('a path that has been silent for so long is closed'),
+        routes: routesValue().prefault({}).describe('addresses that are reached at another one, such as a tunnel; read again at SIGHUP'),
         payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
       })
       .prefault({}),

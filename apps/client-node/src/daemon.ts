@@ -1,8 +1,13 @@
-import type { ClientNodeStatus, Health, NodeIdentity } from '@rmr/admin-api';
+import type { ClientNodeStatus, NodeIdentity } from '@rmr/admin-api';
 import type { Daemon, Metrics } from '@rmr/admin-api/node';
-import { type Logger, OperationError } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity } from '@rmr/runtime/node';
-import type { ClientNodeConfig } from './config.ts';
+import { PoolDevice } from '@rmr/brmr';
+import { NbdServer } from '@rmr/nbd';
+import { IO_BYTES_MAX, IoRequest, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
+import { type Logger, OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
+import { createSystemWorld, loadHostIdentity, SocketTransport } from '@rmr/runtime/node';
+import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
+import { registerClientMetrics } from './metrics.ts';
+import { exportStatuses, type MappedPool, nodeHealth, poolStatus, sessionStatus } from './status.ts';
 
 /** What the process gives to the daemon. */
 export interface DaemonSurroundings {
@@ -10,40 +15,130 @@ export interface DaemonSurroundings {
   readonly version: string;
 }
 
-/** Brings the client node up: sessions to the members of every pool, the pools, and their NBD exports. */
+/** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
-  const world = createSystemWorld(surroundings.log);
+  const { log, version } = surroundings;
+  const world = createSystemWorld(log);
   const host = loadHostIdentity(config);
   const startedMs = world.clock.nowMs();
   const startedAt = new Date(world.clock.wallMs()).toISOString();
+  const transport = new SocketTransport();
+  const slabs = new SlabPool();
+  const server = new NbdServer(world, slabs, { connectionsMax: config.nbd.connections });
+  const listeners: StreamListener[] = [];
+  for (const address of config.nbd.listen) listeners.push(await listen(transport, address, server));
+
+  const client = new RmrClient(world, transport, slabs, {
+    instanceUuid: host.incarnation,
+    name: config.name,
+    session: {
+      local: host,
+      pathPolicy: config.transport.pathPolicy,
+      queueDepth: Math.max(1, ...config.pools.map((pool) => pool.queueDepth)),
+      maxPayloadBytes: IO_BYTES_MAX,
+      payloadChecksum: config.transport.payloadChecksum,
+      heartbeatIntervalMs: config.transport.heartbeatInterval,
+      deadAfterMs: config.transport.deadAfter,
+    },
+  });
+  const pools: MappedPool[] = config.pools.map((pool) => ({ config: pool, client: open(pool) }));
+
+  function open(pool: ClientPoolConfig): PoolClient {
+    return client.open(
+      {
+        poolUuid: pool.uuid,
+        poolName: pool.name,
+        members: pool.members,
+        readPolicy: pool.readPolicy,
+        ...(pool.preferredMember === undefined ? {} : { preferredMemberId: pool.preferredMember }),
+        queueDepth: pool.queueDepth,
+        ioTimeoutMs: pool.ioTimeout,
+        legTimeoutMs: pool.legTimeout,
+      },
+      // The size is known now, so NBD clients can be told.
+      (assembled) => {
+        const name = pool.exportName ?? pool.name;
+        server.addExport(new PoolDevice(world, assembled, { name, description: `pool ${pool.name} (${pool.uuid})`, readOnly: pool.readOnly }));
+      },
+    );
+  }
 
   const identity = (): NodeIdentity => ({
     name: config.name,
     hostUuid: host.hostUuid,
     bootId: host.bootId,
     incarnation: host.incarnation,
-    version: surroundings.version,
+    version,
     pid: process.pid,
     startedAt,
     uptimeSeconds: (world.clock.nowMs() - startedMs) / 1000,
   });
-  const health = (): Health => ({ level: 'down', sentence: 'no pool is mapped' });
+
+  let stopping: Promise<void> | null = null;
+  const stopGracefully = async (): Promise<void> => {
+    for (const listener of listeners) listener.close();
+    await new Promise<void>((resolve) => server.shutdown(true, resolve));
+    await new Promise<void>((resolve) => client.stop(resolve));
+  };
 
   return {
-    status: (): ClientNodeStatus => ({
-      role: 'client-node',
-      node: identity(),
-      health: health(),
-      sessions: [],
-      nbdAddresses: [],
-      pools: [],
-      exports: [],
-    }),
-    notReady: () => health().sentence,
-    async flush(pool) {
-      throw new OperationError('NOT_FOUND', `pool ${pool ?? ''} is not mapped here; no pool is`);
+    status: (): ClientNodeStatus => {
+      const statuses = pools.map(poolStatus);
+      return {
+        role: 'client-node',
+        node: identity(),
+        health: nodeHealth(statuses),
+        sessions: client.sessions().map(sessionStatus),
+        nbdAddresses: listeners.map((listener) => listener.address),
+        pools: statuses,
+        exports: exportStatuses(world, pools, server),
+      };
     },
-    registerMetrics(_metrics: Metrics) {},
-    async stop(_graceful) {},
+    notReady: () => {
+      const waiting = pools.map(poolStatus).find((pool) => pool.health.level === 'down');
+      return waiting?.health.sentence ?? (pools.length === 0 ? 'no pool is mapped' : null);
+    },
+    flush: async (wanted) => {
+      const chosen = pools.filter((pool) => wanted === null || pool.config.name === wanted || pool.config.uuid === wanted);
+      if (chosen.length === 0) throw new OperationError('NOT_FOUND', `pool ${wanted ?? ''} is not mapped here; this node maps: ${pools.map((pool) => pool.config.name).join(', ') || 'none'}`);
+      await Promise.all(chosen.map(flushPool));
+    },
+    registerMetrics: (metrics: Metrics) => registerClientMetrics(metrics, pools, client, server, slabs),
+    stop: async (graceful) => {
+      if (graceful) {
+        stopping ??= stopGracefully();
+        await stopping;
+        return;
+      }
+      await new Promise<void>((resolve) => server.shutdown(false, resolve));
+    },
   };
+}
+
+/** One flush through the pool, as a client of the device would send it. */
+function flushPool({ config, client }: MappedPool): Promise<void> {
+  if (client.state !== 'SERVING') {
+    return Promise.reject(new OperationError('UNAVAILABLE', `pool ${config.name} is not served: ${client.status().waitingFor?.what ?? client.state}`));
+  }
+  return new Promise((resolve, reject) => {
+    const flush = new IoRequest({
+      onIoDone: (_request, status) => {
+        if (status === Status.OK) resolve();
+        else reject(new OperationError('IO_ERROR', `pool ${config.name} could not be flushed: ${statusName(status)}`));
+      },
+    });
+    flush.type = MessageType.FLUSH;
+    client.submit(flush);
+  });
+}
+
+function listen(transport: SocketTransport, address: string, server: NbdServer): Promise<StreamListener> {
+  return new Promise((resolve, reject) => {
+    transport.listen(
+      address,
+      (stream) => server.accept(stream),
+      resolve,
+      (code, reason) => reject(new OperationError(code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG', `nbd.listen: ${reason}`)),
+    );
+  });
 }

@@ -1,4 +1,13 @@
-import { durationValue, httpAddressValue, nameValue, pathValue, sizeValue, socketAddressListValue, uuidValue } from '@rmr/runtime/node';
+import {
+  durationValue,
+  httpAddressValue,
+  nameValue,
+  pathValue,
+  routesValue,
+  sizeValue,
+  socketAddressListValue,
+  uuidValue,
+} from '@rmr/runtime/node';
 import { z } from 'zod';
 
 const KIB = 1024;
@@ -52,6 +61,7 @@ export const storageNodeConfigSchema = z
         deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
           .default(5000)
           .describe('a path that has been silent for so long is closed'),
+        routes: routesValue().prefault({}).describe('addresses that are reached at another one, such as a tunnel; read again at SIGHUP'),
         payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
       })
       .prefault({}),

@@ -1,13 +1,15 @@
 import type { Health, NodeIdentity, StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, Metrics } from '@rmr/admin-api/node';
 import { type Logger, OperationError } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity } from '@rmr/runtime/node';
+import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 
 /** What the process gives to the daemon. */
 export interface DaemonSurroundings {
   readonly log: Logger;
   readonly version: string;
+  /** For every connection to and from other nodes: it knows the configured routes. */
+  readonly transport: SocketTransport;
 }
 
 /** Brings the storage node up: its stores, their pools, and the listeners for sessions. */

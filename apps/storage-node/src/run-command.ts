@@ -1,6 +1,6 @@
 import { hostDaemon } from '@rmr/admin-api/node';
 import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, loadConfig } from '@rmr/runtime/node';
+import { createLogger, loadConfig, SocketTransport } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import { storageNodeConfigSchema } from './config.ts';
 import { startDaemon } from './daemon.ts';
@@ -16,20 +16,25 @@ export function addRunCommand(program: Command): void {
     .option('-c, --config <file>', 'configuration file [RMR_CONFIG]');
   addConfigOptions(run, storageNodeConfigSchema);
   run.action(async () => {
-    const config = loadConfig(storageNodeConfigSchema, {
-      filePath: (run.opts()['config'] as string | undefined) ?? process.env['RMR_CONFIG'],
-      environment: process.env,
-      flags: configFlags(run, storageNodeConfigSchema),
-    });
+    const load = () =>
+      loadConfig(storageNodeConfigSchema, {
+        filePath: (run.opts()['config'] as string | undefined) ?? process.env['RMR_CONFIG'],
+        environment: process.env,
+        flags: configFlags(run, storageNodeConfigSchema),
+      });
+    const config = load();
     const log = createLogger(config.name, config.log.level);
     const version = programVersion();
+    const transport = new SocketTransport();
+    transport.setRoutes(config.transport.routes);
     await hostDaemon({
       name: config.name,
       role: 'storage-node',
       version,
       admin: config.admin,
       log,
-      start: () => startDaemon(config, { log, version }),
+      start: () => startDaemon(config, { log, version, transport }),
+      reload: () => transport.setRoutes(load().transport.routes),
     });
   });
 }

@@ -18,6 +18,8 @@ export interface DaemonHostOptions {
   readonly log: Logger;
   /** Brings the daemon up: its listeners are open when it resolves. It need not be ready: see {@link AdminService.notReady}. */
   readonly start: () => Promise<Daemon>;
+  /** Reads again what can change while it runs; called at SIGHUP. What it throws is logged, and nothing has changed then. */
+  readonly reload: () => void;
 }
 
 /** Runs a daemon and its admin interface until a signal has stopped both. Throws what starting them failed with. */
@@ -25,6 +27,14 @@ export async function hostDaemon(options: DaemonHostOptions): Promise<void> {
   const { log } = options;
   crashOnBugs(log);
   log.info('starting', { role: options.role, version: options.version, node: process.version });
+  process.on('SIGHUP', () => {
+    try {
+      options.reload();
+      log.info('configuration read again');
+    } catch (error) {
+      log.error('configuration not read again: everything stays as it is', { why: errorMessage(error) });
+    }
+  });
   const daemon = await options.start();
   try {
     const metrics = new Metrics();

@@ -90,6 +90,13 @@ export function socketAddressListValue() {
     .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once');
 }
 
+/** Addresses that are reached at another one: `{ "tcp://10.0.0.5:4810": "unix:/run/tunnel" }`. Its value is a map. */
+export function routesValue() {
+  return z
+    .record(socketAddressValue(), socketAddressValue())
+    .transform((routes) => new Map(Object.entries(routes)) as ReadonlyMap<string, string>);
+}
+
 /** An HTTP address of the form `http://HOST:PORT`, with nothing behind the port. Port 0 takes a free one. */
 export function httpAddressValue() {
   return z

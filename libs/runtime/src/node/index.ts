@@ -6,6 +6,7 @@ export {
   nameValue,
   parseHttpAddress,
   pathValue,
+  routesValue,
   sizeValue,
   socketAddressListValue,
   socketAddressValue,

@@ -113,3 +113,62 @@ test('a socket file left by a killed process is taken over, a live one is not', 
   await expect(listening(transport, `unix:${folder}/dead`, () => {})).rejects.toThrow('in use');
   listener.close();
 });
+
+describe('socket transport: routes', () => {
+  const quiet = { receiveTarget: () => new Uint8Array(16), onReceived() {}, onWritten() {} };
+
+  function closing(stream: ByteStream): Promise<string> {
+    return new Promise((resolve) => stream.attach({ ...quiet, onClosed: resolve }));
+  }
+
+  function connecting(transport: SocketTransport, address: string): Promise<ByteStream> {
+    return new Promise((resolve, reject) => transport.connect(address, resolve, (reason) => reject(new Error(reason))));
+  }
+
+  test('a route leads new connections elsewhere and ends those that went the old way, no others', async () => {
+    const transport = new SocketTransport();
+    const accepted: string[] = [];
+    const listen = (name: string) =>
+      listening(transport, `unix:${folder}/${name}`, (stream) => {
+        accepted.push(name);
+        stream.attach({ ...quiet, onClosed() {} });
+      });
+    const [near, far, other] = [await listen('near'), await listen('far'), await listen('other')];
+    const rerouted = closing(await connecting(transport, near.address));
+    let otherClosed = false;
+    void closing(await connecting(transport, other.address)).then(() => {
+      otherClosed = true;
+    });
+
+    transport.setRoutes(new Map([[near.address, far.address]]));
+    expect(await rerouted).toBe('its route has changed');
+    const second = await connecting(transport, near.address);
+    expect(second.peerDescription).toBe(near.address);
+    await expect.poll(() => accepted).toEqual(['near', 'other', 'far']);
+    expect(otherClosed).toBe(false);
+
+    const back = closing(second);
+    transport.setRoutes(new Map());
+    expect(await back).toBe('its route has changed');
+    for (const listener of [near, far, other]) listener.close();
+  });
+
+  test('a route to where nobody listens cuts the connection and refuses new ones', async () => {
+    const transport = new SocketTransport();
+    const listener = await listening(transport, 'tcp://127.0.0.1:0', (stream) => stream.attach({ ...quiet, onClosed() {} }));
+    const cut = closing(await connecting(transport, listener.address));
+    transport.setRoutes(new Map([[listener.address, `unix:${folder}/nobody`]]));
+    expect(await cut).toBe('its route has changed');
+    await expect(connecting(transport, listener.address)).rejects.toThrow('ENOENT');
+    listener.close();
+  });
+
+  test('a connection attempt that is overtaken by a new route ends', async () => {
+    const transport = new SocketTransport();
+    const listener = await listening(transport, 'tcp://127.0.0.1:0', (stream) => stream.attach({ ...quiet, onClosed() {} }));
+    const attempt = connecting(transport, listener.address);
+    transport.setRoutes(new Map([[listener.address, `unix:${folder}/nobody`]]));
+    expect(await closing(await attempt)).toBe('its route has changed');
+    listener.close();
+  });
+});

@@ -6,6 +6,8 @@ import { acceptedStream, onReadOptions, SocketStream } from './socket-stream.ts'
 /** The longest path a unix socket can have on Linux (sun_path, with its terminating zero). */
 const UNIX_PATH_BYTES_MAX = 107;
 
+const NO_ROUTES: ReadonlyMap<string, string> = new Map();
+
 type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** `tcp://HOST:PORT` (IPv6 in brackets) or `unix:/PATH`. Null when it is neither. */
@@ -27,17 +29,35 @@ export function tcpAddress(host: string, port: number): string {
 
 /** TCP and unix sockets of this host. */
 export class SocketTransport implements Transport {
+  /** Addresses that are reached at another one. */
+  #routes: ReadonlyMap<string, string> = NO_ROUTES;
+  /** Connected streams, and the address that was asked for. */
+  readonly #connected = new Map<SocketStream, string>();
+
+  /**
+   * From now on, whoever connects to a key of `routes` gets to its value: another host's view of the address, a tunnel
+   * or a proxy. Connections whose route changes are destroyed, so that they come back on the new one.
+   */
+  setRoutes(routes: ReadonlyMap<string, string>): void {
+    const before = this.#routes;
+    this.#routes = new Map(routes);
+    for (const [stream, address] of [...this.#connected]) {
+      if ((before.get(address) ?? address) !== (routes.get(address) ?? address)) stream.destroy('its route has changed');
+    }
+  }
+
   invalidAddress(address: string): string | null {
     if (parseSocketAddress(address) !== null) return null;
     return `"${address}" is not an address; write tcp://HOST:PORT or unix:/PATH (a path of at most ${UNIX_PATH_BYTES_MAX} bytes)`;
   }
 
   connect(address: string, onConnected: (stream: ByteStream) => void, onFailed: (reason: string) => void): ConnectAttempt {
-    const target = parseSocketAddress(address);
+    const route = this.#routes.get(address) ?? address;
+    const target = parseSocketAddress(route);
     if (target === null) {
       let cancelled = false;
       setImmediate(() => {
-        if (!cancelled) onFailed(this.invalidAddress(address) as string);
+        if (!cancelled) onFailed(this.invalidAddress(route) as string);
       });
       return {
         cancel() {
@@ -53,8 +73,12 @@ export class SocketTransport implements Transport {
     socket.once('connect', () => {
       socket.removeListener('error', failed);
       socket.pause();
-      stream = new SocketStream(socket, address);
-      onConnected(stream);
+      const connected = new SocketStream(socket, address);
+      stream = connected;
+      this.#connected.set(connected, address);
+      socket.once('close', () => this.#connected.delete(connected));
+      onConnected(connected);
+      if ((this.#routes.get(address) ?? address) !== route) connected.destroy('its route has changed');
     });
     return {
       cancel() {
