@@ -4,7 +4,7 @@ import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
 import { IO_BYTES_MAX, IoRequest, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
 import { type Logger, OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity, SocketTransport } from '@rmr/runtime/node';
+import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { registerClientMetrics } from './metrics.ts';
 import { exportStatuses, type MappedPool, nodeHealth, poolStatus, sessionStatus } from './status.ts';
@@ -13,16 +13,17 @@ import { exportStatuses, type MappedPool, nodeHealth, poolStatus, sessionStatus 
 export interface DaemonSurroundings {
   readonly log: Logger;
   readonly version: string;
+  /** For every connection to and from other nodes: it knows the configured routes. */
+  readonly transport: SocketTransport;
 }
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
-  const { log, version } = surroundings;
+  const { log, version, transport } = surroundings;
   const world = createSystemWorld(log);
   const host = loadHostIdentity(config);
   const startedMs = world.clock.nowMs();
   const startedAt = new Date(world.clock.wallMs()).toISOString();
-  const transport = new SocketTransport();
   const slabs = new SlabPool();
   const server = new NbdServer(world, slabs, { connectionsMax: config.nbd.connections });
   const listeners: StreamListener[] = [];
@@ -58,7 +59,9 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
       // The size is known now, so NBD clients can be told.
       (assembled) => {
         const name = pool.exportName ?? pool.name;
-        server.addExport(new PoolDevice(world, assembled, { name, description: `pool ${pool.name} (${pool.uuid})`, readOnly: pool.readOnly }));
+        server.addExport(
+          new PoolDevice(world, assembled, { name, description: `pool ${pool.name} (${pool.uuid})`, readOnly: pool.readOnly }),
+        );
       },
     );
   }
@@ -100,7 +103,11 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     },
     flush: async (wanted) => {
       const chosen = pools.filter((pool) => wanted === null || pool.config.name === wanted || pool.config.uuid === wanted);
-      if (chosen.length === 0) throw new OperationError('NOT_FOUND', `pool ${wanted ?? ''} is not mapped here; this node maps: ${pools.map((pool) => pool.config.name).join(', ') || 'none'}`);
+      if (chosen.length === 0)
+        throw new OperationError(
+          'NOT_FOUND',
+          `pool ${wanted ?? ''} is not mapped here; this node maps: ${pools.map((pool) => pool.config.name).join(', ') || 'none'}`,
+        );
       await Promise.all(chosen.map(flushPool));
     },
     registerMetrics: (metrics: Metrics) => registerClientMetrics(metrics, pools, client, server, slabs),
@@ -118,7 +125,9 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
 /** One flush through the pool, as a client of the device would send it. */
 function flushPool({ config, client }: MappedPool): Promise<void> {
   if (client.state !== 'SERVING') {
-    return Promise.reject(new OperationError('UNAVAILABLE', `pool ${config.name} is not served: ${client.status().waitingFor?.what ?? client.state}`));
+    return Promise.reject(
+      new OperationError('UNAVAILABLE', `pool ${config.name} is not served: ${client.status().waitingFor?.what ?? client.state}`),
+    );
   }
   return new Promise((resolve, reject) => {
     const flush = new IoRequest({

@@ -1,6 +1,6 @@
 import type { Metrics } from '@rmr/admin-api/node';
 import type { NbdServer } from '@rmr/nbd';
-import { type PoolClientCounters, type RmrClient } from '@rmr/rmr';
+import type { PoolClientCounters, RmrClient } from '@rmr/rmr';
 import type { SlabPool } from '@rmr/runtime';
 import type { MappedPool } from './status.ts';
 
@@ -18,7 +18,13 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
 ];
 
 /** The metrics of the client node: what the counters say at the time of the scrape. */
-export function registerClientMetrics(metrics: Metrics, pools: readonly MappedPool[], client: RmrClient, server: NbdServer, slabs: SlabPool): void {
+export function registerClientMetrics(
+  metrics: Metrics,
+  pools: readonly MappedPool[],
+  client: RmrClient,
+  server: NbdServer,
+  slabs: SlabPool,
+): void {
   for (const { name, help, read } of COUNTERS) {
     metrics.counter({
       name,
@@ -54,7 +60,8 @@ export function registerClientMetrics(metrics: Metrics, pools: readonly MappedPo
     help: '1 while the leg is NORMAL: it receives every write',
     labels: ['pool', 'member'],
     read: (observe) => {
-      for (const pool of pools) for (const leg of pool.client.status().legs) observe(leg.state === 'NORMAL' ? 1 : 0, pool.config.name, leg.memberId);
+      for (const pool of pools)
+        for (const leg of pool.client.status().legs) observe(leg.state === 'NORMAL' ? 1 : 0, pool.config.name, leg.memberId);
     },
   });
   metrics.gauge({
@@ -73,7 +80,8 @@ export function registerClientMetrics(metrics: Metrics, pools: readonly MappedPo
     labels: ['export'],
     read: (observe) => {
       const counts = new Map<string, number>();
-      for (const connection of server.connections()) counts.set(connection.exportName ?? '', (counts.get(connection.exportName ?? '') ?? 0) + 1);
+      for (const connection of server.connections())
+        counts.set(connection.exportName ?? '', (counts.get(connection.exportName ?? '') ?? 0) + 1);
       for (const [name, count] of counts) observe(count, name);
     },
   });

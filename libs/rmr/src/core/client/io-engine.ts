@@ -5,7 +5,7 @@ import type { ByteRange } from '../../pool-store.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import type { IoRequest } from './io-request.ts';
 import type { Leg } from './leg.ts';
-import { ReadPolicy, type ReadPolicyName } from './read-policy.ts';
+import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 
 /** What the engine tells the pool client. */
@@ -23,6 +23,7 @@ export class PoolClientCounters {
   writes = 0;
   writtenBytes = 0;
   discards = 0;
+  writeZeroes = 0;
   flushes = 0;
   errors = 0;
   /** Reads that were sent to another leg after one failed. */
@@ -43,7 +44,7 @@ const GENERATION_MAX = 0x1ffff;
 export class IoEngine implements RtrsResponseSink {
   readonly counters = new PoolClientCounters();
   /** Requests sent to each leg and not answered, by leg index. */
-  readonly inFlight = new Int32Array(MEMBERS_MAX);
+  readonly inFlight: Int32Array;
   readonly #world: World;
   readonly #host: IoEngineHost;
   readonly #legs: readonly Leg[];
@@ -87,12 +88,13 @@ export class IoEngine implements RtrsResponseSink {
   #draining = false;
   readonly #slots = new Int32Array(MEMBERS_MAX);
 
-  constructor(world: World, host: IoEngineHost, legs: readonly Leg[], unitCount: number, readPolicy: ReadPolicyName) {
+  constructor(world: World, host: IoEngineHost, legs: readonly Leg[], unitCount: number, policy: ReadPolicy, inFlight: Int32Array) {
     this.#world = world;
     this.#host = host;
     this.#legs = legs;
     this.#unitCount = unitCount;
-    this.#policy = new ReadPolicy(readPolicy, this.inFlight);
+    this.#policy = policy;
+    this.inFlight = inFlight;
     this.#requests = new Array(unitCount).fill(null);
     this.#pending = new Uint8Array(unitCount);
     this.#ok = new Uint8Array(unitCount);
@@ -539,8 +541,10 @@ export class IoEngine implements RtrsResponseSink {
       counters.writtenBytes += request.lengthBytes;
     } else if (request.type === MessageType.FLUSH) {
       counters.flushes++;
-    } else {
+    } else if (request.type === MessageType.DISCARD) {
       counters.discards++;
+    } else if (request.type === MessageType.WRITE_ZEROES) {
+      counters.writeZeroes++;
     }
     request.sink.onIoDone(request, status, payload, slab);
   }

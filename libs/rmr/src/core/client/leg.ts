@@ -38,11 +38,11 @@ export class Leg {
   readonly #wallMs: () => number;
   /** The pool's handle on the member, from its last probe. */
   poolHandle = 0;
-  /** The member's last answer to a probe of this session. */
-  probe: ProbeResult | null = null;
   /** Why the member can't take part although it answers; empty when it can. */
   problem = '';
   #sinceMs: number;
+  #probe: ProbeResult | null = null;
+  #storeUuid: string | null = null;
 
   constructor(index: number, member: MemberAddress, session: SharedSession, log: Logger, wallMs: () => number) {
     this.index = index;
@@ -70,6 +70,21 @@ export class Leg {
   /** When the leg came into its state, wall clock. */
   get sinceMs(): number {
     return this.#sinceMs;
+  }
+
+  /** The member's last answer to a probe of this session. */
+  get probe(): ProbeResult | null {
+    return this.#probe;
+  }
+
+  set probe(probe: ProbeResult | null) {
+    this.#probe = probe;
+    if (probe !== null) this.#storeUuid = probe.identity.storeUuid;
+  }
+
+  /** The member's store, as far as it was ever known. */
+  get storeUuid(): string | null {
+    return this.#storeUuid;
   }
 
   get connected(): boolean {

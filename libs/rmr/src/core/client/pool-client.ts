@@ -8,7 +8,7 @@ import { MessageType } from '../../wire/io-message.ts';
 import { IoEngine, type IoEngineHost, type PoolClientCounters } from './io-engine.ts';
 import { IoRequest } from './io-request.ts';
 import { Leg, type MemberAddress } from './leg.ts';
-import type { ReadPolicyName } from './read-policy.ts';
+import { ReadPolicy, type ReadPolicyName } from './read-policy.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 import type { RmrClient } from './rmr-client.ts';
 import type { SessionUser, SharedSession } from './shared-session.ts';
@@ -19,6 +19,8 @@ export interface PoolClientOptions {
   readonly poolName: string;
   readonly members: readonly MemberAddress[];
   readonly readPolicy?: ReadPolicyName;
+  /** The member that the read policy `preferred` prefers. */
+  readonly preferredMemberId?: number;
   /** IO units; bounded by what the stores were created with. */
   readonly queueDepth?: number;
   /** Milliseconds after which an IO that has no usable leg fails with EIO; null: it waits for ever, as a disk would hang. */
@@ -54,6 +56,7 @@ export interface PoolClientStatus {
   readonly poolUuid: string;
   readonly poolName: string;
   readonly state: PoolClientState;
+  readonly stateSinceMs: number;
   readonly epoch: number;
   readonly version: VersionRecord | null;
   readonly versionChangePending: boolean;
@@ -64,6 +67,7 @@ export interface PoolClientStatus {
   readonly legs: readonly {
     readonly memberId: number;
     readonly name: string;
+    readonly storeUuid: string | null;
     readonly state: LegState;
     readonly reason: string;
     readonly sinceMs: number;
@@ -87,6 +91,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #recovery: Recovery;
   readonly #onGeometry: (pool: PoolClient) => void;
   #state: PoolClientState = 'RECOVERING';
+  #stateSinceMs: number;
   #geometry: PoolGeometry | null = null;
   #epoch = 0;
   /** The version that is durable on all members of its set; null before the first assembly. */
@@ -103,17 +108,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
     assert(options.members.length >= 1 && options.members.length <= MEMBERS_MAX, 'pool client: 1 to 8 members');
     this.options = options;
+    this.#stateSinceMs = world.clock.wallMs();
     this.#world = { ...world, log: world.log.child({ pool: options.poolName }) };
     this.#onGeometry = onGeometry;
     const wallMs = (): number => world.clock.wallMs();
     this.#legs = options.members.map((member, index) => new Leg(index, member, client.session(member.addresses), this.#world.log, wallMs));
-    this.#engine = new IoEngine(
-      this.#world,
-      this,
-      this.#legs,
-      options.queueDepth ?? QUEUE_DEPTH_DEFAULT,
-      options.readPolicy ?? 'min-inflight',
+    const inFlight = new Int32Array(MEMBERS_MAX);
+    const preferred = Math.max(
+      0,
+      options.members.findIndex((member) => member.memberId === options.preferredMemberId),
     );
+    const policy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, preferred);
+    this.#engine = new IoEngine(this.#world, this, this.#legs, options.queueDepth ?? QUEUE_DEPTH_DEFAULT, policy, inFlight);
     this.#engine.park();
     this.#recovery = new Recovery(this.#world, this.#legs, {
       poolUuid: options.poolUuid,
@@ -164,7 +170,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       this.#stopped();
       return;
     }
-    this.#state = 'STOPPING';
+    this.#setState('STOPPING');
     const flush = new IoRequest({ onIoDone: (_request, status) => this.#releaseAll(status) });
     flush.type = MessageType.FLUSH;
     this.#engine.submit(flush);
@@ -176,6 +182,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       poolUuid: this.options.poolUuid,
       poolName: this.options.poolName,
       state: this.#state,
+      stateSinceMs: this.#stateSinceMs,
       epoch: this.#epoch,
       version: this.#version,
       versionChangePending: this.#state === 'SERVING' && this.#engine.frozen,
@@ -186,6 +193,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       legs: this.#legs.map((leg) => ({
         memberId: leg.member.memberId,
         name: leg.member.name,
+        storeUuid: leg.storeUuid,
         state: leg.state,
         reason: leg.problem || leg.reason || (leg.connected ? '' : leg.session.lostReason),
         sinceMs: leg.sinceMs,
@@ -336,7 +344,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       this.#stopped();
       return;
     }
-    this.#state = 'RECOVERING';
+    this.#setState('RECOVERING');
     this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#version as VersionRecord) });
     this.#wait('a member of the in-sync set to come back');
     this.#recovery.begin();
@@ -351,7 +359,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#version = version;
     this.#members = members;
     this.#waitingFor = null;
-    this.#state = 'SERVING';
+    this.#setState('SERVING');
     let mask = 0;
     for (const leg of legs) {
       leg.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
@@ -369,12 +377,17 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (this.#state === 'FENCED' || this.#state === 'STOPPED') return;
     this.#world.log.error('this client is fenced and stops serving the pool', { by });
     this.#fencedBy = by;
-    this.#state = 'FENCED';
+    this.#setState('FENCED');
     this.#changeAttempt++;
     this.#recovery.end();
     for (const leg of this.#legs) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
     this.#wait(`nothing: the pool was taken over (${this.#fencedBy}); restart this node to claim it again`);
     this.#engine.close(Status.ESHUTDOWN);
+  }
+
+  #setState(to: PoolClientState): void {
+    this.#state = to;
+    this.#stateSinceMs = this.#world.clock.wallMs();
   }
 
   #wait(what: string): void {
@@ -401,7 +414,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   #stopped(): void {
     if (this.#state === 'STOPPED') return;
-    this.#state = 'STOPPED';
+    this.#setState('STOPPED');
     this.#waitingFor = null;
     this.#changeAttempt++;
     this.#recovery.end();

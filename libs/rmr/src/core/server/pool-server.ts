@@ -27,6 +27,7 @@ export class PoolServerCounters {
   writes = 0;
   writtenBytes = 0;
   discards = 0;
+  writeZeroes = 0;
   flushes = 0;
   errors = 0;
   rejected = 0;
@@ -314,6 +315,8 @@ export class PoolServer implements TurnTask {
   #write(tag: number, message: IoMessage): void {
     if (message.type === MessageType.DISCARD) {
       this.counters.discards++;
+    } else if (message.type === MessageType.WRITE_ZEROES) {
+      this.counters.writeZeroes++;
     } else {
       this.counters.writes++;
       this.counters.writtenBytes += message.lengthBytes;

@@ -1,0 +1,182 @@
+import { type BlockDevice, DeviceFlag, DeviceOperation, type DeviceRequest } from '@rmr/nbd';
+import {
+  decodeExtents,
+  EXTENTS_BYTES_MAX,
+  IO_BYTES_MAX,
+  IoFlag,
+  IoRequest,
+  type IoSink,
+  type IoType,
+  MessageType,
+  type PoolClient,
+  type PoolGeometry,
+  RANGE_BYTES_MAX,
+} from '@rmr/rmr';
+import { assert, type DiskExtent, type Slab, Status, type TurnTask, type World } from '@rmr/runtime';
+
+/** What a device is called, and how it may be used. */
+export interface PoolDeviceOptions {
+  readonly name: string;
+  readonly description: string;
+  readonly readOnly: boolean;
+}
+
+/** A device request that is being carried out: how many IOs are left of it, and its first error. */
+class Operation {
+  request: DeviceRequest | null = null;
+  left = 0;
+  status: number = Status.OK;
+  errorOffsetBytes = -1;
+}
+
+/**
+ * BRMR-client: a pool as a block device. Splits requests into IOs that RMR takes (reads at multiples of
+ * `IO_BYTES_MAX`, ranges at multiples of `RANGE_BYTES_MAX`, so that neighbours never share one) and puts the answers
+ * together.
+ */
+export class PoolDevice implements BlockDevice, IoSink, TurnTask {
+  turnQueued = false;
+  readonly name: string;
+  readonly description: string;
+  readonly readOnly: boolean;
+  readonly rotational = false;
+  readonly blockSizeMinBytes = 1;
+  readonly blockSizePreferredBytes = 4096;
+  readonly #world: World;
+  readonly #pool: PoolClient;
+  readonly #geometry: PoolGeometry;
+  readonly #freeRequests: IoRequest[] = [];
+  readonly #freeOperations: Operation[] = [];
+  /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
+  readonly #ended: DeviceRequest[] = [];
+
+  constructor(world: World, pool: PoolClient, options: PoolDeviceOptions) {
+    assert(pool.geometry !== null, 'pool device: the pool has not been assembled');
+    this.#world = world;
+    this.#pool = pool;
+    this.#geometry = pool.geometry;
+    this.name = options.name;
+    this.description = options.description;
+    this.readOnly = options.readOnly;
+  }
+
+  get sizeBytes(): number {
+    return this.#geometry.sizeBytes;
+  }
+
+  get fastZero(): boolean {
+    return this.#geometry.fastPunch;
+  }
+
+  get fastZeroNoHole(): boolean {
+    return this.#geometry.fastZero;
+  }
+
+  submit(request: DeviceRequest): void {
+    const fua = (request.flags & DeviceFlag.FUA) !== 0 ? IoFlag.FUA : 0;
+    switch (request.operation) {
+      case DeviceOperation.READ:
+        this.#split(request, MessageType.READ, 0, IO_BYTES_MAX);
+        break;
+      case DeviceOperation.WRITE:
+        this.#split(request, MessageType.WRITE, fua, IO_BYTES_MAX);
+        break;
+      case DeviceOperation.TRIM:
+        this.#split(request, MessageType.DISCARD, fua, RANGE_BYTES_MAX);
+        break;
+      case DeviceOperation.WRITE_ZEROES: {
+        const noHole = (request.flags & DeviceFlag.NO_HOLE) !== 0 ? IoFlag.NO_HOLE : 0;
+        this.#split(request, MessageType.WRITE_ZEROES, fua | noHole, RANGE_BYTES_MAX);
+        break;
+      }
+      case DeviceOperation.FLUSH:
+        this.#send(this.#begin(request, 1), MessageType.FLUSH, 0, 0, 0, null);
+        break;
+      case DeviceOperation.BLOCK_STATUS:
+        // A first part of the range is a full answer; the client asks for the rest.
+        this.#send(
+          this.#begin(request, 1),
+          MessageType.EXTENTS,
+          0,
+          request.offsetBytes,
+          Math.min(request.lengthBytes, EXTENTS_BYTES_MAX),
+          null,
+        );
+        break;
+      case DeviceOperation.CACHE:
+        // Storage nodes read through the page cache of their kernels; there is nothing to prepare here.
+        this.#ended.push(request);
+        this.#world.turn.defer(this);
+        break;
+    }
+  }
+
+  runAtTurnEnd(): void {
+    for (const request of this.#ended) request.done(Status.OK);
+    this.#ended.length = 0;
+  }
+
+  onIoDone(io: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
+    const operation = io.context as Operation;
+    const request = operation.request as DeviceRequest;
+    let outcome = status;
+    if (status === Status.OK && io.type === MessageType.READ) {
+      request.part(io.offsetBytes, payload, io.lengthBytes, slab);
+    } else if (status === Status.OK && io.type === MessageType.EXTENTS) {
+      const extents: readonly DiskExtent[] | string = decodeExtents(payload, io.lengthBytes);
+      if (typeof extents === 'string') outcome = Status.EIO;
+      else request.extents(extents);
+    }
+    if (outcome !== Status.OK && operation.status === Status.OK) {
+      operation.status = outcome;
+      operation.errorOffsetBytes = io.offsetBytes;
+    }
+    io.context = null;
+    io.payload = null;
+    io.slab = null;
+    this.#freeRequests.push(io);
+    if (--operation.left > 0) return;
+    operation.request = null;
+    this.#freeOperations.push(operation);
+    if (operation.status === Status.OK) request.done(Status.OK);
+    else request.done(operation.status, operation.errorOffsetBytes);
+  }
+
+  #split(request: DeviceRequest, type: IoType, flags: number, stepBytes: number): void {
+    const start = request.offsetBytes;
+    const end = start + request.lengthBytes;
+    const pieces = Math.ceil(end / stepBytes) - Math.floor(start / stepBytes);
+    const operation = this.#begin(request, pieces);
+    if (pieces === 1) {
+      this.#send(operation, type, flags, start, request.lengthBytes, request);
+      return;
+    }
+    assert(type !== MessageType.WRITE, 'pool device: a write crosses an IO boundary');
+    for (let offset = start; offset < end; ) {
+      const next = Math.min(end, (Math.floor(offset / stepBytes) + 1) * stepBytes);
+      this.#send(operation, type, flags, offset, next - offset, null);
+      offset = next;
+    }
+  }
+
+  #begin(request: DeviceRequest, left: number): Operation {
+    const operation = this.#freeOperations.pop() ?? new Operation();
+    operation.request = request;
+    operation.left = left;
+    operation.status = Status.OK;
+    operation.errorOffsetBytes = -1;
+    return operation;
+  }
+
+  #send(operation: Operation, type: IoType, flags: number, offsetBytes: number, lengthBytes: number, source: DeviceRequest | null): void {
+    const io = this.#freeRequests.pop() ?? new IoRequest(this);
+    io.type = type;
+    io.flags = flags;
+    io.offsetBytes = offsetBytes;
+    io.lengthBytes = lengthBytes;
+    io.payload = type === MessageType.WRITE && source !== null ? source.payload : null;
+    io.slab = type === MessageType.WRITE && source !== null ? source.slab : null;
+    io.context = operation;
+    this.#pool.submit(io);
+  }
+}

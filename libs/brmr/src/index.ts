@@ -1,0 +1,1 @@
+export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts';
