@@ -2,10 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildBundle, isBundleFresh } from './bundles.mjs';
-import { runGroup } from './processes.mjs';
+import { buildWeb, WEB_FOLDER } from './web-build.mjs';
 import { dependencyClosure, listProjects, ROOT } from './workspace.mjs';
-
-const WEB_FOLDER = 'apps/web';
 
 /** @typedef {{ folder: string, build: () => Promise<void> }} StaleProgram */
 
@@ -24,11 +22,12 @@ export function stalePrograms(tool, options) {
   const stale = dependencyClosure(own.name, projects)
     .filter((project) => existsSync(join(ROOT, project.folder, 'src/main.ts')) && !isBundleFresh(project.folder))
     .map(({ folder }) => ({ folder, build: () => buildBundle(folder).then(() => undefined) }));
-  if (options.web && !isBundleFresh(WEB_FOLDER)) stale.push({ folder: WEB_FOLDER, build: buildWeb });
+  if (options.web && !isBundleFresh(WEB_FOLDER)) stale.push({ folder: WEB_FOLDER, build: () => buildWebQuietly(WEB_FOLDER) });
   return stale;
 }
 
-async function buildWeb() {
-  const { code, output } = await runGroup(process.execPath, ['build.mjs'], { cwd: join(ROOT, WEB_FOLDER), stdio: 'capture' });
-  if (code !== 0) throw new Error(output);
+/** @param {string} folder */
+async function buildWebQuietly(folder) {
+  const { ok, output } = await buildWeb({ stdio: 'capture' });
+  if (!ok) throw new Error(`${folder}: ${output}`);
 }

@@ -98,8 +98,17 @@ export async function buildBundle(folder) {
     replaceFile(file.path, file.contents);
     if (file.path.endsWith('.mjs')) bytes = file.contents.length;
   }
-  replaceFile(join(dist, STAMP), `${JSON.stringify(Object.fromEntries(inputs.map((path) => [path, fileSignature(path)])), null, 1)}\n`);
+  writeStamp(dist, inputs);
   return { bytes };
+}
+
+/**
+ * Remembers beside a built program what it was built from, for {@link isBundleFresh}.
+ * @param {string} dist absolute
+ * @param {string[]} inputs relative to the root
+ */
+export function writeStamp(dist, inputs) {
+  replaceFile(join(dist, STAMP), `${JSON.stringify(Object.fromEntries(inputs.map((path) => [path, fileSignature(path)])), null, 1)}\n`);
 }
 
 /**
