@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+
+/** How a program ended. */
+export interface Outcome {
+  readonly command: string;
+  /** Null when a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program that still runs. */
+export interface Running {
+  readonly pid: number;
+  /** What it has written so far. */
+  stdout(): string;
+  stderr(): string;
+  signal(name: NodeJS.Signals): void;
+  readonly ended: Promise<Outcome>;
+}
+
+/** A program that hangs is killed after this; no test waits for it on purpose. */
+const PROGRAM_MS_MAX = 120_000;
+
+/** Starts a program, its standard input closed. */
+export function startProgram(command: string, args: readonly string[], options: { readonly input?: string } = {}): Running {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  // A program may end without reading what it was given.
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.input ?? '');
+  const guard = setTimeout(() => {
+    stderr += `\n[killed after ${PROGRAM_MS_MAX} ms]`;
+    child.kill('SIGKILL');
+  }, PROGRAM_MS_MAX);
+  const ended = new Promise<Outcome>((resolve, reject) => {
+    child.once('error', (error) => {
+      clearTimeout(guard);
+      reject(error);
+    });
+    child.once('close', (code) => {
+      clearTimeout(guard);
+      resolve({ command: [command, ...args].join(' '), code, stdout, stderr });
+    });
+  });
+  return {
+    pid: child.pid ?? -1,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    signal: (name) => void child.kill(name),
+    ended,
+  };
+}
+
+/** Runs a program to its end, whatever its exit code. */
+export function runProgram(command: string, args: readonly string[], options: { readonly input?: string } = {}): Promise<Outcome> {
+  return startProgram(command, args, options).ended;
+}
+
+/** Runs a program that has to succeed; returns its standard output. */
+export async function run(command: string, ...args: readonly string[]): Promise<string> {
+  return succeeded(await runProgram(command, args)).stdout;
+}
+
+/** Fails with all that the program said unless it ended with 0. */
+export function succeeded(outcome: Outcome): Outcome {
+  if (outcome.code !== 0) throw new Error(describe(outcome));
+  return outcome;
+}
+
+/** Everything about an outcome, for the message of a failed test. */
+export function describe(outcome: Outcome): string {
+  return `${outcome.command}\nended with ${outcome.code ?? 'a signal'}\n${outcome.stdout}\n${outcome.stderr}`;
+}
