@@ -43,10 +43,10 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
         <Fact term="Client epoch">{pool.epoch ?? '–'}</Fact>
         <Fact term="Chunk">{pool.chunkSizeBytes === null ? '–' : formatBytes(pool.chunkSizeBytes)}</Fact>
         <Fact term="Written">
-          {formatBytes(pool.io.writtenBytes)} in {formatCount(pool.io.writes)}
+          {formatBytes(pool.io.writtenBytes)} in {formatCount(pool.io.writes)} writes
         </Fact>
         <Fact term="Read">
-          {formatBytes(pool.io.readBytes)} in {formatCount(pool.io.reads)}
+          {formatBytes(pool.io.readBytes)} in {formatCount(pool.io.reads)} reads
         </Fact>
         <Fact term="In flight">
           {formatCount(pool.io.inFlight)} of {formatCount(pool.queueDepth)}
