@@ -1,0 +1,324 @@
+import type { RtrsResponseSink } from '@rmr/rtrs';
+import { SILENT_LOGGER, Status, type TurnTask, type World } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
+import { IoEngine, type IoEngineHost } from './io-engine.ts';
+import { IoRequest, type IoType } from './io-request.ts';
+import type { Leg } from './leg.ts';
+import { ReadPolicy } from './read-policy.ts';
+
+/** A leg that notes what is sent on it and answers when the test says so. */
+class ScriptedLeg {
+  readonly poolHandle = 0;
+  readonly headerBytes = new Uint8Array(64 * 64);
+  readonly sent: { readonly message: IoMessage; readonly answer: (status: number, payload?: Uint8Array) => void }[] = [];
+  permits = 64;
+  #next = 0;
+  allocate(): number {
+    if (this.permits === 0) return -1;
+    this.permits--;
+    this.#next = (this.#next + 1) % 64;
+    return this.#next;
+  }
+  release(): void {
+    this.permits++;
+  }
+  headerOffset(slot: number): number {
+    return slot * 64;
+  }
+  submit(slot: number, length: number, _payload: Uint8Array | null, _slab: null, tag: number, sink: RtrsResponseSink): void {
+    expect(invalidIoMessage(this.headerBytes, slot * 64, length)).toBeNull();
+    const message = new IoMessage();
+    decodeIoMessage(this.headerBytes, slot * 64, message);
+    this.sent.push({
+      message,
+      answer: (status, payload) => {
+        this.permits++;
+        sink.onResponse(tag, status, this.headerBytes, 0, 0, payload ?? null, null);
+      },
+    });
+  }
+  /** Answers the oldest request. */
+  answer(status: number = Status.OK, payload?: Uint8Array): void {
+    const next = this.sent.shift();
+    expect(next).toBeDefined();
+    next?.answer(status, payload);
+  }
+}
+
+let legs: ScriptedLeg[];
+let engine: IoEngine;
+let ended: [string, number][];
+let failed: [number, string][];
+let fenced: number;
+let turn: TurnTask[];
+let host: IoEngineHost;
+
+function submit(name: string, type: IoType, offsetBytes = 0, lengthBytes = 4096): void {
+  const request = new IoRequest({ onIoDone: (_request, status) => ended.push([name, status]) });
+  request.type = type;
+  request.offsetBytes = offsetBytes;
+  request.lengthBytes = type === MessageType.FLUSH ? 0 : lengthBytes;
+  if (type === MessageType.WRITE) request.payload = new Uint8Array(lengthBytes);
+  engine.submit(request);
+  engine.verify();
+}
+const write = (name: string, offset = 0, length = 4096) => submit(name, MessageType.WRITE, offset, length);
+const read = (name: string, offset = 0, length = 4096) => submit(name, MessageType.READ, offset, length);
+const flush = (name: string) => submit(name, MessageType.FLUSH);
+const leg = (index: number) => legs[index] as ScriptedLeg;
+
+beforeEach(() => {
+  ended = [];
+  failed = [];
+  fenced = 0;
+  turn = [];
+  legs = [new ScriptedLeg(), new ScriptedLeg(), new ScriptedLeg()];
+  host = {
+    onFenced: () => fenced++,
+    onLegsFailed: (mask, reason) => {
+      failed.push([mask, reason]);
+      engine.freeze();
+      engine.legsLeft(mask);
+    },
+  };
+  const world: World = {
+    clock: { nowMs: () => 0, wallMs: () => 0 },
+    ticker: { subscribe() {}, unsubscribe() {} },
+    turn: { defer: (task) => turn.push(task) },
+    random: { u32: () => 0 },
+    log: SILENT_LOGGER,
+  };
+  const inFlight = new Int32Array(8);
+  const asHost: IoEngineHost = { onFenced: () => host.onFenced(), onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason) };
+  engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);
+  engine.park();
+  engine.resume(0b011, 5, 1, [3]);
+});
+
+describe('io engine: writes', () => {
+  test('W2, W5: a write goes to every in-sync leg with what the others miss, and completes when all have answered', () => {
+    write('w');
+    expect(leg(0).sent[0]?.message).toMatchObject({ epoch: 5, versionSeq: 1, writeSeq: 1, missingCount: 1, completedThrough: 0 });
+    expect(leg(2).sent).toEqual([]);
+    leg(1).answer();
+    expect(ended).toEqual([]);
+    leg(0).answer();
+    expect(ended).toEqual([['w', Status.OK]]);
+  });
+
+  test('W1: overlapping writes and reads wait for the write in flight, in order; others pass', () => {
+    write('a', 0, 8192);
+    write('b', 4096, 8192);
+    read('c', 8192);
+    read('d', 65536);
+    expect(leg(0).sent.length + leg(1).sent.length).toBe(3);
+    leg(0).answer();
+    leg(1).answer();
+    expect(ended).toEqual([['a', Status.OK]]);
+    // The read of d is first on leg 1; then b goes out, and c still waits for it.
+    leg(1).answer(Status.OK, new Uint8Array(4096));
+    expect(ended[1]).toEqual(['d', Status.OK]);
+    leg(0).answer();
+    leg(1).answer();
+    expect(ended[2]).toEqual(['b', Status.OK]);
+    expect(leg(0).sent.length).toBe(1);
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    expect(ended[3]).toEqual(['c', Status.OK]);
+  });
+
+  test('I12: what exceeds the units or the permits waits and is sent later', () => {
+    for (let i = 0; i < 6; i++) write(`w${i}`, i * 4096);
+    expect([leg(0).sent.length, engine.waiting]).toEqual([4, 2]);
+    leg(0).answer();
+    leg(1).permits = 0;
+    leg(1).answer();
+    expect(leg(0).sent.length).toBe(4);
+    leg(1).permits = 0;
+    leg(0).answer();
+    leg(1).answer();
+    leg(1).permits = 64;
+    engine.retryWaiting();
+    expect(engine.waiting).toBe(0);
+    engine.verify();
+  });
+
+  test('W7: completedThrough stays below the oldest write that is not resolved', () => {
+    write('a', 0);
+    write('b', 4096);
+    leg(0).sent[1]?.answer(Status.OK);
+    leg(1).sent[1]?.answer(Status.OK);
+    write('c', 8192);
+    expect(leg(0).sent[2]?.message).toMatchObject({ writeSeq: 3, completedThrough: 0 });
+    leg(0).answer();
+    leg(1).answer();
+    write('d', 12288);
+    expect(leg(0).sent.at(-1)?.message).toMatchObject({ writeSeq: 4, completedThrough: 2 });
+  });
+
+  test('L1, V2: a write that fails on one leg is acknowledged only after the shrink is durable', () => {
+    write('w');
+    leg(0).answer(Status.EIO);
+    leg(1).answer();
+    expect(failed).toEqual([[0b01, expect.stringContaining('write failed')]]);
+    expect(ended).toEqual([]);
+    write('x', 65536);
+    expect(leg(1).sent).toEqual([]);
+    engine.setVersion(5, 2, [1, 3]);
+    expect(ended).toEqual([['w', Status.OK]]);
+    expect(leg(0).sent).toEqual([]);
+    expect(leg(1).sent[0]?.message).toMatchObject({ versionSeq: 2, missingCount: 2 });
+  });
+
+  test('W5: a write that waits for a leaver completes without it, after the shrink', () => {
+    write('w');
+    leg(1).answer();
+    engine.freeze();
+    engine.legsLeft(0b01);
+    expect(engine.incompleteWriteRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4096 }]);
+    expect(ended).toEqual([]);
+    engine.setVersion(5, 2, [1, 3]);
+    expect(ended).toEqual([['w', Status.OK]]);
+    // The leaver's late answer changes nothing.
+    write('again');
+    leg(0).answer();
+    engine.verify();
+    expect(ended.length).toBe(1);
+  });
+
+  test('W5: a write that fails on all legs leaves one as the authority and then fails', () => {
+    write('w');
+    leg(0).answer(Status.EIO);
+    leg(1).answer(Status.ENOSPC);
+    expect(failed).toEqual([[0b10, expect.any(String)]]);
+    expect(ended).toEqual([]);
+    engine.setVersion(5, 2, [2, 3]);
+    expect(ended).toEqual([['w', Status.ENOSPC]]);
+    expect(engine.routeMask).toBe(0b01);
+  });
+
+  test('V6: with no leg left everything waits and is sent anew, in order, before what came later', () => {
+    host.onLegsFailed = () => engine.park();
+    write('a', 0);
+    read('r', 65536);
+    write('b', 0);
+    leg(0).answer(Status.ENOTNORMAL);
+    leg(1).answer(Status.ENOTNORMAL);
+    expect([ended, engine.executing, engine.waiting]).toEqual([[], 0, 3]);
+    leg(1).sent.length = 0;
+    leg(0).sent.length = 0;
+    engine.resume(0b001, 6, 1, [2, 3]);
+    expect(leg(0).sent.map(({ message }) => [message.type, message.epoch])).toEqual([
+      [MessageType.WRITE, 6],
+      [MessageType.READ, 6],
+    ]);
+    leg(0).answer();
+    expect(ended).toEqual([['a', Status.OK]]);
+    engine.verify();
+  });
+
+  test('C3: ESTALE fences, and a fenced engine refuses everything', () => {
+    write('w');
+    leg(0).answer(Status.ESTALE);
+    expect(fenced).toBe(1);
+    engine.close(Status.ESHUTDOWN);
+    expect(ended).toEqual([['w', Status.ESHUTDOWN]]);
+    read('later');
+    for (const task of turn) task.runAtTurnEnd();
+    expect(ended[1]).toEqual(['later', Status.ESHUTDOWN]);
+  });
+});
+
+describe('io engine: flushes', () => {
+  test('a flush is acknowledged when all in-sync legs made everything durable', () => {
+    flush('f');
+    leg(0).answer();
+    expect(ended).toEqual([]);
+    leg(1).answer();
+    expect(ended).toEqual([['f', Status.OK]]);
+  });
+
+  test('a leg that fails a flush leaves the set first; then the flush is acknowledged', () => {
+    flush('f');
+    leg(1).answer(Status.EIO);
+    leg(0).answer();
+    expect(ended).toEqual([]);
+    expect(failed[0]?.[0]).toBe(0b10);
+    engine.setVersion(5, 2, [2, 3]);
+    expect(ended).toEqual([['f', Status.OK]]);
+  });
+
+  test('zero legs never acknowledge', () => {
+    host.onLegsFailed = () => engine.park();
+    flush('f');
+    engine.park();
+    flush('g');
+    expect(ended).toEqual([]);
+  });
+
+  test('acknowledged data that is lost for certain fails the next flush, once', () => {
+    engine.park();
+    engine.resume(0b001, 6, 1, [2, 3], true);
+    flush('f');
+    leg(0).answer();
+    flush('g');
+    leg(0).answer();
+    expect(ended).toEqual([
+      ['f', Status.EIO],
+      ['g', Status.OK],
+    ]);
+  });
+});
+
+describe('io engine: reads', () => {
+  test('a failed read is answered by another leg before the caller sees an error', () => {
+    read('r');
+    leg(1).answer(Status.EIO);
+    expect(failed[0]?.[0]).toBe(0b10);
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    expect(ended).toEqual([['r', Status.OK]]);
+    expect(engine.counters.readRetries).toBe(1);
+  });
+
+  test('the last leg stays, and its error is the caller’s', () => {
+    engine.park();
+    engine.resume(0b001, 6, 1, [2, 3]);
+    read('r');
+    leg(0).answer(Status.EIO);
+    expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
+  });
+
+  test('an answer of the wrong length is a failure of the leg', () => {
+    read('r');
+    leg(1).answer(Status.OK, new Uint8Array(10));
+    expect(failed[0]?.[0]).toBe(0b10);
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    expect(ended).toEqual([['r', Status.OK]]);
+  });
+
+  test('reads go on while a version change is pending', () => {
+    engine.freeze();
+    engine.legsLeft(0b10);
+    read('r');
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    expect(ended).toEqual([['r', Status.OK]]);
+  });
+
+  test('a read in flight on a leg that left is sent to another at once', () => {
+    read('r');
+    expect(leg(1).sent.length).toBe(1);
+    engine.freeze();
+    engine.legsLeft(0b10);
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    expect(ended).toEqual([['r', Status.OK]]);
+  });
+});
+
+test('io engine: what waits longer than the timeout fails with EIO, and slow legs are named', () => {
+  write('slow');
+  leg(0).answer();
+  engine.freeze();
+  flush('waits');
+  expect(engine.expire(1, 1)).toBe(0b10);
+  expect(ended).toEqual([['waits', Status.EIO]]);
+});

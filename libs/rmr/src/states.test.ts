@@ -1,0 +1,39 @@
+import { InvariantViolation, SILENT_LOGGER } from '@rmr/runtime';
+import { describe, expect, test } from 'vitest';
+import { LEG_TRANSITIONS, type LegState, SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from './states.ts';
+
+describe.each([
+  ['leg', LEG_TRANSITIONS as Record<string, Record<string, string>>],
+  ['server pool', SERVER_POOL_TRANSITIONS as Record<string, Record<string, string>>],
+])('%s states', (_name, table) => {
+  const states = Object.keys(table);
+  test('every transition is carried out if it is in the table, and is a bug otherwise', () => {
+    for (const from of states) {
+      for (const to of states) {
+        const machine = new StateMachine<string>(table, from, SILENT_LOGGER, 'state');
+        if (table[from]?.[to] === undefined) {
+          expect(() => machine.set(to, 'test')).toThrow(InvariantViolation);
+          expect(machine.state).toBe(from);
+        } else {
+          machine.set(to, 'test');
+          expect([machine.state, machine.reason]).toEqual([to, 'test']);
+        }
+      }
+    }
+  });
+
+  test('every state but a terminal one can be left, and every transition says why it exists', () => {
+    for (const from of states) {
+      const reasons = Object.values(table[from] ?? {});
+      if (from !== 'REMOVING') expect(reasons.length).toBeGreaterThan(0);
+      for (const reason of reasons) expect(reason.length).toBeGreaterThan(5);
+    }
+  });
+});
+
+test('a removed leg never comes back, and an empty pool never serves', () => {
+  const states: LegState[] = ['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING'];
+  for (const state of states) expect(LEG_TRANSITIONS.REMOVING[state]).toBeUndefined();
+  const serving: ServerPoolState = 'NORMAL';
+  expect(SERVER_POOL_TRANSITIONS.EMPTY[serving]).toBeUndefined();
+});

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { CONTROL_BYTES_MAX } from '../constants.ts';
+import { controlRequestSchema, decodeControlBody, encodeControlBody } from './control-message.ts';
+import { decodeExtents, EXTENTS_MAX, encodeExtents } from './extents.ts';
+
+const UUID = '0b8f3c52-3f5e-4f0a-9b0a-6f1f7a2d9c11';
+const text = (body: string) => new TextEncoder().encode(body);
+
+describe('control message', () => {
+  test('a claim survives the wire', () => {
+    const claim = { op: 'claim', poolUuid: UUID, epoch: 3, clientInstance: UUID, clientName: 'client-1' } as const;
+    expect(decodeControlBody(controlRequestSchema, encodeControlBody(claim))).toEqual({ body: claim });
+  });
+
+  test.each([
+    ['no body', null],
+    ['body is not JSON', text('{')],
+    ['body is not JSON', new Uint8Array([0xff, 0xfe])],
+    ['body beyond the limit', new Uint8Array(CONTROL_BYTES_MAX + 1)],
+    ['op', text('{"op":"format"}')],
+    ['poolUuid', text('{"op":"probe","poolUuid":"x"}')],
+    ['Unrecognized', text(`{"op":"probe","poolUuid":"${UUID}","extra":1}`)],
+    ['epoch', text(`{"op":"claim","poolUuid":"${UUID}","epoch":0,"clientInstance":"${UUID}","clientName":"c"}`)],
+    ['epoch', text(`{"op":"claim","poolUuid":"${UUID}","epoch":4294967296,"clientInstance":"${UUID}","clientName":"c"}`)],
+    ['clientName', text(`{"op":"claim","poolUuid":"${UUID}","epoch":1,"clientInstance":"${UUID}","clientName":""}`)],
+  ])('is refused: %s', (reason, payload) => {
+    expect(decodeControlBody(controlRequestSchema, payload)).toEqual({ reason: expect.stringContaining(reason) });
+  });
+
+  test('a version record with more members than a pool has is refused', () => {
+    const inSync = Array.from({ length: 9 }, (_, i) => ({ memberId: i + 1, storeUuid: UUID }));
+    const version = { lineageUuid: UUID, epoch: 1, seq: 1, inSync, horizon: 0 };
+    const request = { op: 'record-version', poolUuid: UUID, epoch: 1, version, members: [], mapAdds: [], reconciled: false } as never;
+    expect(decodeControlBody(controlRequestSchema, encodeControlBody(request))).toHaveProperty('reason');
+  });
+});
+
+describe('extents', () => {
+  test('survive the wire and are bounded', () => {
+    const extents = [
+      { lengthBytes: 4096, hole: false },
+      { lengthBytes: 8192, hole: true },
+    ];
+    expect(Array.from(encodeExtents(extents))).toEqual([0, 16, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 1, 0, 0, 0]);
+    expect(decodeExtents(encodeExtents(extents), 12288)).toEqual(extents);
+    const many = Array.from({ length: EXTENTS_MAX + 1 }, () => ({ lengthBytes: 1, hole: false }));
+    expect(encodeExtents(many).length).toBe(EXTENTS_MAX * 8);
+  });
+
+  test.each([
+    ['wrong length', null],
+    ['wrong length', new Uint8Array(0)],
+    ['wrong length', new Uint8Array(7)],
+    ['empty run', new Uint8Array(8)],
+    ['unknown flag', Uint8Array.of(1, 0, 0, 0, 2, 0, 0, 0)],
+    ['beyond the range', Uint8Array.of(1, 64, 0, 0, 0, 0, 0, 0)],
+  ])('are refused: %s', (reason, payload) => {
+    expect(decodeExtents(payload, 16384)).toBe(`extents: ${reason}`);
+  });
+});
