@@ -17,8 +17,8 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 /** No stage takes nearly as long: one that does hangs. */
 const STAGE_TIMEOUT_MS = 20 * 60_000;
 
-/** What stages leave running is found by this variable. */
-const RUN_VARIABLE = 'RMR_TEST_RUN';
+/** What stages leave running is found by this variable. Not RMR_…: a daemon refuses a variable of that prefix that it does not know. */
+const RUN_VARIABLE = 'TEST_RUN_ID';
 const RUN_ID = `${process.pid}-${Date.now()}`;
 
 /** How long processes that a stage started may take to end after it. */
