@@ -1,0 +1,1 @@
+export { type ClusterFile, clusterFilePath, clusterFileSchema, readClusterFile } from './cluster-file.ts';
