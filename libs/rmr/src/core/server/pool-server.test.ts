@@ -111,11 +111,8 @@ function endTurn(): void {
 }
 
 function io(name: string, fields: Partial<IoMessage>): void {
-  const message = Object.assign(
-    new IoMessage(),
-    { type: MessageType.WRITE, epoch: 1, versionSeq: 1, offsetBytes: 0, lengthBytes: 4096 },
-    fields,
-  );
+  const message: IoMessage = new IoMessage();
+  Object.assign(message, { type: MessageType.WRITE, epoch: 1, versionSeq: 1, offsetBytes: 0, lengthBytes: 4096 }, fields);
   if (message.type === MessageType.FLUSH) message.lengthBytes = 0;
   const payload = message.type === MessageType.WRITE ? new Uint8Array(message.lengthBytes) : null;
   const request = { session, payload, respond: (status: number) => answers.push([name, status]) };
