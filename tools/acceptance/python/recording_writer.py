@@ -3,7 +3,7 @@
 Usage: recording_writer.py URI RECORD SEED
 
 Every block of 4 KiB carries its number and a generation that only ever rises, many times over. RECORD gets one line
-per event, written through to the kernel before the next request is issued:
+per event, written through to the kernel before the next request is issued; a RECORD that exists is continued:
 
     S block generation    submitted
     A block generation    acknowledged
@@ -28,9 +28,17 @@ def content(block, generation):
     return b"%016x%016x" % (block, generation) * (BLOCK // 32)
 
 
+def last_generation(record_path):
+    if not os.path.exists(record_path):
+        return 0
+    with open(record_path, encoding="ascii") as record:
+        return max((int(line.split()[2]) for line in record if line.startswith("S ")), default=0)
+
+
 def main():
     uri, record_path, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
     draw = random.Random(seed)
+    generation = last_generation(record_path)
     record = os.open(record_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     stopping = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
@@ -42,7 +50,6 @@ def main():
     handle.connect_uri(uri)
     blocks = handle.get_size() // BLOCK
     busy = set()
-    generation = 0
     in_flight = 0
     failed = []
 
