@@ -19,12 +19,15 @@ export interface Running {
   readonly ended: Promise<Outcome>;
 }
 
+/** Debian keeps mkfs, losetup and their kind where not every PATH leads. */
+const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+
 /** A program that hangs is killed after this; no test waits for it on purpose. */
 const PROGRAM_MS_MAX = 120_000;
 
 /** Starts a program, its standard input closed. */
 export function startProgram(command: string, args: readonly string[], options: { readonly input?: string } = {}): Running {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: ENVIRONMENT });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
