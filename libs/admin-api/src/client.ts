@@ -22,10 +22,13 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
       httpLink({
         url: `${options.url.replace(/\/$/, '')}/trpc`,
         headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
-        fetch: (input, init) => {
+        fetch: async (input, init) => {
           const limit = AbortSignal.timeout(timeoutMs);
           const signal = init?.signal ? AbortSignal.any([init.signal, limit]) : limit;
-          return fetch(input, { ...(init as RequestInit), signal });
+          const response = await fetch(input, { ...(init as RequestInit), signal });
+          const refusal = response.headers.get('content-type')?.startsWith('text/plain') ? REFUSALS[response.status] : undefined;
+          if (refusal !== undefined) throw new OperationError(refusal.code, `the daemon at ${options.url} ${refusal.why}`);
+          return response;
         },
       }),
     ],
@@ -40,6 +43,7 @@ export function adminError(thrown: unknown, url: string): OperationError {
     if (typeof code === 'string' && code in OPERATION_ERRORS) {
       return new OperationError(code as OperationErrorCode, thrown.message, { cause: thrown });
     }
+    if (thrown.cause instanceof OperationError) return thrown.cause;
     const cause = thrown.cause;
     if (cause?.name === 'TimeoutError') {
       return new OperationError('TIMEOUT', `the daemon at ${url} did not answer in time; is it stopped or overloaded?`, { cause: thrown });
@@ -52,6 +56,12 @@ export function adminError(thrown: unknown, url: string): OperationError {
   }
   return new OperationError('IO_ERROR', `the daemon at ${url} failed: ${errorMessage(thrown)}`, { cause: thrown });
 }
+
+/** Answers that come from before the procedures, as plain text. */
+const REFUSALS: Readonly<Record<number, { readonly code: OperationErrorCode; readonly why: string }>> = {
+  401: { code: 'UNAUTHENTICATED', why: 'asks for another token; give the one of its admin.tokenFile' },
+  403: { code: 'PERMISSION_DENIED', why: 'has no token and answers only to programs on its own host' },
+};
 
 /** `fetch failed` says nothing; what it was caused by does. */
 function causeText(error: Error): string {

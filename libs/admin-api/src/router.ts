@@ -42,7 +42,7 @@ export const adminRouter = trpc.router({
   status: trpc.procedure.output(nodeStatusSchema).query(({ ctx }) => ctx.service.status()),
   /** Makes durable what was acknowledged; see {@link AdminService.flush}. */
   flush: trpc.procedure
-    .input(z.strictObject({ pool: z.string().min(1).max(64).nullable().default(null) }).prefault({}))
+    .input(z.strictObject({ pool: z.string().min(1).max(64).nullable().default(null) }))
     .output(z.object({ flushed: z.literal(true) }))
     .mutation(async ({ ctx, input }) => {
       await ctx.service.flush(input.pool);
