@@ -1,4 +1,5 @@
 import type { Slab } from '@rmr/runtime';
+import type { RtrsClientSession } from './core/client-session.ts';
 import type { PeerIdentity } from './identity.ts';
 
 /** How a request finds its path: in turn; where least is in flight; where heartbeats return fastest. */
@@ -62,4 +63,29 @@ export interface RtrsResponseSink {
     payload: Uint8Array | null,
     slab: Slab | null,
   ): void;
+}
+
+/** Gets what happens to a session. */
+export interface RtrsClientHandler {
+  /** A new session exists. Permits can be allocated; those held from an earlier session are void. */
+  onConnected(session: RtrsClientSession): void;
+  /** The session is gone. Called before its requests in flight end with ESESSION; a new session is sought by itself. */
+  onLost(session: RtrsClientSession, reason: string): void;
+  /** A permit can be had again after `allocate` returned -1. */
+  onPermit(session: RtrsClientSession): void;
+  /** A path of a session that lives on came up or was lost. */
+  onPathChange?(session: RtrsClientSession): void;
+}
+
+/** A path, for status. */
+export interface PathInfo {
+  readonly address: string;
+  readonly state: ClientPathState;
+  /** Smoothed round trip of heartbeats in milliseconds; null before the first. */
+  readonly rttMs: number | null;
+  readonly inFlight: number;
+  /** How often it came up again. */
+  readonly reconnects: number;
+  /** Why it is down, or why the last attempt failed; null while it is up. */
+  readonly lastError: string | null;
 }

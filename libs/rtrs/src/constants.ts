@@ -42,6 +42,9 @@ export const DEAD_AFTER_MS = 5_000;
 export const HEARTBEAT_INTERVAL_MS_MIN = 50;
 export const HEARTBEAT_INTERVAL_MS_MAX = 60_000;
 
+/** A tick that comes later than this tells that our own process did not run: that silence is not the peer's. */
+export const STALL_MS_MIN = 500;
+
 /** Reconnect delays: the first is short, as most losses are a peer's restart; the last keeps a dead host's cost at nothing. */
 export const RECONNECT_MS_MIN = 100;
 export const RECONNECT_MS_MAX = 10_000;

@@ -1,3 +1,5 @@
+import type { RtrsServerRequest } from './core/server-request.ts';
+import type { RtrsServerSession } from './core/server-session.ts';
 import type { PeerIdentity } from './identity.ts';
 
 /** What a server is set up with. */
@@ -21,3 +23,27 @@ export interface RtrsServerOptions {
  * `DRAINED` when none is, for good.
  */
 export type ServerSessionState = 'OPEN' | 'DRAINING' | 'DRAINED';
+
+/** Gets what clients do. */
+export interface RtrsServerHandler {
+  /** A client began a session. */
+  onSession(session: RtrsServerSession): void;
+  /** A request arrived. It is answered by {@link RtrsServerRequest.respond}, now or later. */
+  onRequest(request: RtrsServerRequest): void;
+  /** The session has ended. No more requests of it come; those that execute are still to be responded to (what they are told is dropped). */
+  onSessionClosed(session: RtrsServerSession, reason: string): void;
+  /** Nothing of a session that has ended executes any more. Once, after onSessionClosed; perhaps from within `respond` or `close`. */
+  onSessionDrained(session: RtrsServerSession): void;
+}
+
+/** A path, for status. */
+export interface ServerPathInfo {
+  readonly pathId: number;
+  /** Where it comes from. */
+  readonly address: string;
+  /** False when it is gone and requests that it brought are still executing. */
+  readonly up: boolean;
+  /** Smoothed round trip of heartbeats in milliseconds; null before the first. */
+  readonly rttMs: number | null;
+  readonly executing: number;
+}
