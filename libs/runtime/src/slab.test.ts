@@ -8,9 +8,9 @@ describe('slab pool', () => {
     const slab = pool.take();
     slab.retain();
     slab.release();
-    expect(pool.take()).not.toBe(slab);
+    expect(pool.take() === slab).toBe(false);
     slab.release();
-    expect(pool.take()).toBe(slab);
+    expect(pool.take() === slab).toBe(true);
     expect(pool.heldBytes).toBe(2 * SLAB_BYTES);
   });
 
@@ -19,9 +19,9 @@ describe('slab pool', () => {
     const large = pool.take(SLAB_BYTES + 1);
     expect(large.bytes.length).toBe(2 * SLAB_BYTES);
     large.release();
-    expect(pool.take(1)).not.toBe(large);
-    expect(pool.take(3 * SLAB_BYTES)).not.toBe(large);
-    expect(pool.take(SLAB_BYTES * 2)).toBe(large);
+    expect(pool.take(1) === large).toBe(false);
+    expect(pool.take(3 * SLAB_BYTES) === large).toBe(false);
+    expect(pool.take(SLAB_BYTES * 2) === large).toBe(true);
   });
 
   test('releasing too often and retaining what is free are bugs', () => {
