@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { KIB, randomBelow, SeededRandom } from '@rmr/runtime';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { Bystander } from './support/attack.ts';
+import { besideBystander } from './support/attack.ts';
 import { startProgram } from './support/command.ts';
 import { CLIENT_NODE } from './support/paths.ts';
 import { freePort, RawConnection } from './support/raw-connection.ts';
@@ -73,9 +73,7 @@ function connected(): Promise<RawConnection> {
 
 function attack(title: string, run: () => Promise<void>): void {
   test(`rtrs port: ${title}`, async () => {
-    const bystander = await Bystander.start(cluster);
-    await run();
-    await bystander.expectUnharmed();
+    await besideBystander(cluster, run);
     // The real session never went down.
     const sessions = (await cluster.clientStatus()).sessions.flatMap((session) => session.paths);
     expect(sessions.map((path) => path.state)).toEqual(sessions.map(() => 'UP'));

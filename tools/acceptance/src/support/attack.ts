@@ -1,6 +1,6 @@
 import { MIB } from '@rmr/runtime';
 import { expect } from 'vitest';
-import { describe, type Running, startProgram } from './command.ts';
+import { describe, type Outcome, type Running, startProgram } from './command.ts';
 import { pythonScript } from './paths.ts';
 import { residentBytes } from './processes.ts';
 import { PYTHON } from './requirements.ts';
@@ -12,7 +12,7 @@ const DAEMON_BYTES_MAX = 200 * MIB;
 const GROWTH_BYTES_MAX = 96 * MIB;
 
 /** A well-behaved client beside an attack, and the state of the daemons before it. */
-export class Bystander {
+class Bystander {
   readonly #cluster: TestCluster;
   readonly #client: Running;
   readonly #before: ReadonlyMap<number, number>;
@@ -46,14 +46,30 @@ export class Bystander {
         expect(now - before, `process ${pid} grew from ${before}`).toBeLessThan(GROWTH_BYTES_MAX);
       });
     }
-    this.#client.signal('SIGTERM');
-    const outcome = await this.#client.ended;
+    const outcome = await this.stop();
     expect(outcome.code, describe(outcome)).toBe(0);
     await this.#cluster.expectIdenticalMembers();
+  }
+
+  /** Ends the client. It writes all over the device: two of them at a time would not leave one another's data alone. */
+  stop(): Promise<Outcome> {
+    this.#client.signal('SIGTERM');
+    return this.#client.ended;
   }
 
   #rounds(): number {
     const lines = this.#client.stdout().split('\n');
     return Number(lines.at(-2) ?? 0);
+  }
+}
+
+/** Runs an attack while a well-behaved client works; fails when that client or a daemon comes to harm. */
+export async function besideBystander(cluster: TestCluster, attack: () => Promise<void>): Promise<void> {
+  const bystander = await Bystander.start(cluster);
+  try {
+    await attack();
+    await bystander.expectUnharmed();
+  } finally {
+    await bystander.stop();
   }
 }
