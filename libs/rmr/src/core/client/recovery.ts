@@ -49,6 +49,8 @@ export class Recovery {
   /** An attempt is under way; its number tells its answers from those of an older one. */
   #busy = false;
   #attempt = 0;
+  /** Something changed that the attempt under way may not have seen. */
+  #pokedWhileBusy = false;
   #retryAtMs = 0;
   /** The highest epoch that this client was ever enabled under. */
   #servedEpoch = 0;
@@ -71,7 +73,9 @@ export class Recovery {
 
   /** Something changed. */
   poke(): void {
-    if (this.#active && !this.#busy) this.#run();
+    if (!this.#active) return;
+    if (this.#busy) this.#pokedWhileBusy = true;
+    else this.#run();
   }
 
   end(): void {
@@ -98,14 +102,16 @@ export class Recovery {
   #abandon(): void {
     this.#attempt++;
     this.#busy = false;
+    this.#pokedWhileBusy = false;
     this.#reconciler?.cancel();
     this.#reconciler = null;
     this.#participants = [];
   }
 
   #wait(what: string): void {
+    const again = this.#pokedWhileBusy;
     this.#abandon();
-    this.#retryAtMs = this.#world.clock.nowMs() + RECOVERY_RETRY_MS;
+    this.#retryAtMs = this.#world.clock.nowMs() + (again ? 0 : RECOVERY_RETRY_MS);
     this.#options.onWaiting(what);
   }
 
