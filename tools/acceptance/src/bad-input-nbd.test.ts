@@ -2,12 +2,14 @@ import { KIB, MIB, randomBelow, SeededRandom } from '@rmr/runtime';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { besideBystander } from './support/attack.ts';
 import { parseNbdUri } from './support/nbd-address.ts';
-import { freePort, type RawConnection } from './support/raw-connection.ts';
+import { freePort, RawConnection } from './support/raw-connection.ts';
 import { clientFlags, goData, greeted, NBD, negotiated, option, optionReply, replyError, request } from './support/raw-nbd.ts';
 import { testNeeding } from './support/requirements.ts';
 import { eventually, TestCluster } from './support/test-cluster.ts';
 
 const SEED = 20_260;
+/** What a client node takes at a time unless told otherwise. */
+const CONNECTIONS_MAX = 256;
 const test = testNeeding('python3-libnbd');
 
 let cluster: TestCluster;
@@ -194,4 +196,12 @@ attack('hundreds of connections can be opened and dropped, with requests in flig
     connection.drop();
   }
   await eventually(async () => expect((await cluster.clientStatus()).exports[0]?.connections.length).toBe(1));
+});
+
+attack('connections beyond the limit are refused, and a place that becomes free is taken', async () => {
+  const many: RawConnection[] = [];
+  for (let i = 0; i < CONNECTIONS_MAX + 50; i++) many.push(await RawConnection.open(parseNbdUri(cluster.nbdUri).socket));
+  await eventually(() => expect(many.filter((connection) => connection.closed).length).toBeGreaterThanOrEqual(50));
+  for (const connection of many) connection.drop();
+  await eventually(async () => expectUsable(await negotiated(cluster.nbdUri)));
 });
