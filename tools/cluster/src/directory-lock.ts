@@ -17,7 +17,7 @@ export async function withDirectoryLock<Result>(
   work: () => Promise<Result>,
   timeoutMs = LOCK_TIMEOUT_MS,
 ): Promise<Result> {
-  const name = `\0rmr-cluster-${createHash('sha256').update(realpathSync(directory)).digest('hex').slice(0, 32)}`;
+  const name = lockName(directory);
   const deadline = performance.now() + timeoutMs;
   let lock = await tryLock(name);
   while (lock === null) {
@@ -38,6 +38,11 @@ export async function withDirectoryLock<Result>(
       held.close(() => resolve());
     });
   }
+}
+
+/** The name of a directory's lock in the abstract name space. */
+export function lockName(directory: string): string {
+  return `\0rmr-cluster-${createHash('sha256').update(realpathSync(directory)).digest('hex').slice(0, 32)}`;
 }
 
 function tryLock(name: string): Promise<Server | null> {

@@ -36,10 +36,6 @@ export interface UpResult {
  */
 export async function up(request: UpRequest): Promise<UpResult> {
   const { directory } = request;
-  // Said before anything is made of it.
-  programPath('storage-node');
-  programPath('client-node');
-  if (request.web) programPath('web');
   mkdirSync(directory, { recursive: true });
   return await withDirectoryLock(directory, async () => {
     const { state, created } = await openOrPrepare(request);
@@ -48,7 +44,7 @@ export async function up(request: UpRequest): Promise<UpResult> {
       await startAll(request, state, launched);
     } catch (error) {
       for (const process of launched.reverse()) await stopProcess(process.identity);
-      writeState(directory, state);
+      if (existsSync(layout.state(directory))) writeState(directory, state);
       throw error;
     }
     return { state, launched, created };
@@ -79,6 +75,10 @@ async function startAll(request: UpRequest, state: ClusterState, launched: Launc
     signal.throwIfAborted();
     request.progress(text);
   };
+  // A program that is missing is said before anything is made.
+  programPath('storage-node');
+  programPath('client-node');
+  if (request.web) programPath('web');
   if (request.web && state.webPort === null) state.webPort = await freePort(portsOf(state));
   if (!request.web && runningProcess(state, WEB_NAME) === null) state.webPort = null;
   makeSocketDirectory(state.socketDirectory);
