@@ -197,12 +197,15 @@ export class NbdServer implements ConnectionHost, Ticked {
   }
 
   findExport(name: string): ExportEntry | null {
+    if (name === '' && this.#defaultExportName !== null) {
+      const chosen = this.#exports.get(this.#defaultExportName);
+      if (chosen !== undefined) return chosen;
+    }
     const entry = this.#exports.get(name);
-    if (entry !== undefined || name !== '') return entry ?? null;
-    const chosen = this.#defaultExportName === null ? undefined : this.#exports.get(this.#defaultExportName);
-    if (chosen !== undefined) return chosen;
-    for (const only of this.#exports.values()) return this.#exports.size === 1 ? only : null;
-    return null;
+    if (entry !== undefined) return entry;
+    if (name !== '' || this.#exports.size !== 1) return null;
+    const [only] = this.#exports.values();
+    return only ?? null;
   }
 
   listExports(): Iterable<ExportEntry> {

@@ -1,4 +1,4 @@
-import { assert, type DiskExtent, type Slab, type SlabPool, Status } from '@rmr/runtime';
+import { assert, COPY_BYTES_MAX, type DiskExtent, type Slab, type SlabPool, Status } from '@rmr/runtime';
 import { DeviceFlag, type DeviceOperation } from '../block-device.ts';
 import { IN_FLIGHT_REQUESTS_MAX, PAYLOAD_BYTES_MAX, WRITE_PART_BYTES } from '../constants.ts';
 import { nbdErrorOf } from '../nbd-error.ts';
@@ -163,7 +163,7 @@ export class Transmission implements TransactionOwner {
     }
     // One part is always kept back, so that the last one can say that it is the last.
     if (transaction.partCount > 0) this.#sendKept(transaction, false);
-    if (data !== null && slab === null) {
+    if (data !== null && slab === null && lengthBytes > COPY_BYTES_MAX) {
       this.#replies.content(transaction, offsetBytes, data, lengthBytes, null, false);
       this.#discharge(transaction, lengthBytes);
     } else {
