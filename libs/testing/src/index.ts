@@ -1,3 +1,4 @@
+export { type DiskRequest, type DiskRequestKind, MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export { type LogEntry, MemoryLog } from './memory-log.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-network.ts';
 export { MemoryStream } from './memory-stream.ts';

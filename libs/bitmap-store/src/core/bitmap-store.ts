@@ -1,0 +1,341 @@
+import { assert, type Disk, type DiskSink, type Logger, Status, type Ticked, type Ticker, type Turn } from '@rmr/runtime';
+import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
+import type { Usage } from '../format/entries.ts';
+import { LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
+import type { Superblock } from '../format/superblock.ts';
+import type { ByteRange, LastIo, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
+import { invalidChange, type StoreChange } from './change-encoder.ts';
+import { CommitEngine } from './commit-engine.ts';
+import type { DirtyMap } from './dirty-map.ts';
+import { FlushGroup } from './flush-group.ts';
+import type { LastIoTable } from './last-io-table.ts';
+import type { LoadedStore } from './load-store.ts';
+import type { StoreState } from './store-state.ts';
+
+/** What a store needs from outside. */
+export interface StoreWorld {
+  readonly turn: Turn;
+  readonly ticker: Ticker;
+  readonly log: Logger;
+}
+
+/** Figures of a store, for status and metrics. */
+export interface StoreCounters {
+  readonly journalRecords: number;
+  readonly diskFlushes: number;
+  readonly checkpoints: number;
+  readonly intentRegions: number;
+  readonly intentOverflow: boolean;
+  readonly journalLiveBytes: number;
+}
+
+/**
+ * An open store: everything on the disk except the data, which the caller moves itself at {@link dataOffset}. Calls
+ * that wait end through a sink or callback, never from within the call.
+ */
+export class BitmapStore implements Ticked {
+  readonly superblock: Superblock;
+  readonly layout: Layout;
+  /** What the disk is called in messages. */
+  readonly label: string;
+  readonly #disk: Disk;
+  readonly #world: StoreWorld;
+  readonly #state: StoreState;
+  readonly #lastIo: LastIoTable;
+  readonly #flushes: FlushGroup;
+  readonly #engine: CommitEngine;
+  readonly #lastIoCopy: Uint8Array;
+  #lastIoWriting = false;
+  #lastIoStatus: number = Status.OK;
+  #onLastIoWritten: (status: number) => void = () => {};
+  #ticks = 0;
+  #closing = false;
+
+  /** For `openStore`. */
+  constructor(disk: Disk, loaded: LoadedStore, world: StoreWorld, label: string) {
+    this.superblock = loaded.superblock;
+    this.layout = loaded.layout;
+    this.label = label;
+    this.#disk = disk;
+    this.#world = world;
+    this.#state = loaded.state;
+    this.#lastIo = loaded.lastIo;
+    this.#lastIoCopy = new Uint8Array(loaded.layout.lastIoBytes);
+    const { intent } = loaded.state;
+    this.#flushes = new FlushGroup(disk, world.turn, {
+      onFlushBegins: () => intent.flushBegins(),
+      onFlushEnds: (status) => {
+        intent.flushEnds(status === Status.OK);
+        if (status !== Status.OK) this.#engine.onFlushFailed(status);
+      },
+    });
+    this.#engine = new CommitEngine({
+      disk,
+      turn: world.turn,
+      log: world.log,
+      label,
+      seed: loaded.seed,
+      state: loaded.state,
+      ring: loaded.ring,
+      flushes: this.#flushes,
+      homeGeneration: loaded.homeGeneration,
+      homeIndex: loaded.homeIndex,
+      onApplied: (change) => this.#onApplied(change),
+    });
+    world.ticker.subscribe(this);
+  }
+
+  /** Offset of the data area on the disk, in bytes. */
+  get dataOffset(): number {
+    return this.layout.dataOffset;
+  }
+
+  get promise(): PromiseRecord | null {
+    return this.#state.promise;
+  }
+
+  get version(): VersionRecord | null {
+    return this.#state.version;
+  }
+
+  get members(): readonly MemberRecord[] {
+    return this.#state.members;
+  }
+
+  /** Data that was accepted but not flushed may be gone; until `reconciled` is committed. */
+  get volatileLost(): boolean {
+    return this.#state.usage.volatileLost;
+  }
+
+  /** How often the store was opened. */
+  get openCount(): number {
+    return this.#state.usage.openCount;
+  }
+
+  /** True once the journal can't be written any more: every change and flush ends with an error from then on. */
+  get failed(): boolean {
+    return this.#engine.failed;
+  }
+
+  get counters(): StoreCounters {
+    return {
+      journalRecords: this.#engine.recordCount,
+      diskFlushes: this.#flushes.flushCount,
+      checkpoints: this.#engine.checkpointCount,
+      intentRegions: this.#state.intent.activeCount,
+      intentOverflow: this.#state.intent.overflowed,
+      journalLiveBytes: 0,
+    };
+  }
+
+  /** The member's dirty map, to read only; null = all clean. */
+  dirtyMap(memberId: number): DirtyMap | null {
+    const slot = this.#state.slotOf(memberId);
+    return slot < 0 ? null : (this.#state.maps[slot] as DirtyMap);
+  }
+
+  /** Bytes in chunks that are dirty for the member. */
+  dirtyBytes(memberId: number): number {
+    const map = this.dirtyMap(memberId);
+    if (map === null || map.dirtyCount === 0) return 0;
+    const lastBytes = this.layout.deviceBytes - (this.layout.chunkCount - 1) * this.layout.chunkBytes;
+    const shortBy = map.test(this.layout.chunkCount - 1) ? this.layout.chunkBytes - lastBytes : 0;
+    return map.dirtyCount * this.layout.chunkBytes - shortBy;
+  }
+
+  /** Members that have a dirty map, dirty chunks or not. */
+  mappedMemberIds(): readonly number[] {
+    return [...this.#state.slotMembers].filter((memberId) => memberId >= 0);
+  }
+
+  /** Records the newest write of an IO unit; {@link submitLastIo} hands it to the kernel. */
+  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    this.#lastIo.record(memId, writeSeq, offsetBytes, lengthBytes);
+  }
+
+  lastIo(): readonly LastIo[] {
+    return this.#lastIo.entries();
+  }
+
+  /** Who is told when a {@link submitLastIo} that returned false has ended. */
+  set onLastIoWritten(listener: (status: number) => void) {
+    this.#onLastIoWritten = listener;
+  }
+
+  /**
+   * Hands the entries that have changed to the kernel, in one write (◆2 ◆3). True when they are there. False when
+   * that takes longer: data of the same turn waits until the listener is called, and no other data overtakes it.
+   */
+  submitLastIo(): boolean {
+    if (this.#lastIoWriting) return false;
+    if (!this.#lastIo.changed) return true;
+    this.#lastIoStatus = Status.OK;
+    this.#writeLastIo();
+    return !this.#lastIoWriting && this.#lastIoStatus === Status.OK;
+  }
+
+  /** Status of the last write of last_io. */
+  get lastIoStatus(): number {
+    return this.#lastIoStatus;
+  }
+
+  /** For the disk: a write of last_io has ended. */
+  onDiskDone(_tag: number, status: number): void {
+    assert(this.#lastIoWriting, 'store: last_io was being written');
+    this.#lastIoWriting = false;
+    this.#lastIoStatus = status;
+    if (this.#inSubmitLastIo) return;
+    if (status === Status.OK && this.#lastIo.changed) {
+      this.#writeLastIo();
+      if (this.#lastIoWriting) return;
+    }
+    this.#onLastIoWritten(this.#lastIoStatus);
+  }
+
+  #inSubmitLastIo = false;
+
+  #writeLastIo(): void {
+    const from = this.#lastIo.changedFrom;
+    const to = this.#lastIo.changedTo;
+    this.#lastIo.takeChanged();
+    const copy = this.#lastIoCopy.subarray(from, to);
+    copy.set(this.#lastIo.bytes.subarray(from, to));
+    this.#lastIoWriting = true;
+    this.#inSubmitLastIo = true;
+    this.#disk.write(LAST_IO_OFFSET + from, copy, 0, this);
+    this.#disk.submit();
+    this.#inSubmitLastIo = false;
+  }
+
+  /**
+   * Before data of a write may be submitted (W3): its regions are durably in the write intent and its chunks durably
+   * dirty for `missingMemberIds` (first `missingCount` entries; I6). True when that is so already. False: the sink is
+   * told when it is; concurrent calls share a commit.
+   */
+  prepareWrite(
+    offsetBytes: number,
+    lengthBytes: number,
+    writeSeq: number,
+    missingMemberIds: Uint8Array,
+    missingCount: number,
+    tag: number,
+    sink: DiskSink,
+  ): boolean {
+    const { layout } = this;
+    assert(
+      lengthBytes > 0 && offsetBytes >= 0 && offsetBytes + lengthBytes <= layout.deviceBytes,
+      'store: the write lies within the device',
+    );
+    assert(!this.#closing, 'store: no write while it closes');
+    const last = offsetBytes + lengthBytes - 1;
+    const firstRegion = Math.floor(offsetBytes / layout.regionBytes);
+    const lastRegion = Math.floor(last / layout.regionBytes);
+    let ready = this.#state.intent.touch(firstRegion, lastRegion, writeSeq);
+    if (missingCount === 0) {
+      if (ready && !this.#engine.failed) return true;
+      this.#engine.queuePrepare(firstRegion, lastRegion, 0, 1, writeSeq, missingMemberIds, 0, tag, sink);
+      return false;
+    }
+    const firstChunk = Math.floor(offsetBytes / layout.chunkBytes);
+    const chunkCount = Math.floor(last / layout.chunkBytes) - firstChunk + 1;
+    for (let i = 0; i < missingCount; i++) {
+      const slot = this.#state.slotOf(missingMemberIds[i] as number);
+      if (slot < 0 || !(this.#state.maps[slot] as DirtyMap).testAll(firstChunk, chunkCount)) ready = false;
+    }
+    if (ready && !this.#engine.failed) return true;
+    this.#engine.queuePrepare(firstRegion, lastRegion, firstChunk, chunkCount, writeSeq, missingMemberIds, missingCount, tag, sink);
+    return false;
+  }
+
+  /** Every write up to this sequence number is resolved on all legs (W7). Starts over with a new epoch. */
+  setCompletedThrough(writeSeq: number): void {
+    this.#state.intent.setCompletedThrough(writeSeq);
+  }
+
+  /** The ranges that may differ between members after a power loss, in order. */
+  intentRanges(): readonly ByteRange[] {
+    return this.#state.intent.ranges();
+  }
+
+  /** Makes every change of data and metadata that has ended durable. */
+  flush(tag: number, sink: DiskSink): void {
+    if (this.#engine.failed) this.#engine.queueRefusal(Status.EIO, tag, sink);
+    else this.#flushes.request(tag, sink, false);
+  }
+
+  /** Durable when `done(Status.OK)` is called; changes are applied in the order of the calls. EINVAL: never acceptable, see the log. */
+  commit(change: MetadataChange, done: (status: number) => void): void {
+    assert(!this.#closing, 'store: no change while it closes');
+    const wrong = invalidChange(this.layout, change);
+    if (wrong !== null) {
+      this.#world.log.error('a metadata change was refused', { store: this.label, why: wrong });
+      this.#engine.queueRefusal(Status.EINVAL, 0, { onDiskDone: (_tag, status) => done(status) });
+      return;
+    }
+    if (change.reconciled !== true) {
+      this.#engine.queueCommit(change, done);
+      return;
+    }
+    const generation = this.#lastIo.nextGeneration();
+    this.#engine.queueCommit(change, (status) => {
+      if (status === Status.OK) this.#lastIo.eraseUpTo(generation);
+      done(status);
+    });
+  }
+
+  /** For `openStore`: records how the store is used. */
+  commitUsage(usage: Usage, done: (status: number) => void): void {
+    this.#engine.queueCommit({ usage }, done);
+  }
+
+  tick(): void {
+    if (++this.#ticks % INTENT_IDLE_TICKS === 0 && !this.#closing) this.#engine.leaveIdleRegions();
+  }
+
+  /** Waits for what is in flight, flushes, records a clean shutdown, and closes the disk. The status is that of the flush and the record. */
+  close(done: (status: number) => void): void {
+    assert(!this.#closing, 'store: closed once');
+    this.#closing = true;
+    this.#world.ticker.unsubscribe(this);
+    let result: number = Status.OK;
+    const closeDisk = (): void => this.#disk.close((status) => done(result === Status.OK ? status : result));
+    const settle = (): void => this.#engine.whenIdle(closeDisk);
+    this.#engine.whenIdle(() => {
+      if (this.#engine.failed) {
+        result = Status.EIO;
+        closeDisk();
+        return;
+      }
+      this.#flushForClose((flushStatus) => {
+        result = flushStatus;
+        if (flushStatus !== Status.OK || this.#engine.failed) {
+          settle();
+          return;
+        }
+        this.#engine.queueCommit({ usage: { ...this.#state.usage, cleanShutdown: true } }, (status) => {
+          result = status;
+          if (status === Status.OK) this.#engine.startCheckpoint();
+          settle();
+        });
+      });
+    });
+  }
+
+  /** Rechecks the invariants of everything in memory. */
+  verify(): void {
+    this.#engine.verify();
+    this.#flushes.verify();
+    this.#lastIo.verify();
+    assert(this.#state.maps.length === MEMBER_SLOTS, 'store: one map per slot');
+  }
+
+  #flushForClose(done: (status: number) => void): void {
+    if (this.submitLastIo()) this.#flushes.request(0, { onDiskDone: (_tag, status) => done(status) }, false);
+    else this.#onLastIoWritten = (status) => (status === Status.OK ? this.#flushForClose(done) : done(status));
+  }
+
+  #onApplied(change: StoreChange): void {
+    if (change.promise !== undefined) this.#state.intent.holdAll();
+    if (change.reconciled === true) this.#state.intent.release();
+  }
+}

@@ -1,0 +1,243 @@
+import { assert } from '@rmr/runtime';
+import { MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, RANGES_PER_RECORD_MAX } from '../constants.ts';
+import {
+  addDirty,
+  addMapSwitch,
+  addMembers,
+  addPromise,
+  addSlots,
+  addUsage,
+  addVersion,
+  EntryType,
+  invalidMembers,
+  membersPayloadBytes,
+  putRange,
+  type Usage,
+} from '../format/entries.ts';
+import type { Layout } from '../format/layout.ts';
+import { entryBytes, type RecordWriter } from '../format/record.ts';
+import { encodeText } from '../format/text.ts';
+import type { ByteRange, DirtyChange, MetadataChange } from '../types.ts';
+import { DirtyMap } from './dirty-map.ts';
+import type { StagedMap, StoreState } from './store-state.ts';
+
+/** A change as the engine commits it: what callers may ask for, and the store's own bookkeeping. */
+export interface StoreChange extends MetadataChange {
+  /** The store is opened or closed. */
+  readonly usage?: Usage;
+}
+
+const NO_CHANGES: readonly DirtyChange[] = [];
+
+/** First chunk of a range. */
+export function firstChunkOf(layout: Layout, range: ByteRange): number {
+  return Math.floor(range.offsetBytes / layout.chunkBytes);
+}
+
+/** Number of chunks that a range touches. */
+export function chunkCountOf(layout: Layout, range: ByteRange): number {
+  if (range.lengthBytes === 0) return 0;
+  return Math.ceil((range.offsetBytes + range.lengthBytes) / layout.chunkBytes) - firstChunkOf(layout, range);
+}
+
+/** Why a change can't be committed, or null. */
+export function invalidChange(layout: Layout, change: MetadataChange): string | null {
+  if (change.members !== undefined) {
+    const wrong = invalidMembers(change.members);
+    if (wrong !== null) return wrong;
+  }
+  if (change.version !== undefined && change.version.inSync.length > MEMBER_SLOTS)
+    return `the in-sync set has more than ${MEMBER_SLOTS} members`;
+  if (change.promise !== undefined && encodeText(change.promise.clientName).length > NAME_BYTES_MAX) {
+    return `the client's name is longer than ${NAME_BYTES_MAX} bytes`;
+  }
+  for (const memberId of change.dirtyErase ?? []) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
+  for (const { memberId, map } of change.dirtyReplace ?? []) {
+    if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
+    if (map.chunkCount !== layout.chunkCount) return `the map given for member ${memberId} is of another device size or chunk size`;
+  }
+  for (const clear of change.dirtyClear ?? NO_CHANGES) {
+    for (const range of clear.ranges) {
+      const end = range.offsetBytes + range.lengthBytes;
+      if (range.offsetBytes % layout.chunkBytes !== 0 || (end % layout.chunkBytes !== 0 && end !== layout.deviceBytes)) {
+        return 'only whole chunks can become clean';
+      }
+    }
+  }
+  return invalidDirty(layout, change.dirtyClear ?? NO_CHANGES) ?? invalidDirty(layout, change.dirtyAdd ?? NO_CHANGES);
+}
+
+function invalidDirty(layout: Layout, changes: readonly DirtyChange[]): string | null {
+  for (const change of changes) {
+    for (const memberId of change.memberIds) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
+    for (const { offsetBytes, lengthBytes } of change.ranges) {
+      const good = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes) && offsetBytes >= 0 && lengthBytes >= 0;
+      if (!good || offsetBytes + lengthBytes > layout.deviceBytes) return 'a dirty range leaves the device';
+    }
+  }
+  return null;
+}
+
+function isMemberId(memberId: number): boolean {
+  return Number.isInteger(memberId) && memberId >= 0 && memberId <= MEMBER_ID_MAX;
+}
+
+/** Whether the change's maps go to their spare sides instead of the journal. */
+export function needsStaging(change: MetadataChange): boolean {
+  if (change.dirtyReplace !== undefined && change.dirtyReplace.length > 0) return true;
+  let weight = (change.dirtyErase?.length ?? 0) * 2;
+  for (const { ranges } of change.dirtyClear ?? NO_CHANGES) weight += 2 + ranges.length;
+  for (const { ranges } of change.dirtyAdd ?? NO_CHANGES) weight += 2 + ranges.length;
+  return weight > RANGES_PER_RECORD_MAX;
+}
+
+/** An upper bound of the bytes the change takes in a record, its maps being staged or not. */
+export function changeBytesMax(change: StoreChange, staged: boolean): number {
+  let bytes = entryBytes(MEMBER_SLOTS * 2) + entryBytes(32);
+  if (change.promise !== undefined) bytes += entryBytes(26 + encodeText(change.promise.clientName).length);
+  if (change.version !== undefined) bytes += entryBytes(48 + change.version.inSync.length * 24);
+  if (change.members !== undefined) bytes += entryBytes(membersPayloadBytes(change.members));
+  if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
+  bytes += (change.dirtyErase?.length ?? 0) * entryBytes(16);
+  for (const { ranges } of change.dirtyClear ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
+  for (const { ranges } of change.dirtyAdd ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
+  return bytes;
+}
+
+/** Which member has which slot, and how the store is used, as it will be once the record under construction is durable. */
+export class RecordPlan {
+  readonly memberIds = new Int16Array(MEMBER_SLOTS);
+  usage: Usage;
+
+  constructor(state: StoreState) {
+    this.usage = state.usage;
+    this.begin(state);
+  }
+
+  /** Starts from what is durable. */
+  begin(state: StoreState): void {
+    this.memberIds.set(state.slotMembers);
+    this.usage = state.usage;
+  }
+
+  /** The member's slot; a free one is given to it where it has none. -1 when all are taken. */
+  slotFor(memberId: number): number {
+    const slot = this.memberIds.indexOf(memberId);
+    if (slot >= 0) return slot;
+    const free = this.memberIds.indexOf(-1);
+    if (free >= 0) this.memberIds[free] = memberId;
+    return free;
+  }
+
+  /** Whether the change's members find slots. */
+  hasRoomFor(change: MetadataChange): boolean {
+    const wanted = new Set<number>(change.dirtyReplace?.map((replacement) => replacement.memberId) ?? []);
+    for (const { memberIds } of change.dirtyAdd ?? NO_CHANGES) for (const memberId of memberIds) wanted.add(memberId);
+    let free = 0;
+    for (const memberId of this.memberIds) {
+      if (memberId === -1 || change.dirtyErase?.includes(memberId) === true) free++;
+      else wanted.delete(memberId);
+    }
+    return wanted.size <= free;
+  }
+}
+
+/**
+ * Adds a change to a record whose `RecordPlan` has room for it. `staged` has the maps that were written to their
+ * spare sides; null = dirty ranges go into the record.
+ */
+export function encodeChange(
+  writer: RecordWriter,
+  state: StoreState,
+  plan: RecordPlan,
+  change: StoreChange,
+  staged: readonly StagedMap[] | null,
+): void {
+  if (change.promise !== undefined) addPromise(writer, change.promise);
+  if (change.version !== undefined) addVersion(writer, change.version);
+  if (change.members !== undefined) addMembers(writer, change.members);
+  const before = plan.memberIds.slice();
+  if (staged === null) {
+    for (const memberId of change.dirtyErase ?? []) {
+      const slot = plan.memberIds.indexOf(memberId);
+      if (slot < 0) continue;
+      putRange(writer, addDirty(writer, EntryType.DIRTY_CLEAR, 1 << slot, 1), 0, 0, state.layout.chunkCount);
+      plan.memberIds[slot] = -1;
+    }
+    for (const clear of change.dirtyClear ?? NO_CHANGES) addRanges(writer, state.layout, plan, EntryType.DIRTY_CLEAR, clear);
+    for (const add of change.dirtyAdd ?? NO_CHANGES) addRanges(writer, state.layout, plan, EntryType.DIRTY_SET, add);
+  } else {
+    planStaged(plan, change);
+    for (const { slot } of staged) addMapSwitch(writer, slot, 1 - (state.sides[slot] as number));
+  }
+  if (before.some((memberId, slot) => memberId !== plan.memberIds[slot])) addSlots(writer, plan.memberIds);
+  const usage = usageAfter(plan.usage, change);
+  if (usage === null) return;
+  plan.usage = usage;
+  addUsage(writer, usage);
+}
+
+/** Gives slots to the members of a staged change, and takes those of erased ones. */
+function planStaged(plan: RecordPlan, change: MetadataChange): void {
+  for (const memberId of change.dirtyErase ?? []) {
+    const slot = plan.memberIds.indexOf(memberId);
+    if (slot >= 0) plan.memberIds[slot] = -1;
+  }
+  for (const { memberId } of change.dirtyReplace ?? []) plan.slotFor(memberId);
+  for (const { memberIds } of change.dirtyAdd ?? NO_CHANGES) for (const memberId of memberIds) plan.slotFor(memberId);
+}
+
+/** The maps as the change leaves them, for every slot that it touches. */
+export function stageMaps(state: StoreState, plan: RecordPlan, change: MetadataChange): readonly StagedMap[] {
+  const maps = new Map<number, DirtyMap>();
+  for (const memberId of change.dirtyErase ?? []) {
+    const slot = plan.memberIds.indexOf(memberId);
+    if (slot >= 0) maps.set(slot, new DirtyMap(state.layout.chunkCount));
+  }
+  planStaged(plan, change);
+  for (const { memberId, map } of change.dirtyReplace ?? []) maps.set(plan.slotFor(memberId), map);
+  for (const [changes, dirty] of [
+    [change.dirtyClear ?? NO_CHANGES, false],
+    [change.dirtyAdd ?? NO_CHANGES, true],
+  ] as const) {
+    for (const { memberIds, ranges } of changes) {
+      for (const memberId of memberIds) {
+        const slot = plan.memberIds.indexOf(memberId);
+        if (slot < 0) continue;
+        const map = maps.get(slot) ?? (state.maps[slot] as DirtyMap).clone();
+        maps.set(slot, map);
+        for (const range of ranges) {
+          const first = firstChunkOf(state.layout, range);
+          const count = chunkCountOf(state.layout, range);
+          if (count === 0) continue;
+          if (dirty) map.set(first, count);
+          else map.clear(first, count);
+        }
+      }
+    }
+  }
+  return [...maps].map(([slot, map]) => ({ slot, map }));
+}
+
+function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type: number, change: DirtyChange): void {
+  let mask = 0;
+  for (const memberId of change.memberIds) {
+    // A member without slot has an empty map: there is nothing to clear.
+    const slot = type === EntryType.DIRTY_SET ? plan.slotFor(memberId) : plan.memberIds.indexOf(memberId);
+    if (slot >= 0) mask |= 1 << slot;
+    else assert(type === EntryType.DIRTY_CLEAR, 'change: the slots were counted');
+  }
+  if (mask === 0 || change.ranges.length === 0) return;
+  const at = addDirty(writer, type, mask, change.ranges.length);
+  for (let i = 0; i < change.ranges.length; i++) {
+    const range = change.ranges[i] as ByteRange;
+    putRange(writer, at, i, firstChunkOf(layout, range), chunkCountOf(layout, range));
+  }
+}
+
+/** What the change makes of the usage, or null when it leaves it. */
+function usageAfter(usage: Usage, change: StoreChange): Usage | null {
+  if (change.usage !== undefined) return change.usage;
+  const volatileLost = change.volatileLost ?? (change.reconciled === true ? false : usage.volatileLost);
+  return volatileLost === usage.volatileLost ? null : { ...usage, volatileLost };
+}

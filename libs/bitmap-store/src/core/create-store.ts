@@ -1,0 +1,194 @@
+import { type Disk, formatSize, OperationError, Status, statusName } from '@rmr/runtime';
+import { MAP_IO_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, ZERO_STEP_BYTES } from '../constants.ts';
+import {
+  computeLayout,
+  type Geometry,
+  HOME_A_OFFSET,
+  invalidGeometry,
+  JOURNAL_OFFSET,
+  journalBytesFor,
+  type Layout,
+  regionBytesFor,
+  SUPERBLOCK_A_OFFSET,
+  SUPERBLOCK_B_OFFSET,
+} from '../format/layout.ts';
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  hasSuperblockMagic,
+  invalidParameters,
+  invalidSuperblock,
+  SUPERBLOCK_BYTES,
+  type Superblock,
+  storeSeed,
+} from '../format/superblock.ts';
+import { allZero } from '../format/u64.ts';
+import type { StoreParameters } from '../types.ts';
+import { writeHome } from './checkpoint.ts';
+import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
+import { StoreState } from './store-state.ts';
+
+/** How a store is created. */
+export interface CreateOptions extends StoreParameters {
+  readonly label: string;
+  /**
+   * `known`: the disk reads as zeroes already (a fresh sparse file). `erase`: the data area is zeroed. `keep`: what is
+   * there stays, and the store does not count as zeroed: as the first of its pool it is the authority.
+   */
+  readonly data: 'known' | 'erase' | 'keep';
+  /** Overwrite whatever is on the disk. */
+  readonly force: boolean;
+  /** For tests: smaller than the journal that the device size asks for. */
+  readonly journalBytes?: number;
+}
+
+/** Bytes that a disk must have for a device of that size. Throws INVALID_ARGUMENT. */
+export function storeBytes(deviceBytes: number, chunkBytes: number, queueDepth: number): number {
+  return layoutFor({ deviceBytes, chunkBytes, queueDepth }).totalBytes;
+}
+
+function layoutFor(sizes: Pick<Geometry, 'deviceBytes' | 'chunkBytes' | 'queueDepth'>, journalBytes?: number): Layout {
+  const geometry: Geometry = {
+    deviceBytes: sizes.deviceBytes,
+    chunkBytes: sizes.chunkBytes,
+    queueDepth: sizes.queueDepth,
+    regionBytes: regionBytesFor(sizes.deviceBytes, sizes.chunkBytes),
+    journalBytes: journalBytes ?? journalBytesFor(sizes.deviceBytes),
+  };
+  const wrong = invalidGeometry(geometry);
+  if (wrong !== null) throw new OperationError('INVALID_ARGUMENT', `a store can't be created like this: ${wrong}`);
+  return computeLayout(geometry);
+}
+
+/**
+ * Puts a new store on a disk. Errors: INVALID_ARGUMENT, STORE_TOO_SMALL, ALREADY_EXISTS (a store is there),
+ * CONFLICT (something else is), NO_SPACE, IO_ERROR. The superblocks are written last: a creation that is cut short
+ * leaves no store. The disk stays open.
+ */
+export function createStore(disk: Disk, options: CreateOptions, done: (result: OperationError | null) => void): void {
+  new ProcedureRun(disk, create(disk, options), done);
+}
+
+function* create(disk: Disk, options: CreateOptions): Procedure<OperationError | null> {
+  const { label } = options;
+  const wrong = invalidParameters(options);
+  if (wrong !== null) return new OperationError('INVALID_ARGUMENT', `${label}: ${wrong}`);
+  let layout: Layout;
+  try {
+    layout = layoutFor(options, options.journalBytes);
+  } catch (error) {
+    if (error instanceof OperationError) return error;
+    throw error;
+  }
+  if (disk.sizeBytes < layout.totalBytes) {
+    return new OperationError(
+      'STORE_TOO_SMALL',
+      `${label} has ${disk.sizeBytes} bytes; a store for a device of ${formatSize(options.deviceBytes)} needs ${layout.totalBytes}`,
+    );
+  }
+  if (!options.force) {
+    const occupied = yield* findContent(disk, label);
+    if (occupied !== null) return occupied;
+  }
+  let status = yield* erase(disk, layout, options.data);
+  if (status !== Status.OK) return failure(label, status);
+
+  const seed = storeSeed(options.storeUuid);
+  const state = new StoreState(layout, {
+    volatileLost: false,
+    cleanShutdown: true,
+    bootId: '00000000-0000-0000-0000-000000000000',
+    openCount: 0,
+  });
+  status = yield* writeHome(state, seed, 1, 1, 0);
+  if (status !== Status.OK) return failure(label, status);
+
+  const superblock: Superblock = {
+    storeUuid: options.storeUuid,
+    poolUuid: options.poolUuid,
+    lineageUuid: options.lineageUuid,
+    poolName: options.poolName,
+    memberId: options.memberId,
+    deviceBytes: layout.deviceBytes,
+    chunkBytes: layout.chunkBytes,
+    queueDepth: layout.queueDepth,
+    regionBytes: layout.regionBytes,
+    journalBytes: layout.journalBytes,
+    sequence: 1,
+    createdZeroed: options.data !== 'keep',
+  };
+  const source = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(source, superblock);
+  for (const offsetBytes of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
+    status = yield { kind: 'write', offsetBytes, source };
+    if (status !== Status.OK) return failure(label, status);
+  }
+  status = yield FLUSH_STEP;
+  return status === Status.OK ? null : failure(label, status);
+}
+
+/** Looks for a store, or anything else but zeroes, at the head and the tail of the disk. */
+function* findContent(disk: Disk, label: string): Procedure<OperationError | null> {
+  const probeBytes = Math.min(disk.sizeBytes, JOURNAL_OFFSET);
+  const tailOffset = Math.max(probeBytes, Math.floor((disk.sizeBytes - probeBytes) / PAGE_BYTES) * PAGE_BYTES);
+  for (const [offsetBytes, lengthBytes] of [
+    [0, probeBytes],
+    [tailOffset, disk.sizeBytes - tailOffset],
+  ] as const) {
+    if (lengthBytes === 0) continue;
+    const target = new Uint8Array(lengthBytes);
+    const status = yield { kind: 'read', offsetBytes, target };
+    if (status !== Status.OK) return failure(label, status);
+    for (const at of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
+      if (offsetBytes !== 0 || at + SUPERBLOCK_BYTES > lengthBytes) continue;
+      const page = target.subarray(at, at + SUPERBLOCK_BYTES);
+      if (!hasSuperblockMagic(page)) continue;
+      const owner = invalidSuperblock(page) === null ? ` of pool "${decodeSuperblock(page).poolName}"` : '';
+      return new OperationError(
+        'ALREADY_EXISTS',
+        `${label} already holds a store${owner}; creating another one destroys it: force it if you mean that`,
+      );
+    }
+    if (!allZero(target, 0, lengthBytes)) {
+      const first = offsetBytes + target.findIndex((byte) => byte !== 0);
+      return new OperationError(
+        'CONFLICT',
+        `${label} is not empty: there is data at offset ${first}; creating a store destroys it: force it if you mean that`,
+      );
+    }
+  }
+  return null;
+}
+
+function* erase(disk: Disk, layout: Layout, data: CreateOptions['data']): Procedure<number> {
+  // Superblocks first, durably: no mixture of an old store and a new one can be opened.
+  let status = Status.OK as number;
+  if (data !== 'known') {
+    const zeroes = new Uint8Array(RECORD_BYTES_MAX);
+    for (const offsetBytes of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
+      status = yield { kind: 'write', offsetBytes, source: zeroes.subarray(0, SUPERBLOCK_BYTES) };
+      if (status !== Status.OK) return status;
+    }
+    status = yield FLUSH_STEP;
+    if (status !== Status.OK) return status;
+    const kind = disk.features.fastPunch ? 'punch' : 'zero';
+    const end = data === 'erase' ? layout.totalBytes : layout.dataOffset;
+    for (let offsetBytes = 0; offsetBytes < end; offsetBytes += ZERO_STEP_BYTES) {
+      status = yield { kind, offsetBytes, lengthBytes: Math.min(ZERO_STEP_BYTES, end - offsetBytes) };
+      if (status !== Status.OK) return status;
+    }
+  }
+  // Written out, so that a full file system can't fail a commit later: everything before the maps.
+  const zeroes = new Uint8Array(MAP_IO_BYTES);
+  for (let offsetBytes = HOME_A_OFFSET; offsetBytes < layout.mapsOffset; offsetBytes += MAP_IO_BYTES) {
+    status = yield { kind: 'write', offsetBytes, source: zeroes.subarray(0, Math.min(MAP_IO_BYTES, layout.mapsOffset - offsetBytes)) };
+    if (status !== Status.OK) return status;
+  }
+  return yield FLUSH_STEP;
+}
+
+function failure(label: string, status: number): OperationError {
+  if (status === Status.ENOSPC)
+    return new OperationError('NO_SPACE', `${label}: the file system is full; free some space and create the store again`);
+  return new OperationError('IO_ERROR', `${label}: the store can't be written (${statusName(status)}); check the disk and the kernel log`);
+}

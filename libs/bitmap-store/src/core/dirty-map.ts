@@ -1,0 +1,316 @@
+import { assert, crc32c } from '@rmr/runtime';
+import { BITMAP_BYTES_PER_PAGE, CHUNKS_PER_PAGE } from '../format/map-sector.ts';
+
+const WORDS_PER_LEAF = BITMAP_BYTES_PER_PAGE / 4;
+const ALL_ONES = 0xffffffff;
+
+assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'dirty map: the host is little-endian, as the disk format is');
+
+/** Stands for a leaf whose chunks are all dirty; never written to. */
+const FULL_LEAF = new Uint32Array(WORDS_PER_LEAF).fill(ALL_ONES);
+
+/**
+ * The set of chunks that a member has missed. A two-level bitmap: leaves of {@link CHUNKS_PER_PAGE} chunks (one page
+ * on disk each) that exist only while they are neither empty nor full, so that a map that is mostly clean, or mostly
+ * dirty, costs eight bytes per leaf: 133 KB for 64 TiB in chunks of 128 KiB.
+ */
+export class DirtyMap {
+  readonly chunkCount: number;
+  readonly leafCount: number;
+  /** null = empty, {@link FULL_LEAF} = full. */
+  readonly #leaves: (Uint32Array | null)[];
+  readonly #leafDirty: Uint16Array;
+  #dirtyCount = 0;
+
+  constructor(chunkCount: number) {
+    assert(Number.isSafeInteger(chunkCount) && chunkCount > 0, 'dirty map: at least one chunk');
+    this.chunkCount = chunkCount;
+    this.leafCount = Math.ceil(chunkCount / CHUNKS_PER_PAGE);
+    this.#leaves = new Array<Uint32Array | null>(this.leafCount).fill(null);
+    this.#leafDirty = new Uint16Array(this.leafCount);
+  }
+
+  /** Number of dirty chunks. */
+  get dirtyCount(): number {
+    return this.#dirtyCount;
+  }
+
+  /** Bytes of memory that the map holds, without the objects around it. */
+  get memoryBytes(): number {
+    let bytes = this.leafCount * 10;
+    for (const leaf of this.#leaves) if (leaf !== null && leaf !== FULL_LEAF) bytes += BITMAP_BYTES_PER_PAGE;
+    return bytes;
+  }
+
+  /** Whether the chunk is dirty. */
+  test(chunk: number): boolean {
+    assert(chunk >= 0 && chunk < this.chunkCount, 'dirty map: chunk in range');
+    const leafIndex = Math.floor(chunk / CHUNKS_PER_PAGE);
+    const leaf = this.#leaves[leafIndex] as Uint32Array | null;
+    if (leaf === null) return false;
+    if (leaf === FULL_LEAF) return true;
+    const bit = chunk - leafIndex * CHUNKS_PER_PAGE;
+    return ((leaf[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
+  }
+
+  /** Whether all of the chunks are dirty. True for no chunks. */
+  testAll(first: number, count: number): boolean {
+    return this.nextClean(first, first + count) === first + count;
+  }
+
+  /** Whether any of the chunks is dirty. */
+  testAny(first: number, count: number): boolean {
+    if (this.#dirtyCount === 0) return false;
+    return this.nextDirty(first, first + count) < first + count;
+  }
+
+  /** Makes the chunks dirty. Returns how many were clean. */
+  set(first: number, count: number): number {
+    return this.#change(first, count, true);
+  }
+
+  /** Makes the chunks clean. Returns how many were dirty. */
+  clear(first: number, count: number): number {
+    return this.#change(first, count, false);
+  }
+
+  /** The first dirty chunk in [from, end), or `end`. */
+  nextDirty(from: number, end: number = this.chunkCount): number {
+    return this.#next(from, end, true);
+  }
+
+  /** The first clean chunk in [from, end), or `end`. */
+  nextClean(from: number, end: number = this.chunkCount): number {
+    return this.#next(from, end, false);
+  }
+
+  /** Number of dirty chunks among these. */
+  count(first: number, count: number): number {
+    assert(first >= 0 && count >= 0 && first + count <= this.chunkCount, 'dirty map: range within the map');
+    const end = first + count;
+    let total = 0;
+    for (let at = first; at < end; ) {
+      const leafIndex = Math.floor(at / CHUNKS_PER_PAGE);
+      const base = leafIndex * CHUNKS_PER_PAGE;
+      const stop = Math.min(end, base + CHUNKS_PER_PAGE);
+      const leaf = this.#leaves[leafIndex] as Uint32Array | null;
+      if (leaf === FULL_LEAF) total += stop - at;
+      else if (leaf !== null) {
+        if (at === base && stop === base + this.#capacity(leafIndex)) total += this.#leafDirty[leafIndex] as number;
+        else total += countBits(leaf, at - base, stop - base);
+      }
+      at = stop;
+    }
+    return total;
+  }
+
+  /** Calls `visit` for every run of dirty chunks, in order. The map must not change meanwhile. */
+  forEachRun(visit: (first: number, count: number) => void): void {
+    let at = this.nextDirty(0);
+    while (at < this.chunkCount) {
+      const end = this.nextClean(at);
+      visit(at, end - at);
+      at = this.nextDirty(end);
+    }
+  }
+
+  /** The same text for equal sets, on every host: the number of dirty chunks and a checksum of where they are. */
+  digest(): string {
+    let crc = 0;
+    const index = new Uint8Array(4);
+    const indexView = new DataView(index.buffer);
+    for (let i = 0; i < this.leafCount; i++) {
+      if (this.#leaves[i] === null) continue;
+      indexView.setUint32(0, i, true);
+      crc = crc32c(index, crc);
+      crc = crc32c(this.leafBytes(i), crc);
+    }
+    return `${this.#dirtyCount.toString(16)}-${crc.toString(16).padStart(8, '0')}`;
+  }
+
+  /** Whether the leaf has no dirty chunk. */
+  leafEmpty(leafIndex: number): boolean {
+    return this.#leaves[leafIndex] === null;
+  }
+
+  /** The bits of a leaf as they stand on disk, beyond the end of the map zero. A view or a copy: read it at once. */
+  leafBytes(leafIndex: number): Uint8Array {
+    const leaf = this.#leaves[leafIndex] as Uint32Array | null;
+    if (leaf === null) return EMPTY_BYTES;
+    if (leaf !== FULL_LEAF) return new Uint8Array(leaf.buffer);
+    const capacity = this.#capacity(leafIndex);
+    if (capacity === CHUNKS_PER_PAGE) return FULL_BYTES;
+    const partial = new Uint32Array(WORDS_PER_LEAF);
+    fillBits(partial, 0, capacity, true);
+    return new Uint8Array(partial.buffer);
+  }
+
+  /** Replaces a leaf by bits as they stand on disk. Returns why they are not acceptable, or null. */
+  loadLeaf(leafIndex: number, bytes: Uint8Array): string | null {
+    assert(bytes.length === BITMAP_BYTES_PER_PAGE, 'dirty map: a whole leaf');
+    const words = new Uint32Array(WORDS_PER_LEAF);
+    new Uint8Array(words.buffer).set(bytes);
+    const capacity = this.#capacity(leafIndex);
+    const dirty = countBits(words, 0, capacity);
+    if (countBits(words, capacity, CHUNKS_PER_PAGE) !== 0) return 'bits beyond the last chunk are set';
+    this.#dirtyCount += dirty - (this.#leafDirty[leafIndex] as number);
+    this.#leafDirty[leafIndex] = dirty;
+    this.#leaves[leafIndex] = dirty === 0 ? null : dirty === capacity ? FULL_LEAF : words;
+    return null;
+  }
+
+  /** Makes every chunk clean. */
+  reset(): void {
+    this.#leaves.fill(null);
+    this.#leafDirty.fill(0);
+    this.#dirtyCount = 0;
+  }
+
+  /** A map of its own with the same dirty chunks. */
+  clone(): DirtyMap {
+    const copy = new DirtyMap(this.chunkCount);
+    for (let i = 0; i < this.leafCount; i++) {
+      const leaf = this.#leaves[i] as Uint32Array | null;
+      copy.#leaves[i] = leaf === null || leaf === FULL_LEAF ? leaf : leaf.slice();
+    }
+    copy.#leafDirty.set(this.#leafDirty);
+    copy.#dirtyCount = this.#dirtyCount;
+    return copy;
+  }
+
+  /** Rechecks the invariants: counts fit the bits, leaves are in canonical form. */
+  verify(): void {
+    let total = 0;
+    for (let i = 0; i < this.leafCount; i++) {
+      const leaf = this.#leaves[i] as Uint32Array | null;
+      const capacity = this.#capacity(i);
+      const dirty = leaf === null ? 0 : leaf === FULL_LEAF ? capacity : countBits(leaf, 0, capacity);
+      assert(dirty === this.#leafDirty[i], 'dirty map: leaf count fits its bits');
+      if (leaf !== null && leaf !== FULL_LEAF) {
+        assert(dirty > 0 && dirty < capacity, 'dirty map: leaves that are empty or full are not kept');
+        assert(countBits(leaf, capacity, CHUNKS_PER_PAGE) === 0, 'dirty map: no bit beyond the last chunk');
+      }
+      total += dirty;
+    }
+    assert(total === this.#dirtyCount, 'dirty map: count fits the leaves');
+    assert(FULL_LEAF[0] === ALL_ONES && FULL_LEAF[WORDS_PER_LEAF - 1] === ALL_ONES, 'dirty map: the full leaf is full');
+  }
+
+  #capacity(leafIndex: number): number {
+    return Math.min(CHUNKS_PER_PAGE, this.chunkCount - leafIndex * CHUNKS_PER_PAGE);
+  }
+
+  #change(first: number, count: number, dirty: boolean): number {
+    assert(first >= 0 && count >= 0 && first + count <= this.chunkCount, 'dirty map: range within the map');
+    const end = first + count;
+    let changed = 0;
+    for (let at = first; at < end; ) {
+      const leafIndex = Math.floor(at / CHUNKS_PER_PAGE);
+      const base = leafIndex * CHUNKS_PER_PAGE;
+      const stop = Math.min(end, base + CHUNKS_PER_PAGE);
+      changed += this.#changeLeaf(leafIndex, at - base, stop - base, dirty);
+      at = stop;
+    }
+    this.#dirtyCount += dirty ? changed : -changed;
+    return changed;
+  }
+
+  #changeLeaf(leafIndex: number, from: number, to: number, dirty: boolean): number {
+    const capacity = this.#capacity(leafIndex);
+    const before = this.#leafDirty[leafIndex] as number;
+    if (before === (dirty ? capacity : 0)) return 0;
+    if (from === 0 && to === capacity) {
+      this.#leaves[leafIndex] = dirty ? FULL_LEAF : null;
+      this.#leafDirty[leafIndex] = dirty ? capacity : 0;
+      return dirty ? capacity - before : before;
+    }
+    let leaf = this.#leaves[leafIndex] as Uint32Array | null;
+    if (leaf === null || leaf === FULL_LEAF) {
+      const wasFull = leaf === FULL_LEAF;
+      leaf = new Uint32Array(WORDS_PER_LEAF);
+      if (wasFull) fillBits(leaf, 0, capacity, true);
+      this.#leaves[leafIndex] = leaf;
+    }
+    const changed = to - from === 1 ? changeBit(leaf, from, dirty) : changeBits(leaf, from, to, dirty);
+    const after = dirty ? before + changed : before - changed;
+    this.#leafDirty[leafIndex] = after;
+    if (after === 0) this.#leaves[leafIndex] = null;
+    else if (after === capacity) this.#leaves[leafIndex] = FULL_LEAF;
+    return changed;
+  }
+
+  #next(from: number, end: number, dirty: boolean): number {
+    assert(from >= 0 && end <= this.chunkCount, 'dirty map: range within the map');
+    for (let at = from; at < end; ) {
+      const leafIndex = Math.floor(at / CHUNKS_PER_PAGE);
+      const base = leafIndex * CHUNKS_PER_PAGE;
+      const stop = Math.min(end, base + CHUNKS_PER_PAGE);
+      const leaf = this.#leaves[leafIndex] as Uint32Array | null;
+      if (leaf === null || leaf === FULL_LEAF) {
+        if ((leaf === FULL_LEAF) === dirty) return at;
+      } else {
+        const found = nextBit(leaf, at - base, stop - base, dirty);
+        if (found < stop - base) return base + found;
+      }
+      at = stop;
+    }
+    return end;
+  }
+}
+
+const EMPTY_BYTES = new Uint8Array(BITMAP_BYTES_PER_PAGE);
+const FULL_BYTES = new Uint8Array(FULL_LEAF.buffer);
+
+function popcount(word: number): number {
+  let bits = word - ((word >>> 1) & 0x55555555);
+  bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** The bits of word `word` that lie in [from, to). */
+function maskOf(word: number, from: number, to: number): number {
+  const base = word * 32;
+  const low = from > base ? ALL_ONES << (from - base) : ALL_ONES;
+  const high = to < base + 32 ? (1 << (to - base)) - 1 : ALL_ONES;
+  return low & high;
+}
+
+function countBits(words: Uint32Array, from: number, to: number): number {
+  let total = 0;
+  for (let word = from >>> 5; word * 32 < to; word++) total += popcount((words[word] as number) & maskOf(word, from, to));
+  return total;
+}
+
+function changeBit(words: Uint32Array, bit: number, dirty: boolean): number {
+  const word = bit >>> 5;
+  const mask = 1 << (bit & 31);
+  const before = words[word] as number;
+  if (((before & mask) !== 0) === dirty) return 0;
+  words[word] = before ^ mask;
+  return 1;
+}
+
+function changeBits(words: Uint32Array, from: number, to: number, dirty: boolean): number {
+  let changed = 0;
+  for (let word = from >>> 5; word * 32 < to; word++) {
+    const mask = maskOf(word, from, to);
+    const before = words[word] as number;
+    changed += popcount((dirty ? ~before : before) & mask);
+    words[word] = dirty ? before | mask : before & ~mask;
+  }
+  return changed;
+}
+
+function fillBits(words: Uint32Array, from: number, to: number, dirty: boolean): void {
+  changeBits(words, from, to, dirty);
+}
+
+/** The first bit in [from, to) that is `dirty`, or `to`. */
+function nextBit(words: Uint32Array, from: number, to: number, dirty: boolean): number {
+  for (let word = from >>> 5; word * 32 < to; word++) {
+    const value = words[word] as number;
+    const candidates = (dirty ? value : ~value) & maskOf(word, from, to);
+    if (candidates !== 0) return word * 32 + 31 - Math.clz32(candidates & -candidates);
+  }
+  return to;
+}

@@ -1,0 +1,77 @@
+import { type Disk, OperationError } from '@rmr/runtime';
+import type { LastIo, MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import type { DirtyMap } from './dirty-map.ts';
+import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
+import { ProcedureRun } from './procedure.ts';
+
+/** The metadata of a store, as plain data. Sizes and offsets in bytes. */
+export interface StoreInspection {
+  readonly storeUuid: string;
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly memberId: number;
+  readonly deviceBytes: number;
+  readonly chunkBytes: number;
+  readonly queueDepth: number;
+  readonly regionBytes: number;
+  readonly journalBytes: number;
+  readonly dataOffset: number;
+  readonly totalBytes: number;
+  readonly createdZeroed: boolean;
+  /** Lineage at creation. */
+  readonly lineageUuid: string;
+  readonly promise: PromiseRecord | null;
+  readonly version: VersionRecord | null;
+  readonly members: readonly MemberRecord[];
+  readonly volatileLost: boolean;
+  readonly cleanShutdown: boolean;
+  readonly bootId: string;
+  readonly openCount: number;
+  readonly dirty: readonly { readonly memberId: number; readonly chunks: number; readonly digest: string }[];
+  readonly intentRegions: number;
+  readonly intentOverflow: boolean;
+  readonly lastIo: readonly LastIo[];
+  /** Journal records that are not in the home areas yet. */
+  readonly journalRecords: number;
+  /** Which superblock copies are damaged, by offset. */
+  readonly damagedSuperblocks: readonly number[];
+}
+
+/** Reads a store's metadata without changing the disk. The same errors as opening. */
+export function inspectStore(disk: Disk, expected: ExpectedStore, done: (result: StoreInspection | OperationError) => void): void {
+  new ProcedureRun(disk, loadStore(disk, expected), (loaded) => done(loaded instanceof OperationError ? loaded : describe(loaded)));
+}
+
+function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks }: LoadedStore): StoreInspection {
+  const dirty: { memberId: number; chunks: number; digest: string }[] = [];
+  for (const [slot, memberId] of state.slotMembers.entries()) {
+    if (memberId < 0) continue;
+    const map = state.maps[slot] as DirtyMap;
+    dirty.push({ memberId, chunks: map.dirtyCount, digest: map.digest() });
+  }
+  return {
+    storeUuid: superblock.storeUuid,
+    poolUuid: superblock.poolUuid,
+    poolName: superblock.poolName,
+    memberId: superblock.memberId,
+    deviceBytes: layout.deviceBytes,
+    chunkBytes: layout.chunkBytes,
+    queueDepth: layout.queueDepth,
+    regionBytes: layout.regionBytes,
+    journalBytes: layout.journalBytes,
+    dataOffset: layout.dataOffset,
+    totalBytes: layout.totalBytes,
+    createdZeroed: superblock.createdZeroed,
+    lineageUuid: superblock.lineageUuid,
+    promise: state.promise,
+    version: state.version,
+    members: state.members,
+    ...state.usage,
+    dirty,
+    intentRegions: state.intent.activeCount,
+    intentOverflow: state.intent.overflowed,
+    lastIo: lastIo.entries(),
+    journalRecords: ring.nextSequence - ring.tailSequence,
+    damagedSuperblocks,
+  };
+}

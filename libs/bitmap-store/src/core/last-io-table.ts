@@ -1,0 +1,133 @@
+import { assert } from '@rmr/runtime';
+import {
+  encodeLastIo,
+  invalidLastIo,
+  LAST_IO_ENTRY_BYTES,
+  lastIoEmpty,
+  lastIoLengthBytes,
+  lastIoOffsetBytes,
+  lastIoWriteSeq,
+} from '../format/last-io-entry.ts';
+import type { Layout } from '../format/layout.ts';
+import type { LastIo } from '../types.ts';
+
+/** The last_io array in memory, with the range that has yet to reach the kernel. */
+export class LastIoTable {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #seed: number;
+  readonly #queueDepth: number;
+  readonly #deviceBytes: number;
+  /** Generation in which each entry was recorded. */
+  readonly #recordedIn: Uint32Array;
+  #generation = 1;
+  #changedFrom = -1;
+  #changedTo = -1;
+
+  constructor(layout: Layout, seed: number) {
+    this.bytes = new Uint8Array(layout.lastIoBytes);
+    this.#view = new DataView(this.bytes.buffer);
+    this.#seed = seed;
+    this.#queueDepth = layout.queueDepth;
+    this.#deviceBytes = layout.deviceBytes;
+    this.#recordedIn = new Uint32Array(layout.queueDepth);
+  }
+
+  /** Takes over what is on the disk; entries that make no sense are dropped. Returns how many those were. */
+  load(bytes: Uint8Array): number {
+    assert(bytes.length === this.bytes.length, 'last_io: the whole area');
+    this.bytes.set(bytes);
+    let bad = 0;
+    for (let index = 0; index < this.#queueDepth; index++) {
+      const at = index * LAST_IO_ENTRY_BYTES;
+      if (lastIoEmpty(this.#view, at) || invalidLastIo(this.#view, at, index, this.#seed, this.#deviceBytes) === null) continue;
+      this.#erase(index);
+      bad++;
+    }
+    this.bytes.fill(0, this.#queueDepth * LAST_IO_ENTRY_BYTES);
+    return bad;
+  }
+
+  /** Records the newest write of an IO unit. */
+  record(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    assert(memId >= 0 && memId < this.#queueDepth, 'last_io: the IO unit is one of the pool');
+    assert(writeSeq > 0, 'last_io: write sequence numbers start at 1');
+    assert(
+      offsetBytes >= 0 && lengthBytes > 0 && offsetBytes + lengthBytes <= this.#deviceBytes,
+      'last_io: the range lies within the device',
+    );
+    const at = memId * LAST_IO_ENTRY_BYTES;
+    encodeLastIo(this.#view, at, memId, this.#seed, writeSeq, offsetBytes, lengthBytes);
+    this.#recordedIn[memId] = this.#generation;
+    this.#change(at);
+  }
+
+  /** Starts a generation; returns the one that ends with it, for {@link eraseUpTo}. */
+  nextGeneration(): number {
+    return this.#generation++;
+  }
+
+  /** Erases the entries that were recorded in that generation or earlier. */
+  eraseUpTo(generation: number): void {
+    for (let index = 0; index < this.#queueDepth; index++) {
+      if ((this.#recordedIn[index] as number) > generation || lastIoEmpty(this.#view, index * LAST_IO_ENTRY_BYTES)) continue;
+      this.#erase(index);
+    }
+  }
+
+  /** Whether entries have changed since {@link takeChanged}. */
+  get changed(): boolean {
+    return this.#changedFrom >= 0;
+  }
+
+  /** First byte of what has changed. */
+  get changedFrom(): number {
+    return this.#changedFrom;
+  }
+
+  /** End of what has changed. */
+  get changedTo(): number {
+    return this.#changedTo;
+  }
+
+  /** What has changed is on its way to the disk. */
+  takeChanged(): void {
+    this.#changedFrom = -1;
+    this.#changedTo = -1;
+  }
+
+  entries(): readonly LastIo[] {
+    const entries: LastIo[] = [];
+    for (let memId = 0; memId < this.#queueDepth; memId++) {
+      const at = memId * LAST_IO_ENTRY_BYTES;
+      if (lastIoEmpty(this.#view, at)) continue;
+      entries.push({
+        memId,
+        writeSeq: lastIoWriteSeq(this.#view, at),
+        offsetBytes: lastIoOffsetBytes(this.#view, at),
+        lengthBytes: lastIoLengthBytes(this.#view, at),
+      });
+    }
+    return entries;
+  }
+
+  verify(): void {
+    assert(this.#changedFrom < this.#changedTo || this.#changedFrom === -1, 'last_io: the changed range is a range');
+    for (let index = 0; index < this.#queueDepth; index++) {
+      const at = index * LAST_IO_ENTRY_BYTES;
+      if (lastIoEmpty(this.#view, at)) continue;
+      assert(invalidLastIo(this.#view, at, index, this.#seed, this.#deviceBytes) === null, 'last_io: every entry is valid');
+    }
+  }
+
+  #erase(index: number): void {
+    const at = index * LAST_IO_ENTRY_BYTES;
+    this.bytes.fill(0, at, at + LAST_IO_ENTRY_BYTES);
+    this.#change(at);
+  }
+
+  #change(at: number): void {
+    if (this.#changedFrom < 0 || at < this.#changedFrom) this.#changedFrom = at;
+    if (at + LAST_IO_ENTRY_BYTES > this.#changedTo) this.#changedTo = at + LAST_IO_ENTRY_BYTES;
+  }
+}

@@ -1,0 +1,368 @@
+import { assert, type Disk, type LogFields, OperationError, Status, statusName } from '@rmr/runtime';
+import { FORMAT_VERSION, MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
+import { EntryType, invalidEntries, type Usage } from '../format/entries.ts';
+import {
+  computeLayout,
+  HOME_A_OFFSET,
+  HOME_B_OFFSET,
+  JOURNAL_OFFSET,
+  LAST_IO_OFFSET,
+  type Layout,
+  mapOffset,
+  SUPERBLOCK_A_OFFSET,
+  SUPERBLOCK_B_OFFSET,
+} from '../format/layout.ts';
+import { BITMAP_BYTES_PER_PAGE, decodeMapPage, invalidMapPage, mapPageIsZero } from '../format/map-sector.ts';
+import {
+  ENTRY_HEADER_BYTES,
+  entryBytes,
+  entryPayloadBytes,
+  entryType,
+  hasRecordMagic,
+  invalidRecord,
+  paddedBytes,
+  RECORD_HEADER_BYTES,
+  RecordMagic,
+  recordLength,
+  recordSequence,
+  recordTail,
+} from '../format/record.ts';
+import {
+  decodeSuperblock,
+  hasSuperblockMagic,
+  invalidSuperblock,
+  mapSeed,
+  SUPERBLOCK_BYTES,
+  type Superblock,
+  storeSeed,
+  superblockChecksumFits,
+  superblockFormatVersion,
+} from '../format/superblock.ts';
+import { DirtyMap } from './dirty-map.ts';
+import { JournalRing } from './journal-ring.ts';
+import { LastIoTable } from './last-io-table.ts';
+import type { Procedure } from './procedure.ts';
+import { type StagedMap, StoreState } from './store-state.ts';
+
+/** What is wrong but does not prevent use; `repair` is a superblock copy to write again. */
+export interface LoadWarning {
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** A store as read from its disk. */
+export interface LoadedStore {
+  readonly superblock: Superblock;
+  readonly layout: Layout;
+  readonly seed: number;
+  readonly state: StoreState;
+  readonly ring: JournalRing;
+  readonly lastIo: LastIoTable;
+  /** Generation of the newest home record, and which of the two it is. */
+  readonly homeGeneration: number;
+  readonly homeIndex: number;
+  /** Offsets of superblock copies that must be written again. */
+  readonly damagedSuperblocks: readonly number[];
+  /** last_io has entries that say nothing: writes may have been forgotten. */
+  readonly lastIoDamaged: boolean;
+  readonly warnings: readonly LoadWarning[];
+}
+
+/** Which store is expected. */
+export interface ExpectedStore {
+  /** What the disk is called in messages, for example its path. */
+  readonly label: string;
+  readonly poolUuid?: string;
+  readonly storeUuid?: string;
+}
+
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, bootId: NIL_UUID, openCount: 0 };
+
+/** Reads a whole store without changing anything on the disk. */
+export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<LoadedStore | OperationError> {
+  const superblocks = yield* readSuperblocks(disk, expected);
+  if (superblocks instanceof OperationError) return superblocks;
+  const { superblock, damaged } = superblocks;
+  const layout = computeLayout(superblock);
+  const foreign = checkIdentity(disk, expected, superblock, layout);
+  if (foreign !== null) return foreign;
+  const seed = storeSeed(superblock.storeUuid);
+  const warnings: LoadWarning[] = damaged.map((offset) => ({
+    event: 'a superblock copy is damaged; the other one is good',
+    fields: { store: expected.label, offsetBytes: offset },
+  }));
+
+  const state = new StoreState(layout, UNUSED);
+  const home = yield* readHome(expected, layout, seed, state);
+  if (home instanceof OperationError) return home;
+
+  for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
+    if (state.slotMembers[slot] === -1) continue;
+    const map = yield* readMap(expected, layout, seed, slot, state.sides[slot] as number);
+    if (map instanceof OperationError) return map;
+    state.maps[slot] = map;
+  }
+
+  const ring = yield* replayJournal(expected, layout, seed, state, home.tail);
+  if (ring instanceof OperationError) return ring;
+
+  const lastIoBytes = new Uint8Array(layout.lastIoBytes);
+  const status = yield { kind: 'read', offsetBytes: LAST_IO_OFFSET, target: lastIoBytes };
+  if (status !== Status.OK) return unreadable(expected, 'last_io', LAST_IO_OFFSET, status);
+  const lastIo = new LastIoTable(layout, seed);
+  const badEntries = lastIo.load(lastIoBytes);
+  if (badEntries > 0) {
+    warnings.push({
+      event: 'last_io has damaged entries; unflushed data counts as lost',
+      fields: { store: expected.label, entries: badEntries },
+    });
+  }
+  return {
+    superblock,
+    layout,
+    seed,
+    state,
+    ring,
+    lastIo,
+    homeGeneration: home.generation,
+    homeIndex: home.index,
+    damagedSuperblocks: damaged,
+    lastIoDamaged: badEntries > 0,
+    warnings,
+  };
+}
+
+/** Reads both superblocks and decides which one counts. */
+export function* readSuperblocks(
+  disk: Disk,
+  expected: ExpectedStore,
+): Procedure<{ superblock: Superblock; damaged: readonly number[] } | OperationError> {
+  if (disk.sizeBytes < SUPERBLOCK_BYTES) {
+    return new OperationError(
+      'STORE_NOT_FORMATTED',
+      `${expected.label} has ${disk.sizeBytes} bytes: it holds no store; create one on it first`,
+    );
+  }
+  const good: Superblock[] = [];
+  const damaged: number[] = [];
+  const reasons: string[] = [];
+  let seen = 0;
+  let otherVersion = 0;
+  let otherVersions = 0;
+  for (const offset of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
+    if (offset + SUPERBLOCK_BYTES > disk.sizeBytes) {
+      damaged.push(offset);
+      continue;
+    }
+    const page = new Uint8Array(SUPERBLOCK_BYTES);
+    const status = yield { kind: 'read', offsetBytes: offset, target: page };
+    const wrong = status === Status.OK ? invalidSuperblock(page) : `it can't be read (${statusName(status)})`;
+    if (wrong === null) {
+      good.push(decodeSuperblock(page));
+      continue;
+    }
+    damaged.push(offset);
+    if (status === Status.OK && hasSuperblockMagic(page)) {
+      seen++;
+      if (superblockFormatVersion(page) !== FORMAT_VERSION) {
+        otherVersions++;
+        otherVersion = superblockFormatVersion(page);
+        // A copy that is whole and of another version decides: this program must not touch the store.
+        if (superblockChecksumFits(page)) otherVersions = 2;
+      }
+    }
+    if (status !== Status.OK || hasSuperblockMagic(page)) reasons.push(`at offset ${offset}: ${wrong}`);
+  }
+  if (otherVersions === 2) {
+    return new OperationError(
+      'STORE_VERSION_UNKNOWN',
+      `${expected.label} has store format version ${otherVersion}; this program knows version ${FORMAT_VERSION}. Use the release that wrote it`,
+    );
+  }
+  if (good.length === 0) {
+    if (seen === 0 && reasons.length === 0) {
+      return new OperationError('STORE_NOT_FORMATTED', `${expected.label} holds no store; create one on it first`);
+    }
+    return damage(expected, `both superblocks are unusable (${reasons.join('; ')})`);
+  }
+  let superblock = good[0] as Superblock;
+  const other = good[1];
+  if (other !== undefined && (other.storeUuid !== superblock.storeUuid || other.sequence !== superblock.sequence)) {
+    if (other.sequence === superblock.sequence) return damage(expected, 'the two superblocks belong to different stores');
+    if (other.sequence > superblock.sequence) {
+      superblock = other;
+      damaged.push(SUPERBLOCK_A_OFFSET);
+    } else {
+      damaged.push(SUPERBLOCK_B_OFFSET);
+    }
+  }
+  return { superblock, damaged };
+}
+
+function checkIdentity(disk: Disk, expected: ExpectedStore, superblock: Superblock, layout: Layout): OperationError | null {
+  const { label } = expected;
+  if (expected.poolUuid !== undefined && expected.poolUuid !== superblock.poolUuid) {
+    return new OperationError(
+      'STORE_FOREIGN',
+      `${label} belongs to pool "${superblock.poolName}" (${superblock.poolUuid}), not to pool ${expected.poolUuid}; give the disk of this pool`,
+    );
+  }
+  if (expected.storeUuid !== undefined && expected.storeUuid !== superblock.storeUuid) {
+    return new OperationError(
+      'STORE_FOREIGN',
+      `${label} is store ${superblock.storeUuid} of pool "${superblock.poolName}", not store ${expected.storeUuid}; give the disk of this member`,
+    );
+  }
+  if (disk.sizeBytes < layout.totalBytes) {
+    return new OperationError(
+      'STORE_TOO_SMALL',
+      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. The file or device has been shortened: restore it, or replace this member's disk`,
+    );
+  }
+  return null;
+}
+
+function* readHome(
+  expected: ExpectedStore,
+  layout: Layout,
+  seed: number,
+  state: StoreState,
+): Procedure<{ generation: number; index: number; tail: number } | OperationError> {
+  let best: { bytes: Uint8Array; view: DataView; generation: number; index: number; tail: number } | null = null;
+  const reasons: string[] = [];
+  for (const [index, offset] of [HOME_A_OFFSET, HOME_B_OFFSET].entries()) {
+    const bytes = new Uint8Array(RECORD_BYTES_MAX);
+    const view = new DataView(bytes.buffer);
+    const status = yield { kind: 'read', offsetBytes: offset, target: bytes };
+    const wrong =
+      status === Status.OK
+        ? (invalidRecord(bytes, view, 0, RecordMagic.HOME, seed) ??
+          invalidEntries(bytes, view, RECORD_HEADER_BYTES, recordLength(view, 0), layout))
+        : `it can't be read (${statusName(status)})`;
+    if (wrong !== null) {
+      reasons.push(`at offset ${offset}: ${wrong}`);
+      continue;
+    }
+    const generation = recordSequence(view, 0);
+    if (best === null || generation > best.generation) best = { bytes, view, generation, index, tail: recordTail(view, 0) };
+  }
+  if (best === null) return damage(expected, `both copies of the pool metadata are unusable (${reasons.join('; ')})`);
+  if (hasSwitch(best.view, 0)) return damage(expected, 'the pool metadata has an entry that belongs in the journal');
+  state.applyRecord(best.bytes, best.view, 0, []);
+  return { generation: best.generation, index: best.index, tail: best.tail };
+}
+
+/** Reads one side of a slot's map. */
+export function* readMap(
+  expected: ExpectedStore,
+  layout: Layout,
+  seed: number,
+  slot: number,
+  side: number,
+): Procedure<DirtyMap | OperationError> {
+  const map = new DirtyMap(layout.chunkCount);
+  const buffer = new Uint8Array(Math.min(MAP_IO_BYTES, layout.mapBytes));
+  const view = new DataView(buffer.buffer);
+  const bitmap = new Uint8Array(BITMAP_BYTES_PER_PAGE);
+  const areaSeed = mapSeed(seed, slot, side);
+  const base = mapOffset(layout, slot, side);
+  for (let from = 0; from < layout.mapBytes; from += buffer.length) {
+    const length = Math.min(buffer.length, layout.mapBytes - from);
+    const status = yield { kind: 'read', offsetBytes: base + from, target: buffer.subarray(0, length) };
+    if (status !== Status.OK) return unreadable(expected, `the dirty map in slot ${slot}`, base + from, status);
+    for (let at = 0; at < length; at += PAGE_BYTES) {
+      if (mapPageIsZero(view, at)) continue;
+      const page = (from + at) / PAGE_BYTES;
+      let wrong = invalidMapPage(buffer, view, at, page, areaSeed);
+      if (wrong === null) {
+        decodeMapPage(buffer, at, bitmap);
+        wrong = map.loadLeaf(page, bitmap);
+      }
+      if (wrong !== null) return damage(expected, `the dirty map in slot ${slot}, side ${side}, is unusable: ${wrong}`);
+    }
+  }
+  return map;
+}
+
+interface FoundRecord {
+  readonly offset: number;
+  readonly sequence: number;
+  readonly size: number;
+}
+
+function* replayJournal(
+  expected: ExpectedStore,
+  layout: Layout,
+  seed: number,
+  state: StoreState,
+  tail: number,
+): Procedure<JournalRing | OperationError> {
+  const journal = new Uint8Array(layout.journalBytes);
+  const view = new DataView(journal.buffer);
+  const status = yield { kind: 'read', offsetBytes: JOURNAL_OFFSET, target: journal };
+  if (status !== Status.OK) return unreadable(expected, 'the journal', JOURNAL_OFFSET, status);
+  const found: FoundRecord[] = [];
+  let tailMax = 0;
+  for (let offset = 0; offset < layout.journalBytes; ) {
+    if (!hasRecordMagic(view, offset, RecordMagic.JOURNAL) || invalidRecord(journal, view, offset, RecordMagic.JOURNAL, seed) !== null) {
+      offset += PAGE_BYTES;
+      continue;
+    }
+    const size = paddedBytes(recordLength(view, offset));
+    const sequence = recordSequence(view, offset);
+    if (sequence >= tail) found.push({ offset, sequence, size });
+    tailMax = Math.max(tailMax, recordTail(view, offset));
+    offset += size;
+  }
+  if (tailMax > tail) {
+    return damage(expected, 'the newest copy of the pool metadata is lost, and the journal no longer reaches back to the older one');
+  }
+  found.sort((a, b) => a.sequence - b.sequence);
+  const ring = new JournalRing(layout.journalBytes, tail);
+  for (const record of found) {
+    if (record.sequence !== ring.nextSequence) {
+      return damage(expected, `journal record ${ring.nextSequence} is missing although record ${record.sequence} is there`);
+    }
+    const end = record.offset + recordLength(view, record.offset);
+    const wrong = invalidEntries(journal, view, record.offset + RECORD_HEADER_BYTES, end, layout);
+    if (wrong !== null) return damage(expected, `journal record ${record.sequence}: ${wrong}`);
+    const staged: StagedMap[] = [];
+    for (let at = record.offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
+      if (entryType(view, at) === EntryType.SIDES)
+        return damage(expected, `journal record ${record.sequence} has an entry of the home area`);
+      if (entryType(view, at) !== EntryType.MAP_SWITCH) continue;
+      const slot = view.getUint8(at + ENTRY_HEADER_BYTES);
+      const map = yield* readMap(expected, layout, seed, slot, view.getUint8(at + ENTRY_HEADER_BYTES + 1));
+      if (map instanceof OperationError) return map;
+      staged.push({ slot, map });
+    }
+    state.applyRecord(journal, view, record.offset, staged);
+    ring.append(record.offset, record.size);
+  }
+  ring.verify();
+  return ring;
+}
+
+function hasSwitch(view: DataView, offset: number): boolean {
+  const end = offset + recordLength(view, offset);
+  for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
+    if (entryType(view, at) === EntryType.MAP_SWITCH) return true;
+  }
+  return false;
+}
+
+function damage(expected: ExpectedStore, what: string): OperationError {
+  return new OperationError(
+    'STORE_DAMAGED',
+    `${expected.label} is damaged: ${what}. Don't repair it by hand: replace this member's disk, its data comes back from the other members`,
+  );
+}
+
+function unreadable(expected: ExpectedStore, what: string, offset: number, status: number): OperationError {
+  assert(status !== Status.OK, 'load: the status is an error');
+  return new OperationError(
+    'IO_ERROR',
+    `${expected.label}: ${what} at offset ${offset} can't be read (${statusName(status)}); check the disk and the kernel log`,
+  );
+}

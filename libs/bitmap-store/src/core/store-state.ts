@@ -1,0 +1,210 @@
+import { assert } from '@rmr/runtime';
+import { MEMBER_SLOTS, RECORD_BYTES_MAX } from '../constants.ts';
+import {
+  addMembers,
+  addOverflow,
+  addPromise,
+  addSides,
+  addSlots,
+  addUsage,
+  addVersion,
+  EntryType,
+  readMembers,
+  readPromise,
+  readUsage,
+  readVersion,
+  type Usage,
+} from '../format/entries.ts';
+import type { Layout } from '../format/layout.ts';
+import { CHUNKS_PER_PAGE } from '../format/map-sector.ts';
+import {
+  ENTRY_HEADER_BYTES,
+  entryBytes,
+  entryPayloadBytes,
+  entryType,
+  RECORD_HEADER_BYTES,
+  type RecordWriter,
+  recordLength,
+} from '../format/record.ts';
+import type { MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import { DirtyMap } from './dirty-map.ts';
+import { WriteIntent } from './write-intent.ts';
+
+/** A map that a record's MAP_SWITCH entry brings into use. */
+export interface StagedMap {
+  readonly slot: number;
+  readonly map: DirtyMap;
+}
+
+/**
+ * Everything durable except superblock and last_io, as of the newest record that was applied. The same code applies a
+ * record that has just become durable and one that is replayed at open.
+ */
+export class StoreState {
+  readonly layout: Layout;
+  promise: PromiseRecord | null = null;
+  version: VersionRecord | null = null;
+  members: readonly MemberRecord[] = [];
+  usage: Usage;
+  /** Member id per slot, -1 = free. */
+  readonly slotMembers = new Int16Array(MEMBER_SLOTS).fill(-1);
+  /** Side of each slot's map that is in use. */
+  readonly sides = new Uint8Array(MEMBER_SLOTS);
+  readonly maps: DirtyMap[];
+  readonly intent: WriteIntent;
+  /** Per slot: pages of the map that differ from the disk (1 = differs). */
+  readonly changedPages: Uint8Array[];
+  changedPageCount = 0;
+
+  constructor(layout: Layout, usage: Usage) {
+    this.layout = layout;
+    this.usage = usage;
+    this.intent = new WriteIntent(layout.deviceBytes, layout.regionBytes);
+    this.maps = [];
+    this.changedPages = [];
+    for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
+      this.maps.push(new DirtyMap(layout.chunkCount));
+      this.changedPages.push(new Uint8Array(layout.mapPages));
+    }
+  }
+
+  /** The slot that has the member's map, or -1. */
+  slotOf(memberId: number): number {
+    return this.slotMembers.indexOf(memberId);
+  }
+
+  /** A slot without member, or -1. */
+  freeSlot(): number {
+    return this.slotMembers.indexOf(-1);
+  }
+
+  /** Applies the entries of a valid record. `staged` has a map for every switch in it. */
+  applyRecord(bytes: Uint8Array, view: DataView, offset: number, staged: readonly StagedMap[]): void {
+    const end = offset + recordLength(view, offset);
+    for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
+      this.#applyEntry(bytes, view, at, staged);
+    }
+  }
+
+  #applyEntry(bytes: Uint8Array, view: DataView, at: number, staged: readonly StagedMap[]): void {
+    const payload = at + ENTRY_HEADER_BYTES;
+    const payloadBytes = entryPayloadBytes(view, at);
+    switch (entryType(view, at)) {
+      case EntryType.PROMISE:
+        this.promise = readPromise(bytes, view, payload);
+        break;
+      case EntryType.VERSION:
+        this.version = readVersion(bytes, view, payload);
+        break;
+      case EntryType.MEMBERS: {
+        const members = readMembers(bytes, view, payload, payloadBytes);
+        assert(members !== null, 'store state: the member table was validated');
+        this.members = members;
+        break;
+      }
+      case EntryType.USAGE:
+        this.usage = readUsage(bytes, view, payload);
+        break;
+      case EntryType.SLOTS:
+        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.slotMembers[slot] = view.getUint16(payload + slot * 2, true) - 1;
+        break;
+      case EntryType.SIDES:
+        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.sides[slot] = view.getUint8(payload + slot);
+        break;
+      case EntryType.DIRTY_SET:
+        this.#applyDirty(view, payload, payloadBytes, true);
+        break;
+      case EntryType.DIRTY_CLEAR:
+        this.#applyDirty(view, payload, payloadBytes, false);
+        break;
+      case EntryType.MAP_SWITCH:
+        this.#applySwitch(view.getUint8(payload), view.getUint8(payload + 1), staged);
+        break;
+      case EntryType.INTENT_ENTER:
+        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyEnter(view.getUint32(payload + i, true));
+        break;
+      case EntryType.INTENT_LEAVE:
+        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyLeave(view.getUint32(payload + i, true));
+        break;
+      case EntryType.INTENT_OVERFLOW:
+        this.intent.applyOverflow(view.getUint32(payload, true) === 1);
+        break;
+      default:
+        assert(false, 'store state: entries were validated');
+    }
+  }
+
+  #applyDirty(view: DataView, payload: number, payloadBytes: number, dirty: boolean): void {
+    const mask = view.getUint32(payload, true);
+    for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
+      if ((mask & (1 << slot)) === 0) continue;
+      const map = this.maps[slot] as DirtyMap;
+      for (let range = payload + 8; range < payload + payloadBytes; range += 8) {
+        const first = view.getUint32(range, true);
+        const count = view.getUint32(range + 4, true);
+        if ((dirty ? map.set(first, count) : map.clear(first, count)) > 0) this.#markPages(slot, first, count);
+      }
+    }
+  }
+
+  #applySwitch(slot: number, side: number, staged: readonly StagedMap[]): void {
+    const found = staged.find((candidate) => candidate.slot === slot);
+    assert(found !== undefined, 'store state: the map of a switch is staged');
+    this.maps[slot] = found.map;
+    this.sides[slot] = side;
+    const pages = this.changedPages[slot] as Uint8Array;
+    for (let page = 0; page < pages.length; page++) this.pageWritten(slot, page);
+  }
+
+  #markPages(slot: number, first: number, count: number): void {
+    const last = Math.floor((first + count - 1) / CHUNKS_PER_PAGE);
+    for (let page = Math.floor(first / CHUNKS_PER_PAGE); page <= last; page++) this.pageChanged(slot, page);
+  }
+
+  /** The page differs from the disk. */
+  pageChanged(slot: number, page: number): void {
+    const pages = this.changedPages[slot] as Uint8Array;
+    if (pages[page] === 1) return;
+    pages[page] = 1;
+    this.changedPageCount++;
+  }
+
+  /** The page is being written as it is now. */
+  pageWritten(slot: number, page: number): void {
+    const pages = this.changedPages[slot] as Uint8Array;
+    if (pages[page] === 0) return;
+    pages[page] = 0;
+    this.changedPageCount--;
+  }
+
+  /** Adds everything that the home record holds. */
+  addTo(writer: RecordWriter): void {
+    if (this.promise !== null) addPromise(writer, this.promise);
+    if (this.version !== null) addVersion(writer, this.version);
+    addMembers(writer, this.members);
+    addUsage(writer, this.usage);
+    addSlots(writer, this.slotMembers);
+    addSides(writer, this.sides);
+    const regions = this.intent.activeRegions();
+    if (regions.length > 0) {
+      const at = writer.add(EntryType.INTENT_ENTER, regions.length * 4);
+      for (let i = 0; i < regions.length; i++) writer.view.setUint32(at + i * 4, regions[i] as number, true);
+    }
+    if (this.intent.overflowActive) addOverflow(writer, true);
+    assert(writer.bytesLeft <= RECORD_BYTES_MAX, 'store state: the home record fits');
+  }
+
+  /** Rechecks the invariants. */
+  verify(): void {
+    let changed = 0;
+    for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
+      (this.maps[slot] as DirtyMap).verify();
+      for (const flag of this.changedPages[slot] as Uint8Array) changed += flag;
+      const memberId = this.slotMembers[slot] as number;
+      if (memberId < 0) assert((this.maps[slot] as DirtyMap).dirtyCount === 0, 'store state: a free slot has an empty map');
+      else assert(this.slotMembers.indexOf(memberId) === slot, 'store state: a member has one slot');
+    }
+    assert(changed === this.changedPageCount, 'store state: changed pages are counted');
+    this.intent.verify();
+  }
+}

@@ -1,0 +1,319 @@
+import { decodeUuid, encodeUuid } from '@rmr/runtime';
+import {
+  ADDRESS_BYTES_MAX,
+  ADDRESSES_PER_MEMBER_MAX,
+  INTENT_ACTIVE_MAX,
+  MAP_SIDES,
+  MEMBER_ID_MAX,
+  MEMBER_SLOTS,
+  NAME_BYTES_MAX,
+} from '../constants.ts';
+import type { MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import { ENTRY_HEADER_BYTES, entryBytes, entryPayloadBytes, entryType, type RecordWriter } from './record.ts';
+import { decodeText, encodeText } from './text.ts';
+import { allZero, readU64, writeU64 } from './u64.ts';
+
+/**
+ * The entries of records. Each says what is so from then on, never what changed, so that applying a run of them to
+ * any later state ends in the same state (redo).
+ */
+export const EntryType = {
+  /** epoch (8), client instance (16), name length (2), name */
+  PROMISE: 1,
+  /** lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then per member: id (1), zero (7), store UUID (16) */
+  VERSION: 2,
+  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), zero (1), store UUID (16), name, per address: length (1), text */
+  MEMBERS: 3,
+  /** flags (4), zero (4), boot id (16), opens (8) */
+  USAGE: 4,
+  /** per slot: member id + 1, or 0 for a free slot (2) */
+  SLOTS: 5,
+  /** per slot: the side of the map that is in use (1). Home records only */
+  SIDES: 6,
+  /** slot mask (4), range count (4), then per range: first chunk (4), chunk count (4) */
+  DIRTY_SET: 7,
+  DIRTY_CLEAR: 8,
+  /** slot (1), side (1), zero (6): from here on the map is what stands on that side */
+  MAP_SWITCH: 9,
+  /** region numbers (4 each) */
+  INTENT_ENTER: 10,
+  INTENT_LEAVE: 11,
+  /** 1 while all regions count as entered, else 0 (4) */
+  INTENT_OVERFLOW: 12,
+} as const;
+
+/** Flags of {@link EntryType.USAGE}. */
+export const UsageFlag = { VOLATILE_LOST: 1, CLEAN_SHUTDOWN: 2 } as const;
+const USAGE_FLAGS_ALL = 3;
+
+/** How the store was last used. */
+export interface Usage {
+  readonly volatileLost: boolean;
+  readonly cleanShutdown: boolean;
+  /** The kernel's boot id under which the store was last open. */
+  readonly bootId: string;
+  /** How often the store was opened. */
+  readonly openCount: number;
+}
+
+/** What the numbers in entries must stay below. */
+export interface EntryLimits {
+  readonly chunkCount: number;
+  readonly regionCount: number;
+}
+
+export function addPromise(writer: RecordWriter, promise: PromiseRecord): void {
+  const name = encodeText(promise.clientName);
+  const at = writer.add(EntryType.PROMISE, 26 + name.length);
+  writeU64(writer.view, at, promise.epoch);
+  encodeUuid(promise.clientInstance, writer.bytes, at + 8);
+  writer.view.setUint16(at + 24, name.length, true);
+  writer.bytes.set(name, at + 26);
+}
+
+export function addVersion(writer: RecordWriter, version: VersionRecord): void {
+  const at = writer.add(EntryType.VERSION, 48 + version.inSync.length * 24);
+  encodeUuid(version.lineageUuid, writer.bytes, at);
+  writeU64(writer.view, at + 16, version.epoch);
+  writeU64(writer.view, at + 24, version.seq);
+  writeU64(writer.view, at + 32, version.horizon);
+  writer.view.setUint8(at + 40, version.inSync.length);
+  for (let i = 0; i < version.inSync.length; i++) {
+    const member = version.inSync[i] as VersionRecord['inSync'][number];
+    writer.view.setUint8(at + 48 + i * 24, member.memberId);
+    encodeUuid(member.storeUuid, writer.bytes, at + 56 + i * 24);
+  }
+}
+
+/** Payload bytes of the member table. */
+export function membersPayloadBytes(members: readonly MemberRecord[]): number {
+  let size = 8;
+  for (const member of members) {
+    size += 20 + encodeText(member.name).length;
+    for (const address of member.addresses) size += 1 + encodeText(address).length;
+  }
+  return size;
+}
+
+export function addMembers(writer: RecordWriter, members: readonly MemberRecord[]): void {
+  let at = writer.add(EntryType.MEMBERS, membersPayloadBytes(members));
+  writer.view.setUint8(at, members.length);
+  at += 8;
+  for (const member of members) {
+    const name = encodeText(member.name);
+    writer.view.setUint8(at, member.memberId);
+    writer.view.setUint8(at + 1, name.length);
+    writer.view.setUint8(at + 2, member.addresses.length);
+    encodeUuid(member.storeUuid, writer.bytes, at + 4);
+    writer.bytes.set(name, at + 20);
+    at += 20 + name.length;
+    for (const address of member.addresses) {
+      const text = encodeText(address);
+      writer.view.setUint8(at, text.length);
+      writer.bytes.set(text, at + 1);
+      at += 1 + text.length;
+    }
+  }
+}
+
+export function addUsage(writer: RecordWriter, usage: Usage): void {
+  const at = writer.add(EntryType.USAGE, 32);
+  const flags = (usage.volatileLost ? UsageFlag.VOLATILE_LOST : 0) | (usage.cleanShutdown ? UsageFlag.CLEAN_SHUTDOWN : 0);
+  writer.view.setUint32(at, flags, true);
+  encodeUuid(usage.bootId, writer.bytes, at + 8);
+  writeU64(writer.view, at + 24, usage.openCount);
+}
+
+/** `memberIds[slot]` is -1 for a free slot. */
+export function addSlots(writer: RecordWriter, memberIds: Int16Array): void {
+  const at = writer.add(EntryType.SLOTS, MEMBER_SLOTS * 2);
+  for (let slot = 0; slot < MEMBER_SLOTS; slot++) writer.view.setUint16(at + slot * 2, (memberIds[slot] as number) + 1, true);
+}
+
+export function addSides(writer: RecordWriter, sides: Uint8Array): void {
+  const at = writer.add(EntryType.SIDES, MEMBER_SLOTS);
+  writer.bytes.set(sides, at);
+}
+
+/** Adds a DIRTY_SET or DIRTY_CLEAR entry for `rangeCount` ranges; fill them in with {@link putRange}. */
+export function addDirty(writer: RecordWriter, type: number, slotMask: number, rangeCount: number): number {
+  const at = writer.add(type, 8 + rangeCount * 8);
+  writer.view.setUint32(at, slotMask, true);
+  writer.view.setUint32(at + 4, rangeCount, true);
+  return at;
+}
+
+export function putRange(writer: RecordWriter, at: number, index: number, firstChunk: number, chunkCount: number): void {
+  writer.view.setUint32(at + 8 + index * 8, firstChunk, true);
+  writer.view.setUint32(at + 12 + index * 8, chunkCount, true);
+}
+
+export function addMapSwitch(writer: RecordWriter, slot: number, side: number): void {
+  const at = writer.add(EntryType.MAP_SWITCH, 8);
+  writer.view.setUint8(at, slot);
+  writer.view.setUint8(at + 1, side);
+}
+
+/** Adds an entry for one region. */
+export function addRegion(writer: RecordWriter, type: number, region: number): void {
+  writer.view.setUint32(writer.add(type, 4), region, true);
+}
+
+export function addOverflow(writer: RecordWriter, overflow: boolean): void {
+  writer.view.setUint32(writer.add(EntryType.INTENT_OVERFLOW, 4), overflow ? 1 : 0, true);
+}
+
+export function readPromise(bytes: Uint8Array, view: DataView, at: number): PromiseRecord {
+  return {
+    epoch: readU64(view, at),
+    clientInstance: decodeUuid(bytes, at + 8),
+    clientName: decodeText(bytes, at + 26, view.getUint16(at + 24, true)) ?? '',
+  };
+}
+
+export function readVersion(bytes: Uint8Array, view: DataView, at: number): VersionRecord {
+  const inSync = [];
+  for (let i = 0; i < view.getUint8(at + 40); i++) {
+    inSync.push({ memberId: view.getUint8(at + 48 + i * 24), storeUuid: decodeUuid(bytes, at + 56 + i * 24) });
+  }
+  return {
+    lineageUuid: decodeUuid(bytes, at),
+    epoch: readU64(view, at + 16),
+    seq: readU64(view, at + 24),
+    horizon: readU64(view, at + 32),
+    inSync,
+  };
+}
+
+/** The member table in a payload, or null when it is not well formed. */
+export function readMembers(bytes: Uint8Array, view: DataView, at: number, payloadBytes: number): readonly MemberRecord[] | null {
+  const end = at + payloadBytes;
+  if (payloadBytes < 8) return null;
+  const count = view.getUint8(at);
+  if (count > MEMBER_SLOTS || !allZero(bytes, at + 1, at + 8)) return null;
+  const members: MemberRecord[] = [];
+  let position = at + 8;
+  for (let i = 0; i < count; i++) {
+    if (position + 20 > end) return null;
+    const memberId = view.getUint8(position);
+    const nameBytes = view.getUint8(position + 1);
+    const addressCount = view.getUint8(position + 2);
+    if (addressCount > ADDRESSES_PER_MEMBER_MAX || view.getUint8(position + 3) !== 0) return null;
+    const storeUuid = decodeUuid(bytes, position + 4);
+    if (position + 20 + nameBytes > end) return null;
+    const name = decodeText(bytes, position + 20, nameBytes);
+    if (name === null) return null;
+    position += 20 + nameBytes;
+    const addresses: string[] = [];
+    for (let a = 0; a < addressCount; a++) {
+      if (position >= end) return null;
+      const length = view.getUint8(position);
+      if (position + 1 + length > end) return null;
+      const text = decodeText(bytes, position + 1, length);
+      if (text === null) return null;
+      addresses.push(text);
+      position += 1 + length;
+    }
+    members.push({ memberId, storeUuid, name, addresses });
+  }
+  return position === end ? members : null;
+}
+
+export function readUsage(bytes: Uint8Array, view: DataView, at: number): Usage {
+  const flags = view.getUint32(at, true);
+  return {
+    volatileLost: (flags & UsageFlag.VOLATILE_LOST) !== 0,
+    cleanShutdown: (flags & UsageFlag.CLEAN_SHUTDOWN) !== 0,
+    bootId: decodeUuid(bytes, at + 8),
+    openCount: readU64(view, at + 24),
+  };
+}
+
+/** Why the member table can't be stored, or null. */
+export function invalidMembers(members: readonly MemberRecord[]): string | null {
+  if (members.length > MEMBER_SLOTS) return `there are ${members.length} members; a pool has at most ${MEMBER_SLOTS}`;
+  for (const member of members) {
+    if (!Number.isInteger(member.memberId) || member.memberId < 0 || member.memberId > MEMBER_ID_MAX) {
+      return `member id ${member.memberId} is out of range; it must be from 0 to ${MEMBER_ID_MAX}`;
+    }
+    if (encodeText(member.name).length > NAME_BYTES_MAX)
+      return `the name of member ${member.memberId} is longer than ${NAME_BYTES_MAX} bytes`;
+    if (member.addresses.length > ADDRESSES_PER_MEMBER_MAX) {
+      return `member ${member.memberId} has ${member.addresses.length} addresses; at most ${ADDRESSES_PER_MEMBER_MAX} are kept`;
+    }
+    for (const address of member.addresses) {
+      if (encodeText(address).length > ADDRESS_BYTES_MAX)
+        return `an address of member ${member.memberId} is longer than ${ADDRESS_BYTES_MAX} bytes`;
+    }
+  }
+  return null;
+}
+
+/** Why the entries of a valid record, from `from` to `to`, make no sense for this store, or null. */
+export function invalidEntries(bytes: Uint8Array, view: DataView, from: number, to: number, limits: EntryLimits): string | null {
+  for (let at = from; at < to; at += entryBytes(entryPayloadBytes(view, at))) {
+    const wrong = invalidEntry(bytes, view, entryType(view, at), at + ENTRY_HEADER_BYTES, entryPayloadBytes(view, at), limits);
+    if (wrong !== null) return wrong;
+  }
+  return null;
+}
+
+function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: number, size: number, limits: EntryLimits): string | null {
+  switch (type) {
+    case EntryType.PROMISE: {
+      if (size < 26 || size !== 26 + view.getUint16(at + 24, true)) return 'promise: wrong length';
+      if (size - 26 > NAME_BYTES_MAX || decodeText(bytes, at + 26, size - 26) === null) return 'promise: bad client name';
+      return readU64(view, at) > 0 ? null : 'promise: epoch out of range';
+    }
+    case EntryType.VERSION: {
+      if (size < 48 || size !== 48 + view.getUint8(at + 40) * 24) return 'version: wrong length';
+      if (view.getUint8(at + 40) > MEMBER_SLOTS) return 'version: too many members';
+      if (!(readU64(view, at + 16) > 0) || !(readU64(view, at + 24) > 0)) return 'version: number out of range';
+      return readU64(view, at + 32) >= 0 ? null : 'version: horizon out of range';
+    }
+    case EntryType.MEMBERS:
+      return readMembers(bytes, view, at, size) === null ? 'member table: not well formed' : null;
+    case EntryType.USAGE: {
+      if (size !== 32) return 'usage: wrong length';
+      if (view.getUint32(at, true) > USAGE_FLAGS_ALL || view.getUint32(at + 4, true) !== 0) return 'usage: unknown flags';
+      return readU64(view, at + 24) >= 0 ? null : 'usage: number out of range';
+    }
+    case EntryType.SLOTS: {
+      if (size !== MEMBER_SLOTS * 2) return 'slots: wrong length';
+      for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
+        if (view.getUint16(at + slot * 2, true) > MEMBER_ID_MAX + 1) return 'slots: member id out of range';
+      }
+      return null;
+    }
+    case EntryType.SIDES: {
+      if (size !== MEMBER_SLOTS) return 'sides: wrong length';
+      for (let slot = 0; slot < MEMBER_SLOTS; slot++) if (view.getUint8(at + slot) >= MAP_SIDES) return 'sides: out of range';
+      return null;
+    }
+    case EntryType.DIRTY_SET:
+    case EntryType.DIRTY_CLEAR: {
+      if (size < 8 || size !== 8 + view.getUint32(at + 4, true) * 8) return 'dirty ranges: wrong length';
+      if (view.getUint32(at, true) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
+      for (let range = at + 8; range < at + size; range += 8) {
+        if (view.getUint32(range, true) + view.getUint32(range + 4, true) > limits.chunkCount) return 'dirty ranges: chunk out of range';
+      }
+      return null;
+    }
+    case EntryType.MAP_SWITCH: {
+      if (size !== 8 || !allZero(bytes, at + 2, at + 8)) return 'map switch: wrong length';
+      return view.getUint8(at) < MEMBER_SLOTS && view.getUint8(at + 1) < MAP_SIDES ? null : 'map switch: out of range';
+    }
+    case EntryType.INTENT_ENTER:
+    case EntryType.INTENT_LEAVE: {
+      if (size % 4 !== 0 || size > INTENT_ACTIVE_MAX * 4) return 'write intent: wrong length';
+      for (let region = at; region < at + size; region += 4) {
+        if (view.getUint32(region, true) >= limits.regionCount) return 'write intent: region out of range';
+      }
+      return null;
+    }
+    case EntryType.INTENT_OVERFLOW:
+      return size === 4 && view.getUint32(at, true) <= 1 ? null : 'write intent: bad overflow mark';
+    default:
+      return `entry of unknown type ${type}`;
+  }
+}

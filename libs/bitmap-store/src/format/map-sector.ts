@@ -1,0 +1,72 @@
+import { assert, crc32c } from '@rmr/runtime';
+import { PAGE_BYTES, SECTOR_BYTES } from '../constants.ts';
+
+/**
+ * A dirty map on disk: pages of eight sectors, each of which carries its own checksum, so that a page torn between
+ * sectors is still made of good ones (the journal then brings all of them up to date).
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 4 | CRC-32C of bytes 4..511, seeded with the store and the map area |
+ * | 4 | 4 | number of this sector within the map |
+ * | 8 | 504 | 4032 bits, chunk number rising from bit 0 of byte 0; 1 = dirty |
+ *
+ * A sector of zeroes was never written: all its chunks are clean.
+ */
+export const MAP_SECTOR_HEADER_BYTES = 8;
+export const MAP_SECTOR_BITMAP_BYTES = SECTOR_BYTES - MAP_SECTOR_HEADER_BYTES;
+export const SECTORS_PER_PAGE = PAGE_BYTES / SECTOR_BYTES;
+/** Bytes of bitmap in a page. */
+export const BITMAP_BYTES_PER_PAGE = SECTORS_PER_PAGE * MAP_SECTOR_BITMAP_BYTES;
+/** Chunks in a page, and in a leaf of the map in memory. */
+export const CHUNKS_PER_PAGE = BITMAP_BYTES_PER_PAGE * 8;
+
+assert(BITMAP_BYTES_PER_PAGE % 4 === 0, 'map sector: leaves are whole words');
+
+/** Writes one map page from a leaf's bitmap. */
+export function encodeMapPage(
+  page: Uint8Array,
+  view: DataView,
+  pageOffset: number,
+  bitmap: Uint8Array,
+  pageIndex: number,
+  seed: number,
+): void {
+  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) {
+    const at = pageOffset + sector * SECTOR_BYTES;
+    view.setUint32(at + 4, pageIndex * SECTORS_PER_PAGE + sector, true);
+    page.set(bitmap.subarray(sector * MAP_SECTOR_BITMAP_BYTES, (sector + 1) * MAP_SECTOR_BITMAP_BYTES), at + MAP_SECTOR_HEADER_BYTES);
+    view.setUint32(at, crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed), true);
+  }
+}
+
+/** Why the page is not acceptable, or null. */
+export function invalidMapPage(page: Uint8Array, view: DataView, pageOffset: number, pageIndex: number, seed: number): string | null {
+  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) {
+    const at = pageOffset + sector * SECTOR_BYTES;
+    if (sectorIsZero(view, at)) continue;
+    const number = pageIndex * SECTORS_PER_PAGE + sector;
+    if (view.getUint32(at, true) !== crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed)) return `sector ${number} has a wrong checksum`;
+    if (view.getUint32(at + 4, true) !== number) return `sector ${number} says that it is sector ${view.getUint32(at + 4, true)}`;
+  }
+  return null;
+}
+
+/** Whether the whole page is zero. */
+export function mapPageIsZero(view: DataView, pageOffset: number): boolean {
+  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) if (!sectorIsZero(view, pageOffset + sector * SECTOR_BYTES)) return false;
+  return true;
+}
+
+/** Copies the bits of a valid page into a leaf's bitmap. */
+export function decodeMapPage(page: Uint8Array, pageOffset: number, bitmap: Uint8Array): void {
+  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) {
+    const at = pageOffset + sector * SECTOR_BYTES;
+    bitmap.set(page.subarray(at + MAP_SECTOR_HEADER_BYTES, at + SECTOR_BYTES), sector * MAP_SECTOR_BITMAP_BYTES);
+  }
+}
+
+function sectorIsZero(view: DataView, offset: number): boolean {
+  for (let at = offset; at < offset + SECTOR_BYTES; at += 4) if (view.getUint32(at, true) !== 0) return false;
+  return true;
+}

@@ -1,0 +1,151 @@
+import { assert, crc32c } from '@rmr/runtime';
+import { PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
+import { allZero, readU64, writeU64 } from './u64.ts';
+
+/**
+ * A record: what journal and home areas are made of. A header and a list of entries under one checksum; either all
+ * of its entries count or none. It starts on a page and is padded with zeroes to whole pages.
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 4 | magic: "RMRJ" journal, "RMRH" home |
+ * | 4 | 4 | CRC-32C of bytes 8..length, seeded with the store |
+ * | 8 | 8 | sequence: journal records count up by one; home records count generations |
+ * | 16 | 8 | tail: every journal record below it is contained in the home areas |
+ * | 24 | 4 | length in bytes without the padding |
+ * | 28 | 4 | number of entries |
+ * | 32 | 32 | reserved, zero |
+ * | 64 | … | entries |
+ *
+ * Entry: type (2), reserved (2), payload length (4), payload, zeroes up to a multiple of 8.
+ */
+export const RECORD_HEADER_BYTES = 64;
+export const ENTRY_HEADER_BYTES = 8;
+
+export const RecordMagic = { JOURNAL: 0x4a524d52, HOME: 0x48524d52 } as const;
+export type RecordMagic = (typeof RecordMagic)[keyof typeof RecordMagic];
+
+const OFFSET_MAGIC = 0;
+const OFFSET_CRC = 4;
+const OFFSET_SEQUENCE = 8;
+const OFFSET_TAIL = 16;
+const OFFSET_LENGTH = 24;
+const OFFSET_ENTRIES = 28;
+const OFFSET_RESERVED = 32;
+
+/** Bytes an entry of this payload takes. */
+export function entryBytes(payloadBytes: number): number {
+  return ENTRY_HEADER_BYTES + Math.ceil(payloadBytes / 8) * 8;
+}
+
+/** Bytes on disk of a record of this length. */
+export function paddedBytes(lengthBytes: number): number {
+  return Math.ceil(lengthBytes / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** Builds one record at a time in memory of its own. */
+export class RecordWriter {
+  readonly bytes = new Uint8Array(RECORD_BYTES_MAX);
+  readonly view = new DataView(this.bytes.buffer);
+  #lengthBytes = 0;
+  #entryCount = 0;
+
+  /** Number of entries so far. */
+  get entryCount(): number {
+    return this.#entryCount;
+  }
+
+  /** Bytes that are left for entries. */
+  get bytesLeft(): number {
+    return RECORD_BYTES_MAX - this.#lengthBytes;
+  }
+
+  /** Forgets what was there and starts a record. */
+  begin(): void {
+    this.#lengthBytes = RECORD_HEADER_BYTES;
+    this.#entryCount = 0;
+  }
+
+  /** Adds an entry of zeroes; the caller fills in the payload at the returned offset. */
+  add(type: number, payloadBytes: number): number {
+    const size = entryBytes(payloadBytes);
+    assert(size <= this.bytesLeft, 'record: the entry fits');
+    const at = this.#lengthBytes;
+    this.bytes.fill(0, at, at + size);
+    this.view.setUint16(at, type, true);
+    this.view.setUint32(at + 4, payloadBytes, true);
+    this.#lengthBytes += size;
+    this.#entryCount++;
+    return at + ENTRY_HEADER_BYTES;
+  }
+
+  /** Completes the record. Returns its bytes with the padding: a view that holds until the next `begin`. */
+  finish(magic: RecordMagic, sequence: number, tail: number, seed: number): Uint8Array {
+    const length = this.#lengthBytes;
+    assert(length >= RECORD_HEADER_BYTES, 'record: begun');
+    const padded = paddedBytes(length);
+    this.bytes.fill(0, 0, RECORD_HEADER_BYTES);
+    this.bytes.fill(0, length, padded);
+    this.view.setUint32(OFFSET_MAGIC, magic, true);
+    writeU64(this.view, OFFSET_SEQUENCE, sequence);
+    writeU64(this.view, OFFSET_TAIL, tail);
+    this.view.setUint32(OFFSET_LENGTH, length, true);
+    this.view.setUint32(OFFSET_ENTRIES, this.#entryCount, true);
+    this.view.setUint32(OFFSET_CRC, crc32c(this.bytes.subarray(OFFSET_SEQUENCE, length), seed), true);
+    return this.bytes.subarray(0, padded);
+  }
+}
+
+/** Whether a record of that kind seems to begin at `offset`. */
+export function hasRecordMagic(view: DataView, offset: number, magic: RecordMagic): boolean {
+  return view.getUint32(offset + OFFSET_MAGIC, true) === magic;
+}
+
+/** Why no good record begins at `offset`, or null. Looks at the framing of the entries, not at what they mean. */
+export function invalidRecord(bytes: Uint8Array, view: DataView, offset: number, magic: RecordMagic, seed: number): string | null {
+  if (offset + RECORD_HEADER_BYTES > bytes.length) return 'it leaves the area';
+  if (!hasRecordMagic(view, offset, magic)) return 'the magic number is missing';
+  const length = recordLength(view, offset);
+  if (length < RECORD_HEADER_BYTES || length > RECORD_BYTES_MAX || length % 8 !== 0) return 'the length is out of range';
+  if (offset + length > bytes.length) return 'it leaves the area';
+  if (view.getUint32(offset + OFFSET_CRC, true) !== crc32c(bytes.subarray(offset + OFFSET_SEQUENCE, offset + length), seed)) {
+    return 'the checksum is wrong';
+  }
+  if (!(recordSequence(view, offset) > 0)) return 'the sequence is out of range';
+  if (!(recordTail(view, offset) > 0)) return 'the tail is out of range';
+  if (!allZero(bytes, offset + OFFSET_RESERVED, offset + RECORD_HEADER_BYTES)) return 'reserved bytes are not zero';
+  let entries = 0;
+  let at = offset + RECORD_HEADER_BYTES;
+  while (at < offset + length) {
+    if (view.getUint16(at + 2, true) !== 0) return 'reserved bytes are not zero';
+    const payloadBytes = view.getUint32(at + 4, true);
+    if (payloadBytes > RECORD_BYTES_MAX) return 'an entry is too long';
+    at += entryBytes(payloadBytes);
+    entries++;
+  }
+  if (at !== offset + length) return 'the last entry leaves the record';
+  if (entries !== view.getUint32(offset + OFFSET_ENTRIES, true)) return 'the number of entries is wrong';
+  return null;
+}
+
+export function recordSequence(view: DataView, offset: number): number {
+  return readU64(view, offset + OFFSET_SEQUENCE);
+}
+
+export function recordTail(view: DataView, offset: number): number {
+  return readU64(view, offset + OFFSET_TAIL);
+}
+
+export function recordLength(view: DataView, offset: number): number {
+  return view.getUint32(offset + OFFSET_LENGTH, true);
+}
+
+/** Type of the entry at `offset`. */
+export function entryType(view: DataView, offset: number): number {
+  return view.getUint16(offset, true);
+}
+
+/** Payload length of the entry at `offset`. */
+export function entryPayloadBytes(view: DataView, offset: number): number {
+  return view.getUint32(offset + 4, true);
+}

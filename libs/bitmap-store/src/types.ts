@@ -1,0 +1,86 @@
+import type { DirtyMap } from './core/dirty-map.ts';
+
+/** A place in the in-sync set: the member and the very store it had then. */
+export interface InSyncMember {
+  readonly memberId: number;
+  readonly storeUuid: string;
+}
+
+/** The generation of the in-sync set (V1). */
+export interface VersionRecord {
+  readonly lineageUuid: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly inSync: readonly InSyncMember[];
+  /** W6. */
+  readonly horizon: number;
+}
+
+/** The fencing promise (C2); a record of its own (◆1). */
+export interface PromiseRecord {
+  readonly epoch: number;
+  readonly clientInstance: string;
+  readonly clientName: string;
+}
+
+/** One entry of the pool's member table. */
+export interface MemberRecord {
+  readonly memberId: number;
+  readonly storeUuid: string;
+  readonly name: string;
+  readonly addresses: readonly string[];
+}
+
+/** A byte range of the device. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** The newest write that was begun in an IO unit. */
+export interface LastIo extends ByteRange {
+  readonly memId: number;
+  readonly writeSeq: number;
+}
+
+/** Ranges of chunks of some members' maps. A range covers every chunk it touches. */
+export interface DirtyChange {
+  readonly memberIds: readonly number[];
+  readonly ranges: readonly ByteRange[];
+}
+
+/**
+ * A metadata change. All parts become durable together or not at all. Parts that concern the same map are applied in
+ * the order erase, replace, clear, add, so that what is both cleared and added stays dirty.
+ */
+export interface MetadataChange {
+  readonly promise?: PromiseRecord;
+  readonly version?: VersionRecord;
+  readonly members?: readonly MemberRecord[];
+  /** These members are gone for good: their maps are emptied and their slots are free again. */
+  readonly dirtyErase?: readonly number[];
+  /** The member's map becomes exactly this one (map spread; V3). The map passes to the store. */
+  readonly dirtyReplace?: readonly { readonly memberId: number; readonly map: DirtyMap }[];
+  /** Chunks of these ranges become clean. */
+  readonly dirtyClear?: readonly DirtyChange[];
+  /** Chunks of these ranges become dirty. */
+  readonly dirtyAdd?: readonly DirtyChange[];
+  /** last_io and the write intent are no longer needed to find suspects, and volatile state is whole again. */
+  readonly reconciled?: boolean;
+  /** Data that was accepted but not flushed may be gone (L6). */
+  readonly volatileLost?: boolean;
+}
+
+/** What a store is created with, and keeps for ever. */
+export interface StoreParameters {
+  readonly storeUuid: string;
+  readonly poolUuid: string;
+  /** Lineage at creation; the version record has the current one. */
+  readonly lineageUuid: string;
+  readonly poolName: string;
+  readonly memberId: number;
+  /** Size of the device, and so of the data area, in bytes. */
+  readonly deviceBytes: number;
+  readonly chunkBytes: number;
+  readonly queueDepth: number;
+}

@@ -1,0 +1,391 @@
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type Random, randomBelow, Status } from '@rmr/runtime';
+
+const PAGE_BYTES = 4096;
+/** What the disk writes whole or not at all. */
+const SECTOR_BYTES = 512;
+
+/** What a request does. */
+export type DiskRequestKind = 'read' | 'write' | 'flush' | 'punch' | 'zero';
+
+/** A request that has been submitted. */
+export interface DiskRequest {
+  readonly kind: DiskRequestKind;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+export interface MemoryDiskOptions {
+  readonly sizeBytes: number;
+  /** Called for every submitted request; `end` lets it take effect and answers it, once. Default: at once. */
+  readonly schedule?: (request: DiskRequest, end: () => void) => void;
+  readonly features?: Partial<DiskFeatures>;
+  /** Bytes that may be allocated; beyond them writes end with ENOSPC. Default: all. */
+  readonly capacityBytes?: number;
+}
+
+interface Request extends DiskRequest {
+  readonly bytes: Uint8Array | null;
+  readonly tag: number;
+  readonly sink: DiskSink;
+  /** For a flush: how many changes had ended when it was queued. */
+  readonly changesBefore: number;
+  ended: boolean;
+}
+
+interface Change {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** null = zeroes. */
+  readonly bytes: Uint8Array | null;
+}
+
+/** Sparse content whose copies share pages until one of them changes. */
+class Image {
+  readonly pages = new Map<number, Uint8Array>();
+  readonly #owned = new Set<number>();
+
+  fork(): Image {
+    const copy = new Image();
+    for (const [index, page] of this.pages) copy.pages.set(index, page);
+    this.#owned.clear();
+    return copy;
+  }
+
+  read(offsetBytes: number, target: Uint8Array): void {
+    for (let at = 0; at < target.length; ) {
+      const index = Math.floor((offsetBytes + at) / PAGE_BYTES);
+      const within = offsetBytes + at - index * PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - within, target.length - at);
+      const page = this.pages.get(index);
+      if (page === undefined) target.fill(0, at, at + length);
+      else target.set(page.subarray(within, within + length), at);
+      at += length;
+    }
+  }
+
+  apply(change: Change, from = 0, to = change.lengthBytes): void {
+    for (let at = from; at < to; ) {
+      const position = change.offsetBytes + at;
+      const index = Math.floor(position / PAGE_BYTES);
+      const within = position - index * PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - within, to - at);
+      if (change.bytes === null && length === PAGE_BYTES) {
+        this.pages.delete(index);
+        this.#owned.delete(index);
+      } else if (change.bytes !== null) {
+        this.#own(index).set(change.bytes.subarray(at, at + length), within);
+      } else if (this.pages.has(index)) {
+        this.#own(index).fill(0, within, within + length);
+      }
+      at += length;
+    }
+  }
+
+  #own(index: number): Uint8Array {
+    const page = this.pages.get(index);
+    if (page !== undefined && this.#owned.has(index)) return page;
+    const own = page === undefined ? new Uint8Array(PAGE_BYTES) : page.slice();
+    this.pages.set(index, own);
+    this.#owned.add(index);
+    return own;
+  }
+}
+
+/**
+ * A {@link Disk} in memory, with what real ones do to their users: a volatile cache that loses, tears and reorders
+ * what was not flushed, errors, hangs, a file system that is full. Sparse: a 64 TiB disk costs what is written.
+ */
+export class MemoryDisk implements Disk {
+  readonly sizeBytes: number;
+  readonly features: DiskFeatures;
+  readonly #schedule: (request: DiskRequest, end: () => void) => void;
+  readonly #capacityPages: number;
+  #queue: Request[] = [];
+  readonly #inFlight = new Set<Request>();
+  readonly #held: Request[] = [];
+  /** What reads see. */
+  #current: Image;
+  /** What is certain to survive a power loss. */
+  #durable: Image;
+  /** Changes that have ended but are not durable, in order; the first has the number `#changesDurable`. */
+  #volatile: Change[] = [];
+  #changesDurable = 0;
+  readonly #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
+  readonly #badRanges: { offsetBytes: number; lengthBytes: number }[] = [];
+  #hanging = false;
+  #whenQuiet: (() => void) | null = null;
+  #closed = false;
+  /** Requests that have ended, by kind. */
+  readonly ended: Record<DiskRequestKind, number> = { read: 0, write: 0, flush: 0, punch: 0, zero: 0 };
+
+  constructor(options: MemoryDiskOptions, image: { current: Image; durable: Image } | null = null) {
+    this.sizeBytes = options.sizeBytes;
+    this.features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true, ...options.features };
+    this.#schedule = options.schedule ?? ((_request, end) => end());
+    this.#capacityPages = (options.capacityBytes ?? Number.POSITIVE_INFINITY) / PAGE_BYTES;
+    this.#current = image?.current ?? new Image();
+    this.#durable = image?.durable ?? new Image();
+  }
+
+  /** Bytes that have been written and not discarded. */
+  get allocatedBytes(): number {
+    return this.#current.pages.size * PAGE_BYTES;
+  }
+
+  /** Changes that a power loss may take. */
+  get volatileCount(): number {
+    return this.#volatile.length;
+  }
+
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#enqueue('read', offsetBytes, target.length, target, tag, sink);
+  }
+
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#enqueue('write', offsetBytes, source.length, source, tag, sink);
+  }
+
+  flush(tag: number, sink: DiskSink): void {
+    this.#enqueue('flush', 0, 0, null, tag, sink);
+  }
+
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue('punch', offsetBytes, lengthBytes, null, tag, sink);
+  }
+
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue('zero', offsetBytes, lengthBytes, null, tag, sink);
+  }
+
+  submit(): void {
+    while (this.#queue.length > 0) {
+      const queue = this.#queue;
+      this.#queue = [];
+      for (const request of queue) {
+        this.#inFlight.add(request);
+        if (this.#hanging) this.#held.push(request);
+        else this.#schedule(request, () => this.#end(request));
+      }
+    }
+  }
+
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
+    if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) {
+      done(Status.EINVAL, []);
+      return;
+    }
+    const extents: { lengthBytes: number; hole: boolean }[] = [];
+    for (let at = offsetBytes; at < offsetBytes + lengthBytes; ) {
+      const index = Math.floor(at / PAGE_BYTES);
+      const end = Math.min((index + 1) * PAGE_BYTES, offsetBytes + lengthBytes);
+      const hole = this.features.extents && !this.#current.pages.has(index);
+      const last = extents.at(-1);
+      if (last !== undefined && last.hole === hole) last.lengthBytes += end - at;
+      else extents.push({ lengthBytes: end - at, hole });
+      at = end;
+    }
+    done(Status.OK, extents);
+  }
+
+  close(done: (status: number) => void): void {
+    assert(!this.#closed, 'memory disk: closed once');
+    this.submit();
+    this.#closed = true;
+    const finish = (): void => done(Status.OK);
+    if (this.#inFlight.size === 0) finish();
+    else this.#whenQuiet = finish;
+  }
+
+  /** The next `times` requests of a kind, after `skip` of them, end with `status`. A failed flush forgets what it should have made durable. */
+  fail(kind: DiskRequestKind, status: number, times = 1, skip = 0): void {
+    this.#faults.push({ kind, status, skip, times });
+  }
+
+  /** Reads that touch the range end with EIO until it is written. */
+  breakRange(offsetBytes: number, lengthBytes: number): void {
+    this.#badRanges.push({ offsetBytes, lengthBytes });
+  }
+
+  /** Requests submitted from now on are held. */
+  hang(): void {
+    this.#hanging = true;
+  }
+
+  /** Requests that were held go on. */
+  resume(): void {
+    this.#hanging = false;
+    for (const request of this.#held.splice(0)) this.#schedule(request, () => this.#end(request));
+  }
+
+  /** The process that used the disk died: nothing that it asked for is answered; what had ended stays. */
+  abandon(): void {
+    this.#queue = [];
+    this.#inFlight.clear();
+    this.#held.length = 0;
+    this.#whenQuiet = null;
+    this.#closed = false;
+  }
+
+  /**
+   * The disk after a power loss at this moment: every sector of every change that is not durable, those in flight
+   * included, has survived or not, each for itself. This disk is unchanged.
+   */
+  crashImage(random: Random, options: Partial<MemoryDiskOptions> = {}): MemoryDisk {
+    const image = this.#durable.fork();
+    const changes = [...this.#volatile];
+    for (const request of this.#inFlight) {
+      if (request.kind === 'read' || request.kind === 'flush') continue;
+      changes.push({
+        offsetBytes: request.offsetBytes,
+        lengthBytes: request.lengthBytes,
+        bytes: request.kind === 'write' ? request.bytes : null,
+      });
+    }
+    for (const change of changes) {
+      const fate = randomBelow(random, 4);
+      if (fate === 0) continue;
+      if (fate === 1) image.apply(change);
+      else tear(image, change, random);
+    }
+    return new MemoryDisk({ sizeBytes: this.sizeBytes, features: this.features, ...options }, { current: image, durable: image.fork() });
+  }
+
+  /** A copy with the same content, volatile and durable, and nothing in flight: what the next process finds. */
+  copy(options: Partial<MemoryDiskOptions> = {}): MemoryDisk {
+    const disk = new MemoryDisk(
+      { sizeBytes: this.sizeBytes, features: this.features, ...options },
+      { current: this.#current.fork(), durable: this.#durable.fork() },
+    );
+    disk.#volatile = [...this.#volatile];
+    disk.#changesDurable = this.#changesDurable;
+    return disk;
+  }
+
+  /** Power is lost: the disk becomes what {@link crashImage} says, and nothing in flight is answered. */
+  crash(random: Random): void {
+    const after = this.crashImage(random);
+    this.abandon();
+    this.#current = after.#current;
+    this.#durable = after.#durable;
+    this.#changesDurable += this.#volatile.length;
+    this.#volatile = [];
+  }
+
+  /** Changes bytes behind the user's back, durably: bit rot, or another program. */
+  corrupt(offsetBytes: number, bytes: Uint8Array): void {
+    const change = { offsetBytes, lengthBytes: bytes.length, bytes };
+    this.#current.apply(change);
+    this.#durable.apply(change);
+  }
+
+  /** The content as reads see it. */
+  peek(offsetBytes: number, lengthBytes: number): Uint8Array {
+    const target = new Uint8Array(lengthBytes);
+    this.#current.read(offsetBytes, target);
+    return target;
+  }
+
+  #enqueue(kind: DiskRequestKind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
+    assert(!this.#closed, 'memory disk: not used after close');
+    const changesBefore = this.#changesDurable + this.#volatile.length;
+    this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink, changesBefore, ended: false });
+  }
+
+  #end(request: Request): void {
+    assert(!request.ended, 'memory disk: a request ends once');
+    request.ended = true;
+    // Whoever asked for it is dead.
+    if (!this.#inFlight.delete(request)) return;
+    const status = this.#outcome(request);
+    this.ended[request.kind]++;
+    request.sink.onDiskDone(request.tag, status);
+    if (this.#inFlight.size > 0 || this.#whenQuiet === null) return;
+    const quiet = this.#whenQuiet;
+    this.#whenQuiet = null;
+    quiet();
+  }
+
+  #outcome(request: Request): number {
+    const { kind, offsetBytes, lengthBytes } = request;
+    if (offsetBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) return Status.EINVAL;
+    const fault = this.#takeFault(kind);
+    if (fault !== Status.OK) {
+      if (kind === 'flush') this.#forget(request.changesBefore);
+      return fault;
+    }
+    if (kind === 'read') {
+      assert(request.bytes !== null, 'memory disk: a read has a target');
+      if (this.#badRanges.some((bad) => overlap(bad, request))) return Status.EIO;
+      this.#current.read(offsetBytes, request.bytes);
+      return Status.OK;
+    }
+    if (kind === 'flush') {
+      while (this.#volatile.length > 0 && this.#changesDurable < request.changesBefore) {
+        this.#durable.apply(this.#volatile.shift() as Change);
+        this.#changesDurable++;
+      }
+      return Status.OK;
+    }
+    if (kind === 'write' && this.#pagesAfter(request) > this.#capacityPages) return Status.ENOSPC;
+    for (let i = this.#badRanges.length - 1; i >= 0; i--) {
+      if (overlap(this.#badRanges[i] as Change, request)) this.#badRanges.splice(i, 1);
+    }
+    const change = { offsetBytes, lengthBytes, bytes: kind === 'write' ? (request.bytes as Uint8Array).slice() : null };
+    this.#current.apply(change);
+    this.#volatile.push(change);
+    return Status.OK;
+  }
+
+  /** As after a failed fsync: the cache still shows what was written, but nothing will bring it to the medium. */
+  #forget(changesBefore: number): void {
+    while (this.#volatile.length > 0 && this.#changesDurable < changesBefore) {
+      this.#volatile.shift();
+      this.#changesDurable++;
+    }
+  }
+
+  #takeFault(kind: DiskRequestKind): number {
+    for (const fault of this.#faults) {
+      if (fault.kind !== kind || fault.times === 0) continue;
+      if (fault.skip > 0) {
+        fault.skip--;
+        continue;
+      }
+      fault.times--;
+      return fault.status;
+    }
+    return Status.OK;
+  }
+
+  #pagesAfter(request: Request): number {
+    if (this.#capacityPages === Number.POSITIVE_INFINITY) return 0;
+    let pages = this.#current.pages.size;
+    const last = Math.floor((request.offsetBytes + request.lengthBytes - 1) / PAGE_BYTES);
+    for (let index = Math.floor(request.offsetBytes / PAGE_BYTES); index <= last; index++) if (!this.#current.pages.has(index)) pages++;
+    return pages;
+  }
+}
+
+function overlap(a: { offsetBytes: number; lengthBytes: number }, b: { offsetBytes: number; lengthBytes: number }): boolean {
+  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
+}
+
+/** Applies some of the sectors of a change. */
+function tear(image: Image, change: Change, random: Random): void {
+  const first = change.offsetBytes - (change.offsetBytes % SECTOR_BYTES);
+  let bits = 0;
+  let bitCount = 0;
+  for (let sector = first; sector < change.offsetBytes + change.lengthBytes; sector += SECTOR_BYTES) {
+    if (bitCount === 0) {
+      bits = random.u32();
+      bitCount = 32;
+    }
+    const survives = (bits & 1) === 1;
+    bits >>>= 1;
+    bitCount--;
+    if (!survives) continue;
+    const from = Math.max(0, sector - change.offsetBytes);
+    const to = Math.min(change.lengthBytes, sector + SECTOR_BYTES - change.offsetBytes);
+    image.apply(change, from, to);
+  }
+}
