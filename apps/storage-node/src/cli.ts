@@ -1,6 +1,7 @@
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
 import { addRunCommand } from './run-command.ts';
+import { addStoreCommands } from './store-commands.ts';
 
 /** The command line of the storage node. */
 export function buildProgram(): Command {
@@ -10,5 +11,6 @@ export function buildProgram(): Command {
     .helpCommand(false)
     .addHelpText('after', '\nThe flags of the daemon: storage-node run --help');
   addRunCommand(program);
+  addStoreCommands(program);
   return program;
 }
