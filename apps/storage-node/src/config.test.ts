@@ -1,0 +1,62 @@
+import type { OperationError } from '@rmr/runtime';
+import { loadConfig } from '@rmr/runtime/node';
+import { describe, expect, test } from 'vitest';
+import { storageNodeConfigSchema } from './config.ts';
+
+function load(environment: Record<string, string>) {
+  return loadConfig(storageNodeConfigSchema, {
+    environment: { RMR_NAME: 'storage-1', RMR_STATE_DIR: '/var/lib/rmr', ...environment },
+    flags: new Map(),
+  });
+}
+
+function refusal(environment: Record<string, string>): string {
+  try {
+    load(environment);
+  } catch (error) {
+    return (error as OperationError).message;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('configuration of the storage node', () => {
+  test('a name and a place for state suffice; everything listens on loopback then', () => {
+    const config = load({});
+    expect(config.rtrs.listen).toEqual(['tcp://127.0.0.1:4810']);
+    expect(config.admin.listen).toBe('http://127.0.0.1:4811');
+    expect(config.stores).toEqual([]);
+    expect(config.transport).toMatchObject({ heartbeatInterval: 1000, deadAfter: 5000, payloadChecksum: false });
+    expect(config.transport.routes.size).toBe(0);
+  });
+
+  test('routes are a map from address to address', () => {
+    expect([...load({ RMR_TRANSPORT_ROUTES: '{"tcp://10.0.0.1:1": "unix:/run/x"}' }).transport.routes]).toEqual([
+      ['tcp://10.0.0.1:1', 'unix:/run/x'],
+    ]);
+    expect(refusal({ RMR_TRANSPORT_ROUTES: '{"10.0.0.1": "unix:/run/x"}' })).toContain('transport.routes');
+    expect(refusal({ RMR_TRANSPORT_ROUTES: '{"tcp://10.0.0.1:1": "x"}' })).toContain('"x" is not an address');
+  });
+
+  test('a path that is given up within two heartbeats is refused', () => {
+    expect(refusal({ RMR_TRANSPORT_HEARTBEAT_INTERVAL: '5s' })).toContain(
+      'transport.deadAfter: is below two heartbeats of 5000ms; write at least 10000ms',
+    );
+  });
+
+  test('a store that is named twice is refused', () => {
+    expect(refusal({ RMR_STORES: '[{path: /a}, {path: /b}, {path: /a}]' })).toContain(
+      'stores[2].path (RMR_STORES in the environment): names a store a second time',
+    );
+  });
+
+  test.each([
+    ['RMR_LIMITS_SESSIONS', '0'],
+    ['RMR_LIMITS_QUEUE_DEPTH', '5000'],
+    ['RMR_LIMITS_IO_SIZE', '1KiB'],
+    ['RMR_TRANSPORT_HEARTBEAT_INTERVAL', '10ms'],
+    ['RMR_BOOT_ID_OVERRIDE', 'yesterday'],
+    ['RMR_LOG_LEVEL', 'verbose'],
+  ])('%s=%s is out of range', (variable, value) => {
+    expect(refusal({ [variable]: value })).toContain(`${variable} in the environment`);
+  });
+});

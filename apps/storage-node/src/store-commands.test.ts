@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OperationError } from '@rmr/runtime';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { buildProgram } from './cli.ts';
+
+const POOL_UUID = '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab';
+const DEVICE_BYTES = 8 * 1024 * 1024;
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rmr-store-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** Runs `store …` and returns what it printed. */
+async function store(...args: string[]): Promise<string> {
+  let output = '';
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    output += String(text);
+    return true;
+  });
+  try {
+    await buildProgram().parseAsync(['node', 'storage-node', 'store', ...args]);
+  } finally {
+    write.mockRestore();
+  }
+  return output;
+}
+
+function create(path: string, ...more: string[]): Promise<string> {
+  return store(
+    ...['create', '--path', path, '--size', String(DEVICE_BYTES), '--pool-name', 'demo', '--pool-uuid', POOL_UUID, '--member-id', '1'],
+    ...more,
+  );
+}
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  return await work.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof OperationError ? `${error.code} ${error.message}` : `not an operating failure: ${error}`),
+  );
+}
+
+interface Inspection {
+  readonly storeUuid: string;
+  readonly dataOffset: number;
+  readonly createdZeroed: boolean;
+}
+
+async function inspection(path: string): Promise<Inspection> {
+  return JSON.parse(await store('inspect', '--path', path, '--output', 'json')) as Inspection;
+}
+
+describe('store create', () => {
+  test('makes a sparse file that inspect recognises', async () => {
+    const path = join(folder, 'a');
+    expect(await create(path)).toMatch(
+      /^created store [0-9a-f-]{36} for member 1 of pool "demo" in .*: a device of 8 MiB, chunks of 128 KiB\n$/,
+    );
+    expect(statSync(path).blocks * 512).toBeLessThan(DEVICE_BYTES);
+    expect(await inspection(path)).toMatchObject({
+      poolUuid: POOL_UUID,
+      poolName: 'demo',
+      memberId: 1,
+      deviceBytes: DEVICE_BYTES,
+      chunkBytes: 131_072,
+      queueDepth: 128,
+      createdZeroed: true,
+    });
+  });
+
+  test('every store has a UUID of its own', async () => {
+    await create(join(folder, 'a'));
+    await create(join(folder, 'b'));
+    expect((await inspection(join(folder, 'a'))).storeUuid).not.toBe((await inspection(join(folder, 'b'))).storeUuid);
+  });
+
+  test('refuses a store that is there, and something else that is there, unless forced', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    expect(await refusal(create(path))).toMatch(/^ALREADY_EXISTS .* already holds a store of pool "demo"/);
+    const { storeUuid } = await inspection(path);
+    await create(path, '--force');
+    expect((await inspection(path)).storeUuid).not.toBe(storeUuid);
+    const other = join(folder, 'other');
+    writeFileSync(other, 'x'.repeat(32 * 1024 * 1024));
+    expect(await refusal(create(other))).toMatch(/^CONFLICT .* is not empty: there is data at offset 0/);
+  });
+
+  test('forced over old data it reads as zeroes, and keeps the data when told to', async () => {
+    const zeroed = join(folder, 'zeroed');
+    writeFileSync(zeroed, 'x'.repeat(32 * 1024 * 1024));
+    await create(zeroed, '--force');
+    expect((await store('checksum', '--path', zeroed)).slice(0, 64)).toBe(
+      createHash('sha256').update(new Uint8Array(DEVICE_BYTES)).digest('hex'),
+    );
+    const kept = join(folder, 'kept');
+    writeFileSync(kept, 'x'.repeat(32 * 1024 * 1024));
+    await create(kept, '--force', '--keep-data');
+    expect(await inspection(kept)).toMatchObject({ createdZeroed: false });
+    expect((await store('checksum', '--path', kept)).slice(0, 64)).toBe(
+      createHash('sha256').update('x'.repeat(DEVICE_BYTES)).digest('hex'),
+    );
+  });
+
+  test('refuses a file that is too small', async () => {
+    const path = join(folder, 'small');
+    writeFileSync(path, new Uint8Array(1024 * 1024));
+    expect(await refusal(create(path))).toMatch(/^STORE_TOO_SMALL /);
+    expect(statSync(path).size).toBe(1024 * 1024);
+  });
+
+  test.each([
+    [['--size', '1000'], /^INVALID_ARGUMENT .*device size is 1000/],
+    [['--size', 'big'], /^INVALID_ARGUMENT --size: "big" is not a size/],
+    [['--chunk-size', '100KiB'], /^INVALID_ARGUMENT /],
+    [['--queue-depth', '0'], /^INVALID_ARGUMENT /],
+    [['--queue-depth', '1e3'], /^INVALID_ARGUMENT --queue-depth "1e3"/],
+    [['--member-id', '256'], /^INVALID_ARGUMENT /],
+    [['--member-id', '-1'], /^INVALID_ARGUMENT --member-id "-1"/],
+    [['--pool-uuid', 'pool'], /^INVALID_ARGUMENT --pool-uuid "pool" is not a UUID/],
+    [['--pool-name', 'x'.repeat(300)], /^INVALID_ARGUMENT /],
+    [['--path', '/none/such'], /^NOT_FOUND /],
+    [['--path', '/dev/null'], /^INVALID_ARGUMENT .*neither a file nor a block device/],
+  ])('refuses %j and leaves no file behind', async (more, expected) => {
+    const path = join(folder, 'a');
+    expect(await refusal(create(path, ...more))).toMatch(expected);
+    expect(existsSync(path)).toBe(false);
+  });
+});
+
+describe('store inspect', () => {
+  test('shows a table, YAML or JSON, and refuses other forms', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    expect(await store('inspect', '--path', path)).toContain(`pool            demo (${POOL_UUID})`);
+    expect(await store('inspect', '--path', path, '--output', 'yaml')).toContain('poolName: demo');
+    expect(await refusal(store('inspect', '--path', path, '--output', 'xml'))).toMatch(
+      /^INVALID_ARGUMENT --output "xml": write json, yaml, table/,
+    );
+  });
+
+  test('says what is wrong with what is no store', async () => {
+    const empty = join(folder, 'empty');
+    writeFileSync(empty, '');
+    expect(await refusal(store('inspect', '--path', empty))).toMatch(/^STORE_NOT_FORMATTED /);
+    expect(await refusal(store('inspect', '--path', join(folder, 'none')))).toMatch(/^NOT_FOUND /);
+    expect(await refusal(store('inspect', '--path', folder))).toMatch(/^(IO_ERROR|INVALID_ARGUMENT) /);
+  });
+
+  test('a store that was shortened is too small', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    truncateSync(path, DEVICE_BYTES);
+    expect(await refusal(store('inspect', '--path', path))).toMatch(/^STORE_TOO_SMALL /);
+    expect(await refusal(store('checksum', '--path', path))).toMatch(/^STORE_TOO_SMALL /);
+  });
+
+  test('one damaged superblock is told, two are refused', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    const file = openSync(path, 'r+');
+    writeSync(file, 'xxxx', 100);
+    expect(await store('inspect', '--path', path)).toContain('superblock copy at offset 0');
+    writeSync(file, 'xxxx', 1024 * 1024 - 4096 + 100);
+    expect(await refusal(store('inspect', '--path', path))).toMatch(/^STORE_DAMAGED /);
+  });
+});
+
+describe('store checksum', () => {
+  test('is over the data alone: metadata does not count, one bit of data does', async () => {
+    const [a, b] = [join(folder, 'a'), join(folder, 'b')];
+    await create(a);
+    await create(b, '--member-id', '2');
+    const digest = async (path: string) => (await store('checksum', '--path', path)).slice(0, 64);
+    expect(await digest(a)).toBe(await digest(b));
+    const { dataOffset } = await inspection(a);
+    writeSync(openSync(a, 'r+'), new Uint8Array([1]), 0, 1, dataOffset + DEVICE_BYTES - 1);
+    expect(await digest(a)).not.toBe(await digest(b));
+  });
+});
