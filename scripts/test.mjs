@@ -18,8 +18,7 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const STAGE_TIMEOUT_MS = 20 * 60_000;
 
 /** What stages leave running is found by this variable. Not RMR_…: a daemon refuses a variable of that prefix that it does not know. */
-const RUN_VARIABLE = 'TEST_RUN_ID';
-const RUN_ID = `${process.pid}-${Date.now()}`;
+const MARK = { name: 'TEST_RUN_ID', value: `${process.pid}-${Date.now()}` };
 
 /** How long processes that a stage started may take to end after it. */
 const LEFTOVER_GRACE_MS = 5000;
@@ -60,11 +59,14 @@ async function stage(name, action) {
  */
 async function endLeftovers() {
   const deadlineMs = performance.now() + LEFTOVER_GRACE_MS;
-  let found = processesWithEnvironment(RUN_VARIABLE, RUN_ID);
-  while (found.length > 0 && performance.now() < deadlineMs) {
+  while (processesWithEnvironment(MARK).length > 0 && performance.now() < deadlineMs)
     await new Promise((resolve) => setTimeout(resolve, 100));
-    found = processesWithEnvironment(RUN_VARIABLE, RUN_ID);
-  }
+  return killLeftovers();
+}
+
+/** @returns {string[]} the commands of those that were killed */
+function killLeftovers() {
+  const found = processesWithEnvironment(MARK);
   for (const { pid } of found) {
     try {
       process.kill(pid, 'SIGKILL');
@@ -83,13 +85,12 @@ async function endLeftovers() {
 async function run(command, args, cwd = ROOT) {
   const env = {
     ...process.env,
-    [RUN_VARIABLE]: RUN_ID,
     NX_DAEMON: 'false',
     NX_NO_CLOUD: 'true',
     NX_TUI: 'false',
     NEXT_TELEMETRY_DISABLED: '1',
   };
-  const { code, timedOut } = await runGroup(command, args, { cwd, env, timeoutMs: STAGE_TIMEOUT_MS });
+  const { code, timedOut } = await runGroup(command, args, { cwd, env, mark: MARK, timeoutMs: STAGE_TIMEOUT_MS });
   if (timedOut) throw new Error(`ended after ${STAGE_TIMEOUT_MS / 60_000} minutes without a result`);
   return code;
 }
@@ -181,6 +182,8 @@ async function main() {
   }
   return report();
 }
+
+process.on('exit', killLeftovers); // when a signal ends this in the middle of a stage
 
 main().catch((error) => {
   console.error(error);

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
 /** @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv }} Options */
+/** @typedef {{ name: string, value: string }} Mark an environment variable */
 /** @typedef {{ code: number, signal: NodeJS.Signals | null }} Exit */
 
 const FORWARDED_SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
@@ -24,15 +25,18 @@ const TERMINATE_GRACE_MS = 5000;
  */
 export function become(command, args, options = {}) {
   return new Promise(() => {
-    const child = spawn(command, args, { ...options, stdio: 'inherit' });
+    /** @type {import('node:child_process').ChildProcess | undefined} */
+    let child;
     let forwardedAtMs = Number.NEGATIVE_INFINITY;
+    // Before the program exists: there is no moment in which a signal ends this process alone
     for (const signal of FORWARDED_SIGNALS) {
       process.on(signal, () => {
         if (performance.now() - forwardedAtMs < SAME_SIGNAL_MS) return;
         forwardedAtMs = performance.now();
-        child.kill(signal);
+        child?.kill(signal);
       });
     }
+    child = spawn(command, args, { ...options, stdio: 'inherit' });
     child.on('error', (error) => {
       console.error(`${command} can't be started: ${error.message}`);
       process.exit(1);
@@ -51,73 +55,95 @@ function exitCode(code, signal) {
 }
 
 /**
+ * Starts the program, `"$@"`, under a watch: when the pipe at descriptor 3 reaches its end, the process that held the other end is
+ * gone, and the whole group goes too, with everything that carries the mark `$0` in its environment (the watch itself does not). The
+ * watch stands before the program starts, so that there is no moment without it.
+ */
+const watched = (/** @type {number} */ graceMs) => `
+(
+  read -r _ <&3
+  trap '' TERM
+  kill -TERM 0
+  sleep ${graceMs / 1000}
+  if [ "$0" != '-' ]; then
+    for process in /proc/[0-9]*; do grep -qzxF "$0" "$process/environ" && kill -KILL "\${process#/proc/}"; done
+  fi
+  kill -KILL 0
+) >/dev/null 2>&1 &
+[ "$0" = '-' ] || exec env "$0" "$@" 3<&-
+exec "$@" 3<&-
+`;
+
+/**
  * Runs a program to its end in a process group of its own. However this process ends, by a signal or by SIGKILL, the whole group
  * ends with it.
  * @param {string} command
  * @param {string[]} args
- * @param {Options & { stdio?: 'inherit' | 'capture', timeoutMs?: number }} [options] `capture` collects both outputs as text
+ * @param {Options & { stdio?: 'inherit' | 'capture', timeoutMs?: number, graceMs?: number, mark?: Mark }} [options] `capture` collects both outputs as text;
+ *   `mark` is put into the environment, and what carries it ends with this process even if it has left the group
  * @returns {Promise<Exit & { output: string, timedOut: boolean }>}
  */
 export function runGroup(command, args, options = {}) {
-  const { stdio = 'inherit', timeoutMs, ...rest } = options;
+  const { stdio = 'inherit', timeoutMs, graceMs = TERMINATE_GRACE_MS, mark, cwd, env = process.env } = options;
   return new Promise((resolve) => {
-    const stream = stdio === 'inherit' ? 'inherit' : 'pipe';
-    /** @type {import('node:child_process').ChildProcess} */
-    const child = spawn(command, args, { ...rest, stdio: ['ignore', stream, stream], detached: true });
-    /** @type {string[]} */
-    const output = [];
-    for (const source of [child.stdout, child.stderr]) source?.setEncoding('utf8').on('data', (text) => output.push(text));
+    /** @type {number | undefined} */
+    let group;
     let timedOut = false;
-    const guard = child.pid === undefined ? undefined : guardGroup(child.pid);
-    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
-    function expire() {
-      timedOut = true;
-      if (child.pid !== undefined) terminateGroup(child.pid);
-    }
+    // Before the program exists, so that a signal finds it or keeps it from starting
     /** @type {Map<NodeJS.Signals, () => void>} */
     const handlers = new Map();
     for (const signal of FORWARDED_SIGNALS) {
       const handler = () => {
-        if (child.pid !== undefined) terminateGroup(child.pid).then(() => process.exit(exitCode(null, signal)));
+        const exit = () => process.exit(exitCode(null, signal));
+        if (group === undefined) exit();
+        else terminateGroup(group, graceMs).then(exit);
       };
       handlers.set(signal, handler);
       process.once(signal, handler);
     }
+    const stream = stdio === 'inherit' ? 'inherit' : 'pipe';
+    /** @type {import('node:child_process').ChildProcess} */
+    const child = spawn('sh', ['-c', watched(graceMs), mark ? `${mark.name}=${mark.value}` : '-', command, ...args], {
+      cwd,
+      env,
+      stdio: ['ignore', stream, stream, 'pipe'],
+      detached: true,
+    });
+    group = child.pid;
+    /** @type {string[]} */
+    const output = [];
+    for (const source of [child.stdout, child.stderr]) source?.setEncoding('utf8').on('data', (text) => output.push(text));
+    const expire = () => {
+      timedOut = true;
+      if (group !== undefined) terminateGroup(group, graceMs);
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
     /** @param {Exit} exit */
     const finish = (exit) => {
       clearTimeout(timer);
       for (const [signal, handler] of handlers) process.off(signal, handler);
-      if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL'); // what it left behind in its group
-      guard?.kill('SIGKILL');
       resolve({ ...exit, output: output.join(''), timedOut });
     };
     child.on('error', (error) => {
-      output.push(`${command} can't be started: ${error.message}\n`);
-      if (stdio === 'inherit') console.error(output.at(-1));
+      console.error(`sh can't be started: ${error.message}`);
       finish({ code: 127, signal: null });
     });
+    child.on('exit', () => {
+      if (group !== undefined) signalGroup(group, 'SIGKILL'); // the watch, and what the program left behind in its group
+    });
     child.on('close', (code, signal) => {
-      if (child.pid !== undefined) finish({ code: exitCode(code, signal), signal });
+      if (group !== undefined) finish({ code: exitCode(code, signal), signal });
     });
   });
 }
 
 /**
- * A process that ends the group when this process is gone: its standard input, a pipe from here, reaches its end then.
  * @param {number} group
+ * @param {number} graceMs
  */
-function guardGroup(group) {
-  const script = `read -r _; kill -TERM -- -${group} 2>/dev/null && sleep ${TERMINATE_GRACE_MS / 1000} && kill -KILL -- -${group} 2>/dev/null`;
-  const guard = spawn('sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
-  guard.on('error', (error) => console.error(`no guard over process group ${group}: ${error.message}`));
-  guard.unref();
-  return guard;
-}
-
-/** @param {number} group */
-async function terminateGroup(group) {
+async function terminateGroup(group, graceMs) {
   signalGroup(group, 'SIGTERM');
-  const deadlineMs = performance.now() + TERMINATE_GRACE_MS;
+  const deadlineMs = performance.now() + graceMs;
   while (signalGroup(group, 0) && performance.now() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, 50));
   signalGroup(group, 'SIGKILL');
 }
@@ -138,13 +164,12 @@ function signalGroup(group, signal) {
 }
 
 /**
- * The processes whose environment holds `NAME=VALUE`, however they were detached: that is how leftovers of a run are found.
+ * The processes whose environment holds the mark, however they were detached: that is how leftovers of a run are found.
  * Empty where there is no /proc.
- * @param {string} name
- * @param {string} value
+ * @param {Mark} mark
  * @returns {{ pid: number, command: string }[]}
  */
-export function processesWithEnvironment(name, value) {
+export function processesWithEnvironment({ name, value }) {
   /** @type {{ pid: number, command: string }[]} */
   const found = [];
   let entries;
