@@ -158,14 +158,12 @@ export class MemoryDisk implements Disk {
   }
 
   submit(): void {
-    while (this.#queue.length > 0) {
-      const queue = this.#queue;
-      this.#queue = [];
-      for (const request of queue) {
-        this.#inFlight.add(request);
-        if (this.#hanging) this.#held.push(request);
-        else this.#schedule(request, () => this.#end(request));
-      }
+    const queue = this.#queue;
+    this.#queue = [];
+    for (const request of queue) {
+      this.#inFlight.add(request);
+      if (this.#hanging) this.#held.push(request);
+      else this.#schedule(request, () => this.#end(request));
     }
   }
 

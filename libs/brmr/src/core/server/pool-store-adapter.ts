@@ -1,0 +1,226 @@
+import type { BitmapStore, DirtyMap } from '@rmr/bitmap-store';
+import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreIdentity, VersionRecord } from '@rmr/rmr';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+
+const Operation = { WRITE: 0, PUNCH: 1, ZERO: 2 } as const;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** A data change that waits for `submit`, and where need be for last_io. Used again and again. */
+interface Pending {
+  operation: number;
+  offsetBytes: number;
+  lengthBytes: number;
+  bytes: Uint8Array;
+  tag: number;
+  sink: DiskSink | null;
+}
+
+/**
+ * A pool member's store: the metadata of a {@link BitmapStore} and the data area of its disk as the one
+ * {@link PoolStore} that RMR-server works on. Keeps the order of W3: a data change goes to the disk only when every
+ * `lastIo` entry that was recorded before it is in the kernel's hands.
+ */
+export class PoolStoreAdapter implements PoolStore {
+  readonly identity: StoreIdentity;
+  readonly features: DiskFeatures;
+  readonly #store: BitmapStore;
+  readonly #disk: Disk;
+  readonly #dataOffset: number;
+  #pending: Pending[] = [];
+  #pendingCount = 0;
+  #spare: Pending[] = [];
+  #waitsForLastIo = false;
+
+  constructor(store: BitmapStore, disk: Disk) {
+    const { superblock } = store;
+    this.#store = store;
+    this.#disk = disk;
+    this.#dataOffset = store.dataOffset;
+    this.features = disk.features;
+    this.identity = {
+      storeUuid: superblock.storeUuid,
+      poolUuid: superblock.poolUuid,
+      poolName: superblock.poolName,
+      memberId: superblock.memberId,
+      sizeBytes: superblock.deviceBytes,
+      chunkSizeBytes: superblock.chunkBytes,
+      queueDepth: superblock.queueDepth,
+      createdZeroed: superblock.createdZeroed,
+    };
+    store.onLastIoWritten = (status) => this.#onLastIoWritten(status);
+  }
+
+  /** The store underneath: maps and counters for status, and what the next layers need. */
+  get bitmapStore(): BitmapStore {
+    return this.#store;
+  }
+
+  get promise(): PromiseRecord | null {
+    return this.#store.promise;
+  }
+
+  get version(): VersionRecord | null {
+    return this.#store.version;
+  }
+
+  get members(): readonly MemberRecord[] {
+    return this.#store.members;
+  }
+
+  get volatileLost(): boolean {
+    return this.#store.volatileLost;
+  }
+
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#disk.read(this.#place(offsetBytes, target.length), target, tag, sink);
+  }
+
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink);
+  }
+
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+  }
+
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+  }
+
+  flush(tag: number, sink: DiskSink): void {
+    this.#store.flush(tag, sink);
+  }
+
+  submit(): void {
+    if (this.#pendingCount > 0 && !this.#waitsForLastIo) {
+      // False also when the write has failed already: then the listener was not called, and the status says so.
+      if (this.#store.submitLastIo()) this.#release();
+      else if (this.#store.lastIoStatus !== Status.OK) this.#refuse(this.#store.lastIoStatus);
+      else this.#waitsForLastIo = true;
+    }
+    this.#disk.submit();
+  }
+
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
+    this.#disk.extents(this.#place(offsetBytes, lengthBytes), lengthBytes, done);
+  }
+
+  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    this.#store.recordLastIo(memId, writeSeq, offsetBytes, lengthBytes);
+  }
+
+  lastIo(): readonly LastIo[] {
+    return this.#store.lastIo();
+  }
+
+  prepareWrite(
+    offsetBytes: number,
+    lengthBytes: number,
+    writeSeq: number,
+    missingMemberIds: Uint8Array,
+    missingCount: number,
+    tag: number,
+    sink: DiskSink,
+  ): boolean {
+    return this.#store.prepareWrite(offsetBytes, lengthBytes, writeSeq, missingMemberIds, missingCount, tag, sink);
+  }
+
+  setCompletedThrough(writeSeq: number): void {
+    this.#store.setCompletedThrough(writeSeq);
+  }
+
+  intentRanges(): readonly ByteRange[] {
+    return this.#store.intentRanges();
+  }
+
+  dirtyBytes(memberId: number): number {
+    return this.#store.dirtyBytes(memberId);
+  }
+
+  /** The member's dirty map, to read only; null = all clean. */
+  dirtyMap(memberId: number): DirtyMap | null {
+    return this.#store.dirtyMap(memberId);
+  }
+
+  commit(change: MetadataChange, done: (status: number) => void): void {
+    this.#store.commit(change, done);
+  }
+
+  close(done: (status: number) => void): void {
+    assert(this.#pendingCount === 0 || this.#waitsForLastIo, 'pool store: everything was submitted before closing');
+    this.#store.close(done);
+  }
+
+  /** Rechecks the invariants. */
+  verify(): void {
+    this.#store.verify();
+    assert(this.#pendingCount <= this.#pending.length, 'pool store: pending changes have slots');
+  }
+
+  #place(offsetBytes: number, lengthBytes: number): number {
+    assert(
+      offsetBytes >= 0 && lengthBytes >= 0 && offsetBytes + lengthBytes <= this.identity.sizeBytes,
+      'pool store: IO lies within the device',
+    );
+    return this.#dataOffset + offsetBytes;
+  }
+
+  #hold(operation: number, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+    let pending = this.#pending[this.#pendingCount];
+    if (pending === undefined) {
+      pending = { operation: 0, offsetBytes: 0, lengthBytes: 0, bytes: NO_BYTES, tag: 0, sink: null };
+      this.#pending.push(pending);
+    }
+    this.#pendingCount++;
+    pending.operation = operation;
+    pending.offsetBytes = offsetBytes;
+    pending.lengthBytes = lengthBytes;
+    pending.bytes = bytes;
+    pending.tag = tag;
+    pending.sink = sink;
+  }
+
+  /** Queues what was held at the disk. */
+  #release(): void {
+    for (let i = 0; i < this.#pendingCount; i++) {
+      const pending = this.#pending[i] as Pending;
+      const { operation, offsetBytes, lengthBytes, bytes, tag, sink } = pending;
+      assert(sink !== null, 'pool store: who asked is known');
+      if (operation === Operation.WRITE) this.#disk.write(offsetBytes, bytes, tag, sink);
+      else if (operation === Operation.PUNCH) this.#disk.punch(offsetBytes, lengthBytes, tag, sink);
+      else this.#disk.zero(offsetBytes, lengthBytes, tag, sink);
+      pending.bytes = NO_BYTES;
+      pending.sink = null;
+    }
+    this.#pendingCount = 0;
+  }
+
+  /** last_io could not be written, so nothing may be. Sinks may queue new changes: those wait for their own submit. */
+  #refuse(status: number): void {
+    const refused = this.#pending;
+    const count = this.#pendingCount;
+    this.#pending = this.#spare;
+    this.#pendingCount = 0;
+    this.#spare = [];
+    for (let i = 0; i < count; i++) {
+      const pending = refused[i] as Pending;
+      const { sink, tag } = pending;
+      pending.bytes = NO_BYTES;
+      pending.sink = null;
+      sink?.onDiskDone(tag, status);
+    }
+    this.#spare = refused;
+  }
+
+  #onLastIoWritten(status: number): void {
+    if (!this.#waitsForLastIo) return;
+    this.#waitsForLastIo = false;
+    if (status !== Status.OK) {
+      this.#refuse(status);
+      return;
+    }
+    this.#release();
+    this.#disk.submit();
+  }
+}

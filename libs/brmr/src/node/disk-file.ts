@@ -1,0 +1,176 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync, statfsSync } from 'node:fs';
+import { errorMessage, OperationError } from '@rmr/runtime';
+import {
+  Errno,
+  errno,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  fallocate,
+  flock,
+  LOCK_EX,
+  LOCK_NB,
+  lseek,
+  SEEK_DATA,
+  SEEK_END,
+} from './libc.ts';
+
+/** statfs magic of file systems that live in memory: reads and writes never wait for a device. */
+const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+/** How a file or block device is opened. */
+export interface DiskFileOptions {
+  readonly path: string;
+  /** Without lock and without writing: for looking at a store that may be in use. */
+  readonly readOnly?: boolean;
+}
+
+/** An open file or block device, and what it can do. */
+export interface DiskFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly blockDevice: boolean;
+  /** It is kept in memory (tmpfs). */
+  readonly inMemory: boolean;
+  readonly punch: boolean;
+  readonly zeroRange: boolean;
+  readonly seekData: boolean;
+}
+
+/** Opens, locks and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
+export function openDiskFile(options: DiskFileOptions): DiskFile {
+  const { path } = options;
+  const readOnly = options.readOnly === true;
+  const fd = openFile(path, readOnly);
+  try {
+    const status = fstatSync(fd);
+    const blockDevice = status.isBlockDevice();
+    if (!blockDevice && !status.isFile()) {
+      throw new OperationError('INVALID_ARGUMENT', `${path} is neither a file nor a block device; a store needs one of the two`);
+    }
+    if (!readOnly) {
+      lock(fd, path);
+      if (blockDevice) claimBlockDevice(path);
+    }
+    const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : status.size;
+    if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
+    return {
+      fd,
+      path,
+      sizeBytes,
+      blockDevice,
+      inMemory: !blockDevice && MEMORY_FILE_SYSTEMS.has(statfsSync(path).type),
+      punch: blockDevice ? blockDeviceCanZero(path) : canAllocate(fd, sizeBytes, FALLOC_FL_PUNCH_HOLE),
+      zeroRange: blockDevice ? blockDeviceCanZero(path) : canAllocate(fd, sizeBytes, FALLOC_FL_ZERO_RANGE),
+      seekData: !blockDevice && canSeekData(fd),
+    };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function openFile(path: string, readOnly: boolean): number {
+  try {
+    return openSync(path, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+  } catch (error) {
+    throw openError(path, error);
+  }
+}
+
+/** An error of `open` as an operating failure. */
+export function openError(path: string, error: unknown): OperationError {
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new OperationError('NOT_FOUND', `${path} does not exist; create a store there first, or correct the path`);
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new OperationError('PERMISSION_DENIED', `${path} can't be opened for reading and writing (${code}); check its owner and mode`);
+    case 'EISDIR':
+      return new OperationError('INVALID_ARGUMENT', `${path} is a directory; a store needs a file or a block device`);
+    case 'EBUSY':
+      return new OperationError('STORE_LOCKED', `${path} is in use by the kernel (mounted, or part of another device); release it first`);
+    case 'ENOSPC':
+      return new OperationError('NO_SPACE', `${path} can't be created: the file system is full`);
+    default:
+      return new OperationError('IO_ERROR', `${path} can't be opened: ${errorMessage(error)}`);
+  }
+}
+
+function lock(fd: number, path: string): void {
+  if (flock(fd, LOCK_EX | LOCK_NB) === 0) return;
+  const error = errno();
+  if (error !== Errno.EAGAIN) throw new OperationError('IO_ERROR', `${path} can't be locked (errno ${error})`);
+  const pid = lockHolder(fd);
+  const holder = pid === null ? 'another process' : `process ${pid}`;
+  throw new OperationError('STORE_LOCKED', `${path} is already open in ${holder}; a store can be open once. Stop that process first`);
+}
+
+/** The process that has a lock on the file, where the kernel shows it. */
+function lockHolder(fd: number): number | null {
+  const { dev, ino } = fstatSync(fd);
+  // Device numbers as the kernel's `makedev` packs them.
+  const major = Math.floor(dev / 256) & 0xfff;
+  const minor = (dev & 0xff) | (Math.floor(dev / 0x10_0000) << 8);
+  const device = `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}:${ino}`;
+  let locks: string;
+  try {
+    locks = readFileSync('/proc/locks', 'utf8');
+  } catch {
+    // Without /proc nobody can say; the message does without it.
+    return null;
+  }
+  for (const line of locks.split('\n')) {
+    const fields = line.trim().split(/\s+/);
+    if (fields[1] === 'FLOCK' && fields[5] === device && Number(fields[4]) > 0) return Number(fields[4]);
+  }
+  return null;
+}
+
+/** A block device that is mounted, or part of another one, is refused by the kernel when opened exclusively. */
+function claimBlockDevice(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_EXCL));
+  } catch (error) {
+    throw openError(path, error);
+  }
+}
+
+/** Whether the file system knows the mode: asked beyond the end of the file, where it changes nothing. */
+function canAllocate(fd: number, sizeBytes: number, mode: number): boolean {
+  const beyond = Math.ceil(sizeBytes / 4096) * 4096;
+  const known = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, beyond, 4096) === 0;
+  // Zeroing beyond the end may have reserved a block there: give it back.
+  if (known && mode !== FALLOC_FL_PUNCH_HOLE) fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, 4096);
+  return known;
+}
+
+/** Whether the device writes zeroes by itself; sysfs says so. */
+function blockDeviceCanZero(path: string): boolean {
+  const { rdev } = statOf(path);
+  const major = Math.floor(rdev / 256) & 0xfff;
+  const minor = (rdev & 0xff) | (Math.floor(rdev / 0x10_0000) << 8);
+  try {
+    return Number(readFileSync(`/sys/dev/block/${major}:${minor}/queue/write_zeroes_max_bytes`, 'utf8')) > 0;
+  } catch {
+    // A partition has no queue of its own, and containers may hide sysfs: then it counts as slow, and works all the same.
+    return false;
+  }
+}
+
+function statOf(path: string): { rdev: number } {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    return fstatSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function canSeekData(fd: number): boolean {
+  return lseek(fd, 0, SEEK_DATA) >= 0 || errno() === Errno.ENXIO;
+}

@@ -1,0 +1,443 @@
+import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { type DiskFile, type DiskFileOptions, openDiskFile } from './disk-file.ts';
+import {
+  addressOf,
+  Errno,
+  errno,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  fallocate,
+  IoVector,
+  lseek,
+  preadv2,
+  pwritev,
+  RWF_NOWAIT,
+  SEEK_DATA,
+  SEEK_HOLE,
+} from './libc.ts';
+
+/** Requests merged into one system call (the kernel takes 1024). */
+const VECTOR_MAX = 64;
+/** Bytes merged into one system call: beyond, the call no longer matters. */
+const MERGED_BYTES_MAX = 1024 * 1024;
+/** An inline batch that takes longer than this, in milliseconds, is a stall: far above any copy into the page cache. */
+const STALL_MS = 50;
+/** A flush that takes longer than this, in milliseconds, tells of a device in trouble before a write gets stuck on it. */
+const FLUSH_STALL_MS = 1000;
+/** How long a disk that stalled stays in the thread pool, in milliseconds. */
+const POOL_HOLD_MS = 10_000;
+/** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
+const POOL_IN_FLIGHT_MAX = 8;
+/** The same while it stalls, so that it leaves threads to other disks. */
+const POOL_IN_FLIGHT_STALLED_MAX = 2;
+/** Bytes of zeroes written at a time where the disk can't zero by itself. */
+const ZEROES_BYTES = 1024 * 1024;
+const ZEROES = new Uint8Array(ZEROES_BYTES);
+
+const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4 } as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
+const NO_BYTES = new Uint8Array(0);
+
+/** How store IO is done; `docs/store-io.md` has the measurements behind the default. */
+export interface FileDiskTuning {
+  /** `adaptive`: into the page cache in this thread, and in the thread pool while the disk stalls. `pool`: always there. */
+  readonly mode: 'adaptive' | 'pool';
+}
+
+export interface FileDiskOptions extends DiskFileOptions {
+  readonly tuning?: FileDiskTuning;
+}
+
+/** Figures of a disk, for metrics. */
+export interface FileDiskCounters {
+  inlineCalls: number;
+  inlineRequests: number;
+  pooledRequests: number;
+  stalls: number;
+}
+
+/** A request on its way. Used again and again. */
+class Request {
+  kind: Kind = Kind.READ;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  /** Bytes that are done. */
+  doneBytes = 0;
+  bytes: Uint8Array = NO_BYTES;
+  tag = 0;
+  sink: DiskSink | null = null;
+  /** Callbacks made once, so that none is made per request. */
+  readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
+  readonly onFlushed: (error: NodeJS.ErrnoException | null) => void;
+  readonly onAllocated: (error: Error | null, result: number) => void;
+
+  constructor(disk: FileDisk) {
+    this.onMoved = (error, count) => disk.onMoved(this, error, count);
+    this.onFlushed = (error) => disk.onFlushed(this, error);
+    this.onAllocated = (error, result) => disk.onAllocated(this, error, result);
+  }
+}
+
+/**
+ * A {@link Disk} on a file or block device. Writes go into the page cache in the caller's thread, reads come from it
+ * when they are there; whatever could wait for the device (cold reads, flushes, allocation) goes to the thread pool,
+ * and so does everything for a while after a call has stalled.
+ */
+export class FileDisk implements Disk {
+  readonly sizeBytes: number;
+  readonly features: DiskFeatures;
+  readonly path: string;
+  readonly counters: FileDiskCounters = { inlineCalls: 0, inlineRequests: 0, pooledRequests: 0, stalls: 0 };
+  readonly #file: DiskFile;
+  readonly #alwaysPool: boolean;
+  readonly #vector = new IoVector(VECTOR_MAX);
+  readonly #free: Request[] = [];
+  readonly #spareQueues: Request[][] = [];
+  #queue: Request[] = [];
+  /** Requests that wait for the thread pool. */
+  #pooled: Request[] = [];
+  #pooledHead = 0;
+  #poolInFlight = 0;
+  #inFlight = 0;
+  /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
+  #readFlags: number;
+  #canPunch: boolean;
+  #canZero: boolean;
+  #poolUntilMs = Number.NEGATIVE_INFINITY;
+  #flushStartedMs = Number.POSITIVE_INFINITY;
+  #flushesRunning = 0;
+  #whenQuiet: (() => void) | null = null;
+  #closed = false;
+
+  /** Opens and locks the file or block device. Errors: as `openDiskFile`. */
+  constructor(options: FileDiskOptions) {
+    const file = openDiskFile(options);
+    this.#file = file;
+    this.path = file.path;
+    this.sizeBytes = file.sizeBytes;
+    this.#canPunch = file.punch;
+    this.#canZero = file.zeroRange;
+    this.#alwaysPool = options.tuning?.mode === 'pool';
+    // tmpfs knows no NOWAIT, and needs none.
+    this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
+    this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
+  }
+
+  /** True while the disk counts as stalled. */
+  get stalled(): boolean {
+    const nowMs = performance.now();
+    return nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_STALL_MS;
+  }
+
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.READ, offsetBytes, target.length, target, tag, sink);
+  }
+
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.WRITE, offsetBytes, source.length, source, tag, sink);
+  }
+
+  flush(tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.FLUSH, 0, 0, NO_BYTES, tag, sink);
+  }
+
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.PUNCH, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  }
+
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  }
+
+  submit(): void {
+    const queue = this.#queue;
+    if (queue.length === 0) return;
+    this.#queue = this.#spareQueues.pop() ?? [];
+    this.#inFlight += queue.length;
+    const startMs = performance.now();
+    const inline = !this.#alwaysPool && startMs >= this.#poolUntilMs && startMs - this.#flushStartedMs <= FLUSH_STALL_MS;
+    let callsBefore = this.counters.inlineCalls;
+    for (let i = 0; i < queue.length; ) {
+      const request = queue[i] as Request;
+      if (request.offsetBytes < 0 || request.offsetBytes + request.lengthBytes > this.sizeBytes) {
+        this.#finish(request, Status.EINVAL);
+        i++;
+      } else if (inline && (request.kind === Kind.WRITE || (request.kind === Kind.READ && this.#readFlags >= 0))) {
+        i += this.#moveInline(queue, i);
+      } else {
+        this.#start(request);
+        i++;
+      }
+    }
+    queue.length = 0;
+    this.#spareQueues.push(queue);
+    callsBefore = this.counters.inlineCalls - callsBefore;
+    if (callsBefore > 0 && performance.now() - startMs > STALL_MS) {
+      this.counters.stalls++;
+      this.#poolUntilMs = performance.now() + POOL_HOLD_MS;
+    }
+  }
+
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
+    if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) {
+      done(Status.EINVAL, []);
+      return;
+    }
+    if (!this.features.extents || lengthBytes === 0) {
+      done(Status.OK, lengthBytes === 0 ? [] : [{ lengthBytes, hole: false }]);
+      return;
+    }
+    this.#inFlight++;
+    this.#seek([], offsetBytes, offsetBytes + lengthBytes, (status, extents) => {
+      this.#inFlight--;
+      done(status, extents);
+      this.#checkQuiet();
+    });
+  }
+
+  close(done: (status: number) => void): void {
+    assert(!this.#closed, 'file disk: closed once');
+    this.submit();
+    this.#closed = true;
+    this.#whenQuiet = () => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
+    this.#checkQuiet();
+  }
+
+  #enqueue(kind: Kind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+    assert(!this.#closed, 'file disk: not used after close');
+    const request = this.#free.pop() ?? new Request(this);
+    request.kind = kind;
+    request.offsetBytes = offsetBytes;
+    request.lengthBytes = lengthBytes;
+    request.doneBytes = 0;
+    request.bytes = bytes;
+    request.tag = tag;
+    request.sink = sink;
+    this.#queue.push(request);
+  }
+
+  /** Moves a run of neighbours that starts at `first` with one system call. Returns how many requests that were. */
+  #moveInline(queue: Request[], first: number): number {
+    const head = queue[first] as Request;
+    let count = 1;
+    let bytes = head.lengthBytes;
+    this.#vector.set(0, addressOf(head.bytes), head.lengthBytes);
+    while (count < VECTOR_MAX && first + count < queue.length) {
+      const next = queue[first + count] as Request;
+      if (next.kind !== head.kind || next.offsetBytes !== head.offsetBytes + bytes) break;
+      if (bytes + next.lengthBytes > MERGED_BYTES_MAX || next.offsetBytes + next.lengthBytes > this.sizeBytes) break;
+      this.#vector.set(count, addressOf(next.bytes), next.lengthBytes);
+      bytes += next.lengthBytes;
+      count++;
+    }
+    const moved =
+      head.kind === Kind.WRITE
+        ? pwritev(this.#file.fd, this.#vector.address, count, head.offsetBytes)
+        : preadv2(this.#file.fd, this.#vector.address, count, head.offsetBytes, this.#readFlags);
+    const error = moved < 0 ? errno() : 0;
+    this.counters.inlineCalls++;
+    this.counters.inlineRequests += count;
+    let left = Math.max(moved, 0);
+    for (let i = first; i < first + count; i++) {
+      const request = queue[i] as Request;
+      const part = Math.min(left, request.lengthBytes);
+      left -= part;
+      request.doneBytes = part;
+      if (part === request.lengthBytes) this.#finish(request, Status.OK);
+      else if (error === 0 || error === Errno.EAGAIN || error === Errno.EINTR) this.#start(request);
+      else if (error === Errno.EOPNOTSUPP && head.kind === Kind.READ && this.#readFlags !== 0) {
+        this.#readFlags = -1;
+        this.#start(request);
+      } else if (count > 1) {
+        // One of several can't be moved: each for itself, so that the others don't suffer.
+        this.#start(request);
+      } else this.#finish(request, statusOfErrno(error));
+    }
+    return count;
+  }
+
+  /** Starts what does not run in this thread. */
+  #start(request: Request): void {
+    switch (request.kind) {
+      case Kind.READ:
+      case Kind.WRITE:
+        this.#pooled.push(request);
+        this.#startPooled();
+        break;
+      case Kind.FLUSH:
+        if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
+        fdatasync(this.#file.fd, request.onFlushed);
+        break;
+      case Kind.PUNCH:
+        if (this.#canPunch) this.#allocate(request, FALLOC_FL_PUNCH_HOLE);
+        else if (this.#canZero) this.#allocate(request, FALLOC_FL_ZERO_RANGE);
+        else this.#writeZeroes(request);
+        break;
+      case Kind.ZERO:
+        if (this.#canZero) this.#allocate(request, FALLOC_FL_ZERO_RANGE);
+        else this.#writeZeroes(request);
+        break;
+    }
+  }
+
+  #startPooled(): void {
+    const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
+    while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
+      const request = this.#pooled[this.#pooledHead++] as Request;
+      this.#poolInFlight++;
+      this.counters.pooledRequests++;
+      this.#movePooled(request);
+    }
+    if (this.#pooledHead === this.#pooled.length) {
+      this.#pooled.length = 0;
+      this.#pooledHead = 0;
+    } else if (this.#pooledHead > 1024) {
+      this.#pooled = this.#pooled.slice(this.#pooledHead);
+      this.#pooledHead = 0;
+    }
+  }
+
+  #movePooled(request: Request): void {
+    const { doneBytes, offsetBytes, lengthBytes } = request;
+    if (request.kind === Kind.READ) {
+      readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+    } else if (request.kind === Kind.WRITE) {
+      writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+    } else {
+      writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
+    }
+  }
+
+  /** For requests: the thread pool has moved some bytes. */
+  onMoved(request: Request, error: NodeJS.ErrnoException | null, count: number): void {
+    if (error === null) request.doneBytes += count;
+    const interrupted = error !== null && error.errno === -Errno.EINTR;
+    if ((error === null && count > 0 && request.doneBytes < request.lengthBytes) || interrupted) {
+      this.#movePooled(request);
+      return;
+    }
+    this.#poolInFlight--;
+    this.#startPooled();
+    if (error !== null) this.#finish(request, statusOf(error));
+    // Nothing moved and no error: the file ends here, although the disk does not.
+    else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
+  }
+
+  /** For requests: the disk has flushed. */
+  onFlushed(request: Request, error: NodeJS.ErrnoException | null): void {
+    if (performance.now() - this.#flushStartedMs > FLUSH_STALL_MS) {
+      this.counters.stalls++;
+      this.#poolUntilMs = performance.now() + POOL_HOLD_MS;
+    }
+    this.#flushStartedMs = --this.#flushesRunning === 0 ? Number.POSITIVE_INFINITY : performance.now();
+    this.#finish(request, error === null ? Status.OK : statusOf(error));
+  }
+
+  #allocate(request: Request, mode: number): void {
+    fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, request.offsetBytes, request.lengthBytes, request.onAllocated);
+  }
+
+  /** For requests: the file system has punched or zeroed. */
+  onAllocated(request: Request, error: Error | null, result: number): void {
+    const code = result === 0 && error === null ? 0 : errno();
+    if (error === null && code === 0) {
+      this.#finish(request, Status.OK);
+      return;
+    }
+    // EINVAL: block devices want whole sectors; write the zeroes then.
+    if (error === null && (code === Errno.EOPNOTSUPP || code === Errno.EINVAL)) {
+      if (code === Errno.EOPNOTSUPP) {
+        if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
+        else this.#canZero = false;
+        this.#start(request);
+      } else this.#writeZeroes(request);
+      return;
+    }
+    if (error === null && code === Errno.EINTR) this.#start(request);
+    else this.#finish(request, error === null ? statusOfErrno(code) : Status.EIO);
+  }
+
+  #writeZeroes(request: Request): void {
+    if (request.lengthBytes === 0) {
+      this.#finish(request, Status.OK);
+      return;
+    }
+    this.#pooled.push(request);
+    this.#startPooled();
+  }
+
+  #seek(
+    found: { lengthBytes: number; hole: boolean }[],
+    at: number,
+    end: number,
+    done: (status: number, extents: readonly DiskExtent[]) => void,
+  ): void {
+    if (at >= end) {
+      done(Status.OK, found);
+      return;
+    }
+    // Data from here? Where does the next data begin, and where does it end?
+    lseek.async(this.#file.fd, at, SEEK_DATA, (_error, position) => {
+      const noMore = position < 0 && errno() === Errno.ENXIO;
+      if (position < 0 && !noMore) {
+        done(statusOfErrno(errno()), []);
+        return;
+      }
+      const data = noMore ? end : Math.min(position, end);
+      if (data > at) found.push({ lengthBytes: data - at, hole: true });
+      if (data >= end) {
+        done(Status.OK, found);
+        return;
+      }
+      lseek.async(this.#file.fd, data, SEEK_HOLE, (_holeError, hole) => {
+        if (hole < 0) {
+          done(statusOfErrno(errno()), []);
+          return;
+        }
+        const stop = Math.min(hole, end);
+        found.push({ lengthBytes: stop - data, hole: false });
+        this.#seek(found, stop, end, done);
+      });
+    });
+  }
+
+  #finish(request: Request, status: number): void {
+    const { sink, tag } = request;
+    assert(sink !== null, 'file disk: a request ends once');
+    request.sink = null;
+    request.bytes = NO_BYTES;
+    this.#free.push(request);
+    this.#inFlight--;
+    sink.onDiskDone(tag, status);
+    this.#checkQuiet();
+  }
+
+  #checkQuiet(): void {
+    if (this.#whenQuiet === null || this.#inFlight > 0) return;
+    const quiet = this.#whenQuiet;
+    this.#whenQuiet = null;
+    quiet();
+  }
+}
+
+function statusOf(error: NodeJS.ErrnoException): number {
+  return statusOfErrno(error.errno === undefined ? Errno.EIO : -error.errno);
+}
+
+/** Error numbers that tell the user something pass; the rest is an IO error. */
+function statusOfErrno(code: number): number {
+  switch (code) {
+    case Errno.ENOSPC:
+    case Errno.EDQUOT:
+      return Status.ENOSPC;
+    case Errno.EINVAL:
+      return Status.EINVAL;
+    case Errno.EOPNOTSUPP:
+      return Status.ENOTSUP;
+    default:
+      return Status.EIO;
+  }
+}

@@ -1,0 +1,95 @@
+import koffi from 'koffi';
+
+/**
+ * The few calls of the C library that Node does not offer. Addresses are passed as numbers (below 2^47 on every
+ * Linux that Node runs on); the memory behind them is kept alive by whoever passes them.
+ */
+const library = koffi.load(null);
+
+type Call<Arguments extends readonly unknown[]> = ((...args: Arguments) => number) & {
+  async: (...args: [...Arguments, (error: Error | null, result: number) => void]) => void;
+};
+
+/** int flock(int fd, int operation) */
+export const flock = library.func('int flock(int fd, int operation)') as Call<[number, number]>;
+/** int fallocate(int fd, int mode, off_t offset, off_t length) */
+export const fallocate = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Call<
+  [number, number, number, number]
+>;
+/** off_t lseek(int fd, off_t offset, int whence) */
+export const lseek = library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Call<[number, number, number]>;
+/** ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset) */
+export const pwritev = library.func('int64_t pwritev(int fd, uintptr_t iov, int count, int64_t offset)') as Call<
+  [number, number, number, number]
+>;
+/** ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags) */
+export const preadv2 = library.func('int64_t preadv2(int fd, uintptr_t iov, int count, int64_t offset, int flags)') as Call<
+  [number, number, number, number, number]
+>;
+
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const FALLOC_FL_KEEP_SIZE = 0x01;
+export const FALLOC_FL_PUNCH_HOLE = 0x02;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+export const SEEK_END = 2;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+/** preadv2: don't wait for the disk. */
+export const RWF_NOWAIT = 0x08;
+
+/** Error numbers of Linux that decide something here. */
+export const Errno = {
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  EAGAIN: 11,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EOPNOTSUPP: 95,
+  EDQUOT: 122,
+} as const;
+
+/** The error number of the last call that returned -1; read it at once, and in callbacks before anything else. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+const baseAddresses = new WeakMap<ArrayBufferLike, number>();
+
+/** The address of the first byte. Array buffers don't move, so it holds as long as the buffer lives. */
+export function addressOf(bytes: Uint8Array): number {
+  const { buffer } = bytes;
+  let base = baseAddresses.get(buffer);
+  if (base === undefined) {
+    base = Number(koffi.address(new Uint8Array(buffer)));
+    baseAddresses.set(buffer, base);
+  }
+  return base + bytes.byteOffset;
+}
+
+/** An array of `struct iovec`. */
+export class IoVector {
+  readonly #words: Uint32Array;
+  readonly #address: number;
+
+  constructor(length: number) {
+    this.#words = new Uint32Array(length * 4);
+    this.#address = addressOf(new Uint8Array(this.#words.buffer));
+  }
+
+  /** Address of the array. */
+  get address(): number {
+    return this.#address;
+  }
+
+  /** Entry `index` refers to `length` bytes at `address`. */
+  set(index: number, address: number, length: number): void {
+    const words = this.#words;
+    const at = index * 4;
+    words[at] = address % 0x1_0000_0000;
+    words[at + 1] = address / 0x1_0000_0000;
+    words[at + 2] = length;
+    words[at + 3] = 0;
+  }
+}

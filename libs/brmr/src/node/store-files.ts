@@ -1,0 +1,223 @@
+import { createHash } from 'node:crypto';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, readSync, statSync, unlinkSync } from 'node:fs';
+import {
+  type BitmapStore,
+  CHUNK_BYTES_DEFAULT,
+  type CreateOptions,
+  createStore as formatStore,
+  inspectStore,
+  openStore as openBitmapStore,
+  type StoreInspection,
+  storeBytes,
+} from '@rmr/bitmap-store';
+import { OperationError, type World } from '@rmr/runtime';
+import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
+import { openError } from './disk-file.ts';
+import { FileDisk, type FileDiskTuning } from './file-disk.ts';
+import { lseek, SEEK_DATA, SEEK_HOLE } from './libc.ts';
+
+/** How a store is created. */
+export interface CreateStoreOptions {
+  /** A file that does not exist yet, an empty one, or a block device. */
+  readonly path: string;
+  readonly storeUuid: string;
+  readonly poolUuid: string;
+  readonly lineageUuid: string;
+  readonly poolName: string;
+  readonly memberId: number;
+  /** Size of the device in bytes. */
+  readonly sizeBytes: number;
+  /** Default 128 KiB. */
+  readonly chunkSizeBytes?: number;
+  readonly queueDepth: number;
+  /** Overwrite what is there. */
+  readonly force?: boolean;
+  /** Leave the data area as it is, for a device that has its content already; the store then does not count as zeroed. */
+  readonly keepData?: boolean;
+}
+
+/** How a store is opened. */
+export interface OpenStoreOptions {
+  readonly path: string;
+  readonly world: World;
+  /** STORE_FOREIGN unless the store is of this pool. */
+  readonly poolUuid?: string;
+  /** STORE_FOREIGN unless it is this store. */
+  readonly storeUuid?: string;
+  readonly tuning?: FileDiskTuning;
+  /** The kernel's boot id; default: this kernel's. Tests give another one to play a power loss. */
+  readonly bootId?: string;
+}
+
+/** This kernel's boot id: another one means that the page cache was lost. */
+export function kernelBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/**
+ * Creates a store. A file that does not exist is made, sparse, and removed again when the creation fails. Rejects
+ * with an OperationError: INVALID_ARGUMENT, ALREADY_EXISTS, CONFLICT, STORE_LOCKED, STORE_TOO_SMALL, NO_SPACE,
+ * PERMISSION_DENIED, NOT_FOUND (the directory), IO_ERROR.
+ */
+export async function createStore(options: CreateStoreOptions): Promise<void> {
+  const chunkBytes = options.chunkSizeBytes ?? CHUNK_BYTES_DEFAULT;
+  const totalBytes = storeBytes(options.sizeBytes, chunkBytes, options.queueDepth);
+  const fresh = prepareFile(options.path, totalBytes);
+  let disk: FileDisk | null = null;
+  try {
+    disk = new FileDisk({ path: options.path });
+    await format(disk, {
+      label: options.path,
+      storeUuid: options.storeUuid,
+      poolUuid: options.poolUuid,
+      lineageUuid: options.lineageUuid,
+      poolName: options.poolName,
+      memberId: options.memberId,
+      deviceBytes: options.sizeBytes,
+      chunkBytes,
+      queueDepth: options.queueDepth,
+      data: fresh ? 'known' : options.keepData === true ? 'keep' : 'erase',
+      force: options.force === true,
+    });
+  } catch (error) {
+    if (disk !== null) await closeDisk(disk);
+    if (fresh) unlinkSync(options.path);
+    throw error;
+  }
+  await closeDisk(disk);
+}
+
+/** Makes the file, or makes an empty one as long as it must be. True when it is a fresh sparse file. */
+function prepareFile(path: string, totalBytes: number): boolean {
+  let fd: number;
+  let existed = false;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw openError(path, error);
+    existed = true;
+    const status = statSync(path);
+    if (!status.isFile() || status.size > 0) return false;
+    try {
+      fd = openSync(path, constants.O_RDWR);
+    } catch (reopenError) {
+      throw openError(path, reopenError);
+    }
+  }
+  try {
+    ftruncateSync(fd, totalBytes);
+  } catch (error) {
+    if (!existed) unlinkSync(path);
+    throw openError(path, error);
+  } finally {
+    closeSync(fd);
+  }
+  return true;
+}
+
+function format(disk: FileDisk, options: CreateOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    formatStore(disk, options, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+function closeDisk(disk: FileDisk): Promise<void> {
+  return new Promise((resolve) => disk.close(() => resolve()));
+}
+
+/**
+ * Opens a store for a storage node. Rejects with an OperationError: NOT_FOUND, STORE_LOCKED, STORE_NOT_FORMATTED,
+ * STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN, STORE_TOO_SMALL, PERMISSION_DENIED, IO_ERROR. Closing the
+ * result gives up the lock.
+ */
+export async function openStore(options: OpenStoreOptions): Promise<PoolStoreAdapter> {
+  const { path, world } = options;
+  const disk = new FileDisk({ path, ...(options.tuning === undefined ? {} : { tuning: options.tuning }) });
+  const store = await new Promise<BitmapStore | OperationError>((resolve) => {
+    const expected = {
+      label: path,
+      ...(options.poolUuid === undefined ? {} : { poolUuid: options.poolUuid }),
+      ...(options.storeUuid === undefined ? {} : { storeUuid: options.storeUuid }),
+    };
+    openBitmapStore(disk, { ...expected, world, bootId: options.bootId ?? kernelBootId() }, resolve);
+  });
+  if (store instanceof OperationError) {
+    await closeDisk(disk);
+    throw store;
+  }
+  return new PoolStoreAdapter(store, disk);
+}
+
+/** How often a store that is being written is read again before what was read counts as damage. */
+const INSPECT_ATTEMPTS = 5;
+
+/** The metadata of a store, read without its lock; the store may be in use. Rejects as {@link openStore}. */
+export async function inspect(path: string): Promise<StoreInspection> {
+  const disk = new FileDisk({ path, readOnly: true });
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const result = await new Promise<StoreInspection | OperationError>((resolve) => inspectStore(disk, { label: path }, resolve));
+      if (!(result instanceof OperationError)) return result;
+      // A checkpoint may have moved what was read first while the rest was read.
+      if (result.code !== 'STORE_DAMAGED' || attempt === INSPECT_ATTEMPTS) throw result;
+    }
+  } finally {
+    await closeDisk(disk);
+  }
+}
+
+/** Bytes read at a time for a digest. */
+const DIGEST_BYTES = 1024 * 1024;
+
+/**
+ * SHA-256 over the device's data bytes, holes as zeroes, in hexadecimal. The store may be in use; then flush and
+ * stop writing first, or the digest is of a mixture. Rejects as {@link inspect}.
+ */
+export async function dataDigest(path: string): Promise<string> {
+  const { dataOffset, deviceBytes } = await inspect(path);
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(DIGEST_BYTES);
+  const zeroes = new Uint8Array(DIGEST_BYTES);
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    const end = dataOffset + deviceBytes;
+    for (let at = dataOffset; at < end; ) {
+      const data = nextData(fd, at, end);
+      for (let left = data - at; left > 0; left -= DIGEST_BYTES) hash.update(left < DIGEST_BYTES ? zeroes.subarray(0, left) : zeroes);
+      const stop = data < end ? dataEnd(fd, data, end) : end;
+      at = hashData(fd, data, stop, buffer, hash, path);
+      // Other work of this process goes on between runs.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return hash.digest('hex');
+}
+
+function hashData(fd: number, from: number, to: number, buffer: Uint8Array, hash: ReturnType<typeof createHash>, path: string): number {
+  let at = from;
+  while (at < to) {
+    const count = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at);
+    if (count === 0) throw new OperationError('STORE_TOO_SMALL', `${path} ends at byte ${at}, within its data; it has been shortened`);
+    hash.update(buffer.subarray(0, count));
+    at += count;
+  }
+  return at;
+}
+
+/** Where data begins from `at`, or `end`. Where holes can't be told, everything is data. */
+function nextData(fd: number, at: number, end: number): number {
+  const position = lseek(fd, at, SEEK_DATA);
+  if (position >= 0) return Math.min(position, end);
+  return isHoleToEnd(fd, at) ? end : at;
+}
+
+function isHoleToEnd(fd: number, at: number): boolean {
+  return lseek(fd, at, SEEK_HOLE) === at;
+}
+
+function dataEnd(fd: number, at: number, end: number): number {
+  const position = lseek(fd, at, SEEK_HOLE);
+  return position > at ? Math.min(position, end) : end;
+}
