@@ -1,0 +1,75 @@
+import type { Metrics } from '@rmr/admin-api/node';
+import type { PoolServerCounters } from '@rmr/rmr';
+import type { RtrsServer } from '@rmr/rtrs';
+import type { SlabPool } from '@rmr/runtime';
+import type { AttachedStore } from './status.ts';
+
+const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServerCounters) => number }[] = [
+  { name: 'rmr_store_reads_total', help: 'Reads received', read: (counters) => counters.reads },
+  { name: 'rmr_store_read_bytes_total', help: 'Bytes asked for by reads', read: (counters) => counters.readBytes },
+  { name: 'rmr_store_writes_total', help: 'Writes received', read: (counters) => counters.writes },
+  { name: 'rmr_store_written_bytes_total', help: 'Bytes of the writes received', read: (counters) => counters.writtenBytes },
+  { name: 'rmr_store_discards_total', help: 'Discards received', read: (counters) => counters.discards },
+  { name: 'rmr_store_write_zeroes_total', help: 'Write-zeroes received', read: (counters) => counters.writeZeroes },
+  { name: 'rmr_store_flushes_total', help: 'Flushes received', read: (counters) => counters.flushes },
+  { name: 'rmr_store_errors_total', help: 'Requests that ended with an error', read: (counters) => counters.errors },
+  {
+    name: 'rmr_store_rejected_total',
+    help: 'Requests refused: stale epoch, wrong state, bad range',
+    read: (counters) => counters.rejected,
+  },
+];
+
+/** The metrics of the storage node: what the counters say at the time of the scrape. */
+export function registerStorageMetrics(metrics: Metrics, stores: readonly AttachedStore[], server: RtrsServer, slabs: SlabPool): void {
+  for (const { name, help, read } of COUNTERS) {
+    metrics.counter({
+      name,
+      help,
+      labels: ['pool', 'member'],
+      read: (observe) => {
+        for (const { pool } of stores) observe(read(pool.counters), pool.store.identity.poolName, pool.store.identity.memberId);
+      },
+    });
+  }
+  const gauge = (name: string, help: string, read: (store: AttachedStore) => number): void =>
+    metrics.gauge({
+      name,
+      help,
+      labels: ['pool', 'member'],
+      read: (observe) => {
+        for (const store of stores) observe(read(store), store.pool.store.identity.poolName, store.pool.store.identity.memberId);
+      },
+    });
+  gauge('rmr_store_normal', '1 while the member is in sync and serves IO', ({ pool }) => (pool.state === 'NORMAL' ? 1 : 0));
+  gauge('rmr_store_executing', 'Requests accepted and not answered yet', ({ pool }) => pool.executing);
+  gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', ({ pool }) =>
+    pool.store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
+  );
+  metrics.gauge({
+    name: 'rmr_store_dirty_bytes',
+    help: 'Bytes in chunks that a member has missed, as this store knows',
+    labels: ['pool', 'member', 'missing_member'],
+    read: (observe) => {
+      for (const { pool } of stores) {
+        const { identity, members } = pool.store;
+        for (const { memberId } of members) observe(pool.store.dirtyBytes(memberId), identity.poolName, identity.memberId, memberId);
+      }
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_rtrs_sessions',
+    help: 'Sessions of clients, by state',
+    labels: ['state'],
+    read: (observe) => {
+      const counts = new Map<string, number>();
+      for (const session of server.sessions()) counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
+      for (const [state, count] of counts) observe(count, state);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_buffer_held_bytes',
+    help: 'Bytes in receive and send buffers that are in use',
+    read: (observe) => observe(slabs.heldBytes),
+  });
+}

@@ -1,0 +1,98 @@
+import { type Health, type IoCounters, type ServerPoolStatus, type SessionStatus, worstHealth } from '@rmr/admin-api';
+import type { PoolServer } from '@rmr/rmr';
+import type { RtrsServerSession } from '@rmr/rtrs';
+
+/** A store that this node has open: where it is, and its pool. */
+export interface AttachedStore {
+  readonly path: string;
+  readonly pool: PoolServer;
+}
+
+/** The health of the node: the worst of its pools. */
+export function nodeHealth(pools: readonly ServerPoolStatus[]): Health {
+  if (pools.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names none' };
+  return worstHealth(
+    pools.map((pool) => pool.health),
+    pools.length === 1 ? (pools[0] as ServerPoolStatus).health.sentence : `all ${pools.length} pools are served`,
+  );
+}
+
+/** One pool's status. */
+export function poolStatus({ path, pool }: AttachedStore): ServerPoolStatus {
+  const { store, counters } = pool;
+  const { identity, version, promise } = store;
+  const described = pool.describe();
+  const since = new Date(described.sinceMs).toISOString();
+  const io: IoCounters = {
+    reads: counters.reads,
+    writes: counters.writes,
+    flushes: counters.flushes,
+    trims: counters.discards,
+    writeZeroes: counters.writeZeroes,
+    readBytes: counters.readBytes,
+    writtenBytes: counters.writtenBytes,
+    errors: counters.errors,
+    inFlight: pool.executing,
+  };
+  const memberIds = new Set([...store.members.map((member) => member.memberId), identity.memberId]);
+  const waiting = described.draining
+    ? `${pool.executing} requests of the former client to end`
+    : described.state === 'NORMAL'
+      ? null
+      : described.holder === null
+        ? 'a client to claim the pool'
+        : `${described.holder} to bring the pool into service`;
+  return {
+    name: identity.poolName,
+    uuid: identity.poolUuid,
+    memberId: identity.memberId,
+    state: described.state,
+    reason: described.reason,
+    since,
+    promised: promise === null ? null : { epoch: promise.epoch, clientName: promise.clientName, clientInstance: promise.clientInstance },
+    version:
+      version === null
+        ? null
+        : {
+            lineageUuid: version.lineageUuid,
+            epoch: version.epoch,
+            seq: version.seq,
+            inSync: version.inSync.map((member) => member.memberId).sort((a, b) => a - b),
+          },
+    chunkSizeBytes: identity.chunkSizeBytes,
+    queueDepth: identity.queueDepth,
+    store: {
+      path,
+      uuid: identity.storeUuid,
+      state: described.state === 'NORMAL' ? 'MAPPED' : 'OPEN',
+      sizeBytes: identity.sizeBytes,
+      volatileLost: store.volatileLost,
+      intentBytes: store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
+    },
+    dirty: [...memberIds].sort((a, b) => a - b).map((memberId) => ({ memberId, dirtyBytes: store.dirtyBytes(memberId) })),
+    io,
+    waitingFor: waiting === null ? null : { what: waiting, since },
+    health: poolHealth(pool),
+  };
+}
+
+function poolHealth(pool: PoolServer): Health {
+  const { identity } = pool.store;
+  const { state, reason } = pool.describe();
+  const name = `member ${identity.memberId} of pool ${identity.poolName}`;
+  if (state === 'NORMAL') return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
+  return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
+}
+
+/** A session of a client. Servers see paths come and go; the client's status lists them. */
+export function sessionStatus(session: RtrsServerSession): SessionStatus {
+  return {
+    peerName: session.peer.hostName,
+    peerHostUuid: session.peer.hostUuid,
+    side: 'server',
+    state: session.state,
+    queueDepth: session.limits.queueDepth,
+    inFlight: session.executing,
+    paths: [],
+  };
+}
