@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FileDisk } from '@rmr/brmr/node';
 import { OperationError } from '@rmr/runtime';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { buildProgram } from './cli.ts';
@@ -104,6 +105,16 @@ describe('store create', () => {
     expect((await store('checksum', '--path', kept)).slice(0, 64)).toBe(
       createHash('sha256').update('x'.repeat(DEVICE_BYTES)).digest('hex'),
     );
+  });
+
+  test('refuses a store that a daemon has open, even when forced', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    const disk = new FileDisk({ path });
+    expect(await refusal(create(path, '--force'))).toMatch(/^STORE_LOCKED .*is already open/);
+    expect(await store('inspect', '--path', path)).toContain('demo');
+    expect(await store('checksum', '--path', path)).toContain(path);
+    await new Promise((resolve) => disk.close(resolve));
   });
 
   test('refuses a file that is too small', async () => {

@@ -1,25 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { unlinkSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import {
-  CHUNK_BYTES_DEFAULT,
-  type CreateOptions,
-  createStore,
-  inspectStore,
-  locateData,
-  type StoreInspection,
-  storeBytes,
-} from '@rmr/bitmap-store';
+import { CHUNK_BYTES_DEFAULT, type StoreInspection } from '@rmr/bitmap-store';
+import { createStore, dataDigest, inspect as inspectStore } from '@rmr/brmr/node';
 import { errorMessage, formatSize, isUuid, OperationError, parseSize } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
-import { StoreFile } from './store-file.ts';
 
 const QUEUE_DEPTH_DEFAULT = '128';
-/** Large enough that hashing, not calling, takes the time. */
-const CHECKSUM_READ_BYTES = 4 * 1024 * 1024;
-/** Metadata of a store in use changes while it is read: then it is read again. */
-const INSPECT_ATTEMPTS = 5;
 
 /** Adds `store create`, `store inspect` and `store checksum`. */
 export function addStoreCommands(program: Command): void {
@@ -71,44 +58,29 @@ interface CreateFlags {
 
 async function create(flags: CreateFlags): Promise<void> {
   const path = resolve(flags.path);
-  const sizes = {
-    deviceBytes: sizeFlag('--size', flags.size),
-    chunkBytes: sizeFlag('--chunk-size', flags.chunkSize),
-    queueDepth: numberFlag('--queue-depth', flags.queueDepth),
-  };
+  const sizeBytes = sizeFlag('--size', flags.size);
+  const chunkSizeBytes = sizeFlag('--chunk-size', flags.chunkSize);
   const poolUuid = flags.poolUuid.toLowerCase();
   if (!isUuid(poolUuid))
     throw new OperationError('INVALID_ARGUMENT', `--pool-uuid "${flags.poolUuid}" is not a UUID; draw one with uuidgen`);
   const memberId = numberFlag('--member-id', flags.memberId);
-  const totalBytes = storeBytes(sizes.deviceBytes, sizes.chunkBytes, sizes.queueDepth);
-
-  const made = StoreFile.create(path);
-  const disk = made ?? StoreFile.open(path, true);
-  try {
-    const fresh = made !== null || disk.sizeBytes === 0;
-    if (fresh) disk.resize(totalBytes);
-    const options: CreateOptions = {
-      ...sizes,
-      label: path,
-      storeUuid: randomUUID(),
-      lineageUuid: randomUUID(),
-      poolUuid,
-      poolName: flags.poolName,
-      memberId,
-      data: fresh ? 'known' : flags.keepData === true ? 'keep' : 'erase',
-      force: flags.force === true,
-    };
-    const failure = await new Promise<OperationError | null>((done) => createStore(disk, options, done));
-    if (failure !== null) throw failure;
-    process.stdout.write(
-      `created store ${options.storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizes.deviceBytes)}, chunks of ${formatSize(sizes.chunkBytes)}\n`,
-    );
-  } catch (error) {
-    if (made !== null) unlinkSync(path);
-    throw error;
-  } finally {
-    disk.close(() => {});
-  }
+  const storeUuid = randomUUID();
+  await createStore({
+    path,
+    storeUuid,
+    lineageUuid: randomUUID(),
+    poolUuid,
+    poolName: flags.poolName,
+    memberId,
+    sizeBytes,
+    chunkSizeBytes,
+    queueDepth: numberFlag('--queue-depth', flags.queueDepth),
+    force: flags.force === true,
+    keepData: flags.keepData === true,
+  });
+  process.stdout.write(
+    `created store ${storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizeBytes)}, chunks of ${formatSize(chunkSizeBytes)}\n`,
+  );
 }
 
 async function inspect(flags: { readonly path: string; readonly output: string }): Promise<void> {
@@ -116,43 +88,12 @@ async function inspect(flags: { readonly path: string; readonly output: string }
   if (format === undefined)
     throw new OperationError('INVALID_ARGUMENT', `--output "${flags.output}": write ${Object.keys(OUTPUTS).join(', ')}`);
   const path = resolve(flags.path);
-  const disk = StoreFile.open(path, false);
-  try {
-    process.stdout.write(format(path, await inspected(disk, path)));
-  } finally {
-    disk.close(() => {});
-  }
-}
-
-async function inspected(disk: StoreFile, path: string): Promise<StoreInspection> {
-  for (let attempt = 1; ; attempt++) {
-    const result = await new Promise<StoreInspection | OperationError>((done) => inspectStore(disk, { label: path }, done));
-    if (!(result instanceof OperationError)) return result;
-    if (result.code !== 'STORE_DAMAGED' || attempt === INSPECT_ATTEMPTS) throw result;
-  }
+  process.stdout.write(format(path, await inspectStore(path)));
 }
 
 async function checksum(flags: { readonly path: string }): Promise<void> {
   const path = resolve(flags.path);
-  const disk = StoreFile.open(path, false);
-  try {
-    const location = await new Promise<Parameters<Parameters<typeof locateData>[2]>[0]>((done) => locateData(disk, { label: path }, done));
-    if (location instanceof OperationError) throw location;
-    const hash = createHash('sha256');
-    const buffer = new Uint8Array(CHECKSUM_READ_BYTES);
-    const end = location.dataOffset + location.deviceBytes;
-    for (let offsetBytes = location.dataOffset; offsetBytes < end; ) {
-      const target = buffer.subarray(0, Math.min(buffer.length, end - offsetBytes));
-      const count = disk.readNow(offsetBytes, target);
-      if (count === 0)
-        throw new OperationError('STORE_TOO_SMALL', `${path} ends at offset ${offsetBytes}, within the data; it should go to ${end}`);
-      hash.update(target.subarray(0, count));
-      offsetBytes += count;
-    }
-    process.stdout.write(`${hash.digest('hex')}  ${path}\n`);
-  } finally {
-    disk.close(() => {});
-  }
+  process.stdout.write(`${await dataDigest(path)}  ${path}\n`);
 }
 
 const OUTPUTS: Readonly<Record<string, (path: string, store: StoreInspection) => string>> = {

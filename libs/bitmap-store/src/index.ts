@@ -3,7 +3,6 @@ export { BitmapStore, type StoreCounters, type StoreWorld } from './core/bitmap-
 export { type CreateOptions, createStore, storeBytes } from './core/create-store.ts';
 export { DirtyMap } from './core/dirty-map.ts';
 export { inspectStore, type StoreInspection } from './core/inspect-store.ts';
-export { type DataLocation, locateData } from './core/locate-data.ts';
 export type { ExpectedStore } from './core/load-store.ts';
 export { type OpenOptions, openStore } from './core/open-store.ts';
 export type {
