@@ -24,8 +24,8 @@ export const OPTIONS_MAX = 4096;
 /** Exports of one server: a listing stays a few MiB at worst. */
 export const EXPORTS_MAX = 1024;
 
-/** Connections of one server. A client that uses several opens 4 to 16. */
-export const CONNECTIONS_MAX = 256;
+/** Connections of one server. A client that uses several opens 4 to 16. Each holds two slabs, 512 KiB, while idle. */
+export const CONNECTIONS_MAX = 128;
 
 /** A client that has not chosen an export by then is disconnected. People type into interactive clients, so not too short. */
 export const HANDSHAKE_MS_MAX = 30_000;
