@@ -124,17 +124,47 @@ function edgeViolations(project, layer, layers, graph) {
  */
 function importViolations(root, project, layer, layers, projects) {
   const byName = new Map(projects.map((candidate) => [candidate.name, candidate]));
-  const violations = [];
+  /** @type {Map<string, { specifier: string, line: number }[]>} */
+  const imports = new Map();
   for (const path of listFiles(join(root, project.folder)).filter(isSourceFile)) {
-    for (const { specifier, line } of importsOf(path, readFileSync(join(root, project.folder, path), 'utf8'))) {
-      const where = `${project.folder}/${path}:${line}`;
-      const found = specifier.startsWith('.')
-        ? relativeViolation(path, specifier, layer)
-        : packageViolation(project, path, specifier, layer, layers, byName);
-      if (found) violations.push(violation(found.rule, where, `"${specifier}" ${found.message}`));
+    imports.set(path, importsOf(path, readFileSync(join(root, project.folder, path), 'utf8')));
+  }
+  const production = productionFiles(project, imports);
+  const violations = [];
+  for (const [path, found] of imports) {
+    /** @type {Importer} */
+    const importer = { path, project, layer, production: production.has(path), core: production.has(path) && isCore(path, layer) };
+    for (const { specifier, line } of found) {
+      const wrong = specifier.startsWith('.')
+        ? relativeViolation(importer, specifier)
+        : packageViolation(importer, specifier, layers, byName);
+      if (wrong) violations.push(violation(wrong.rule, `${project.folder}/${path}:${line}`, `"${specifier}" ${wrong.message}`));
     }
   }
   return violations;
+}
+
+/**
+ * The files that are part of a program: what the project exports and starts, and all that these import. The rest is tests, what
+ * only tests use, and scripts. A project without exports, as a web application, counts as a whole, but for its tests.
+ * @param {Project} project
+ * @param {Map<string, { specifier: string }[]>} imports by path
+ * @returns {Set<string>}
+ */
+function productionFiles({ manifest }, imports) {
+  const entries = [...Object.values(manifest.exports ?? {}), './src/main.ts'].map((entry) => posix.normalize(String(entry)));
+  const pending = entries.filter((entry) => imports.has(entry));
+  if (pending.length === 0) return new Set([...imports.keys()].filter((path) => !isTestFile(path)));
+  /** @type {Set<string>} */
+  const reached = new Set();
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    if (reached.has(path)) continue;
+    reached.add(path);
+    for (const { specifier } of imports.get(path) ?? []) {
+      if (specifier.startsWith('.')) pending.push(posix.join(posix.dirname(path), specifier));
+    }
+  }
+  return reached;
 }
 
 /**
@@ -142,34 +172,38 @@ function importViolations(root, project, layer, layers, projects) {
  * @param {string} layer
  */
 function isCore(path, layer) {
-  return CORE_LAYERS.has(layer) && path.startsWith('src/') && !path.startsWith('src/node/') && !isTestFile(path);
+  return CORE_LAYERS.has(layer) && path.startsWith('src/') && !path.startsWith('src/node/');
 }
 
 /**
- * @param {string} path
+ * @typedef {object} Importer the file that imports
+ * @property {string} path relative to its project
+ * @property {Project} project
+ * @property {string} layer
+ * @property {boolean} production
+ * @property {boolean} core
+ */
+
+/**
+ * @param {Importer} importer
  * @param {string} specifier
- * @param {string} layer
  * @returns {{ rule: Violation['rule'], message: string } | null}
  */
-function relativeViolation(path, specifier, layer) {
+function relativeViolation({ path, core }, specifier) {
   const target = posix.join(posix.dirname(path), specifier);
   if (target.startsWith('..')) return { rule: 'leaves the project', message: 'leaves the project: import the other project by its name' };
-  if (isCore(path, layer) && target.startsWith('src/node/')) {
-    return { rule: 'core', message: 'is an adapter: a core takes it from outside' };
-  }
+  if (core && target.startsWith('src/node/')) return { rule: 'core', message: 'is an adapter: a core takes it from outside' };
   return null;
 }
 
 /**
- * @param {Project} project
- * @param {string} path
+ * @param {Importer} importer
  * @param {string} specifier
- * @param {string} layer
  * @param {Map<string, string | undefined>} layers
  * @param {Map<string, Project>} byName
  * @returns {{ rule: Violation['rule'], message: string } | null}
  */
-function packageViolation(project, path, specifier, layer, layers, byName) {
+function packageViolation({ project, layer, production, core }, specifier, layers, byName) {
   const name = specifier
     .split('/')
     .slice(0, specifier.startsWith('@') ? 2 : 1)
@@ -182,7 +216,7 @@ function packageViolation(project, path, specifier, layer, layers, byName) {
   if (!Object.hasOwn(dependencies, name) && !Object.hasOwn(devDependencies, name)) {
     return { rule: 'undeclared', message: `is not in ${project.folder}/package.json` };
   }
-  if (!isTestFile(path) && !Object.hasOwn(dependencies, name) && layer !== TESTING_LAYER) {
+  if (production && !Object.hasOwn(dependencies, name) && layer !== TESTING_LAYER) {
     return { rule: 'testing', message: `is in devDependencies: production code can't use it` };
   }
   if (!Object.hasOwn(target.manifest.exports ?? {}, subpath)) {
@@ -192,7 +226,7 @@ function packageViolation(project, path, specifier, layer, layers, byName) {
   if (targetLayer === 'app' && subpath !== APP_EXPORT) {
     return { rule: 'app', message: `is more of an app than its configuration schema (${name}${APP_EXPORT.slice(1)})` };
   }
-  if (isCore(path, layer) && subpath.startsWith('./node')) {
+  if (core && subpath.startsWith('./node')) {
     return { rule: 'core', message: 'is an adapter: a core takes it from outside' };
   }
   return null;

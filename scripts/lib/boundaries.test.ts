@@ -85,11 +85,13 @@ test('libs/testing is for devDependencies only', () => {
   expect(check(root)).toEqual(['testing: libs/rtrs/package.json']);
 });
 
-test('a test may import libs/testing, production code of the same project may not', () => {
+test('tests and what only they use may import libs/testing, what the project exports may not', () => {
   const root = workspace(
     { 'libs/rtrs': { layer: 'rtrs', devDependencies: { '@rmr/testing': '*' } }, 'libs/testing': { layer: 'testing' } },
     {
-      'libs/rtrs/src/session.test.ts': "import { simulate } from '@rmr/testing';\n",
+      'libs/rtrs/src/session.test.ts': "import { simulate } from '@rmr/testing';\nimport './harness.ts';\n",
+      'libs/rtrs/src/harness.ts': "import { simulate } from '@rmr/testing';\n",
+      'libs/rtrs/src/index.ts': "export * from './session.ts';\n",
       'libs/rtrs/src/session.ts': "\nimport { simulate } from '@rmr/testing';\n",
     },
   );
@@ -140,6 +142,7 @@ test('a core may not import an adapter, its own or that of another library', () 
   const root = workspace(
     { 'libs/runtime': RUNTIME, 'libs/rtrs': { layer: 'rtrs', dependencies: SEES_RUNTIME } },
     {
+      'libs/rtrs/src/index.ts': "export * from './a.ts';\nexport * from './b.ts';\n",
       'libs/rtrs/src/a.ts': "import { x } from './node/tcp.ts';\n",
       'libs/rtrs/src/b.ts': "import { x } from '@rmr/runtime/node';\n",
       'libs/rtrs/src/node/tcp.ts': "import { x } from '@rmr/runtime/node';\nimport { y } from '../a.ts';\n",
