@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { type ClientNodeStatus, HEALTH_EXIT_CODES, type Health, worstHealth } from '@rmr/admin-api';
 import { errorMessage, OperationError } from '@rmr/runtime';
 import { adminUrl, type ClusterState, nodeNames, readState, runningProcess, writeState } from './cluster-state.ts';
@@ -53,6 +54,8 @@ export function down(directory: string, progress: (step: string) => void): Promi
     await Promise.all([stop(WEB_NAME), stop(CLIENT_NAME)]);
     await Promise.all(state.storageNodes.map((node) => stop(node.name)));
     state.partitions = [];
+    // What is left of killed daemons; the directory is made again at the next start.
+    rmSync(state.socketDirectory, { recursive: true, force: true });
     return forced;
   });
 }
@@ -192,7 +195,10 @@ export async function report(directory: string): Promise<ClusterReport> {
       return (client as ClientNodeStatus).health;
     }),
   ]);
-  const health = clusterHealth(nodes);
+  const health = clusterHealth(
+    nodes,
+    state.storageNodes.filter((node) => node.memberId === null).map((node) => node.name),
+  );
   return { health, nodes, partitions: state.partitions, client, exitCode: HEALTH_EXIT_CODES[health.level] };
 }
 
@@ -206,12 +212,15 @@ export async function noteDeaths(directory: string, state: ClusterState): Promis
   }
 }
 
-/** The client node knows whether IO is served and how redundantly; a storage node that is down takes away no more than redundancy. */
-function clusterHealth(nodes: readonly NodeReport[]): Health {
+/**
+ * The client node knows whether IO is served and how redundantly; a storage node that is down takes away no more than
+ * redundancy, and one that holds no member not even that while it runs.
+ */
+function clusterHealth(nodes: readonly NodeReport[], spares: readonly string[]): Health {
   const client = nodes.find((node) => node.name === CLIENT_NAME) as NodeReport;
   if (client.health.level !== 'healthy') return client.health;
   const parts = nodes
-    .filter((node) => node !== client)
+    .filter((node) => node !== client && !(node.state === 'running' && spares.includes(node.name)))
     .map((node): Health => ({ ...node.health, level: node.health.level === 'healthy' ? 'healthy' : 'degraded' }));
   return worstHealth(parts, client.health.sentence);
 }

@@ -10,21 +10,23 @@ const OUTPUT_BYTES_MAX = 1024 * 1024;
 
 /** Creates the store of every member. What an interrupted creation has left behind is created anew. */
 export async function createStores(directory: string, state: ClusterState): Promise<void> {
-  for (const node of members(state)) {
-    const path = layout.store(directory, node.name);
-    mkdirSync(layout.node(directory, node.name), { recursive: true });
-    rmSync(path, { force: true });
-    await storageNode([
-      'store',
-      'create',
-      ...['--path', path],
-      ...['--size', String(state.options.sizeBytes)],
-      ...['--chunk-size', String(state.options.chunkSizeBytes)],
-      ...['--pool-name', POOL_NAME],
-      ...['--pool-uuid', state.poolUuid],
-      ...['--member-id', String(node.memberId)],
-    ]);
-  }
+  await Promise.all(members(state).map((node) => createStoreOf(directory, state, node)));
+}
+
+async function createStoreOf(directory: string, state: ClusterState, node: StorageNodeState): Promise<void> {
+  const path = layout.store(directory, node.name);
+  mkdirSync(layout.node(directory, node.name), { recursive: true });
+  rmSync(path, { force: true });
+  await storageNode([
+    'store',
+    'create',
+    ...['--path', path],
+    ...['--size', String(state.options.sizeBytes)],
+    ...['--chunk-size', String(state.options.chunkSizeBytes)],
+    ...['--pool-name', POOL_NAME],
+    ...['--pool-uuid', state.poolUuid],
+    ...['--member-id', String(node.memberId)],
+  ]);
 }
 
 /** Throws NOT_FOUND when a store that was created is gone: it has to be noticed before anything starts without it. */

@@ -92,11 +92,16 @@ async function startAll(request: UpRequest, state: ClusterState, launched: Launc
     state.storesCreated = true;
     writeState(directory, state);
   }
-  for (const name of nodeNames(state)) {
-    if (runningProcess(state, name) !== null) continue;
-    step(`starting ${name}`);
-    launched.push(await startNode(directory, state, name));
-  }
+  const stopped = nodeNames(state).filter((name) => runningProcess(state, name) === null);
+  const start = async (names: readonly string[]): Promise<void> => {
+    if (names.length === 0) return;
+    step(`starting ${names.join(', ')}`);
+    const outcomes = await Promise.allSettled(names.map((name) => startNode(directory, state, name)));
+    for (const outcome of outcomes) if (outcome.status === 'fulfilled') launched.push(outcome.value);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  };
+  await start(stopped.filter((name) => name !== CLIENT_NAME && name !== WEB_NAME));
+  await start(stopped.filter((name) => name === CLIENT_NAME || name === WEB_NAME));
   step('waiting until IO is served');
   await waitUntilServing(directory, state, START_TIMEOUT_MS);
   signal.throwIfAborted();
