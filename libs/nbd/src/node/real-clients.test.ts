@@ -23,7 +23,7 @@ interface Outcome {
 
 function run(command: string, ...args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: { PATH: CLIENT_PATH, LC_ALL: 'C.UTF-8' }, timeout: DEADLINE_MS, maxBuffer: 64 * MIB };
+    const options = { cwd: folder, env: { PATH: CLIENT_PATH, LC_ALL: 'C.UTF-8' }, timeout: DEADLINE_MS, maxBuffer: 64 * MIB };
     execFile(command, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255;
       resolve({ code, stdout, stderr });
