@@ -1,4 +1,4 @@
-import { assert } from '@rmr/runtime';
+import { assert, isUuid } from '@rmr/runtime';
 import { MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, RANGES_PER_RECORD_MAX } from '../constants.ts';
 import {
   addDirty,
@@ -17,7 +17,7 @@ import {
 import type { Layout } from '../format/layout.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import { encodeText } from '../format/text.ts';
-import type { ByteRange, DirtyChange, MetadataChange } from '../types.ts';
+import type { ByteRange, DirtyChange, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import { DirtyMap } from './dirty-map.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 
@@ -46,10 +46,13 @@ export function invalidChange(layout: Layout, change: MetadataChange): string | 
     const wrong = invalidMembers(change.members);
     if (wrong !== null) return wrong;
   }
-  if (change.version !== undefined && change.version.inSync.length > MEMBER_SLOTS)
-    return `the in-sync set has more than ${MEMBER_SLOTS} members`;
-  if (change.promise !== undefined && encodeText(change.promise.clientName).length > NAME_BYTES_MAX) {
-    return `the client's name is longer than ${NAME_BYTES_MAX} bytes`;
+  if (change.version !== undefined) {
+    const wrong = invalidVersion(change.version);
+    if (wrong !== null) return wrong;
+  }
+  if (change.promise !== undefined) {
+    const wrong = invalidPromise(change.promise);
+    if (wrong !== null) return wrong;
   }
   for (const memberId of change.dirtyErase ?? []) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
   for (const { memberId, map } of change.dirtyReplace ?? []) {
@@ -65,6 +68,28 @@ export function invalidChange(layout: Layout, change: MetadataChange): string | 
     }
   }
   return invalidDirty(layout, change.dirtyClear ?? NO_CHANGES) ?? invalidDirty(layout, change.dirtyAdd ?? NO_CHANGES);
+}
+
+function invalidVersion(version: VersionRecord): string | null {
+  if (!isCount(version.epoch, 1) || !isCount(version.seq, 1) || !isCount(version.horizon, 0))
+    return 'a number of the version is out of range';
+  if (!isUuid(version.lineageUuid)) return "the version's lineage is not a UUID";
+  if (version.inSync.length > MEMBER_SLOTS) return `the in-sync set has more than ${MEMBER_SLOTS} members`;
+  for (const { memberId, storeUuid } of version.inSync) {
+    if (!isMemberId(memberId) || !isUuid(storeUuid)) return 'a member of the in-sync set is not well formed';
+  }
+  return null;
+}
+
+function invalidPromise(promise: PromiseRecord): string | null {
+  if (!isCount(promise.epoch, 1)) return 'the promised epoch is out of range';
+  if (!isUuid(promise.clientInstance)) return "the client's instance is not a UUID";
+  if (encodeText(promise.clientName).length > NAME_BYTES_MAX) return `the client's name is longer than ${NAME_BYTES_MAX} bytes`;
+  return null;
+}
+
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
 }
 
 function invalidDirty(layout: Layout, changes: readonly DirtyChange[]): string | null {

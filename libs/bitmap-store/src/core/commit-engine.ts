@@ -1,8 +1,8 @@
 import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Turn, type TurnTask } from '@rmr/runtime';
 import { INTENT_REGIONS_PER_WRITE_MAX, RECORD_BYTES_MAX } from '../constants.ts';
-import { addDirty, addSlots, addUsage, EntryType, putRange } from '../format/entries.ts';
+import { addDirty, addSlots, addUsage, EntryType, invalidEntries, putRange } from '../format/entries.ts';
 import { JOURNAL_OFFSET } from '../format/layout.ts';
-import { entryBytes, RecordMagic, RecordWriter } from '../format/record.ts';
+import { entryBytes, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from '../format/record.ts';
 import { changeBytesMax, encodeChange, needsStaging, RecordPlan, type StoreChange, stageMaps } from './change-encoder.ts';
 import { checkpoint, writeStagedMaps } from './checkpoint.ts';
 import type { FlushGroup } from './flush-group.ts';
@@ -397,8 +397,11 @@ export class CommitEngine implements DiskSink, TurnTask {
   }
 
   #writeRecord(offset: number): void {
-    const { disk, ring, seed } = this.#parts;
+    const { disk, ring, seed, state } = this.#parts;
     const bytes = this.#writer.finish(RecordMagic.JOURNAL, ring.nextSequence, ring.tailSequence, seed);
+    // A record that a parser refuses would make the store unusable: that is found out here.
+    const { view, lengthBytes } = this.#writer;
+    assert(invalidEntries(bytes, view, RECORD_HEADER_BYTES, lengthBytes, state.layout) === null, 'engine: what is written can be read');
     this.#recordOffset = offset;
     this.#recordBytes = bytes.length;
     this.recordCount++;

@@ -47,8 +47,9 @@ export class WriteIntent {
   readonly #newest = new Float64Array(INTENT_ACTIVE_MAX + 1);
   /** Idle period in which the region was last written. */
   readonly #period = new Uint32Array(INTENT_ACTIVE_MAX + 1);
-  readonly #free = new Uint16Array(INTENT_ACTIVE_MAX);
-  #freeCount = INTENT_ACTIVE_MAX;
+  /** Places that were used and are free again; those from `#unused` on were never used. */
+  readonly #free: number[] = [];
+  #unused = 0;
   #hand = 0;
   #currentPeriod = 0;
   #completedThrough = 0;
@@ -64,12 +65,11 @@ export class WriteIntent {
     this.regionBytes = regionBytes;
     this.regionCount = Math.ceil(deviceBytes / regionBytes);
     this.#placeOf = new Uint16Array(this.regionCount);
-    for (let i = 0; i < INTENT_ACTIVE_MAX; i++) this.#free[i] = INTENT_ACTIVE_MAX - 1 - i;
   }
 
   /** Regions in the set, entering ones included. */
   get activeCount(): number {
-    return INTENT_ACTIVE_MAX - this.#freeCount;
+    return this.#unused - this.#free.length;
   }
 
   /** True while every region counts as entered. */
@@ -115,7 +115,7 @@ export class WriteIntent {
     for (let region = first; region <= last; region++) {
       if (this.#placeOf[region] !== 0) continue;
       if (writer.bytesLeft < 2 * entryBytes(4)) return EnterResult.RECORD_FULL;
-      let place = this.#freeCount > 0 ? (this.#free[--this.#freeCount] as number) : -1;
+      let place = this.#takeFree();
       if (place < 0) {
         place = this.#evict();
         if (place < 0) return EnterResult.SET_FULL;
@@ -228,11 +228,9 @@ export class WriteIntent {
       this.#state[place] = PlaceState.ACTIVE;
       return;
     }
-    if (this.#freeCount === 0) {
-      this.applyOverflow(true);
-      return;
-    }
-    this.#place(this.#free[--this.#freeCount] as number, region, PlaceState.ACTIVE, Hold.RECONCILE);
+    const free = this.#takeFree();
+    if (free < 0) this.applyOverflow(true);
+    else this.#place(free, region, PlaceState.ACTIVE, Hold.RECONCILE);
   }
 
   /** A LEAVE entry is durable, or is read from the disk. */
@@ -299,14 +297,17 @@ export class WriteIntent {
       assert(region < this.regionCount, 'write intent: region in range');
       assert(this.#placeOf[region] === place + 1, 'write intent: region and place refer to each other');
     }
-    assert(used === INTENT_ACTIVE_MAX - this.#freeCount, 'write intent: every place is free or used');
+    assert(used === this.activeCount, 'write intent: every place is free or used');
     let referred = 0;
     for (let region = 0; region < this.regionCount; region++) if (this.#placeOf[region] !== 0) referred++;
     assert(referred === used, 'write intent: no region refers to a free place');
-    for (let i = 0; i < this.#freeCount; i++) {
-      assert(this.#state[this.#free[i] as number] === PlaceState.FREE, 'write intent: the free list has free places only');
-    }
+    for (const place of this.#free) assert(this.#state[place] === PlaceState.FREE, 'write intent: the free list has free places only');
     assert(this.#flushedThrough <= this.#completedThrough, 'write intent: a flush covers resolved writes only');
+  }
+
+  /** A free place, or -1. */
+  #takeFree(): number {
+    return this.#free.pop() ?? (this.#unused < INTENT_ACTIVE_MAX ? this.#unused++ : -1);
   }
 
   #place(place: number, region: number, state: number, hold: number): void {
@@ -322,7 +323,7 @@ export class WriteIntent {
     this.#hold[place] = Hold.NONE;
     this.#placeOf[this.#regionAt[place] as number] = 0;
     this.#state[place] = PlaceState.FREE;
-    this.#free[this.#freeCount++] = place;
+    this.#free.push(place);
     this.#exhausted = false;
   }
 

@@ -1,4 +1,4 @@
-import { decodeUuid, encodeUuid } from '@rmr/runtime';
+import { decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
 import {
   ADDRESS_BYTES_MAX,
   ADDRESSES_PER_MEMBER_MAX,
@@ -236,6 +236,7 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
     if (!Number.isInteger(member.memberId) || member.memberId < 0 || member.memberId > MEMBER_ID_MAX) {
       return `member id ${member.memberId} is out of range; it must be from 0 to ${MEMBER_ID_MAX}`;
     }
+    if (!isUuid(member.storeUuid)) return `the store UUID of member ${member.memberId} is not a UUID`;
     if (encodeText(member.name).length > NAME_BYTES_MAX)
       return `the name of member ${member.memberId} is longer than ${NAME_BYTES_MAX} bytes`;
     if (member.addresses.length > ADDRESSES_PER_MEMBER_MAX) {

@@ -55,6 +55,11 @@ export class RecordWriter {
     return this.#entryCount;
   }
 
+  /** Length of the record so far, without padding. */
+  get lengthBytes(): number {
+    return this.#lengthBytes;
+  }
+
   /** Bytes that are left for entries. */
   get bytesLeft(): number {
     return RECORD_BYTES_MAX - this.#lengthBytes;

@@ -1,0 +1,317 @@
+import { assert, OperationError, type Random, randomBelow, SeededRandom, Status } from '@rmr/runtime';
+import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
+import { expect, test } from 'vitest';
+import { BOOT_1, BOOT_2, createdDisk, HeldRequests, open, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import type { ByteRange, MetadataChange } from '../types.ts';
+import { BitmapStore } from './bitmap-store.ts';
+import { DirtyMap } from './dirty-map.ts';
+import { openStore } from './open-store.ts';
+
+const { deviceBytes, chunkBytes } = SMALL_STORE;
+const CHUNKS = deviceBytes / chunkBytes;
+/** Members whose maps are changed by commits only, so that every state has an exact expectation. */
+const COMMIT_MEMBERS = [1, 2, 3];
+/** Member whose map is changed by writes only. */
+const WRITE_MEMBER = 9;
+/** Member that comes and goes. */
+const GUEST = 5;
+
+/** What must be on the disk after a number of commits. */
+interface Expectation {
+  readonly summary: string;
+}
+
+/** A store with a model of what it was asked to keep. */
+class Subject {
+  readonly world = new VirtualWorld(1);
+  readonly held: HeldRequests;
+  readonly disk: MemoryDisk;
+  store: BitmapStore;
+  readonly #random: Random;
+  readonly #model = new Map<number, DirtyMap>();
+  #epoch: number;
+  #seq = 0;
+  /** Expectations after 0, 1, 2 … commits. */
+  readonly expectations: Expectation[] = [];
+  committed = 0;
+  /** Chunks that writes have asked to be dirty, and those of which they were told. */
+  readonly asked = new DirtyMap(CHUNKS);
+  readonly promised = new DirtyMap(CHUNKS);
+  /** Writes in flight or resolved but perhaps not flushed: sequence → first and last byte. */
+  readonly unsafe = new Map<number, ByteRange>();
+  #writeSeq: number;
+  #completedThrough = 0;
+  #requests = 0;
+
+  constructor(disk: MemoryDisk, seed: number, base: { epoch: number; writeSeq: number }) {
+    this.#random = new SeededRandom(seed);
+    this.held = new HeldRequests(seed + 1);
+    this.disk = disk.copy({ schedule: this.held.schedule });
+    this.#epoch = base.epoch;
+    this.#writeSeq = base.writeSeq;
+    let result: BitmapStore | OperationError | null = null;
+    openStore(this.disk, { label: 'test disk', world: this.world, bootId: BOOT_1 }, (opened) => {
+      result = opened;
+    });
+    this.world.run(0);
+    while (this.held.endOne()) this.world.run(0);
+    if (!((result as unknown) instanceof BitmapStore)) throw result ?? new Error('opening did not end');
+    this.store = result as unknown as BitmapStore;
+    for (const memberId of [...COMMIT_MEMBERS, GUEST]) {
+      this.#model.set(memberId, this.store.dirtyMap(memberId)?.clone() ?? new DirtyMap(CHUNKS));
+    }
+    const known = this.store.dirtyMap(WRITE_MEMBER);
+    known?.forEachRun((first, count) => {
+      this.asked.set(first, count);
+      this.promised.set(first, count);
+    });
+    this.#promise = this.store.promise?.epoch ?? 0;
+    this.#version = this.store.version?.seq ?? 0;
+    this.#members = this.store.members.length;
+    this.expectations.push({ summary: summarize(this.store) });
+  }
+
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** Does one random thing. */
+  act(): void {
+    const choice = randomBelow(this.#random, 20);
+    if (choice < 8) this.#commit(this.#change());
+    else if (choice < 16) this.#write();
+    else if (choice === 16) this.store.flush(0, { onDiskDone() {} });
+    else if (choice === 17) this.#complete();
+    else if (choice === 18) this.#commit(this.#hugeChange());
+    else this.store.tick();
+    this.world.run(0);
+  }
+
+  /** Lets one disk request end. */
+  step(): boolean {
+    const stepped = this.held.endOne();
+    this.#requests++;
+    this.world.run(0);
+    return stepped;
+  }
+
+  #commit(change: MetadataChange): void {
+    this.#applyToModel(change);
+    this.expectations.push({ summary: this.#summary() });
+    const index = this.expectations.length - 1;
+    this.store.commit(change, (status) => {
+      assert(status === Status.OK, 'crash test: nothing fails here');
+      this.committed = index;
+    });
+  }
+
+  #ranges(count: number): ByteRange[] {
+    const ranges: ByteRange[] = [];
+    for (let i = 0; i < count; i++) {
+      const first = randomBelow(this.#random, CHUNKS);
+      const length = 1 + randomBelow(this.#random, randomBelow(this.#random, 8) === 0 ? CHUNKS - first : Math.min(20, CHUNKS - first));
+      ranges.push({ offsetBytes: first * chunkBytes, lengthBytes: length * chunkBytes });
+    }
+    return ranges;
+  }
+
+  #change(): MetadataChange {
+    const choice = randomBelow(this.#random, 6);
+    const [mine, other, third] = COMMIT_MEMBERS as [number, number, number];
+    if (choice === 0)
+      return { promise: { epoch: ++this.#epoch, clientInstance: testUuid(this.#epoch), clientName: `client ${this.#epoch}` } };
+    if (choice === 1) {
+      this.#seq++;
+      return {
+        version: {
+          lineageUuid: testUuid(3),
+          epoch: this.#epoch,
+          seq: this.#seq,
+          inSync: [{ memberId: 1, storeUuid: testUuid(1) }],
+          horizon: this.#seq,
+        },
+        dirtyAdd: [{ memberIds: [other, third], ranges: this.#ranges(3) }],
+      };
+    }
+    if (choice === 2) {
+      const members = Array.from({ length: randomBelow(this.#random, 8) }, (_, memberId) => ({
+        memberId,
+        storeUuid: testUuid(memberId),
+        name: 'n'.repeat(200),
+        addresses: ['tcp://10.0.0.1:7000', 'tcp://10.0.0.2:7000'],
+      }));
+      return { members };
+    }
+    if (choice === 3)
+      return randomBelow(this.#random, 2) === 0 ? { dirtyErase: [GUEST] } : { dirtyAdd: [{ memberIds: [GUEST], ranges: this.#ranges(1) }] };
+    // Clear mine and set the others': one commit (W4).
+    const ranges = this.#ranges(2);
+    return { dirtyClear: [{ memberIds: [mine], ranges }], dirtyAdd: [{ memberIds: [other, third], ranges }] };
+  }
+
+  /** One that does not fit the journal: maps go to their spare sides. */
+  #hugeChange(): MetadataChange {
+    if (randomBelow(this.#random, 2) === 0) {
+      const map = new DirtyMap(CHUNKS);
+      for (const range of this.#ranges(50)) map.set(range.offsetBytes / chunkBytes, range.lengthBytes / chunkBytes);
+      this.#seq++;
+      return {
+        dirtyReplace: [{ memberId: 2, map }],
+        version: { lineageUuid: testUuid(3), epoch: this.#epoch, seq: this.#seq, inSync: [], horizon: 0 },
+      };
+    }
+    const ranges: ByteRange[] = [];
+    for (let chunk = randomBelow(this.#random, 2); chunk < 10_000; chunk += 2)
+      ranges.push({ offsetBytes: chunk * chunkBytes, lengthBytes: chunkBytes });
+    return { dirtyClear: [{ memberIds: [1], ranges }], dirtyAdd: [{ memberIds: [3], ranges }] };
+  }
+
+  #applyToModel(change: MetadataChange): void {
+    for (const memberId of change.dirtyErase ?? []) this.#model.get(memberId)?.reset();
+    for (const { memberId, map } of change.dirtyReplace ?? []) this.#model.set(memberId, map.clone());
+    for (const { memberIds, ranges } of change.dirtyClear ?? []) {
+      for (const id of memberIds)
+        for (const r of ranges) this.#model.get(id)?.clear(r.offsetBytes / chunkBytes, r.lengthBytes / chunkBytes);
+    }
+    for (const { memberIds, ranges } of change.dirtyAdd ?? []) {
+      for (const id of memberIds) for (const r of ranges) this.#model.get(id)?.set(r.offsetBytes / chunkBytes, r.lengthBytes / chunkBytes);
+    }
+    if (change.promise !== undefined) this.#promise = change.promise.epoch;
+    if (change.version !== undefined) this.#version = change.version.seq;
+    if (change.members !== undefined) this.#members = change.members.length;
+  }
+
+  #promise = 0;
+  #version = 0;
+  #members = 0;
+
+  #summary(): string {
+    const maps = [...COMMIT_MEMBERS, GUEST].map((id) => this.#model.get(id)?.digest());
+    return [this.#promise, this.#version, this.#members, ...maps].join(' ');
+  }
+
+  #write(): void {
+    const writeSeq = ++this.#writeSeq;
+    const offsetBytes = randomBelow(this.#random, deviceBytes / 512 - 64) * 512;
+    const range = { offsetBytes, lengthBytes: 512 * (1 + randomBelow(this.#random, 64)) };
+    const first = Math.floor(offsetBytes / chunkBytes);
+    const count = Math.floor((offsetBytes + range.lengthBytes - 1) / chunkBytes) - first + 1;
+    this.asked.set(first, count);
+    const missing = Uint8Array.of(WRITE_MEMBER);
+    const ready = (): void => {
+      this.promised.set(first, count);
+      this.unsafe.set(writeSeq, range);
+    };
+    const sink = {
+      onDiskDone: (_tag: number, status: number) => {
+        assert(status === Status.OK, 'crash test: nothing fails here');
+        ready();
+      },
+    };
+    if (this.store.prepareWrite(offsetBytes, range.lengthBytes, writeSeq, missing, 1, 1, sink)) ready();
+    this.store.recordLastIo(writeSeq % SMALL_STORE.queueDepth, writeSeq, offsetBytes, range.lengthBytes);
+    this.store.submitLastIo();
+  }
+
+  /** Some writes are resolved on all legs; those that a flush began after are safe. */
+  #complete(): void {
+    this.#completedThrough = this.#writeSeq;
+    this.store.setCompletedThrough(this.#completedThrough);
+    const through = this.#completedThrough;
+    this.store.flush(1, {
+      onDiskDone: (_tag, status) => {
+        assert(status === Status.OK, 'crash test: nothing fails here');
+        for (const seq of [...this.unsafe.keys()]) if (seq <= through) this.unsafe.delete(seq);
+      },
+    });
+  }
+
+  /** Checks a store that was opened after a crash at this moment. */
+  check(store: BitmapStore): void {
+    store.verify();
+    const found = summarize(store);
+    const possible = this.expectations.slice(this.committed).map((expectation) => expectation.summary);
+    if (!possible.includes(found)) throw new Error(`found ${found}, which is none of\n${possible.join('\n')}`);
+    const map = store.dirtyMap(WRITE_MEMBER) ?? new DirtyMap(CHUNKS);
+    this.promised.forEachRun((first, count) => assert(map.testAll(first, count), 'I6: a chunk that was promised to be dirty is dirty'));
+    map.forEachRun((first, count) => assert(this.asked.testAll(first, count), 'a chunk that nobody made dirty is clean'));
+    const intents = store.intentRanges();
+    for (const range of this.unsafe.values()) {
+      assert(covered(intents, range), 'W7: a write that may be lost is in the write intent');
+    }
+  }
+}
+
+function covered(ranges: readonly ByteRange[], range: ByteRange): boolean {
+  return ranges.some((r) => r.offsetBytes <= range.offsetBytes && r.offsetBytes + r.lengthBytes >= range.offsetBytes + range.lengthBytes);
+}
+
+function summarize(store: BitmapStore): string {
+  const clean = new DirtyMap(CHUNKS).digest();
+  const maps = [...COMMIT_MEMBERS, GUEST].map((memberId) => store.dirtyMap(memberId)?.digest() ?? clean);
+  return [store.promise?.epoch ?? 0, store.version?.seq ?? 0, store.members.length, ...maps].join(' ');
+}
+
+function openImage(image: MemoryDisk, bootId: string): BitmapStore {
+  const store = open(image, new VirtualWorld(1), bootId);
+  if (store instanceof OperationError) throw store;
+  return store;
+}
+
+interface Totals {
+  crashes: number;
+  requests: number;
+  checkpoints: number;
+}
+
+function runSeed(seed: number, totals: Totals): void {
+  const random = new SeededRandom(seed * 7919);
+  let disk = createdDisk();
+  let base = { epoch: 1, writeSeq: 0 };
+  for (let life = 0; life < 3; life++) {
+    const subject = new Subject(disk, seed * 100 + life, base);
+    for (let round = 0; round < 40; round++) {
+      const actions = randomBelow(random, 4);
+      for (let i = 0; i < actions; i++) subject.act();
+      const steps = randomBelow(random, 4);
+      for (let i = 0; i < steps; i++) {
+        if (!subject.step()) break;
+        const image = subject.disk.crashImage(random);
+        totals.crashes++;
+        if (randomBelow(random, 8) > 0) {
+          subject.check(openImage(image, BOOT_2));
+          continue;
+        }
+        // Power fails again while the store is being opened.
+        const held = new HeldRequests(seed);
+        const second = image.copy({ schedule: held.schedule });
+        openStore(second, { label: 'test disk', world: new VirtualWorld(1), bootId: BOOT_2 }, () => {});
+        for (let ended = randomBelow(random, 12); ended > 0 && held.endOne(); ended--);
+        subject.check(openImage(second.crashImage(random), BOOT_2));
+        totals.crashes++;
+      }
+    }
+    totals.requests += subject.requests;
+    totals.checkpoints += subject.store.counters.checkpoints;
+    subject.store.verify();
+    base = { epoch: 1000 * (life + 1), writeSeq: 100_000 * (life + 1) };
+    // The process dies, the page cache stays: what was not flushed is read by the next one, and may still be lost.
+    subject.disk.abandon();
+    disk = subject.disk;
+    subject.check(openImage(disk.copy(), BOOT_1));
+  }
+}
+
+test('no crash point leaves a store that can not be opened, half a commit, or less than was acknowledged', () => {
+  const totals: Totals = { crashes: 0, requests: 0, checkpoints: 0 };
+  for (let seed = 1; seed <= Number(process.env['CRASH_SEEDS'] ?? 16); seed++) {
+    try {
+      runSeed(seed, totals);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+  }
+  expect(totals.crashes).toBeGreaterThan(2000);
+  expect(totals.checkpoints).toBeGreaterThan(0);
+  if (process.env['CRASH_VERBOSE'] !== undefined) process.stderr.write(`${JSON.stringify(totals)}\n`);
+}, 120_000);
