@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 /** The clients of the distribution, and its own Python: python3-libnbd belongs to that one. */
 const CLIENT_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 120_000;
 const MIB = 1 << 20;
 const VOLUME_BYTES = 64 * MIB;
 
