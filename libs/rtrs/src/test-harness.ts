@@ -8,14 +8,15 @@ import type { RtrsServerRequest } from './core/server-request.ts';
 import type { RtrsServerSession } from './core/server-session.ts';
 import type { PeerIdentity } from './identity.ts';
 import type { RtrsServerHandler, RtrsServerOptions } from './server-types.ts';
+import { headerChecksum } from './wire/header-checksum.ts';
 
 export function identity(name: string, incarnation = 1): PeerIdentity {
-  const digit = (name.charCodeAt(0) % 16).toString(16);
+  const host = headerChecksum(new TextEncoder().encode(name), 0, name.length).toString(16).padStart(8, '0');
   return {
-    hostUuid: `${digit.repeat(8)}-0000-4000-8000-000000000000`,
+    hostUuid: `${host}-0000-4000-8000-000000000000`,
     hostName: name,
-    bootId: `${digit.repeat(8)}-0000-4000-8000-00000000b007`,
-    incarnation: `${digit.repeat(8)}-0000-4000-8000-${incarnation.toString(16).padStart(12, '0')}`,
+    bootId: `${host}-0000-4000-8000-00000000b007`,
+    incarnation: `${host}-0000-4000-8000-${incarnation.toString(16).padStart(12, '0')}`,
   };
 }
 
@@ -63,10 +64,12 @@ export class TestServer implements RtrsServerHandler {
     if (this.echo) this.answer();
   }
 
-  /** Answers the oldest held request. */
-  answer(status = 0): void {
-    const request = this.held.shift();
-    if (request === undefined) throw new Error('no request is held');
+  /** Answers the oldest held request, of all or of one path. */
+  answer(status = 0, pathId = 0): void {
+    const at = this.held.findIndex((held) => pathId === 0 || held.pathId === pathId);
+    const request = this.held[at];
+    if (request === undefined) throw new Error('no such request is held');
+    this.held.splice(at, 1);
     const length = Math.min(64, request.headerLength);
     for (let i = 0; i < length; i++) {
       request.responseHeader[request.responseHeaderOffset + i] = request.header[request.headerOffset + i] as number;

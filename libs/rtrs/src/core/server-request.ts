@@ -42,6 +42,12 @@ export class RtrsServerRequest {
     return this.#path !== null;
   }
 
+  /** The number of the path that brought it, for logs. */
+  get pathId(): number {
+    assert(this.#path !== null, 'rtrs request: used after its response');
+    return this.#path.pathId;
+  }
+
   get slab(): Slab {
     assert(this.#slab !== null, 'rtrs request: used after its response');
     return this.#slab;

@@ -1,0 +1,120 @@
+// A peer that speaks bytes, for tests of what a well-behaved one would never send.
+import type { ByteStream } from '@rmr/runtime';
+import type { MemoryNetwork } from '@rmr/testing';
+import {
+  encodeFrameHeader,
+  FRAME_HEADER_BYTES,
+  FrameKind,
+  frameKind,
+  frameStatus,
+  frameUserHeaderLength,
+  HANDSHAKE_BYTES,
+} from './wire/frame-header.ts';
+import { encodeHandshake, type Handshake } from './wire/handshake.ts';
+
+export interface FrameFields {
+  userHeader?: Uint8Array;
+  slot?: number;
+  generation?: number;
+  status?: number;
+  payload?: Uint8Array;
+  payloadLength?: number;
+  flags?: number;
+  payloadChecksum?: number;
+}
+
+/** A frame with a right header checksum, whatever else is wrong with it. */
+export function rawFrame(kind: FrameKind, fields: FrameFields = {}): Uint8Array {
+  const user = fields.userHeader ?? new Uint8Array(0);
+  const payload = fields.payload ?? new Uint8Array(0);
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES + user.length + payload.length);
+  bytes.set(user, FRAME_HEADER_BYTES);
+  bytes.set(payload, FRAME_HEADER_BYTES + user.length);
+  encodeFrameHeader(
+    bytes,
+    0,
+    kind,
+    user.length,
+    fields.slot ?? 0,
+    fields.generation ?? 0,
+    fields.status ?? 0,
+    fields.payloadLength ?? payload.length,
+    fields.flags ?? 0,
+    fields.payloadChecksum ?? 0,
+  );
+  return bytes;
+}
+
+export function rawHandshake(kind: typeof FrameKind.HELLO | typeof FrameKind.WELCOME, handshake: Handshake): Uint8Array {
+  const body = new Uint8Array(HANDSHAKE_BYTES);
+  encodeHandshake(handshake, body, 0);
+  return rawFrame(kind, { userHeader: body });
+}
+
+/** One end of a connection, as bytes. */
+export class RawPeer {
+  readonly stream: ByteStream;
+  closed: string | null = null;
+  #bytes = new Uint8Array(0);
+  readonly #target = new Uint8Array(65536);
+
+  constructor(stream: ByteStream) {
+    this.stream = stream;
+    stream.attach(this);
+  }
+
+  /** A connection to `address`; `null` until it is there. */
+  static connect(network: MemoryNetwork, address: string, onConnected: (peer: RawPeer) => void): void {
+    network.host('stranger').connect(
+      address,
+      (stream) => onConnected(new RawPeer(stream)),
+      (reason) => {
+        throw new Error(reason);
+      },
+    );
+  }
+
+  receiveTarget(): Uint8Array {
+    return this.#target;
+  }
+
+  onReceived(byteCount: number): void {
+    const joined = new Uint8Array(this.#bytes.length + byteCount);
+    joined.set(this.#bytes);
+    joined.set(this.#target.subarray(0, byteCount), this.#bytes.length);
+    this.#bytes = joined;
+  }
+
+  onWritten(): void {}
+
+  onClosed(reason: string): void {
+    this.closed = reason;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.stream.write(bytes);
+    this.stream.flush();
+  }
+
+  /** Frames received, without payloads: kind, status, user header. */
+  frames(): { kind: number; status: number; userHeader: Uint8Array }[] {
+    const frames = [];
+    for (let at = 0; at + FRAME_HEADER_BYTES <= this.#bytes.length; ) {
+      const length = frameUserHeaderLength(this.#bytes, at);
+      const user = this.#bytes.slice(at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + length);
+      frames.push({ kind: frameKind(this.#bytes, at), status: frameStatus(this.#bytes, at), userHeader: user });
+      at += FRAME_HEADER_BYTES + length;
+    }
+    return frames;
+  }
+
+  kinds(): number[] {
+    return this.frames().map((frame) => frame.kind);
+  }
+
+  /** Text of the last REFUSE or CLOSE. */
+  lastText(): string {
+    const frame = this.frames().findLast(({ kind }) => kind === FrameKind.REFUSE || kind === FrameKind.CLOSE);
+    return new TextDecoder().decode(frame?.userHeader);
+  }
+}
