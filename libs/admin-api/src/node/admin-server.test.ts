@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperationError, SILENT_LOGGER } from '@rmr/runtime';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { adminError, createAdminClient } from '../client.ts';
 import type { AdminService } from '../router.ts';
 import type { StorageNodeStatus } from '../status.ts';
@@ -37,6 +37,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close();
 });
 afterEach(() => rmSync(join(folder, 'token'), { force: true }));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 interface Setup {
   readonly service?: Partial<AdminService>;
