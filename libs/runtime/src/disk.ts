@@ -48,7 +48,7 @@ export interface Disk {
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /** Starts what has been queued, merging neighbours where that is faster. */
   submit(): void;
-  /** Allocation of the range as runs that cover it exactly. Control path. Without the `extents` feature: one run of data. */
+  /** Allocation of the range, or of a first part of it where there are many runs: adjoining runs, at least one. Control path. Without the `extents` feature: one run of data. */
   extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
   /** Waits for what is in flight, then gives up the lock and closes. */
   close(done: (status: number) => void): void;

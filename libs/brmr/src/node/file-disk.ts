@@ -18,6 +18,12 @@ import {
   SEEK_HOLE,
 } from './libc.ts';
 
+/**
+ * Runs in one answer, about: every run costs two calls in the thread pool. A client that wants one run at a time of a
+ * file with thousands would otherwise have all of them looked up again for each.
+ */
+const EXTENT_RUNS_MAX = 32;
+
 /** Requests merged into one system call (the kernel takes 1024). */
 const VECTOR_MAX = 64;
 /** Bytes merged into one system call: beyond, the call no longer matters. */
@@ -375,7 +381,7 @@ export class FileDisk implements Disk {
     end: number,
     done: (status: number, extents: readonly DiskExtent[]) => void,
   ): void {
-    if (at >= end) {
+    if (at >= end || found.length >= EXTENT_RUNS_MAX) {
       done(Status.OK, found);
       return;
     }
