@@ -51,11 +51,15 @@ export function rawHandshake(kind: typeof FrameKind.HELLO | typeof FrameKind.WEL
   return rawFrame(kind, { userHeader: body });
 }
 
+/** What a peer keeps of what it receives; the rest is dropped. */
+const RECORDED_BYTES_MAX = 64 * 1024;
+
 /** One end of a connection, as bytes. */
 export class RawPeer {
   readonly stream: ByteStream;
   closed: string | null = null;
-  #bytes = new Uint8Array(0);
+  readonly #bytes = new Uint8Array(RECORDED_BYTES_MAX);
+  #byteCount = 0;
   readonly #target = new Uint8Array(65536);
 
   constructor(stream: ByteStream) {
@@ -79,10 +83,9 @@ export class RawPeer {
   }
 
   onReceived(byteCount: number): void {
-    const joined = new Uint8Array(this.#bytes.length + byteCount);
-    joined.set(this.#bytes);
-    joined.set(this.#target.subarray(0, byteCount), this.#bytes.length);
-    this.#bytes = joined;
+    const kept = Math.min(byteCount, RECORDED_BYTES_MAX - this.#byteCount);
+    this.#bytes.set(this.#target.subarray(0, kept), this.#byteCount);
+    this.#byteCount += kept;
   }
 
   onWritten(): void {}
@@ -99,7 +102,7 @@ export class RawPeer {
   /** Frames received, without payloads: kind, status, user header. */
   frames(): { kind: number; status: number; userHeader: Uint8Array }[] {
     const frames = [];
-    for (let at = 0; at + FRAME_HEADER_BYTES <= this.#bytes.length; ) {
+    for (let at = 0; at + FRAME_HEADER_BYTES <= this.#byteCount; ) {
       const length = frameUserHeaderLength(this.#bytes, at);
       const user = this.#bytes.slice(at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + length);
       frames.push({ kind: frameKind(this.#bytes, at), status: frameStatus(this.#bytes, at), userHeader: user });

@@ -162,6 +162,8 @@ describe('path loss behind a fence (I10)', () => {
       pair.until(() => pair.client.session.inFlight === 0, WAIT_MS, `all requests of seed ${seed} to end`);
       expect(pair.client.ended.size).toBe(tag);
       pair.until(() => pair.server.held.length === 0, WAIT_MS, 'the server to be done');
+      // The server's own guard had nothing to do.
+      expect(pair.world.log.text()).not.toContain('a request under a permit that is in use');
       pair.finish();
     }
   });
