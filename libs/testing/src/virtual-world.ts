@@ -203,6 +203,7 @@ export class VirtualWorld extends VirtualHost {
     this.#endTurns();
     const stepped = this.scheduler.step();
     this.#endTurns();
+    for (const check of this.#checks) check();
     return stepped;
   }
 
@@ -234,6 +235,5 @@ export class VirtualWorld extends VirtualHost {
       again = this.endTurn();
       for (const host of this.#hosts) if (host.endTurn()) again = true;
     }
-    for (const check of this.#checks) check();
   }
 }
