@@ -1,7 +1,7 @@
 // `node scripts/run.mjs TOOL …`: runs a tool of tools/ with what it needs installed and built. Standard output is the tool's alone.
 import './lib/node-version.mjs';
 import { join } from 'node:path';
-import { stalePrograms } from './lib/build.mjs';
+import { buildFor } from './lib/build.mjs';
 import { install, whyInstall } from './lib/install.mjs';
 import { become } from './lib/processes.mjs';
 import { ROOT } from './lib/workspace.mjs';
@@ -23,13 +23,7 @@ async function main() {
   }
   // Only `cluster up` starts the web application, whose build takes a while
   const web = tool === 'cluster' && args[0] === 'up' && !args.includes('--no-web') && !args.includes('--help');
-  for (const { folder, build } of stalePrograms(tool, { web })) {
-    try {
-      await build();
-    } catch (error) {
-      return fail(`${folder} can't be built:\n${error instanceof Error ? error.message : error}`);
-    }
-  }
+  await buildFor(tool, { web, step: (_folder, build) => build() });
   return become(process.execPath, [join(ROOT, 'tools', tool, 'dist/main.mjs'), ...args]);
 }
 

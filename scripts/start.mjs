@@ -1,7 +1,7 @@
 // `npm start`: from a fresh clone to a running demo cluster in the foreground. Further arguments go to `cluster up`.
 import './lib/node-version.mjs';
 import { join } from 'node:path';
-import { stalePrograms } from './lib/build.mjs';
+import { buildFor } from './lib/build.mjs';
 import { install, whyInstall } from './lib/install.mjs';
 import { become } from './lib/processes.mjs';
 import { step } from './lib/progress.mjs';
@@ -18,9 +18,7 @@ async function main() {
       if (!ok) throw new Error(output);
     });
   }
-  for (const { folder, build } of stalePrograms('cluster', { web: !args.includes('--no-web') })) {
-    await step(`Building ${folder}`, build);
-  }
+  await buildFor('cluster', { web: !args.includes('--no-web'), step: (folder, build) => step(`Building ${folder}`, build) });
   const folder = args.some((argument) => argument === '--dir' || argument.startsWith('--dir=')) ? [] : ['--dir', join(ROOT, DATA_FOLDER)];
   return become(process.execPath, [join(ROOT, 'tools/cluster/dist/main.mjs'), 'up', ...folder, ...args]);
 }

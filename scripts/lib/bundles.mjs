@@ -102,6 +102,12 @@ export async function buildBundle(folder) {
   return { bytes };
 }
 
+/** Ends the process that esbuild keeps for further builds: for commands that live on. */
+export async function endBuilding() {
+  const { stop } = await import('esbuild');
+  await stop();
+}
+
 /**
  * Remembers beside a built program what it was built from, for {@link isBundleFresh}.
  * @param {string} dist absolute

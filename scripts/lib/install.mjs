@@ -1,6 +1,7 @@
 // npm packages: present and those of the lock file? If not, install them. Node built-ins only.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { lock } from './lock.mjs';
 import { runGroup } from './processes.mjs';
 import { ROOT } from './workspace.mjs';
 
@@ -49,7 +50,7 @@ function readPackages(path) {
  * @returns {Promise<{ ok: boolean, output: string }>}
  */
 export async function install() {
-  const release = await lock(join(ROOT, '.cache/install.lock'));
+  const release = await lock('install');
   try {
     if (whyInstall() === null) return { ok: true, output: '' }; // another command did it while this one waited
     const verb = existsSync(join(ROOT, 'node_modules')) ? 'install' : 'ci';
@@ -62,35 +63,5 @@ export async function install() {
       : { ok: false, output: `npm ${verb} ended well, and yet ${why}: delete node_modules and try again` };
   } finally {
     release();
-  }
-}
-
-/**
- * Waits until this process alone holds the lock. A lock whose owner is gone is taken over.
- * @param {string} path
- * @returns {Promise<() => void>} releases it
- */
-async function lock(path) {
-  mkdirSync(dirname(path), { recursive: true });
-  for (;;) {
-    try {
-      writeFileSync(path, `${process.pid}`, { flag: 'wx' });
-      return () => rmSync(path, { force: true });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-    }
-    const owner = Number(existsSync(path) ? readFileSync(path, 'utf8') : 0);
-    if (owner > 0 && !isAlive(owner)) rmSync(path, { force: true });
-    else await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** @param {number} pid */
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

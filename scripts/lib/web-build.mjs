@@ -12,7 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { versionString, writeStamp } from './bundles.mjs';
+import { isBundleFresh, versionString, writeStamp } from './bundles.mjs';
+import { lock } from './lock.mjs';
 import { runGroup } from './processes.mjs';
 import { dependencyClosure, listProjects, ROOT, readJson } from './workspace.mjs';
 
@@ -22,11 +23,24 @@ const IGNORED_FOLDERS = new Set(['node_modules', 'dist', '.next', 'coverage']);
 const IGNORED_FILES = /\.test\.tsx?$|\.md$|^next-env\.d\.ts$/;
 
 /**
- * Builds the web application.
+ * Builds the web application, unless another command has just done so.
  * @param {{ stdio: 'inherit' | 'capture' }} options
  * @returns {Promise<{ ok: boolean, output: string }>}
  */
 export async function buildWeb(options) {
+  const release = await lock('web-build');
+  try {
+    return isBundleFresh(WEB_FOLDER) ? { ok: true, output: '' } : await build(options);
+  } finally {
+    release();
+  }
+}
+
+/**
+ * @param {{ stdio: 'inherit' | 'capture' }} options
+ * @returns {Promise<{ ok: boolean, output: string }>}
+ */
+async function build(options) {
   const web = join(ROOT, WEB_FOLDER);
   const dist = join(web, 'dist');
   const inputs = webInputs(); // before the build: what changes meanwhile makes the result stale

@@ -32,6 +32,11 @@ test('healthy is said only when every daemon has said so', () => {
   expect(overallHealth([client(HEALTHY), storage(HEALTHY)])).toEqual({ level: 'healthy', sentence: HEALTHY.sentence });
 });
 
+test('what daemons say of themselves reads as sentences', () => {
+  const nodes = [client({ level: 'degraded', sentence: 'member 2 is out of the in-sync set' }), silent(storage(HEALTHY))];
+  expect(overallHealth(nodes).sentence).toBe('member 2 is out of the in-sync set. storage-1 does not answer.');
+});
+
 test.each([
   ['a storage node that does not answer', [client(HEALTHY), silent(storage(HEALTHY))], 'degraded', 'storage-1 does not answer.'],
   ['a storage node that is stopped', [client(HEALTHY), silent(storage(HEALTHY), null)], 'degraded', 'storage-1 is stopped.'],

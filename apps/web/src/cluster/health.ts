@@ -7,6 +7,11 @@ function worse(left: OverviewLevel, right: OverviewLevel): OverviewLevel {
   return SEVERITY[left] >= SEVERITY[right] ? left : right;
 }
 
+/** What a daemon says of itself, as a sentence that others can follow. */
+function asSentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
 function silence(node: ObservedNode): string {
   return node.pid === null ? `${node.name} is stopped.` : `${node.name} does not answer.`;
 }
@@ -27,7 +32,7 @@ export function overallHealth(nodes: readonly ObservedNode[]): OverviewHealth {
   for (const client of clients) {
     if (client.status) {
       level = worse(level, client.status.health.level);
-      sentences.push(client.status.health.sentence);
+      sentences.push(asSentence(client.status.health.sentence));
     } else {
       level = worse(level, client.pid === null ? 'down' : 'unknown');
       sentences.push(`${silence(client)} ${client.pid === null ? 'No IO is served.' : 'Whether IO is served is unknown.'}`);
@@ -40,7 +45,7 @@ export function overallHealth(nodes: readonly ObservedNode[]): OverviewHealth {
       sentences.push(silence(node));
     } else if (node.status.health.level !== 'healthy') {
       level = worse(level, 'degraded');
-      sentences.push(`${node.name}: ${node.status.health.sentence}`);
+      sentences.push(asSentence(`${node.name}: ${node.status.health.sentence}`));
     }
   }
   return { level, sentence: sentences.join(' ') };

@@ -12,7 +12,7 @@ export function HealthBanner({ level, sentence }: OverviewHealth) {
         {SIGNS[level]}
       </span>
       <p>
-        <strong>{WORDS[level]}.</strong> {sentence}
+        <strong>{WORDS[level]}:</strong> {sentence}
       </p>
     </section>
   );
