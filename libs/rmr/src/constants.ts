@@ -28,8 +28,9 @@ export const CHUNK_BYTES_MAX = 16 * MIB;
 /** How long a control request may take before its leg is given up: a grant may have to wait for a slow disk to drain. */
 export const CONTROL_TIMEOUT_MS = 60_000;
 
-/** How often recovery looks again while it waits, besides at every event. */
+/** When recovery looks again while it waits, besides at every event: first, and at most. It is how the end of another client is noticed. */
 export const RECOVERY_RETRY_MS = 500;
+export const RECOVERY_RETRY_MS_MAX = 4_000;
 
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;

@@ -112,6 +112,8 @@ export class MemoryDisk implements Disk {
   #changesDurable = 0;
   readonly #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
   readonly #badRanges: { offsetBytes: number; lengthBytes: number }[] = [];
+  /** Asked for every request that ends: another status than 0 is its outcome. For faults that {@link fail} can't say. */
+  faultOf: ((request: DiskRequest) => number) | null = null;
   #hanging = false;
   #whenQuiet: (() => void) | null = null;
   #closed = false;
@@ -248,10 +250,10 @@ export class MemoryDisk implements Disk {
     return new MemoryDisk({ sizeBytes: this.sizeBytes, features: this.features, ...options }, { current: image, durable: image.fork() });
   }
 
-  /** A copy with the same content, volatile and durable, and nothing in flight: what the next process finds. */
+  /** A copy with the same content and schedule, volatile and durable, and nothing in flight: what the next process finds. */
   copy(options: Partial<MemoryDiskOptions> = {}): MemoryDisk {
     const disk = new MemoryDisk(
-      { sizeBytes: this.sizeBytes, features: this.features, ...options },
+      { sizeBytes: this.sizeBytes, features: this.features, schedule: this.#schedule, ...options },
       { current: this.#current.fork(), durable: this.#durable.fork() },
     );
     disk.#volatile = [...this.#volatile];
@@ -306,7 +308,7 @@ export class MemoryDisk implements Disk {
   #outcome(request: Request): number {
     const { kind, offsetBytes, lengthBytes } = request;
     if (offsetBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) return Status.EINVAL;
-    const fault = this.#takeFault(kind);
+    const fault = this.faultOf?.(request) || this.#takeFault(kind);
     if (fault !== Status.OK) {
       if (kind === 'flush') this.#forget(request.changesBefore);
       return fault;

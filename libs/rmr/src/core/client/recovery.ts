@@ -1,5 +1,5 @@
 import { assert, formatSize, randomUuid, type World } from '@rmr/runtime';
-import { RECOVERY_RETRY_MS } from '../../constants.ts';
+import { RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { ByteRange, InSyncMember, MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, isInSync, sameMember } from '../../version.ts';
 import { type ClaimResult, claimResultSchema, emptyResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
@@ -52,6 +52,8 @@ export class Recovery {
   /** Something changed that the attempt under way may not have seen. */
   #pokedWhileBusy = false;
   #retryAtMs = 0;
+  /** Grows while nothing changes. */
+  #retryMs = RECOVERY_RETRY_MS;
   /** The highest epoch that this client was ever enabled under. */
   #servedEpoch = 0;
   #highestEpochSeen = 0;
@@ -67,13 +69,14 @@ export class Recovery {
   /** Starts, or starts over. */
   begin(): void {
     this.#active = true;
-    this.#abandon();
+    this.#retryMs = RECOVERY_RETRY_MS;
     this.#run();
   }
 
   /** Something changed. */
   poke(): void {
     if (!this.#active) return;
+    this.#retryMs = RECOVERY_RETRY_MS;
     if (this.#busy) this.#pokedWhileBusy = true;
     else this.#run();
   }
@@ -111,7 +114,8 @@ export class Recovery {
   #wait(what: string): void {
     const again = this.#pokedWhileBusy;
     this.#abandon();
-    this.#retryAtMs = this.#world.clock.nowMs() + (again ? 0 : RECOVERY_RETRY_MS);
+    this.#retryAtMs = this.#world.clock.nowMs() + (again ? 0 : this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RECOVERY_RETRY_MS_MAX);
     this.#options.onWaiting(what);
   }
 

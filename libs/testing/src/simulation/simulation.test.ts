@@ -1,0 +1,96 @@
+import { expect, test } from 'vitest';
+import { SectorModel } from './sector-model.ts';
+import { simulate } from './simulation.ts';
+
+/** Seeds that are run every time, and how many fresh ones besides. */
+const FIXED_SEEDS = [1, 8, 16, 21];
+const FRESH_SEEDS = 2;
+const TIMEOUT_MS = 300_000;
+
+const fresh = Array.from({ length: FRESH_SEEDS }, (_, i) => (Date.now() + i) % 1_000_000_007);
+
+test.each([...FIXED_SEEDS, ...fresh])(
+  'seed %i: no acknowledged byte is lost, no block flips, and the pool serves again when faults stop',
+  (seed) => {
+    const result = simulate(seed);
+    expect(result.failure === null ? null : `seed ${seed}: ${result.failure}\n${result.log.split('\n').slice(-80).join('\n')}`).toBeNull();
+    expect(result.operations).toBeGreaterThan(100);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'the same seed gives the same run',
+  () => {
+    const { events, operations, virtualMs } = simulate(6);
+    expect(simulate(6)).toMatchObject({ events, operations, virtualMs });
+  },
+  TIMEOUT_MS,
+);
+
+test('the model finds a lost write, a flip, an old value and a write that was never made', () => {
+  const cases: [string, (model: SectorModel) => void][] = [
+    [
+      'was overwritten',
+      (model) => {
+        model.writeBegins(0, 1, 1, 0);
+        model.writeEnds(0, 1, 1, 0, 10, false);
+        model.read(0, 0, 11, 12);
+      },
+    ],
+    [
+      'was overwritten',
+      (model) => {
+        // Not acknowledged, seen, and gone again.
+        model.writeBegins(0, 1, 1, 0);
+        model.writeFails(0, 1, 1, 0, 10);
+        model.read(0, 1, 11, 12);
+        model.read(0, 0, 13, 14);
+      },
+    ],
+    [
+      'was overwritten',
+      (model) => {
+        // Not acknowledged, not seen, and there after all.
+        model.writeBegins(0, 1, 1, 0);
+        model.writeFails(0, 1, 1, 0, 10);
+        model.read(0, 0, 11, 12);
+        model.read(0, 1, 13, 14);
+      },
+    ],
+    ['never written', (model) => model.read(0, 7, 0, 1)],
+    [
+      'was overwritten',
+      (model) => {
+        // Flushed, so that losing power brings nothing older back.
+        model.writeBegins(0, 1, 1, 0);
+        model.writeEnds(0, 1, 1, 0, 10, false);
+        model.flushEnds(11, 12);
+        model.volatileLost(13);
+        model.read(0, 0, 14, 15);
+      },
+    ],
+  ];
+  for (const [what, run] of cases) {
+    const model = new SectorModel(1);
+    run(model);
+    expect(model.violation).toContain(what);
+  }
+});
+
+test('the model allows both outcomes of a write that was not acknowledged, and what was not flushed to be lost with power', () => {
+  for (const stamp of [0, 1]) {
+    const model = new SectorModel(1);
+    model.writeBegins(0, 1, 1, 0);
+    model.writeFails(0, 1, 1, 0, 10);
+    model.read(0, stamp, 11, 12);
+    model.read(0, stamp, 13, 14);
+    expect(model.violation).toBeNull();
+    const unflushed = new SectorModel(1);
+    unflushed.writeBegins(0, 1, 1, 0);
+    unflushed.writeEnds(0, 1, 1, 0, 10, false);
+    unflushed.volatileLost(11);
+    unflushed.read(0, stamp, 12, 13);
+    expect(unflushed.violation).toBeNull();
+  }
+});
