@@ -1,101 +1,423 @@
-import { type OperationError, SILENT_LOGGER, type Ticked, type TurnTask } from '@rmr/runtime';
-import { MemoryDisk } from '@rmr/testing';
-import { expect, test } from 'vitest';
-import { BitmapStore } from './bitmap-store.ts';
-import { createStore } from './create-store.ts';
-import { openStore } from './open-store.ts';
+import { Status } from '@rmr/runtime';
+import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
+import { beforeEach, expect, test } from 'vitest';
+import { INTENT_ACTIVE_MAX, INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
+import { BOOT_1, BOOT_2, createdDisk, HeldRequests, Outcomes, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import type { MetadataChange } from '../types.ts';
+import type { BitmapStore } from './bitmap-store.ts';
+import { DirtyMap } from './dirty-map.ts';
 
-test('smoke', () => {
-  const tasks: TurnTask[] = [];
-  const world = {
-    turn: {
-      defer(task: TurnTask) {
-        if (!task.turnQueued) {
-          task.turnQueued = true;
-          tasks.push(task);
-        }
-      },
-    },
-    ticker: { subscribe(_: Ticked) {}, unsubscribe(_: Ticked) {} },
-    log: SILENT_LOGGER,
-  };
-  const run = () => {
-    for (let t = tasks.shift(); t; t = tasks.shift()) {
-      t.turnQueued = false;
-      t.runAtTurnEnd();
-    }
-  };
-  const disk = new MemoryDisk({ sizeBytes: 128 << 20 });
-  const u = (n: number) => `00000000-0000-4000-8000-00000000000${n}`;
-  let err: unknown = 1;
-  createStore(
-    disk,
-    {
-      label: 'd',
-      data: 'known',
-      force: false,
-      storeUuid: u(1),
-      poolUuid: u(2),
-      lineageUuid: u(3),
-      poolName: 'p',
-      memberId: 0,
-      deviceBytes: 64 << 20,
-      chunkBytes: 131072,
-      queueDepth: 32,
-    },
-    (e) => {
-      err = e;
-    },
-  );
-  expect(err).toBeNull();
-  let opened: BitmapStore | OperationError | null = null;
-  const open = () => {
-    openStore(disk, { label: 'd', world, bootId: u(9) }, (r) => {
-      opened = r;
-    });
-    run();
-    if (!(opened instanceof BitmapStore)) throw opened;
-    return opened;
-  };
-  let store = open();
-  let st = -1;
-  store.commit(
-    {
-      promise: { epoch: 3, clientInstance: u(5), clientName: 'c' },
-      dirtyAdd: [{ memberIds: [1, 2], ranges: [{ offsetBytes: 5, lengthBytes: 300000 }] }],
-    },
-    (s) => {
-      st = s;
-    },
-  );
-  run();
-  expect(st).toBe(0);
-  expect(store.promise?.epoch).toBe(3);
-  expect(store.dirtyBytes(1)).toBe(3 * 131072);
-  const done: number[] = [];
-  const sink = {
-    onDiskDone: (t: number, s: number) => {
-      done.push(t, s);
-    },
-  };
-  expect(store.prepareWrite(0, 4096, 1, new Uint8Array(8), 0, 7, sink)).toBe(false);
-  run();
-  expect(done).toEqual([7, 0]);
-  expect(store.prepareWrite(0, 4096, 2, new Uint8Array(8), 0, 7, sink)).toBe(true);
-  store.recordLastIo(3, 2, 0, 4096);
-  expect(store.submitLastIo()).toBe(true);
-  store.verify();
-  store.close((s) => {
-    st = s + 100;
+const NOBODY = new Uint8Array(MEMBER_SLOTS);
+const { chunkBytes, deviceBytes } = SMALL_STORE;
+let world: VirtualWorld;
+let disk: MemoryDisk;
+let store: BitmapStore;
+let outcomes: Outcomes;
+
+beforeEach(() => {
+  world = new VirtualWorld(7);
+  disk = createdDisk();
+  store = opened(disk, world);
+  outcomes = new Outcomes();
+});
+
+/** Commits, and lets everything happen. */
+function commit(change: MetadataChange): number {
+  let result = -1;
+  store.commit(change, (status) => {
+    result = status;
   });
-  run();
-  expect(st).toBe(100);
-  disk.abandon();
-  store = open();
-  expect(store.promise?.epoch).toBe(3);
-  expect(store.dirtyBytes(2)).toBe(3 * 131072);
-  expect(store.lastIo()).toEqual([{ memId: 3, writeSeq: 2, offsetBytes: 0, lengthBytes: 4096 }]);
-  expect(store.intentRanges().length).toBe(1);
-  expect(store.volatileLost).toBe(false);
+  world.run(0);
   store.verify();
+  return result;
+}
+
+function close(): number {
+  let result = -1;
+  store.close((status) => {
+    result = status;
+  });
+  world.run(0);
+  return result;
+}
+
+/** Opens the store again, as the next process does. */
+function reopen(bootId = BOOT_1): void {
+  disk.abandon();
+  store = opened(disk, world, bootId);
+  store.verify();
+}
+
+const range = (first: number, count: number) => ({ offsetBytes: first * chunkBytes, lengthBytes: count * chunkBytes });
+
+test('what was committed is there after clean shutdown, process crash and power loss', () => {
+  const promise = { epoch: 3, clientInstance: testUuid(5), clientName: 'kläger' };
+  const version = { lineageUuid: testUuid(3), epoch: 3, seq: 9, inSync: [{ memberId: 1, storeUuid: testUuid(8) }], horizon: 77 };
+  const members = [{ memberId: 1, storeUuid: testUuid(8), name: 'storage-1', addresses: ['tcp://[::1]:7000', 'unix:/run/rmr'] }];
+  expect(commit({ promise, version, members, dirtyAdd: [{ memberIds: [2, 250], ranges: [range(0, 3), range(60_000, 5)] }] })).toBe(
+    Status.OK,
+  );
+  for (const how of ['crash', 'power', 'clean', 'crash']) {
+    if (how === 'clean') expect(close()).toBe(Status.OK);
+    if (how === 'power') disk.crash(world.random);
+    reopen(how === 'power' ? BOOT_2 : BOOT_1);
+    expect(store.promise).toEqual(promise);
+    expect(store.version).toEqual(version);
+    expect(store.members).toEqual(members);
+    expect(store.dirtyBytes(2)).toBe(8 * chunkBytes);
+    expect(store.dirtyMap(250)?.digest()).toBe(store.dirtyMap(2)?.digest());
+    expect(store.dirtyBytes(1)).toBe(0);
+  }
+});
+
+test('volatile state counts as lost after a reboot without clean shutdown only, and until it is reconciled', () => {
+  expect(store.volatileLost).toBe(false);
+  reopen(BOOT_1);
+  expect(store.volatileLost).toBe(false);
+  close();
+  reopen(BOOT_2);
+  expect(store.volatileLost).toBe(false);
+  reopen(BOOT_1);
+  expect(store.volatileLost).toBe(true);
+  close();
+  reopen(BOOT_1);
+  expect(store.volatileLost).toBe(true);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  expect(store.volatileLost).toBe(false);
+  reopen(BOOT_1);
+  expect(store.volatileLost).toBe(false);
+  expect(store.openCount).toBe(6);
+});
+
+test('a disk that does not survive its process counts as lost after every crash', () => {
+  disk = createdDisk().copy({ features: { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: false } });
+  store = opened(disk, world);
+  close();
+  reopen();
+  expect(store.volatileLost).toBe(false);
+  reopen();
+  expect(store.volatileLost).toBe(true);
+});
+
+test('◆4: a write waits for its region to be durable once, and later ones do not', () => {
+  expect(store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes)).toBe(false);
+  expect(store.prepareWrite(8192, 4096, 2, NOBODY, 0, 2, outcomes)).toBe(false);
+  expect(outcomes.byTag.size).toBe(0);
+  const { journalRecords } = store.counters;
+  world.run(0);
+  expect(outcomes.byTag).toEqual(
+    new Map([
+      [1, Status.OK],
+      [2, Status.OK],
+    ]),
+  );
+  expect(store.counters.journalRecords).toBe(journalRecords + 1);
+  expect(store.prepareWrite(4096, 4096, 3, NOBODY, 0, 3, outcomes)).toBe(true);
+  reopen(BOOT_2);
+  expect(store.intentRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4 << 20 }]);
+});
+
+test('I6: a write waits for the missing members to be durably dirty, whichever it lacks', () => {
+  const missing = Uint8Array.of(4, 6);
+  expect(store.prepareWrite(4096, 8192, 1, missing, 2, 1, outcomes)).toBe(false);
+  world.run(0);
+  expect(store.prepareWrite(4096, 8192, 2, missing, 2, 2, outcomes)).toBe(true);
+  expect(store.prepareWrite(4096, 8192, 3, Uint8Array.of(5), 1, 3, outcomes)).toBe(false);
+  expect(store.prepareWrite(4096, 12_288, 4, missing, 2, 4, outcomes)).toBe(false);
+  world.run(0);
+  reopen(BOOT_2);
+  expect(store.dirtyBytes(4)).toBe(3 * 4096);
+  expect(store.dirtyBytes(5)).toBe(2 * 4096);
+  expect(store.dirtyBytes(6)).toBe(3 * 4096);
+});
+
+test('last_io survives the process in one write per turn, and is forgotten with reconciliation', () => {
+  const writes = disk.ended.write;
+  for (let memId = 0; memId < 5; memId++) store.recordLastIo(memId, memId + 1, memId * 4096, 4096);
+  store.recordLastIo(2, 9, 512, 1024);
+  expect(store.submitLastIo()).toBe(true);
+  expect(disk.ended.write).toBe(writes + 1);
+  reopen();
+  expect(store.lastIo()).toHaveLength(5);
+  expect(store.lastIo()[2]).toEqual({ memId: 2, writeSeq: 9, offsetBytes: 512, lengthBytes: 1024 });
+  store.recordLastIo(3, 20, 0, 512);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  store.recordLastIo(4, 21, 0, 512);
+  expect(store.submitLastIo()).toBe(true);
+  reopen();
+  expect(store.lastIo().map((entry) => entry.writeSeq)).toEqual([21]);
+});
+
+test('last_io recorded while its write is under way is written after it, and only then is the listener told', () => {
+  const held = new HeldRequests(1);
+  disk = createdDisk().copy({ schedule: (request, end) => (request.kind === 'write' && slow ? held.schedule(request, end) : end()) });
+  let slow = false;
+  store = opened(disk, world);
+  slow = true;
+  const told: number[] = [];
+  store.onLastIoWritten = (status) => told.push(status);
+  store.recordLastIo(0, 1, 0, 4096);
+  expect(store.submitLastIo()).toBe(false);
+  store.recordLastIo(0, 2, 4096, 4096);
+  expect(store.submitLastIo()).toBe(false);
+  held.endOne();
+  expect(told).toEqual([]);
+  held.endOne();
+  expect(told).toEqual([Status.OK]);
+  slow = false;
+  disk.abandon();
+  expect(opened(disk.copy(), world).lastIo()[0]?.writeSeq).toBe(2);
+});
+
+test('a flush is covered by a disk flush that began after it, and concurrent ones share it', () => {
+  const held = new HeldRequests(1);
+  let slow = false;
+  disk = createdDisk().copy({ schedule: (request, end) => (request.kind === 'flush' && slow ? held.schedule(request, end) : end()) });
+  store = opened(disk, world);
+  slow = true;
+  for (let tag = 1; tag <= 3; tag++) store.flush(tag, outcomes);
+  world.run(0);
+  expect(held.waiting).toHaveLength(1);
+  for (let tag = 4; tag <= 6; tag++) store.flush(tag, outcomes);
+  world.run(0);
+  held.endOne();
+  world.run(0);
+  expect([...outcomes.byTag.keys()]).toEqual([1, 2, 3]);
+  expect(held.waiting).toHaveLength(1);
+  held.endOne();
+  expect([...outcomes.byTag.keys()]).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+test('a failed flush is recorded durably before it is answered', () => {
+  disk.fail('flush', Status.EIO);
+  let lostWhenAnswered = false;
+  store.flush(1, {
+    onDiskDone: (_tag, status) => {
+      expect(status).toBe(Status.EIO);
+      lostWhenAnswered = store.volatileLost && opened(disk.crashImage(world.random), new VirtualWorld(1)).volatileLost;
+    },
+  });
+  world.run(0);
+  expect(lostWhenAnswered).toBe(true);
+  store.flush(2, outcomes);
+  world.run(0);
+  expect(outcomes.byTag.get(2)).toBe(Status.OK);
+  close();
+  reopen();
+  expect(store.volatileLost).toBe(true);
+});
+
+test('a commit whose flush fails is written again with the loss; writes that waited for it fail', () => {
+  disk.fail('flush', Status.EIO);
+  let status = -1;
+  store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes);
+  store.commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 1)] }] }, (result) => {
+    status = result;
+  });
+  world.run(0);
+  expect(status).toBe(Status.OK);
+  expect(outcomes.byTag.get(1)).toBe(Status.EIO);
+  expect(store.volatileLost).toBe(true);
+  disk.crash(world.random);
+  reopen(BOOT_2);
+  expect(store.dirtyBytes(1)).toBe(chunkBytes);
+});
+
+test('a journal that can not be written or flushed twice ends everything with an error, and nothing hangs', () => {
+  for (const [kind, times] of [
+    ['write', 1],
+    ['flush', 2],
+  ] as const) {
+    disk = createdDisk();
+    store = opened(disk, world);
+    outcomes = new Outcomes();
+    disk.fail(kind, Status.EIO, times);
+    store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes);
+    store.flush(2, outcomes);
+    world.run(0);
+    expect(outcomes.byTag.get(1)).toBe(Status.EIO);
+    expect(store.failed).toBe(true);
+    expect(commit({ reconciled: true })).toBe(Status.EIO);
+    expect(store.prepareWrite(0, 4096, 3, NOBODY, 0, 3, outcomes)).toBe(false);
+    store.flush(4, outcomes);
+    world.run(0);
+    expect(outcomes.byTag.get(3)).toBe(Status.EIO);
+    expect(outcomes.byTag.get(4)).toBe(Status.EIO);
+    expect(close()).toBe(Status.EIO);
+    reopen();
+  }
+});
+
+test('while the home areas can not be written, commits go on until the journal is full, then fail; and go on again', () => {
+  disk.faultOf = ({ kind, offsetBytes }) => (kind === 'write' && offsetBytes >= store.layout.mapsOffset ? Status.ENOSPC : Status.OK);
+  const results: number[] = [];
+  for (let i = 0; i < 100; i++) results.push(commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(i * 40, 1)] }] }));
+  const firstFailure = results.indexOf(Status.ENOSPC);
+  expect(firstFailure).toBeGreaterThan(30);
+  expect(new Set(results.slice(0, firstFailure))).toEqual(new Set([Status.OK]));
+  expect(new Set(results.slice(firstFailure))).toEqual(new Set([Status.ENOSPC]));
+  expect(store.failed).toBe(false);
+  expect(store.dirtyMap(1)?.dirtyCount).toBe(firstFailure);
+  disk.faultOf = null;
+  expect(commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(9000, 1)] }] })).toBe(Status.OK);
+  const digest = store.dirtyMap(1)?.digest();
+  disk.crash(world.random);
+  reopen(BOOT_2);
+  expect(store.dirtyMap(1)?.digest()).toBe(digest);
+});
+
+test('checkpoints keep the journal from filling up, and nothing of it is lost', () => {
+  for (let i = 0; i < 500; i++)
+    expect(commit({ dirtyAdd: [{ memberIds: [i % 3], ranges: [range(i * 100, 1 + (i % 7))] }] })).toBe(Status.OK);
+  expect(store.counters.checkpoints).toBeGreaterThan(10);
+  const digests = [0, 1, 2].map((memberId) => store.dirtyMap(memberId)?.digest());
+  reopen();
+  expect([0, 1, 2].map((memberId) => store.dirtyMap(memberId)?.digest())).toEqual(digests);
+});
+
+test('a checkpoint that fails now and then is made again, and its pages are not forgotten', () => {
+  let turns = 0;
+  disk.faultOf = ({ kind, offsetBytes }) =>
+    kind === 'write' && offsetBytes >= store.layout.mapsOffset && turns++ % 3 === 1 ? Status.EIO : Status.OK;
+  for (let i = 0; i < 300; i++) expect(commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(i * 200, 1)] }] })).toBe(Status.OK);
+  expect(turns).toBeGreaterThan(10);
+  const digest = store.dirtyMap(1)?.digest();
+  disk.crash(world.random);
+  reopen(BOOT_2);
+  expect(store.dirtyMap(1)?.digest()).toBe(digest);
+});
+
+test('maps that can not be staged refuse the change, and change nothing', () => {
+  commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 5)] }] });
+  disk.faultOf = ({ kind }) => (kind === 'punch' ? Status.EIO : Status.OK);
+  expect(commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(deviceBytes / chunkBytes) }] })).toBe(Status.EIO);
+  expect(store.dirtyBytes(1)).toBe(5 * chunkBytes);
+  disk.faultOf = null;
+  expect(commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(deviceBytes / chunkBytes) }] })).toBe(Status.OK);
+  reopen(BOOT_2);
+  expect(store.dirtyBytes(1)).toBe(0);
+});
+
+test('a change too large for the journal is one commit all the same', () => {
+  const ranges = Array.from({ length: 20_000 }, (_, i) => range(i * 2, 1));
+  expect(commit({ dirtyAdd: [{ memberIds: [1, 2], ranges }], promise: { epoch: 2, clientInstance: testUuid(1), clientName: '' } })).toBe(
+    Status.OK,
+  );
+  expect(commit({ dirtyClear: [{ memberIds: [1], ranges }], dirtyAdd: [{ memberIds: [3], ranges }] })).toBe(Status.OK);
+  reopen(BOOT_2);
+  expect(store.promise?.epoch).toBe(2);
+  expect(store.dirtyBytes(1)).toBe(0);
+  expect(store.dirtyBytes(2)).toBe(20_000 * chunkBytes);
+  expect(store.dirtyMap(3)?.digest()).toBe(store.dirtyMap(2)?.digest());
+});
+
+test('a map that is replaced is exactly the new one', () => {
+  commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 1000)] }] });
+  const map = new DirtyMap(deviceBytes / chunkBytes);
+  map.set(40_000, 3);
+  const digest = map.digest();
+  expect(commit({ dirtyReplace: [{ memberId: 1, map }], dirtyAdd: [{ memberIds: [7], ranges: [range(5, 1)] }] })).toBe(Status.OK);
+  reopen(BOOT_2);
+  expect(store.dirtyMap(1)?.digest()).toBe(digest);
+  expect(store.dirtyBytes(7)).toBe(chunkBytes);
+});
+
+test('nine members find no slot until one is erased; erasing is idempotent', () => {
+  const add = (memberId: number): number => commit({ dirtyAdd: [{ memberIds: [memberId], ranges: [range(0, 1)] }] });
+  for (let memberId = 10; memberId < 10 + MEMBER_SLOTS; memberId++) expect(add(memberId)).toBe(Status.OK);
+  expect(add(99)).toBe(Status.ENOSPC);
+  expect(store.prepareWrite(0, 512, 1, Uint8Array.of(99), 1, 1, outcomes)).toBe(false);
+  world.run(0);
+  expect(outcomes.byTag.get(1)).toBe(Status.ENOSPC);
+  expect(commit({ dirtyErase: [12, 200] })).toBe(Status.OK);
+  expect(commit({ dirtyErase: [12, 200] })).toBe(Status.OK);
+  expect(add(99)).toBe(Status.OK);
+  reopen(BOOT_2);
+  expect(store.dirtyBytes(12)).toBe(0);
+  expect(store.dirtyBytes(99)).toBe(chunkBytes);
+});
+
+test('what is both cleared and added in one change stays dirty', () => {
+  const change = [{ memberIds: [1], ranges: [range(0, 4)] }];
+  expect(commit({ dirtyClear: change, dirtyAdd: change })).toBe(Status.OK);
+  expect(store.dirtyBytes(1)).toBe(4 * chunkBytes);
+});
+
+test.each<[string, MetadataChange]>([
+  ['a version without number', { version: { lineageUuid: testUuid(1), epoch: 0, seq: 1, inSync: [], horizon: 0 } }],
+  ['a version with a broken UUID', { version: { lineageUuid: 'x', epoch: 1, seq: 1, inSync: [], horizon: 0 } }],
+  ['an epoch beyond 2^53', { promise: { epoch: 2 ** 53, clientInstance: testUuid(1), clientName: '' } }],
+  ['a name of 256 bytes', { promise: { epoch: 1, clientInstance: testUuid(1), clientName: 'x'.repeat(256) } }],
+  ['a range beyond the device', { dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: deviceBytes, lengthBytes: 1 }] }] }],
+  ['a member id of 256', { dirtyAdd: [{ memberIds: [256], ranges: [] }] }],
+  ['a part of a chunk to be clean', { dirtyClear: [{ memberIds: [1], ranges: [{ offsetBytes: 0, lengthBytes: 512 }] }] }],
+  ['a map of another size', { dirtyReplace: [{ memberId: 1, map: new DirtyMap(3) }] }],
+  [
+    'nine members',
+    { members: Array.from({ length: 9 }, (_, memberId) => ({ memberId, storeUuid: testUuid(1), name: '', addresses: [] })) },
+  ],
+  ['an address of 256 bytes', { members: [{ memberId: 1, storeUuid: testUuid(1), name: '', addresses: ['x'.repeat(256)] }] }],
+])('%s is refused with EINVAL and changes nothing', (_what, change) => {
+  const { journalRecords } = store.counters;
+  expect(commit(change)).toBe(Status.EINVAL);
+  expect(store.counters.journalRecords).toBe(journalRecords);
+  expect(world.log.text()).toContain('a metadata change was refused');
+});
+
+test('the last chunk of a device counts with its real size', () => {
+  disk = createdDisk({ deviceBytes: (256 << 20) + 512 });
+  store = opened(disk, world);
+  expect(commit({ dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: 0, lengthBytes: (256 << 20) + 512 }] }] })).toBe(Status.OK);
+  expect(store.dirtyBytes(1)).toBe((256 << 20) + 512);
+  const last = { offsetBytes: 256 << 20, lengthBytes: 512 };
+  expect(commit({ dirtyClear: [{ memberIds: [1], ranges: [last] }] })).toBe(Status.OK);
+  expect(store.dirtyBytes(1)).toBe(256 << 20);
+});
+
+test('writes to more regions than the set holds go on, at the price of one mark for all regions', () => {
+  const regionBytes = 4 << 20;
+  disk = createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 });
+  store = opened(disk, world);
+  for (let region = 0; region < INTENT_ACTIVE_MAX + 10; region++) {
+    store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
+    if (region % 100 === 0) world.run(0);
+  }
+  world.run(0);
+  expect(outcomes.byTag.size).toBe(INTENT_ACTIVE_MAX + 10);
+  expect(new Set(outcomes.byTag.values())).toEqual(new Set([Status.OK]));
+  expect(store.counters.intentOverflow).toBe(true);
+  store.setCompletedThrough(INTENT_ACTIVE_MAX + 10);
+  for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
+    store.tick();
+    world.run(0);
+  }
+  expect(store.counters.intentOverflow).toBe(false);
+  expect(store.intentRanges()).toEqual([]);
+  store.verify();
+  reopen(BOOT_2);
+  expect(store.intentRanges()).toEqual([]);
+});
+
+test('a discard over more regions than a write may enter takes the mark for all regions at once', () => {
+  disk = createdDisk({ deviceBytes: 2 ** 36, chunkBytes: 128 << 10 });
+  store = opened(disk, world);
+  expect(store.prepareWrite(0, 2 ** 36, 1, NOBODY, 0, 1, outcomes)).toBe(false);
+  world.run(0);
+  expect(outcomes.byTag.get(1)).toBe(Status.OK);
+  expect(store.counters.intentOverflow).toBe(true);
+});
+
+test('closing waits for what is under way and leaves an empty journal', () => {
+  let committed = -1;
+  store.commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 1)] }] }, (status) => {
+    committed = status;
+  });
+  store.flush(1, outcomes);
+  expect(close()).toBe(Status.OK);
+  expect(committed).toBe(Status.OK);
+  expect(outcomes.byTag.get(1)).toBe(Status.OK);
+  disk.abandon();
+  expect(disk.volatileCount).toBe(0);
+  reopen(BOOT_2);
+  expect(store.volatileLost).toBe(false);
 });

@@ -8,6 +8,7 @@ import { invalidChange, type StoreChange } from './change-encoder.ts';
 import { CommitEngine } from './commit-engine.ts';
 import type { DirtyMap } from './dirty-map.ts';
 import { FlushGroup } from './flush-group.ts';
+import type { JournalRing } from './journal-ring.ts';
 import type { LastIoTable } from './last-io-table.ts';
 import type { LoadedStore } from './load-store.ts';
 import type { StoreState } from './store-state.ts';
@@ -44,6 +45,7 @@ export class BitmapStore implements Ticked {
   readonly #lastIo: LastIoTable;
   readonly #flushes: FlushGroup;
   readonly #engine: CommitEngine;
+  readonly #ring: JournalRing;
   readonly #lastIoCopy: Uint8Array;
   #lastIoWriting = false;
   #lastIoStatus: number = Status.OK;
@@ -61,6 +63,7 @@ export class BitmapStore implements Ticked {
     this.#state = loaded.state;
     this.#lastIo = loaded.lastIo;
     this.#lastIoCopy = new Uint8Array(loaded.layout.lastIoBytes);
+    this.#ring = loaded.ring;
     const { intent } = loaded.state;
     this.#flushes = new FlushGroup(disk, world.turn, {
       onFlushBegins: () => intent.flushBegins(),
@@ -124,7 +127,7 @@ export class BitmapStore implements Ticked {
       checkpoints: this.#engine.checkpointCount,
       intentRegions: this.#state.intent.activeCount,
       intentOverflow: this.#state.intent.overflowed,
-      journalLiveBytes: 0,
+      journalLiveBytes: this.#ring.liveBytes,
     };
   }
 

@@ -52,6 +52,10 @@ const TAG_IDLE_FLUSH = 4;
 
 /** Room kept in every record for saying that a flush failed. */
 const RESERVE_BYTES = entryBytes(32);
+/** Bytes that the dirty bits of one write take at most: slots and one range. */
+const DIRTY_BYTES = entryBytes(16) + entryBytes(16);
+/** Bytes below which a record takes no further write. */
+const PREPARE_BYTES = DIRTY_BYTES + 2 * entryBytes(4);
 
 /** What the engine works on. */
 export interface EngineParts {
@@ -184,8 +188,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     if (this.#checkpointRuns || this.failed || this.#phase === Phase.STAGING) return;
     this.#checkpointRuns = true;
     this.checkpointCount++;
-    const { state, ring, seed, flushes } = this.#parts;
-    assert(flushes !== null, 'engine: flushes exist');
+    const { state, ring, seed } = this.#parts;
     const tail = ring.nextSequence;
     const run = checkpoint(state, seed, tail, this.#homeGeneration + 1, 1 - this.#homeIndex);
     new ProcedureRun(this.#procedureTarget, run, (status) => this.#onCheckpointDone(status, tail));
@@ -257,7 +260,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       this.#startStaging(head);
       return;
     }
-    this.#writer.begin();
+    this.#writer.begin(RESERVE_BYTES);
     this.#plan.begin(this.#parts.state);
     this.#gather();
     if (this.#leaveIdle) {
@@ -286,7 +289,7 @@ export class CommitEngine implements DiskSink, TurnTask {
           this.#refuseForSlots(unit);
           continue;
         }
-        if (changeBytesMax(unit.change, false) > this.#writer.bytesLeft - RESERVE_BYTES) break;
+        if (changeBytesMax(unit.change, false) > this.#writer.bytesLeft) break;
         encodeChange(this.#writer, this.#parts.state, this.#plan, unit.change, null);
         this.#inRecord.push(unit);
       } else {
@@ -300,7 +303,7 @@ export class CommitEngine implements DiskSink, TurnTask {
   #gatherPrepare(unit: PrepareUnit): boolean {
     const writer = this.#writer;
     const { state } = this.#parts;
-    if (writer.bytesLeft < RESERVE_BYTES + entryBytes(16) + entryBytes(16) + 2 * entryBytes(4)) return false;
+    if (writer.bytesLeft < PREPARE_BYTES) return false;
     const mask = this.#missingMask(unit);
     if (mask < 0) {
       this.#queueUnitRefusal(unit, Status.ENOSPC);
@@ -318,7 +321,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       return true;
     }
     if (entered === EnterResult.SET_FULL) entered = state.intent.enter(writer, unit.firstRegion, unit.lastRegion, unit.writeSeq, true);
-    if (entered === EnterResult.RECORD_FULL || writer.bytesLeft < RESERVE_BYTES + entryBytes(16) + entryBytes(16)) return false;
+    if (entered === EnterResult.RECORD_FULL || writer.bytesLeft < DIRTY_BYTES) return false;
     if (mask > 0) {
       if (this.#plan.memberIds.some((memberId, slot) => memberId !== state.slotMembers[slot])) addSlots(writer, this.#plan.memberIds);
       putRange(writer, addDirty(writer, EntryType.DIRTY_SET, mask, 1), 0, unit.firstChunk, unit.chunkCount);
@@ -386,7 +389,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       return;
     }
     this.#staged = staged;
-    this.#writer.begin();
+    this.#writer.begin(RESERVE_BYTES);
     this.#plan.begin(this.#parts.state);
     encodeChange(this.#writer, this.#parts.state, this.#plan, unit.change, staged);
     this.#inRecord.push(unit);
@@ -430,6 +433,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     // The kernel may have dropped the record: write it again, with the loss in it.
     this.#setPhase(Phase.REWRITING);
     this.#plan.usage = { ...this.#plan.usage, volatileLost: true };
+    this.#writer.useReserve();
     addUsage(this.#writer, this.#plan.usage);
     this.#writeRecord(this.#recordOffset);
   }

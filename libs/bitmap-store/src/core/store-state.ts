@@ -1,9 +1,10 @@
 import { assert } from '@rmr/runtime';
-import { MEMBER_SLOTS, RECORD_BYTES_MAX } from '../constants.ts';
+import { MEMBER_SLOTS } from '../constants.ts';
 import {
   addMembers,
   addOverflow,
   addPromise,
+  addRegions,
   addSides,
   addSlots,
   addUsage,
@@ -186,12 +187,8 @@ export class StoreState {
     addSlots(writer, this.slotMembers);
     addSides(writer, this.sides);
     const regions = this.intent.activeRegions();
-    if (regions.length > 0) {
-      const at = writer.add(EntryType.INTENT_ENTER, regions.length * 4);
-      for (let i = 0; i < regions.length; i++) writer.view.setUint32(at + i * 4, regions[i] as number, true);
-    }
+    if (regions.length > 0) addRegions(writer, EntryType.INTENT_ENTER, regions);
     if (this.intent.overflowActive) addOverflow(writer, true);
-    assert(writer.bytesLeft <= RECORD_BYTES_MAX, 'store state: the home record fits');
   }
 
   /** Rechecks the invariants. */

@@ -1,6 +1,6 @@
 import { assert } from '@rmr/runtime';
 import { INTENT_ACTIVE_MAX } from '../constants.ts';
-import { addOverflow, addRegion, EntryType } from '../format/entries.ts';
+import { addOverflow, addRegion, addRegions, EntryType } from '../format/entries.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import type { ByteRange } from '../types.ts';
 
@@ -208,17 +208,19 @@ export class WriteIntent {
 
   /** Lets idle regions leave with this record, as many as fit. */
   leaveIdle(writer: RecordWriter): void {
-    for (let place = 0; place < OVERFLOW; place++) {
-      if (!this.#isIdle(place)) continue;
-      if (writer.bytesLeft < 2 * entryBytes(4)) return;
-      const region = this.#regionAt[place] as number;
-      addRegion(writer, EntryType.INTENT_LEAVE, region);
-      this.#vacate(place);
-    }
+    const room = writer.bytesLeft - 2 * entryBytes(4);
+    if (room <= 0) return;
     if (this.#isIdle(OVERFLOW)) {
       addOverflow(writer, false);
       this.#state[OVERFLOW] = PlaceState.FREE;
     }
+    const leaving: number[] = [];
+    for (let place = 0; place < OVERFLOW && (leaving.length + 1) * 4 < room; place++) {
+      if (!this.#isIdle(place)) continue;
+      leaving.push(this.#regionAt[place] as number);
+      this.#vacate(place);
+    }
+    if (leaving.length > 0) addRegions(writer, EntryType.INTENT_LEAVE, leaving);
   }
 
   /** An ENTER entry is durable, or is read from the disk. */

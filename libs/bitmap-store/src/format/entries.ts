@@ -159,6 +159,12 @@ export function addRegion(writer: RecordWriter, type: number, region: number): v
   writer.view.setUint32(writer.add(type, 4), region, true);
 }
 
+/** Adds an entry for several regions. */
+export function addRegions(writer: RecordWriter, type: number, regions: ArrayLike<number>): void {
+  const at = writer.add(type, regions.length * 4);
+  for (let i = 0; i < regions.length; i++) writer.view.setUint32(at + i * 4, regions[i] as number, true);
+}
+
 export function addOverflow(writer: RecordWriter, overflow: boolean): void {
   writer.view.setUint32(writer.add(EntryType.INTENT_OVERFLOW, 4), overflow ? 1 : 0, true);
 }

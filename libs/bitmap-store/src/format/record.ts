@@ -49,6 +49,7 @@ export class RecordWriter {
   readonly view = new DataView(this.bytes.buffer);
   #lengthBytes = 0;
   #entryCount = 0;
+  #reserveBytes = 0;
 
   /** Number of entries so far. */
   get entryCount(): number {
@@ -60,15 +61,21 @@ export class RecordWriter {
     return this.#lengthBytes;
   }
 
-  /** Bytes that are left for entries. */
+  /** Bytes that are left for entries, beside the reserve. */
   get bytesLeft(): number {
-    return RECORD_BYTES_MAX - this.#lengthBytes;
+    return RECORD_BYTES_MAX - this.#lengthBytes - this.#reserveBytes;
   }
 
-  /** Forgets what was there and starts a record. */
-  begin(): void {
+  /** Forgets what was there and starts a record. `reserveBytes` are kept free until {@link useReserve}. */
+  begin(reserveBytes = 0): void {
     this.#lengthBytes = RECORD_HEADER_BYTES;
     this.#entryCount = 0;
+    this.#reserveBytes = reserveBytes;
+  }
+
+  /** What was kept free may be used. */
+  useReserve(): void {
+    this.#reserveBytes = 0;
   }
 
   /** Adds an entry of zeroes; the caller fills in the payload at the returned offset. */
