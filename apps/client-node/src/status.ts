@@ -68,8 +68,8 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
       state: leg.state,
       reason: leg.reason,
       since: isoTime(leg.sinceMs),
-      // What a member misses is known to the storage nodes; they tell it in their own status.
-      dirtyBytes: 0,
+      // The maps are kept by the storage nodes, which tell them in their own status.
+      dirtyBytes: null,
       inFlight: leg.inFlight,
     })),
     io,

@@ -1,17 +1,5 @@
-import {
-  durationValue,
-  httpAddressValue,
-  nameValue,
-  pathValue,
-  routesValue,
-  sizeValue,
-  socketAddressListValue,
-  uuidValue,
-} from '@rmr/runtime/node';
+import { durationValue, httpAddressValue, nameValue, pathValue, routesValue, socketAddressListValue, uuidValue } from '@rmr/runtime/node';
 import { z } from 'zod';
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
 
 /**
  * Configuration of the storage node. Once validated, sizes are in bytes and durations in milliseconds.
@@ -69,9 +57,6 @@ export const storageNodeConfigSchema = z
       .strictObject({
         sessions: z.int().min(1).max(1024).default(64).describe('sessions accepted at a time'),
         queueDepth: z.int().min(1).max(4096).default(512).describe('permits granted to a session'),
-        ioSize: sizeValue({ bytesMin: 64 * KIB, bytesMax: 64 * MIB })
-          .default(MIB)
-          .describe('largest payload of one message'),
       })
       .prefault({}),
   })

@@ -120,7 +120,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
 function closeStore(store: PoolStore, path: string, log: Logger): Promise<void> {
   return new Promise((resolve) => {
     store.close((status) => {
-      if (status !== Status.OK) log.error('a store could not be shut down cleanly; its next start recovers', { path, why: statusName(status) });
+      if (status !== Status.OK)
+        log.error('a store could not be shut down cleanly; its next start recovers', { path, why: statusName(status) });
       resolve();
     });
   });

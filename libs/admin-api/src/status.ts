@@ -23,8 +23,8 @@ export const legStatusSchema = z.object({
   /** Why it is in this state. */
   reason: z.string(),
   since: timeText,
-  /** Bytes in chunks that this member has missed. */
-  dirtyBytes: countValue,
+  /** Bytes in chunks that this member has missed; null where this node does not know: the storage nodes do. */
+  dirtyBytes: countValue.nullable(),
   inFlight: countValue,
 });
 export type LegStatus = z.infer<typeof legStatusSchema>;

@@ -81,7 +81,7 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
                   <Badge level={LEG_LEVELS[leg.state]}>{leg.state}</Badge>
                 </td>
                 <td>{formatTime(leg.since)}</td>
-                <td className="number">{formatBytes(leg.dirtyBytes)}</td>
+                <td className="number">{leg.dirtyBytes === null ? '–' : formatBytes(leg.dirtyBytes)}</td>
                 <td className="number">{formatCount(leg.inFlight)}</td>
                 <td className="wide">{leg.reason}</td>
               </tr>

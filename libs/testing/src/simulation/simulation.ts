@@ -273,8 +273,9 @@ export class Simulation {
       case 7: {
         if (client === null) return;
         const { name } = client;
-        if (this.#chance(50)) this.#network.partition(name, node.name);
-        else if (this.#chance(50)) this.#network.partitionOneWay(name, node.name);
+        const direction = randomBelow(this.#random, 4);
+        if (direction < 2) this.#network.partition(name, node.name);
+        else if (direction === 2) this.#network.partitionOneWay(name, node.name);
         else this.#network.partitionOneWay(node.name, name);
         this.#world.after(laterMs, () => this.#network.heal(name, node.name));
         break;
