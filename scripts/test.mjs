@@ -12,6 +12,7 @@ const CI = ['true', '1'].includes(process.env['CI'] ?? '');
 const REPORTS = join(ROOT, '.cache/reports');
 const ACCEPTANCE = join(ROOT, 'tools/acceptance');
 const NX = join(ROOT, 'node_modules/nx/dist/bin/nx.js');
+const BIOME = join(ROOT, 'node_modules/@biomejs/biome/bin/biome');
 const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 
 /** No stage takes nearly as long: one that does hangs. */
@@ -172,7 +173,8 @@ async function main() {
   if (!prepared) return report();
   await check('boundaries', ['scripts/check-boundaries.mjs']);
   await check('tidy', ['scripts/tidy.mjs']);
-  await check('lint', [NX, 'run-many', '-t', 'lint', '--outputStyle=static']);
+  // In one go: as a target of each project it reads the manifests of all of them fifteen times
+  await check('lint', [BIOME, 'check']);
   await check('typecheck', [NX, 'run-many', '-t', 'typecheck', '--outputStyle=static']);
   const built = await check('build', [NX, 'run-many', '-t', 'build', '--outputStyle=static']);
   await tests('unit tests', 'unit.json', ['--config', 'scripts/unit-tests.config.ts']);
