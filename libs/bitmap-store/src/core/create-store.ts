@@ -43,8 +43,8 @@ export interface CreateOptions extends StoreParameters {
 }
 
 /** Bytes that a disk must have for a device of that size. Throws INVALID_ARGUMENT. */
-export function storeBytes(deviceBytes: number, chunkBytes: number, queueDepth: number): number {
-  return layoutFor({ deviceBytes, chunkBytes, queueDepth }).totalBytes;
+export function storeBytes(deviceBytes: number, chunkBytes: number, queueDepth: number, journalBytes?: number): number {
+  return layoutFor({ deviceBytes, chunkBytes, queueDepth }, journalBytes).totalBytes;
 }
 
 function layoutFor(sizes: Pick<Geometry, 'deviceBytes' | 'chunkBytes' | 'queueDepth'>, journalBytes?: number): Layout {

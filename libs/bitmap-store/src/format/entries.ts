@@ -288,7 +288,11 @@ function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: numbe
     case EntryType.SLOTS: {
       if (size !== MEMBER_SLOTS * 2) return 'slots: wrong length';
       for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
-        if (view.getUint16(at + slot * 2, true) > MEMBER_ID_MAX + 1) return 'slots: member id out of range';
+        const memberId = view.getUint16(at + slot * 2, true) - 1;
+        if (memberId > MEMBER_ID_MAX) return 'slots: member id out of range';
+        for (let other = 0; other < slot && memberId >= 0; other++) {
+          if (view.getUint16(at + other * 2, true) - 1 === memberId) return 'slots: a member has two';
+        }
       }
       return null;
     }

@@ -1,0 +1,294 @@
+import { crc32c, GIB, KIB, MIB, TIB } from '@rmr/runtime';
+import { expect, test } from 'vitest';
+import { PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
+import { testUuid } from '../testing/store-rig.ts';
+import {
+  addMembers,
+  addPromise,
+  addRegion,
+  addUsage,
+  addVersion,
+  EntryType,
+  invalidEntries,
+  readMembers,
+  readPromise,
+  readUsage,
+  readVersion,
+} from './entries.ts';
+import { encodeLastIo, invalidLastIo, LAST_IO_ENTRY_BYTES, lastIoEmpty } from './last-io-entry.ts';
+import { computeLayout, type Geometry, invalidGeometry, journalBytesFor, mapOffset, regionBytesFor } from './layout.ts';
+import { BITMAP_BYTES_PER_PAGE, CHUNKS_PER_PAGE, decodeMapPage, encodeMapPage, invalidMapPage } from './map-sector.ts';
+import { invalidRecord, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from './record.ts';
+import { decodeSuperblock, encodeSuperblock, invalidSuperblock, SUPERBLOCK_BYTES, type Superblock, storeSeed } from './superblock.ts';
+
+const SUPERBLOCK: Superblock = {
+  storeUuid: '11111111-2222-4333-8444-555555555555',
+  poolUuid: '66666666-7777-4888-8999-aaaaaaaaaaaa',
+  lineageUuid: 'bbbbbbbb-cccc-4ddd-8eee-ffffffffffff',
+  poolName: 'pöol',
+  memberId: 3,
+  deviceBytes: GIB,
+  chunkBytes: 128 * KIB,
+  queueDepth: 128,
+  regionBytes: 4 * MIB,
+  journalBytes: 4 * MIB,
+  sequence: 7,
+  createdZeroed: true,
+};
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+function superblockPage(): Uint8Array {
+  const page = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(page, SUPERBLOCK);
+  return page;
+}
+
+test('golden: the bytes of a superblock', () => {
+  const page = superblockPage();
+  expect(hex(page.subarray(0, 176))).toBe(
+    [
+      '524d5253544f5245', // magic
+      'bb78157b', // checksum
+      '01000000', // format version
+      '11111111222243338444555555555555',
+      '66666666777748888999aaaaaaaaaaaa',
+      'bbbbbbbbcccc4ddd8eeeffffffffffff',
+      '0700000000000000', // sequence
+      '0000004000000000', // device bytes
+      '00000200', // chunk bytes
+      '80000000', // queue depth
+      '0000400000000000', // region bytes
+      '00004000', // journal bytes
+      '03000000', // member id
+      '08020000', // member slots, map sides
+      '01000000', // flags
+      '0000010000000000', // home A
+      '0000020000000000', // home B
+      '0000030000000000', // last_io
+      '0000100000000000', // journal
+      '0000500000000000', // maps
+      '0000600000000000', // data
+      '0500000000000000', // name length
+      '70c3b66f6c000000', // name
+    ].join(''),
+  );
+  expect(page.subarray(176).every((byte) => byte === 0)).toBe(true);
+  expect(decodeSuperblock(page)).toEqual(SUPERBLOCK);
+});
+
+test('a superblock with any byte changed is refused', () => {
+  const page = superblockPage();
+  for (let at = 0; at < SUPERBLOCK_BYTES; at++) {
+    const before = page[at] as number;
+    page[at] = before ^ 0x10;
+    expect(invalidSuperblock(page), `byte ${at}`).not.toBeNull();
+    page[at] = before;
+  }
+  expect(invalidSuperblock(page)).toBeNull();
+  expect(invalidSuperblock(page.subarray(0, 512))).toBe('it is not one page');
+});
+
+test.each<[string, number, number[], RegExp]>([
+  ['another number of member slots', 104, [4], /member slots/],
+  ['unknown flags', 108, [2], /unknown flags/],
+  ['a member id beyond a byte', 101, [1], /member id/],
+  ['no sequence', 64, [0], /sequence/],
+  ['an odd chunk size', 80, [1], /chunk size/],
+  ['no queue depth', 84, [0], /queue depth/],
+  ['a data area elsewhere', 152, [1], /offsets/],
+  ['a name that is too long', 161, [2], /pool name/],
+  ['a name that is no UTF-8', 169, [0xff], /UTF-8/],
+  ['bytes behind the name', 200, [1], /reserved/],
+  ['bytes at its end', 4095, [1], /reserved/],
+  ['bytes between', 106, [1], /reserved/],
+])('a superblock with %s and a right checksum is refused', (_what, at, bytes, reason) => {
+  const page = superblockPage();
+  page.set(bytes, at);
+  new DataView(page.buffer).setUint32(8, crc32c(page.subarray(12)), true);
+  expect(invalidSuperblock(page)).toMatch(reason);
+});
+
+test('golden: the bytes of a journal record with a promise, a version, usage and a region', () => {
+  const writer = new RecordWriter();
+  writer.begin();
+  addPromise(writer, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
+  addVersion(writer, { lineageUuid: testUuid(3), epoch: 5, seq: 6, horizon: 2 ** 33, inSync: [{ memberId: 2, storeUuid: testUuid(9) }] });
+  addUsage(writer, { volatileLost: true, cleanShutdown: false, bootId: testUuid(0xb0), openCount: 4 });
+  addRegion(writer, EntryType.INTENT_ENTER, 0x010203);
+  const bytes = writer.finish(RecordMagic.JOURNAL, 9, 8, storeSeed(SUPERBLOCK.storeUuid));
+  expect(bytes.length).toBe(PAGE_BYTES);
+  expect(hex(bytes.subarray(0, 256))).toBe(
+    [
+      '524d524a', // magic
+      '8c3da39d', // checksum
+      '0900000000000000', // sequence
+      '0800000000000000', // tail
+      'f0000000', // length
+      '04000000', // entries
+      '00'.repeat(32),
+      '010000001c000000', // promise, 28 bytes
+      '0500000000000000',
+      '00000000000040008000000000000077',
+      '02006331', // name
+      '00000000',
+      '0200000048000000', // version, 72 bytes
+      '00000000000040008000000000000003',
+      '0500000000000000',
+      '0600000000000000',
+      '0000000002000000',
+      '0100000000000000',
+      '0200000000000000',
+      '00000000000040008000000000000009',
+      '0400000020000000', // usage, 32 bytes
+      '01000000',
+      '00000000',
+      '000000000000400080000000000000b0',
+      '0400000000000000',
+      '0a00000004000000', // intent enter
+      '0302010000000000',
+      '00'.repeat(16),
+    ].join(''),
+  );
+});
+
+test('a record with any byte of it changed is refused, and one of another store too', () => {
+  const seed = storeSeed(SUPERBLOCK.storeUuid);
+  const writer = new RecordWriter();
+  writer.begin();
+  addUsage(writer, { volatileLost: true, cleanShutdown: false, bootId: testUuid(0xb0), openCount: 4 });
+  const bytes = writer.finish(RecordMagic.HOME, 1, 1, seed).slice();
+  const view = new DataView(bytes.buffer);
+  expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed)).toBeNull();
+  expect(invalidRecord(bytes, view, 0, RecordMagic.JOURNAL, seed)).toMatch(/magic/);
+  expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed + 1)).toMatch(/checksum/);
+  for (let at = 0; at < RECORD_HEADER_BYTES + 40; at++) {
+    bytes[at] = (bytes[at] as number) ^ 1;
+    expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed), `byte ${at}`).not.toBeNull();
+    bytes[at] = (bytes[at] as number) ^ 1;
+  }
+  for (const length of [0, 32, 64, 100]) {
+    const cut = bytes.subarray(0, length);
+    expect(invalidRecord(cut, new DataView(bytes.buffer, 0, Math.max(length, 64)), 0, RecordMagic.HOME, seed)).not.toBeNull();
+  }
+});
+
+test('entries come back as they went in, at their longest', () => {
+  const writer = new RecordWriter();
+  writer.begin();
+  const members = Array.from({ length: 8 }, (_, memberId) => ({
+    memberId,
+    storeUuid: testUuid(memberId),
+    name: 'ü'.repeat(127),
+    addresses: Array.from({ length: 8 }, (__, i) => `${i}`.repeat(255)),
+  }));
+  const promise = { epoch: Number.MAX_SAFE_INTEGER, clientInstance: testUuid(1), clientName: 'x'.repeat(255) };
+  const version = {
+    lineageUuid: testUuid(2),
+    epoch: Number.MAX_SAFE_INTEGER,
+    seq: Number.MAX_SAFE_INTEGER,
+    horizon: Number.MAX_SAFE_INTEGER,
+    inSync: members.map(({ memberId, storeUuid }) => ({ memberId, storeUuid })),
+  };
+  const usage = { volatileLost: false, cleanShutdown: true, bootId: testUuid(4), openCount: 2 ** 40 };
+  const at: number[] = [];
+  const sizes: number[] = [];
+  for (const add of [
+    () => addMembers(writer, members),
+    () => addPromise(writer, promise),
+    () => addVersion(writer, version),
+    () => addUsage(writer, usage),
+  ]) {
+    at.push(writer.lengthBytes + 8);
+    add();
+    sizes.push(writer.view.getUint32((at.at(-1) as number) - 4, true));
+  }
+  const { bytes, view } = writer;
+  expect(readMembers(bytes, view, at[0] as number, sizes[0] as number)).toEqual(members);
+  expect(readPromise(bytes, view, at[1] as number)).toEqual(promise);
+  expect(readVersion(bytes, view, at[2] as number)).toEqual(version);
+  expect(readUsage(bytes, view, at[3] as number)).toEqual(usage);
+  expect(invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, { chunkCount: 1, regionCount: 1 })).toBeNull();
+  expect(writer.lengthBytes).toBeLessThan(RECORD_BYTES_MAX / 2);
+});
+
+test('a torn map page is made of good sectors; a changed, moved or foreign one is refused', () => {
+  const bitmap = new Uint8Array(BITMAP_BYTES_PER_PAGE).map((_, i) => i * 7);
+  const older = new Uint8Array(PAGE_BYTES);
+  const newer = new Uint8Array(PAGE_BYTES);
+  encodeMapPage(older, new DataView(older.buffer), 0, new Uint8Array(BITMAP_BYTES_PER_PAGE).fill(1), 5, 99);
+  encodeMapPage(newer, new DataView(newer.buffer), 0, bitmap, 5, 99);
+  const back = new Uint8Array(BITMAP_BYTES_PER_PAGE);
+  decodeMapPage(newer, 0, back);
+  expect(hex(back)).toBe(hex(bitmap));
+  for (let sectors = 0; sectors < 256; sectors += 37) {
+    const torn = older.slice();
+    for (let sector = 0; sector < 8; sector++) {
+      if ((sectors & (1 << sector)) !== 0)
+        torn.set(newer.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES), sector * SECTOR_BYTES);
+    }
+    expect(invalidMapPage(torn, new DataView(torn.buffer), 0, 5, 99)).toBeNull();
+  }
+  const view = new DataView(newer.buffer);
+  expect(invalidMapPage(newer, view, 0, 6, 99)).toMatch(/says that it is sector/);
+  expect(invalidMapPage(newer, view, 0, 5, 98)).toMatch(/checksum/);
+  newer[1000] = (newer[1000] as number) ^ 1;
+  expect(invalidMapPage(newer, view, 0, 5, 99)).toBe('sector 41 has a wrong checksum');
+  expect(invalidMapPage(new Uint8Array(PAGE_BYTES), new DataView(new ArrayBuffer(PAGE_BYTES)), 0, 5, 99)).toBeNull();
+});
+
+test('golden: the bytes of a last_io entry; changed, moved and foreign ones are refused', () => {
+  const bytes = new Uint8Array(64);
+  const view = new DataView(bytes.buffer);
+  expect(lastIoEmpty(view, 32)).toBe(true);
+  encodeLastIo(view, 32, 1, 0x1234, 2 ** 40 + 1, 8192, 4096);
+  expect(hex(bytes.subarray(32))).toBe('010000000001000000200000000000000010000000000000efe793ac00000000');
+  expect(invalidLastIo(view, 32, 1, 0x1234, GIB)).toBeNull();
+  expect(invalidLastIo(view, 32, 2, 0x1234, GIB)).toMatch(/check value/);
+  expect(invalidLastIo(view, 32, 1, 0x1235, GIB)).toMatch(/check value/);
+  expect(invalidLastIo(view, 32, 1, 0x1234, 8192)).toMatch(/leaves the device/);
+  for (let at = 32; at < 32 + LAST_IO_ENTRY_BYTES; at++) {
+    bytes[at] = (bytes[at] as number) ^ 0x80;
+    expect(invalidLastIo(view, 32, 1, 0x1234, GIB), `byte ${at}`).not.toBeNull();
+    bytes[at] = (bytes[at] as number) ^ 0x80;
+  }
+});
+
+test.each<[number, number]>([
+  [512, 4 * KIB],
+  [GIB, 128 * KIB],
+  [GIB + 512, 16 * MIB],
+  [64 * TIB, 128 * KIB],
+  [128 * TIB, 128 * KIB],
+])('a device of %i bytes in chunks of %i has areas that follow one another, data at a whole MiB', (deviceBytes, chunkBytes) => {
+  const regionBytes = regionBytesFor(deviceBytes, chunkBytes);
+  const layout = computeLayout({ deviceBytes, chunkBytes, queueDepth: 128, regionBytes, journalBytes: journalBytesFor(deviceBytes) });
+  expect(layout.dataOffset % MIB).toBe(0);
+  expect(mapOffset(layout, 7, 1) + layout.mapBytes).toBeLessThanOrEqual(layout.dataOffset);
+  expect(layout.mapPages * CHUNKS_PER_PAGE).toBeGreaterThanOrEqual(layout.chunkCount);
+  expect(layout.totalBytes).toBe(layout.dataOffset + deviceBytes);
+  expect(layout.regionCount).toBeLessThanOrEqual(2 ** 20);
+});
+
+test.each<[string, Partial<Geometry>]>([
+  ['chunks that are no power of two', { chunkBytes: 12 * KIB }],
+  ['chunks below 4 KiB', { chunkBytes: 2 * KIB }],
+  ['chunks above 16 MiB', { chunkBytes: 32 * MIB, regionBytes: 32 * MIB }],
+  ['no device', { deviceBytes: 0 }],
+  ['half a sector', { deviceBytes: GIB + 100 }],
+  ['too many chunks', { deviceBytes: 64 * TIB, chunkBytes: 4 * KIB, regionBytes: 64 * MIB }],
+  ['no IO unit', { queueDepth: 0 }],
+  ['too many IO units', { queueDepth: 4097 }],
+  ['a fraction of an IO unit', { queueDepth: 1.5 }],
+  ['regions smaller than chunks', { chunkBytes: 16 * MIB }],
+  ['too many regions', { deviceBytes: 64 * TIB }],
+  ['a journal that holds no four records', { journalBytes: 128 * KIB }],
+  ['a journal larger than is read at open', { journalBytes: 128 * MIB }],
+  ['a size that is no number', { deviceBytes: Number.NaN }],
+])('a geometry with %s is refused', (_what, change) => {
+  const geometry = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB };
+  expect(invalidGeometry(geometry)).toBeNull();
+  expect(invalidGeometry({ ...geometry, ...change })).not.toBeNull();
+});
