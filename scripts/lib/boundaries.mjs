@@ -21,6 +21,8 @@ export const ALLOWED_LAYERS = {
   tool: ['admin-api', 'runtime'],
   /** The cluster tool, the benchmark and the real-client tests: they start daemons and so know their configuration. */
   harness: ['admin-api', 'runtime', 'app', 'harness'],
+  /** Runs the simulator: the one program that is made of test code. */
+  simulator: ['testing', 'runtime'],
   workspace: [],
 };
 

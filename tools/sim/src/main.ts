@@ -1,0 +1,117 @@
+import { OperationError, SeededRandom } from '@rmr/runtime';
+import { runCommandLine } from '@rmr/runtime/cli';
+import { type SimulationResult, simulate } from '@rmr/testing/simulation';
+import { Command } from 'commander';
+
+/** Lines of the log that are shown of a seed that failed. */
+const LOG_LINES = 120;
+/** How often a long run says how far it is, in milliseconds. */
+const PROGRESS_MS = 10_000;
+
+interface Options {
+  readonly seed?: string;
+  readonly seeds?: string;
+  readonly minutes?: string;
+  readonly log?: boolean;
+}
+
+/** What all runs together did; printed as the last line. */
+class Totals {
+  seeds = 0;
+  failed = 0;
+  operations = 0;
+  faults = 0;
+  events = 0;
+  virtualHours = 0;
+  readonly failedSeeds: number[] = [];
+  readonly #startedMs = performance.now();
+
+  add(result: SimulationResult): void {
+    this.seeds++;
+    this.operations += result.operations;
+    this.faults += result.faults;
+    this.events += result.events;
+    this.virtualHours += result.virtualMs / 3_600_000;
+    if (result.failure === null) return;
+    this.failed++;
+    if (this.failedSeeds.length < 100) this.failedSeeds.push(result.seed);
+  }
+
+  toJSON(): object {
+    const seconds = (performance.now() - this.#startedMs) / 1000;
+    const { seeds, failed, operations, faults, events, virtualHours, failedSeeds } = this;
+    return {
+      seeds,
+      failed,
+      operations,
+      faults,
+      events,
+      virtualHours: round(virtualHours),
+      seconds: round(seconds),
+      eventsPerSecond: Math.round(events / seconds),
+      virtualHoursPerSecond: round(virtualHours / seconds),
+      failedSeeds,
+    };
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10_000) / 10_000;
+}
+
+/** The seeds that were asked for, in order. */
+function* seedsOf(options: Options): Generator<number> {
+  const given = [options.seed, options.seeds, options.minutes].filter((value) => value !== undefined).length;
+  if (given !== 1) throw new OperationError('INVALID_ARGUMENT', 'give one of --seed N, --seeds A..B, --minutes M');
+  if (options.minutes !== undefined) {
+    const minutes = Number(options.minutes);
+    if (!(minutes > 0 && minutes <= 24 * 60))
+      throw new OperationError('INVALID_ARGUMENT', `--minutes ${options.minutes}: write a number of minutes, at most 1440`);
+    const random = new SeededRandom(Date.now());
+    for (const endMs = performance.now() + minutes * 60_000; performance.now() < endMs; ) yield random.u32();
+    return;
+  }
+  const text = options.seeds ?? `${options.seed}..${options.seed}`;
+  const match = /^(\d{1,15})\.\.(\d{1,15})$/.exec(text);
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || first > last)
+    throw new OperationError('INVALID_ARGUMENT', `"${text}": write whole numbers, --seed 7 or --seeds 1..100`);
+  for (let seed = first; seed <= last; seed++) yield seed;
+}
+
+function report(result: SimulationResult, log: boolean): void {
+  if (result.failure === null) return;
+  console.error(`seed ${result.seed}: ${result.failure.split('\n')[0]}`);
+  if (!log) return;
+  console.error(result.log.split('\n').slice(-LOG_LINES).join('\n'));
+}
+
+const program = new Command('sim')
+  .description(
+    'Runs a whole pool on virtual time under faults, from seeds, and checks that no acknowledged byte is lost and no block flips.',
+  )
+  .option('--seed <n>', 'one seed: the same run every time, with its log when it fails')
+  .option('--seeds <a..b>', 'all seeds from a to b, inclusive')
+  .option('--minutes <m>', 'fresh seeds for so long')
+  .option('--log', 'the log of every seed that fails')
+  .addHelpText(
+    'after',
+    '\nThe last line of standard output is a JSON object with the totals. Exit code 0: everything held; 1: a seed failed.',
+  );
+
+program.action((options: Options) => {
+  const totals = new Totals();
+  let saidMs = performance.now();
+  for (const seed of seedsOf(options)) {
+    const result = simulate(seed);
+    totals.add(result);
+    report(result, options.log === true || options.seed !== undefined);
+    if (performance.now() - saidMs < PROGRESS_MS) continue;
+    saidMs = performance.now();
+    console.error(`${totals.seeds} seeds, ${totals.failed} failed`);
+  }
+  console.log(JSON.stringify(totals));
+  process.exitCode = totals.failed === 0 ? 0 : 1;
+});
+
+await runCommandLine(program, process.argv);
