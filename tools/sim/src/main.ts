@@ -1,17 +1,14 @@
-import { OperationError, SeededRandom } from '@rmr/runtime';
 import { runCommandLine } from '@rmr/runtime/cli';
 import { type SimulationResult, simulate } from '@rmr/testing/simulation';
 import { Command } from 'commander';
+import { type SeedOptions, seedsOf } from './seeds.ts';
 
 /** Lines of the log that are shown of a seed that failed. */
 const LOG_LINES = 120;
 /** How often a long run says how far it is, in milliseconds. */
 const PROGRESS_MS = 10_000;
 
-interface Options {
-  readonly seed?: string;
-  readonly seeds?: string;
-  readonly minutes?: string;
+interface Options extends SeedOptions {
   readonly log?: boolean;
 }
 
@@ -57,26 +54,6 @@ class Totals {
 
 function round(value: number): number {
   return Math.round(value * 10_000) / 10_000;
-}
-
-/** The seeds that were asked for, in order. */
-function* seedsOf(options: Options): Generator<number> {
-  const given = [options.seed, options.seeds, options.minutes].filter((value) => value !== undefined).length;
-  if (given !== 1) throw new OperationError('INVALID_ARGUMENT', 'give one of --seed N, --seeds A..B, --minutes M');
-  if (options.minutes !== undefined) {
-    const minutes = Number(options.minutes);
-    if (!(minutes > 0 && minutes <= 24 * 60))
-      throw new OperationError('INVALID_ARGUMENT', `--minutes ${options.minutes}: write a number of minutes, at most 1440`);
-    const random = new SeededRandom(Date.now());
-    for (const endMs = performance.now() + minutes * 60_000; performance.now() < endMs; ) yield random.u32();
-    return;
-  }
-  const text = options.seeds ?? `${options.seed}..${options.seed}`;
-  const match = /^(\d{1,15})\.\.(\d{1,15})$/.exec(text);
-  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
-  if (match === null || first > last)
-    throw new OperationError('INVALID_ARGUMENT', `"${text}": write whole numbers, --seed 7 or --seeds 1..100`);
-  for (let seed = first; seed <= last; seed++) yield seed;
 }
 
 function report(result: SimulationResult, log: boolean): void {
