@@ -5,7 +5,6 @@ import {
   errno,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
-  FALLOC_FL_ZERO_RANGE,
   fallocate,
   flock,
   LOCK_EX,
@@ -17,6 +16,12 @@ import {
 
 /** statfs magic of file systems that live in memory: reads and writes never wait for a device. */
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+/**
+ * statfs magic of file systems that zero a range without moving data: ext4, XFS, btrfs. Asking, as for holes, would
+ * leave a block behind the end. One that refuses all the same is found out by its first refusal.
+ */
+const ZERO_RANGE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
 /** How a file or block device is opened. */
 export interface DiskFileOptions {
@@ -61,8 +66,8 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       sizeBytes,
       blockDevice,
       inMemory: !blockDevice && MEMORY_FILE_SYSTEMS.has(statfsSync(path).type),
-      punch: blockDevice ? blockDeviceCanZero(path) : canAllocate(fd, sizeBytes, FALLOC_FL_PUNCH_HOLE),
-      zeroRange: blockDevice ? blockDeviceCanZero(path) : canAllocate(fd, sizeBytes, FALLOC_FL_ZERO_RANGE),
+      punch: blockDevice ? blockDeviceCanZero(path) : canPunch(fd, sizeBytes),
+      zeroRange: blockDevice ? blockDeviceCanZero(path) : ZERO_RANGE_FILE_SYSTEMS.has(statfsSync(path).type),
       seekData: !blockDevice && canSeekData(fd),
     };
   } catch (error) {
@@ -140,13 +145,10 @@ function claimBlockDevice(path: string): void {
   }
 }
 
-/** Whether the file system knows the mode: asked beyond the end of the file, where it changes nothing. */
-function canAllocate(fd: number, sizeBytes: number, mode: number): boolean {
+/** Whether the file system punches holes: asked beyond the end of the file, where it changes nothing. */
+function canPunch(fd: number, sizeBytes: number): boolean {
   const beyond = Math.ceil(sizeBytes / 4096) * 4096;
-  const known = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, beyond, 4096) === 0;
-  // Zeroing beyond the end may have reserved a block there: give it back.
-  if (known && mode !== FALLOC_FL_PUNCH_HOLE) fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, 4096);
-  return known;
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, 4096) === 0;
 }
 
 /** Whether the device writes zeroes by itself; sysfs says so. */

@@ -1,0 +1,240 @@
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Disk, Status } from '@rmr/runtime';
+import { diskCompliance } from '@rmr/testing/compliance';
+import { afterAll, describe, expect, test } from 'vitest';
+import { FileDisk, type FileDiskTuning } from './file-disk.ts';
+
+const SIZE = 8 * 1024 * 1024;
+const TMPFS = '/dev/shm';
+const TMPFS_MAGIC = 0x01021994;
+
+const directories: string[] = [];
+function directoryIn(parent: string): string {
+  const directory = mkdtempSync(join(parent, 'brmr-disk-'));
+  directories.push(directory);
+  return directory;
+}
+
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+let fileNumber = 0;
+function newFile(directory: string, sizeBytes = SIZE): string {
+  const path = join(directory, `disk-${fileNumber++}`);
+  const fd = openSync(path, 'w');
+  ftruncateSync(fd, sizeBytes);
+  closeSync(fd);
+  return path;
+}
+
+function fileCompliance(name: string, parent: string, tuning: FileDiskTuning): void {
+  const directory = directoryIn(parent);
+  diskCompliance(name, async () => {
+    const path = newFile(directory);
+    return { disk: new FileDisk({ path, tuning }), reopen: async () => new FileDisk({ path, tuning }), remove: async () => rmSync(path) };
+  });
+}
+
+/** Why loop devices can't be used here, or null. */
+function loopUnavailable(): string | null {
+  if (process.getuid?.() !== 0) return 'needs root';
+  if (!existsSync('/dev/loop-control')) return 'there is no /dev/loop-control';
+  try {
+    execFileSync('losetup', ['--version'], { stdio: 'ignore' });
+  } catch {
+    return 'there is no losetup';
+  }
+  return null;
+}
+
+if (existsSync(TMPFS) && statfsSync(TMPFS).type === TMPFS_MAGIC) {
+  fileCompliance('file on tmpfs', TMPFS, { mode: 'adaptive' });
+} else {
+  test.skip('disk compliance: file on tmpfs (there is no tmpfs at /dev/shm)', () => {});
+}
+fileCompliance('file on the file system of temporary files', tmpdir(), { mode: 'adaptive' });
+fileCompliance('file, always in the thread pool', tmpdir(), { mode: 'pool' });
+
+const noLoop = loopUnavailable();
+if (noLoop === null) {
+  const directory = directoryIn(tmpdir());
+  diskCompliance('loop device', async () => {
+    const file = newFile(directory);
+    const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
+    return {
+      disk: new FileDisk({ path: device }),
+      reopen: async () => new FileDisk({ path: device }),
+      remove: async () => {
+        execFileSync('losetup', ['--detach', device]);
+        rmSync(file);
+      },
+    };
+  });
+} else {
+  test.skip(`disk compliance: loop device (${noLoop})`, () => {});
+}
+
+describe('file disk', () => {
+  const directory = directoryIn(tmpdir());
+
+  function close(disk: Disk): Promise<number> {
+    return new Promise((resolve) => disk.close(resolve));
+  }
+
+  function request(disk: Disk, ask: (sink: { onDiskDone(tag: number, status: number): void }) => void): Promise<number> {
+    return new Promise((resolve) => {
+      ask({ onDiskDone: (_tag, status) => resolve(status) });
+      disk.submit();
+    });
+  }
+
+  test('a file is open once: the second is told by whom', async () => {
+    const path = newFile(directory);
+    const disk = new FileDisk({ path });
+    expect(() => new FileDisk({ path })).toThrow(expect.objectContaining({ code: 'STORE_LOCKED' }));
+    expect(() => new FileDisk({ path })).toThrow(`process ${process.pid}`);
+    // Looking at it is allowed.
+    await close(new FileDisk({ path, readOnly: true }));
+    await close(disk);
+    await close(new FileDisk({ path }));
+  });
+
+  test('a file that another process has open is refused with its number, and is free when that dies', async () => {
+    const path = newFile(directory);
+    const child = spawn('flock', [path, '-c', 'echo locked; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    expect(() => new FileDisk({ path })).toThrow(expect.objectContaining({ code: 'STORE_LOCKED' }));
+    process.kill(-(child.pid as number), 'SIGKILL');
+    await expect
+      .poll(
+        () => {
+          try {
+            return new FileDisk({ path });
+          } catch {
+            return null;
+          }
+        },
+        { timeout: 10_000 },
+      )
+      .not.toBeNull();
+  });
+
+  test.each<[string, () => string, string]>([
+    ['nothing', () => join(directory, 'missing'), 'NOT_FOUND'],
+    ['a missing directory', () => join(directory, 'missing', 'disk'), 'NOT_FOUND'],
+    ['a directory', () => directory, 'INVALID_ARGUMENT'],
+    ['a character device', () => '/dev/null', 'INVALID_ARGUMENT'],
+  ])('%s is refused with a code and its path', (_what, path, code) => {
+    expect(() => new FileDisk({ path: path() })).toThrow(expect.objectContaining({ code, message: expect.stringContaining(path()) }));
+  });
+
+  test('punching frees space, zeroing does not', async () => {
+    const path = newFile(directory);
+    const disk = new FileDisk({ path });
+    const blocks = (): number => statSync(path).blocks;
+    await request(disk, (sink) => disk.write(0, new Uint8Array(4 << 20).fill(1), 0, sink));
+    await request(disk, (sink) => disk.flush(0, sink));
+    const full = blocks();
+    expect(await request(disk, (sink) => disk.zero(0, 1 << 20, 0, sink))).toBe(Status.OK);
+    expect(blocks()).toBeGreaterThanOrEqual(full);
+    if (disk.features.fastPunch) {
+      expect(await request(disk, (sink) => disk.punch(0, 2 << 20, 0, sink))).toBe(Status.OK);
+      expect(blocks()).toBeLessThan(full);
+    }
+    expect(statSync(path).size).toBe(SIZE);
+    await close(disk);
+  });
+
+  test('examining a disk changes neither its size nor its space', async () => {
+    const path = newFile(directory, 1000 * 512);
+    const before = statSync(path);
+    await close(new FileDisk({ path }));
+    const after = statSync(path);
+    expect([after.size, after.blocks]).toEqual([before.size, before.blocks]);
+  });
+
+  test.each(['adaptive', 'pool'] as const)('a file that was shortened under an open disk gives EIO for what is gone (%s)', async (mode) => {
+    const path = newFile(directory);
+    const disk = new FileDisk({ path, tuning: { mode } });
+    truncateSync(path, 4096 + 100);
+    const target = new Uint8Array(4096);
+    expect(await request(disk, (sink) => disk.read(0, target, 0, sink))).toBe(Status.OK);
+    expect(await request(disk, (sink) => disk.read(4096, target, 0, sink))).toBe(Status.EIO);
+    expect(await request(disk, (sink) => disk.read(1 << 20, target, 0, sink))).toBe(Status.EIO);
+    await close(disk);
+  });
+
+  const full = '/dev/shm';
+  test.skipIf(process.getuid?.() !== 0)('a full file system gives ENOSPC for what does not fit, and only for that', async () => {
+    const mountPoint = join(directoryIn(full), 'small');
+    mkdirSync(mountPoint);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]);
+    try {
+      const path = newFile(mountPoint);
+      for (const mode of ['adaptive', 'pool'] as const) {
+        const disk = new FileDisk({ path, tuning: { mode } });
+        expect(await request(disk, (sink) => disk.write(0, new Uint8Array(2 << 20).fill(1), 0, sink))).toBe(Status.ENOSPC);
+        expect(await request(disk, (sink) => disk.punch(0, SIZE, 0, sink))).toBe(Status.OK);
+        // Neighbours in one call: the first fits, the second does not.
+        const statuses: number[] = [];
+        const sink = {
+          onDiskDone: (tag: number, status: number) => {
+            statuses[tag] = status;
+          },
+        };
+        disk.write(0, new Uint8Array(512 << 10).fill(2), 0, sink);
+        disk.write(512 << 10, new Uint8Array(1 << 20).fill(3), 1, sink);
+        disk.submit();
+        await expect.poll(() => statuses.filter((status) => status !== undefined).length).toBe(2);
+        expect(statuses).toEqual([Status.OK, Status.ENOSPC]);
+        await request(disk, (again) => disk.punch(0, SIZE, 0, again));
+        await close(disk);
+      }
+    } finally {
+      execFileSync('umount', [mountPoint]);
+    }
+  });
+
+  test('warm reads and writes need no thread, and neighbours share a call', async () => {
+    const path = newFile(directory);
+    const disk = new FileDisk({ path });
+    let done = 0;
+    const sink = { onDiskDone: () => void done++ };
+    const source = new Uint8Array(4096).fill(5);
+    for (let i = 0; i < 32; i++) disk.write(i * 4096, source, i, sink);
+    disk.submit();
+    expect(done).toBe(32);
+    expect(disk.counters.inlineCalls).toBe(1);
+    expect(disk.counters.inlineRequests).toBe(32);
+    const target = new Uint8Array(4096);
+    for (let i = 0; i < 32; i += 2) disk.read(i * 4096, target, i, sink);
+    disk.submit();
+    expect(done).toBe(48);
+    expect(disk.counters.pooledRequests).toBe(0);
+    await close(disk);
+  });
+
+  test('a store that is no file system image any more is not mistaken for one', () => {
+    const path = join(directory, 'text');
+    writeFileSync(path, 'hello');
+    const disk = new FileDisk({ path });
+    expect(disk.sizeBytes).toBe(5);
+    return close(disk);
+  });
+});
