@@ -2,8 +2,9 @@
 
 Usage: check_record.py URI RECORD
 
-Every block holds its newest acknowledged generation or one that was submitted later, and holds it whole. Reads it
-twice: what was never acknowledged may be old or new, but does not flip. Prints what was checked.
+Every block holds its newest acknowledged generation or one that was submitted later, and holds it whole. Everything is
+read twice at the same time, so that reads go to several legs: what was never acknowledged may be old or new, but is
+the same everywhere. Prints what was checked.
 """
 
 import sys
@@ -11,6 +12,7 @@ import sys
 import nbd
 
 BLOCK = 4096
+PIECE = 1024 * 1024
 READS = 2
 
 
@@ -18,14 +20,13 @@ def content(block, generation):
     return b"%016x%016x" % (block, generation) * (BLOCK // 32)
 
 
-def main():
-    uri, record_path = sys.argv[1], sys.argv[2]
+def read_record(path):
+    """Newest acknowledged generation, and all submitted ones, by block."""
     acknowledged = {}
     submitted = {}
-    with open(record_path, encoding="ascii") as record:
+    with open(path, encoding="ascii") as record:
         for line in record:
-            # The last line may have been cut by the end of the writer.
-            fields = line.split() if line.endswith("\n") else []
+            fields = line.split()
             if len(fields) != 3:
                 continue
             kind, block, generation = fields[0], int(fields[1]), int(fields[2])
@@ -33,22 +34,52 @@ def main():
                 acknowledged[block] = max(generation, acknowledged.get(block, 0))
             else:
                 submitted.setdefault(block, []).append(generation)
+    return acknowledged, submitted
+
+
+def read_piece(handle, offset, length):
+    """The bytes, read READS times at once; None when the reads differ."""
+    buffers = [nbd.Buffer(length) for _ in range(READS)]
+    errors = []
+
+    def done(error):
+        errors.append(error)
+        return 1
+
+    for buffer in buffers:
+        handle.aio_pread(buffer, offset, done)
+    while len(errors) < READS:
+        handle.poll(-1)
+    if any(errors):
+        raise OSError(f"reading {length} bytes at {offset} failed: {errors}")
+    pieces = [bytes(buffer.to_bytearray()) for buffer in buffers]
+    return pieces[0] if all(piece == pieces[0] for piece in pieces) else None
+
+
+def main():
+    acknowledged, submitted = read_record(sys.argv[2])
     handle = nbd.NBD()
-    handle.connect_uri(uri)
+    handle.connect_uri(sys.argv[1])
+    size = handle.get_size()
     newer = 0
-    for block, generations in sorted(submitted.items()):
-        floor = acknowledged.get(block, 0)
-        allowed = {content(block, generation): generation for generation in generations if generation >= floor}
-        if floor == 0:
-            allowed[bytes(BLOCK)] = 0
-        found = [bytes(handle.pread(BLOCK, block * BLOCK)) for _ in range(READS)]
-        if found[0] not in allowed:
-            print(f"block {block}: expected generation {floor} or later, found {found[0][:32]!r}", file=sys.stderr)
+    for offset in range(0, size, PIECE):
+        piece = read_piece(handle, offset, min(PIECE, size - offset))
+        if piece is None:
+            print(f"offset {offset}: two reads differ", file=sys.stderr)
             return 1
-        if any(other != found[0] for other in found):
-            print(f"block {block}: two reads differ", file=sys.stderr)
-            return 1
-        newer += allowed[found[0]] > floor
+        for at in range(0, len(piece), BLOCK):
+            block = (offset + at) // BLOCK
+            if block not in submitted:
+                continue
+            floor = acknowledged.get(block, 0)
+            allowed = {content(block, generation): generation for generation in submitted[block] if generation >= floor}
+            if floor == 0:
+                allowed[bytes(BLOCK)] = 0
+            found = piece[at : at + BLOCK]
+            if found not in allowed:
+                print(f"block {block}: expected generation {floor} or later, found {found[:32]!r}", file=sys.stderr)
+                return 1
+            newer += allowed[found] > floor
     print(f"{len(acknowledged)} acknowledged of {len(submitted)} blocks checked, {newer} newer than acknowledged")
     return 0 if acknowledged else 1
 

@@ -9,9 +9,10 @@ per event, written through to the kernel before the next request is issued; a RE
     A block generation    acknowledged
     D                     everything acknowledged so far is durable (a flush was acknowledged)
 
-Ends with code 0 on SIGTERM (after a last flush) and when the server goes away; with code 3 on an IO error.
+Ends with code 0 on SIGTERM, after a last flush; with code 4 when the server goes away; with code 3 on an IO error.
 """
 
+import errno
 import os
 import random
 import signal
@@ -22,6 +23,8 @@ import nbd
 BLOCK = 4096
 DEPTH = 16
 RUN_MAX = 8
+# What libnbd says of a connection that ended: to the call at hand, and to the requests in flight.
+GONE = ("ECONNRESET", "EPIPE", "ENOTCONN", "ECONNABORTED")
 
 
 def content(block, generation):
@@ -73,7 +76,7 @@ def main():
             in_flight -= 1
             busy.difference_update(run)
             if error:
-                failed.append(error)
+                failed.append(error.value)
             else:
                 note([f"A {block} {mine}\n" for block in run])
             return 1
@@ -98,14 +101,15 @@ def main():
             note(["D\n"])
             handle.shutdown()
     except nbd.Error as error:
-        if failed or not handle.aio_is_dead() and not handle.aio_is_closed():
-            print(f"IO error: {error.string}", file=sys.stderr)
-            return 3
-        print("the server went away")
-        return 0
-    if failed and not handle.aio_is_dead() and not handle.aio_is_closed():
-        print(f"IO errors: {failed}", file=sys.stderr)
+        if error.errno in GONE or handle.aio_is_dead() or handle.aio_is_closed():
+            print("the server went away")
+            return 4
+        print(f"IO error: {error.string}", file=sys.stderr)
         return 3
+    if failed:
+        gone = all(errno.errorcode.get(code) in GONE for code in failed)
+        print("the server went away" if gone else f"IO errors: {failed}", file=sys.stderr)
+        return 4 if gone else 3
     return 0
 
 

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { succeeded } from './support/command.ts';
 import { nbdScript } from './support/nbd-script.ts';
 import { testNeeding } from './support/requirements.ts';
@@ -13,11 +13,8 @@ beforeAll(async () => {
   cluster = await TestCluster.start();
 });
 
-afterEach(async () => {
-  await cluster.expectIdenticalMembers();
-});
-
 afterAll(async () => {
+  await cluster.expectIdenticalMembers();
   await cluster.dispose();
 });
 

@@ -119,10 +119,10 @@ test('store: another format version is refused as such', async () => {
   await expectRefused(store, /version.*99|99.*version/i);
 });
 
-test('store: a file of another kind is refused as not formatted', async () => {
+test('store: a file of another kind is refused as no store', async () => {
   const store = join(folder, 'letter.img');
   writeFileSync(store, Buffer.alloc(40 * MIB, 'Dear Sir or Madam. '));
-  await expectRefused(store, /format/i);
+  await expectRefused(store, /holds no store/i);
 });
 
 test('store: an empty file is refused', async () => {
