@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { KIB } from '@rmr/runtime';
 import { type FioResult, runFio } from './fio.ts';
 import { cpuSeconds, type MemoryUse, memoryUse } from './process-usage.ts';
 import { isOurs, type Subject, type SubjectProcess } from './subject.ts';
@@ -35,6 +36,22 @@ export interface MeasureOptions {
   readonly onProgress: (text: string) => void;
 }
 
+/**
+ * What every subject does before it is measured, unrecorded. A daemon that has just started compiles its code while it
+ * works, and the first write to a region of a device costs more than the next ones; neither lasts.
+ */
+const WARM_UP: Workload = {
+  name: 'warm-up',
+  pattern: 'randrw',
+  readPercent: 50,
+  blockBytes: 4 * KIB,
+  depth: 32,
+  connections: 1,
+  group: 'workloads',
+};
+/** How long the warm-up takes, in runs. */
+const WARM_UP_RUNS = 3;
+
 /** What came out. */
 export interface Measurements {
   readonly series: readonly Series[];
@@ -54,6 +71,10 @@ export async function measure(
   const series: Series[] = [];
   const memory = new Map<number, ProcessMemory>();
   const scratchPath = join(options.scratchFolder, 'fio.json');
+  for (const subject of allSubjects) {
+    options.onProgress(`warming up ${subject.name}`);
+    await measureOnce(subject, WARM_UP, { ...options, runMs: options.runMs * WARM_UP_RUNS }, scratchPath);
+  }
   for (const [index, workload] of workloads.entries()) {
     const subjects = allSubjects.filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name));
     const runs = subjects.map((): Run[] => []);
