@@ -14,7 +14,6 @@ try {
   const { bytes } = await buildBundle(folder);
   console.log(`${folder}/dist/main.mjs  ${Math.round(bytes / 1024)} KiB  ${Math.round(performance.now() - startedMs)} ms`);
 } catch (error) {
-  // esbuild has printed its own diagnostics with file and line
-  console.error(`bundle: ${folder} failed: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+  console.error(`bundle: ${folder} failed: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
 }

@@ -65,7 +65,7 @@ function fileSignature(path) {
  * @returns {Promise<{ bytes: number }>}
  */
 export async function buildBundle(folder) {
-  const { build } = await import('esbuild');
+  const { build, formatMessages } = await import('esbuild');
   const project = join(ROOT, folder);
   const manifest = readJson(join(project, 'package.json'));
   const result = await build({
@@ -82,8 +82,9 @@ export async function buildBundle(folder) {
     external: EXTERNAL_PACKAGES,
     banner: { js: COMMONJS_BANNER },
     define: { 'process.env.RMR_VERSION': JSON.stringify(versionString(manifest.version)) },
-    logLevel: 'warning',
+    logLevel: 'silent', // what fails is in the error, with file and line
   });
+  for (const line of await formatMessages(result.warnings, { kind: 'warning' })) console.error(line);
   // Packages change only with the lock file; the workspace's own sources are watched one by one.
   const inputs = Object.keys(result.metafile.inputs).filter(
     (path) => !path.startsWith('node_modules/') && !path.includes('/node_modules/'),
