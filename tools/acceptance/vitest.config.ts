@@ -5,7 +5,7 @@ export default defineConfig({
     globalSetup: ['src/support/global-setup.ts'],
     // Whole clusters and load generators run in these tests: one file at a time leaves each the machine.
     fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

@@ -61,6 +61,23 @@ test('all daemons are killed at one moment under a writer: acknowledged data is 
   await expectRecovered(writer);
 });
 
+test('writes that reached one member only when everything was killed: the members differ, and agree after the restart', async () => {
+  const writer = newWriter(37);
+  await writer.progress(300);
+  // What is sent to a stopped process waits in its socket, and dies with it.
+  await cluster.command('pause', 'storage-2');
+  await eventually(async () => {
+    const legs = new Map((await cluster.poolStatus()).legs.map((leg) => [leg.name, leg.inFlight]));
+    expect(legs.get('storage-2')).toBeGreaterThan(0);
+    expect(legs.get('storage-1')).toBe(0);
+  });
+  for (const pid of cluster.pids()) process.kill(pid, 'SIGKILL');
+  await expectServerLoss(writer);
+  expect((await cluster.checksum()).code).toBe(1);
+  await cluster.up();
+  await expectRecovered(writer);
+});
+
 test('the client node is killed under a writer and started again: the export is back, acknowledged data too, the members are identical', async () => {
   const before = cluster.nbdUri;
   const first = newWriter(33);

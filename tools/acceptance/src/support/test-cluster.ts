@@ -31,7 +31,7 @@ export interface ClusterOptions {
 }
 
 /** Bound of every wait for a condition. Generous: nothing depends on it unless something is broken. */
-export const WAIT_MS_MAX = 30_000;
+export const WAIT_MS_MAX = 60_000;
 
 /** Waits until `check` no longer throws. */
 export function eventually<T>(check: () => T | Promise<T>, timeoutMs = WAIT_MS_MAX): Promise<T> {
