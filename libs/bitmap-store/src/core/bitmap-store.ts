@@ -48,6 +48,10 @@ export class BitmapStore implements Ticked {
   readonly #ring: JournalRing;
   readonly #lastIoCopy: Uint8Array;
   #lastIoWriting = false;
+  /** True while the disk is called: what it answers then is seen by the caller. */
+  #inSubmitLastIo = false;
+  #lastIoFrom = 0;
+  #lastIoTo = 0;
   #lastIoStatus: number = Status.OK;
   #onLastIoWritten: (status: number) => void = () => {};
   #ticks = 0;
@@ -187,6 +191,7 @@ export class BitmapStore implements Ticked {
     assert(this.#lastIoWriting, 'store: last_io was being written');
     this.#lastIoWriting = false;
     this.#lastIoStatus = status;
+    if (status !== Status.OK) this.#lastIo.giveBackChanged(this.#lastIoFrom, this.#lastIoTo);
     if (this.#inSubmitLastIo) return;
     if (status === Status.OK && this.#lastIo.changed) {
       this.#writeLastIo();
@@ -195,12 +200,12 @@ export class BitmapStore implements Ticked {
     this.#onLastIoWritten(this.#lastIoStatus);
   }
 
-  #inSubmitLastIo = false;
-
   #writeLastIo(): void {
     const from = this.#lastIo.changedFrom;
     const to = this.#lastIo.changedTo;
     this.#lastIo.takeChanged();
+    this.#lastIoFrom = from;
+    this.#lastIoTo = to;
     const copy = this.#lastIoCopy.subarray(from, to);
     copy.set(this.#lastIo.bytes.subarray(from, to));
     this.#lastIoWriting = true;

@@ -96,6 +96,12 @@ export class LastIoTable {
     this.#changedTo = -1;
   }
 
+  /** What was on its way did not get there. */
+  giveBackChanged(from: number, to: number): void {
+    if (this.#changedFrom < 0 || from < this.#changedFrom) this.#changedFrom = from;
+    if (to > this.#changedTo) this.#changedTo = to;
+  }
+
   entries(): readonly LastIo[] {
     const entries: LastIo[] = [];
     for (let memId = 0; memId < this.#queueDepth; memId++) {
@@ -127,7 +133,6 @@ export class LastIoTable {
   }
 
   #change(at: number): void {
-    if (this.#changedFrom < 0 || at < this.#changedFrom) this.#changedFrom = at;
-    if (at + LAST_IO_ENTRY_BYTES > this.#changedTo) this.#changedTo = at + LAST_IO_ENTRY_BYTES;
+    this.giveBackChanged(at, at + LAST_IO_ENTRY_BYTES);
   }
 }

@@ -23,6 +23,12 @@ const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6
  */
 const ZERO_RANGE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
+/**
+ * statfs magic of file systems on the network or in another process (NFS, SMB, FUSE, CephFS, 9p): any call may wait
+ * for somebody else, so none is made in the caller's thread.
+ */
+const REMOTE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x65735546, 0x00c36400, 0x01021997]);
+
 /** How a file or block device is opened. */
 export interface DiskFileOptions {
   readonly path: string;
@@ -38,6 +44,8 @@ export interface DiskFile {
   readonly blockDevice: boolean;
   /** It is kept in memory (tmpfs). */
   readonly inMemory: boolean;
+  /** It is on another host, or behind another process. */
+  readonly remote: boolean;
   readonly punch: boolean;
   readonly zeroRange: boolean;
   readonly seekData: boolean;
@@ -60,14 +68,16 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     }
     const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : status.size;
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
+    const fileSystem = blockDevice ? 0 : statfsSync(path).type;
     return {
       fd,
       path,
       sizeBytes,
       blockDevice,
-      inMemory: !blockDevice && MEMORY_FILE_SYSTEMS.has(statfsSync(path).type),
+      inMemory: MEMORY_FILE_SYSTEMS.has(fileSystem),
+      remote: REMOTE_FILE_SYSTEMS.has(fileSystem),
       punch: blockDevice ? blockDeviceCanZero(path) : canPunch(fd, sizeBytes),
-      zeroRange: blockDevice ? blockDeviceCanZero(path) : ZERO_RANGE_FILE_SYSTEMS.has(statfsSync(path).type),
+      zeroRange: blockDevice ? blockDeviceCanZero(path) : ZERO_RANGE_FILE_SYSTEMS.has(fileSystem),
       seekData: !blockDevice && canSeekData(fd),
     };
   } catch (error) {

@@ -90,6 +90,10 @@ if (noLoop === null) {
   test.skip(`disk compliance: loop device (${noLoop})`, () => {});
 }
 
+function hasFreeze(): boolean {
+  return ['/sbin/fsfreeze', '/usr/sbin/fsfreeze'].some((path) => existsSync(path)) && existsSync('/sbin/mkfs.ext4');
+}
+
 describe('file disk', () => {
   const directory = directoryIn(tmpdir());
 
@@ -184,13 +188,16 @@ describe('file disk', () => {
   test.skipIf(process.getuid?.() !== 0)('a full file system gives ENOSPC for what does not fit, and only for that', async () => {
     const mountPoint = join(directoryIn(full), 'small');
     mkdirSync(mountPoint);
+    const open: FileDisk[] = [];
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]);
     try {
-      const path = newFile(mountPoint);
-      for (const mode of ['adaptive', 'pool'] as const) {
+      for (const mode of ['pool', 'adaptive'] as const) {
+        const path = newFile(mountPoint);
         const disk = new FileDisk({ path, tuning: { mode } });
+        open.push(disk);
         expect(await request(disk, (sink) => disk.write(0, new Uint8Array(2 << 20).fill(1), 0, sink))).toBe(Status.ENOSPC);
         expect(await request(disk, (sink) => disk.punch(0, SIZE, 0, sink))).toBe(Status.OK);
+        if (mode === 'pool') continue;
         // Neighbours in one call: the first fits, the second does not.
         const statuses: number[] = [];
         const sink = {
@@ -201,12 +208,11 @@ describe('file disk', () => {
         disk.write(0, new Uint8Array(512 << 10).fill(2), 0, sink);
         disk.write(512 << 10, new Uint8Array(1 << 20).fill(3), 1, sink);
         disk.submit();
-        await expect.poll(() => statuses.filter((status) => status !== undefined).length).toBe(2);
+        await expect.poll(() => statuses.filter((status) => status !== undefined).length, { timeout: 20_000 }).toBe(2);
         expect(statuses).toEqual([Status.OK, Status.ENOSPC]);
-        await request(disk, (again) => disk.punch(0, SIZE, 0, again));
-        await close(disk);
       }
     } finally {
+      for (const disk of open) await close(disk);
       execFileSync('umount', [mountPoint]);
     }
   });
@@ -228,6 +234,50 @@ describe('file disk', () => {
     expect(done).toBe(48);
     expect(disk.counters.pooledRequests).toBe(0);
     await close(disk);
+  });
+
+  test.skipIf(noLoop !== null || !hasFreeze())('a device that hangs is served by the thread pool, and this thread goes on', async () => {
+    // A loop device whose backing file system is frozen: writes to the device don't return.
+    const image = newFile(directory, 64 << 20);
+    execFileSync('mkfs.ext4', ['-q', image]);
+    const mountPoint = mkdtempSync(join(directory, 'mount-'));
+    execFileSync('mount', ['-o', 'loop', image, mountPoint]);
+    const backing = newFile(mountPoint, 16 << 20);
+    const device = execFileSync('losetup', ['--find', '--show', backing], { encoding: 'utf8' }).trim();
+    const disk = new FileDisk({ path: device });
+    let frozen = false;
+    try {
+      const source = new Uint8Array(4096).fill(1);
+      expect(await request(disk, (sink) => disk.write(0, source, 0, sink))).toBe(Status.OK);
+      expect(disk.counters.pooledRequests).toBe(0);
+      execFileSync('fsfreeze', ['--freeze', mountPoint]);
+      frozen = true;
+      let flushed = -1;
+      const sink = {
+        onDiskDone: (_tag: number, status: number) => {
+          flushed = status;
+        },
+      };
+      disk.flush(0, sink);
+      disk.submit();
+      await expect.poll(() => disk.stalled, { timeout: 10_000, interval: 10 }).toBe(true);
+      expect(flushed).toBe(-1);
+      let written = 0;
+      const count = { onDiskDone: () => void written++ };
+      for (let i = 0; i < 64; i++) disk.write(i * 65_536, source, 0, count);
+      disk.submit();
+      expect(written).toBe(0);
+      expect(disk.counters.inlineRequests).toBe(1);
+      execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
+      frozen = false;
+      await expect.poll(() => flushed, { timeout: 20_000 }).toBe(Status.OK);
+      await expect.poll(() => written, { timeout: 20_000 }).toBe(64);
+    } finally {
+      if (frozen) execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
+      await close(disk);
+      execFileSync('losetup', ['--detach', device]);
+      execFileSync('umount', [mountPoint]);
+    }
   });
 
   test('a store that is no file system image any more is not mistaken for one', () => {

@@ -1,5 +1,6 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile } from './disk-file.ts';
 import {
   addressOf,
@@ -30,8 +31,10 @@ const VECTOR_MAX = 64;
 const MERGED_BYTES_MAX = 1024 * 1024;
 /** An inline batch that takes longer than this, in milliseconds, is a stall: far above any copy into the page cache. */
 const STALL_MS = 50;
-/** A flush that takes longer than this, in milliseconds, tells of a device in trouble before a write gets stuck on it. */
-const FLUSH_STALL_MS = 1000;
+/** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
+const FLUSH_SLOW_MS = 100;
+/** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
+const DEVICE_STALL_MS = 1000;
 /** How long a disk that stalled stays in the thread pool, in milliseconds. */
 const POOL_HOLD_MS = 10_000;
 /** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
@@ -49,7 +52,10 @@ const NO_BYTES = new Uint8Array(0);
 
 /** How store IO is done; `docs/store-io.md` has the measurements behind the default. */
 export interface FileDiskTuning {
-  /** `adaptive`: into the page cache in this thread, and in the thread pool while the disk stalls. `pool`: always there. */
+  /**
+   * `adaptive`: into the page cache in this thread, and in the thread pool while the disk stalls; remote file systems
+   * always there. `pool`: always there.
+   */
   readonly mode: 'adaptive' | 'pool';
 }
 
@@ -99,6 +105,7 @@ export class FileDisk implements Disk {
   readonly counters: FileDiskCounters = { inlineCalls: 0, inlineRequests: 0, pooledRequests: 0, stalls: 0 };
   readonly #file: DiskFile;
   readonly #alwaysPool: boolean;
+  readonly #canary: DeviceCanary | null;
   readonly #vector = new IoVector(VECTOR_MAX);
   readonly #free: Request[] = [];
   readonly #spareQueues: Request[][] = [];
@@ -126,7 +133,8 @@ export class FileDisk implements Disk {
     this.sizeBytes = file.sizeBytes;
     this.#canPunch = file.punch;
     this.#canZero = file.zeroRange;
-    this.#alwaysPool = options.tuning?.mode === 'pool';
+    this.#alwaysPool = file.remote || options.tuning?.mode === 'pool';
+    this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
     this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
@@ -134,8 +142,19 @@ export class FileDisk implements Disk {
 
   /** True while the disk counts as stalled. */
   get stalled(): boolean {
-    const nowMs = performance.now();
-    return nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_STALL_MS;
+    return this.#stalledAt(performance.now());
+  }
+
+  #stalledAt(nowMs: number): boolean {
+    const canaryLateMs = this.#canary === null ? 0 : this.#canary.lateMs(nowMs);
+    if (canaryLateMs > DEVICE_STALL_MS) this.#hold(nowMs);
+    return canaryLateMs > 0 || nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_SLOW_MS;
+  }
+
+  /** From here on the disk is in the thread pool for a while. */
+  #hold(nowMs: number): void {
+    if (nowMs >= this.#poolUntilMs) this.counters.stalls++;
+    this.#poolUntilMs = nowMs + POOL_HOLD_MS;
   }
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
@@ -164,7 +183,8 @@ export class FileDisk implements Disk {
     this.#queue = this.#spareQueues.pop() ?? [];
     this.#inFlight += queue.length;
     const startMs = performance.now();
-    const inline = !this.#alwaysPool && startMs >= this.#poolUntilMs && startMs - this.#flushStartedMs <= FLUSH_STALL_MS;
+    if (this.#canary !== null) this.#canary.ask(startMs);
+    const inline = !this.#alwaysPool && !this.#stalledAt(startMs);
     let callsBefore = this.counters.inlineCalls;
     for (let i = 0; i < queue.length; ) {
       const request = queue[i] as Request;
@@ -181,10 +201,9 @@ export class FileDisk implements Disk {
     queue.length = 0;
     this.#spareQueues.push(queue);
     callsBefore = this.counters.inlineCalls - callsBefore;
-    if (callsBefore > 0 && performance.now() - startMs > STALL_MS) {
-      this.counters.stalls++;
-      this.#poolUntilMs = performance.now() + POOL_HOLD_MS;
-    }
+    if (callsBefore === 0) return;
+    const endMs = performance.now();
+    if (endMs - startMs > STALL_MS) this.#hold(endMs);
   }
 
   extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
@@ -208,7 +227,11 @@ export class FileDisk implements Disk {
     assert(!this.#closed, 'file disk: closed once');
     this.submit();
     this.#closed = true;
-    this.#whenQuiet = () => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
+    this.#whenQuiet = () => {
+      const closeFile = (): void => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
+      if (this.#canary === null) closeFile();
+      else this.#canary.close(closeFile);
+    };
     this.#checkQuiet();
   }
 
@@ -334,11 +357,9 @@ export class FileDisk implements Disk {
 
   /** For requests: the disk has flushed. */
   onFlushed(request: Request, error: NodeJS.ErrnoException | null): void {
-    if (performance.now() - this.#flushStartedMs > FLUSH_STALL_MS) {
-      this.counters.stalls++;
-      this.#poolUntilMs = performance.now() + POOL_HOLD_MS;
-    }
-    this.#flushStartedMs = --this.#flushesRunning === 0 ? Number.POSITIVE_INFINITY : performance.now();
+    const nowMs = performance.now();
+    if (nowMs - this.#flushStartedMs > DEVICE_STALL_MS) this.#hold(nowMs);
+    this.#flushStartedMs = --this.#flushesRunning === 0 ? Number.POSITIVE_INFINITY : nowMs;
     this.#finish(request, error === null ? Status.OK : statusOf(error));
   }
 

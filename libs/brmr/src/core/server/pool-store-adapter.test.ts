@@ -1,0 +1,217 @@
+import { createStore, openStore } from '@rmr/bitmap-store';
+import { type DiskFeatures, type OperationError, Status } from '@rmr/runtime';
+import { type DiskRequest, MemoryDisk, VirtualWorld } from '@rmr/testing';
+import { beforeEach, expect, test } from 'vitest';
+import { PoolStoreAdapter } from './pool-store-adapter.ts';
+
+const SIZE = 16 * 1024 * 1024;
+const uuid = (digit: number): string => `00000000-0000-4000-8000-00000000000${digit}`;
+
+let world: VirtualWorld;
+let disk: MemoryDisk;
+let store: PoolStoreAdapter;
+/** Requests in the order in which the disk got them, while `recording`. */
+let log: string[];
+let hold: ((request: DiskRequest) => boolean) | null;
+let held: (() => void)[];
+let statuses: Map<number, number>;
+const sink = {
+  onDiskDone: (tag: number, status: number) => {
+    if (statuses.has(tag)) throw new Error(`request ${tag} was answered twice`);
+    statuses.set(tag, status);
+  },
+};
+
+function openOn(features: Partial<DiskFeatures> = {}): void {
+  disk = new MemoryDisk({
+    sizeBytes: 32 * 1024 * 1024,
+    features,
+    schedule: (request, end) => {
+      log.push(`${request.kind} ${request.offsetBytes}`);
+      if (hold?.(request) === true) held.push(end);
+      else end();
+    },
+  });
+  let error: OperationError | null | undefined;
+  createStore(
+    disk,
+    {
+      label: 'disk',
+      data: 'known',
+      force: false,
+      storeUuid: uuid(1),
+      poolUuid: uuid(2),
+      lineageUuid: uuid(3),
+      poolName: 'pool',
+      memberId: 4,
+      deviceBytes: SIZE,
+      chunkBytes: 65_536,
+      queueDepth: 8,
+    },
+    (result) => {
+      error = result;
+    },
+  );
+  expect(error).toBeNull();
+  openStore(disk, { label: 'disk', world, bootId: uuid(9) }, (result) => {
+    if (result instanceof Error) throw result;
+    store = new PoolStoreAdapter(result, disk);
+  });
+  world.run(0);
+}
+
+beforeEach(() => {
+  world = new VirtualWorld(1);
+  log = [];
+  held = [];
+  hold = null;
+  statuses = new Map();
+  openOn();
+  log = [];
+});
+
+const LAST_IO = 192 * 1024;
+const isLastIo = (request: DiskRequest): boolean =>
+  request.kind === 'write' && request.offsetBytes >= LAST_IO && request.offsetBytes < 1 << 20;
+const data = (): number => store.bitmapStore.dataOffset;
+
+test('the identity is what the store was created with', () => {
+  expect(store.identity).toEqual({
+    storeUuid: uuid(1),
+    poolUuid: uuid(2),
+    poolName: 'pool',
+    memberId: 4,
+    sizeBytes: SIZE,
+    chunkSizeBytes: 65_536,
+    queueDepth: 8,
+    createdZeroed: true,
+  });
+});
+
+test('W3: last_io of a turn goes to the disk before its data, in one write, whatever was called first', () => {
+  store.write(8192, new Uint8Array(4096), 1, sink);
+  store.recordLastIo(3, 10, 8192, 4096);
+  store.punch(65_536, 65_536, 2, sink);
+  store.recordLastIo(4, 11, 65_536, 65_536);
+  store.zero(0, 512, 3, sink);
+  expect(log).toEqual([]);
+  store.submit();
+  expect(log).toEqual([`write ${LAST_IO + 3 * 32}`, `write ${data() + 8192}`, `punch ${data() + 65_536}`, `zero ${data()}`]);
+  expect([...statuses]).toEqual([
+    [1, Status.OK],
+    [2, Status.OK],
+    [3, Status.OK],
+  ]);
+});
+
+test('W3: while last_io is on its way no data of this turn or a later one overtakes it; reads do', () => {
+  hold = isLastIo;
+  store.recordLastIo(0, 1, 0, 4096);
+  store.write(0, new Uint8Array(4096).fill(1), 1, sink);
+  store.submit();
+  store.recordLastIo(1, 2, 4096, 4096);
+  store.write(4096, new Uint8Array(4096).fill(2), 2, sink);
+  store.read(8192, new Uint8Array(4096), 3, sink);
+  store.submit();
+  expect([...statuses.keys()]).toEqual([3]);
+  held.shift()?.();
+  expect([...statuses.keys()]).toEqual([3]);
+  held.shift()?.();
+  expect([...statuses.keys()]).toEqual([3, 1, 2]);
+  expect(log.filter((entry) => entry.startsWith('write'))).toEqual([
+    `write ${LAST_IO}`,
+    `write ${LAST_IO + 32}`,
+    `write ${data()}`,
+    `write ${data() + 4096}`,
+  ]);
+  store.verify();
+});
+
+test.each(['at once', 'later'])('last_io that can not be written (%s) fails the data of its turn, which is not written', (when) => {
+  if (when === 'later') hold = isLastIo;
+  disk.fail('write', Status.EIO);
+  store.recordLastIo(0, 1, 0, 4096);
+  store.write(0, new Uint8Array(4096).fill(1), 1, sink);
+  store.punch(65_536, 4096, 2, sink);
+  store.submit();
+  held.shift()?.();
+  expect([...statuses]).toEqual([
+    [1, Status.EIO],
+    [2, Status.EIO],
+  ]);
+  expect(log).toHaveLength(1);
+  hold = null;
+  store.recordLastIo(0, 2, 0, 4096);
+  store.write(0, new Uint8Array(4096).fill(1), 3, sink);
+  store.submit();
+  expect(statuses.get(3)).toBe(Status.OK);
+  store.verify();
+});
+
+test('a write that is made while others are refused waits for its own submit', () => {
+  disk.fail('write', Status.EIO);
+  store.recordLastIo(0, 1, 0, 4096);
+  const chain = {
+    onDiskDone: (tag: number, status: number) => {
+      sink.onDiskDone(tag, status);
+      store.recordLastIo(1, 2, 4096, 512);
+      store.write(4096, new Uint8Array(512), 2, sink);
+    },
+  };
+  store.write(0, new Uint8Array(4096), 1, chain);
+  store.submit();
+  expect([...statuses]).toEqual([[1, Status.EIO]]);
+  store.submit();
+  expect(statuses.get(2)).toBe(Status.OK);
+});
+
+test('entries of a last_io write that failed go out with the next one', () => {
+  disk.fail('write', Status.EIO);
+  store.recordLastIo(5, 1, 0, 4096);
+  store.write(0, new Uint8Array(4096), 1, sink);
+  store.submit();
+  store.recordLastIo(0, 2, 4096, 4096);
+  store.write(4096, new Uint8Array(4096), 2, sink);
+  store.submit();
+  expect(statuses.get(2)).toBe(Status.OK);
+  expect(disk.peek(LAST_IO + 5 * 32, 1)[0]).toBe(1);
+});
+
+test('reads and extents are of the device, not of the disk', () => {
+  store.write(0, new Uint8Array(4096).fill(7), 1, sink);
+  store.submit();
+  const target = new Uint8Array(4096);
+  store.read(0, target, 2, sink);
+  store.submit();
+  expect(target.every((byte) => byte === 7)).toBe(true);
+  store.extents(0, SIZE, (status, extents) => {
+    expect(status).toBe(Status.OK);
+    expect(extents).toEqual([
+      { lengthBytes: 4096, hole: false },
+      { lengthBytes: SIZE - 4096, hole: true },
+    ]);
+  });
+  expect(() => store.read(SIZE, target, 3, sink)).toThrow(/within the device/);
+});
+
+test('commits, prepared writes, flushes and closing go through to the store', () => {
+  expect(store.prepareWrite(0, 4096, 1, Uint8Array.of(2), 1, 1, sink)).toBe(false);
+  world.run(0);
+  expect(statuses.get(1)).toBe(Status.OK);
+  expect(store.dirtyBytes(2)).toBe(65_536);
+  expect(store.dirtyMap(2)?.dirtyCount).toBe(1);
+  expect(store.intentRanges()).toHaveLength(1);
+  let status = -1;
+  store.commit({ promise: { epoch: 1, clientInstance: uuid(5), clientName: 'c' }, reconciled: true }, (result) => {
+    status = result;
+  });
+  store.setCompletedThrough(1);
+  store.flush(2, sink);
+  world.run(0);
+  expect([status, statuses.get(2), store.promise?.epoch]).toEqual([Status.OK, Status.OK, 1]);
+  store.close((result) => {
+    status = 100 + result;
+  });
+  world.run(0);
+  expect(status).toBe(100);
+});

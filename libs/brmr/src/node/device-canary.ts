@@ -1,0 +1,68 @@
+import { close as closeFd, constants, openSync, read as readFd } from 'node:fs';
+import { addressOf } from './libc.ts';
+
+/** Alignment that direct reads need on every device. */
+const ALIGN_BYTES = 4096;
+/** How often the device is asked, in milliseconds: ten small reads a second cost nothing and bound how long a hang goes unseen. */
+const INTERVAL_MS = 100;
+/** An answer that takes longer than this, in milliseconds, tells of a device in trouble: far above a busy disk's queue. */
+const LATE_MS = 50;
+
+/**
+ * Asks the device behind a file, around the page cache and in the thread pool, whether it still answers. Writes into
+ * the page cache succeed for a while when a device hangs, and then one of them hangs too, with the thread that made
+ * it; the canary is there first.
+ */
+export class DeviceCanary {
+  readonly #fd: number;
+  readonly #buffer: Uint8Array;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #asking = false;
+  #whenQuiet: (() => void) | null = null;
+  /** Reads so far. */
+  askedCount = 0;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+    const memory = new Uint8Array(2 * ALIGN_BYTES);
+    const skip = (ALIGN_BYTES - (addressOf(memory) % ALIGN_BYTES)) % ALIGN_BYTES;
+    this.#buffer = memory.subarray(skip, skip + ALIGN_BYTES);
+  }
+
+  /** A canary for the file or device, or null where direct reads are not possible. */
+  static open(path: string): DeviceCanary | null {
+    try {
+      return new DeviceCanary(openSync(path, constants.O_RDONLY | constants.O_DIRECT));
+    } catch {
+      // The file system has no direct reads: slow flushes and slow calls are the only signs then.
+      return null;
+    }
+  }
+
+  /** Asks, when it is time to. Call it whenever there is IO. */
+  ask(nowMs: number): void {
+    if (this.#asking || nowMs - this.#askedMs < INTERVAL_MS) return;
+    this.#asking = true;
+    this.#askedMs = nowMs;
+    this.askedCount++;
+    readFd(this.#fd, this.#buffer, 0, ALIGN_BYTES, 0, this.#onRead);
+  }
+
+  /** Milliseconds by which the answer is late; 0 = it is not. */
+  lateMs(nowMs: number): number {
+    const sinceMs = this.#asking ? nowMs - this.#askedMs : 0;
+    return sinceMs > LATE_MS ? sinceMs : 0;
+  }
+
+  /** Waits for the answer and closes. */
+  close(done: () => void): void {
+    this.#whenQuiet = () => closeFd(this.#fd, done);
+    if (!this.#asking) this.#whenQuiet();
+  }
+
+  /** An error is an answer as well: reads of the store itself will report it. */
+  readonly #onRead = (): void => {
+    this.#asking = false;
+    this.#whenQuiet?.();
+  };
+}
