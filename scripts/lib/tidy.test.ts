@@ -38,6 +38,7 @@ test.each([
 
 test.each([
   ['a test that needs a tool', 'libs/rmr/src/a.test.ts', "test.skipIf(!has('nbdinfo'))('x', () => {})"],
+  ['a stand-in with its reason', 'libs/rmr/src/a.test.ts', joined('test.sk', "ip('loop device (there is no losetup)', () => {})")],
   ['a skip that names its tool', 'libs/rmr/src/a.test.ts', "context.skip('needs nbdinfo')"],
   ['random numbers in an adapter', 'libs/rmr/src/node/a.ts', 'const x = Math.random();'],
   ['random numbers in a test', 'libs/rmr/src/a.test.ts', 'const x = Math.random();'],

@@ -34,11 +34,11 @@ test('healthy is said only when every daemon has said so', () => {
 
 test('what daemons say of themselves reads as sentences', () => {
   const nodes = [client({ level: 'degraded', sentence: 'member 2 is out of the in-sync set' }), silent(storage(HEALTHY))];
-  expect(overallHealth(nodes).sentence).toBe('member 2 is out of the in-sync set. storage-1 does not answer.');
+  expect(overallHealth(nodes).sentence).toBe('member 2 is out of the in-sync set. storage-1 has not said how it is.');
 });
 
 test.each([
-  ['a storage node that does not answer', [client(HEALTHY), silent(storage(HEALTHY))], 'degraded', 'storage-1 does not answer.'],
+  ['a storage node that does not answer', [client(HEALTHY), silent(storage(HEALTHY))], 'degraded', 'storage-1 has not said how it is.'],
   ['a storage node that is stopped', [client(HEALTHY), silent(storage(HEALTHY), null)], 'degraded', 'storage-1 is stopped.'],
   ['a storage node that is not well', [client(HEALTHY), storage(DEGRADED)], 'degraded', 'storage-1: Member 2'],
   ['a storage node that is down while IO is served', [client(HEALTHY), storage(DOWN)], 'degraded', 'storage-1: No member'],

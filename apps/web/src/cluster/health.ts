@@ -13,7 +13,7 @@ function asSentence(text: string): string {
 }
 
 function silence(node: ObservedNode): string {
-  return node.pid === null ? `${node.name} is stopped.` : `${node.name} does not answer.`;
+  return node.pid === null ? `${node.name} is stopped.` : `${node.name} has not said how it is.`;
 }
 
 /**
