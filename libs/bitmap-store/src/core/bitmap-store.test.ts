@@ -407,6 +407,26 @@ test('a discard over more regions than a write may enter takes the mark for all 
   expect(store.counters.intentOverflow).toBe(true);
 });
 
+test('closing waits for a flush that nothing else waits for', () => {
+  const held = new HeldRequests(1);
+  let slow = false;
+  disk = createdDisk().copy({ schedule: (request, end) => (slow ? held.schedule(request, end) : end()) });
+  store = opened(disk, world);
+  slow = true;
+  store.flush(1, outcomes);
+  world.run(0);
+  let closed = -1;
+  store.close((status) => {
+    closed = status;
+  });
+  for (let i = 0; i < 100 && closed === -1; i++) {
+    held.endOne();
+    world.run(0);
+  }
+  expect(closed).toBe(Status.OK);
+  expect(outcomes.byTag.get(1)).toBe(Status.OK);
+});
+
 test('closing waits for what is under way and leaves an empty journal', () => {
   let committed = -1;
   store.commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 1)] }] }, (status) => {

@@ -73,7 +73,7 @@ export class BitmapStore implements Ticked {
       onFlushBegins: () => intent.flushBegins(),
       onFlushEnds: (status) => {
         intent.flushEnds(status === Status.OK);
-        if (status !== Status.OK) this.#engine.onFlushFailed(status);
+        this.#engine.onFlushEnded(status);
       },
     });
     this.#engine = new CommitEngine({

@@ -186,9 +186,11 @@ export class CommitEngine implements DiskSink, TurnTask {
     }
   }
 
-  /** A disk flush failed: that is recorded durably before those who asked for it are told. */
-  onFlushFailed(status: number): void {
+  /** A disk flush has ended. A failure is recorded durably before those who asked for it are told. */
+  onFlushEnded(status: number): void {
     const { log, label, flushes } = this.#parts;
+    if (this.#idleWaiter !== null) this.#kick();
+    if (status === Status.OK) return;
     log.error('a flush of the disk failed; unflushed data counts as lost', { store: label, status: statusName(status) });
     if (this.failed) flushes.answerFailed();
     else this.queueCommit({ volatileLost: true }, () => flushes.answerFailed(), true);

@@ -194,6 +194,26 @@ test('reads and extents are of the device, not of the disk', () => {
   expect(() => store.read(SIZE, target, 3, sink)).toThrow(/within the device/);
 });
 
+test('closing flushes after the last data change has ended, not beside it', () => {
+  hold = (request) => request.kind === 'write' && request.offsetBytes >= data() && request.offsetBytes < data() + 4096;
+  store.recordLastIo(0, 1, 0, 4096);
+  store.write(0, new Uint8Array(4096).fill(1), 1, sink);
+  store.submit();
+  let closed = -1;
+  store.close((status) => {
+    closed = status;
+  });
+  world.run(0);
+  expect(closed).toBe(-1);
+  expect(log.some((entry) => entry.startsWith('flush'))).toBe(false);
+  held.shift()?.();
+  world.run(0);
+  expect(statuses.get(1)).toBe(Status.OK);
+  expect(closed).toBe(Status.OK);
+  expect(log.some((entry) => entry.startsWith('flush'))).toBe(true);
+  expect(disk.volatileCount).toBe(0);
+});
+
 test('commits, prepared writes, flushes and closing go through to the store', () => {
   expect(store.prepareWrite(0, 4096, 1, Uint8Array.of(2), 1, 1, sink)).toBe(false);
   world.run(0);

@@ -6,14 +6,27 @@ const Operation = { WRITE: 0, PUNCH: 1, ZERO: 2 } as const;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** A data change that waits for `submit`, and where need be for last_io. Used again and again. */
-interface Pending {
-  operation: number;
-  offsetBytes: number;
-  lengthBytes: number;
-  bytes: Uint8Array;
-  tag: number;
-  sink: DiskSink | null;
+/** A data change, from the call to its end. Used again and again. */
+class Change implements DiskSink {
+  operation = 0;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  bytes: Uint8Array = NO_BYTES;
+  sink: DiskSink | null = null;
+  readonly #owner: PoolStoreAdapter;
+
+  constructor(owner: PoolStoreAdapter) {
+    this.#owner = owner;
+  }
+
+  onDiskDone(tag: number, status: number): void {
+    const { sink } = this;
+    assert(sink !== null, 'pool store: a change ends once');
+    this.bytes = NO_BYTES;
+    this.sink = null;
+    sink.onDiskDone(tag, status);
+    this.#owner.onChangeDone(this);
+  }
 }
 
 /**
@@ -27,10 +40,14 @@ export class PoolStoreAdapter implements PoolStore {
   readonly #store: BitmapStore;
   readonly #disk: Disk;
   readonly #dataOffset: number;
-  #pending: Pending[] = [];
-  #pendingCount = 0;
-  #spare: Pending[] = [];
+  readonly #free: Change[] = [];
+  /** Changes that wait for `submit`, and where need be for last_io; their tags beside them. */
+  #held: Change[] = [];
+  #heldTags: number[] = [];
   #waitsForLastIo = false;
+  /** Changes that have not ended, held ones included. */
+  #unfinished = 0;
+  #whenFinished: (() => void) | null = null;
 
   constructor(store: BitmapStore, disk: Disk) {
     const { superblock } = store;
@@ -93,7 +110,7 @@ export class PoolStoreAdapter implements PoolStore {
   }
 
   submit(): void {
-    if (this.#pendingCount > 0 && !this.#waitsForLastIo) {
+    if (this.#held.length > 0 && !this.#waitsForLastIo) {
       // False also when the write has failed already: then the listener was not called, and the status says so.
       if (this.#store.submitLastIo()) this.#release();
       else if (this.#store.lastIoStatus !== Status.OK) this.#refuse(this.#store.lastIoStatus);
@@ -148,14 +165,25 @@ export class PoolStoreAdapter implements PoolStore {
   }
 
   close(done: (status: number) => void): void {
-    assert(this.#pendingCount === 0 || this.#waitsForLastIo, 'pool store: everything was submitted before closing');
-    this.#store.close(done);
+    assert(this.#whenFinished === null, 'pool store: closed once');
+    this.submit();
+    // The clean shutdown is claimed for every change: all must have ended before the flush that it rests on.
+    this.#whenFinished = () => this.#store.close(done);
+    if (this.#unfinished === 0) this.#whenFinished();
+  }
+
+  /** For changes: one has ended. */
+  onChangeDone(change: Change): void {
+    this.#free.push(change);
+    this.#unfinished--;
+    if (this.#unfinished === 0) this.#whenFinished?.();
   }
 
   /** Rechecks the invariants. */
   verify(): void {
     this.#store.verify();
-    assert(this.#pendingCount <= this.#pending.length, 'pool store: pending changes have slots');
+    assert(this.#held.length === this.#heldTags.length, 'pool store: every held change has its tag');
+    assert(this.#held.length <= this.#unfinished, 'pool store: held changes have not ended');
   }
 
   #place(offsetBytes: number, lengthBytes: number): number {
@@ -167,50 +195,39 @@ export class PoolStoreAdapter implements PoolStore {
   }
 
   #hold(operation: number, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
-    let pending = this.#pending[this.#pendingCount];
-    if (pending === undefined) {
-      pending = { operation: 0, offsetBytes: 0, lengthBytes: 0, bytes: NO_BYTES, tag: 0, sink: null };
-      this.#pending.push(pending);
-    }
-    this.#pendingCount++;
-    pending.operation = operation;
-    pending.offsetBytes = offsetBytes;
-    pending.lengthBytes = lengthBytes;
-    pending.bytes = bytes;
-    pending.tag = tag;
-    pending.sink = sink;
+    assert(this.#whenFinished === null, 'pool store: no change while it closes');
+    const change = this.#free.pop() ?? new Change(this);
+    change.operation = operation;
+    change.offsetBytes = offsetBytes;
+    change.lengthBytes = lengthBytes;
+    change.bytes = bytes;
+    change.sink = sink;
+    this.#held.push(change);
+    this.#heldTags.push(tag);
+    this.#unfinished++;
   }
 
   /** Queues what was held at the disk. */
   #release(): void {
-    for (let i = 0; i < this.#pendingCount; i++) {
-      const pending = this.#pending[i] as Pending;
-      const { operation, offsetBytes, lengthBytes, bytes, tag, sink } = pending;
-      assert(sink !== null, 'pool store: who asked is known');
-      if (operation === Operation.WRITE) this.#disk.write(offsetBytes, bytes, tag, sink);
-      else if (operation === Operation.PUNCH) this.#disk.punch(offsetBytes, lengthBytes, tag, sink);
-      else this.#disk.zero(offsetBytes, lengthBytes, tag, sink);
-      pending.bytes = NO_BYTES;
-      pending.sink = null;
+    const held = this.#held;
+    for (let i = 0; i < held.length; i++) {
+      const change = held[i] as Change;
+      const tag = this.#heldTags[i] as number;
+      if (change.operation === Operation.WRITE) this.#disk.write(change.offsetBytes, change.bytes, tag, change);
+      else if (change.operation === Operation.PUNCH) this.#disk.punch(change.offsetBytes, change.lengthBytes, tag, change);
+      else this.#disk.zero(change.offsetBytes, change.lengthBytes, tag, change);
     }
-    this.#pendingCount = 0;
+    held.length = 0;
+    this.#heldTags.length = 0;
   }
 
-  /** last_io could not be written, so nothing may be. Sinks may queue new changes: those wait for their own submit. */
+  /** last_io could not be written, so nothing may be. Sinks may make new changes: those wait for their own submit. */
   #refuse(status: number): void {
-    const refused = this.#pending;
-    const count = this.#pendingCount;
-    this.#pending = this.#spare;
-    this.#pendingCount = 0;
-    this.#spare = [];
-    for (let i = 0; i < count; i++) {
-      const pending = refused[i] as Pending;
-      const { sink, tag } = pending;
-      pending.bytes = NO_BYTES;
-      pending.sink = null;
-      sink?.onDiskDone(tag, status);
-    }
-    this.#spare = refused;
+    const held = this.#held;
+    const tags = this.#heldTags;
+    this.#held = [];
+    this.#heldTags = [];
+    for (let i = 0; i < held.length; i++) (held[i] as Change).onDiskDone(tags[i] as number, status);
   }
 
   #onLastIoWritten(status: number): void {
