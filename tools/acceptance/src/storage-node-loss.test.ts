@@ -97,9 +97,13 @@ testNeeding('python3-libnbd')(
     await cluster.command('start', 'storage-2');
     // Only the member that fell behind is there: the device waits, and says for whom.
     await eventually(async () => {
-      const pool = await cluster.poolStatus();
-      expect(pool.state).toBe('WAITING');
-      expect(pool.waitingFor?.what).toContain('storage-1');
+      const { pools, sessions } = await cluster.clientStatus();
+      expect(sessions.find((session) => session.peerName === 'storage-2')?.state).toBe('CONNECTED');
+      expect(pools[0]?.state).toBe('WAITING');
+      expect(pools[0]?.waitingFor?.what).toContain('storage-1');
+      expect(pools[0]?.waitingFor?.what).toContain('in-sync set');
+      // It is still a member of that set: nothing keeps it out once it is back.
+      expect(pools[0]?.waitingFor?.what).not.toContain('stays out');
     });
     await cluster.command('start', 'storage-1');
     await eventually(async () => expect((await cluster.poolStatus()).state).toBe('SERVING'));

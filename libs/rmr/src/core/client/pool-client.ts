@@ -252,7 +252,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     for (const leg of this.#legs) {
       if ((mask & leg.bit) === 0 || leg.state !== 'NORMAL') continue;
       leg.setState('FAILED', reason);
-      leg.problem = `${reason}; it stays out of the in-sync set, as its return needs a resync, which is not available yet`;
       leaving |= leg.bit;
     }
     if (leaving === 0) return;
@@ -260,6 +259,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if ((this.#engine.routeMask & ~leaving) === 0) {
       this.#lostAllLegs();
       return;
+    }
+    for (const leg of this.#legs) {
+      if ((leaving & leg.bit) === 0) continue;
+      leg.problem = `${leg.describe()}: ${reason}; it stays out of the in-sync set, as its return needs a resync, which is not available yet`;
     }
     this.#engine.legsLeft(leaving);
     this.#shrink();
