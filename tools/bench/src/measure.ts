@@ -49,8 +49,10 @@ const WARM_UP: Workload = {
   connections: 1,
   group: 'workloads',
 };
-/** How long the warm-up takes, in runs. */
-const WARM_UP_RUNS = 3;
+/** How long the warm-up takes at most, in milliseconds: a JavaScript engine needs some 100,000 requests before it has compiled what matters. */
+const WARM_UP_MS_MAX = 4_000;
+/** How long it takes in runs, where they are short. */
+const WARM_UP_RUNS = 10;
 
 /** What came out. */
 export interface Measurements {
@@ -73,7 +75,7 @@ export async function measure(
   const scratchPath = join(options.scratchFolder, 'fio.json');
   for (const subject of allSubjects) {
     options.onProgress(`warming up ${subject.name}`);
-    await measureOnce(subject, WARM_UP, { ...options, runMs: options.runMs * WARM_UP_RUNS }, scratchPath);
+    await measureOnce(subject, WARM_UP, { ...options, runMs: Math.min(options.runMs * WARM_UP_RUNS, WARM_UP_MS_MAX) }, scratchPath);
   }
   for (const [index, workload] of workloads.entries()) {
     const subjects = allSubjects.filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name));
