@@ -61,38 +61,44 @@ export interface Measurements {
 }
 
 /**
- * Runs every workload on every subject, `rounds` times, the subjects taking turns within each round: a slow minute
- * of the machine hits all of them. Every other round goes through them backwards, so that nobody always comes after
- * the same neighbour. The sweep over request sizes compares this project with itself, so the peers don't run it.
+ * Runs every workload on every subject, `rounds` times, the subjects taking turns within each workload and the workloads
+ * within each round: a slow minute of the machine hits all of them, and costs each a round rather than its median.
+ * Every other round goes backwards, so that nobody always comes after the same neighbour. The sweep over request sizes
+ * compares this project with itself, so the peers don't run it.
  */
 export async function measure(
-  allSubjects: readonly Subject[],
+  subjects: readonly Subject[],
   workloads: readonly Workload[],
   options: MeasureOptions,
 ): Promise<Measurements> {
-  const series: Series[] = [];
   const memory = new Map<number, ProcessMemory>();
   const scratchPath = join(options.scratchFolder, 'fio.json');
-  for (const subject of allSubjects) {
+  for (const subject of subjects) {
     options.onProgress(`warming up ${subject.name}`);
-    await measureOnce(subject, WARM_UP, { ...options, runMs: Math.min(options.runMs * WARM_UP_RUNS, WARM_UP_MS_MAX) }, scratchPath);
+    await measureOnce(subject, WARM_UP, { ...options, runMs: warmUpMs(subject, options.runMs) }, scratchPath);
   }
-  for (const [index, workload] of workloads.entries()) {
-    const subjects = allSubjects.filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name));
-    const runs = subjects.map((): Run[] => []);
-    for (let round = 0; round < options.rounds; round++) {
-      for (let turn = 0; turn < subjects.length; turn++) {
-        options.signal.throwIfAborted();
-        const place = round % 2 === 0 ? turn : subjects.length - 1 - turn;
-        const subject = subjects[place] as Subject;
-        options.onProgress(`[${index + 1}/${workloads.length}] ${workload.name} · round ${round + 1}/${options.rounds} · ${subject.name}`);
-        (runs[place] as Run[]).push(await measureOnce(subject, workload, options, scratchPath));
-        for (const each of subject.processes) memory.set(each.pid, largest(subject, each, memory.get(each.pid)));
-      }
+  const turns = workloads.flatMap((workload) =>
+    subjects
+      .filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name))
+      .map((subject) => ({ workload, subject, runs: [] as Run[] })),
+  );
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const [index, { workload, subject, runs }] of (round % 2 === 1 ? turns : turns.toReversed()).entries()) {
+      options.signal.throwIfAborted();
+      options.onProgress(`round ${round}/${options.rounds} · ${index + 1}/${turns.length} · ${workload.name} · ${subject.name}`);
+      runs.push(await measureOnce(subject, workload, options, scratchPath));
+      for (const each of subject.processes) memory.set(each.pid, largest(subject, each, memory.get(each.pid)));
     }
-    for (const [place, subject] of subjects.entries()) series.push({ workload, subject: subject.name, runs: runs[place] as Run[] });
   }
-  return { series, memory: [...memory.values()] };
+  return {
+    series: turns.map(({ workload, subject, runs }) => ({ workload, subject: subject.name, runs })),
+    memory: [...memory.values()],
+  };
+}
+
+/** The peers are compiled already. */
+function warmUpMs(subject: Subject, runMs: number): number {
+  return isOurs(subject.name) ? Math.min(runMs * WARM_UP_RUNS, WARM_UP_MS_MAX) : runMs;
 }
 
 async function measureOnce(subject: Subject, workload: Workload, options: MeasureOptions, scratchPath: string): Promise<Run> {
