@@ -9,7 +9,7 @@ export interface ByteStreamHandler {
   receiveTarget(): Uint8Array;
   /** `byteCount` bytes were put at the start of the last target. */
   onReceived(byteCount: number): void;
-  /** Of all bytes ever given to {@link ByteStream.write}, the first `totalBytes` have been handed to the transport. */
+  /** Of all bytes ever given to {@link ByteStream.write}, the first `totalBytes` have been handed to the transport. Never from within `write` or `flush`. */
   onWritten(totalBytes: number): void;
   /** The stream is gone; nothing more is called. Exactly once, also after {@link ByteStream.destroy}; never from within it. */
   onClosed(reason: string): void;

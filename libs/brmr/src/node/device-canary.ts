@@ -1,5 +1,5 @@
 import { close as closeFd, constants, openSync, read as readFd } from 'node:fs';
-import { addressOf } from './libc.ts';
+import { addressOf } from '@rmr/runtime/node';
 
 /** Alignment that direct reads need on every device. */
 const ALIGN_BYTES = 4096;

@@ -1,16 +1,15 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { addressOf, IoVector } from '@rmr/runtime/node';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile } from './disk-file.ts';
 import {
-  addressOf,
   Errno,
   errno,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
   fallocate,
-  IoVector,
   lseek,
   preadv2,
   pwritev,

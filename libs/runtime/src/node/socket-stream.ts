@@ -1,6 +1,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../errors.ts';
 import type { ByteStream, ByteStreamHandler } from '../stream.ts';
+import { writeDirectly } from './direct-writer.ts';
 
 /** The part of a libuv stream handle that is used here. */
 interface StreamHandle {
@@ -22,7 +23,7 @@ export interface OnReadOptions {
 
 /**
  * A connected socket as a {@link ByteStream}. Reads go straight into the handler's memory (`onread`), in place of a
- * fresh 64 KiB buffer per read; writes of a turn leave as one `writev`.
+ * fresh 64 KiB buffer per read; writes of a turn leave as one `writev`, directly as long as the kernel takes everything.
  */
 export class SocketStream implements ByteStream {
   readonly peerDescription: string;
@@ -31,11 +32,16 @@ export class SocketStream implements ByteStream {
   #closeReason = '';
   #queuedTotal = 0;
   #takenTotal = 0;
-  #corked = false;
   #paused = false;
-  #last: Uint8Array | null = null;
+  /** What the next flush sends. */
+  readonly #views: Uint8Array[] = [];
   /** Totals at the ends of the gathered writes that libuv holds, oldest first. */
   readonly #batchEnds: number[] = [];
+  #tellQueued = false;
+  readonly #tellTaken = (): void => {
+    this.#tellQueued = false;
+    this.#handler?.onWritten(this.#takenTotal);
+  };
   readonly #onBatchTaken = (error?: Error | null): void => {
     if (error) return; // The close that follows says why.
     this.#takenTotal = this.#batchEnds.shift() as number;
@@ -58,7 +64,7 @@ export class SocketStream implements ByteStream {
       if (this.#closeReason === '') this.#closeReason = 'closed';
       const handler = this.#handler;
       this.#handler = null;
-      this.#last = null;
+      this.#views.length = 0;
       handler?.onClosed(this.#closeReason);
     });
   }
@@ -107,24 +113,43 @@ export class SocketStream implements ByteStream {
 
   write(view: Uint8Array): void {
     this.#queuedTotal += view.length;
-    if (this.#socket.destroyed) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-    }
-    if (this.#last !== null) this.#socket.write(this.#last);
-    this.#last = view;
+    if (!this.#socket.destroyed) this.#views.push(view);
   }
 
   flush(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    const last = this.#last as Uint8Array;
-    this.#last = null;
-    if (!this.#socket.destroyed) {
-      this.#batchEnds.push(this.#queuedTotal);
-      this.#socket.write(last, this.#onBatchTaken);
+    const views = this.#views;
+    if (views.length === 0) return;
+    if (this.#socket.destroyed) {
+      views.length = 0;
+      return;
     }
+    // Behind bytes that libuv still holds, and where the kernel does not take everything, the long way.
+    const taken = this.#batchEnds.length === 0 ? writeDirectly(descriptorOf(this.#socket), views) : 0;
+    this.#takenTotal += taken;
+    if (this.#takenTotal === this.#queuedTotal) {
+      views.length = 0;
+      // Never from within: the handler may be in the middle of something.
+      if (!this.#tellQueued) {
+        this.#tellQueued = true;
+        process.nextTick(this.#tellTaken);
+      }
+      return;
+    }
+    this.#socket.cork();
+    let skip = taken;
+    for (let i = 0; i < views.length; i++) {
+      const view = views[i] as Uint8Array;
+      if (skip >= view.length) {
+        skip -= view.length;
+        continue;
+      }
+      const rest = skip === 0 ? view : view.subarray(skip);
+      skip = 0;
+      if (i < views.length - 1) this.#socket.write(rest);
+      else this.#socket.write(rest, this.#onBatchTaken);
+    }
+    views.length = 0;
+    this.#batchEnds.push(this.#queuedTotal);
     this.#socket.uncork();
   }
 
@@ -150,6 +175,11 @@ export class SocketStream implements ByteStream {
     if (this.#closeReason === '') this.#closeReason = reason;
     this.#socket.destroy();
   }
+}
+
+/** The socket's file descriptor, or -1 when it has none any more. */
+function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { _handle: StreamHandle | null })._handle?.fd ?? -1;
 }
 
 /** Where a read lands that was set up before its stream had a handler, or is under way when it closes. */
