@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createAdminClient } from '@rmr/admin-api';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { describe, type Running, run, runProgram, startProgram, succeeded } from './support/command.ts';
+import { nbdScript } from './support/nbd-script.ts';
+import { CLIENT_NODE, STORAGE_NODE } from './support/paths.ts';
+import { freePort } from './support/raw-connection.ts';
+import { testNeeding } from './support/requirements.ts';
+import { eventually, newFolder } from './support/test-cluster.ts';
+
+const PROGRAMS = { 'client-node': CLIENT_NODE, 'storage-node': STORAGE_NODE } as const;
+const POOLS = [
+  { name: 'first', uuid: randomUUID(), size: 8 * 1024 * 1024, readOnly: false },
+  { name: 'second', uuid: randomUUID(), size: 16 * 1024 * 1024 + 512, readOnly: true },
+] as const;
+
+let folder: string;
+let storage: Running;
+let client: Running;
+let admin: string;
+let port: number;
+let socket: string;
+
+/** One storage node with two stores, and one client node that exports both pools on a socket and on a port. */
+beforeAll(async () => {
+  folder = newFolder('daemons');
+  for (const pool of POOLS) {
+    const store = ['--path', join(folder, `${pool.name}.img`), '--size', `${pool.size}`, '--chunk-size', '128KiB', '--member-id', '1'];
+    await run(process.execPath, STORAGE_NODE, 'store', 'create', ...store, '--pool-name', pool.name, '--pool-uuid', pool.uuid);
+  }
+  const rtrs = `unix:${join(folder, 'rtrs.sock')}`;
+  storage = start('storage-node', {
+    name: 'storage-x',
+    stateDir: join(folder, 'storage'),
+    rtrs: { listen: [rtrs] },
+    admin: { listen: `http://127.0.0.1:${await freePort()}` },
+    stores: POOLS.map((pool) => ({ path: join(folder, `${pool.name}.img`), poolUuid: pool.uuid })),
+  });
+  admin = `http://127.0.0.1:${await freePort()}`;
+  port = await freePort();
+  socket = join(folder, 'nbd.sock');
+  client = start('client-node', {
+    name: 'client-x',
+    stateDir: join(folder, 'client'),
+    admin: { listen: admin },
+    nbd: { listen: [`unix:${socket}`, `tcp://127.0.0.1:${port}`] },
+    pools: POOLS.map(({ name, uuid, readOnly }) => ({
+      name,
+      uuid,
+      readOnly,
+      members: [{ memberId: 1, name: 'storage-x', addresses: [rtrs] }],
+    })),
+  });
+  await eventually(async () => {
+    expect((await fetch(`${admin}/readyz`)).status, `${client.stderr()}\n${storage.stderr()}`).toBe(200);
+  });
+});
+
+afterAll(async () => {
+  client.signal('SIGKILL');
+  storage.signal('SIGKILL');
+  await Promise.all([client.ended, storage.ended]);
+});
+
+function start(role: keyof typeof PROGRAMS, config: object): Running {
+  const path = join(folder, `${role}.json`);
+  writeFileSync(path, JSON.stringify(config));
+  return startProgram(process.execPath, [PROGRAMS[role], 'run', '--config', path]);
+}
+
+testNeeding('nbdinfo')('daemons: two pools are two exports, on the socket and on the port', async () => {
+  for (const uri of [`nbd+unix:///?socket=${socket}`, `nbd://127.0.0.1:${port}`]) {
+    const { exports } = JSON.parse(await run('nbdinfo', '--list', '--json', uri)) as { exports: readonly Record<string, unknown>[] };
+    const listed = exports.map((each) => ({ name: each['export-name'], size: each['export-size'], readOnly: each['is_read_only'] }));
+    expect(listed).toEqual(POOLS.map(({ name, size, readOnly }) => ({ name, size, readOnly })));
+  }
+});
+
+testNeeding('python3-libnbd')('daemons: what is written to one export is not seen on the other', async () => {
+  const [first, second] = POOLS.map((pool) => `nbd+unix:///${pool.name}?socket=${socket}`) as [string, string];
+  succeeded(await nbdScript(first, 'h.pwrite(b"\\x71" * 65536, 4096); assert h.pread(65536, 4096) == b"\\x71" * 65536'));
+  succeeded(await nbdScript(second, 'assert h.pread(1 << 20, 0) == bytes(1 << 20)'));
+});
+
+testNeeding('python3-libnbd')('daemons: a read-only export refuses with EPERM all that changes data, and serves reads', async () => {
+  const script = `
+assert h.is_read_only()
+expect_error(["EPERM"], h.pwrite, bytes(512), 0)
+expect_error(["EPERM"], h.zero, 512, 0)
+expect_error(["EPERM"], h.trim, 512, 0)
+assert h.pread(512, size - 512) == bytes(512)
+`;
+  succeeded(await nbdScript(`nbd://127.0.0.1:${port}/second`, script));
+});
+
+test('daemons: status names both pools, their legs and exports', async () => {
+  const status = await createAdminClient({ url: admin }).status.query();
+  if (status.role !== 'client-node') throw new Error('the wrong daemon answered');
+  expect(status.pools.map((pool) => [pool.name, pool.state, pool.legs.map((leg) => leg.state)])).toEqual(
+    POOLS.map((pool) => [pool.name, 'SERVING', ['NORMAL']]),
+  );
+  expect(status.exports.map((each) => each.name)).toEqual(POOLS.map((pool) => pool.name));
+  expect(status.sessions).toHaveLength(1);
+});
+
+for (const [name, program] of Object.entries(PROGRAMS)) {
+  test(`${name}: --version and --help answer, and the help names the flags of the configuration`, async () => {
+    expect(await run(process.execPath, program, '--version')).toMatch(/^\d+\.\d+\.\d+/);
+    expect(await run(process.execPath, program, '--help')).toContain('Usage:');
+    expect(await run(process.execPath, program, 'run', '--help')).toMatch(/--admin-listen|--admin\.listen/);
+  });
+
+  test(`${name}: a wrong configuration is refused, naming the key`, async () => {
+    const wrong: readonly (readonly [object, RegExp])[] = [
+      [{ stateDir: folder }, /name/],
+      [{ name: 'x', stateDir: folder, colour: 'red' }, /colour/],
+      [{ name: 'x', stateDir: folder, admin: { listen: 'pigeon' } }, /admin\.listen/],
+      [{ name: 'x', stateDir: folder, admin: { listen: 'http://0.0.0.0:4999' } }, /token/i],
+    ];
+    for (const [config, key] of wrong) {
+      const path = join(folder, `wrong-${name}.json`);
+      writeFileSync(path, JSON.stringify(config));
+      const outcome = await runProgram(process.execPath, [program, 'run', '--config', path]);
+      expect(outcome.code, describe(outcome)).toBe(2);
+      expect(outcome.stderr).toMatch(key);
+      expect(outcome.stderr).not.toMatch(/^\s+at /m);
+    }
+  });
+}
+
+test('daemons: SIGTERM ends both gracefully, with code 0', async () => {
+  client.signal('SIGTERM');
+  expect((await client.ended).code, client.stderr()).toBe(0);
+  storage.signal('SIGTERM');
+  expect((await storage.ended).code, storage.stderr()).toBe(0);
+});
