@@ -1,6 +1,8 @@
+import { addRunCommand } from '@rmr/admin-api/node';
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
-import { addRunCommand } from './run-command.ts';
+import { clientNodeConfigSchema } from './config.ts';
+import { startDaemon } from './daemon.ts';
 
 /** The command line of the client node. */
 export function buildProgram(): Command {
@@ -9,6 +11,6 @@ export function buildProgram(): Command {
     .version(programVersion(), '-V, --version')
     .helpCommand(false)
     .addHelpText('after', '\nThe flags of the daemon: client-node run --help');
-  addRunCommand(program);
+  addRunCommand(program, { role: 'client-node', schema: clientNodeConfigSchema, start: startDaemon });
   return program;
 }

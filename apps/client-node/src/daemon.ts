@@ -1,21 +1,13 @@
 import type { ClientNodeStatus, NodeIdentity } from '@rmr/admin-api';
-import type { Daemon, Metrics } from '@rmr/admin-api/node';
+import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
 import { IO_BYTES_MAX, IoRequest, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
-import { type Logger, OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
+import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { registerClientMetrics } from './metrics.ts';
 import { exportStatuses, type MappedPool, nodeHealth, poolStatus, sessionStatus } from './status.ts';
-
-/** What the process gives to the daemon. */
-export interface DaemonSurroundings {
-  readonly log: Logger;
-  readonly version: string;
-  /** For every connection to and from other nodes: it knows the configured routes. */
-  readonly transport: SocketTransport;
-}
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {

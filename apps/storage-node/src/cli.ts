@@ -1,6 +1,8 @@
+import { addRunCommand } from '@rmr/admin-api/node';
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
-import { addRunCommand } from './run-command.ts';
+import { storageNodeConfigSchema } from './config.ts';
+import { startDaemon } from './daemon.ts';
 import { addStoreCommands } from './store-commands.ts';
 
 /** The command line of the storage node. */
@@ -10,7 +12,7 @@ export function buildProgram(): Command {
     .version(programVersion(), '-V, --version')
     .helpCommand(false)
     .addHelpText('after', '\nThe flags of the daemon: storage-node run --help');
-  addRunCommand(program);
+  addRunCommand(program, { role: 'storage-node', schema: storageNodeConfigSchema, start: startDaemon });
   addStoreCommands(program);
   return program;
 }

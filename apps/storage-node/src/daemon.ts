@@ -1,5 +1,5 @@
 import type { NodeIdentity, StorageNodeStatus } from '@rmr/admin-api';
-import type { Daemon, Metrics } from '@rmr/admin-api/node';
+import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { openStore } from '@rmr/brmr/node';
 import { IO_BYTES_MAX, type PoolStore, RmrServer } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
@@ -8,14 +8,6 @@ import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/
 import type { StorageNodeConfig } from './config.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { type AttachedStore, nodeHealth, poolStatus, sessionStatus } from './status.ts';
-
-/** What the process gives to the daemon. */
-export interface DaemonSurroundings {
-  readonly log: Logger;
-  readonly version: string;
-  /** For every connection to and from other nodes: it knows the configured routes. */
-  readonly transport: SocketTransport;
-}
 
 /** Brings the storage node up: its stores, their pools, and the listeners for sessions. */
 export async function startDaemon(config: StorageNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {

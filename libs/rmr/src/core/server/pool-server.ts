@@ -203,21 +203,27 @@ export class PoolServer implements TurnTask {
         done(result, failure);
         this.#nextControl();
       };
+      if (request.op === 'claim') {
+        this.#claim(session, request, finished);
+        return;
+      }
+      const stale = this.#notHolder(session, request.epoch);
+      if (stale !== null) {
+        finished(null, stale);
+        return;
+      }
       switch (request.op) {
-        case 'claim':
-          this.#claim(session, request, finished);
-          break;
         case 'record-version':
-          this.#recordVersion(session, request, finished);
+          this.#recordVersion(request, finished);
           break;
         case 'enable':
-          this.#enable(session, request, finished);
+          this.#enable(request, finished);
           break;
         case 'disable':
-          this.#disable(session, request, finished);
+          this.#disable(finished);
           break;
         case 'release':
-          this.#release(session, request, finished);
+          this.#release(finished);
           break;
       }
     });
@@ -472,12 +478,7 @@ export class PoolServer implements TurnTask {
     });
   }
 
-  #recordVersion(session: RtrsServerSession, request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {
-    const stale = this.#notHolder(session, request.epoch);
-    if (stale !== null) {
-      done(null, stale);
-      return;
-    }
+  #recordVersion(request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {
     const current = this.#store.version;
     const next: VersionRecord = request.version;
     const { memberId, storeUuid } = this.#store.identity;
@@ -513,12 +514,7 @@ export class PoolServer implements TurnTask {
     );
   }
 
-  #enable(session: RtrsServerSession, request: ControlRequest & { op: 'enable' }, done: ControlDone): void {
-    const stale = this.#notHolder(session, request.epoch);
-    if (stale !== null) {
-      done(null, stale);
-      return;
-    }
+  #enable(request: ControlRequest & { op: 'enable' }, done: ControlDone): void {
     const version = this.#store.version;
     if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
       done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not recorded here`, null));
@@ -528,12 +524,7 @@ export class PoolServer implements TurnTask {
     done({}, null);
   }
 
-  #disable(session: RtrsServerSession, request: ControlRequest & { op: 'disable' }, done: ControlDone): void {
-    const stale = this.#notHolder(session, request.epoch);
-    if (stale !== null) {
-      done(null, stale);
-      return;
-    }
+  #disable(done: ControlDone): void {
     // Only writes that were sent before may still be executing; they may end, no other comes.
     this.#servedEpoch = 0;
     this.#holder = null;
@@ -542,12 +533,7 @@ export class PoolServer implements TurnTask {
   }
 
   /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
-  #release(session: RtrsServerSession, request: ControlRequest & { op: 'release' }, done: ControlDone): void {
-    const stale = this.#notHolder(session, request.epoch);
-    if (stale !== null) {
-      done(null, stale);
-      return;
-    }
+  #release(done: ControlDone): void {
     this.#servedEpoch = 0;
     this.#holder = null;
     const released = (status: number): void => {

@@ -1,0 +1,63 @@
+import type { Logger } from '@rmr/runtime';
+import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
+import { createLogger, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
+
+/** What every daemon's configuration has. */
+export interface DaemonConfig {
+  readonly name: string;
+  readonly admin: DaemonHostOptions['admin'];
+  readonly log: { readonly level: LogLevel };
+  readonly transport: { readonly routes: ReadonlyMap<string, string> };
+}
+
+/** What the process gives to a daemon. */
+export interface DaemonSurroundings {
+  readonly log: Logger;
+  readonly version: string;
+  /** For every connection to and from other nodes: it knows the configured routes. */
+  readonly transport: SocketTransport;
+}
+
+/** Which daemon a program runs. */
+export interface DaemonProgram<Schema extends z.ZodType<DaemonConfig>> {
+  readonly role: DaemonHostOptions['role'];
+  readonly schema: Schema;
+  readonly start: (config: z.output<Schema>, surroundings: DaemonSurroundings) => Promise<Daemon>;
+}
+
+/** Adds `run`, the default command: the daemon itself. */
+export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: Command, daemon: DaemonProgram<Schema>): void {
+  const run = program
+    .command('run', { isDefault: true })
+    .summary('run the daemon (the default)')
+    .description(
+      'Runs the daemon in the foreground. Its configuration is a YAML or JSON file, environment variables over it, and flags over those. SIGTERM or SIGINT stops it gracefully, a second one at once. Logs are JSON lines on standard error.',
+    )
+    .option('-c, --config <file>', 'configuration file [RMR_CONFIG]');
+  addConfigOptions(run, daemon.schema);
+  run.action(async () => {
+    const load = () =>
+      loadConfig(daemon.schema, {
+        filePath: (run.opts()['config'] as string | undefined) ?? process.env['RMR_CONFIG'],
+        environment: process.env,
+        flags: configFlags(run, daemon.schema),
+      });
+    const config = load();
+    const log = createLogger(config.name, config.log.level);
+    const version = programVersion();
+    const transport = new SocketTransport();
+    transport.setRoutes(config.transport.routes);
+    await hostDaemon({
+      name: config.name,
+      role: daemon.role,
+      version,
+      admin: config.admin,
+      log,
+      start: () => daemon.start(config, { log, version, transport }),
+      reload: () => transport.setRoutes(load().transport.routes),
+    });
+  });
+}
