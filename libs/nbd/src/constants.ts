@@ -42,8 +42,8 @@ export const IN_FLIGHT_REQUESTS_MAX = 256;
 /** Bytes that one connection can have in flight, replies included that its client has not taken: the largest request. */
 export const IN_FLIGHT_BYTES_MAX = 32 * MIB;
 
-/** What all connections together can have in flight: the limit of each shrinks so that the sum stays below. */
-export const IN_FLIGHT_BYTES_SERVER_MAX = 128 * MIB;
+/** What all connections together can have in flight: the limit of each shrinks so that the sum stays below. With it a daemon stays below 200 MiB. */
+export const IN_FLIGHT_BYTES_SERVER_MAX = 64 * MIB;
 
 /** The least that is left to each connection. One request is always let through, however large. */
 export const IN_FLIGHT_BYTES_MIN = 2 * MIB;
