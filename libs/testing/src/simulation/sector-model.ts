@@ -10,9 +10,7 @@
 export const SECTOR_BYTES = 512;
 
 /** Values of a sector from which on old ones are forgotten. */
-const PRUNE_FROM = 32;
-/** No read of a simulation takes longer, in virtual milliseconds. */
-const READ_MS_MAX = 600_000;
+const PRUNE_FROM = 6;
 
 /** A value that a sector has had, or may have had. */
 interface Value {
@@ -31,6 +29,8 @@ export class SectorModel {
   readonly #sectors: Value[][];
   #violation: string | null = null;
   #volatileLostMs = Number.NEGATIVE_INFINITY;
+  /** When the oldest operation under way began: no read can return what was dead and buried before. */
+  oldestOperationMs = Number.NEGATIVE_INFINITY;
 
   constructor(sectorCount: number) {
     this.#sectors = Array.from({ length: sectorCount }, () => [
@@ -76,7 +76,7 @@ export class SectorModel {
         value.deadMs = Math.min(value.deadMs, nowMs);
         if (durable) value.buried = true;
       }
-      this.#prune(sector, nowMs);
+      this.#prune(sector);
     }
   }
 
@@ -89,16 +89,18 @@ export class SectorModel {
   }
 
   /** A flush that began at `beganMs` was acknowledged: what was overwritten before it began stays so (I1). */
-  flushEnds(beganMs: number, nowMs: number): void {
+  flushEnds(beganMs: number): void {
     if (beganMs <= this.#volatileLostMs) return;
     for (let sector = 0; sector < this.#sectors.length; sector++) {
       for (const value of this.#sectors[sector] as Value[]) if (value.deadMs <= beganMs) value.buried = true;
-      this.#prune(sector, nowMs);
+      this.#prune(sector);
     }
   }
 
   /** A read returned `stamp`. */
   read(sector: number, stamp: number, beganMs: number, nowMs: number): void {
+    // It may have been answered before everybody lost power: it says nothing about what is there now.
+    if (beganMs <= this.#volatileLostMs) return;
     const values = this.#sectors[sector] as Value[];
     const seen = values.filter((value) => value.stamp === stamp && value.beganMs <= nowMs);
     const alive = seen.findLast((value) => value.deadMs >= beganMs);
@@ -136,10 +138,10 @@ export class SectorModel {
   }
 
   /** Forgets what no read that is under way can return any more. */
-  #prune(sector: number, nowMs: number): void {
+  #prune(sector: number): void {
     const values = this.#sectors[sector] as Value[];
     if (values.length < PRUNE_FROM) return;
-    this.#sectors[sector] = values.filter((value) => !(value.buried && value.deadMs < nowMs - READ_MS_MAX));
+    this.#sectors[sector] = values.filter((value) => !(value.buried && value.deadMs < this.oldestOperationMs));
   }
 
   #report(sector: number, what: string): void {

@@ -65,7 +65,7 @@ test('the model finds a lost write, a flip, an old value and a write that was ne
         // Flushed, so that losing power brings nothing older back.
         model.writeBegins(0, 1, 1, 0);
         model.writeEnds(0, 1, 1, 0, 10, false);
-        model.flushEnds(11, 12);
+        model.flushEnds(11);
         model.volatileLost(13);
         model.read(0, 0, 14, 15);
       },

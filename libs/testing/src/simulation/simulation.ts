@@ -212,8 +212,11 @@ export class Simulation {
     if (!this.#operations.delete(operation)) return;
     const { request, stamp, beganMs, firstSector, sectorCount } = operation;
     const nowMs = this.#world.scheduler.nowMs;
+    let oldestMs = beganMs;
+    for (const other of this.#operations) oldestMs = Math.min(oldestMs, other.beganMs);
+    this.#model.oldestOperationMs = oldestMs;
     if (request.type === MessageType.FLUSH) {
-      if (status === Status.OK) this.#model.flushEnds(beganMs, nowMs);
+      if (status === Status.OK) this.#model.flushEnds(beganMs);
     } else if (request.type === MessageType.READ) {
       if (status !== Status.OK || payload === null) return;
       const copy = payload.slice();
