@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { ROOT, readJson } from './workspace.mjs';
 
 /** Stay outside bundles: they carry native code or, for next, run from their own folder. */
-export const EXTERNAL_PACKAGES = ['@node-rs/crc32', 'koffi', 'next'];
+export const EXTERNAL_PACKAGES = ['@node-rs/crc32', 'esbuild', 'koffi', 'next'];
 
 /** Bundled CommonJS packages (pino) expect these names, which an ES module doesn't have. */
 const COMMONJS_BANNER = [

@@ -1,6 +1,6 @@
 // Requests per second of one session over a unix socket between two processes.
 //
-//   npx esbuild libs/rtrs/bench/session-bench.ts --bundle --platform=node --format=esm --external:@node-rs/crc32 \
+//   npx esbuild libs/rtrs/bench/session-bench.ts --bundle --platform=node --format=esm --external:@node-rs/crc32 --external:koffi \
 //     --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
 //     --outfile=libs/rtrs/bench/.out/session-bench.mjs
 //   node libs/rtrs/bench/.out/session-bench.mjs [--depth 32] [--bytes 4096] [--read] [--paths 1] [--seconds 4] [--no-checksum]

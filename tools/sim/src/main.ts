@@ -1,6 +1,8 @@
 import { runCommandLine } from '@rmr/runtime/cli';
 import { type SimulationResult, simulate } from '@rmr/testing/simulation';
 import { Command } from 'commander';
+import { MUTANTS } from './mutants.ts';
+import { runMutant } from './mutation.ts';
 import { type SeedOptions, seedsOf } from './seeds.ts';
 
 /** Lines of the log that are shown of a seed that failed. */
@@ -10,6 +12,8 @@ const PROGRESS_MS = 10_000;
 
 interface Options extends SeedOptions {
   readonly log?: boolean;
+  readonly stop?: boolean;
+  readonly mutants?: boolean;
 }
 
 /** What all runs together did; printed as the last line. */
@@ -70,19 +74,38 @@ const program = new Command('sim')
   .option('--seed <n>', 'one seed: the same run every time, with its log when it fails')
   .option('--seeds <a..b>', 'all seeds from a to b, inclusive')
   .option('--minutes <m>', 'fresh seeds for so long')
+  .option('--mutants', 'break one rule of the production code at a time, and see that the simulator catches it')
+  .option('--stop', 'stop at the first seed that fails')
   .option('--log', 'the log of every seed that fails')
   .addHelpText(
     'after',
     '\nThe last line of standard output is a JSON object with the totals. Exit code 0: everything held; 1: a seed failed.',
   );
 
-program.action((options: Options) => {
+/** Runs every mutant; exit code 1 when one is not caught. */
+async function runMutants(): Promise<void> {
+  let escaped = 0;
+  for (const mutant of MUTANTS) {
+    const { seed, how } = await runMutant(mutant);
+    if (seed === null) escaped++;
+    console.error(`${mutant.rule.padEnd(20)} ${mutant.name}: ${seed === null ? how : `seed ${seed}: ${how}`}`);
+  }
+  console.log(JSON.stringify({ mutants: MUTANTS.length, escaped }));
+  process.exitCode = escaped === 0 ? 0 : 1;
+}
+
+program.action(async (options: Options) => {
+  if (options.mutants === true) {
+    await runMutants();
+    return;
+  }
   const totals = new Totals();
   let saidMs = performance.now();
   for (const seed of seedsOf(options)) {
     const result = simulate(seed);
     totals.add(result);
     report(result, options.log === true || options.seed !== undefined);
+    if (options.stop === true && result.failure !== null) break;
     if (performance.now() - saidMs < PROGRESS_MS) continue;
     saidMs = performance.now();
     console.error(`${totals.seeds} seeds, ${totals.failed} failed`);

@@ -109,7 +109,7 @@ beforeAll(() => {
     bundle: true,
     platform: 'node',
     format: 'cjs',
-    external: ['@node-rs/crc32'],
+    external: ['@node-rs/crc32', 'koffi'],
     logLevel: 'error',
   });
 });

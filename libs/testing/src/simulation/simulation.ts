@@ -109,16 +109,16 @@ export class Simulation {
       this.#faultLater();
       this.#world.run(5_000 + randomBelow(this.#random, 30_000));
       this.#healEverything();
-      this.#until(() => this.#client?.pool.state === 'SERVING', 'I11: the pool to be served again');
+      this.#until(() => this.#served(), 'I11: the pool to be served again');
       this.#world.run(1_000);
       this.#issuing = false;
       this.#until(() => this.#operations.size === 0, 'I11: every operation to end');
       this.#readEverything();
       this.#compareMembers();
     } catch (error) {
-      this.#fail(errorMessage(error));
+      this.#failure ??= errorMessage(error);
     }
-    if (this.#model.violation !== null) this.#fail(this.#model.violation);
+    this.#failure ??= this.#model.violation;
     return {
       seed: this.#seed,
       failure: this.#failure,
@@ -392,12 +392,22 @@ export class Simulation {
     this.#client?.resume();
     for (const node of this.#nodes) {
       node.resume();
+      this.#startNode(node);
+    }
+    this.#startClient();
+  }
+
+  /** Whether IO is served. Does what a service manager would: starts again what can't go on by itself. */
+  #served(): boolean {
+    for (const node of this.#nodes) {
       // A store that failed a write refuses everything until it is opened again.
-      if (node.running && node.store?.bitmapStore.failed === true) node.crash();
+      if (node.store?.bitmapStore.failed !== true) continue;
+      node.crash();
       this.#startNode(node);
     }
     if (this.#client?.pool.state === 'FENCED') this.#crashClient();
     this.#startClient();
+    return this.#client?.pool.state === 'SERVING';
   }
 
   // Checks.
