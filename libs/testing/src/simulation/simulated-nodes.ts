@@ -7,6 +7,9 @@ import type { MemoryDisk } from '../memory-disk.ts';
 import type { MemoryNetwork } from '../memory-network.ts';
 import type { VirtualHost, VirtualWorld } from '../virtual-world.ts';
 
+/** After which a service manager starts a process again that has ended, in virtual milliseconds. */
+const RESTART_MS = 500;
+
 /** What the nodes of a simulated pool share. */
 export interface SimulatedPool {
   readonly world: VirtualWorld;
@@ -59,7 +62,15 @@ export class SimulatedStorageNode {
     this.#host = host;
     openStore(this.#disk, { world: host, bootId: this.#bootId, label: this.name }, (store) => {
       if (this.#host !== host) return;
-      if (store instanceof OperationError) throw new Error(`${this.name} could not open its store: ${store.message}`);
+      if (store instanceof OperationError) {
+        // Only a disk error is an excuse: the process ends, and its service manager starts it again.
+        if (store.code !== 'IO_ERROR') throw new Error(`${this.name} could not open its store: ${store.message}`);
+        this.crash();
+        world.after(RESTART_MS, () => {
+          if (!this.running) this.start();
+        });
+        return;
+      }
       const slabs = new SlabPool();
       const rmr = new RmrServer(host, slabs);
       this.store = new PoolStoreAdapter(store, this.#disk);
