@@ -101,7 +101,7 @@ export interface PoolStore {
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  /** Makes every data change that has ended durable. Write-intent regions whose newest write is resolved leave with it (W7). */
+  /** Makes every data change that has ended durable. It allows write-intent regions whose newest write is resolved to leave (W7), soon or later. */
   flush(tag: number, sink: DiskSink): void;
   submit(): void;
   extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
