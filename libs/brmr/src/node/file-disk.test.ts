@@ -30,6 +30,9 @@ function directoryIn(parent: string): string {
   return directory;
 }
 
+/** Making, freezing and thawing a file system takes as long as the machine likes. */
+const HANG_TEST_MS = 120_000;
+
 afterAll(() => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
@@ -239,49 +242,53 @@ describe('file disk', () => {
     await close(disk);
   });
 
-  test.skipIf(noLoop !== null || !hasFreeze())('a device that hangs is served by the thread pool, and this thread goes on', async () => {
-    // A loop device whose backing file system is frozen: writes to the device don't return.
-    const image = newFile(directory, 64 << 20);
-    execFileSync('mkfs.ext4', ['-q', image]);
-    const mountPoint = mkdtempSync(join(directory, 'mount-'));
-    execFileSync('mount', ['-o', 'loop', image, mountPoint]);
-    const backing = newFile(mountPoint, 16 << 20);
-    const device = execFileSync('losetup', ['--find', '--show', backing], { encoding: 'utf8' }).trim();
-    const disk = new FileDisk({ path: device });
-    let frozen = false;
-    try {
-      const source = new Uint8Array(4096).fill(1);
-      expect(await request(disk, (sink) => disk.write(0, source, 0, sink))).toBe(Status.OK);
-      expect(disk.counters.pooledRequests).toBe(0);
-      execFileSync('fsfreeze', ['--freeze', mountPoint]);
-      frozen = true;
-      let flushed = -1;
-      const sink = {
-        onDiskDone: (_tag: number, status: number) => {
-          flushed = status;
-        },
-      };
-      disk.flush(0, sink);
-      disk.submit();
-      await expect.poll(() => disk.stalled, { timeout: 10_000, interval: 10 }).toBe(true);
-      expect(flushed).toBe(-1);
-      let written = 0;
-      const count = { onDiskDone: () => void written++ };
-      for (let i = 0; i < 64; i++) disk.write(i * 65_536, source, 0, count);
-      disk.submit();
-      expect(written).toBe(0);
-      expect(disk.counters.inlineRequests).toBe(1);
-      execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
-      frozen = false;
-      await expect.poll(() => flushed, { timeout: 20_000 }).toBe(Status.OK);
-      await expect.poll(() => written, { timeout: 20_000 }).toBe(64);
-    } finally {
-      if (frozen) execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
-      await close(disk);
-      execFileSync('losetup', ['--detach', device]);
-      execFileSync('umount', [mountPoint]);
-    }
-  });
+  test.skipIf(noLoop !== null || !hasFreeze())(
+    'a device that hangs is served by the thread pool, and this thread goes on',
+    async () => {
+      // A loop device whose backing file system is frozen: writes to the device don't return.
+      const image = newFile(directory, 64 << 20);
+      execFileSync('mkfs.ext4', ['-q', image]);
+      const mountPoint = mkdtempSync(join(directory, 'mount-'));
+      execFileSync('mount', ['-o', 'loop', image, mountPoint]);
+      const backing = newFile(mountPoint, 16 << 20);
+      const device = execFileSync('losetup', ['--find', '--show', backing], { encoding: 'utf8' }).trim();
+      const disk = new FileDisk({ path: device });
+      let frozen = false;
+      try {
+        const source = new Uint8Array(4096).fill(1);
+        expect(await request(disk, (sink) => disk.write(0, source, 0, sink))).toBe(Status.OK);
+        expect(disk.counters.pooledRequests).toBe(0);
+        execFileSync('fsfreeze', ['--freeze', mountPoint]);
+        frozen = true;
+        let flushed = -1;
+        const sink = {
+          onDiskDone: (_tag: number, status: number) => {
+            flushed = status;
+          },
+        };
+        disk.flush(0, sink);
+        disk.submit();
+        await expect.poll(() => disk.stalled, { timeout: 10_000, interval: 10 }).toBe(true);
+        expect(flushed).toBe(-1);
+        let written = 0;
+        const count = { onDiskDone: () => void written++ };
+        for (let i = 0; i < 64; i++) disk.write(i * 65_536, source, 0, count);
+        disk.submit();
+        expect(written).toBe(0);
+        expect(disk.counters.inlineRequests).toBe(1);
+        execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
+        frozen = false;
+        await expect.poll(() => flushed, { timeout: 20_000 }).toBe(Status.OK);
+        await expect.poll(() => written, { timeout: 20_000 }).toBe(64);
+      } finally {
+        if (frozen) execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
+        await close(disk);
+        execFileSync('losetup', ['--detach', device]);
+        execFileSync('umount', [mountPoint]);
+      }
+    },
+    HANG_TEST_MS,
+  );
 
   test('a store that is no file system image any more is not mistaken for one', () => {
     const path = join(directory, 'text');
