@@ -10,13 +10,14 @@ import { importsOf, isSourceFile, isTestFile, listFiles } from './source-files.m
 export const ALLOWED_LAYERS = {
   runtime: [],
   rtrs: ['runtime'],
-  rmr: ['rtrs', 'runtime'],
-  'bitmap-store': ['runtime'],
+  'dirty-map': ['runtime'],
+  rmr: ['rtrs', 'dirty-map', 'runtime'],
+  'bitmap-store': ['dirty-map', 'runtime'],
   nbd: ['runtime'],
-  brmr: ['rmr', 'rtrs', 'bitmap-store', 'nbd', 'runtime'],
+  brmr: ['rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
-  testing: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'nbd', 'brmr', 'admin-api'],
-  app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'nbd', 'brmr', 'admin-api'],
+  testing: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
+  app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
   web: ['admin-api', 'runtime'],
   tool: ['admin-api', 'runtime'],
   /** The cluster tool, the benchmark and the real-client tests: they start daemons and so know their configuration. */
@@ -33,7 +34,7 @@ const TESTING_LAYER = 'testing';
 const APP_EXPORT = './config';
 
 /** Layers whose code outside src/node is a core: the world is injected there. */
-const CORE_LAYERS = new Set(['runtime', 'rtrs', 'rmr', 'bitmap-store', 'nbd', 'brmr', 'admin-api']);
+const CORE_LAYERS = new Set(['runtime', 'rtrs', 'rmr', 'dirty-map', 'bitmap-store', 'nbd', 'brmr', 'admin-api']);
 
 /**
  * @typedef {import('./workspace.mjs').Project} Project

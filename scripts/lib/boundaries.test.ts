@@ -63,6 +63,8 @@ test.each([
   ['rmr', 'bitmap-store'],
   ['nbd', 'rtrs'],
   ['bitmap-store', 'rmr'],
+  ['dirty-map', 'bitmap-store'],
+  ['rtrs', 'dirty-map'],
   ['admin-api', 'rmr'],
   ['web', 'brmr'],
   ['tool', 'app'],
@@ -73,6 +75,14 @@ test.each([
     'libs/target': { layer: target },
   });
   expect(check(root)).toEqual(['edge: libs/source/package.json']);
+});
+
+test.each(['bitmap-store', 'rmr', 'brmr', 'testing', 'app'])('layer %s may depend on layer dirty-map', (layer) => {
+  const root = workspace({
+    'libs/source': { layer, dependencies: { '@rmr/dirty-map': '*' } },
+    'libs/dirty-map': { layer: 'dirty-map' },
+  });
+  expect(check(root)).toEqual([]);
 });
 
 test('a forbidden edge is refused among devDependencies too', () => {

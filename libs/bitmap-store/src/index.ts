@@ -1,7 +1,6 @@
 export { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FORMAT_VERSION, MEMBER_SLOTS, QUEUE_DEPTH_MAX } from './constants.ts';
 export { BitmapStore, type StoreCounters, type StoreWorld } from './core/bitmap-store.ts';
 export { type CreateOptions, createStore, storeBytes } from './core/create-store.ts';
-export { DirtyMap } from './core/dirty-map.ts';
 export { inspectStore, type StoreInspection } from './core/inspect-store.ts';
 export type { ExpectedStore } from './core/load-store.ts';
 export { type OpenOptions, openStore } from './core/open-store.ts';

@@ -1,4 +1,4 @@
-import type { DirtyMap } from './core/dirty-map.ts';
+import type { DirtyMap } from '@rmr/dirty-map';
 
 /** A place in the in-sync set: the member and the very store it had then. */
 export interface InSyncMember {

@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, expect, test } from 'vitest';
@@ -5,7 +6,6 @@ import { INTENT_ACTIVE_MAX, INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants
 import { BOOT_1, BOOT_2, createdDisk, HeldRequests, Outcomes, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
 import type { MetadataChange } from '../types.ts';
 import type { BitmapStore } from './bitmap-store.ts';
-import { DirtyMap } from './dirty-map.ts';
 
 const NOBODY = new Uint8Array(MEMBER_SLOTS);
 const { chunkBytes, deviceBytes } = SMALL_STORE;

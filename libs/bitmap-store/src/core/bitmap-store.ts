@@ -1,3 +1,4 @@
+import type { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type DiskSink, type Logger, Status, type Ticked, type Ticker, type Turn } from '@rmr/runtime';
 import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
 import type { Usage } from '../format/entries.ts';
@@ -6,7 +7,6 @@ import type { Superblock } from '../format/superblock.ts';
 import type { ByteRange, LastIo, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import { invalidChange, type StoreChange } from './change-encoder.ts';
 import { CommitEngine } from './commit-engine.ts';
-import type { DirtyMap } from './dirty-map.ts';
 import { FlushGroup } from './flush-group.ts';
 import type { JournalRing } from './journal-ring.ts';
 import type { LastIoTable } from './last-io-table.ts';

@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { assert, isUuid } from '@rmr/runtime';
 import { MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, RANGES_PER_RECORD_MAX } from '../constants.ts';
 import {
@@ -18,7 +19,6 @@ import type { Layout } from '../format/layout.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import { encodeText } from '../format/text.ts';
 import type { ByteRange, DirtyChange, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
-import { DirtyMap } from './dirty-map.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 
 /** A change as the engine commits it: what callers may ask for, and the store's own bookkeeping. */

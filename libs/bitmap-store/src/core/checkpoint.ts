@@ -1,10 +1,10 @@
+import type { DirtyMap } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
 import { HOME_A_OFFSET, HOME_B_OFFSET, mapOffset } from '../format/layout.ts';
 import { encodeMapPage } from '../format/map-sector.ts';
 import { RecordMagic, RecordWriter } from '../format/record.ts';
 import { mapSeed } from '../format/superblock.ts';
-import type { DirtyMap } from './dirty-map.ts';
 import { FLUSH_STEP, type Procedure } from './procedure.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 

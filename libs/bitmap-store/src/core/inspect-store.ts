@@ -1,6 +1,6 @@
+import type { DirtyMap } from '@rmr/dirty-map';
 import { type Disk, OperationError } from '@rmr/runtime';
 import type { LastIo, MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
-import type { DirtyMap } from './dirty-map.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
 import { ProcedureRun } from './procedure.ts';
 

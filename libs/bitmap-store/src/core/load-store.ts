@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type LogFields, OperationError, Status, statusName } from '@rmr/runtime';
 import { FORMAT_VERSION, MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
 import { EntryType, invalidEntries, type Usage } from '../format/entries.ts';
@@ -38,7 +39,6 @@ import {
   superblockChecksumFits,
   superblockFormatVersion,
 } from '../format/superblock.ts';
-import { DirtyMap } from './dirty-map.ts';
 import { JournalRing } from './journal-ring.ts';
 import { LastIoTable } from './last-io-table.ts';
 import type { Procedure } from './procedure.ts';

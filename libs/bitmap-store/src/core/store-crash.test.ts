@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { assert, OperationError, type Random, randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { expect, test } from 'vitest';
@@ -5,7 +6,6 @@ import { INTENT_IDLE_TICKS } from '../constants.ts';
 import { BOOT_1, BOOT_2, createdDisk, HeldRequests, open, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
 import type { ByteRange, MetadataChange } from '../types.ts';
 import { BitmapStore } from './bitmap-store.ts';
-import { DirtyMap } from './dirty-map.ts';
 import { openStore } from './open-store.ts';
 
 const { deviceBytes, chunkBytes } = SMALL_STORE;

@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
 import { MEMBER_SLOTS } from '../constants.ts';
 import {
@@ -28,7 +29,6 @@ import {
   recordLength,
 } from '../format/record.ts';
 import type { MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
-import { DirtyMap } from './dirty-map.ts';
 import { WriteIntent } from './write-intent.ts';
 
 /** A map that a record's MAP_SWITCH entry brings into use. */

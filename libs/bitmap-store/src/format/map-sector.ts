@@ -1,3 +1,4 @@
+import { CHUNKS_PER_LEAF, LEAF_BYTES } from '@rmr/dirty-map';
 import { assert, crc32c } from '@rmr/runtime';
 import { PAGE_BYTES, SECTOR_BYTES } from '../constants.ts';
 
@@ -16,12 +17,12 @@ import { PAGE_BYTES, SECTOR_BYTES } from '../constants.ts';
 export const MAP_SECTOR_HEADER_BYTES = 8;
 export const MAP_SECTOR_BITMAP_BYTES = SECTOR_BYTES - MAP_SECTOR_HEADER_BYTES;
 export const SECTORS_PER_PAGE = PAGE_BYTES / SECTOR_BYTES;
-/** Bytes of bitmap in a page. */
-export const BITMAP_BYTES_PER_PAGE = SECTORS_PER_PAGE * MAP_SECTOR_BITMAP_BYTES;
-/** Chunks in a page, and in a leaf of the map in memory. */
-export const CHUNKS_PER_PAGE = BITMAP_BYTES_PER_PAGE * 8;
+/** Bytes of bitmap in a page: a leaf of the map in memory. */
+export const BITMAP_BYTES_PER_PAGE = LEAF_BYTES;
+/** Chunks in a page. */
+export const CHUNKS_PER_PAGE = CHUNKS_PER_LEAF;
 
-assert(BITMAP_BYTES_PER_PAGE % 4 === 0, 'map sector: leaves are whole words');
+assert(SECTORS_PER_PAGE * MAP_SECTOR_BITMAP_BYTES === LEAF_BYTES, 'map sector: a page holds a leaf');
 
 /** Writes one map page from a leaf's bitmap. */
 export function encodeMapPage(

@@ -1,4 +1,5 @@
-import type { BitmapStore, DirtyMap } from '@rmr/bitmap-store';
+import type { BitmapStore } from '@rmr/bitmap-store';
+import type { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreIdentity, VersionRecord } from '@rmr/rmr';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
 

@@ -1,0 +1,1 @@
+export { CHUNKS_PER_LEAF, type ChunkRun, DirtyMap, LEAF_BYTES, type LeafState } from './dirty-map.ts';
