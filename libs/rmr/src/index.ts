@@ -29,6 +29,7 @@ export { type PoolServer, PoolServerCounters } from './core/server/pool-server.t
 export { RmrServer } from './core/server/rmr-server.ts';
 export type {
   ByteRange,
+  DirtyChange,
   InSyncMember,
   LastIo,
   MemberRecord,

@@ -1,3 +1,4 @@
+import type { DirtyMap } from '@rmr/dirty-map';
 import type { DiskExtent, DiskFeatures, DiskSink } from '@rmr/runtime';
 
 /** A place in the in-sync set: the member and the very store it had then. */
@@ -67,13 +68,28 @@ export interface LastIo extends ByteRange {
   readonly writeSeq: number;
 }
 
-/** A metadata change. All parts become durable together or not at all. */
+/** Ranges of chunks of some members' maps. A range covers every chunk it touches. */
+export interface DirtyChange {
+  readonly memberIds: readonly number[];
+  readonly ranges: readonly ByteRange[];
+}
+
+/**
+ * A metadata change. All parts become durable together or not at all. Parts that concern the same map are applied in
+ * the order erase, replace, clear, add, so that what is both cleared and added stays dirty.
+ */
 export interface MetadataChange {
   readonly promise?: PromiseRecord;
   readonly version?: VersionRecord;
   readonly members?: readonly MemberRecord[];
-  /** Chunks of these ranges become dirty for these members. */
-  readonly dirtyAdd?: readonly { readonly memberIds: readonly number[]; readonly ranges: readonly ByteRange[] }[];
+  /** These members are gone for good: their maps are emptied and their place is free for others. */
+  readonly dirtyErase?: readonly number[];
+  /** The member's map becomes exactly this one (map spread; V3). The map passes to the store: whoever goes on using it gives a clone. */
+  readonly dirtyReplace?: readonly { readonly memberId: number; readonly map: DirtyMap }[];
+  /** Chunks of these ranges, which are whole chunks, become clean. */
+  readonly dirtyClear?: readonly DirtyChange[];
+  /** Chunks of these ranges become dirty. */
+  readonly dirtyAdd?: readonly DirtyChange[];
   /** True: `lastIo` and the write intent are no longer needed, and volatile state is whole again (after reconciliation). */
   readonly reconciled?: boolean;
   /** True: data that was accepted but not flushed may be gone (L6). */
@@ -96,6 +112,11 @@ export interface PoolStore {
   readonly members: readonly MemberRecord[];
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;
+  /**
+   * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
+   * flush ends with EIO until the store is opened anew. Reads go on.
+   */
+  readonly failed: boolean;
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
@@ -131,8 +152,12 @@ export interface PoolStore {
 
   /** Bytes in chunks that are dirty for the member. */
   dirtyBytes(memberId: number): number;
+  /** The member's dirty map as it is durable, to read only; null = all clean. It changes with commits and prepared writes: hold it for a turn at most. */
+  dirtyMap(memberId: number): DirtyMap | null;
+  /** The members that have a dirty map, be there dirty chunks in it or not. */
+  mappedMemberIds(): readonly number[];
 
-  /** Durable when `done(Status.OK)` is called; commits are applied in the order of the calls. */
+  /** Durable when `done(Status.OK)` is called; commits are applied in the order of the calls. EINVAL: never acceptable, as a clear of half a chunk. ENOSPC: maps of too many members. EIO: the disk. */
   commit(change: MetadataChange, done: (status: number) => void): void;
   /** Waits for what is in flight, flushes, records a clean shutdown, and closes. */
   close(done: (status: number) => void): void;

@@ -1,4 +1,6 @@
 import { createStore, openStore } from '@rmr/bitmap-store';
+import { DirtyMap } from '@rmr/dirty-map';
+import type { MetadataChange } from '@rmr/rmr';
 import { type DiskFeatures, type OperationError, Status } from '@rmr/runtime';
 import { type DiskRequest, MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, expect, test } from 'vitest';
@@ -234,4 +236,48 @@ test('commits, prepared writes, flushes and closing go through to the store', ()
   });
   world.run(0);
   expect(status).toBe(100);
+});
+
+function commit(change: MetadataChange): number {
+  let status = -1;
+  store.commit(change, (result) => {
+    status = result;
+  });
+  world.run(0);
+  return status;
+}
+
+test('dirty maps are replaced, cleared, added to and erased by commits, and can be read', () => {
+  const chunks = SIZE / 65_536;
+  const map = new DirtyMap(chunks);
+  map.set(10, 20);
+  const clear = { memberIds: [2], ranges: [{ offsetBytes: 10 * 65_536, lengthBytes: 5 * 65_536 }] };
+  const add = { memberIds: [2, 3], ranges: [{ offsetBytes: 12 * 65_536 + 100, lengthBytes: 1 }] };
+  const replace = [{ memberId: 2, map: map.clone() }];
+  expect(commit({ dirtyReplace: replace, dirtyClear: [clear], dirtyAdd: [add] })).toBe(Status.OK);
+  map.clear(10, 5);
+  map.set(12, 1);
+  expect(store.dirtyMap(2)?.equals(map)).toBe(true);
+  expect(store.dirtyMap(3)?.runs(10)).toEqual([{ first: 12, count: 1 }]);
+  expect(store.dirtyMap(5)).toBeNull();
+  expect([...store.mappedMemberIds()].sort()).toEqual([2, 3]);
+  expect(commit({ dirtyErase: [2] })).toBe(Status.OK);
+  expect([store.dirtyMap(2), store.mappedMemberIds()]).toEqual([null, [3]]);
+  expect(commit({ dirtyClear: [{ memberIds: [3], ranges: [{ offsetBytes: 12 * 65_536, lengthBytes: 4096 }] }] })).toBe(Status.EINVAL);
+  expect(store.dirtyMap(3)?.dirtyCount).toBe(1);
+});
+
+test('once the journal is broken every change and flush ends with EIO, and reads go on', () => {
+  expect(store.failed).toBe(false);
+  disk.fail('write', Status.EIO);
+  expect(commit({ dirtyAdd: [{ memberIds: [2], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] }] })).toBe(Status.EIO);
+  expect(store.failed).toBe(true);
+  expect(store.dirtyMap(2)).toBeNull();
+  expect(commit({ volatileLost: true })).toBe(Status.EIO);
+  expect(store.prepareWrite(0, 4096, 1, new Uint8Array(0), 0, 1, sink)).toBe(false);
+  store.flush(2, sink);
+  store.read(0, new Uint8Array(4096), 3, sink);
+  store.submit();
+  world.run(0);
+  expect([statuses.get(1), statuses.get(2), statuses.get(3)]).toEqual([Status.EIO, Status.EIO, Status.OK]);
 });

@@ -90,6 +90,10 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.volatileLost;
   }
 
+  get failed(): boolean {
+    return this.#store.failed;
+  }
+
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
     this.#disk.read(this.#place(offsetBytes, target.length), target, tag, sink);
   }
@@ -156,9 +160,12 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.dirtyBytes(memberId);
   }
 
-  /** The member's dirty map, to read only; null = all clean. */
   dirtyMap(memberId: number): DirtyMap | null {
     return this.#store.dirtyMap(memberId);
+  }
+
+  mappedMemberIds(): readonly number[] {
+    return this.#store.mappedMemberIds();
   }
 
   commit(change: MetadataChange, done: (status: number) => void): void {

@@ -34,6 +34,7 @@ class ScriptedStore {
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
   volatileLost = false;
+  failed = false;
 
   #hold(what: string, end: (status: number) => void): void {
     this.calls.push(what);
@@ -76,6 +77,12 @@ class ScriptedStore {
   }
   dirtyBytes(): number {
     return 0;
+  }
+  dirtyMap(): null {
+    return null;
+  }
+  mappedMemberIds(): readonly number[] {
+    return [];
   }
   commit(change: MetadataChange, done: (status: number) => void): void {
     this.#hold(`commit ${Object.keys(change).sort().join()}`, (status) => {
