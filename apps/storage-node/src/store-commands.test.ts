@@ -117,6 +117,21 @@ describe('store create', () => {
     await new Promise((resolve) => disk.close(resolve));
   });
 
+  test('makes the store of a witness: metadata only, which has no data to keep and no checksum', async () => {
+    const path = join(folder, 'witness');
+    expect(await create(path, '--witness')).toMatch(
+      /^created witness store [0-9a-f-]{36} for member 1 of pool "demo" in .*: a device of 8 MiB/,
+    );
+    const { dataOffset } = await inspection(path);
+    expect(statSync(path).size).toBe(dataOffset);
+    expect(await inspection(path)).toMatchObject({ witness: true, deviceBytes: DEVICE_BYTES });
+    expect(await store('inspect', '--path', path)).toMatch(/^device +8 MiB \(8388608 bytes\) on other members: this is a witness$/m);
+    expect(await refusal(store('checksum', '--path', path))).toMatch(/^UNSUPPORTED .* is the store of a witness/);
+    const other = join(folder, 'other');
+    expect(await refusal(create(other, '--witness', '--keep-data'))).toMatch(/^INVALID_ARGUMENT .* a witness has no data area/);
+    expect(existsSync(other)).toBe(false);
+  });
+
   test('refuses a file that is too small', async () => {
     const path = join(folder, 'small');
     writeFileSync(path, new Uint8Array(1024 * 1024));

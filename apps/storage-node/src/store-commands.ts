@@ -29,6 +29,7 @@ export function addStoreCommands(program: Command): void {
     )
     .option('--queue-depth <number>', 'IO units of the pool, the same for all members', QUEUE_DEPTH_DEFAULT)
     .option('--keep-data', "keep what is in the data area's place: this member is then the one that the others are copied from")
+    .option('--witness', 'for a member without data, which only votes with the others on who is in sync; --size is still that of the pool')
     .option('--force', 'destroy whatever is there')
     .action(create);
   store
@@ -53,6 +54,7 @@ interface CreateFlags {
   readonly chunkSize: string;
   readonly queueDepth: string;
   readonly keepData?: true;
+  readonly witness?: true;
   readonly force?: true;
 }
 
@@ -77,9 +79,10 @@ async function create(flags: CreateFlags): Promise<void> {
     queueDepth: numberFlag('--queue-depth', flags.queueDepth),
     force: flags.force === true,
     keepData: flags.keepData === true,
+    witness: flags.witness === true,
   });
   process.stdout.write(
-    `created store ${storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizeBytes)}, chunks of ${formatSize(chunkSizeBytes)}\n`,
+    `created ${flags.witness === true ? 'witness store' : 'store'} ${storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizeBytes)}, chunks of ${formatSize(chunkSizeBytes)}\n`,
   );
 }
 
@@ -110,9 +113,13 @@ function table(path: string, store: StoreInspection): string {
     ['pool', `${store.poolName} (${store.poolUuid})`],
     ['member', String(store.memberId)],
     ['store', store.storeUuid],
-    ['device', `${formatSize(store.deviceBytes)} (${store.deviceBytes} bytes) at offset ${store.dataOffset}`],
+    [
+      'device',
+      `${formatSize(store.deviceBytes)} (${store.deviceBytes} bytes) ${store.witness ? 'on other members: this is a witness' : `at offset ${store.dataOffset}`}`,
+    ],
     ['chunks', formatSize(store.chunkBytes)],
     ['queue depth', String(store.queueDepth)],
+    ['quorum', store.policy.quorum],
     [
       'version',
       version === null
@@ -128,7 +135,7 @@ function table(path: string, store: StoreInspection): string {
     ],
     ...store.members.map((member): [string, string] => [
       `member ${member.memberId}`,
-      `${member.name} ${member.addresses.join(' ')} store ${member.storeUuid}`,
+      `${member.name} ${member.addresses.join(' ')} store ${member.storeUuid}${member.role === 'witness' ? ', witness' : ''}${member.maintenance === true ? ', in maintenance' : ''}`,
     ]),
     ...store.dirty.map(({ memberId, chunks }): [string, string] => [
       `dirty for ${memberId}`,

@@ -11,6 +11,7 @@ export type {
   LastIo,
   MemberRecord,
   MetadataChange,
+  PoolPolicy,
   PromiseRecord,
   StoreParameters,
   VersionRecord,

@@ -29,6 +29,16 @@ export interface MemberRecord {
   readonly storeUuid: string;
   readonly name: string;
   readonly addresses: readonly string[];
+  /** A witness votes with a version record and has no data. Absent: `data`. */
+  readonly role?: 'data' | 'witness';
+  /** Taken out of IO on purpose: it stays out until an operator lets it back. Absent: it is not. */
+  readonly maintenance?: boolean;
+}
+
+/** What the members of a pool have agreed upon. */
+export interface PoolPolicy {
+  /** `majority`: a version counts once a majority of members and witness has recorded it; `none`: the in-sync members suffice. */
+  readonly quorum: 'none' | 'majority';
 }
 
 /** A byte range of the device. */
@@ -57,6 +67,7 @@ export interface MetadataChange {
   readonly promise?: PromiseRecord;
   readonly version?: VersionRecord;
   readonly members?: readonly MemberRecord[];
+  readonly policy?: PoolPolicy;
   /** These members are gone for good: their maps are emptied and their slots are free again. */
   readonly dirtyErase?: readonly number[];
   /** The member's map becomes exactly this one (map spread; V3). The map passes to the store. */
@@ -79,7 +90,7 @@ export interface StoreParameters {
   readonly lineageUuid: string;
   readonly poolName: string;
   readonly memberId: number;
-  /** Size of the device, and so of the data area, in bytes. */
+  /** Size of the pool's device in bytes, and so of the data area, but for a witness, which has none. */
   readonly deviceBytes: number;
   readonly chunkBytes: number;
   readonly queueDepth: number;

@@ -34,6 +34,7 @@ export type {
   LastIo,
   MemberRecord,
   MetadataChange,
+  PoolPolicy,
   PoolStore,
   PromiseRecord,
   StoreIdentity,

@@ -39,6 +39,16 @@ export interface MemberRecord {
   readonly name: string;
   /** RTRS addresses, one per path. */
   readonly addresses: readonly string[];
+  /** A witness votes with a version record and has no data. Absent: `data`. */
+  readonly role?: 'data' | 'witness';
+  /** Taken out of IO on purpose: it stays out until an operator lets it back. Absent: it is not. */
+  readonly maintenance?: boolean;
+}
+
+/** What the members of a pool have agreed upon. */
+export interface PoolPolicy {
+  /** `majority`: a version counts once a majority of members and witness has recorded it; `none`: the in-sync members suffice. */
+  readonly quorum: 'none' | 'majority';
 }
 
 /** What never changes in a store's life. */
@@ -47,13 +57,15 @@ export interface StoreIdentity {
   readonly poolUuid: string;
   readonly poolName: string;
   readonly memberId: number;
-  /** Size of the device, and so of the data area, in bytes. */
+  /** Size of the pool's device in bytes, and so of the data area, but for a witness, which has none. */
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
   /** IO units of the pool: the length of the `lastIo` array. */
   readonly queueDepth: number;
   /** True when the data area was proven to read as zeroes when the store was created. */
   readonly createdZeroed: boolean;
+  /** Present and true for a witness: a store without data area. The data-path calls are not for it; flushes and everything about metadata are. */
+  readonly witness?: true;
 }
 
 /** A byte range of the device. */
@@ -82,6 +94,7 @@ export interface MetadataChange {
   readonly promise?: PromiseRecord;
   readonly version?: VersionRecord;
   readonly members?: readonly MemberRecord[];
+  readonly policy?: PoolPolicy;
   /** These members are gone for good: their maps are emptied and their place is free for others. */
   readonly dirtyErase?: readonly number[];
   /** The member's map becomes exactly this one (map spread; V3). The map passes to the store: whoever goes on using it gives a clone. */
@@ -110,6 +123,8 @@ export interface PoolStore {
   readonly promise: PromiseRecord | null;
   readonly version: VersionRecord | null;
   readonly members: readonly MemberRecord[];
+  /** Quorum `none` until another policy is committed. */
+  readonly policy: PoolPolicy;
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;
   /**

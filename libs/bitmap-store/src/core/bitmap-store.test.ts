@@ -3,8 +3,8 @@ import { Status } from '@rmr/runtime';
 import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { INTENT_ACTIVE_MAX, INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
-import { BOOT_1, BOOT_2, createdDisk, HeldRequests, Outcomes, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
-import type { MetadataChange } from '../types.ts';
+import { BOOT_1, BOOT_2, createdDisk, diskBytesFor, HeldRequests, Outcomes, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import type { MemberRecord, MetadataChange } from '../types.ts';
 import type { BitmapStore } from './bitmap-store.ts';
 
 const NOBODY = new Uint8Array(MEMBER_SLOTS);
@@ -68,6 +68,74 @@ test('what was committed is there after clean shutdown, process crash and power 
     expect(store.dirtyMap(250)?.digest()).toBe(store.dirtyMap(2)?.digest());
     expect(store.dirtyBytes(1)).toBe(0);
   }
+});
+
+test('a pool has no quorum until the policy says so; policy, roles and maintenance outlive checkpoint, crash and power loss', () => {
+  expect(store.policy).toEqual({ quorum: 'none' });
+  const members: MemberRecord[] = [
+    { memberId: 1, storeUuid: testUuid(8), name: 'storage-1', addresses: ['tcp://[::1]:7000'], maintenance: true },
+    { memberId: 7, storeUuid: testUuid(9), name: 'w', addresses: [], role: 'witness' },
+  ];
+  expect(commit({ policy: { quorum: 'majority' }, members })).toBe(Status.OK);
+  for (const how of ['crash', 'clean', 'power']) {
+    if (how === 'clean') expect(close()).toBe(Status.OK);
+    if (how === 'power') disk.crash(world.random);
+    reopen(how === 'power' ? BOOT_2 : BOOT_1);
+    expect(store.policy).toEqual({ quorum: 'majority' });
+    expect(store.members).toEqual(members);
+  }
+  expect(commit({ members: members.map((member) => ({ ...member, role: 'data', maintenance: false })) })).toBe(Status.OK);
+  expect(commit({ policy: { quorum: 'none' } })).toBe(Status.OK);
+  for (const how of ['crash', 'clean']) {
+    if (how === 'clean') expect(close()).toBe(Status.OK);
+    reopen();
+    expect(store.policy).toEqual({ quorum: 'none' });
+    expect(store.members[0]).toEqual({ memberId: 1, storeUuid: testUuid(8), name: 'storage-1', addresses: ['tcp://[::1]:7000'] });
+    expect(store.members[1]?.role).toBeUndefined();
+  }
+  expect(commit({ policy: { quorum: 'all' } as never })).toBe(Status.EINVAL);
+  expect(commit({ members: [{ ...(members[0] as MemberRecord), role: 'judge' as never }] })).toBe(Status.EINVAL);
+});
+
+test('a version of another lineage takes the place of the one before, whatever their numbers, and outlives a crash', () => {
+  const before = { lineageUuid: SMALL_STORE.lineageUuid, epoch: 9, seq: 9, inSync: [{ memberId: 1, storeUuid: testUuid(8) }], horizon: 5 };
+  const forced = { ...before, lineageUuid: testUuid(0xf0), epoch: 2, seq: 1, horizon: 0 };
+  expect(commit({ version: before })).toBe(Status.OK);
+  expect(commit({ version: forced, dirtyAdd: [{ memberIds: [2], ranges: [range(0, 1)] }] })).toBe(Status.OK);
+  for (const how of ['crash', 'clean', 'crash']) {
+    if (how === 'clean') expect(close()).toBe(Status.OK);
+    reopen();
+    expect(store.version).toEqual(forced);
+    // The superblock keeps the lineage of creation.
+    expect(store.superblock.lineageUuid).toBe(SMALL_STORE.lineageUuid);
+  }
+});
+
+test("a witness's store keeps metadata, takes no writes, and never counts data as lost", () => {
+  const options = { ...SMALL_STORE, witness: true };
+  expect(diskBytesFor(options)).toBe(store.dataOffset);
+  expect(diskBytesFor(options) + deviceBytes).toBe(diskBytesFor(SMALL_STORE));
+  disk = createdDisk({ witness: true });
+  expect(disk.sizeBytes).toBe(diskBytesFor(options));
+  store = opened(disk, world);
+  expect(store.superblock).toMatchObject({ witness: true, deviceBytes, createdZeroed: true });
+  const version = { lineageUuid: testUuid(3), epoch: 3, seq: 9, inSync: [{ memberId: 1, storeUuid: testUuid(8) }], horizon: 77 };
+  const map = new DirtyMap(deviceBytes / chunkBytes);
+  map.set(5, 10);
+  expect(commit({ version, dirtyReplace: [{ memberId: 2, map: map.clone() }] })).toBe(Status.OK);
+  store.flush(1, outcomes);
+  world.run(0);
+  expect(outcomes.byTag.get(1)).toBe(Status.OK);
+  disk.crash(world.random);
+  reopen(BOOT_2);
+  expect(store.version).toEqual(version);
+  expect(store.dirtyMap(2)?.equals(map)).toBe(true);
+  expect(store.volatileLost).toBe(false);
+  expect([store.lastIo(), store.intentRanges()]).toEqual([[], []]);
+  expect(() => store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes)).toThrow(/takes no writes/);
+  expect(() => store.recordLastIo(0, 1, 0, 4096)).toThrow(/takes no writes/);
+  expect(() => store.setCompletedThrough(1)).toThrow(/takes no writes/);
+  expect(close()).toBe(Status.OK);
 });
 
 test('volatile state counts as lost after a reboot without clean shutdown only, and until it is reconciled', () => {

@@ -4,7 +4,7 @@ import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
 import type { Usage } from '../format/entries.ts';
 import { LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
 import type { Superblock } from '../format/superblock.ts';
-import type { ByteRange, LastIo, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
+import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { invalidChange, type StoreChange } from './change-encoder.ts';
 import { CommitEngine } from './commit-engine.ts';
 import { FlushGroup } from './flush-group.ts';
@@ -92,7 +92,7 @@ export class BitmapStore implements Ticked {
     world.ticker.subscribe(this);
   }
 
-  /** Offset of the data area on the disk, in bytes. */
+  /** Offset of the data area on the disk, in bytes. A witness has none: there the store ends. */
   get dataOffset(): number {
     return this.layout.dataOffset;
   }
@@ -107,6 +107,11 @@ export class BitmapStore implements Ticked {
 
   get members(): readonly MemberRecord[] {
     return this.#state.members;
+  }
+
+  /** Quorum `none` until another policy is committed. */
+  get policy(): PoolPolicy {
+    return this.#state.policy;
   }
 
   /** Data that was accepted but not flushed may be gone; until `reconciled` is committed. */
@@ -157,6 +162,7 @@ export class BitmapStore implements Ticked {
 
   /** Records the newest write of an IO unit; {@link submitLastIo} hands it to the kernel. */
   recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    assert(!this.layout.witness, 'store: a witness takes no writes');
     this.#lastIo.record(memId, writeSeq, offsetBytes, lengthBytes);
   }
 
@@ -230,6 +236,7 @@ export class BitmapStore implements Ticked {
     sink: DiskSink,
   ): boolean {
     const { layout } = this;
+    assert(!layout.witness, 'store: a witness takes no writes');
     assert(
       lengthBytes > 0 && offsetBytes >= 0 && offsetBytes + lengthBytes <= layout.deviceBytes,
       'store: the write lies within the device',
@@ -257,6 +264,7 @@ export class BitmapStore implements Ticked {
 
   /** Every write up to this sequence number is resolved on all legs (W7). Starts over with a new epoch. */
   setCompletedThrough(writeSeq: number): void {
+    assert(!this.layout.witness, 'store: a witness takes no writes');
     this.#state.intent.setCompletedThrough(writeSeq);
   }
 

@@ -5,12 +5,14 @@ import {
   addDirty,
   addMapSwitch,
   addMembers,
+  addPolicy,
   addPromise,
   addSlots,
   addUsage,
   addVersion,
   EntryType,
   invalidMembers,
+  invalidPolicy,
   membersPayloadBytes,
   putRange,
   type Usage,
@@ -44,6 +46,10 @@ export function chunkCountOf(layout: Layout, range: ByteRange): number {
 export function invalidChange(layout: Layout, change: MetadataChange): string | null {
   if (change.members !== undefined) {
     const wrong = invalidMembers(change.members);
+    if (wrong !== null) return wrong;
+  }
+  if (change.policy !== undefined) {
+    const wrong = invalidPolicy(change.policy);
     if (wrong !== null) return wrong;
   }
   if (change.version !== undefined) {
@@ -122,6 +128,7 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
   if (change.promise !== undefined) bytes += entryBytes(26 + encodeText(change.promise.clientName).length);
   if (change.version !== undefined) bytes += entryBytes(48 + change.version.inSync.length * 24);
   if (change.members !== undefined) bytes += entryBytes(membersPayloadBytes(change.members));
+  if (change.policy !== undefined) bytes += entryBytes(8);
   if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
   bytes += (change.dirtyErase?.length ?? 0) * entryBytes(16);
   for (const { ranges } of change.dirtyClear ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
@@ -181,6 +188,7 @@ export function encodeChange(
   if (change.promise !== undefined) addPromise(writer, change.promise);
   if (change.version !== undefined) addVersion(writer, change.version);
   if (change.members !== undefined) addMembers(writer, change.members);
+  if (change.policy !== undefined) addPolicy(writer, change.policy);
   const before = plan.memberIds.slice();
   if (staged === null) {
     for (const memberId of change.dirtyErase ?? []) {

@@ -36,6 +36,8 @@ export interface CreateOptions extends StoreParameters {
    * there stays, and the store does not count as zeroed: as the first of its pool it is the authority.
    */
   readonly data: 'known' | 'erase' | 'keep';
+  /** A witness has no data area: the store is its metadata, for a pool with a device of that size. */
+  readonly witness?: boolean;
   /** Overwrite whatever is on the disk. */
   readonly force: boolean;
   /** For tests: smaller than the journal that the device size asks for. */
@@ -43,17 +45,23 @@ export interface CreateOptions extends StoreParameters {
 }
 
 /** Bytes that a disk must have for a device of that size. Throws INVALID_ARGUMENT. */
-export function storeBytes(deviceBytes: number, chunkBytes: number, queueDepth: number, journalBytes?: number): number {
-  return layoutFor({ deviceBytes, chunkBytes, queueDepth }, journalBytes).totalBytes;
+export function storeBytes(
+  deviceBytes: number,
+  chunkBytes: number,
+  queueDepth: number,
+  options: Pick<CreateOptions, 'witness' | 'journalBytes'> = {},
+): number {
+  return layoutFor({ ...options, deviceBytes, chunkBytes, queueDepth }).totalBytes;
 }
 
-function layoutFor(sizes: Pick<Geometry, 'deviceBytes' | 'chunkBytes' | 'queueDepth'>, journalBytes?: number): Layout {
+function layoutFor(sizes: Pick<CreateOptions, 'deviceBytes' | 'chunkBytes' | 'queueDepth' | 'witness' | 'journalBytes'>): Layout {
   const geometry: Geometry = {
     deviceBytes: sizes.deviceBytes,
     chunkBytes: sizes.chunkBytes,
     queueDepth: sizes.queueDepth,
     regionBytes: regionBytesFor(sizes.deviceBytes, sizes.chunkBytes),
-    journalBytes: journalBytes ?? journalBytesFor(sizes.deviceBytes),
+    journalBytes: sizes.journalBytes ?? journalBytesFor(sizes.deviceBytes),
+    witness: sizes.witness === true,
   };
   const wrong = invalidGeometry(geometry);
   if (wrong !== null) throw new OperationError('INVALID_ARGUMENT', `a store can't be created like this: ${wrong}`);
@@ -73,9 +81,12 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
   const { label } = options;
   const wrong = invalidParameters(options);
   if (wrong !== null) return new OperationError('INVALID_ARGUMENT', `${label}: ${wrong}`);
+  if (options.witness === true && options.data === 'keep') {
+    return new OperationError('INVALID_ARGUMENT', `${label}: a witness has no data area, so there is no data that it could keep`);
+  }
   let layout: Layout;
   try {
-    layout = layoutFor(options, options.journalBytes);
+    layout = layoutFor(options);
   } catch (error) {
     if (error instanceof OperationError) return error;
     throw error;
@@ -83,7 +94,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
   if (disk.sizeBytes < layout.totalBytes) {
     return new OperationError(
       'STORE_TOO_SMALL',
-      `${label} has ${disk.sizeBytes} bytes; a store for a device of ${formatSize(options.deviceBytes)} needs ${layout.totalBytes}`,
+      `${label} has ${disk.sizeBytes} bytes; ${layout.witness ? "a witness's store" : 'a store'} for a device of ${formatSize(options.deviceBytes)} needs ${layout.totalBytes}`,
     );
   }
   if (!options.force) {
@@ -114,6 +125,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
     queueDepth: layout.queueDepth,
     regionBytes: layout.regionBytes,
     journalBytes: layout.journalBytes,
+    witness: layout.witness,
     sequence: 1,
     createdZeroed: options.data !== 'keep',
   };

@@ -1,6 +1,6 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import { type Disk, OperationError } from '@rmr/runtime';
-import type { LastIo, MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import type { LastIo, MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
 import { ProcedureRun } from './procedure.ts';
 
@@ -18,11 +18,14 @@ export interface StoreInspection {
   readonly dataOffset: number;
   readonly totalBytes: number;
   readonly createdZeroed: boolean;
+  /** The store of a witness: it ends where the data would begin. */
+  readonly witness: boolean;
   /** Lineage at creation. */
   readonly lineageUuid: string;
   readonly promise: PromiseRecord | null;
   readonly version: VersionRecord | null;
   readonly members: readonly MemberRecord[];
+  readonly policy: PoolPolicy;
   readonly volatileLost: boolean;
   readonly cleanShutdown: boolean;
   readonly bootId: string;
@@ -62,10 +65,12 @@ function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks 
     dataOffset: layout.dataOffset,
     totalBytes: layout.totalBytes,
     createdZeroed: superblock.createdZeroed,
+    witness: superblock.witness,
     lineageUuid: superblock.lineageUuid,
     promise: state.promise,
     version: state.version,
     members: state.members,
+    policy: state.policy,
     ...state.usage,
     dirty,
     intentRegions: state.intent.activeCount,

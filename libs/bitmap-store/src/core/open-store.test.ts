@@ -247,6 +247,19 @@ test('creating refuses a disk that is too small, has a store, or is not empty; f
   expect(opened(tail).superblock.createdZeroed).toBe(true);
 });
 
+test("creating a witness's store needs room for its metadata only, and says so", () => {
+  const disk = new MemoryDisk({ sizeBytes: diskBytesFor({ ...SMALL_STORE, witness: true }) - 4096 });
+  expect(createError(disk, { witness: true })?.code).toBe('STORE_TOO_SMALL');
+  expect(createError(disk, { witness: true })?.message).toMatch(/a witness's store for a device of 256 MiB needs 2097152/);
+  const old = usedDisk();
+  expect(createError(old, { witness: true, data: 'erase', force: true })).toBeNull();
+  expect(opened(old).superblock.witness).toBe(true);
+  inspectStore(old, { label: '/disks/a' }, (result) => {
+    if (result instanceof OperationError) throw result;
+    expect(result).toMatchObject({ witness: true, policy: { quorum: 'none' }, totalBytes: result.dataOffset });
+  });
+});
+
 test('creating over an old store leaves nothing of it, whatever the data', () => {
   for (const data of ['erase', 'keep'] as const) {
     const disk = usedDisk();
@@ -291,6 +304,7 @@ test.each<[string, Partial<CreateOptions>]>([
   ['a pool name of 256 bytes', { poolName: 'x'.repeat(256) }],
   ['a member id of 256', { memberId: 256 }],
   ['chunks of 5000 bytes', { chunkBytes: 5000 }],
+  ['data that a witness should keep', { witness: true, data: 'keep' }],
 ])('creating with %s is INVALID_ARGUMENT', (_what, overrides) => {
   expect(createError(new MemoryDisk({ sizeBytes: diskBytesFor(SMALL_STORE) }), overrides)?.code).toBe('INVALID_ARGUMENT');
 });

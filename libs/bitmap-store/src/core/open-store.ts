@@ -24,7 +24,8 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
     const store = new BitmapStore(disk, loaded, options.world, options.label);
     const { usage } = loaded.state;
     const cacheSurvived = usage.bootId === options.bootId && disk.features.survivesProcessCrash;
-    const lost = !usage.cleanShutdown && !cacheSurvived;
+    // A witness has no data that could be lost, and what it commits is durable before it is answered.
+    const lost = !usage.cleanShutdown && !cacheSurvived && !loaded.superblock.witness;
     if (lost && !usage.volatileLost) {
       options.world.log.warn('the host went down while the store was open; unflushed data counts as lost', { store: options.label });
     }

@@ -4,7 +4,7 @@ import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { expect, test } from 'vitest';
 import { INTENT_IDLE_TICKS } from '../constants.ts';
 import { BOOT_1, BOOT_2, createdDisk, HeldRequests, open, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
-import type { ByteRange, MetadataChange } from '../types.ts';
+import type { ByteRange, MemberRecord, MetadataChange, PoolPolicy } from '../types.ts';
 import { BitmapStore } from './bitmap-store.ts';
 import { openStore } from './open-store.ts';
 
@@ -81,7 +81,7 @@ class Subject {
     });
     this.#promise = this.store.promise?.epoch ?? 0;
     this.#version = this.store.version?.seq ?? 0;
-    this.#members = this.store.members.length;
+    this.#members = describeMembers(this.store.members, this.store.policy);
     this.expectations.push({ summary: summarize(this.store) });
   }
 
@@ -153,8 +153,9 @@ class Subject {
         storeUuid: testUuid(memberId),
         name: 'n'.repeat(200),
         addresses: ['tcp://10.0.0.1:7000', 'tcp://10.0.0.2:7000'],
+        maintenance: randomBelow(this.#random, 2) === 1,
       }));
-      return { members };
+      return { members, policy: { quorum: members.length % 2 === 0 ? 'none' : 'majority' } };
     }
     if (choice === 3)
       return randomBelow(this.#random, 2) === 0 ? { dirtyErase: [GUEST] } : { dirtyAdd: [{ memberIds: [GUEST], ranges: this.#ranges(1) }] };
@@ -192,12 +193,12 @@ class Subject {
     }
     if (change.promise !== undefined) this.#promise = change.promise.epoch;
     if (change.version !== undefined) this.#version = change.version.seq;
-    if (change.members !== undefined) this.#members = change.members.length;
+    if (change.members !== undefined && change.policy !== undefined) this.#members = describeMembers(change.members, change.policy);
   }
 
   #promise = 0;
   #version = 0;
-  #members = 0;
+  #members = describeMembers([], { quorum: 'none' });
 
   #summary(): string {
     const maps = [...COMMIT_MEMBERS, GUEST].map((id) => this.#model.get(id)?.digest());
@@ -255,10 +256,14 @@ function covered(ranges: readonly ByteRange[], range: ByteRange): boolean {
   return ranges.some((r) => r.offsetBytes <= range.offsetBytes && r.offsetBytes + r.lengthBytes >= range.offsetBytes + range.lengthBytes);
 }
 
+function describeMembers(members: readonly MemberRecord[], policy: PoolPolicy): string {
+  return `${members.map((member) => (member.maintenance === true ? 'M' : '-')).join('')}/${policy.quorum}`;
+}
+
 function summarize(store: BitmapStore): string {
   const clean = new DirtyMap(CHUNKS).digest();
   const maps = [...COMMIT_MEMBERS, GUEST].map((memberId) => store.dirtyMap(memberId)?.digest() ?? clean);
-  return [store.promise?.epoch ?? 0, store.version?.seq ?? 0, store.members.length, ...maps].join(' ');
+  return [store.promise?.epoch ?? 0, store.version?.seq ?? 0, describeMembers(store.members, store.policy), ...maps].join(' ');
 }
 
 function openImage(image: MemoryDisk, bootId: string): BitmapStore {

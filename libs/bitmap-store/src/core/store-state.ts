@@ -4,6 +4,7 @@ import { MEMBER_SLOTS } from '../constants.ts';
 import {
   addMembers,
   addOverflow,
+  addPolicy,
   addPromise,
   addRegions,
   addSides,
@@ -12,6 +13,7 @@ import {
   addVersion,
   EntryType,
   readMembers,
+  readPolicy,
   readPromise,
   readUsage,
   readVersion,
@@ -28,7 +30,7 @@ import {
   type RecordWriter,
   recordLength,
 } from '../format/record.ts';
-import type { MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import type { MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { WriteIntent } from './write-intent.ts';
 
 /** A map that a record's MAP_SWITCH entry brings into use. */
@@ -46,6 +48,7 @@ export class StoreState {
   promise: PromiseRecord | null = null;
   version: VersionRecord | null = null;
   members: readonly MemberRecord[] = [];
+  policy: PoolPolicy = { quorum: 'none' };
   usage: Usage;
   /** Member id per slot, -1 = free. */
   readonly slotMembers = new Int16Array(MEMBER_SLOTS).fill(-1);
@@ -103,6 +106,9 @@ export class StoreState {
         this.members = members;
         break;
       }
+      case EntryType.POLICY:
+        this.policy = readPolicy(view, payload);
+        break;
       case EntryType.USAGE:
         this.usage = readUsage(bytes, view, payload);
         break;
@@ -183,6 +189,7 @@ export class StoreState {
     if (this.promise !== null) addPromise(writer, this.promise);
     if (this.version !== null) addVersion(writer, this.version);
     addMembers(writer, this.members);
+    if (this.policy.quorum !== 'none') addPolicy(writer, this.policy);
     addUsage(writer, this.usage);
     addSlots(writer, this.slotMembers);
     addSides(writer, this.sides);

@@ -1,4 +1,4 @@
-import { decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
+import { assert, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
 import {
   ADDRESS_BYTES_MAX,
   ADDRESSES_PER_MEMBER_MAX,
@@ -8,7 +8,7 @@ import {
   MEMBER_SLOTS,
   NAME_BYTES_MAX,
 } from '../constants.ts';
-import type { MemberRecord, PromiseRecord, VersionRecord } from '../types.ts';
+import type { MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { ENTRY_HEADER_BYTES, entryBytes, entryPayloadBytes, entryType, type RecordWriter } from './record.ts';
 import { decodeText, encodeText } from './text.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
@@ -22,7 +22,7 @@ export const EntryType = {
   PROMISE: 1,
   /** lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then per member: id (1), zero (7), store UUID (16) */
   VERSION: 2,
-  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), zero (1), store UUID (16), name, per address: length (1), text */
+  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text */
   MEMBERS: 3,
   /** flags (4), zero (4), boot id (16), opens (8) */
   USAGE: 4,
@@ -40,7 +40,16 @@ export const EntryType = {
   INTENT_LEAVE: 11,
   /** 1 while all regions count as entered, else 0 (4) */
   INTENT_OVERFLOW: 12,
+  /** quorum: 0 none, 1 majority (1), zero (7). Without such an entry it is none */
+  POLICY: 13,
 } as const;
+
+/** Flags of a member in {@link EntryType.MEMBERS}. */
+export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2 } as const;
+const MEMBER_FLAGS_ALL = 3;
+
+/** The quorum policies, by their number in {@link EntryType.POLICY}. */
+const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
 
 /** Flags of {@link EntryType.USAGE}. */
 export const UsageFlag = { VOLATILE_LOST: 1, CLEAN_SHUTDOWN: 2 } as const;
@@ -85,6 +94,14 @@ export function addVersion(writer: RecordWriter, version: VersionRecord): void {
   }
 }
 
+export function addPolicy(writer: RecordWriter, policy: PoolPolicy): void {
+  writer.view.setUint8(writer.add(EntryType.POLICY, 8), QUORUMS.indexOf(policy.quorum));
+}
+
+function memberFlags(member: MemberRecord): number {
+  return (member.role === 'witness' ? MemberFlag.WITNESS : 0) | (member.maintenance === true ? MemberFlag.MAINTENANCE : 0);
+}
+
 /** Payload bytes of the member table. */
 export function membersPayloadBytes(members: readonly MemberRecord[]): number {
   let size = 8;
@@ -104,6 +121,7 @@ export function addMembers(writer: RecordWriter, members: readonly MemberRecord[
     writer.view.setUint8(at, member.memberId);
     writer.view.setUint8(at + 1, name.length);
     writer.view.setUint8(at + 2, member.addresses.length);
+    writer.view.setUint8(at + 3, memberFlags(member));
     encodeUuid(member.storeUuid, writer.bytes, at + 4);
     writer.bytes.set(name, at + 20);
     at += 20 + name.length;
@@ -204,7 +222,8 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
     const memberId = view.getUint8(position);
     const nameBytes = view.getUint8(position + 1);
     const addressCount = view.getUint8(position + 2);
-    if (addressCount > ADDRESSES_PER_MEMBER_MAX || view.getUint8(position + 3) !== 0) return null;
+    const flags = view.getUint8(position + 3);
+    if (addressCount > ADDRESSES_PER_MEMBER_MAX || flags > MEMBER_FLAGS_ALL) return null;
     const storeUuid = decodeUuid(bytes, position + 4);
     if (position + 20 + nameBytes > end) return null;
     const name = decodeText(bytes, position + 20, nameBytes);
@@ -220,9 +239,22 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses.push(text);
       position += 1 + length;
     }
-    members.push({ memberId, storeUuid, name, addresses });
+    members.push({
+      memberId,
+      storeUuid,
+      name,
+      addresses,
+      ...((flags & MemberFlag.WITNESS) === 0 ? {} : { role: 'witness' }),
+      ...((flags & MemberFlag.MAINTENANCE) === 0 ? {} : { maintenance: true }),
+    });
   }
   return position === end ? members : null;
+}
+
+export function readPolicy(view: DataView, at: number): PoolPolicy {
+  const quorum = QUORUMS[view.getUint8(at)];
+  assert(quorum !== undefined, 'entries: the policy was validated');
+  return { quorum };
 }
 
 export function readUsage(bytes: Uint8Array, view: DataView, at: number): Usage {
@@ -242,6 +274,9 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
     if (!Number.isInteger(member.memberId) || member.memberId < 0 || member.memberId > MEMBER_ID_MAX) {
       return `member id ${member.memberId} is out of range; it must be from 0 to ${MEMBER_ID_MAX}`;
     }
+    if (member.role !== undefined && member.role !== 'data' && member.role !== 'witness') {
+      return `member ${member.memberId} has the role "${String(member.role)}"; it must be data or witness`;
+    }
     if (!isUuid(member.storeUuid)) return `the store UUID of member ${member.memberId} is not a UUID`;
     if (encodeText(member.name).length > NAME_BYTES_MAX)
       return `the name of member ${member.memberId} is longer than ${NAME_BYTES_MAX} bytes`;
@@ -254,6 +289,11 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
     }
   }
   return null;
+}
+
+/** Why the policy can't be stored, or null. */
+export function invalidPolicy(policy: PoolPolicy): string | null {
+  return QUORUMS.includes(policy.quorum) ? null : `the quorum policy is "${policy.quorum}"; it must be ${QUORUMS.join(' or ')}`;
 }
 
 /** Why the entries of a valid record, from `from` to `to`, make no sense for this store, or null. */
@@ -324,6 +364,8 @@ function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: numbe
     }
     case EntryType.INTENT_OVERFLOW:
       return size === 4 && view.getUint32(at, true) <= 1 ? null : 'write intent: bad overflow mark';
+    case EntryType.POLICY:
+      return size === 8 && view.getUint8(at) < QUORUMS.length && allZero(bytes, at + 1, at + 8) ? null : 'policy: not well formed';
     default:
       return `entry of unknown type ${type}`;
   }

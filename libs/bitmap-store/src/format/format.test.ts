@@ -2,8 +2,10 @@ import { crc32c, GIB, KIB, MIB, TIB } from '@rmr/runtime';
 import { expect, test } from 'vitest';
 import { PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
+import type { MemberRecord } from '../types.ts';
 import {
   addMembers,
+  addPolicy,
   addPromise,
   addRegion,
   addUsage,
@@ -11,6 +13,7 @@ import {
   EntryType,
   invalidEntries,
   readMembers,
+  readPolicy,
   readPromise,
   readUsage,
   readVersion,
@@ -32,6 +35,7 @@ const SUPERBLOCK: Superblock = {
   queueDepth: 128,
   regionBytes: 4 * MIB,
   journalBytes: 4 * MIB,
+  witness: false,
   sequence: 7,
   createdZeroed: true,
 };
@@ -79,6 +83,17 @@ test('golden: the bytes of a superblock', () => {
   expect(decodeSuperblock(page)).toEqual(SUPERBLOCK);
 });
 
+test('golden: what a witness has instead: a flag, the offsets of the same areas, and no data behind them', () => {
+  const witness: Superblock = { ...SUPERBLOCK, witness: true };
+  const page = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(page, witness);
+  expect(hex(page.subarray(108, 112))).toBe('03000000');
+  expect(hex(page.subarray(12, 108))).toBe(hex(superblockPage().subarray(12, 108)));
+  expect(hex(page.subarray(112))).toBe(hex(superblockPage().subarray(112)));
+  expect(decodeSuperblock(page)).toEqual(witness);
+  expect(computeLayout(witness)).toEqual({ ...computeLayout(SUPERBLOCK), witness: true, totalBytes: 6 * MIB });
+});
+
 test('a superblock with any byte changed is refused', () => {
   const page = superblockPage();
   for (let at = 0; at < SUPERBLOCK_BYTES; at++) {
@@ -93,7 +108,7 @@ test('a superblock with any byte changed is refused', () => {
 
 test.each<[string, number, number[], RegExp]>([
   ['another number of member slots', 104, [4], /member slots/],
-  ['unknown flags', 108, [2], /unknown flags/],
+  ['unknown flags', 108, [4], /unknown flags/],
   ['a member id beyond a byte', 101, [1], /member id/],
   ['no sequence', 64, [0], /sequence/],
   ['an odd chunk size', 80, [1], /chunk size/],
@@ -154,6 +169,60 @@ test('golden: the bytes of a journal record with a promise, a version, usage and
   );
 });
 
+test('golden: the bytes of a member table with a witness and a member in maintenance, and of a policy', () => {
+  const writer = new RecordWriter();
+  writer.begin();
+  const members: MemberRecord[] = [
+    { memberId: 1, storeUuid: testUuid(0x11), name: 'n1', addresses: ['a'] },
+    { memberId: 2, storeUuid: testUuid(0x12), name: 'n2', addresses: ['b', 'cc'], maintenance: true },
+    { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
+  ];
+  addMembers(writer, members);
+  addPolicy(writer, { quorum: 'majority' });
+  addPolicy(writer, { quorum: 'none' });
+  const { bytes, view } = writer;
+  expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
+    [
+      '030000004f000000', // member table, 79 bytes
+      '0300000000000000',
+      '01020100', // id, name length, addresses, flags
+      '00000000000040008000000000000011',
+      '6e31',
+      '0161',
+      '02020202', // in maintenance
+      '00000000000040008000000000000012',
+      '6e32',
+      '0162',
+      '026363',
+      '09000001', // witness
+      '00000000000040008000000000000013',
+      '00',
+      '0d00000008000000', // policy
+      '0100000000000000',
+      '0d00000008000000',
+      '0000000000000000',
+    ].join(''),
+  );
+  const at = RECORD_HEADER_BYTES + 8;
+  expect(readMembers(bytes, view, at, 79)).toEqual(members);
+  expect(readPolicy(view, at + 88)).toEqual({ quorum: 'majority' });
+  expect(readPolicy(view, at + 104)).toEqual({ quorum: 'none' });
+  const limits = { chunkCount: 1, regionCount: 1 };
+  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, limits);
+  expect(invalid()).toBeNull();
+  for (const [offset, value, reason] of [
+    [at + 8 + 3, 4, /member table/],
+    [at + 88, 2, /policy/],
+    [at + 89, 1, /policy/],
+    [at + 95, 1, /policy/],
+  ] as const) {
+    const before = bytes[offset] as number;
+    bytes[offset] = value;
+    expect(invalid()).toMatch(reason);
+    bytes[offset] = before;
+  }
+});
+
 test('a record with any byte of it changed is refused, and one of another store too', () => {
   const seed = storeSeed(SUPERBLOCK.storeUuid);
   const writer = new RecordWriter();
@@ -183,6 +252,8 @@ test('entries come back as they went in, at their longest', () => {
     storeUuid: testUuid(memberId),
     name: 'ü'.repeat(127),
     addresses: Array.from({ length: 8 }, (__, i) => `${i}`.repeat(255)),
+    role: 'witness' as const,
+    maintenance: true,
   }));
   const promise = { epoch: Number.MAX_SAFE_INTEGER, clientInstance: testUuid(1), clientName: 'x'.repeat(255) };
   const version = {
@@ -264,7 +335,14 @@ test.each<[number, number]>([
   [128 * TIB, 128 * KIB],
 ])('a device of %i bytes in chunks of %i has areas that follow one another, data at a whole MiB', (deviceBytes, chunkBytes) => {
   const regionBytes = regionBytesFor(deviceBytes, chunkBytes);
-  const layout = computeLayout({ deviceBytes, chunkBytes, queueDepth: 128, regionBytes, journalBytes: journalBytesFor(deviceBytes) });
+  const layout = computeLayout({
+    deviceBytes,
+    chunkBytes,
+    queueDepth: 128,
+    regionBytes,
+    journalBytes: journalBytesFor(deviceBytes),
+    witness: false,
+  });
   expect(layout.dataOffset % MIB).toBe(0);
   expect(mapOffset(layout, 7, 1) + layout.mapBytes).toBeLessThanOrEqual(layout.dataOffset);
   expect(layout.mapPages * CHUNKS_PER_PAGE).toBeGreaterThanOrEqual(layout.chunkCount);
@@ -288,7 +366,7 @@ test.each<[string, Partial<Geometry>]>([
   ['a journal larger than is read at open', { journalBytes: 128 * MIB }],
   ['a size that is no number', { deviceBytes: Number.NaN }],
 ])('a geometry with %s is refused', (_what, change) => {
-  const geometry = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB };
+  const geometry = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
   expect(invalidGeometry(geometry)).toBeNull();
   expect(invalidGeometry({ ...geometry, ...change })).not.toBeNull();
 });

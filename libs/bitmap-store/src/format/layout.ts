@@ -40,6 +40,8 @@ export interface Geometry {
   readonly queueDepth: number;
   readonly regionBytes: number;
   readonly journalBytes: number;
+  /** A witness has no data area; everything else is as in the stores of data. */
+  readonly witness: boolean;
 }
 
 /** Where everything is. Offsets are in bytes of the disk. */
@@ -120,6 +122,7 @@ export function computeLayout(geometry: Geometry): Layout {
     queueDepth: geometry.queueDepth,
     regionBytes: geometry.regionBytes,
     journalBytes: geometry.journalBytes,
+    witness: geometry.witness,
     chunkCount,
     regionCount,
     lastIoBytes: Math.ceil((geometry.queueDepth * LAST_IO_ENTRY_BYTES) / PAGE_BYTES) * PAGE_BYTES,
@@ -127,7 +130,7 @@ export function computeLayout(geometry: Geometry): Layout {
     mapPages,
     mapsOffset,
     dataOffset,
-    totalBytes: dataOffset + geometry.deviceBytes,
+    totalBytes: dataOffset + (geometry.witness ? 0 : geometry.deviceBytes),
   };
 }
 

@@ -34,12 +34,14 @@ const OFFSET_NAME = 168;
 const OFFSET_RESERVED_3 = OFFSET_NAME + NAME_BYTES_MAX;
 
 const FLAG_CREATED_ZEROED = 1;
+const FLAG_WITNESS = 2;
+const FLAGS_ALL = 3;
 
 /** The content of a superblock. */
 export interface Superblock extends StoreParameters, Geometry {
   /** Counts how often the pair was written; the higher copy wins. */
   readonly sequence: number;
-  /** The data area was proven to read as zeroes when the store was created. */
+  /** The data area was proven to read as zeroes when the store was created; true for a witness, which has none. */
   readonly createdZeroed: boolean;
 }
 
@@ -79,7 +81,8 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
   view.setUint32(OFFSET_MEMBER_ID, superblock.memberId, true);
   view.setUint8(OFFSET_MEMBER_SLOTS, MEMBER_SLOTS);
   view.setUint8(OFFSET_MAP_SIDES, MAP_SIDES);
-  view.setUint32(OFFSET_FLAGS, superblock.createdZeroed ? FLAG_CREATED_ZEROED : 0, true);
+  const flags = (superblock.createdZeroed ? FLAG_CREATED_ZEROED : 0) | (superblock.witness ? FLAG_WITNESS : 0);
+  view.setUint32(OFFSET_FLAGS, flags, true);
   const offsets = offsetsOf(superblock);
   for (let i = 0; i < offsets.length; i++) writeU64(view, OFFSET_OFFSETS + i * 8, offsets[i] as number);
   const name = encodeText(superblock.poolName);
@@ -99,7 +102,7 @@ export function invalidSuperblock(page: Uint8Array): string | null {
   if (view.getUint32(OFFSET_FORMAT_VERSION, true) !== FORMAT_VERSION) return 'the format version is another one';
   if (view.getUint8(OFFSET_MEMBER_SLOTS) !== MEMBER_SLOTS) return 'the number of member slots is another one';
   if (view.getUint8(OFFSET_MAP_SIDES) !== MAP_SIDES) return 'the number of map sides is another one';
-  if (view.getUint32(OFFSET_FLAGS, true) > FLAG_CREATED_ZEROED) return 'unknown flags are set';
+  if (view.getUint32(OFFSET_FLAGS, true) > FLAGS_ALL) return 'unknown flags are set';
   if (view.getUint32(OFFSET_MEMBER_ID, true) > MEMBER_ID_MAX) return 'the member id is out of range';
   if (!(readU64(view, OFFSET_SEQUENCE) > 0)) return 'the sequence is out of range';
   const geometry = geometryOf(view);
@@ -168,6 +171,7 @@ function geometryOf(view: DataView): Geometry {
     queueDepth: view.getUint32(OFFSET_QUEUE_DEPTH, true),
     regionBytes: readU64(view, OFFSET_REGION_BYTES),
     journalBytes: view.getUint32(OFFSET_JOURNAL_BYTES, true),
+    witness: (view.getUint32(OFFSET_FLAGS, true) & FLAG_WITNESS) !== 0,
   };
 }
 

@@ -31,7 +31,7 @@ export const SMALL_STORE: CreateOptions = {
 
 /** Bytes of a disk for {@link SMALL_STORE} and the like. */
 export function diskBytesFor(options: CreateOptions): number {
-  return storeBytes(options.deviceBytes, options.chunkBytes, options.queueDepth, options.journalBytes);
+  return storeBytes(options.deviceBytes, options.chunkBytes, options.queueDepth, options);
 }
 
 /** A disk with a new store on it. */

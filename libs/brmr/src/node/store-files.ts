@@ -34,6 +34,8 @@ export interface CreateStoreOptions {
   readonly force?: boolean;
   /** Leave the data area as it is, for a device that has its content already; the store then does not count as zeroed. */
   readonly keepData?: boolean;
+  /** The store of a witness: metadata only, in a file of a few MiB. */
+  readonly witness?: boolean;
 }
 
 /** How a store is opened. */
@@ -61,7 +63,8 @@ export function kernelBootId(): string {
  */
 export async function createStore(options: CreateStoreOptions): Promise<void> {
   const chunkBytes = options.chunkSizeBytes ?? CHUNK_BYTES_DEFAULT;
-  const totalBytes = storeBytes(options.sizeBytes, chunkBytes, options.queueDepth);
+  const witness = options.witness === true;
+  const totalBytes = storeBytes(options.sizeBytes, chunkBytes, options.queueDepth, { witness });
   const fresh = prepareFile(options.path, totalBytes);
   let disk: FileDisk | null = null;
   try {
@@ -76,7 +79,8 @@ export async function createStore(options: CreateStoreOptions): Promise<void> {
       deviceBytes: options.sizeBytes,
       chunkBytes,
       queueDepth: options.queueDepth,
-      data: fresh ? 'known' : options.keepData === true ? 'keep' : 'erase',
+      data: options.keepData === true && (witness || !fresh) ? 'keep' : fresh ? 'known' : 'erase',
+      witness,
       force: options.force === true,
     });
   } catch (error) {
@@ -171,10 +175,11 @@ const DIGEST_BYTES = 1024 * 1024;
 
 /**
  * SHA-256 over the device's data bytes, holes as zeroes, in hexadecimal. The store may be in use; then flush and
- * stop writing first, or the digest is of a mixture. Rejects as {@link inspect}.
+ * stop writing first, or the digest is of a mixture. Rejects as {@link inspect}; UNSUPPORTED: the store of a witness.
  */
 export async function dataDigest(path: string): Promise<string> {
-  const { dataOffset, deviceBytes } = await inspect(path);
+  const { dataOffset, deviceBytes, witness } = await inspect(path);
+  if (witness) throw new OperationError('UNSUPPORTED', `${path} is the store of a witness, which has no data: there is no checksum of it`);
   const hash = createHash('sha256');
   const buffer = new Uint8Array(DIGEST_BYTES);
   const zeroes = new Uint8Array(DIGEST_BYTES);

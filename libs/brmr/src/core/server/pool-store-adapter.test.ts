@@ -1,4 +1,4 @@
-import { createStore, openStore } from '@rmr/bitmap-store';
+import { type CreateOptions, createStore, openStore } from '@rmr/bitmap-store';
 import { DirtyMap } from '@rmr/dirty-map';
 import type { MetadataChange } from '@rmr/rmr';
 import { type DiskFeatures, type OperationError, Status } from '@rmr/runtime';
@@ -24,7 +24,7 @@ const sink = {
   },
 };
 
-function openOn(features: Partial<DiskFeatures> = {}): void {
+function openOn(features: Partial<DiskFeatures> = {}, more: Partial<CreateOptions> = {}): void {
   disk = new MemoryDisk({
     sizeBytes: 32 * 1024 * 1024,
     features,
@@ -49,6 +49,7 @@ function openOn(features: Partial<DiskFeatures> = {}): void {
       deviceBytes: SIZE,
       chunkBytes: 65_536,
       queueDepth: 8,
+      ...more,
     },
     (result) => {
       error = result;
@@ -280,4 +281,36 @@ test('once the journal is broken every change and flush ends with EIO, and reads
   store.submit();
   world.run(0);
   expect([statuses.get(1), statuses.get(2), statuses.get(3)]).toEqual([Status.EIO, Status.EIO, Status.OK]);
+});
+
+test('a policy that is committed can be read', () => {
+  expect(store.policy).toEqual({ quorum: 'none' });
+  expect(commit({ policy: { quorum: 'majority' } })).toBe(Status.OK);
+  expect(store.policy).toEqual({ quorum: 'majority' });
+});
+
+test('a witness says that it is one, keeps metadata, and asserts that nobody wants data of it', () => {
+  expect(store.identity.witness).toBeUndefined();
+  openOn({}, { witness: true });
+  expect(store.identity).toMatchObject({ witness: true, sizeBytes: SIZE });
+  expect(commit({ promise: { epoch: 1, clientInstance: uuid(5), clientName: 'c' } })).toBe(Status.OK);
+  store.flush(1, sink);
+  store.submit();
+  world.run(0);
+  expect(statuses.get(1)).toBe(Status.OK);
+  const bytes = new Uint8Array(512);
+  expect(() => store.read(0, bytes, 2, sink)).toThrow(/witness/);
+  expect(() => store.write(0, bytes, 2, sink)).toThrow(/witness/);
+  expect(() => store.punch(0, 512, 2, sink)).toThrow(/witness/);
+  expect(() => store.zero(0, 512, 2, sink)).toThrow(/witness/);
+  expect(() => store.extents(0, 512, () => {})).toThrow(/witness/);
+  expect(() => store.recordLastIo(0, 1, 0, 512)).toThrow(/witness/);
+  expect(() => store.prepareWrite(0, 512, 1, new Uint8Array(0), 0, 2, sink)).toThrow(/witness/);
+  store.verify();
+  let closed = -1;
+  store.close((status) => {
+    closed = status;
+  });
+  world.run(0);
+  expect(closed).toBe(Status.OK);
 });

@@ -1,6 +1,16 @@
 import type { BitmapStore } from '@rmr/bitmap-store';
 import type { DirtyMap } from '@rmr/dirty-map';
-import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreIdentity, VersionRecord } from '@rmr/rmr';
+import type {
+  ByteRange,
+  LastIo,
+  MemberRecord,
+  MetadataChange,
+  PoolPolicy,
+  PoolStore,
+  PromiseRecord,
+  StoreIdentity,
+  VersionRecord,
+} from '@rmr/rmr';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
 
 const Operation = { WRITE: 0, PUNCH: 1, ZERO: 2 } as const;
@@ -65,6 +75,7 @@ export class PoolStoreAdapter implements PoolStore {
       chunkSizeBytes: superblock.chunkBytes,
       queueDepth: superblock.queueDepth,
       createdZeroed: superblock.createdZeroed,
+      ...(superblock.witness ? { witness: true } : {}),
     };
     store.onLastIoWritten = (status) => this.#onLastIoWritten(status);
   }
@@ -84,6 +95,10 @@ export class PoolStoreAdapter implements PoolStore {
 
   get members(): readonly MemberRecord[] {
     return this.#store.members;
+  }
+
+  get policy(): PoolPolicy {
+    return this.#store.policy;
   }
 
   get volatileLost(): boolean {
@@ -195,6 +210,7 @@ export class PoolStoreAdapter implements PoolStore {
   }
 
   #place(offsetBytes: number, lengthBytes: number): number {
+    assert(this.identity.witness !== true, 'pool store: a witness has no data');
     assert(
       offsetBytes >= 0 && lengthBytes >= 0 && offsetBytes + lengthBytes <= this.identity.sizeBytes,
       'pool store: IO lies within the device',

@@ -33,6 +33,7 @@ class ScriptedStore {
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
+  policy: PoolStore['policy'] = { quorum: 'none' };
   volatileLost = false;
   failed = false;
 
