@@ -1,7 +1,7 @@
+import { parseNbdUri } from '@rmr/cluster';
 import { KIB, MIB, randomBelow, SeededRandom } from '@rmr/runtime';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { besideBystander } from './support/attack.ts';
-import { parseNbdUri } from './support/nbd-address.ts';
 import { freePort, RawConnection } from './support/raw-connection.ts';
 import { clientFlags, goData, greeted, NBD, negotiated, option, optionReply, replyError, request } from './support/raw-nbd.ts';
 import { testNeeding } from './support/requirements.ts';

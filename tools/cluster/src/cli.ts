@@ -6,6 +6,7 @@ import * as commands from './commands.ts';
 import { DEFAULTS } from './constants.ts';
 import { stay, takeInterrupts, welcome } from './foreground.ts';
 import { parseUpFlags, type UpFlags } from './options.ts';
+import { type ClusterReport, report } from './report.ts';
 import { up } from './up.ts';
 
 interface DirectoryFlag {
@@ -35,6 +36,10 @@ function addUp(program: Command): void {
     )
     .option('--storage-nodes <number>', `storage nodes (default: ${DEFAULTS.storageNodes})`)
     .option('--replicas <number>', `members of the pool, one per storage node (default: ${DEFAULTS.replicas})`)
+    .option(
+      '--client-nodes <number>',
+      `client nodes; up starts the first, the others are rivals to start by name (default: ${DEFAULTS.clientNodes})`,
+    )
     .option('--size <size>', `size of the block device (default: ${formatSize(DEFAULTS.sizeBytes).replace(' ', '')})`)
     .option(
       '--chunk-size <size>',
@@ -72,12 +77,15 @@ function addLifeCycle(program: Command): void {
     .action(async ({ dir }: DirectoryFlag) => {
       for (const text of await commands.down(resolve(dir), say)) say(text);
     });
-  withDirectory(program.command('kill <node>'))
-    .description('Kill a node with SIGKILL.')
-    .action(async (node: string, { dir }: DirectoryFlag) => await commands.kill(resolve(dir), node));
-  withDirectory(program.command('start <node>'))
-    .description('Start a node again, with the identity that it had.')
-    .action(async (node: string, { dir }: DirectoryFlag) => await commands.start(resolve(dir), node));
+  withDirectory(program.command('kill <node...>'))
+    .description('Kill nodes with SIGKILL, at one moment.')
+    .action(async (nodes: string[], { dir }: DirectoryFlag) => await commands.kill(resolve(dir), nodes));
+  withDirectory(program.command('start <node...>'))
+    .description('Start nodes again, with the identity that they had; or a client node that never ran.')
+    .action(async (nodes: string[], { dir }: DirectoryFlag) => await commands.start(resolve(dir), nodes));
+  withDirectory(program.command('power-cycle <node...>'))
+    .description('Kill nodes at one moment and start them as after a power loss: on another boot. "all": every daemon.')
+    .action(async (nodes: string[], { dir }: DirectoryFlag) => void (await commands.powerCycle(resolve(dir), nodes)));
   withDirectory(program.command('pause <node>'))
     .description('Pause a node with SIGSTOP.')
     .action(async (node: string, { dir }: DirectoryFlag) => await commands.pauseNode(resolve(dir), node));
@@ -99,12 +107,13 @@ function addQuestions(program: Command): void {
   withDirectory(program.command('wait'))
     .description('Wait until IO is served, or with --healthy until every member is in sync.')
     .option('--healthy', 'wait for full redundancy')
+    .option('--converged', 'wait until every member is in sync and has caught up with all that it missed')
     .option('--timeout <duration>', 'give up after this time', '60s')
-    .action(async (flags: DirectoryFlag & { readonly healthy?: true; readonly timeout: string }) => {
+    .action(async (flags: DirectoryFlag & { readonly healthy?: true; readonly converged?: true; readonly timeout: string }) => {
       const timeoutMs = parseDuration(flags.timeout);
-      await (flags.healthy === true
-        ? commands.waitUntilHealthy(resolve(flags.dir), timeoutMs)
-        : commands.waitUntilUp(resolve(flags.dir), timeoutMs));
+      const wait =
+        flags.converged === true ? commands.waitUntilConverged : flags.healthy === true ? commands.waitUntilHealthy : commands.waitUntilUp;
+      await wait(resolve(flags.dir), timeoutMs);
     });
   withDirectory(program.command('checksum'))
     .description(
@@ -122,20 +131,19 @@ function addQuestions(program: Command): void {
       if (flags.output !== 'table' && flags.output !== 'json') {
         throw new OperationError('INVALID_ARGUMENT', `--output "${flags.output}": write table or json`);
       }
-      const report = await commands.report(resolve(flags.dir));
-      process.stdout.write(flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : statusTable(report));
-      process.exitCode = report.exitCode;
+      const found = await report(resolve(flags.dir));
+      process.stdout.write(flags.output === 'json' ? `${JSON.stringify(found, null, 2)}\n` : statusTable(found));
+      process.exitCode = found.exitCode;
     });
 }
 
-function statusTable(report: commands.ClusterReport): string {
-  const lines = [`${report.health.level}: ${report.health.sentence}`, ''];
-  const width = Math.max(...report.nodes.map((node) => node.name.length));
-  for (const node of report.nodes) {
+function statusTable({ health, nodes, partitions }: ClusterReport): string {
+  const lines = [`${health.level}: ${health.sentence}`, ''];
+  const width = Math.max(...nodes.map((node) => node.name.length));
+  for (const node of nodes) {
     lines.push(`${node.name.padEnd(width)}  ${node.state.padEnd(7)}  ${String(node.pid ?? '-').padStart(7)}  ${node.health.sentence}`);
   }
-  for (const [a, b] of report.partitions)
-    lines.push(`${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`);
+  for (const [a, b] of partitions) lines.push(`${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -5,6 +5,8 @@ import { z } from 'zod';
 
 const pidSchema = z.int().positive().nullable();
 
+const clientNodeSchema = z.object({ name: z.string(), pid: pidSchema, admin: z.string(), nbdUri: z.string() });
+
 /**
  * `DIR/cluster.json`: how other programs find a local cluster. Replaced atomically; fields are only ever added. Sizes
  * are integers in bytes; the pid of a stopped daemon is null.
@@ -22,7 +24,10 @@ export const clusterFileSchema = z.object({
       store: z.string().nullable(),
     }),
   ),
-  clientNode: z.object({ name: z.string(), pid: pidSchema, admin: z.string(), nbdUri: z.string() }),
+  /** The first client node, which serves unless a rival was started and has claimed the pool. */
+  clientNode: clientNodeSchema,
+  /** All client nodes, the first included. */
+  clientNodes: z.array(clientNodeSchema).min(1),
   web: z.object({ name: z.string(), pid: pidSchema, url: z.string() }).nullable(),
 });
 

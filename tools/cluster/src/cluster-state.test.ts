@@ -17,8 +17,8 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 function exampleState(): ClusterState {
   return {
-    format: 1,
-    options: newClusterOptions({ storageNodes: 3 }),
+    format: 2,
+    options: newClusterOptions({ storageNodes: 3, clientNodes: 2 }),
     poolUuid: '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab',
     storesCreated: true,
     socketDirectory: join(directory, 'sockets'),
@@ -27,10 +27,14 @@ function exampleState(): ClusterState {
       { name: 'storage-2', memberId: 2, rtrs: ['tcp://127.0.0.1:1004', 'tcp://127.0.0.1:1005'], adminPort: 1006 },
       { name: 'storage-3', memberId: null, rtrs: ['tcp://127.0.0.1:1007', 'tcp://127.0.0.1:1008'], adminPort: 1009 },
     ],
-    clientAdminPort: 1010,
+    clientNodes: [
+      { name: 'client-1', adminPort: 1010 },
+      { name: 'client-2', adminPort: 1012 },
+    ],
     webPort: 1011,
     processes: { 'storage-1': self, 'client-1': self, 'storage-2': { ...self, startTicks: 1 } },
     partitions: [],
+    bootIds: {},
   };
 }
 
@@ -62,6 +66,20 @@ describe('cluster.json', () => {
         admin: 'http://127.0.0.1:1010',
         nbdUri: `nbd+unix:///pool-1?socket=${join(directory, 'sockets/nbd.sock')}`,
       },
+      clientNodes: [
+        {
+          name: 'client-1',
+          pid: process.pid,
+          admin: 'http://127.0.0.1:1010',
+          nbdUri: `nbd+unix:///pool-1?socket=${join(directory, 'sockets/nbd.sock')}`,
+        },
+        {
+          name: 'client-2',
+          pid: null,
+          admin: 'http://127.0.0.1:1012',
+          nbdUri: `nbd+unix:///pool-1?socket=${join(directory, 'sockets/nbd-client-2.sock')}`,
+        },
+      ],
       web: { name: 'web', pid: null, url: 'http://127.0.0.1:1011' },
     });
   });
@@ -70,7 +88,7 @@ describe('cluster.json', () => {
     const state = { ...exampleState(), webPort: null };
     writeState(directory, state);
     expect(readClusterFile(directory).web).toBeNull();
-    expect(nodeNames(state)).toEqual(['storage-1', 'storage-2', 'storage-3', 'client-1']);
+    expect(nodeNames(state)).toEqual(['storage-1', 'storage-2', 'storage-3', 'client-1', 'client-2']);
   });
 
   test('is replaced, never written into: who has it open keeps the old one', () => {
@@ -105,9 +123,22 @@ describe('the state of the tool', () => {
     expect(readState(directory)).toEqual(exampleState());
   });
 
+  test('of format 1, which knew one client node, is understood', () => {
+    writeState(directory, exampleState());
+    const { clientNodes, bootIds, ...rest } = exampleState();
+    const { clientNodes: count, ...options } = rest.options;
+    expect({ clientNodes: clientNodes.length, bootIds, count }).toEqual({ clientNodes: 2, bootIds: {}, count: 2 });
+    writeFileSync(layout.state(directory), JSON.stringify({ ...rest, options, format: 1, clientAdminPort: 1010 }));
+    expect(readState(directory)).toEqual({
+      ...exampleState(),
+      options: { ...exampleState().options, clientNodes: 1 },
+      clientNodes: [{ name: 'client-1', adminPort: 1010 }],
+    });
+  });
+
   test('of an unknown format is refused', () => {
     writeState(directory, exampleState());
-    writeFileSync(layout.state(directory), JSON.stringify({ ...exampleState(), format: 2 }));
+    writeFileSync(layout.state(directory), JSON.stringify({ ...exampleState(), format: 3 }));
     expect(() => readState(directory)).toThrow(/harness\.json is damaged: format/);
   });
 });

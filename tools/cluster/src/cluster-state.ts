@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { replaceFileDurably } from '@rmr/runtime/node';
 import { z } from 'zod';
 import { type ClusterFile, clusterFilePath, readJsonFile } from './cluster-file.ts';
-import { CLIENT_NAME, POOL_NAME, WEB_NAME } from './constants.ts';
+import { FIRST_CLIENT_NAME, POOL_NAME, WEB_NAME } from './constants.ts';
 import { nbdUri } from './endpoints.ts';
 import { type ProcessIdentity, processIdentitySchema, processState } from './process-identity.ts';
 
-const STATE_FORMAT = 1;
+const STATE_FORMAT = 2;
 
 const nbdEndpointSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('socket'), path: z.string() }),
@@ -24,15 +24,18 @@ const storageNodeSchema = z.object({
   adminPort: z.int(),
 });
 
+const clientNodeSchema = z.object({ name: z.string(), adminPort: z.int() });
+
 /**
  * `DIR/harness.json`: what the tool itself has to remember of a cluster. Other programs read `cluster.json`, which is
  * made from this.
  */
-const clusterStateSchema = z.object({
+const currentStateSchema = z.object({
   format: z.literal(STATE_FORMAT),
   options: z.object({
     storageNodes: z.int(),
     replicas: z.int(),
+    clientNodes: z.int(),
     sizeBytes: z.int(),
     chunkSizeBytes: z.int(),
     transport: z.enum(['tcp', 'unix']),
@@ -45,16 +48,35 @@ const clusterStateSchema = z.object({
   /** Where sockets are: in DIR, or in a directory with a shorter path. */
   socketDirectory: z.string(),
   storageNodes: z.array(storageNodeSchema),
-  clientAdminPort: z.int(),
+  clientNodes: z.array(clientNodeSchema).min(1),
   webPort: z.int().nullable(),
   /** The processes that were started last, by node name. They may be gone by now. */
   processes: z.record(z.string(), processIdentitySchema),
   /** Pairs of nodes that are cut off from one another. */
   partitions: z.array(z.tuple([z.string(), z.string()])),
+  /** Boot ids by node name, of nodes that have lost power: what their daemons take in place of the kernel's. */
+  bootIds: z.record(z.string(), z.string()),
 });
 
-export type ClusterState = z.infer<typeof clusterStateSchema>;
+const clusterStateSchema = z.preprocess(upgrade, currentStateSchema);
+
+export type ClusterState = z.output<typeof currentStateSchema>;
 export type StorageNodeState = z.infer<typeof storageNodeSchema>;
+export type ClientNodeState = z.infer<typeof clientNodeSchema>;
+
+/** Format 1 knew one client node and no power loss. Everything else is for the schema to judge. */
+function upgrade(value: unknown): unknown {
+  const old = z.looseObject({ format: z.literal(1), options: z.looseObject({}), clientAdminPort: z.int() }).safeParse(value);
+  if (!old.success) return value;
+  const { clientAdminPort, ...rest } = old.data;
+  return {
+    ...rest,
+    format: STATE_FORMAT,
+    options: { ...rest.options, clientNodes: 1 },
+    clientNodes: [{ name: FIRST_CLIENT_NAME, adminPort: clientAdminPort }],
+    bootIds: {},
+  };
+}
 
 /** Where things are in a cluster's directory. */
 export const layout = {
@@ -84,6 +106,12 @@ export function writeState(directory: string, state: ClusterState): void {
 
 /** The cluster file for a state. Pids of processes that are gone are null. */
 export function clusterFileOf(directory: string, state: ClusterState): ClusterFile {
+  const clientNodes = state.clientNodes.map(({ name, adminPort }) => ({
+    name,
+    pid: pidOf(state, name),
+    admin: adminUrl(adminPort),
+    nbdUri: nbdUri(state, name),
+  }));
   return {
     pool: { name: POOL_NAME, uuid: state.poolUuid, chunkSize: state.options.chunkSizeBytes, size: state.options.sizeBytes },
     storageNodes: state.storageNodes.map((node) => ({
@@ -93,7 +121,8 @@ export function clusterFileOf(directory: string, state: ClusterState): ClusterFi
       admin: adminUrl(node.adminPort),
       store: node.memberId === null ? null : layout.store(directory, node.name),
     })),
-    clientNode: { name: CLIENT_NAME, pid: pidOf(state, CLIENT_NAME), admin: adminUrl(state.clientAdminPort), nbdUri: nbdUri(state) },
+    clientNode: clientNodes[0] as (typeof clientNodes)[number],
+    clientNodes,
     web: state.webPort === null ? null : { name: WEB_NAME, pid: pidOf(state, WEB_NAME), url: `http://127.0.0.1:${state.webPort}` },
   };
 }
@@ -109,9 +138,25 @@ export function adminUrl(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
 
+/** The client node of this name, or null when it is another kind of node. */
+export function clientNode(state: ClusterState, name: string): ClientNodeState | null {
+  return state.clientNodes.find((node) => node.name === name) ?? null;
+}
+
+/** The storage node of this name, or null when it is another kind of node. */
+export function storageNode(state: ClusterState, name: string): StorageNodeState | null {
+  return state.storageNodes.find((node) => node.name === name) ?? null;
+}
+
+/** Client nodes that run, the first one first. */
+export function runningClients(state: ClusterState): ClientNodeState[] {
+  return state.clientNodes.filter((node) => runningProcess(state, node.name) !== null);
+}
+
 /** Every name that can be given as NODE, in the order in which they start. */
 export function nodeNames(state: ClusterState): string[] {
-  return [...state.storageNodes.map((node) => node.name), CLIENT_NAME, ...(state.webPort === null ? [] : [WEB_NAME])];
+  const daemons = [...state.storageNodes, ...state.clientNodes].map((node) => node.name);
+  return state.webPort === null ? daemons : [...daemons, WEB_NAME];
 }
 
 function pidOf(state: ClusterState, name: string): number | null {

@@ -1,41 +1,29 @@
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { type ClientNodeStatus, HEALTH_EXIT_CODES, type Health, worstHealth } from '@rmr/admin-api';
 import { errorMessage, OperationError } from '@rmr/runtime';
-import { adminUrl, type ClusterState, nodeNames, readState, runningProcess, writeState } from './cluster-state.ts';
-import { CLIENT_NAME, LOCK_TIMEOUT_MS, WEB_NAME } from './constants.ts';
-import { withDirectoryLock } from './directory-lock.ts';
+import { changing } from './changing.ts';
+import {
+  adminUrl,
+  type ClusterState,
+  clientNode,
+  nodeNames,
+  readState,
+  runningClients,
+  runningProcess,
+  storageNode,
+} from './cluster-state.ts';
+import { WEB_NAME } from './constants.ts';
 import { writeConfigurations } from './node-plans.ts';
 import { killProcess, stopProcess } from './node-process.ts';
 import { clientStatus, flushPool, nodeStatus } from './probes.ts';
 import { type ProcessIdentity, processState, signalProcess } from './process-identity.ts';
-import { requireNode, startNode, waitUntilServing } from './starting.ts';
+import { report, serves, unconverged } from './report.ts';
+import { requireNode, startNodes, waitUntilServing } from './starting.ts';
 import { members, storeDigest } from './stores.ts';
 import { waitFor } from './waiting.ts';
 
 /** How long a running node may take to give up the connections that it was cut off from, or to stop them. */
 const CUT_TIMEOUT_MS = 10_000;
-
-/** Does `work` with the state of the cluster, alone, and writes the state afterwards: stopped daemons have no pid then. */
-async function changing<Result>(
-  directory: string,
-  work: (state: ClusterState) => Promise<Result>,
-  lockTimeoutMs = LOCK_TIMEOUT_MS,
-): Promise<Result> {
-  readState(directory);
-  return await withDirectoryLock(
-    directory,
-    async () => {
-      const state = readState(directory);
-      try {
-        return await work(state);
-      } finally {
-        for (const name of Object.keys(state.processes)) if (runningProcess(state, name) === null) delete state.processes[name];
-        writeState(directory, state);
-      }
-    },
-    lockTimeoutMs,
-  );
-}
 
 /** Stops everything, clients first, and keeps the data. Cut connections are whole again at the next start. Returns what had to be forced. */
 export function down(directory: string, progress: (step: string) => void): Promise<string[]> {
@@ -51,7 +39,7 @@ export function down(directory: string, progress: (step: string) => void): Promi
     };
     // A client node whose storage nodes are paused could not flush.
     for (const name of nodeNames(state)) resumeIfPaused(runningProcess(state, name));
-    await Promise.all([stop(WEB_NAME), stop(CLIENT_NAME)]);
+    await Promise.all([stop(WEB_NAME), ...state.clientNodes.map((node) => stop(node.name))]);
     await Promise.all(state.storageNodes.map((node) => stop(node.name)));
     state.partitions = [];
     // What is left of killed daemons; the directory is made again at the next start.
@@ -60,22 +48,50 @@ export function down(directory: string, progress: (step: string) => void): Promi
   });
 }
 
-/** SIGKILL. */
-export function kill(directory: string, name: string): Promise<void> {
+/** SIGKILL, to all of these nodes at one moment. */
+export function kill(directory: string, names: readonly string[]): Promise<void> {
   return changing(directory, async (state) => {
-    await killProcess(requireRunning(state, name));
+    const identities = names.map((name) => requireRunning(state, name));
+    await Promise.all(identities.map(killProcess));
   });
 }
 
-/** Starts a node again with the identity that it had. */
-export function start(directory: string, name: string): Promise<void> {
+/** Starts nodes again, with the identity that they had. */
+export function start(directory: string, names: readonly string[]): Promise<void> {
   return changing(directory, async (state) => {
-    requireNode(state, name);
-    const running = runningProcess(state, name);
-    if (running !== null) throw new OperationError('CONFLICT', `${name} runs already (process ${running.pid})`);
+    for (const name of names) {
+      requireNode(state, name);
+      const running = runningProcess(state, name);
+      if (running !== null) throw new OperationError('CONFLICT', `${name} runs already (process ${running.pid})`);
+    }
     writeConfigurations(directory, state);
-    await startNode(directory, state, name);
+    await startNodes(directory, state, names, []);
   });
+}
+
+/**
+ * Takes the power from these nodes at one moment: SIGKILL for those that run, and another boot id from then on, so that
+ * everybody knows that what they had not made durable may be gone. They stay down.
+ */
+export function losePower(directory: string, names: readonly string[]): Promise<void> {
+  return changing(directory, async (state) => {
+    for (const name of names) {
+      requireNode(state, name);
+      if (name === WEB_NAME) throw new OperationError('INVALID_ARGUMENT', 'the web application keeps nothing; name daemons');
+    }
+    const identities = names.map((name) => runningProcess(state, name)).filter((identity) => identity !== null);
+    await Promise.all(identities.map(killProcess));
+    for (const name of names) state.bootIds[name] = randomUUID();
+  });
+}
+
+/** {@link losePower}, then starts them again. `all` stands for every storage node and the client nodes that run. Returns their names. */
+export async function powerCycle(directory: string, wanted: readonly string[]): Promise<readonly string[]> {
+  const state = readState(directory);
+  const names = wanted.includes('all') ? [...state.storageNodes, ...runningClients(state)].map((node) => node.name) : wanted;
+  await losePower(directory, names);
+  await start(directory, names);
+  return names;
 }
 
 /** SIGSTOP. */
@@ -132,6 +148,17 @@ export async function waitUntilHealthy(directory: string, timeoutMs: number): Pr
   if (outcome === null) throw new OperationError('TIMEOUT', `not healthy after ${timeoutMs / 1000} s: ${why}`);
 }
 
+/** Waits until every member is in sync and nothing that one of them has missed is left. */
+export async function waitUntilConverged(directory: string, timeoutMs: number): Promise<void> {
+  readState(directory);
+  let why: string | null = null;
+  const outcome = await waitFor(timeoutMs, async () => {
+    why = unconverged(await report(directory));
+    return why === null ? true : null;
+  });
+  if (outcome === null) throw new OperationError('TIMEOUT', `not converged after ${timeoutMs / 1000} s: ${why}`);
+}
+
 /** Waits until IO is served, with whatever redundancy. */
 export async function waitUntilUp(directory: string, timeoutMs: number): Promise<void> {
   await waitUntilServing(directory, readState(directory), timeoutMs);
@@ -142,12 +169,12 @@ export interface MemberDigest {
   readonly sha256: string;
 }
 
-/** The digest of every member's data, after a flush where the client node runs. `warn` is told when that flush failed. */
+/** The digest of every member's data, after a flush where a client node runs. `warn` is told when that flush failed. */
 export async function checksum(directory: string, warn: (text: string) => void): Promise<MemberDigest[]> {
   const state = readState(directory);
-  if (runningProcess(state, CLIENT_NAME) !== null) {
+  if (runningClients(state).length > 0) {
     try {
-      await flushPool(adminUrl(state.clientAdminPort), state.poolUuid);
+      await flush(state);
     } catch (error) {
       warn(`the pool could not be flushed before: ${errorMessage(error)}`);
     }
@@ -155,88 +182,43 @@ export async function checksum(directory: string, warn: (text: string) => void):
   return await Promise.all(members(state).map(async (node) => ({ name: node.name, sha256: await storeDigest(directory, node) })));
 }
 
-/** A node as `status` shows it. */
-export interface NodeReport {
-  readonly name: string;
-  readonly state: 'running' | 'paused' | 'stopped';
-  readonly pid: number | null;
-  readonly health: Health;
-}
-
-export interface ClusterReport {
-  readonly health: Health;
-  readonly nodes: readonly NodeReport[];
-  readonly partitions: readonly (readonly [string, string])[];
-  readonly client: ClientNodeStatus | null;
-  readonly exitCode: number;
-}
-
-/** How the whole cluster is. */
-export async function report(directory: string): Promise<ClusterReport> {
-  const state = readState(directory);
-  await noteDeaths(directory, state);
-  let client: ClientNodeStatus | null = null;
-  const observe = async (name: string, look: () => Promise<Health>): Promise<NodeReport> => {
-    const identity = runningProcess(state, name);
-    const process = processState(identity);
-    if (process === 'gone') return { name, state: 'stopped', pid: null, health: { level: 'down', sentence: `${name} is not running` } };
-    const pid = (identity as ProcessIdentity).pid;
-    if (process === 'paused') return { name, state: 'paused', pid, health: { level: 'down', sentence: `${name} is paused` } };
-    try {
-      return { name, state: 'running', pid, health: await look() };
-    } catch (error) {
-      return { name, state: 'running', pid, health: { level: 'down', sentence: errorMessage(error) } };
-    }
-  };
-  const nodes = await Promise.all([
-    ...state.storageNodes.map((node) => observe(node.name, async () => (await nodeStatus(adminUrl(node.adminPort))).health)),
-    observe(CLIENT_NAME, async () => {
-      client = await clientStatus(adminUrl(state.clientAdminPort));
-      return (client as ClientNodeStatus).health;
-    }),
-  ]);
-  const health = clusterHealth(
-    nodes,
-    state.storageNodes.filter((node) => node.memberId === null).map((node) => node.name),
-  );
-  return { health, nodes, partitions: state.partitions, client, exitCode: HEALTH_EXIT_CODES[health.level] };
-}
-
-/** Takes the pids of daemons that died by themselves out of the cluster file, unless another command is at work: it will do so. */
-export async function noteDeaths(directory: string, state: ClusterState): Promise<void> {
-  if (Object.keys(state.processes).every((name) => runningProcess(state, name) !== null)) return;
-  try {
-    await changing(directory, async () => {}, 0);
-  } catch (error) {
-    if (!(error instanceof OperationError && error.code === 'CONFLICT')) throw error;
+/** Flushes through the client node that serves. */
+async function flush(state: ClusterState): Promise<void> {
+  let why = 'every client node is paused';
+  for (const { name, adminPort } of runningClients(state)) {
+    if (processState(runningProcess(state, name)) === 'paused') continue;
+    const status = await clientStatus(adminUrl(adminPort));
+    if (serves(status)) return await flushPool(adminUrl(adminPort), state.poolUuid);
+    why = status.health.sentence;
   }
+  throw new OperationError('UNAVAILABLE', why);
 }
 
-/**
- * The client node knows whether IO is served and how redundantly; a storage node that is down takes away no more than
- * redundancy, and one that holds no member not even that while it runs.
- */
-function clusterHealth(nodes: readonly NodeReport[], spares: readonly string[]): Health {
-  const client = nodes.find((node) => node.name === CLIENT_NAME) as NodeReport;
-  if (client.health.level !== 'healthy') return client.health;
-  const parts = nodes
-    .filter((node) => node !== client && !(node.state === 'running' && spares.includes(node.name)))
-    .map((node): Health => ({ ...node.health, level: node.health.level === 'healthy' ? 'healthy' : 'degraded' }));
-  return worstHealth(parts, client.health.sentence);
-}
-
+/** Waits until neither of two nodes has a connection to the other. One that is down or paused can't use what it has. */
 async function waitUntilCut(state: ClusterState, a: string, b: string): Promise<void> {
-  const storage = state.storageNodes.find((node) => node.name === (a === CLIENT_NAME ? b : a));
-  const identity = runningProcess(state, CLIENT_NAME);
-  if ((a !== CLIENT_NAME && b !== CLIENT_NAME) || storage === undefined || processState(identity) !== 'running') return;
+  let connected = '';
   const outcome = await waitFor(CUT_TIMEOUT_MS, async () => {
-    if (processState(identity) !== 'running') return true;
-    const status = await clientStatus(adminUrl(state.clientAdminPort));
-    const paths = status.sessions.flatMap((session) => session.paths).filter((path) => storage.rtrs.includes(path.address));
-    return paths.some((path) => path.state === 'UP') ? null : true;
+    const found = (await connectionFrom(state, a, b)) ?? (await connectionFrom(state, b, a));
+    connected = found ?? '';
+    return found === null ? true : null;
   });
-  if (outcome === null)
-    throw new OperationError('TIMEOUT', `${CLIENT_NAME} has not given up its connection to ${storage.name} in ${CUT_TIMEOUT_MS / 1000} s`);
+  if (outcome === null) throw new OperationError('TIMEOUT', `${connected} after ${CUT_TIMEOUT_MS / 1000} s`);
+}
+
+/** Null when no connection leads from one node to a storage node, else that there is one. */
+async function connectionFrom(state: ClusterState, from: string, to: string): Promise<string | null> {
+  const node = clientNode(state, from) ?? storageNode(state, from);
+  const peer = storageNode(state, to);
+  const identity = runningProcess(state, from);
+  if (node === null || peer === null || processState(identity) !== 'running') return null;
+  try {
+    const { sessions } = await nodeStatus(adminUrl(node.adminPort));
+    const up = sessions.flatMap((session) => session.paths).some((path) => peer.rtrs.includes(path.address) && path.state === 'UP');
+    return up ? `${from} has not given up its connection to ${to}` : null;
+  } catch (error) {
+    // It may have died or been paused while it was asked.
+    return processState(identity) === 'running' ? errorMessage(error) : null;
+  }
 }
 
 function requireRunning(state: ClusterState, name: string): ProcessIdentity {

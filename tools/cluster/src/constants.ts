@@ -1,5 +1,7 @@
 /** Nodes of a local cluster at most: each is a process of some 60 MiB. */
 export const STORAGE_NODES_MAX = 16;
+/** Client nodes of a local cluster at most: one serves, the others are rivals that claim the pool when it is gone. */
+export const CLIENT_NODES_MAX = 4;
 /** Members of a pool at most. */
 export const REPLICAS_MAX = 8;
 /** Paths of a session at most. */
@@ -25,14 +27,16 @@ export const POLL_MS = 50;
 /** Lines of a daemon's log that an error shows. */
 export const LOG_TAIL_LINES = 12;
 
-/** The one client node, and the name under which the pool is exported. */
-export const CLIENT_NAME = 'client-1';
+/** The client node that `up` starts. */
+export const FIRST_CLIENT_NAME = 'client-1';
+/** The name under which the pool is exported. */
 export const POOL_NAME = 'pool-1';
 export const WEB_NAME = 'web';
 
 export const DEFAULTS = {
   storageNodes: 2,
   replicas: 2,
+  clientNodes: 1,
   sizeBytes: 1024 ** 3,
   chunkSizeBytes: 128 * 1024,
   transport: 'tcp',

@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperationError } from '@rmr/runtime';
 import type { ClusterState } from './cluster-state.ts';
-import { POOL_NAME, SOCKET_PATH_BYTES_MAX } from './constants.ts';
+import { FIRST_CLIENT_NAME, POOL_NAME, SOCKET_PATH_BYTES_MAX } from './constants.ts';
+
+/** The port of NBD servers (IANA). */
+const NBD_PORT = 10_809;
 
 /** The longest name that is given to a socket below the socket directory: `storage-16-path-8.sock`. */
 const SOCKET_NAME_BYTES_MAX = 24;
@@ -38,8 +41,9 @@ export function rtrsSocketPath(socketDirectory: string, name: string, path: numb
   return join(socketDirectory, path === 0 ? `${name}.sock` : `${name}-path-${path + 1}.sock`);
 }
 
-/** Where the client node listens for NBD, as a socket address. */
-export function nbdAddress(state: Pick<ClusterState, 'options' | 'socketDirectory'>): string {
+/** Where a client node listens for NBD, as a socket address: the first one where it was asked for, the others on sockets of ours. */
+export function nbdAddress(state: Pick<ClusterState, 'options' | 'socketDirectory'>, clientName: string): string {
+  if (clientName !== FIRST_CLIENT_NAME) return `unix:${join(state.socketDirectory, `nbd-${clientName}.sock`)}`;
   const { nbd } = state.options;
   switch (nbd.kind) {
     case 'socket':
@@ -51,11 +55,28 @@ export function nbdAddress(state: Pick<ClusterState, 'options' | 'socketDirector
   }
 }
 
-/** The URI of the exported pool, as NBD clients take it (NetworkBlockDevice/nbd: doc/uri.md). */
-export function nbdUri(state: Pick<ClusterState, 'options' | 'socketDirectory'>): string {
-  const address = nbdAddress(state);
+/** The URI of the pool as a client node exports it, as NBD clients take it (NetworkBlockDevice/nbd: doc/uri.md). */
+export function nbdUri(state: Pick<ClusterState, 'options' | 'socketDirectory'>, clientName: string): string {
+  const address = nbdAddress(state, clientName);
   if (address.startsWith('tcp://')) return `nbd://${address.slice('tcp://'.length)}/${POOL_NAME}`;
   return `nbd+unix:///${POOL_NAME}?socket=${encodeURIComponent(address.slice('unix:'.length)).replaceAll('%2F', '/')}`;
+}
+
+/** Where an NBD URI leads. */
+export interface NbdAddress {
+  readonly export: string;
+  readonly socket: { readonly path: string } | { readonly host: string; readonly port: number };
+}
+
+/** Takes `nbd+unix:///EXPORT?socket=PATH` and `nbd://HOST:PORT/EXPORT` apart. Throws INVALID_ARGUMENT for anything else. */
+export function parseNbdUri(uri: string): NbdAddress {
+  const url = URL.canParse(uri) ? new URL(uri) : null;
+  const name = decodeURIComponent(url?.pathname.replace(/^\//, '') ?? '');
+  const path = url?.searchParams.get('socket') ?? null;
+  if (url?.protocol === 'nbd+unix:' && path !== null) return { export: name, socket: { path } };
+  if (url?.protocol === 'nbd:')
+    return { export: name, socket: { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || NBD_PORT) } };
+  throw new OperationError('INVALID_ARGUMENT', `"${uri}" is no NBD URI; write nbd://HOST:PORT/EXPORT or nbd+unix:///EXPORT?socket=PATH`);
 }
 
 /** A free TCP port of loopback that is not in `taken`. It is ours only once something listens on it. */

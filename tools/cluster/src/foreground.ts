@@ -1,6 +1,7 @@
 import { formatSize } from '@rmr/runtime';
+import { noteDeaths } from './changing.ts';
 import { type ClusterState, clusterFileOf, layout, nodeNames, readState, runningProcess } from './cluster-state.ts';
-import { down, noteDeaths } from './commands.ts';
+import { down } from './commands.ts';
 import { WEB_NAME } from './constants.ts';
 import { describeDeath, type Launched } from './node-process.ts';
 import { members } from './stores.ts';
@@ -14,14 +15,15 @@ const WATCH_MS = 1000;
 /** What people want to know of a cluster that has just come up. */
 export function welcome(directory: string, state: ClusterState, created: boolean): string {
   const file = clusterFileOf(directory, state);
+  const client = file.clientNodes.find((node) => node.pid !== null) ?? file.clientNode;
   const { chunkSizeBytes, sizeBytes } = state.options;
   const lines = [
     '',
     `${created ? 'A new cluster serves IO' : 'The cluster serves IO, with the data that it had'}: ${formatSize(sizeBytes)}, mirrored on ${members(state).length} storage node${members(state).length === 1 ? '' : 's'}, chunks of ${formatSize(chunkSizeBytes)}.`,
     '',
-    `  NBD        ${file.clientNode.nbdUri}`,
+    `  NBD        ${client.nbdUri}`,
     ...(file.web === null ? [] : [`  Dashboard  ${file.web.url}`]),
-    `  Try        nbdinfo '${file.clientNode.nbdUri}'`,
+    `  Try        nbdinfo '${client.nbdUri}'`,
     '',
     ...members(state).map((node) => `  ${node.name}  ${layout.store(directory, node.name)}`),
     `  Logs       ${layout.log(directory, '*')}`,

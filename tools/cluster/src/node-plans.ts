@@ -5,8 +5,8 @@ import { assert } from '@rmr/runtime';
 import { replaceFileDurably } from '@rmr/runtime/node';
 import { type StorageNodeConfigFile, storageNodeConfigSchema } from '@rmr/storage-node/config';
 import { clusterFilePath } from './cluster-file.ts';
-import { adminUrl, type ClusterState, layout, type StorageNodeState } from './cluster-state.ts';
-import { CLIENT_NAME, POOL_NAME, WEB_NAME } from './constants.ts';
+import { adminUrl, type ClientNodeState, type ClusterState, layout, type StorageNodeState, storageNode } from './cluster-state.ts';
+import { POOL_NAME, WEB_NAME } from './constants.ts';
 import { nbdAddress } from './endpoints.ts';
 import type { LaunchPlan } from './node-process.ts';
 import { programPath } from './repository.ts';
@@ -14,7 +14,7 @@ import { programPath } from './repository.ts';
 /** Writes the configuration of every daemon, as the state has it. Running ones read their routes again at SIGHUP. */
 export function writeConfigurations(directory: string, state: ClusterState): void {
   for (const node of state.storageNodes) writeConfiguration(directory, node.name, storageConfiguration(directory, state, node));
-  writeConfiguration(directory, CLIENT_NAME, clientConfiguration(directory, state));
+  for (const node of state.clientNodes) writeConfiguration(directory, node.name, clientConfiguration(directory, state, node));
 }
 
 /** How a node is started. */
@@ -28,7 +28,7 @@ export function launchPlan(directory: string, state: ClusterState, name: string)
       args: ['--port', String(state.webPort), '--cluster-file', clusterFilePath(directory)],
     };
   }
-  const program = programPath(name === CLIENT_NAME ? 'client-node' : 'storage-node');
+  const program = programPath(storageNode(state, name) === null ? 'client-node' : 'storage-node');
   return { ...common, program, args: ['run', '--config', layout.config(directory, name)] };
 }
 
@@ -37,6 +37,7 @@ function storageConfiguration(directory: string, state: ClusterState, node: Stor
   const config: StorageNodeConfigFile = {
     name: node.name,
     stateDir: layout.nodeState(directory, node.name),
+    ...bootIdOverride(state, node.name),
     rtrs: { listen: [...node.rtrs] },
     admin: { listen: adminUrl(node.adminPort) },
     stores: node.memberId === null ? [] : [{ path: layout.store(directory, node.name), poolUuid: state.poolUuid }],
@@ -46,25 +47,32 @@ function storageConfiguration(directory: string, state: ClusterState, node: Stor
   return config;
 }
 
-function clientConfiguration(directory: string, state: ClusterState): ClientNodeConfigFile {
+function clientConfiguration(directory: string, state: ClusterState, node: ClientNodeState): ClientNodeConfigFile {
   const config: ClientNodeConfigFile = {
-    name: CLIENT_NAME,
-    stateDir: layout.nodeState(directory, CLIENT_NAME),
-    admin: { listen: adminUrl(state.clientAdminPort) },
-    nbd: { listen: [nbdAddress(state)] },
+    name: node.name,
+    stateDir: layout.nodeState(directory, node.name),
+    ...bootIdOverride(state, node.name),
+    admin: { listen: adminUrl(node.adminPort) },
+    nbd: { listen: [nbdAddress(state, node.name)] },
     pools: [
       {
         name: POOL_NAME,
         uuid: state.poolUuid,
         members: state.storageNodes
-          .filter((node) => node.memberId !== null)
-          .map((node) => ({ memberId: node.memberId as number, name: node.name, addresses: [...node.rtrs] })),
+          .filter((member) => member.memberId !== null)
+          .map((member) => ({ memberId: member.memberId as number, name: member.name, addresses: [...member.rtrs] })),
       },
     ],
-    transport: { routes: cutRoutes(state, CLIENT_NAME, state.storageNodes) },
+    transport: { routes: cutRoutes(state, node.name, state.storageNodes) },
   };
   clientNodeConfigSchema.parse(config);
   return config;
+}
+
+/** A node that has lost power is on another boot from then on. */
+function bootIdOverride(state: ClusterState, name: string): { bootIdOverride?: string } {
+  const bootId = state.bootIds[name];
+  return bootId === undefined ? {} : { bootIdOverride: bootId };
 }
 
 /** Leads every address of a peer that `name` is cut off from to a socket that nobody listens on. */

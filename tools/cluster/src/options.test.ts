@@ -21,6 +21,7 @@ describe('options of up', () => {
     expect(options({})).toEqual({
       storageNodes: 2,
       replicas: 2,
+      clientNodes: 1,
       sizeBytes: 1_073_741_824,
       chunkSizeBytes: 131_072,
       transport: 'tcp',
@@ -46,6 +47,7 @@ describe('options of up', () => {
     [{ storageNodes: '2.5' }, '--storage-nodes "2.5"'],
     [{ storageNodes: '-1' }, '--storage-nodes "-1"'],
     [{ replicas: '9' }, '--replicas "9": write a whole number from 1 to 8'],
+    [{ clientNodes: '5' }, '--client-nodes "5": write a whole number from 1 to 4'],
     [{ paths: 'two' }, '--paths "two"'],
     [{ size: '10GB5' }, '--size: "10GB5" is not a size'],
     [{ size: '0' }, '--size 0: a device is a positive number of sectors of 512 bytes'],
@@ -76,6 +78,7 @@ describe('options of up', () => {
     [{ size: '2GiB' }, '--size 1073741824', '--size 2147483648'],
     [{ chunkSize: '64KiB' }, '--chunk-size 131072', '--chunk-size 65536'],
     [{ transport: 'unix' }, '--transport tcp', '--transport unix'],
+    [{ clientNodes: '2' }, '--client-nodes 1', '--client-nodes 2'],
     [{ paths: '2' }, '--paths 1', '--paths 2'],
     [{ nbdPort: '10809' }, 'an NBD socket of its own', '--nbd-port 10809'],
     [{ nbdSocket: '/run/x' }, 'an NBD socket of its own', '--nbd-socket /run/x'],

@@ -3,6 +3,7 @@ import { formatSize, OperationError, parseSize } from '@rmr/runtime';
 import {
   CHUNK_BYTES_MAX,
   CHUNK_BYTES_MIN,
+  CLIENT_NODES_MAX,
   DEFAULTS,
   PATHS_MAX,
   REPLICAS_MAX,
@@ -21,6 +22,7 @@ export type NbdEndpoint =
 export interface ClusterOptions {
   readonly storageNodes: number;
   readonly replicas: number;
+  readonly clientNodes: number;
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
   readonly transport: 'tcp' | 'unix';
@@ -32,6 +34,7 @@ export interface ClusterOptions {
 export interface UpFlags {
   readonly storageNodes?: string;
   readonly replicas?: string;
+  readonly clientNodes?: string;
   readonly size?: string;
   readonly chunkSize?: string;
   readonly transport?: string;
@@ -51,6 +54,7 @@ export function parseUpFlags(flags: UpFlags): AskedOptions {
   const asked = {
     storageNodes: wholeNumber('--storage-nodes', flags.storageNodes, 1, STORAGE_NODES_MAX),
     replicas: wholeNumber('--replicas', flags.replicas, 1, REPLICAS_MAX),
+    clientNodes: wholeNumber('--client-nodes', flags.clientNodes, 1, CLIENT_NODES_MAX),
     sizeBytes: size('--size', flags.size),
     chunkSizeBytes: size('--chunk-size', flags.chunkSize),
     transport: transport(flags.transport),
@@ -83,6 +87,7 @@ export function newClusterOptions(asked: AskedOptions): ClusterOptions {
   return {
     storageNodes,
     replicas,
+    clientNodes: asked.clientNodes ?? DEFAULTS.clientNodes,
     sizeBytes: asked.sizeBytes ?? DEFAULTS.sizeBytes,
     chunkSizeBytes: asked.chunkSizeBytes ?? DEFAULTS.chunkSizeBytes,
     transport: asked.transport ?? DEFAULTS.transport,
@@ -110,6 +115,7 @@ export function refuseContradiction(directory: string, existing: ClusterOptions,
 const FLAG_TEXTS: { readonly [Key in keyof ClusterOptions]: (options: ClusterOptions) => string } = {
   storageNodes: (options) => `--storage-nodes ${options.storageNodes}`,
   replicas: (options) => `--replicas ${options.replicas}`,
+  clientNodes: (options) => `--client-nodes ${options.clientNodes}`,
   sizeBytes: (options) => `--size ${options.sizeBytes}`,
   chunkSizeBytes: (options) => `--chunk-size ${options.chunkSizeBytes}`,
   transport: (options) => `--transport ${options.transport}`,

@@ -1,4 +1,4 @@
-import { adminError, type ClientNodeStatus, createAdminClient, type NodeStatus } from '@rmr/admin-api';
+import { adminError, type ClientNodeStatus, createAdminClient, type NodeStatus, type StorageNodeStatus } from '@rmr/admin-api';
 import { OperationError } from '@rmr/runtime';
 
 /** A probe that hangs is as good as a no. */
@@ -31,6 +31,14 @@ export async function clientStatus(admin: string): Promise<ClientNodeStatus> {
   const status = await nodeStatus(admin);
   if (status.role !== 'client-node')
     throw new OperationError('CONFLICT', `the daemon at ${admin} is no client node but ${status.node.name}`);
+  return status;
+}
+
+/** The same of a storage node. */
+export async function storageStatus(admin: string): Promise<StorageNodeStatus> {
+  const status = await nodeStatus(admin);
+  if (status.role !== 'storage-node')
+    throw new OperationError('CONFLICT', `the daemon at ${admin} is no storage node but ${status.node.name}`);
   return status;
 }
 

@@ -1,6 +1,17 @@
 import { assert, OperationError } from '@rmr/runtime';
-import { adminUrl, type ClusterState, layout, nodeNames, runningProcess, writeState } from './cluster-state.ts';
-import { CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
+import {
+  adminUrl,
+  type ClientNodeState,
+  type ClusterState,
+  clientNode,
+  layout,
+  nodeNames,
+  runningClients,
+  runningProcess,
+  storageNode,
+  writeState,
+} from './cluster-state.ts';
+import { START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
 import { launchPlan } from './node-plans.ts';
 import { describeDeath, type Launched, launch, logTail, stopProcess } from './node-process.ts';
 import { probe } from './probes.ts';
@@ -38,27 +49,51 @@ export async function startNode(directory: string, state: ClusterState, name: st
   );
 }
 
-/** Waits until the client node serves IO. Throws with what it waits for. */
+/**
+ * Starts nodes that don't run: storage nodes together, then the others, which would have to wait for them. `launched`
+ * gets those that have started, also when others have not: then the first failure is thrown.
+ */
+export async function startNodes(
+  directory: string,
+  state: ClusterState,
+  names: readonly string[],
+  launched: Launched[],
+  progress: (names: readonly string[]) => void = () => {},
+): Promise<void> {
+  const storage = names.filter((name) => storageNode(state, name) !== null);
+  for (const group of [storage, names.filter((name) => !storage.includes(name))]) {
+    if (group.length === 0) continue;
+    progress(group);
+    const outcomes = await Promise.allSettled(group.map((name) => startNode(directory, state, name)));
+    for (const outcome of outcomes) if (outcome.status === 'fulfilled') launched.push(outcome.value);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+}
+
+/** Waits until a client node serves IO. Throws with what it waits for. */
 export async function waitUntilServing(directory: string, state: ClusterState, timeoutMs: number): Promise<void> {
   let why: string | null = null;
-  const url = `${adminUrl(state.clientAdminPort)}/readyz`;
+  let name = (state.clientNodes[0] as ClientNodeState).name;
   const outcome = await waitFor(timeoutMs, async () => {
-    if (runningProcess(state, CLIENT_NAME) === null) return 'dead' as const;
-    why = await probe(url);
-    return why === null ? ('serving' as const) : null;
+    const clients = runningClients(state);
+    for (const client of clients) {
+      name = client.name;
+      why = await probe(`${adminUrl(client.adminPort)}/readyz`);
+      if (why === null) return 'serving' as const;
+    }
+    return clients.length === 0 ? ('dead' as const) : null;
   });
   if (outcome === 'serving') return;
-  const log = layout.log(directory, CLIENT_NAME);
-  if (outcome === 'dead') throw new OperationError('UNAVAILABLE', `${CLIENT_NAME} has ended. The last lines of ${log}:\n${logTail(log)}`);
+  const log = layout.log(directory, name);
+  if (outcome === 'dead') throw new OperationError('UNAVAILABLE', `${name} has ended. The last lines of ${log}:\n${logTail(log)}`);
   throw new OperationError('TIMEOUT', `IO is not served after ${timeoutMs / 1000} s: ${why}. The log is ${log}`);
 }
 
 /** Where a node's HTTP interface is. */
 function baseUrl(state: ClusterState, name: string): string {
-  if (name === CLIENT_NAME) return adminUrl(state.clientAdminPort);
   if (name === WEB_NAME) return adminUrl(state.webPort as number);
-  const node = state.storageNodes.find((candidate) => candidate.name === name);
-  assert(node !== undefined, 'start: no such node');
+  const node = clientNode(state, name) ?? storageNode(state, name);
+  assert(node !== null, 'start: no such node');
   return adminUrl(node.adminPort);
 }
 

@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StorageNodeConfigFile } from '@rmr/storage-node/config';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type ClusterState, layout, writeState } from './cluster-state.ts';
+import { type ClusterState, layout, readState, writeState } from './cluster-state.ts';
 import * as commands from './commands.ts';
 import { newClusterOptions, parseUpFlags, type UpFlags } from './options.ts';
+import { report } from './report.ts';
 import { up } from './up.ts';
 
 let directory: string;
@@ -20,7 +22,7 @@ function attempt(flags: UpFlags = {}): Promise<unknown> {
 
 function stoppedCluster(state: Partial<ClusterState> = {}): void {
   writeState(directory, {
-    format: 1,
+    format: 2,
     options: newClusterOptions({}),
     poolUuid: '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab',
     storesCreated: true,
@@ -31,10 +33,11 @@ function stoppedCluster(state: Partial<ClusterState> = {}): void {
       rtrs: [`unix:${directory}/sockets/${id}`],
       adminPort: 1000 + id,
     })),
-    clientAdminPort: 1003,
+    clientNodes: [{ name: 'client-1', adminPort: 1003 }],
     webPort: null,
     processes: {},
     partitions: [],
+    bootIds: {},
     ...state,
   });
 }
@@ -70,7 +73,7 @@ test('up: a damaged state is refused, not replaced', async () => {
 
 test('commands name the nodes that there are', async () => {
   stoppedCluster();
-  await expect(commands.kill(directory, 'storage-9')).rejects.toMatchObject({
+  await expect(commands.kill(directory, ['storage-9'])).rejects.toMatchObject({
     code: 'NOT_FOUND',
     message: 'there is no node "storage-9" in this cluster; there are storage-1, storage-2, client-1',
   });
@@ -78,7 +81,8 @@ test('commands name the nodes that there are', async () => {
 
 test('a node that does not run can’t be killed, paused or resumed', async () => {
   stoppedCluster();
-  for (const command of [commands.kill, commands.pauseNode, commands.resumeNode]) {
+  const kill = (folder: string, name: string): Promise<void> => commands.kill(folder, [name]);
+  for (const command of [kill, commands.pauseNode, commands.resumeNode]) {
     await expect(command(directory, 'storage-1')).rejects.toMatchObject({
       code: 'CONFLICT',
       message: expect.stringContaining('is not running'),
@@ -96,15 +100,39 @@ test('partitions are between two different daemons', async () => {
 test('a partition of nodes that do not run is kept for when they start, and healed', async () => {
   stoppedCluster();
   await commands.setPartition(directory, 'storage-1', 'client-1', true);
-  expect((await commands.report(directory)).partitions).toEqual([['storage-1', 'client-1']]);
+  expect((await report(directory)).partitions).toEqual([['storage-1', 'client-1']]);
   await commands.setPartition(directory, 'client-1', 'storage-1', false);
-  expect((await commands.report(directory)).partitions).toEqual([]);
+  expect((await report(directory)).partitions).toEqual([]);
+});
+
+test('nodes that lose power are on another boot from then on, each on its own', async () => {
+  stoppedCluster();
+  await commands.losePower(directory, ['storage-1', 'client-1']);
+  const first = readState(directory).bootIds;
+  expect(Object.keys(first).sort()).toEqual(['client-1', 'storage-1']);
+  expect(first['client-1']).not.toBe(first['storage-1']);
+  await commands.losePower(directory, ['storage-1']);
+  expect(readState(directory).bootIds['storage-1']).not.toBe(first['storage-1']);
+  // Their daemons are told through their configuration.
+  await commands.setPartition(directory, 'storage-1', 'storage-2', true);
+  const configuration = (name: string) => JSON.parse(readFileSync(layout.config(directory, name), 'utf8')) as Record<string, unknown>;
+  expect(configuration('storage-1')['bootIdOverride']).toBe(readState(directory).bootIds['storage-1']);
+  expect(configuration('storage-2')).not.toHaveProperty('bootIdOverride');
+});
+
+test('a partition between two storage nodes leads each away from the other', async () => {
+  stoppedCluster();
+  await commands.setPartition(directory, 'storage-1', 'storage-2', true);
+  const routes = (name: string) =>
+    Object.keys((JSON.parse(readFileSync(layout.config(directory, name), 'utf8')) as StorageNodeConfigFile).transport?.routes ?? {});
+  expect(routes('storage-1')).toEqual([`unix:${directory}/sockets/2`]);
+  expect(routes('storage-2')).toEqual([`unix:${directory}/sockets/1`]);
+  expect(routes('client-1')).toEqual([]);
 });
 
 test('a cluster that does not run is down, and says which node does not run', async () => {
   stoppedCluster();
-  const report = await commands.report(directory);
-  expect(report).toMatchObject({ health: { level: 'down', sentence: 'client-1 is not running' }, exitCode: 21 });
+  expect(await report(directory)).toMatchObject({ health: { level: 'down', sentence: 'client-1 is not running' }, exitCode: 21 });
   await expect(commands.waitUntilHealthy(directory, 0)).rejects.toMatchObject({
     code: 'TIMEOUT',
     message: expect.stringContaining('client-1 is not running'),
@@ -112,7 +140,7 @@ test('a cluster that does not run is down, and says which node does not run', as
 });
 
 test('commands without a cluster say how to make one', async () => {
-  for (const command of [commands.report(directory), commands.checksum(directory, () => {}), commands.down(directory, () => {})]) {
+  for (const command of [report(directory), commands.checksum(directory, () => {}), commands.down(directory, () => {})]) {
     await expect(command).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('cluster up --dir') });
   }
 });

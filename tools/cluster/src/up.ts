@@ -1,15 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { OperationError } from '@rmr/runtime';
-import { type ClusterState, layout, nodeNames, readState, runningProcess, type StorageNodeState, writeState } from './cluster-state.ts';
-import { CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
+import {
+  type ClientNodeState,
+  type ClusterState,
+  layout,
+  nodeNames,
+  readState,
+  runningClients,
+  runningProcess,
+  type StorageNodeState,
+  writeState,
+} from './cluster-state.ts';
+import { FIRST_CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
 import { withDirectoryLock } from './directory-lock.ts';
 import { freePort, isPortTaken, makeSocketDirectory, rtrsSocketPath, socketDirectoryFor } from './endpoints.ts';
 import { writeConfigurations } from './node-plans.ts';
 import { type Launched, stopProcess } from './node-process.ts';
 import { type AskedOptions, type ClusterOptions, newClusterOptions, refuseContradiction } from './options.ts';
 import { programPath } from './repository.ts';
-import { startNode, waitUntilServing } from './starting.ts';
+import { startNodes, waitUntilServing } from './starting.ts';
 import { checkStores, createStores } from './stores.ts';
 
 export interface UpRequest {
@@ -92,19 +102,19 @@ async function startAll(request: UpRequest, state: ClusterState, launched: Launc
     state.storesCreated = true;
     writeState(directory, state);
   }
-  const stopped = nodeNames(state).filter((name) => runningProcess(state, name) === null);
-  const start = async (names: readonly string[]): Promise<void> => {
-    if (names.length === 0) return;
-    step(`starting ${names.join(', ')}`);
-    const outcomes = await Promise.allSettled(names.map((name) => startNode(directory, state, name)));
-    for (const outcome of outcomes) if (outcome.status === 'fulfilled') launched.push(outcome.value);
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  };
-  await start(stopped.filter((name) => name !== CLIENT_NAME && name !== WEB_NAME));
-  await start(stopped.filter((name) => name === CLIENT_NAME || name === WEB_NAME));
+  await startNodes(directory, state, nodesToStart(state), launched, (names) => step(`starting ${names.join(', ')}`));
   step('waiting until IO is served');
   await waitUntilServing(directory, state, START_TIMEOUT_MS);
   signal.throwIfAborted();
+}
+
+/** Every node that does not run; of the client nodes the first, unless one of them runs: one serves, and a rival is started by name. */
+function nodesToStart(state: ClusterState): string[] {
+  const clients = state.clientNodes.map((node) => node.name);
+  return nodeNames(state).filter((name) => {
+    if (runningProcess(state, name) !== null) return false;
+    return clients.includes(name) ? name === FIRST_CLIENT_NAME && runningClients(state).length === 0 : true;
+  });
 }
 
 async function newState(directory: string, options: ClusterOptions): Promise<ClusterState> {
@@ -125,17 +135,20 @@ async function newState(directory: string, options: ClusterOptions): Promise<Clu
     }
     storageNodes.push({ name, memberId: index <= options.replicas ? index : null, rtrs, adminPort: await port() });
   }
+  const clientNodes: ClientNodeState[] = [];
+  for (let index = 1; index <= options.clientNodes; index++) clientNodes.push({ name: `client-${index}`, adminPort: await port() });
   return {
-    format: 1,
+    format: 2,
     options,
     poolUuid: randomUUID(),
     storesCreated: false,
     socketDirectory,
     storageNodes,
-    clientAdminPort: await port(),
+    clientNodes,
     webPort: null,
     processes: {},
     partitions: [],
+    bootIds: {},
   };
 }
 
@@ -145,7 +158,7 @@ async function newState(directory: string, options: ClusterOptions): Promise<Clu
  */
 async function renewPorts(state: ClusterState): Promise<void> {
   const { nbd } = state.options;
-  if (nbd.kind === 'port' && runningProcess(state, CLIENT_NAME) === null) await requireFreeNbdPort(nbd.port);
+  if (nbd.kind === 'port' && runningProcess(state, FIRST_CLIENT_NAME) === null) await requireFreeNbdPort(nbd.port);
   const renewed = async (port: number): Promise<number> => ((await isPortTaken(port)) ? await freePort(portsOf(state)) : port);
   for (const node of state.storageNodes) {
     if (runningProcess(state, node.name) !== null) continue;
@@ -155,12 +168,12 @@ async function renewPorts(state: ClusterState): Promise<void> {
       if (port !== undefined) node.rtrs[path] = `tcp://127.0.0.1:${await renewed(Number(port))}`;
     }
   }
-  if (runningProcess(state, CLIENT_NAME) === null) state.clientAdminPort = await renewed(state.clientAdminPort);
+  for (const node of state.clientNodes) if (runningProcess(state, node.name) === null) node.adminPort = await renewed(node.adminPort);
   if (state.webPort !== null && runningProcess(state, WEB_NAME) === null) state.webPort = await renewed(state.webPort);
 }
 
 function portsOf(state: ClusterState): Set<number> {
-  const ports = new Set<number>([state.clientAdminPort]);
+  const ports = new Set<number>(state.clientNodes.map((node) => node.adminPort));
   if (state.webPort !== null) ports.add(state.webPort);
   if (state.options.nbd.kind === 'port') ports.add(state.options.nbd.port);
   for (const node of state.storageNodes) {

@@ -1,4 +1,4 @@
-import { parseNbdUri } from './nbd-address.ts';
+import { parseNbdUri } from '@rmr/cluster';
 import { RawConnection } from './raw-connection.ts';
 
 // The NBD protocol (NetworkBlockDevice/nbd, doc/proto.md), only as far as breaking its rules needs it.
