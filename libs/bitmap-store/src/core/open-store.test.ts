@@ -170,6 +170,34 @@ test('damaged last_io entries count as lost volatile state', () => {
   expect(world.log.text()).toMatch(/last_io has damaged entries/);
 });
 
+test('a store whose disk was away remembers that unflushed data may be lost, however it was closed', () => {
+  const disk = createdDisk();
+  const world = new VirtualWorld(1);
+  opened(disk, world).close(() => {});
+  world.run(0);
+  disk.abandon();
+  expect(opened(disk.copy(), world).volatileLost).toBe(false);
+  openStore(disk, { label: 'test disk', world, bootId: BOOT_1, doubtful: true }, (store) => {
+    expect((store as BitmapStore).volatileLost).toBe(true);
+  });
+  world.run(0);
+  disk.abandon();
+  expect(opened(disk, world).volatileLost).toBe(true);
+});
+
+test('a store that can be read but not written is refused, and does nothing more', () => {
+  const disk = usedDisk();
+  disk.fail('write', Status.ENOSPC);
+  const world = new VirtualWorld(1);
+  let refused: unknown = null;
+  openStore(disk, { label: '/disks/a', world, bootId: BOOT_1 }, (result) => {
+    refused = result;
+    disk.close(() => {});
+  });
+  world.run(60_000);
+  expect(refused).toMatchObject({ code: 'NO_SPACE', message: expect.stringContaining('can be read but not written') });
+});
+
 test('a store of another pool, or another store of this pool, is refused by name', () => {
   const disk = usedDisk();
   expect(openError(disk, { poolUuid: testUuid(77) })?.code).toBe('STORE_FOREIGN');

@@ -9,11 +9,13 @@ export interface OpenOptions extends ExpectedStore {
   readonly world: StoreWorld;
   /** The kernel's boot id: another one than last time means that the page cache is gone. */
   readonly bootId: string;
+  /** True: the disk failed or was away since the store was last open, so that unflushed data may be gone (L6). Default false. */
+  readonly doubtful?: boolean;
 }
 
 /**
  * Opens the store on a disk. Errors: STORE_NOT_FORMATTED, STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN,
- * STORE_TOO_SMALL, IO_ERROR. After an error the disk is untouched and still open.
+ * STORE_TOO_SMALL, IO_ERROR, NO_SPACE. After an error the disk is still open, and unless it is one of the last two, untouched.
  */
 export function openStore(disk: Disk, options: OpenOptions, done: (result: BitmapStore | OperationError) => void): void {
   new ProcedureRun(disk, prepareStore(disk, options), (loaded) => {
@@ -25,9 +27,11 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
     const { usage } = loaded.state;
     const cacheSurvived = usage.bootId === options.bootId && disk.features.survivesProcessCrash;
     // A witness has no data that could be lost, and what it commits is durable before it is answered.
-    const lost = !usage.cleanShutdown && !cacheSurvived && !loaded.superblock.witness;
+    const doubtful = options.doubtful === true;
+    const lost = (doubtful || (!usage.cleanShutdown && !cacheSurvived)) && !loaded.superblock.witness;
     if (lost && !usage.volatileLost) {
-      options.world.log.warn('the host went down while the store was open; unflushed data counts as lost', { store: options.label });
+      const why = doubtful ? 'the disk failed or was away' : 'the host went down while the store was open';
+      options.world.log.warn('unflushed data counts as lost', { store: options.label, why });
     }
     store.commitUsage(
       {
@@ -37,8 +41,13 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
         openCount: usage.openCount + 1,
       },
       (status) => {
-        if (status === Status.OK) done(store);
-        else done(notWritable(options.label, status));
+        if (status === Status.OK) {
+          done(store);
+          return;
+        }
+        // Nothing of it is to touch the disk any more, which the caller closes.
+        options.world.ticker.unsubscribe(store);
+        done(notWritable(options.label, status));
       },
     );
   });
