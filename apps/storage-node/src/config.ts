@@ -1,4 +1,13 @@
-import { durationValue, httpAddressValue, nameValue, pathValue, routesValue, socketAddressListValue, uuidValue } from '@rmr/runtime/node';
+import {
+  durationValue,
+  httpAddressValue,
+  nameValue,
+  pathValue,
+  routesValue,
+  sizeValue,
+  socketAddressListValue,
+  uuidValue,
+} from '@rmr/runtime/node';
 import { z } from 'zod';
 
 /**
@@ -36,6 +45,20 @@ export const storageNodeConfigSchema = z
       )
       .default([])
       .describe('stores to open at start, each made by "store create"'),
+    resync: z
+      .strictObject({
+        depth: z.int().min(1).max(256).default(32).describe('pieces that are pulled at a time'),
+        rate: sizeValue({ bytesMin: 64 * 1024 })
+          .nullable()
+          .default(null)
+          .describe('bytes per second at most; null: as fast as it goes'),
+        rateUnderLoad: sizeValue({ bytesMin: 64 * 1024 })
+          .nullable()
+          .default(32 * 1024 * 1024)
+          .describe('bytes per second while clients do IO; null: no lower than rate'),
+      })
+      .prefault({})
+      .describe('how this node pulls what it has missed from other members'),
     log: z
       .strictObject({
         level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),

@@ -1,13 +1,16 @@
 import type { NodeIdentity, StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { openStore } from '@rmr/brmr/node';
-import { IO_BYTES_MAX, type PoolStore, RmrServer } from '@rmr/rmr';
+import { IO_BYTES_MAX, type PoolStore, RmrServer, Sessions } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { type Logger, OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { type AttachedStore, nodeHealth, poolStatus, sessionStatus } from './status.ts';
+
+/** Permits of the sessions to other storage nodes: enough for several pools' resync. */
+const SYNC_QUEUE_DEPTH = 128;
 
 /** Brings the storage node up: its stores, their pools, and the listeners for sessions. */
 export async function startDaemon(config: StorageNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
@@ -17,7 +20,19 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const startedMs = world.clock.nowMs();
   const startedAt = new Date(world.clock.wallMs()).toISOString();
   const slabs = new SlabPool();
-  const rmr = new RmrServer(world, slabs);
+  const sessions = new Sessions(world, transport, slabs, {
+    local: host,
+    queueDepth: SYNC_QUEUE_DEPTH,
+    maxPayloadBytes: IO_BYTES_MAX,
+    payloadChecksum: config.transport.payloadChecksum,
+    heartbeatIntervalMs: config.transport.heartbeatInterval,
+    deadAfterMs: config.transport.deadAfter,
+  });
+  const rmr = new RmrServer(world, slabs, sessions, {
+    depth: config.resync.depth,
+    rateBytes: config.resync.rate,
+    loadedRateBytes: config.resync.rateUnderLoad,
+  });
   const server = new RtrsServer(
     world,
     slabs,
@@ -51,6 +66,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const stopGracefully = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
     server.close('this storage node stops');
+    sessions.close('this storage node stops');
     await Promise.all(
       stores.map(async ({ path, pool }) => {
         await new Promise<void>((resolve) => rmr.unregister(pool, resolve));

@@ -35,8 +35,40 @@ export const RECOVERY_RETRY_MS_MAX = 4_000;
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;
 
-/** Reconciliation copies in flight together: enough to keep both ends busy, few enough to need little memory. */
-export const RECONCILE_DEPTH = 8;
+/** Ranges in one control message: a full `lastIo` and write intent fit. */
+export const RANGES_MAX = 16384;
+
+/** Leaves of a dirty map in one control message, and the text of one: about 350 KB at most. */
+export const LEAVES_PER_MESSAGE = 64;
+export const LEAF_TEXT_MAX = 5600;
+
+/** Copying maps to a returning member goes on while IO does until so few leaves differ, in at most so many rounds (L4). */
+export const SPREAD_REST_LEAVES = 8;
+export const SPREAD_ROUNDS_MAX = 4;
+
+/** When the return of a member is tried again after a failure: first, and at most. */
+export const RETURN_RETRY_MS = 250;
+export const RETURN_RETRY_MS_MAX = 30_000;
+
+/** How often the holders of dirty maps ask the members what has become clean; and while IO waits for it. */
+export const MAP_CHECK_MS = 1_000;
+export const MAP_CHECK_URGENT_MS = 100;
+/** Runs of chunks that one answer clears; the rest follows with the next. */
+export const CLEARED_RUNS_MAX = 4096;
+
+/** A request that has waited for a dirty chunk for so long is given back to its client, which sends it again. */
+export const WAIT_BOUNCE_MS = 5_000;
+
+/** Resync: pulls in flight, and the bytes of all of them together. */
+export const RESYNC_DEPTH_DEFAULT = 32;
+export const RESYNC_BYTES_MAX = 8 * MIB;
+/** After a pull that failed. */
+export const RESYNC_RETRY_MS = 250;
+export const RESYNC_RETRY_MS_MAX = 10_000;
+/** Client IO within so many milliseconds makes resync keep to its rate under load. */
+export const RESYNC_LOAD_MS = 1_000;
+/** Resync beside client IO, in bytes per second, unless configured. */
+export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
 
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;

@@ -24,9 +24,12 @@ export {
 } from './core/client/pool-client.ts';
 export type { ReadPolicyName } from './core/client/read-policy.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
-export type { SessionOptions, SharedSession } from './core/client/shared-session.ts';
 export { type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';
+export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync.ts';
 export { RmrServer } from './core/server/rmr-server.ts';
+export type { SessionOpener } from './core/server/sync-peers.ts';
+export { Sessions } from './core/sessions.ts';
+export type { SessionOptions, SharedSession } from './core/shared-session.ts';
 export type {
   ByteRange,
   DirtyChange,

@@ -40,9 +40,9 @@ export interface MemberRecord {
   /** RTRS addresses, one per path. */
   readonly addresses: readonly string[];
   /** A witness votes with a version record and has no data. Absent: `data`. */
-  readonly role?: 'data' | 'witness';
+  readonly role?: 'data' | 'witness' | undefined;
   /** Taken out of IO on purpose: it stays out until an operator lets it back. Absent: it is not. */
-  readonly maintenance?: boolean;
+  readonly maintenance?: boolean | undefined;
 }
 
 /** What the members of a pool have agreed upon. */

@@ -26,6 +26,10 @@ export const Status = {
   EPROTO: 1005,
   /** Dirty chunk: this member cannot serve it to another member (R1). */
   EDIRTY: 1006,
+  /** The request waited for a dirty chunk when a map update began: it is to be issued again under the new version (L4). */
+  EBOUNCED: 1007,
+  /** No clean copy of a chunk exists any more (I8). EIO to users. */
+  ELOST: 1008,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];

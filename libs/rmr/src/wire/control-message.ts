@@ -1,6 +1,6 @@
 import { isUuid, Status } from '@rmr/runtime';
 import { z } from 'zod';
-import { CONTROL_BYTES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX } from '../constants.ts';
+import { CONTROL_BYTES_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGES_MAX } from '../constants.ts';
 import { MessageType } from './io-message.ts';
 
 /**
@@ -28,7 +28,14 @@ export const versionSchema = z.strictObject({
   horizon: exact,
 });
 const promiseSchema = z.strictObject({ epoch: u32.min(1), clientInstance: uuid, clientName: name });
-const memberSchema = z.strictObject({ memberId, storeUuid: uuid, name, addresses: z.array(z.string().min(1).max(256)).min(1).max(8) });
+const memberSchema = z.strictObject({
+  memberId,
+  storeUuid: uuid,
+  name,
+  addresses: z.array(z.string().min(1).max(256)).min(1).max(8),
+  role: z.enum(['data', 'witness']).optional(),
+  maintenance: z.boolean().optional(),
+});
 const rangeSchema = z.strictObject({ offsetBytes: exact, lengthBytes: exact.min(1) });
 
 /** What a storage node answers to a probe. A probe changes nothing (C1). */
@@ -44,6 +51,7 @@ export const probeResultSchema = z.strictObject({
     chunkSizeBytes: u32.min(1),
     queueDepth: u32.min(1).max(QUEUE_DEPTH_MAX),
     createdZeroed: z.boolean(),
+    witness: z.boolean().optional(),
   }),
   features: z.strictObject({ fastPunch: z.boolean(), fastZero: z.boolean(), extents: z.boolean() }),
   promise: promiseSchema.nullable(),
@@ -52,17 +60,49 @@ export const probeResultSchema = z.strictObject({
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
 
+/** A dirty map's column at a glance: how many chunks are dirty, and `DirtyMap.digest()`. */
+const columnSchema = z.strictObject({ memberId, dirtyChunks: exact, digest: z.string().min(1).max(64) });
+const rangesSchema = z.array(rangeSchema).max(RANGES_MAX);
+
 /** A grant (C2): assembly uses these answers only. */
 export const claimResultSchema = z.strictObject({
   version: versionSchema.nullable(),
   members: z.array(memberSchema).max(MEMBERS_MAX),
   volatileLost: z.boolean(),
   lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
-  intent: z.array(rangeSchema).max(16384),
+  intent: rangesSchema,
+  /** The dirty maps that the member holds; members without one are all clean. */
+  columns: z.array(columnSchema).max(MEMBERS_MAX),
 });
 export type ClaimResult = z.infer<typeof claimResultSchema>;
 
+/**
+ * Leaves of a dirty map (see `DirtyMap`): index, and `full` or the bits in base64. Leaves that are not listed are empty.
+ */
+const leavesSchema = z.array(z.tuple([u32, z.string().max(LEAF_TEXT_MAX)])).max(LEAVES_PER_MESSAGE);
+export type MapLeaves = z.infer<typeof leavesSchema>;
+
+/** Part of a dirty map: every leaf from the one asked for up to `nextLeaf`, or to the end when that is null. */
+export const mapReadResultSchema = z.strictObject({
+  /** The version that the member serves under, with which the answer counts as a stamped clear (R3); null: it is not NORMAL. */
+  stamp: z.strictObject({ epoch: u32, seq: u32 }).nullable(),
+  leaves: leavesSchema,
+  nextLeaf: u32.nullable(),
+});
+export type MapReadResult = z.infer<typeof mapReadResultSchema>;
+
+/** Map adds that the member must not make yet: they would leave no clean copy (V5). */
+export const owedResultSchema = z.strictObject({ owed: rangesSchema });
+export type OwedResult = z.infer<typeof owedResultSchema>;
+
+/** A storage node's handle for reads between storage nodes. */
+export const syncJoinResultSchema = z.strictObject({ poolHandle: u32, memberId, storeUuid: uuid });
+export type SyncJoinResult = z.infer<typeof syncJoinResultSchema>;
+
 export const emptyResultSchema = z.strictObject({});
+
+const mapAddSchema = z.strictObject({ memberIds: z.array(memberId).min(1).max(MEMBERS_MAX), ranges: rangesSchema });
+export type MapAdd = z.infer<typeof mapAddSchema>;
 
 /** Every request, told apart by `op`. */
 export const controlRequestSchema = z.discriminatedUnion('op', [
@@ -74,13 +114,34 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
     epoch: u32.min(1),
     version: versionSchema,
     members: z.array(memberSchema).min(1).max(MEMBERS_MAX),
-    /** What the leavers miss of writes that were in flight (V2: map adds). */
-    mapAdds: z
-      .array(z.strictObject({ memberIds: z.array(memberId).min(1).max(MEMBERS_MAX), ranges: z.array(rangeSchema).max(QUEUE_DEPTH_MAX) }))
-      .max(MEMBERS_MAX),
-    /** The suspects of `lastIo` and the write intent have been made equal and durable on every member of the set. */
-    reconciled: z.boolean(),
+    /** Chunks that become dirty with the version: what leavers miss of writes in flight (V2), a new member's whole device. */
+    mapAdds: z.array(mapAddSchema).max(MEMBERS_MAX),
+    /** Members that are gone for good. */
+    mapErase: z.array(memberId).max(MEMBERS_MAX),
+    /** These columns are replaced by the staged ones; what stands there afterwards must have this digest (V3, L4). */
+    maps: z.array(z.strictObject({ memberId, digest: z.string().min(1).max(64) })).max(MEMBERS_MAX),
   }),
+  /** Hands over leaves of a column ahead of the version that brings it into use. `reset`: the column is started anew, empty. */
+  z.strictObject({
+    op: z.literal('map-stage'),
+    poolUuid: uuid,
+    epoch: u32.min(1),
+    memberId,
+    reset: z.boolean(),
+    /** As in `map-read`, and `empty`. */
+    leaves: leavesSchema,
+  }),
+  /** Reads a column, for assembly. */
+  z.strictObject({ op: z.literal('map-read'), poolUuid: uuid, epoch: u32.min(1), memberId, fromLeaf: u32 }),
+  /** Reads the answering member's own column: what it has clean may be cleared elsewhere (R3). From anybody. */
+  z.strictObject({ op: z.literal('map-check'), poolUuid: uuid, fromLeaf: u32 }),
+  /** Marks chunks dirty for members that are out of the in-sync set: the adds that were owed (V5). */
+  z.strictObject({ op: z.literal('map-add'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1), add: mapAddSchema }),
+  /** Until the next version, requests that would wait for a dirty chunk are bounced (L4). */
+  z.strictObject({ op: z.literal('freeze'), poolUuid: uuid, epoch: u32.min(1) }),
+  /** A storage node wants to read from this one (R1). */
+  z.strictObject({ op: z.literal('sync-join'), poolUuid: uuid }),
+  /** The version is durable on all members of its set: the member serves. Its `lastIo` and write intent are not needed any more (L3). */
   z.strictObject({ op: z.literal('enable'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1) }),
   /** The member leaves IO: the client has taken it out of the in-sync set. */
   z.strictObject({ op: z.literal('disable'), poolUuid: uuid, epoch: u32.min(1) }),
@@ -90,7 +151,7 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
 export type ControlRequest = z.infer<typeof controlRequestSchema>;
 
 export const controlFailureSchema = z.strictObject({
-  code: z.enum(['UNKNOWN_POOL', 'STALE_EPOCH', 'HELD', 'BAD_VERSION', 'BAD_STATE', 'BAD_MESSAGE', 'STORE_ERROR']),
+  code: z.enum(['UNKNOWN_POOL', 'STALE_EPOCH', 'HELD', 'BAD_VERSION', 'BAD_STATE', 'BAD_MAP', 'BAD_MESSAGE', 'STORE_ERROR']),
   message: z.string().max(1024),
   /** The highest promise, with STALE_EPOCH and HELD. */
   promise: promiseSchema.nullable(),
@@ -104,6 +165,7 @@ export const CONTROL_FAILURE_STATUS: Readonly<Record<ControlFailure['code'], num
   HELD: Status.EPERM,
   BAD_VERSION: Status.EVERSION,
   BAD_STATE: Status.ENOTNORMAL,
+  BAD_MAP: Status.EVERSION,
   BAD_MESSAGE: Status.EPROTO,
   STORE_ERROR: Status.EIO,
 };
@@ -118,7 +180,10 @@ export function encodeControlHeader(bytes: Uint8Array, at: number): number {
   return CONTROL_HEADER_BYTES;
 }
 
-export function encodeControlBody(body: ControlRequest | ProbeResult | ClaimResult | ControlFailure | Record<string, never>): Uint8Array {
+/** Every result of a control request. */
+export type ControlResult = ProbeResult | ClaimResult | MapReadResult | OwedResult | SyncJoinResult | Record<string, never>;
+
+export function encodeControlBody(body: ControlRequest | ControlResult | ControlFailure): Uint8Array {
   return encoder.encode(JSON.stringify(body));
 }
 

@@ -53,7 +53,7 @@ describe('io message', () => {
 
   const cases: [string, (message: IoMessage) => void][] = [
     ['unknown type', (m) => (m.type = 0)],
-    ['unknown type', (m) => (m.type = 7)],
+    ['unknown type', (m) => (m.type = 8)],
     ['unknown type', (m) => (m.type = MessageType.CONTROL)],
     ['unknown flag', (m) => (m.flags = 8)],
     ['memId beyond the queue depth', (m) => (m.memId = QUEUE_DEPTH_MAX)],
@@ -88,7 +88,7 @@ describe('io message', () => {
     }
   });
 
-  test('a read has no sequence number, a flush no length, a reconciling write no sequence number', () => {
+  test('a read has no sequence number, a flush no length', () => {
     const read = write();
     read.type = MessageType.READ;
     expect(invalidIoMessage(encoded(read), 0, IO_MESSAGE_BYTES)).toBe('io message: sequence number does not fit the type');
@@ -100,9 +100,5 @@ describe('io message', () => {
     expect(invalidIoMessage(encoded(flush), 0, IO_MESSAGE_BYTES)).toBe('io message: length does not fit the type');
     flush.lengthBytes = 0;
     expect(invalidIoMessage(encoded(flush), 0, IO_MESSAGE_BYTES)).toBeNull();
-    const reconcile = write();
-    reconcile.flags = IoFlag.RECONCILE;
-    reconcile.writeSeq = 0;
-    expect(invalidIoMessage(encoded(reconcile), 0, IO_MESSAGE_BYTES)).toBeNull();
   });
 });

@@ -32,6 +32,8 @@ export const MessageType = {
   WRITE_ZEROES: 4,
   FLUSH: 5,
   EXTENTS: 6,
+  /** A read by another storage node, for resync (R1): served only where the range is clean, under the very version. */
+  SYNC_READ: 7,
   CONTROL: 64,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
@@ -41,10 +43,8 @@ export const IoFlag = {
   FUA: 1,
   /** Write zeroes: keep the range allocated. */
   NO_HOLE: 2,
-  /** Part of reconciliation: served before the pool is NORMAL. */
-  RECONCILE: 4,
 } as const;
-const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE | IoFlag.RECONCILE;
+const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE;
 
 /** A decoded IO message; one object per decoder, reused. */
 export class IoMessage {
@@ -114,7 +114,7 @@ export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: numbe
 }
 
 function lengthMax(type: number): number {
-  if (type === MessageType.READ || type === MessageType.WRITE) return IO_BYTES_MAX;
+  if (type === MessageType.READ || type === MessageType.WRITE || type === MessageType.SYNC_READ) return IO_BYTES_MAX;
   return type === MessageType.EXTENTS ? EXTENTS_BYTES_MAX : RANGE_BYTES_MAX;
 }
 
@@ -123,7 +123,7 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
   if (length !== IO_MESSAGE_BYTES) return 'io message: wrong length';
   const type = bytes[at] as number;
   const flags = bytes[at + 1] as number;
-  if (type < MessageType.READ || type > MessageType.EXTENTS) return 'io message: unknown type';
+  if (type < MessageType.READ || type > MessageType.SYNC_READ) return 'io message: unknown type';
   if ((flags & ~FLAGS_ALL) !== 0) return 'io message: unknown flag';
   if (((bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8)) >= QUEUE_DEPTH_MAX) return 'io message: memId beyond the queue depth';
   if (getU32(bytes, at + 20) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
@@ -138,7 +138,7 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
   if (bytes[at + 37] !== 0 || bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
   if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
     return 'io message: sequence number beyond 2^53';
-  if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0) && (flags & IoFlag.RECONCILE) === 0) {
+  if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0)) {
     return 'io message: sequence number does not fit the type';
   }
   if (getU32(bytes, at + 56) !== 0 || getU32(bytes, at + 60) !== 0) return 'io message: reserved bytes set';

@@ -1,6 +1,6 @@
 import { openStore } from '@rmr/bitmap-store';
 import { PoolStoreAdapter } from '@rmr/brmr';
-import { IO_BYTES_MAX, type PoolClient, RmrClient, RmrServer, type VersionRecord } from '@rmr/rmr';
+import { IO_BYTES_MAX, type PoolClient, RmrClient, RmrServer, Sessions, type VersionRecord } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SlabPool } from '@rmr/runtime';
 import type { MemoryDisk } from '../memory-disk.ts';
@@ -72,12 +72,13 @@ export class SimulatedStorageNode {
         return;
       }
       const slabs = new SlabPool();
-      const rmr = new RmrServer(host, slabs);
+      const { heartbeatIntervalMs, deadAfterMs } = this.#pool;
+      const local = { hostUuid: this.hostUuid, hostName: this.name, bootId: this.#bootId, incarnation: randomUuid(host.random) };
+      const session = { local, queueDepth: 32, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs };
+      const rmr = new RmrServer(host, slabs, new Sessions(host, network.host(this.name), slabs, session));
       this.store = new PoolStoreAdapter(store, this.#disk);
       rmr.register(this.store);
       this.rmr = rmr;
-      const { heartbeatIntervalMs, deadAfterMs } = this.#pool;
-      const local = { hostUuid: this.hostUuid, hostName: this.name, bootId: this.#bootId, incarnation: randomUuid(host.random) };
       const server = new RtrsServer(
         host,
         slabs,

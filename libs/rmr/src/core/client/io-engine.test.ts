@@ -81,6 +81,9 @@ beforeEach(() => {
       engine.freeze();
       engine.legsLeft(mask);
     },
+    cleanLegs: (_offset, _length, candidates) => candidates,
+    onWriteMissed: () => {},
+    flushMustWait: () => false,
   };
   const world: World = {
     clock: { nowMs: () => 0, wallMs: () => 0 },
@@ -90,7 +93,13 @@ beforeEach(() => {
     log: SILENT_LOGGER,
   };
   const inFlight = new Int32Array(8);
-  const asHost: IoEngineHost = { onFenced: () => host.onFenced(), onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason) };
+  const asHost: IoEngineHost = {
+    onFenced: () => host.onFenced(),
+    onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason),
+    cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
+    onWriteMissed: (offset, length) => host.onWriteMissed(offset, length),
+    flushMustWait: () => host.flushMustWait(),
+  };
   engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);
   engine.park();
   engine.resume(0b011, 5, 1, [3]);

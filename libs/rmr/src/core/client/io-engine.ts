@@ -1,5 +1,5 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
-import { assert, type Slab, Status, type World } from '@rmr/runtime';
+import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime';
 import { MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
@@ -14,6 +14,12 @@ export interface IoEngineHost {
   onFenced(): void;
   /** These legs must leave the in-sync set before anything that waits for them is acknowledged. */
   onLegsFailed(mask: number, reason: string): void;
+  /** Of the legs in `candidates`, those that have the whole range clean; `candidates` itself when none has. */
+  cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
+  /** A write of the range has ended while members are out of the in-sync set: they miss it. */
+  onWriteMissed(offsetBytes: number, lengthBytes: number): void;
+  /** ◆8: whether a chunk is dirty for every in-sync member, so that its only clean copy may not be flushed. */
+  flushMustWait(): boolean;
 }
 
 /** Counters of a pool on the client, for status and metrics. */
@@ -28,8 +34,10 @@ export class PoolClientCounters {
   errors = 0;
   /** Reads that were sent to another leg after one failed. */
   readRetries = 0;
-  /** Requests that waited for an overlapping write. */
+  /** Requests that waited for an overlapping one. */
   overlapHolds = 0;
+  /** Requests that a member gave back for a map update (L4). */
+  bounces = 0;
 }
 
 const UNIT_BITS = 10;
@@ -54,8 +62,19 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Legs that take part in IO: NORMAL, and in the current version's in-sync set unless a change is pending. */
   #routeMask = 0;
+  /** Legs that have a dirty chunk: reads are steered around it. */
+  dirtyMask = 0;
   /** A version change is pending: nothing that changes data is sent or completed (W5). */
   #frozen = false;
+  /** A map update is ahead: nothing that changes data is sent, what is in flight completes (L4). */
+  #holding = false;
+  #onQuiet: (() => void) | null = null;
+  /** Writes and flushes that a leg has not answered yet. */
+  #unanswered = 0;
+  /** Map adds that would have left no clean copy: writes that touch them are not acknowledged (V5, ◆13). */
+  #owed: readonly ByteRange[] = [];
+  /** Requests that bounced wait for the next round: a new version, or a tick. */
+  #round = 1;
   /** Set once: every request ends with this status. */
   #closedStatus: number = Status.OK;
   #writeSeq = 0;
@@ -74,6 +93,9 @@ export class IoEngine implements RtrsResponseSink {
   readonly #offsets: Float64Array;
   readonly #ends: Float64Array;
   readonly #sentAtMs: Float64Array;
+  /** The round in which a write or flush bounced, 0 = it did not. It is sent again in the same unit: `lastIo` keeps naming its range meanwhile. */
+  readonly #again: Float64Array;
+  #againCount = 0;
   readonly #freeUnits: Uint16Array;
   #freeCount: number;
 
@@ -81,6 +103,9 @@ export class IoEngine implements RtrsResponseSink {
   readonly #activeWrites: Uint16Array;
   readonly #activePositions: Uint16Array;
   #activeCount = 0;
+  /** Units with reads in flight, packed: a write that overlaps one waits, as a read that has seen it could be followed by a crash that undoes it. */
+  readonly #activeReads: Uint16Array;
+  #readCount = 0;
   /** The unit of the oldest write in flight, or -1 when that has to be looked up. */
   #oldestWrite = -1;
 
@@ -105,6 +130,8 @@ export class IoEngine implements RtrsResponseSink {
     this.#offsets = new Float64Array(unitCount);
     this.#ends = new Float64Array(unitCount);
     this.#sentAtMs = new Float64Array(unitCount);
+    this.#again = new Float64Array(unitCount);
+    this.#activeReads = new Uint16Array(unitCount);
     this.#freeUnits = new Uint16Array(unitCount);
     this.#activeWrites = new Uint16Array(unitCount);
     this.#activePositions = new Uint16Array(unitCount);
@@ -135,10 +162,16 @@ export class IoEngine implements RtrsResponseSink {
     return this.#frozen;
   }
 
+  /** Adds that are owed (V5). */
+  get owed(): readonly ByteRange[] {
+    return this.#owed;
+  }
+
   /** Takes a request; it ends through its sink, never from within. */
   submit(request: IoRequest): void {
     request.ticket = this.#nextTicket++;
     request.triedMask = 0;
+    request.round = 0;
     request.submittedAtMs = this.#world.clock.nowMs();
     if ((this.#waiting.head !== null && this.#waiting.holds(request)) || this.#closedStatus !== Status.OK || !this.#dispatch(request)) {
       this.#waiting.append(request);
@@ -161,16 +194,54 @@ export class IoEngine implements RtrsResponseSink {
     this.#message.missingMemberIds.fill(0);
     for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
     this.#frozen = false;
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
-      if (request !== null && this.#pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
-    }
+    this.#holding = false;
+    this.#onQuiet = null;
+    this.#round++;
+    this.#settleAll();
+    this.#drain();
+  }
+
+  /** The adds that members may not make yet; those that were owed before and are not among them are made. */
+  setOwed(ranges: readonly ByteRange[]): void {
+    this.#owed = ranges;
+  }
+
+  /** What kept writes and flushes from completing may be gone: owed adds, chunks without a clean in-sync copy. */
+  settleAgain(): void {
+    this.#settleAll();
     this.#drain();
   }
 
   /** A version change begins. */
   freeze(): void {
     this.#frozen = true;
+    this.#holding = false;
+    this.#onQuiet = null;
+  }
+
+  /**
+   * A map update is ahead (L4): no write or flush is sent any more; `onQuiet` is called, once, when the legs have
+   * answered all of them. What bounces is sent again under the next version. Ended by {@link setVersion} or {@link freeze}.
+   */
+  hold(onQuiet: () => void): void {
+    assert(!this.#frozen && !this.#holding, 'engine: held twice');
+    this.#holding = true;
+    this.#onQuiet = onQuiet;
+    this.#noticeQuiet();
+  }
+
+  #noticeQuiet(): void {
+    if (this.#onQuiet === null || this.#unanswered > 0) return;
+    const onQuiet = this.#onQuiet;
+    this.#onQuiet = null;
+    onQuiet();
+  }
+
+  #settleAll(): void {
+    for (let unit = 0; unit < this.#unitCount; unit++) {
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request !== null && this.#pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
+    }
   }
 
   /**
@@ -184,7 +255,9 @@ export class IoEngine implements RtrsResponseSink {
       const request = this.#requests[unit] as IoRequest | null;
       if (request === null) continue;
       if (isLegWide(request)) {
-        this.#pending[unit] = (this.#pending[unit] as number) & ~mask;
+        const pending = this.#pending[unit] as number;
+        if (pending !== 0 && (pending & ~mask) === 0) this.#unanswered--;
+        this.#pending[unit] = pending & ~mask;
         this.#ok[unit] = (this.#ok[unit] as number) & ~mask;
         this.#failed[unit] = (this.#failed[unit] as number) & ~mask;
       } else if (((this.#pending[unit] as number) & mask) !== 0) {
@@ -199,6 +272,9 @@ export class IoEngine implements RtrsResponseSink {
   park(): void {
     this.#routeMask = 0;
     this.#frozen = true;
+    this.#holding = false;
+    this.#onQuiet = null;
+    this.#owed = [];
     for (let unit = 0; unit < this.#unitCount; unit++) {
       const request = this.#requests[unit] as IoRequest | null;
       if (request === null) continue;
@@ -227,26 +303,37 @@ export class IoEngine implements RtrsResponseSink {
     this.#refuser.runAtTurnEnd();
   }
 
-  /** Rejects what waits since before `beforeMs` with EIO, and names legs that have not answered since `sentBeforeMs` as a mask. */
+  /** Ends what waits since before `waitingBeforeMs` with EIO, and names legs that have not answered since `sentBeforeMs` as a mask. */
   expire(waitingBeforeMs: number, sentBeforeMs: number): number {
     for (let request = this.#waiting.head; request !== null; ) {
       const next: IoRequest | null = request.next;
       if (request.submittedAtMs < waitingBeforeMs) {
         this.#waiting.remove(request);
-        this.counters.errors++;
-        request.sink.onIoDone(request, Status.EIO, null, null);
+        this.#finish(request, Status.EIO, null, null);
       }
       request = next;
     }
     let slow = 0;
     for (let unit = 0; unit < this.#unitCount; unit++) {
-      if (this.#requests[unit] !== null && (this.#sentAtMs[unit] as number) < sentBeforeMs) slow |= this.#pending[unit] as number;
+      const request = this.#requests[unit] as IoRequest | null;
+      if (request === null) continue;
+      if ((this.#sentAtMs[unit] as number) < sentBeforeMs) slow |= this.#pending[unit] as number;
+      if (request.submittedAtMs >= waitingBeforeMs || this.#pending[unit] !== 0) continue;
+      // A write that no member has applied, and a flush, may fail: nothing differs between members because of it.
+      const untouched = this.#again[unit] !== 0 && this.#ok[unit] === 0 && this.#failed[unit] === 0;
+      if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
   }
 
   /** Permits or something else that requests wait for may be there again. */
   retryWaiting(): void {
+    this.#drain();
+  }
+
+  /** Now and then: what bounced while no version change is under way is tried again. */
+  nextRound(): void {
+    this.#round++;
     this.#drain();
   }
 
@@ -267,6 +354,7 @@ export class IoEngine implements RtrsResponseSink {
     // The answer of a leg that nobody waits for any more.
     if (request === null || tag >>> (3 + UNIT_BITS) !== this.#generations[unit] || ((this.#pending[unit] as number) & bit) === 0) return;
     this.#pending[unit] = (this.#pending[unit] as number) & ~bit;
+    if (this.#pending[unit] === 0 && isLegWide(request)) this.#unanswered--;
     if (status === Status.OK) {
       if (!isLegWide(request)) {
         if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
@@ -278,6 +366,16 @@ export class IoEngine implements RtrsResponseSink {
     } else if (status === Status.ESTALE) {
       this.#host.onFenced();
       return;
+    } else if (status === Status.EBOUNCED) {
+      this.counters.bounces++;
+      if (!isLegWide(request)) {
+        request.round = this.#round;
+        this.#releaseUnit(unit);
+        this.#waiting.insertByTicket(request);
+        this.#drain();
+        return;
+      }
+      this.#sendAgainLater(unit);
     } else if (!isLegWide(request)) {
       this.#readFailed(unit, request, bit, status);
       return;
@@ -288,6 +386,7 @@ export class IoEngine implements RtrsResponseSink {
     if (this.#pending[unit] === 0) {
       this.#settle(unit, request);
       this.#drain();
+      this.#noticeQuiet();
     }
   }
 
@@ -295,10 +394,12 @@ export class IoEngine implements RtrsResponseSink {
   verify(): void {
     let used = 0;
     let writes = 0;
+    let unanswered = 0;
     for (let unit = 0; unit < this.#unitCount; unit++) {
       const request = this.#requests[unit] as IoRequest | null;
       if (request === null) continue;
       used++;
+      if (isLegWide(request) && this.#pending[unit] !== 0) unanswered++;
       assert(((this.#pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
       if (!isWriteType(request.type)) continue;
       writes++;
@@ -314,6 +415,12 @@ export class IoEngine implements RtrsResponseSink {
     }
     assert(used === this.#unitCount - this.#freeCount, 'engine: a unit is lost');
     assert(writes === this.#activeCount, 'engine: write count is off');
+    assert(unanswered === this.#unanswered, 'engine: the count of unanswered writes and flushes is off');
+    assert(!(this.#frozen && this.#holding), 'engine: frozen and holding');
+    for (let i = 0; i < this.#readCount; i++) {
+      const request = this.#requests[this.#activeReads[i] as number] as IoRequest | null;
+      assert(request !== null && request.type === MessageType.READ, 'engine: a read is listed that is none');
+    }
     this.#waiting.verify();
   }
 
@@ -330,7 +437,9 @@ export class IoEngine implements RtrsResponseSink {
   };
 
   #drain(): void {
-    if (this.#draining || this.#waiting.head === null) return;
+    if (this.#draining) return;
+    if (this.#againCount > 0) this.#sendAgain();
+    if (this.#waiting.head === null) return;
     this.#draining = true;
     let kept = 0;
     for (let request: IoRequest | null = this.#waiting.head; request !== null && this.#freeCount > 0; ) {
@@ -340,6 +449,25 @@ export class IoEngine implements RtrsResponseSink {
       request = next;
     }
     this.#draining = false;
+  }
+
+  /** Sends what bounced once more, oldest first as far as permits go. */
+  #sendAgain(): void {
+    if (this.#frozen || this.#holding || this.#routeMask === 0) return;
+    for (let unit = 0; unit < this.#unitCount && this.#againCount > 0; unit++) {
+      const round = this.#again[unit] as number;
+      const request = this.#requests[unit] as IoRequest | null;
+      if (round === 0 || request === null || this.#pending[unit] !== 0 || round === this.#round) continue;
+      if (!this.#allocateAll()) return;
+      this.#again[unit] = 0;
+      this.#againCount--;
+      this.#ok[unit] = 0;
+      this.#failed[unit] = 0;
+      this.#statuses[unit] = Status.OK;
+      this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
+      this.#sentAtMs[unit] = this.#world.clock.nowMs();
+      this.#sendWide(unit, request);
+    }
   }
 
   #heldByEarlier(request: IoRequest): boolean {
@@ -353,8 +481,9 @@ export class IoEngine implements RtrsResponseSink {
   #dispatch(request: IoRequest, again = false): boolean {
     if (this.#routeMask === 0 || this.#freeCount === 0) return false;
     const legWide = isLegWide(request);
-    if (legWide && this.#frozen) return false;
-    if (request.type !== MessageType.FLUSH && this.#overlapsWrite(request)) {
+    if (legWide && (this.#frozen || this.#holding)) return false;
+    if (request.round === this.#round) return false;
+    if (request.type !== MessageType.FLUSH && (this.#overlapsWrite(request) || (legWide && this.#overlapsRead(request)))) {
       if (!again) this.counters.overlapHolds++;
       return false;
     }
@@ -371,7 +500,18 @@ export class IoEngine implements RtrsResponseSink {
     return false;
   }
 
-  #sendToAll(request: IoRequest): boolean {
+  #overlapsRead(request: IoRequest): boolean {
+    const start = request.offsetBytes;
+    const end = start + request.lengthBytes;
+    for (let i = 0; i < this.#readCount; i++) {
+      const unit = this.#activeReads[i] as number;
+      if (start < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < end) return true;
+    }
+    return false;
+  }
+
+  /** A permit of every leg in IO, in `#slots`; none when one has none left. */
+  #allocateAll(): boolean {
     const mask = this.#routeMask;
     for (let index = 0; index < this.#legs.length; index++) {
       if ((mask & (1 << index)) === 0) continue;
@@ -383,8 +523,25 @@ export class IoEngine implements RtrsResponseSink {
       }
       this.#slots[index] = slot;
     }
+    return true;
+  }
+
+  #sendToAll(request: IoRequest): boolean {
+    if (!this.#allocateAll()) return false;
     const unit = this.#takeUnit(request);
+    if (request.type !== MessageType.FLUSH) {
+      this.#activePositions[unit] = this.#activeCount;
+      this.#activeWrites[this.#activeCount++] = unit;
+    }
+    this.#sendWide(unit, request);
+    return true;
+  }
+
+  /** Sends a write or flush to every leg in IO, whose permits are in `#slots`. */
+  #sendWide(unit: number, request: IoRequest): void {
+    const mask = this.#routeMask;
     this.#pending[unit] = mask;
+    this.#unanswered++;
     const message = this.#message;
     message.type = request.type;
     message.flags = request.flags;
@@ -396,15 +553,13 @@ export class IoEngine implements RtrsResponseSink {
     } else {
       message.writeSeq = ++this.#writeSeq;
       this.#seqs[unit] = message.writeSeq;
-      this.#activePositions[unit] = this.#activeCount;
-      this.#activeWrites[this.#activeCount++] = unit;
       if (this.#activeCount === 1) this.#oldestWrite = unit;
+      else if (this.#oldestWrite === unit) this.#oldestWrite = -1;
     }
     message.completedThrough = this.#completedThrough();
     for (let index = 0; index < this.#legs.length; index++) {
       if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#slots[index] as number, request);
     }
-    return true;
   }
 
   #sendToOne(request: IoRequest): boolean {
@@ -414,11 +569,16 @@ export class IoEngine implements RtrsResponseSink {
       request.triedMask = 0;
       candidates = this.#routeMask;
     }
+    if ((this.dirtyMask & candidates) !== 0) candidates = this.#host.cleanLegs(request.offsetBytes, request.lengthBytes, candidates);
     const index = this.#policy.choose(candidates);
     const slot = (this.#legs[index] as Leg).allocate();
     if (slot < 0) return false;
     const unit = this.#takeUnit(request);
     this.#pending[unit] = 1 << index;
+    if (request.type === MessageType.READ) {
+      this.#activePositions[unit] = this.#readCount;
+      this.#activeReads[this.#readCount++] = unit;
+    }
     const message = this.#message;
     message.type = request.type;
     message.flags = 0;
@@ -465,6 +625,16 @@ export class IoEngine implements RtrsResponseSink {
       this.#activeWrites[position] = last;
       this.#activePositions[last] = position;
       if (this.#oldestWrite === unit) this.#oldestWrite = -1;
+    } else if (request.type === MessageType.READ) {
+      const position = this.#activePositions[unit] as number;
+      const last = this.#activeReads[--this.#readCount] as number;
+      this.#activeReads[position] = last;
+      this.#activePositions[last] = position;
+    }
+    if (this.#pending[unit] !== 0 && isLegWide(request)) this.#unanswered--;
+    if (this.#again[unit] !== 0) {
+      this.#again[unit] = 0;
+      this.#againCount--;
     }
     this.#requests[unit] = null;
     this.#pending[unit] = 0;
@@ -486,45 +656,76 @@ export class IoEngine implements RtrsResponseSink {
     return (this.#seqs[this.#oldestWrite] as number) - 1;
   }
 
+  /** The write or flush is to be sent again, in its unit, in the next round. */
+  #sendAgainLater(unit: number): void {
+    if (this.#again[unit] === 0) this.#againCount++;
+    this.#again[unit] = this.#round;
+  }
+
   /** W5: all legs of the set have answered a write or flush. */
   #settle(unit: number, request: IoRequest): void {
-    if (this.#frozen || !isLegWide(request)) return;
+    if (this.#frozen || !isLegWide(request) || this.#again[unit] !== 0) return;
     const failed = (this.#failed[unit] as number) & this.#routeMask;
     const status = this.#statuses[unit] as number;
-    if (failed === 0) {
-      assert(((this.#ok[unit] as number) & this.#routeMask) === this.#routeMask, 'W5: completed without an answer of every leg');
-      if (request.type === MessageType.FLUSH && this.#flushErrorDue) {
+    if (failed !== 0) {
+      if (status === Status.ELOST && (this.#ok[unit] as number) === 0) {
+        // I8: no member has the chunk, and none is the worse for that.
+        this.#complete(unit, request, Status.EIO, null, null);
+        return;
+      }
+      // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
+      const leavers = (this.#ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
+      if (leavers === 0) this.#complete(unit, request, status, null, null);
+      else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
+      return;
+    }
+    if (((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
+      // A leg has joined since: it gets what could not complete before.
+      this.#sendAgainLater(unit);
+      return;
+    }
+    if (request.type === MessageType.FLUSH) {
+      if (this.#host.flushMustWait()) return;
+      if (this.#flushErrorDue) {
         this.#flushErrorDue = false;
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-      this.#complete(unit, request, Status.OK, null, null);
+    } else if (this.#isOwed(unit)) {
       return;
     }
-    // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-    const leavers = (this.#ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
-    if (leavers === 0) this.#complete(unit, request, status, null, null);
-    else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed with status ${status}`);
+    this.#complete(unit, request, Status.OK, null, null);
+  }
+
+  #isOwed(unit: number): boolean {
+    for (const { offsetBytes, lengthBytes } of this.#owed) {
+      if (offsetBytes < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < offsetBytes + lengthBytes) return true;
+    }
+    return false;
   }
 
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
     request.triedMask |= bit;
     this.#releaseUnit(unit);
-    if (isMemberOut(status) || (this.#routeMask & ~request.triedMask) !== 0) {
+    const others = (this.#routeMask & ~request.triedMask) !== 0;
+    if (status === Status.ELOST) {
+      if (others) this.#waiting.insertByTicket(request);
+      else this.#finish(request, Status.EIO, null, null);
+    } else if (isMemberOut(status) || others) {
       // Another leg answers; this one is not to be trusted with reads any more.
       if (isMemberOut(status)) request.triedMask &= ~bit;
       this.counters.readRetries++;
       this.#waiting.insertByTicket(request);
-      this.#host.onLegsFailed(bit, `read failed with status ${status}`);
-      this.#drain();
-      return;
+      this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
+    } else {
+      this.#finish(request, status, null, null);
     }
-    this.#finish(request, status, null, null);
     this.#drain();
   }
 
   #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     this.#releaseUnit(unit);
+    if (this.#message.missingCount > 0 && isWriteType(request.type)) this.#host.onWriteMissed(request.offsetBytes, request.lengthBytes);
     this.#finish(request, status, payload, slab);
     this.#drain();
   }

@@ -35,6 +35,8 @@ export class IoRequest {
   ticket = 0;
   /** The engine's: legs that have failed this read. */
   triedMask = 0;
+  /** The engine's: the round in which it bounced. */
+  round = 0;
   /** The engine's: when it was submitted, in clock milliseconds. */
   submittedAtMs = 0;
   /** The engine's: the waiting list. */

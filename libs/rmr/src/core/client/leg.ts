@@ -1,17 +1,11 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
-import { assert, type Logger, type Slab, Status } from '@rmr/runtime';
+import { assert, type Logger, type Slab } from '@rmr/runtime';
 import type { z } from 'zod';
+import { RETURN_RETRY_MS } from '../../constants.ts';
 import { LEG_TRANSITIONS, type LegState, StateMachine } from '../../states.ts';
-import {
-  type ControlFailure,
-  type ControlRequest,
-  controlFailureSchema,
-  decodeControlBody,
-  encodeControlBody,
-  encodeControlHeader,
-  type ProbeResult,
-} from '../../wire/control-message.ts';
-import type { SharedSession } from './shared-session.ts';
+import type { ControlRequest, ProbeResult } from '../../wire/control-message.ts';
+import { type CallDone, controlCall } from '../control-call.ts';
+import type { SharedSession } from '../shared-session.ts';
 
 /** A member as the client's configuration names it. */
 export interface MemberAddress {
@@ -21,12 +15,6 @@ export interface MemberAddress {
   /** RTRS addresses, one per path. */
   readonly addresses: readonly string[];
 }
-
-/** The outcome of a control call: a result, or a failure (with code null when the member did not answer). */
-export type CallDone<T> = (
-  result: T | null,
-  failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
-) => void;
 
 /** One pool's use of the session to one member. */
 export class Leg {
@@ -38,6 +26,15 @@ export class Leg {
   readonly #wallMs: () => number;
   /** The pool's handle on the member, from its last probe. */
   poolHandle = 0;
+  /** When its return to the in-sync set is tried, in clock milliseconds, and how long it waits after the next failure. */
+  returnAtMs = 0;
+  returnDelayMs = RETURN_RETRY_MS;
+  /** Clock milliseconds of the times in the last hour when it left for its own fault (L7: damping). */
+  readonly faultsMs: number[] = [];
+  /** Where the next map check goes on. */
+  nextLeaf = 0;
+  /** Taken out of IO on purpose; what it misses is tracked. */
+  maintenance = false;
   /** Why the member can't take part although it answers; empty when it can. */
   problem = '';
   #sinceMs: number;
@@ -124,27 +121,7 @@ export class Leg {
 
   /** Sends a control request; `done` is called once, never from within. */
   call<T>(request: ControlRequest, schema: z.ZodType<T>, done: CallDone<T>): void {
-    this.session.call(encodeControlHeader, encodeControlBody(request), (status, payload) => {
-      if (status === Status.OK) {
-        const decoded = decodeControlBody(schema, payload);
-        if ('body' in decoded) done(decoded.body, null);
-        else
-          done(null, {
-            code: null,
-            message: `${this.describe()} answered ${request.op} with a malformed message: ${decoded.reason}`,
-            failure: null,
-          });
-        return;
-      }
-      if (payload === null) {
-        done(null, { code: null, message: `${this.describe()} did not answer ${request.op} (status ${status})`, failure: null });
-        return;
-      }
-      const decoded = decodeControlBody(controlFailureSchema, payload);
-      if ('body' in decoded)
-        done(null, { code: decoded.body.code, message: `${this.describe()}: ${decoded.body.message}`, failure: decoded.body });
-      else done(null, { code: null, message: `${this.describe()} refused ${request.op} (status ${status})`, failure: null });
-    });
+    controlCall(this.session, this.describe(), request, schema, done);
   }
 
   verify(): void {

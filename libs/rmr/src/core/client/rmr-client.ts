@@ -1,6 +1,7 @@
 import type { SlabPool, Transport, World } from '@rmr/runtime';
+import { Sessions } from '../sessions.ts';
+import type { SessionOptions, SharedSession } from '../shared-session.ts';
 import { PoolClient, type PoolClientOptions } from './pool-client.ts';
-import { type SessionOptions, SharedSession } from './shared-session.ts';
 
 /** Who the client is. */
 export interface RmrClientOptions {
@@ -16,17 +17,12 @@ export class RmrClient {
   readonly instanceUuid: string;
   readonly name: string;
   readonly #world: World;
-  readonly #transport: Transport;
-  readonly #slabs: SlabPool;
-  readonly #options: RmrClientOptions;
-  readonly #sessions = new Map<string, SharedSession>();
+  readonly #sessions: Sessions;
   readonly #pools = new Set<PoolClient>();
 
   constructor(world: World, transport: Transport, slabs: SlabPool, options: RmrClientOptions) {
     this.#world = world;
-    this.#transport = transport;
-    this.#slabs = slabs;
-    this.#options = options;
+    this.#sessions = new Sessions(world, transport, slabs, options.session);
     this.instanceUuid = options.instanceUuid;
     this.name = options.name;
   }
@@ -43,26 +39,19 @@ export class RmrClient {
   }
 
   sessions(): readonly SharedSession[] {
-    return [...this.#sessions.values()];
+    return this.#sessions.all();
   }
 
   /** The session to the host with these addresses; pools with the same addresses share it. */
   session(addresses: readonly string[]): SharedSession {
-    const key = addresses.join(' ');
-    let session = this.#sessions.get(key);
-    if (session === undefined) {
-      session = new SharedSession(this.#world, this.#transport, this.#slabs, this.#options.session, addresses);
-      this.#sessions.set(key, session);
-    }
-    return session;
+    return this.#sessions.to(addresses);
   }
 
   /** Stops every pool in order, then closes the sessions. `done` is called in every case. */
   stop(done: () => void): void {
     let left = this.#pools.size;
     const finish = (): void => {
-      for (const session of this.#sessions.values()) session.close('this node stops');
-      this.#sessions.clear();
+      this.#sessions.close('this node stops');
       done();
     };
     if (left === 0) {

@@ -156,7 +156,8 @@ const record = (epoch: number, seq: number, horizon = 0, inSync = [STORE, OTHER]
   },
   members: [],
   mapAdds: [],
-  reconciled: false,
+  mapErase: [],
+  maps: [],
 });
 
 /** Brings the pool to NORMAL under epoch 1, version 1.1. */
@@ -164,8 +165,11 @@ function serve(): void {
   control(claim(1));
   store.end('commit promise');
   control(record(1, 1));
-  store.end('commit dirtyAdd,members,version');
-  expect(control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 1 }).failure).toBeNull();
+  store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
+  const enabled = control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 1 });
+  store.end('flush');
+  store.end('commit reconciled');
+  expect(enabled).toMatchObject({ failure: null, ended: true });
   expect(pool.state).toBe('NORMAL');
   store.calls.length = 0;
 }
@@ -186,7 +190,11 @@ beforeEach(() => {
     random: { u32: () => 4 },
     log: SILENT_LOGGER,
   };
-  pool = new PoolServer(world, 0, store as unknown as PoolStore, new ReadArena(new SlabPool()));
+  pool = new PoolServer(world, 0, store as unknown as PoolStore, new ReadArena(new SlabPool()), {
+    to: () => {
+      throw new Error('no session is opened in these tests');
+    },
+  });
 });
 
 describe('pool server: writes', () => {
@@ -238,7 +246,6 @@ describe('pool server: writes', () => {
     ['a unit beyond the queue depth', { memId: 16 }, Status.EPROTO],
     ['a version of the future', { versionSeq: 2 }, Status.EVERSION],
     ['an epoch of the future', { epoch: 2 }, Status.ESTALE],
-    ['reconciliation while NORMAL', { flags: IoFlag.RECONCILE }, Status.ENOTNORMAL],
   ])('refuses %s', (_name, fields, status) => {
     serve();
     io('w', { writeSeq: 1, ...fields });
@@ -249,7 +256,7 @@ describe('pool server: writes', () => {
   test('W6: after a shrink an older write is accepted up to the horizon and refused beyond it', () => {
     serve();
     control(record(1, 2, 10, [STORE]));
-    store.end('commit dirtyAdd,members,version');
+    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
     io('in', { writeSeq: 10 });
     io('out', { writeSeq: 11, offsetBytes: 8192 });
     io('new', { writeSeq: 11, versionSeq: 2, offsetBytes: 16384 });
@@ -343,7 +350,7 @@ describe('pool server: claims', () => {
   test('V1: a version never falls, and its number is never used for another set', () => {
     serve();
     control(record(1, 3, 0, [STORE]));
-    store.end('commit dirtyAdd,members,version');
+    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
     expect(control(record(1, 2)).failure?.code).toBe('BAD_VERSION');
     expect(control(record(1, 3, 0, [STORE, OTHER])).failure?.message).toContain('used for another set');
     expect(control(record(1, 4, 0, [OTHER])).failure?.message).toContain('not in its in-sync set');
@@ -356,21 +363,6 @@ describe('pool server: claims', () => {
     expect(control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 1 }).failure?.code).toBe('BAD_VERSION');
     io('w', { writeSeq: 1 });
     expect(answers).toEqual([['w', Status.ENOTNORMAL]]);
-  });
-
-  test('reconciliation is served after the grant and before NORMAL, without lastIo or intent', () => {
-    control(claim(1));
-    store.end('commit promise');
-    store.calls.length = 0;
-    io('r', { type: MessageType.READ, flags: IoFlag.RECONCILE, versionSeq: 0 });
-    io('w', { flags: IoFlag.RECONCILE, versionSeq: 0 });
-    store.end('read 0');
-    store.end('write 0');
-    expect(store.calls).toEqual(['read 0', 'write 0']);
-    expect(answers).toEqual([
-      ['r', Status.OK],
-      ['w', Status.OK],
-    ]);
   });
 
   test('a release flushes before it forgets what could differ', () => {

@@ -1,15 +1,23 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
-import { assert, type DiskExtent, type Slab, Status, type TurnTask, type World } from '@rmr/runtime';
-import type { PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
+import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
+import { WAIT_BOUNCE_MS } from '../../constants.ts';
+import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
 import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
-import type { ClaimResult, ControlFailure, ControlRequest, ProbeResult } from '../../wire/control-message.ts';
+import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
-import { IoFlag, type IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import { applyLeaf, readLeaves } from '../map-leaves.ts';
+import { judgeAdds } from './map-adds.ts';
 import type { ReadArena } from './read-arena.ts';
+import { Resync, type ResyncOptions } from './resync.ts';
+import { type SessionOpener, SyncPeers } from './sync-peers.ts';
 
 /** What an accepted request waits for. */
 const Phase = {
+  /** A dirty or locked chunk (W4, R1). */
+  CHUNK: 0,
   /** The write intent and the dirty bits to become durable (W3). */
   PREPARE: 1,
   /** The data. */
@@ -18,6 +26,13 @@ const Phase = {
   FUA: 3,
   /** A flush. */
   FLUSH: 4,
+  /** A write that replaces dirty chunks whole: the intent; then the bits of those that are clean here to become durable. */
+  REPLACE_PREPARE: 5,
+  REPLACE_MARK: 6,
+  /** Its data; the flush of it (◆5); the clears. */
+  REPLACE_DATA: 7,
+  REPLACE_FLUSH: 8,
+  REPLACE_CLEAR: 9,
 } as const;
 
 /** Counters of one pool, for status and metrics. */
@@ -31,19 +46,26 @@ export class PoolServerCounters {
   flushes = 0;
   errors = 0;
   rejected = 0;
+  /** Reads of other storage nodes for their resync. */
+  syncReads = 0;
+  syncReadBytes = 0;
+  /** Requests that waited for a dirty chunk; and that were given back. */
+  chunkWaits = 0;
+  bounces = 0;
 }
 
 /** The outcome of a control request. */
-export type ControlDone = (result: ProbeResult | ClaimResult | Record<string, never> | null, failure: ControlFailure | null) => void;
+export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
 
 /**
  * One pool on a storage node (RMR-server). Receives the client's IO and hands it to the registered store, keeps the
  * promise and the version, and fences older clients.
  *
  * Invariants kept here: I7 (nothing of an older epoch is executed, also not what was queued or waiting), W3 (order of
- * a write: checks, `lastIo`, write intent and dirty bits durable, data), W6 (the horizon), V1 (versions only rise).
+ * a write: checks, `lastIo`, write intent and dirty bits durable, data), W4 (dirty chunks), W6 (the horizon), V1
+ * (versions only rise), I4 (a dirty chunk is not served), V5 and I8 (the last clean copy stays).
  */
-export class PoolServer implements TurnTask {
+export class PoolServer implements TurnTask, DiskSink, Ticked {
   turnQueued = false;
   readonly handle: number;
   readonly counters = new PoolServerCounters();
@@ -74,11 +96,26 @@ export class PoolServer implements TurnTask {
   #executing = 0;
   #onDrained: (() => void) | null = null;
 
+  readonly #peers: SyncPeers;
+  readonly resync: Resync;
+  readonly #message = new IoMessage();
+  /** Requests that wait for a dirty or locked chunk, by tag, and since when (clock milliseconds). */
+  readonly #waiting: number[] = [];
+  #waitingSinceMs = new Float64Array(64);
+  /** Chunks have been released: what waits is looked at again at the end of the turn. */
+  #released = false;
+  /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
+  readonly #replaced: (number[] | null)[] = [];
+  /** A map update is ahead: what would wait for a chunk is given back (L4). */
+  #bouncing = false;
+  /** Columns that the next version may bring into use. */
+  readonly #staged = new Map<number, DirtyMap>();
+
   /** Control requests are carried out one after the other. */
   readonly #controlQueue: (() => void)[] = [];
   #controlBusy = false;
 
-  constructor(world: World, handle: number, store: PoolStore, arena: ReadArena) {
+  constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
@@ -88,6 +125,10 @@ export class PoolServer implements TurnTask {
     this.#stateSinceMs = world.clock.wallMs();
     this.#setState('REGISTERED', 'store registered');
     this.#versionSeq = store.version?.seq ?? 0;
+    const poolWorld = { ...world, log };
+    this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
+    this.resync = new Resync(poolWorld, store, this.#peers, resync, () => this.#onReleased());
+    world.ticker.subscribe(this);
   }
 
   get store(): PoolStore {
@@ -123,10 +164,45 @@ export class PoolServer implements TurnTask {
       return;
     }
     const tag = this.#accept(request, message);
+    if (message.type === MessageType.SYNC_READ) {
+      this.counters.syncReads++;
+      this.counters.syncReadBytes += message.lengthBytes;
+    } else {
+      this.resync.noteClientIo(this.#world.clock.nowMs());
+      this.#count(message);
+    }
+    this.#start(tag, message);
+    this.#world.turn.defer(this);
+  }
+
+  #count(message: IoMessage): void {
+    const { counters } = this;
+    if (message.type === MessageType.READ) {
+      counters.reads++;
+      counters.readBytes += message.lengthBytes;
+    } else if (message.type === MessageType.WRITE) {
+      counters.writes++;
+      counters.writtenBytes += message.lengthBytes;
+    } else if (message.type === MessageType.FLUSH) {
+      counters.flushes++;
+    } else if (message.type === MessageType.DISCARD) {
+      counters.discards++;
+    } else if (message.type === MessageType.WRITE_ZEROES) {
+      counters.writeZeroes++;
+    }
+  }
+
+  /** Begins an accepted request, or begins it again when what it waited for has changed. */
+  #start(tag: number, message: IoMessage): void {
     switch (message.type) {
       case MessageType.READ:
-        this.counters.reads++;
-        this.counters.readBytes += message.lengthBytes;
+      case MessageType.SYNC_READ:
+        if (this.#anyDirty(message.offsetBytes, message.lengthBytes)) {
+          // I4: what is dirty here is not served from here.
+          if (message.type === MessageType.SYNC_READ) this.#finish(tag, Status.EDIRTY);
+          else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
+          return;
+        }
         this.#arena.take(message.lengthBytes);
         this.#readSlabs[tag] = this.#arena.slab;
         this.#readViews[tag] = this.#arena.view;
@@ -134,7 +210,6 @@ export class PoolServer implements TurnTask {
         this.#store.read(message.offsetBytes, this.#arena.view, tag, this);
         break;
       case MessageType.FLUSH:
-        this.counters.flushes++;
         this.#store.setCompletedThrough(message.completedThrough);
         this.#phases[tag] = Phase.FLUSH;
         this.#store.flush(tag, this);
@@ -145,11 +220,27 @@ export class PoolServer implements TurnTask {
       default:
         this.#write(tag, message);
     }
-    this.#world.turn.defer(this);
   }
 
   runAtTurnEnd(): void {
+    if (this.#released) {
+      this.#released = false;
+      this.#startWaiting();
+    }
     this.#store.submit();
+  }
+
+  /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
+  tick(nowMs: number): void {
+    for (let i = 0; i < this.#waiting.length; ) {
+      const tag = this.#waiting[i] as number;
+      if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
+        i++;
+        continue;
+      }
+      this.#waiting.splice(i, 1);
+      this.#bounce(tag);
+    }
   }
 
   /** For the store alone: a disk request has ended. */
@@ -164,9 +255,15 @@ export class PoolServer implements TurnTask {
           // I7: a new epoch was granted while this one waited; nothing of it has touched the data.
           this.#finish(tag, Status.ESTALE);
         } else {
-          this.#submitData(tag);
+          this.#submitData(tag, Phase.DATA);
           this.#world.turn.defer(this);
         }
+        break;
+      case Phase.REPLACE_PREPARE:
+      case Phase.REPLACE_MARK:
+      case Phase.REPLACE_DATA:
+      case Phase.REPLACE_FLUSH:
+        this.#replaceGoesOn(tag, status);
         break;
       case Phase.DATA:
         if (status === Status.OK && ((this.#flags[tag] as number) & IoFlag.FUA) !== 0 && isWriteType(this.#types[tag] as number)) {
@@ -193,9 +290,18 @@ export class PoolServer implements TurnTask {
 
   /** Carries out a control request; `done` is called once. */
   control(session: RtrsServerSession, request: ControlRequest, done: ControlDone): void {
-    if (request.op === 'probe') {
-      done(this.#probe(), null);
-      return;
+    switch (request.op) {
+      case 'probe':
+        done(this.#probe(), null);
+        return;
+      case 'map-check':
+        done(this.#mapCheck(request.fromLeaf), null);
+        return;
+      case 'sync-join':
+        done({ poolHandle: this.handle, memberId: this.#store.identity.memberId, storeUuid: this.#store.identity.storeUuid }, null);
+        return;
+      default:
+        break;
     }
     this.#controlQueue.push(() => {
       const finished: ControlDone = (result, failure) => {
@@ -216,6 +322,22 @@ export class PoolServer implements TurnTask {
         case 'record-version':
           this.#recordVersion(request, finished);
           break;
+        case 'map-stage':
+          this.#stage(request, finished);
+          break;
+        case 'map-read': {
+          const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(request.memberId), request.fromLeaf);
+          finished({ stamp: null, leaves, nextLeaf }, null);
+          break;
+        }
+        case 'map-add':
+          this.#mapAdd(request, finished);
+          break;
+        case 'freeze':
+          this.#bouncing = true;
+          this.#discardWaiting(Status.EBOUNCED);
+          finished({}, null);
+          break;
         case 'enable':
           this.#enable(request, finished);
           break;
@@ -233,8 +355,7 @@ export class PoolServer implements TurnTask {
   /** The session is gone: if it was the holder's, the pool leaves IO. What is executing goes on and is drained by the next claim. */
   onSessionClosed(session: RtrsServerSession, reason: string): void {
     if (this.#holder !== session) return;
-    this.#holder = null;
-    this.#servedEpoch = 0;
+    this.#leaveIo(Status.ENOTNORMAL);
     const state = this.#machine.state;
     if (state === 'NORMAL') this.#setState('NO_IO', `the client's session was lost: ${reason}`);
     else if (state === 'CREATED') this.#setState('REGISTERED', `the client left before the first enable: ${reason}`);
@@ -242,9 +363,37 @@ export class PoolServer implements TurnTask {
 
   /** The store goes away: nothing new is executed; `done` is called when nothing is executing any more. */
   close(done: () => void): void {
+    this.#leaveIo(Status.ENOTNORMAL);
+    this.#peers.close();
+    this.#world.ticker.unsubscribe(this);
+    this.#drain(done);
+  }
+
+  /** The store can't do its work any more, says who keeps it: the pool leaves IO, and its client hears of it. */
+  storeFailed(reason: string): void {
+    this.#leaveIo(Status.EIO);
+    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', reason);
+    else if (this.#machine.state === 'CREATED') this.#setState('REGISTERED', reason);
+  }
+
+  /** Nothing of the client is executed any more but what has begun; what waits for chunks ends with `status`. */
+  #leaveIo(status: number): void {
     this.#servedEpoch = 0;
     this.#holder = null;
-    this.#drain(done);
+    this.#bouncing = false;
+    this.#staged.clear();
+    this.#resyncStops();
+    this.#discardWaiting(status);
+  }
+
+  #resyncStops(): void {
+    this.resync.stop();
+    this.#peers.stop();
+  }
+
+  #resyncStarts(version: VersionRecord): void {
+    this.#peers.start(version);
+    this.resync.start(version);
   }
 
   /** Rechecks the invariants of this class. */
@@ -259,19 +408,24 @@ export class PoolServer implements TurnTask {
       const version = this.#store.version;
       assert(version !== null && version.epoch === this.#servedEpoch, 'pool server: NORMAL without a version of its epoch');
     }
+    for (const tag of this.#waiting) assert(this.#phases[tag] === Phase.CHUNK, 'pool server: a request waits that does not');
+    this.resync.verify();
   }
 
   #refuse(request: RtrsServerRequest, message: IoMessage): number {
-    if (message.epoch !== this.#servedEpoch)
-      return this.#servedEpoch === 0 && message.epoch >= (this.#store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
-    const reconciling = (message.flags & IoFlag.RECONCILE) !== 0;
-    const state = this.#machine.state;
-    if (reconciling ? state !== 'NO_IO' && state !== 'CREATED' : state !== 'NORMAL') return Status.ENOTNORMAL;
     if (message.offsetBytes + message.lengthBytes > this.#store.identity.sizeBytes) return Status.EINVAL;
-    if (message.memId >= this.#store.identity.queueDepth) return Status.EPROTO;
     const payloadBytes = request.payload === null ? 0 : request.payload.length;
     if (payloadBytes !== (message.type === MessageType.WRITE ? message.lengthBytes : 0)) return Status.EPROTO;
-    if (reconciling || message.versionSeq === this.#versionSeq) return Status.OK;
+    if (message.type === MessageType.SYNC_READ) {
+      if (this.#machine.state !== 'NORMAL') return Status.ENOTNORMAL;
+      // R1: only under the very same version.
+      return message.epoch === this.#servedEpoch && message.versionSeq === this.#versionSeq ? Status.OK : Status.EVERSION;
+    }
+    if (message.epoch !== this.#servedEpoch)
+      return this.#servedEpoch === 0 && message.epoch >= (this.#store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
+    if (this.#machine.state !== 'NORMAL') return Status.ENOTNORMAL;
+    if (message.memId >= this.#store.identity.queueDepth) return Status.EPROTO;
+    if (message.versionSeq === this.#versionSeq) return Status.OK;
     if (message.versionSeq > this.#versionSeq) return Status.EVERSION;
     // W6: a write of before the shrink is acceptable if the shrink has counted it in.
     return isWriteType(message.type) && message.writeSeq > this.#horizon ? Status.EVERSION : Status.OK;
@@ -284,6 +438,7 @@ export class PoolServer implements TurnTask {
       this.#requests.push(null);
       this.#readSlabs.push(null);
       this.#readViews.push(null);
+      this.#replaced.push(null);
       if (tag === this.#phases.length) this.#growSlots();
     }
     this.#requests[tag] = request;
@@ -313,43 +468,187 @@ export class PoolServer implements TurnTask {
     this.#flags = grow8(this.#flags);
     this.#offsets = grow64(this.#offsets);
     this.#lengths = grow64(this.#lengths);
+    this.#waitingSinceMs = grow64(this.#waitingSinceMs);
     const epochs = new Uint32Array(size);
     epochs.set(this.#epochs);
     this.#epochs = epochs;
   }
 
   #write(tag: number, message: IoMessage): void {
-    if (message.type === MessageType.DISCARD) {
-      this.counters.discards++;
-    } else if (message.type === MessageType.WRITE_ZEROES) {
-      this.counters.writeZeroes++;
-    } else {
-      this.counters.writes++;
-      this.counters.writtenBytes += message.lengthBytes;
-    }
-    if ((message.flags & IoFlag.RECONCILE) === 0) {
-      this.#store.setCompletedThrough(message.completedThrough);
-      this.#store.recordLastIo(message.memId, message.writeSeq, message.offsetBytes, message.lengthBytes);
-      this.#phases[tag] = Phase.PREPARE;
-      if (
-        !this.#store.prepareWrite(
-          message.offsetBytes,
-          message.lengthBytes,
-          message.writeSeq,
-          message.missingMemberIds,
-          message.missingCount,
-          tag,
-          this,
-        )
-      ) {
+    const { offsetBytes, lengthBytes } = message;
+    if (this.#anyDirty(offsetBytes, lengthBytes)) {
+      const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
+      if (replaced === null) {
+        this.#waitForChunks(tag, offsetBytes, lengthBytes);
         return;
       }
+      this.#replaced[tag] = replaced;
+      for (const chunk of replaced) this.resync.lock(chunk);
     }
-    this.#submitData(tag);
+    this.#store.setCompletedThrough(message.completedThrough);
+    this.#store.recordLastIo(message.memId, message.writeSeq, offsetBytes, lengthBytes);
+    if (this.#replaced[tag] !== null) {
+      this.#phases[tag] = Phase.REPLACE_PREPARE;
+      // The bits of the members that miss it come later: those of chunks that are clean here before the data, the others with the clears.
+      if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, NO_MEMBERS, 0, tag, this))
+        this.#replaceGoesOn(tag, Status.OK);
+      return;
+    }
+    this.#phases[tag] = Phase.PREPARE;
+    const { missingMemberIds, missingCount } = message;
+    if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, missingMemberIds, missingCount, tag, this))
+      this.#submitData(tag, Phase.DATA);
   }
 
-  #submitData(tag: number): void {
-    this.#phases[tag] = Phase.DATA;
+  /** Whether a chunk of the range is dirty for this member. A locked chunk is. */
+  #anyDirty(offsetBytes: number, lengthBytes: number): boolean {
+    const own = this.#store.dirtyMap(this.#store.identity.memberId);
+    if (own === null || own.dirtyCount === 0) return false;
+    const { chunkSizeBytes } = this.#store.identity;
+    const first = Math.floor(offsetBytes / chunkSizeBytes);
+    return own.testAny(first, Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) - first + 1);
+  }
+
+  /** W4: the dirty chunks of the range if each is covered whole and free, so that the write replaces them; else null. */
+  #replacedChunks(offsetBytes: number, lengthBytes: number): number[] | null {
+    const { chunkSizeBytes, sizeBytes, memberId } = this.#store.identity;
+    const own = this.#store.dirtyMap(memberId) as DirtyMap;
+    const first = Math.floor(offsetBytes / chunkSizeBytes);
+    const end = Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) + 1;
+    const chunks: number[] = [];
+    for (let chunk = first; chunk < end; chunk++) {
+      if (!own.test(chunk)) continue;
+      const from = chunk * chunkSizeBytes;
+      if (from < offsetBytes || Math.min(from + chunkSizeBytes, sizeBytes) > offsetBytes + lengthBytes) return null;
+      if (this.resync.isLocked(chunk, 1)) return null;
+      chunks.push(chunk);
+    }
+    return chunks;
+  }
+
+  /** The request waits until its chunks are clean here, or is given back when a map update is ahead (L4). */
+  #waitForChunks(tag: number, offsetBytes: number, lengthBytes: number): void {
+    if (this.#bouncing) {
+      this.#bounce(tag);
+      return;
+    }
+    const { chunkSizeBytes } = this.#store.identity;
+    const first = Math.floor(offsetBytes / chunkSizeBytes);
+    const count = Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) - first + 1;
+    if (this.#phases[tag] !== Phase.CHUNK || !this.#waits(tag)) {
+      this.counters.chunkWaits++;
+      this.#waitingSinceMs[tag] = this.#world.clock.nowMs();
+    }
+    this.#phases[tag] = Phase.CHUNK;
+    this.#waiting.push(tag);
+    this.resync.want(first, count);
+  }
+
+  #waits(tag: number): boolean {
+    return (this.#waitingSinceMs[tag] as number) > 0;
+  }
+
+  #bounce(tag: number): void {
+    this.counters.bounces++;
+    this.#finish(tag, Status.EBOUNCED);
+  }
+
+  #discardWaiting(status: number): void {
+    for (const tag of this.#waiting.splice(0)) {
+      if (status === Status.EBOUNCED) this.counters.bounces++;
+      this.#finish(tag, status);
+    }
+  }
+
+  #onReleased(): void {
+    if (this.#waiting.length === 0) return;
+    this.#released = true;
+    this.#world.turn.defer(this);
+  }
+
+  /** Looks at what waits for chunks again, in order. */
+  #startWaiting(): void {
+    const message = this.#message;
+    const { chunkSizeBytes } = this.#store.identity;
+    for (const tag of this.#waiting.splice(0)) {
+      const request = this.#requests[tag] as RtrsServerRequest;
+      decodeIoMessage(request.header, request.headerOffset, message);
+      const first = Math.floor(message.offsetBytes / chunkSizeBytes);
+      const last = Math.floor((message.offsetBytes + message.lengthBytes - 1) / chunkSizeBytes);
+      let lost = false;
+      for (let chunk = first; chunk <= last && !lost; chunk++) lost = this.resync.isLost(chunk);
+      if (lost) this.#finish(tag, Status.ELOST);
+      else this.#start(tag, message);
+    }
+  }
+
+  /** The steps of a write that replaces dirty chunks whole (W4): marks, data, made durable (◆5), then clears. */
+  #replaceGoesOn(tag: number, status: number): void {
+    const current = this.#epochs[tag] === this.#servedEpoch;
+    if (status !== Status.OK || !current) {
+      this.#replaceEnds(tag, status !== Status.OK ? status : Status.ESTALE);
+      return;
+    }
+    this.#world.turn.defer(this);
+    const request = this.#requests[tag] as RtrsServerRequest;
+    const message = this.#message;
+    decodeIoMessage(request.header, request.headerOffset, message);
+    const missing = [...message.missingMemberIds.subarray(0, message.missingCount)];
+    switch (this.#phases[tag]) {
+      case Phase.REPLACE_PREPARE: {
+        const clean = missing.length === 0 ? [] : this.#cleanRanges(message.offsetBytes, message.lengthBytes);
+        if (clean.length === 0) {
+          this.#submitData(tag, Phase.REPLACE_DATA);
+          break;
+        }
+        this.#phases[tag] = Phase.REPLACE_MARK;
+        this.#store.commit({ dirtyAdd: [{ memberIds: missing, ranges: clean }] }, (marked) => this.#replaceGoesOn(tag, marked));
+        break;
+      }
+      case Phase.REPLACE_MARK:
+        this.#submitData(tag, Phase.REPLACE_DATA);
+        break;
+      case Phase.REPLACE_DATA:
+        this.#phases[tag] = Phase.REPLACE_FLUSH;
+        this.#store.flush(tag, this);
+        break;
+      default: {
+        const ranges = (this.#replaced[tag] as number[]).map((chunk) => this.#chunkRange(chunk));
+        this.#phases[tag] = Phase.REPLACE_CLEAR;
+        const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
+        this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
+          this.#replaceEnds(tag, cleared),
+        );
+      }
+    }
+  }
+
+  #replaceEnds(tag: number, status: number): void {
+    for (const chunk of this.#replaced[tag] as number[]) this.resync.unlock(chunk);
+    this.#replaced[tag] = null;
+    this.#onReleased();
+    this.#finish(tag, status);
+  }
+
+  #chunkRange(chunk: number): ByteRange {
+    const { chunkSizeBytes, sizeBytes } = this.#store.identity;
+    const offsetBytes = chunk * chunkSizeBytes;
+    return { offsetBytes, lengthBytes: Math.min(chunkSizeBytes, sizeBytes - offsetBytes) };
+  }
+
+  /** The chunks of the range that are clean here. */
+  #cleanRanges(offsetBytes: number, lengthBytes: number): ByteRange[] {
+    const { chunkSizeBytes, memberId } = this.#store.identity;
+    const own = this.#store.dirtyMap(memberId) as DirtyMap;
+    const ranges: ByteRange[] = [];
+    for (let chunk = Math.floor(offsetBytes / chunkSizeBytes); chunk * chunkSizeBytes < offsetBytes + lengthBytes; chunk++) {
+      if (!own.test(chunk)) ranges.push(this.#chunkRange(chunk));
+    }
+    return ranges;
+  }
+
+  #submitData(tag: number, phase: number): void {
+    this.#phases[tag] = phase;
     const offsetBytes = this.#offsets[tag] as number;
     const lengthBytes = this.#lengths[tag] as number;
     const type = this.#types[tag];
@@ -363,6 +662,12 @@ export class PoolServer implements TurnTask {
   }
 
   #answerExtents(tag: number, offsetBytes: number, lengthBytes: number): void {
+    if (this.#anyDirty(offsetBytes, lengthBytes)) {
+      // What lies on this disk says nothing: data is always a right answer.
+      (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, encodeExtents([{ lengthBytes, hole: false }]), null);
+      this.#forget(tag);
+      return;
+    }
     this.#store.extents(offsetBytes, lengthBytes, (status: number, extents: readonly DiskExtent[]) => {
       const request = this.#requests[tag] as RtrsServerRequest;
       if (status !== Status.OK) {
@@ -394,6 +699,7 @@ export class PoolServer implements TurnTask {
 
   #forget(tag: number): void {
     this.#requests[tag] = null;
+    this.#waitingSinceMs[tag] = 0;
     this.#freeTags.push(tag);
     if (--this.#executing > 0 || this.#onDrained === null) return;
     const onDrained = this.#onDrained;
@@ -401,13 +707,15 @@ export class PoolServer implements TurnTask {
     onDrained();
   }
 
+  /** Calls back when nothing that came before is executing, and no pull writes to the disk (I7, I10). */
   #drain(done: () => void): void {
+    const drained = (): void => this.resync.whenOffDisk(done);
     if (this.#executing === 0) {
-      done();
+      drained();
       return;
     }
     assert(this.#onDrained === null, 'pool server: drained twice at a time');
-    this.#onDrained = done;
+    this.#onDrained = drained;
   }
 
   #nextControl(): void {
@@ -426,7 +734,7 @@ export class PoolServer implements TurnTask {
       identity: { ...identity },
       features: { fastPunch: features.fastPunch, fastZero: features.fastZero, extents: features.extents },
       promise: this.#store.promise,
-      version: this.#store.version as ProbeResult['version'],
+      version: copyVersion(this.#store.version),
       volatileLost: this.#store.volatileLost,
     };
   }
@@ -445,8 +753,7 @@ export class PoolServer implements TurnTask {
       return;
     }
     // From here on nothing older is executed, also not what waits for its write intent.
-    this.#servedEpoch = 0;
-    this.#holder = null;
+    this.#leaveIo(Status.ESTALE);
     const why = `epoch ${request.epoch} claimed by ${request.clientName}`;
     if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', why);
     this.#drain(() => {
@@ -466,11 +773,15 @@ export class PoolServer implements TurnTask {
         this.#horizon = 0;
         done(
           {
-            version: this.#store.version as ClaimResult['version'],
-            members: this.#store.members as ClaimResult['members'],
+            version: copyVersion(this.#store.version),
+            members: copyMembers(this.#store.members),
             volatileLost: this.#store.volatileLost,
             lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
             intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+            columns: this.#store.mappedMemberIds().map((memberId) => {
+              const map = this.#store.dirtyMap(memberId) as DirtyMap;
+              return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
+            }),
           },
           null,
         );
@@ -489,12 +800,30 @@ export class PoolServer implements TurnTask {
     else if (current !== null && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
     else if (current !== null && compareVersions(next, current) === 0 && !sameVersion(next, current))
       wrong = 'its sequence number was used for another set';
+    else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
+      wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
     if (wrong !== null) {
       done(null, fail('BAD_VERSION', `version ${formatVersion(next)} is refused: ${wrong}`, null));
       return;
     }
+    const { make, owed } = judgeAdds(this.#store, request.members, request.mapAdds);
+    // The same record once more: the path failed over while it was being recorded.
+    const again = current !== null && sameVersion(next, current);
+    const dirtyReplace: { memberId: number; map: DirtyMap }[] = [];
+    if (!again) {
+      for (const { memberId: id, digest } of request.maps) {
+        const staged = this.#staged.get(id);
+        if (staged !== undefined && staged.digest() === digest) {
+          dirtyReplace.push({ memberId: id, map: staged });
+        } else if ((this.#store.dirtyMap(id) ?? this.#emptyMap()).digest() !== digest) {
+          done(null, fail('BAD_MAP', `version ${formatVersion(next)}: the dirty map of member ${id} was not handed over whole`, null));
+          return;
+        }
+      }
+    }
+    this.#staged.clear();
     this.#store.commit(
-      { version: next, members: request.members, dirtyAdd: request.mapAdds, ...(request.reconciled ? { reconciled: true } : {}) },
+      { version: next, members: request.members, dirtyErase: request.mapErase, dirtyReplace, dirtyAdd: make },
       (status) => {
         if (status !== Status.OK) {
           done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
@@ -503,15 +832,66 @@ export class PoolServer implements TurnTask {
         if (this.#servedEpoch === request.epoch) {
           this.#versionSeq = next.seq;
           this.#horizon = next.horizon;
+          this.#bouncing = false;
+          // R2 (◆21): pulls of the former version end here.
+          if (this.#machine.state === 'NORMAL') this.#resyncStarts(next);
         }
         this.#world.log.info('version recorded', {
           pool: this.#store.identity.poolName,
           version: formatVersion(next),
           horizon: next.horizon,
         });
-        done({}, null);
+        done({ owed }, null);
       },
     );
+  }
+
+  #emptyMap(): DirtyMap {
+    return new DirtyMap(Math.ceil(this.#store.identity.sizeBytes / this.#store.identity.chunkSizeBytes));
+  }
+
+  #stage(request: ControlRequest & { op: 'map-stage' }, done: ControlDone): void {
+    let map = request.reset ? undefined : this.#staged.get(request.memberId);
+    if (map === undefined && !request.reset) {
+      done(null, fail('BAD_MAP', `no dirty map of member ${request.memberId} is being handed over`, null));
+      return;
+    }
+    map ??= this.#emptyMap();
+    for (const leaf of request.leaves) {
+      const wrong = applyLeaf(map, leaf);
+      if (wrong !== null) {
+        done(null, fail('BAD_MAP', `the dirty map of member ${request.memberId}: ${wrong}`, null));
+        return;
+      }
+    }
+    this.#staged.set(request.memberId, map);
+    done({}, null);
+  }
+
+  /** R3: what is clean here, stamped with the version that is served. */
+  #mapCheck(fromLeaf: number): ControlResult {
+    const version = this.#store.version;
+    const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(this.#store.identity.memberId), fromLeaf);
+    const stamp = this.#machine.state === 'NORMAL' && version !== null ? { epoch: version.epoch, seq: version.seq } : null;
+    return { stamp, leaves, nextLeaf };
+  }
+
+  /** V5: adds that were owed. */
+  #mapAdd(request: ControlRequest & { op: 'map-add' }, done: ControlDone): void {
+    const version = this.#store.version;
+    if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
+      done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not the one recorded here`, null));
+      return;
+    }
+    if (request.add.memberIds.some((id) => version.inSync.some((member) => member.memberId === id))) {
+      done(null, fail('BAD_VERSION', 'I9: a member of the in-sync set is not marked dirty', null));
+      return;
+    }
+    const { make, owed } = judgeAdds(this.#store, this.#store.members, [request.add]);
+    this.#store.commit({ dirtyAdd: make }, (status) => {
+      if (status === Status.OK) done({ owed }, null);
+      else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (status ${status})`, null));
+    });
   }
 
   #enable(request: ControlRequest & { op: 'enable' }, done: ControlDone): void {
@@ -520,22 +900,48 @@ export class PoolServer implements TurnTask {
       done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not recorded here`, null));
       return;
     }
-    if (this.#machine.state !== 'NORMAL') this.#setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
-    done({}, null);
+    if (this.#machine.state === 'NORMAL') {
+      done({}, null);
+      return;
+    }
+    // The version with its maps is durable on all members: `lastIo` and intent have done their work, once what they
+    // stand for is on the disk.
+    this.#flushAndForget((status) => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the store could not be flushed (status ${status})`, null));
+        return;
+      }
+      if (this.#servedEpoch !== request.epoch) {
+        done(null, fail('BAD_STATE', `epoch ${request.epoch} is not served any more`, this.#store.promise));
+        return;
+      }
+      this.#setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+      this.#resyncStarts(version);
+      done({}, null);
+    });
+  }
+
+  /** Makes everything durable and records that `lastIo` and the write intent are not needed any more. */
+  #flushAndForget(done: (status: number) => void): void {
+    this.#store.flush(0, {
+      onDiskDone: (_tag, status) => {
+        if (status === Status.OK) this.#store.commit({ reconciled: true }, done);
+        else this.#store.commit({ volatileLost: true }, () => done(status));
+      },
+    });
+    this.#world.turn.defer(this);
   }
 
   #disable(done: ControlDone): void {
     // Only writes that were sent before may still be executing; they may end, no other comes.
-    this.#servedEpoch = 0;
-    this.#holder = null;
+    this.#leaveIo(Status.ENOTNORMAL);
     if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', 'the client took this member out of the in-sync set');
     done({}, null);
   }
 
   /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
   #release(done: ControlDone): void {
-    this.#servedEpoch = 0;
-    this.#holder = null;
+    this.#leaveIo(Status.ENOTNORMAL);
     const released = (status: number): void => {
       if (status !== Status.OK) {
         done(null, fail('STORE_ERROR', `the release could not be recorded (status ${status})`, null));
@@ -544,15 +950,7 @@ export class PoolServer implements TurnTask {
       if (this.#machine.state !== 'REGISTERED') this.#setState('REGISTERED', 'released by the client');
       done({}, null);
     };
-    this.#drain(() => {
-      this.#store.flush(0, {
-        onDiskDone: (_tag, status) => {
-          if (status === Status.OK) this.#store.commit({ reconciled: true }, released);
-          else this.#store.commit({ volatileLost: true }, () => released(status));
-        },
-      });
-      this.#world.turn.defer(this);
-    });
+    this.#drain(() => this.#flushAndForget(released));
   }
 
   #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {
@@ -571,4 +969,14 @@ export class PoolServer implements TurnTask {
 
 function fail(code: ControlFailure['code'], message: string, promise: PromiseRecord | null): ControlFailure {
   return { code, message, promise };
+}
+
+const NO_MEMBERS = new Uint8Array(0);
+
+function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
+  return version === null ? null : { ...version, inSync: version.inSync.map((member) => ({ ...member })) };
+}
+
+function copyMembers(members: PoolStore['members']): ClaimResult['members'] {
+  return members.map((member) => ({ ...member, addresses: [...member.addresses] }));
 }

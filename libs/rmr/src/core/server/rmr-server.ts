@@ -11,6 +11,8 @@ import {
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './read-arena.ts';
+import type { ResyncOptions } from './resync.ts';
+import type { SessionOpener } from './sync-peers.ts';
 
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
@@ -22,10 +24,15 @@ export class RmrServer implements RtrsServerHandler {
   /** By handle; a handle is never used again. */
   readonly #pools: (PoolServer | null)[] = [];
   readonly #message = new IoMessage();
+  readonly #sessions: SessionOpener;
+  readonly #resync: ResyncOptions;
 
-  constructor(world: World, slabs: SlabPool) {
+  /** `sessions`: the way to other storage nodes, for resync. */
+  constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
     this.#world = world;
     this.#arena = new ReadArena(slabs);
+    this.#sessions = sessions;
+    this.#resync = resync;
   }
 
   /** The registered pools. */
@@ -36,7 +43,7 @@ export class RmrServer implements RtrsServerHandler {
   /** Makes a store available to clients. One store per pool and node. */
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
-    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena);
+    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync);
     this.#pools.push(pool);
     return pool;
   }

@@ -1,6 +1,6 @@
 import { type RtrsClientHandler, type RtrsClientOptions, RtrsClientSession, type RtrsResponseSink } from '@rmr/rtrs';
 import { type Slab, type SlabPool, Status, type Ticked, type Transport, type World } from '@rmr/runtime';
-import { CONTROL_TIMEOUT_MS } from '../../constants.ts';
+import { CONTROL_TIMEOUT_MS } from '../constants.ts';
 
 /** A pool's interest in a session. */
 export interface SessionUser {

@@ -1,0 +1,116 @@
+import { DirtyMap } from '@rmr/dirty-map';
+import { assert } from '@rmr/runtime';
+import type { ByteRange, VersionRecord } from '../../pool-store.ts';
+import { sameVersion } from '../../version.ts';
+import type { PoolMaps } from './pool-maps.ts';
+
+/** What a member's grant says that assembly works with. */
+export interface Grant {
+  readonly memberId: number;
+  readonly version: VersionRecord | null;
+  /** Data that it had accepted and not flushed may be gone. */
+  readonly volatileLost: boolean;
+  readonly lastIo: readonly ByteRange[];
+  readonly intent: readonly ByteRange[];
+  /** The dirty maps that it holds, by member; a member without one is all clean. */
+  readonly columns: ReadonlyMap<number, DirtyMap>;
+}
+
+/**
+ * Whose columns count: the members that hold the highest version. What a stale holder says is worthless (◆14). A client
+ * that has served the pool all along knows that every member of its last durable version holds complete maps: then all count.
+ */
+export function holdersOf(grants: readonly Grant[], highest: VersionRecord | null, all: boolean): readonly Grant[] {
+  if (all || highest === null) return grants;
+  return grants.filter((grant) => grant.version !== null && sameVersion(grant.version, highest));
+}
+
+/** Maps at assembly: a holder supplies its own column; every other column is the union over the holders. */
+export function assembleMaps(maps: PoolMaps, holders: readonly Grant[], memberIds: readonly number[]): void {
+  for (const memberId of memberIds) {
+    const own = holders.find((grant) => grant.memberId === memberId);
+    const column = new DirtyMap(maps.chunkCount);
+    for (const grant of own === undefined ? holders : [own]) {
+      const map = grant.columns.get(memberId);
+      if (map !== undefined) column.mergeFrom(map);
+    }
+    maps.put(memberId, column);
+  }
+}
+
+/** The chunks that the ranges touch. */
+function chunksOf(maps: PoolMaps, ranges: readonly ByteRange[]): DirtyMap {
+  const chunks = new DirtyMap(maps.chunkCount);
+  for (const { offsetBytes, lengthBytes } of ranges) {
+    // What lies beyond the device is no chunk: a peer's word is not trusted to lie within it.
+    const end = Math.min(offsetBytes + lengthBytes, maps.sizeBytes);
+    if (offsetBytes < end) chunks.set(maps.firstChunk(offsetBytes), maps.chunksOf(offsetBytes, end - offsetBytes));
+  }
+  return chunks;
+}
+
+function forEachChunk(chunks: DirtyMap, visit: (chunk: number) => void): void {
+  for (let chunk = chunks.nextDirty(0); chunk < chunks.chunkCount; ) {
+    visit(chunk);
+    chunk = chunk + 1 < chunks.chunkCount ? chunks.nextDirty(chunk + 1) : chunks.chunkCount;
+  }
+}
+
+/**
+ * Reconciliation: where a crash may have left the members different, one keeps what it has and the chunk becomes dirty
+ * for all others. `grants` are those of the new in-sync set, `memberIds` all members.
+ *
+ * - `lastIo` ranges of all: the write may have reached some.
+ * - Write-intent regions of members that lost volatile state (◆4): they may have lost what others kept.
+ *
+ * The winner is in sync and clean for the chunk, survivors before those that may have lost it. Where no in-sync member
+ * is clean, nobody has acknowledged a write there, and nothing changes (I8).
+ */
+export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: readonly number[]): void {
+  const doubtful = new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
+  const winnerOf = (chunk: number): number | undefined => {
+    const clean = grants.filter((grant) => !maps.of(grant.memberId).test(chunk));
+    const kept = clean.find((grant) => doubtful.get(grant.memberId)?.test(chunk) !== true);
+    return (kept ?? clean[0])?.memberId;
+  };
+  forEachChunk(
+    chunksOf(
+      maps,
+      grants.flatMap((grant) => grant.lastIo),
+    ),
+    (chunk) => {
+      const winner = winnerOf(chunk);
+      if (winner === undefined) return;
+      for (const memberId of memberIds) if (memberId !== winner) maps.of(memberId).set(chunk, 1);
+    },
+  );
+  for (const { memberId } of grants) {
+    const chunks = doubtful.get(memberId);
+    if (chunks === null || chunks === undefined) continue;
+    const own = maps.of(memberId);
+    forEachChunk(chunks, (chunk) => {
+      const winner = winnerOf(chunk);
+      if (winner !== undefined && winner !== memberId) own.set(chunk, 1);
+    });
+  }
+}
+
+/**
+ * L3: what a returning member has to mark dirty for itself besides what it missed: its `lastIo` chunks where an in-sync
+ * member is clean (◆18), and, if its volatile state was lost, its write-intent regions where any other member is clean (◆19).
+ */
+export function markReturning(maps: PoolMaps, grant: Grant, inSync: readonly number[], memberIds: readonly number[]): void {
+  assert(!inSync.includes(grant.memberId), 'L3: a member returns that is in sync');
+  const own = maps.of(grant.memberId);
+  const mark = (ranges: readonly ByteRange[], others: readonly number[]): void => {
+    forEachChunk(chunksOf(maps, ranges), (chunk) => {
+      if (others.some((memberId) => !maps.of(memberId).test(chunk))) own.set(chunk, 1);
+    });
+  };
+  mark(grant.lastIo, inSync);
+  if (grant.volatileLost)
+    mark(
+      grant.intent,
+      memberIds.filter((memberId) => memberId !== grant.memberId),
+    );
+}

@@ -1,0 +1,184 @@
+import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
+import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
+import { formatVersion } from '../../version.ts';
+import {
+  type ClaimResult,
+  type ControlFailure,
+  claimResultSchema,
+  emptyResultSchema,
+  type ProbeResult,
+  probeResultSchema,
+} from '../../wire/control-message.ts';
+import { markReturning } from './assembly.ts';
+import type { Leg } from './leg.ts';
+import { readGrant } from './map-reader.ts';
+import { type ColumnDigest, MapSpread } from './map-spread.ts';
+import type { PoolMaps } from './pool-maps.ts';
+
+/** What a return needs from its pool. */
+export interface ReturnHost {
+  readonly poolUuid: string;
+  readonly epoch: number;
+  readonly maps: PoolMaps;
+  readonly members: readonly MemberRecord[];
+  readonly clientInstance: string;
+  readonly clientName: string;
+  /** The legs that are NORMAL. */
+  inSyncLegs(): readonly Leg[];
+  /** Why a member that answers can't take part, or an empty string. */
+  unfit(leg: Leg, probe: ProbeResult): string;
+  /** The maps were changed: what depends on them is looked at again. */
+  onMapsChanged(): void;
+  /** Freezes IO that changes data, has members bounce what waits there, and calls back when everything has been answered (L4). */
+  hold(onQuiet: () => void): void;
+  /** Records the version with the leg in its set on all its members; calls back when it is durable there (V3). */
+  grow(leg: Leg, columns: ReadonlyMap<Leg, readonly ColumnDigest[]>, onDurable: (version: VersionRecord) => void): void;
+  /** The member is enabled: it takes part in IO from here on. */
+  joined(leg: Leg, version: VersionRecord): void;
+  /** It did not work. `held`: a map update was begun, so that a new version has to end it. */
+  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, held: boolean): void;
+}
+
+/**
+ * The return of one member to the in-sync set while others serve (L3): drain, mark what it may lack, spread the maps,
+ * freeze, record the version, enable. Anything unexpected ends it; the pool tries again later.
+ */
+export class LegReturn {
+  readonly leg: Leg;
+  readonly #host: ReturnHost;
+  #spreads: MapSpread[] = [];
+  #rounds = 0;
+  #held = false;
+  #ended = false;
+  /** What it is doing, for people. */
+  phase = 'asking the member';
+
+  constructor(host: ReturnHost, leg: Leg) {
+    this.#host = host;
+    this.leg = leg;
+  }
+
+  /** Whether a map update has begun, which only a version ends. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  start(): void {
+    const { leg } = this;
+    leg.call({ op: 'probe', poolUuid: this.#host.poolUuid }, probeResultSchema, (probe, failure) => {
+      if (this.#ended) return;
+      if (probe === null) {
+        this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
+        return;
+      }
+      leg.probe = probe;
+      leg.poolHandle = probe.poolHandle;
+      const unfit = this.#host.unfit(leg, probe);
+      if (unfit !== '') this.#giveUp(unfit, null);
+      else this.#claim();
+    });
+  }
+
+  /** Ends it without a word to the host. */
+  cancel(): void {
+    this.#ended = true;
+    for (const spread of this.#spreads) spread.cancel();
+  }
+
+  #giveUp(reason: string, failure: ControlFailure | null): void {
+    this.cancel();
+    this.#host.gaveUp(this.leg, reason, failure, this.#held);
+  }
+
+  /** The member drains or discards what it has of this client (◆17), and says what it may lack. */
+  #claim(): void {
+    const { leg } = this;
+    const { poolUuid, epoch, clientInstance, clientName, maps } = this.#host;
+    if (leg.state !== 'RECONNECTING') leg.setState('RECONNECTING', 'the session is back and the member has answered');
+    this.phase = 'waiting for the member to end what it was doing';
+    leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName }, claimResultSchema, (claim, failure) => {
+      if (this.#ended) return;
+      if (claim === null) {
+        this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
+        return;
+      }
+      // Its columns count for nothing (◆14): only what it may lack is of interest.
+      const source = { poolUuid, epoch, chunkCount: maps.chunkCount };
+      readGrant(
+        leg,
+        { ...claim, columns: [] } satisfies ClaimResult,
+        source,
+        () => !this.#ended,
+        (grant) => {
+          if (grant === null) return;
+          const memberIds = this.#host.members.map((member) => member.memberId);
+          const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
+          markReturning(maps, grant, inSync, memberIds);
+          this.#host.onMapsChanged();
+          this.#spread(memberIds);
+        },
+      );
+    });
+  }
+
+  #spread(memberIds: readonly number[]): void {
+    const { poolUuid, epoch, maps } = this.#host;
+    this.phase = 'copying the dirty maps';
+    this.#spreads = [
+      new MapSpread(this.leg, poolUuid, epoch, maps, memberIds),
+      ...this.#host.inSyncLegs().map((leg) => new MapSpread(leg, poolUuid, epoch, maps, [this.leg.member.memberId])),
+    ];
+    this.#round();
+  }
+
+  /** One round of copying while IO goes on; the freeze begins when little is left. */
+  #round(): void {
+    this.#rounds++;
+    this.#runSpreads(() => {
+      const rest = this.#spreads.reduce((sum, spread) => sum + spread.differing(), 0);
+      if (rest > SPREAD_REST_LEAVES && this.#rounds < SPREAD_ROUNDS_MAX) this.#round();
+      else this.#freeze();
+    });
+  }
+
+  #runSpreads(done: () => void): void {
+    let left = this.#spreads.length;
+    for (const spread of this.#spreads) {
+      spread.run((failure) => {
+        if (this.#ended) return;
+        if (failure !== null) this.#giveUp(`${spread.leg.describe()} did not take over the dirty maps: ${failure}`, null);
+        else if (--left === 0) done();
+      });
+    }
+  }
+
+  #freeze(): void {
+    this.phase = 'freezing IO for the map update';
+    this.#held = true;
+    this.#host.hold(() => {
+      if (this.#ended) return;
+      this.phase = 'handing over the last of the dirty maps';
+      this.#runSpreads(() => this.#record());
+    });
+  }
+
+  #record(): void {
+    this.phase = 'recording the new version';
+    const columns = new Map(this.#spreads.map((spread) => [spread.leg, spread.digests()]));
+    this.#host.grow(this.leg, columns, (version) => {
+      if (this.#ended) return;
+      this.phase = 'enabling the member';
+      const { leg } = this;
+      leg.call(
+        { op: 'enable', poolUuid: this.#host.poolUuid, epoch: version.epoch, versionSeq: version.seq },
+        emptyResultSchema,
+        (result, failure) => {
+          if (this.#ended) return;
+          if (result === null)
+            this.#giveUp(`version ${formatVersion(version)}: ${failure?.message ?? 'no answer'}`, failure?.failure ?? null);
+          else this.#host.joined(leg, version);
+        },
+      );
+    });
+  }
+}

@@ -1,0 +1,75 @@
+import { DirtyMap } from '@rmr/dirty-map';
+import type { ByteRange } from '../../pool-store.ts';
+
+/**
+ * The dirty maps of all members, as the compute client holds them while it serves the pool: complete, and perhaps
+ * dirtier than the truth, as what has become clean is heard of later. Volatile: a new client reads them from the members.
+ */
+export class PoolMaps {
+  readonly chunkSizeBytes: number;
+  readonly sizeBytes: number;
+  readonly chunkCount: number;
+  readonly #maps = new Map<number, DirtyMap>();
+
+  constructor(sizeBytes: number, chunkSizeBytes: number) {
+    this.sizeBytes = sizeBytes;
+    this.chunkSizeBytes = chunkSizeBytes;
+    this.chunkCount = Math.ceil(sizeBytes / chunkSizeBytes);
+  }
+
+  /** The member's map, clean at first. */
+  of(memberId: number): DirtyMap {
+    let map = this.#maps.get(memberId);
+    if (map === undefined) {
+      map = new DirtyMap(this.chunkCount);
+      this.#maps.set(memberId, map);
+    }
+    return map;
+  }
+
+  /** Takes a map over. */
+  put(memberId: number, map: DirtyMap): void {
+    this.#maps.set(memberId, map);
+  }
+
+  erase(memberId: number): void {
+    this.#maps.delete(memberId);
+  }
+
+  /** The first chunk of a range and the number of chunks that it touches. */
+  firstChunk(offsetBytes: number): number {
+    return Math.floor(offsetBytes / this.chunkSizeBytes);
+  }
+
+  chunksOf(offsetBytes: number, lengthBytes: number): number {
+    return Math.floor((offsetBytes + lengthBytes - 1) / this.chunkSizeBytes) - this.firstChunk(offsetBytes) + 1;
+  }
+
+  /** Every chunk that the range touches becomes dirty for the member. */
+  add(memberId: number, { offsetBytes, lengthBytes }: ByteRange): void {
+    this.of(memberId).set(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+  }
+
+  /** Whether a chunk of the range is dirty for the member. */
+  anyDirty(memberId: number, offsetBytes: number, lengthBytes: number): boolean {
+    const map = this.#maps.get(memberId);
+    return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+  }
+
+  /** The first chunk that is dirty for every one of these members, or -1. */
+  dirtyForAll(memberIds: readonly number[]): number {
+    return memberIds.length === 0 ? -1 : DirtyMap.firstInAll(memberIds.map((memberId) => this.of(memberId)));
+  }
+
+  /** Bytes in chunks that are dirty for the member. */
+  dirtyBytes(memberId: number): number {
+    const map = this.#maps.get(memberId);
+    if (map === undefined || map.dirtyCount === 0) return 0;
+    const shortBy = map.test(this.chunkCount - 1) ? this.chunkCount * this.chunkSizeBytes - this.sizeBytes : 0;
+    return map.dirtyCount * this.chunkSizeBytes - shortBy;
+  }
+
+  verify(): void {
+    for (const map of this.#maps.values()) map.verify();
+  }
+}

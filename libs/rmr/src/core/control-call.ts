@@ -1,0 +1,42 @@
+import { Status } from '@rmr/runtime';
+import type { z } from 'zod';
+import {
+  type ControlFailure,
+  type ControlRequest,
+  controlFailureSchema,
+  decodeControlBody,
+  encodeControlBody,
+  encodeControlHeader,
+} from '../wire/control-message.ts';
+import type { SharedSession } from './shared-session.ts';
+
+/** The outcome of a control call: a result, or a failure (with code null when the member did not answer). */
+export type CallDone<T> = (
+  result: T | null,
+  failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
+) => void;
+
+/** Sends a control request to `whom` (for messages); `done` is called once, never from within. */
+export function controlCall<T>(
+  session: SharedSession,
+  whom: string,
+  request: ControlRequest,
+  schema: z.ZodType<T>,
+  done: CallDone<T>,
+): void {
+  session.call(encodeControlHeader, encodeControlBody(request), (status, payload) => {
+    if (status === Status.OK) {
+      const decoded = decodeControlBody(schema, payload);
+      if ('body' in decoded) done(decoded.body, null);
+      else done(null, { code: null, message: `${whom} answered ${request.op} with a malformed message: ${decoded.reason}`, failure: null });
+      return;
+    }
+    if (payload === null) {
+      done(null, { code: null, message: `${whom} did not answer ${request.op} (status ${status})`, failure: null });
+      return;
+    }
+    const decoded = decodeControlBody(controlFailureSchema, payload);
+    if ('body' in decoded) done(null, { code: decoded.body.code, message: `${whom}: ${decoded.body.message}`, failure: decoded.body });
+    else done(null, { code: null, message: `${whom} refused ${request.op} (status ${status})`, failure: null });
+  });
+}

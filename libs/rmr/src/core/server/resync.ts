@@ -1,0 +1,571 @@
+import type { RtrsResponseSink } from '@rmr/rtrs';
+import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type TurnTask, type World } from '@rmr/runtime';
+import {
+  IO_BYTES_MAX,
+  RESYNC_BYTES_MAX,
+  RESYNC_DEPTH_DEFAULT,
+  RESYNC_LOAD_MS,
+  RESYNC_LOADED_RATE_DEFAULT,
+  RESYNC_RETRY_MS,
+  RESYNC_RETRY_MS_MAX,
+} from '../../constants.ts';
+import type { PoolStore, VersionRecord } from '../../pool-store.ts';
+import { IoMessage } from '../../wire/io-message.ts';
+import type { SyncPeer, SyncPeers } from './sync-peers.ts';
+
+/** How resync behaves; all of it can be changed while it runs. */
+export interface ResyncOptions {
+  /** Pulls in flight. */
+  readonly depth?: number;
+  /** Bytes per second at most; null: as fast as it goes. */
+  readonly rateBytes?: number | null;
+  /** Bytes per second while clients do IO; null: as `rateBytes`. */
+  readonly loadedRateBytes?: number | null;
+}
+
+/** What resync does. `IDLE`: nothing is dirty here, or the pool is not NORMAL. `FAILED`: the last pull failed, it is tried again. */
+export type ResyncState = 'IDLE' | 'RUNNING' | 'PAUSED' | 'FAILED';
+
+/** A picture of resync, for status. */
+export interface ResyncStatus {
+  readonly state: ResyncState;
+  readonly bytesLeft: number;
+  readonly bytesPerSecond: number;
+  /** Null while it stands still. */
+  readonly etaSeconds: number | null;
+  /** Members that are read from. */
+  readonly sourceMemberIds: readonly number[];
+  /** Why it stands still; empty while it does not. */
+  readonly reason: string;
+  readonly sinceMs: number;
+  /** Bytes pulled since the process started. */
+  readonly pulledBytes: number;
+}
+
+const Phase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
+
+/** One run of chunks on its way from a peer to this disk. */
+class Pull {
+  phase: number = Phase.FREE;
+  firstChunk = 0;
+  chunkCount = 0;
+  generation = 0;
+  peer: SyncPeer | null = null;
+  data: Uint8Array | null = null;
+  slab: Slab | null = null;
+}
+
+/**
+ * Resync of this member: pulls what is dirty for it from members that have it clean (R1). Order: lock the chunks, read,
+ * enter the write intent, write, make durable, clear the own bits durably, unlock. A pull belongs to the version at its
+ * start (R2, ◆21): when that ends, what was read is dropped, and what is being written is not cleared.
+ *
+ * Chunks that IO waits for come first and are not held up by the rate.
+ */
+export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
+  turnQueued = false;
+  readonly #world: World;
+  readonly #store: PoolStore;
+  readonly #peers: SyncPeers;
+  readonly #onReleased: () => void;
+  readonly #chunkBytes: number;
+  readonly #deviceBytes: number;
+  readonly #memberId: number;
+  readonly #message = new IoMessage();
+  #options: Required<ResyncOptions>;
+  /** Null: the pool is not NORMAL. */
+  #version: VersionRecord | null = null;
+  #generation = 0;
+  #paused = false;
+  readonly #pulls: Pull[] = [];
+  #active = 0;
+  #activeBytes = 0;
+  /** Pulls that the disk works for: a drain waits for them (I7, I10). */
+  #onDisk = 0;
+  #whenOffDisk: (() => void) | null = null;
+  readonly #locks = new Set<number>();
+  /** Chunks that IO waits for, and since when (clock milliseconds). */
+  readonly #wanted = new Map<number, number>();
+  #cursor = 0;
+  #budgetBytes = 0;
+  #budgetAtMs = 0;
+  #clientIoMs = Number.NEGATIVE_INFINITY;
+  #retryAtMs = 0;
+  #retryMs = RESYNC_RETRY_MS;
+  #failure = '';
+  #stall = '';
+  #sinceMs: number;
+  #state: ResyncState = 'IDLE';
+  #pulledBytes = 0;
+  #rate = 0;
+  #rateAtMs = 0;
+  #rateBytes = 0;
+
+  /** `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again. */
+  constructor(world: World, store: PoolStore, peers: SyncPeers, options: ResyncOptions, onReleased: () => void) {
+    this.#world = world;
+    this.#store = store;
+    this.#peers = peers;
+    this.#onReleased = onReleased;
+    this.#chunkBytes = store.identity.chunkSizeBytes;
+    this.#deviceBytes = store.identity.sizeBytes;
+    this.#memberId = store.identity.memberId;
+    this.#sinceMs = world.clock.wallMs();
+    this.#options = withDefaults(options);
+  }
+
+  set options(options: ResyncOptions) {
+    this.#options = withDefaults({ ...this.#options, ...options });
+    this.#later();
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Paused by an operator: only chunks that IO waits for are pulled. */
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    this.#later();
+  }
+
+  /** The pool is NORMAL, or goes on, under this version. */
+  start(version: VersionRecord): void {
+    if (this.#version === null) this.#world.ticker.subscribe(this);
+    this.#abandon();
+    this.#version = version;
+    this.#retryAtMs = 0;
+    this.#retryMs = RESYNC_RETRY_MS;
+    this.#later();
+  }
+
+  /** The pool is not NORMAL any more. */
+  stop(): void {
+    if (this.#version !== null) this.#world.ticker.unsubscribe(this);
+    this.#abandon();
+    this.#version = null;
+    this.#wanted.clear();
+    this.#setState('IDLE');
+  }
+
+  /** Calls back when no pull writes to the disk any more; at once when none does. */
+  whenOffDisk(done: () => void): void {
+    assert(this.#whenOffDisk === null, 'resync: drained twice at a time');
+    if (this.#onDisk === 0) done();
+    else this.#whenOffDisk = done;
+  }
+
+  /** A client has done IO. */
+  noteClientIo(nowMs: number): void {
+    this.#clientIoMs = nowMs;
+  }
+
+  /** IO waits for these chunks, as far as they are dirty. */
+  want(firstChunk: number, chunkCount: number): void {
+    const own = this.#store.dirtyMap(this.#memberId);
+    if (own === null) return;
+    const nowMs = this.#world.clock.nowMs();
+    const end = firstChunk + chunkCount;
+    for (let chunk = own.nextDirty(firstChunk, end); chunk < end; chunk = chunk + 1 < end ? own.nextDirty(chunk + 1, end) : end) {
+      if (!this.#wanted.has(chunk)) this.#wanted.set(chunk, nowMs);
+    }
+    this.#later();
+  }
+
+  get locked(): number {
+    return this.#locks.size;
+  }
+
+  /** Whether a chunk of the range is locked. */
+  isLocked(firstChunk: number, chunkCount: number): boolean {
+    if (this.#locks.size === 0) return false;
+    for (let chunk = firstChunk; chunk < firstChunk + chunkCount; chunk++) if (this.#locks.has(chunk)) return true;
+    return false;
+  }
+
+  /** Locks a chunk for a write that replaces all of it. */
+  lock(chunk: number): void {
+    assert(!this.#locks.has(chunk), 'R1: a chunk is locked twice');
+    this.#locks.add(chunk);
+  }
+
+  unlock(chunk: number): void {
+    assert(this.#locks.delete(chunk), 'R1: a chunk is unlocked that was not locked');
+  }
+
+  /**
+   * I8: whether the chunk is known to have no clean copy: dirty for every member, as every in-sync member has confirmed
+   * since IO began to wait for it.
+   */
+  isLost(chunk: number): boolean {
+    const sinceMs = this.#wanted.get(chunk);
+    if (sinceMs === undefined) return false;
+    for (const { memberId } of this.#store.members) {
+      if (this.#store.dirtyMap(memberId)?.test(chunk) !== true) return false;
+    }
+    return this.#peers.inSync().every((peer) => peer.wholeRoundBeganMs > sinceMs);
+  }
+
+  /** The member that a dirty chunk can't be read from although it has it clean: for people. */
+  sourceOf(chunk: number): string {
+    const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
+    if (clean.length === 0) return 'the in-sync members to say who has it clean';
+    return clean.map((peer) => (peer.ready ? peer.describe() : `${peer.describe()} (${peer.problem})`)).join(' or ');
+  }
+
+  status(): ResyncStatus {
+    const bytesLeft = this.#store.dirtyBytes(this.#memberId);
+    const sources = new Set<number>();
+    for (const pull of this.#pulls) if (pull.phase !== Phase.FREE && pull.peer !== null) sources.add(pull.peer.member.memberId);
+    const moving = this.#state === 'RUNNING' && this.#rate > 0;
+    return {
+      state: this.#state,
+      bytesLeft,
+      bytesPerSecond: this.#state === 'RUNNING' ? Math.round(this.#rate) : 0,
+      etaSeconds: moving ? Math.ceil(bytesLeft / this.#rate) : null,
+      sourceMemberIds: [...sources].sort((a, b) => a - b),
+      reason: this.#state === 'FAILED' ? this.#failure : this.#state === 'PAUSED' ? 'paused by an operator' : this.#stall,
+      sinceMs: this.#sinceMs,
+      pulledBytes: this.#pulledBytes,
+    };
+  }
+
+  tick(nowMs: number): void {
+    if (nowMs - this.#rateAtMs >= 1000) {
+      const seconds = (nowMs - this.#rateAtMs) / 1000;
+      const current = (this.#pulledBytes - this.#rateBytes) / seconds;
+      this.#rate = this.#rateAtMs === 0 ? current : this.#rate * 0.6 + current * 0.4;
+      this.#rateAtMs = nowMs;
+      this.#rateBytes = this.#pulledBytes;
+    }
+    if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#state !== 'IDLE') this.#later();
+  }
+
+  /** Something that pulls may have waited for has changed. */
+  poke(): void {
+    if (this.#version !== null) this.#later();
+  }
+
+  runAtTurnEnd(): void {
+    this.#fill();
+    this.#store.submit();
+  }
+
+  onResponse(
+    tag: number,
+    status: number,
+    _header: Uint8Array,
+    _at: number,
+    _length: number,
+    payload: Uint8Array | null,
+    slab: Slab | null,
+  ): void {
+    const pull = this.#pulls[tag] as Pull;
+    const peer = pull.peer as SyncPeer;
+    peer.inFlight--;
+    if (pull.phase === Phase.ABANDONED) {
+      this.#free(pull);
+      return;
+    }
+    assert(pull.phase === Phase.READ, 'resync: an answer without a read');
+    const lengthBytes = this.#bytesOf(pull);
+    if (status !== Status.OK || payload === null || slab === null || payload.length !== lengthBytes) {
+      // What it has clean, and under which version, is learned anew by asking: at the next round.
+      if (status === Status.ENOPOOL) peer.rejoin();
+      this.#failed(
+        `${peer.describe()} could not be read: ${status === Status.OK ? 'it answered with the wrong length' : statusName(status)}`,
+      );
+      this.#release(pull);
+      return;
+    }
+    slab.retain();
+    pull.slab = slab;
+    pull.data = payload;
+    this.#onDisk++;
+    pull.phase = Phase.PREPARE;
+    const offsetBytes = pull.firstChunk * this.#chunkBytes;
+    if (this.#store.prepareWrite(offsetBytes, lengthBytes, 0, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    this.#world.turn.defer(this);
+  }
+
+  onDiskDone(tag: number, status: number): void {
+    const pull = this.#pulls[tag] as Pull;
+    const stale = pull.generation !== this.#generation;
+    if (status !== Status.OK) {
+      if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
+      this.#release(pull);
+      return;
+    }
+    switch (pull.phase) {
+      case Phase.PREPARE:
+        if (stale) this.#release(pull);
+        else this.#write(pull, tag);
+        break;
+      case Phase.WRITE:
+        pull.phase = Phase.FLUSH;
+        this.#store.flush(tag, this);
+        break;
+      case Phase.FLUSH:
+        // R2: the bits belong to another version now, which may have set them anew.
+        if (stale) this.#release(pull);
+        else this.#clear(pull);
+        break;
+      default:
+        assert(false, 'resync: completion in an unknown phase');
+    }
+    this.#world.turn.defer(this);
+  }
+
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    let active = 0;
+    let onDisk = 0;
+    let bytes = 0;
+    for (const pull of this.#pulls) {
+      if (pull.phase === Phase.FREE) continue;
+      active++;
+      bytes += this.#bytesOf(pull);
+      if (pull.phase >= Phase.PREPARE) onDisk++;
+      if (pull.phase === Phase.ABANDONED) continue;
+      for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
+    }
+    assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
+    assert(onDisk === this.#onDisk, 'resync: pulls on disk are counted');
+    assert(active <= this.#options.depth, 'I12: more pulls than the depth');
+  }
+
+  #write(pull: Pull, tag: number): void {
+    pull.phase = Phase.WRITE;
+    const offsetBytes = pull.firstChunk * this.#chunkBytes;
+    const data = pull.data as Uint8Array;
+    if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
+    else this.#store.write(offsetBytes, data, tag, this);
+  }
+
+  #clear(pull: Pull): void {
+    pull.phase = Phase.CLEAR;
+    const lengthBytes = this.#bytesOf(pull);
+    const ranges = [{ offsetBytes: pull.firstChunk * this.#chunkBytes, lengthBytes }];
+    this.#store.commit({ dirtyClear: [{ memberIds: [this.#memberId], ranges }] }, (status) => {
+      if (status === Status.OK) {
+        this.#pulledBytes += lengthBytes;
+        this.#retryMs = RESYNC_RETRY_MS;
+        this.#failure = '';
+        for (let i = 0; i < pull.chunkCount; i++) this.#wanted.delete(pull.firstChunk + i);
+      } else if (pull.generation === this.#generation) {
+        this.#failed(`this member's store failed: ${statusName(status)}`);
+      }
+      this.#release(pull);
+    });
+  }
+
+  #later(): void {
+    const own = this.#store.dirtyMap(this.#memberId);
+    if (this.#active > 0 || this.#state !== 'IDLE' || (own !== null && own.dirtyCount > 0)) this.#world.turn.defer(this);
+  }
+
+  /** Starts as many pulls as depth, memory, rate and sources allow. */
+  #fill(): void {
+    const version = this.#version;
+    const own = this.#store.dirtyMap(this.#memberId);
+    if (version === null) return;
+    if (own === null || own.dirtyCount === 0) {
+      this.#stall = '';
+      this.#wanted.clear();
+      this.#peers.urgent = false;
+      if (this.#active === 0) this.#setState('IDLE');
+      return;
+    }
+    const nowMs = this.#world.clock.nowMs();
+    if (nowMs < this.#retryAtMs) return;
+    this.#refillBudget(nowMs);
+    let stall = '';
+    let urgent = false;
+    for (const chunk of this.#wanted.keys()) {
+      if (!own.test(chunk)) this.#wanted.delete(chunk);
+      else if (!this.#locks.has(chunk) && this.#mayStart()) {
+        if (!this.#pullFrom(chunk, chunk + 1)) {
+          urgent = true;
+          stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
+          if (this.isLost(chunk)) this.#onReleased();
+        }
+      }
+    }
+    this.#peers.urgent = urgent;
+    if (this.#paused) {
+      this.#stall = stall;
+      this.#setState('PAUSED');
+      return;
+    }
+    let visited = 0;
+    while (this.#mayStart() && this.#budgetBytes > 0 && visited < own.chunkCount) {
+      let chunk = own.nextDirty(Math.min(this.#cursor, own.chunkCount));
+      if (chunk === own.chunkCount) {
+        visited += own.chunkCount - this.#cursor;
+        this.#cursor = 0;
+        if (visited >= own.chunkCount) break;
+        chunk = own.nextDirty(0);
+      }
+      const end = own.nextClean(chunk);
+      visited += Math.max(1, end - this.#cursor);
+      const began = this.#pullRun(chunk, end);
+      if (began === 0) {
+        if (stall === '' && this.#active === 0) stall = `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
+        this.#cursor = end;
+      }
+    }
+    this.#stall = this.#active > 0 ? '' : stall;
+    this.#setState(this.#active === 0 && this.#failure !== '' ? 'FAILED' : 'RUNNING');
+  }
+
+  #mayStart(): boolean {
+    return this.#active < this.#options.depth && this.#activeBytes < RESYNC_BYTES_MAX;
+  }
+
+  /** Starts pulls within a run of dirty chunks; returns how many chunks of it were begun. */
+  #pullRun(first: number, end: number): number {
+    let begun = 0;
+    let chunk = first;
+    while (chunk < end && this.#mayStart() && this.#budgetBytes > 0) {
+      if (this.#locks.has(chunk)) {
+        chunk++;
+        continue;
+      }
+      const stop = Math.min(end, chunk + Math.max(1, Math.floor(IO_BYTES_MAX / this.#chunkBytes)));
+      if (!this.#pullFrom(chunk, stop)) {
+        chunk++;
+        continue;
+      }
+      begun++;
+      while (chunk < stop && this.#locks.has(chunk)) chunk++;
+      this.#cursor = chunk;
+    }
+    return begun;
+  }
+
+  /** Pulls chunk `first`, and what follows up to `end` from the same source. False: nobody can be read from now. */
+  #pullFrom(first: number, end: number): boolean {
+    let peer: SyncPeer | null = null;
+    for (const candidate of this.#peers.inSync()) {
+      if (!candidate.ready || this.#store.dirtyMap(candidate.member.memberId)?.test(first) === true) continue;
+      if (peer === null || candidate.inFlight < peer.inFlight) peer = candidate;
+    }
+    if (peer === null) return false;
+    const source = this.#store.dirtyMap(peer.member.memberId);
+    let stop = first + 1;
+    while (stop < end && !this.#locks.has(stop) && source?.test(stop) !== true) stop++;
+    const version = this.#version as VersionRecord;
+    const tag = this.#take();
+    const pull = this.#pulls[tag] as Pull;
+    pull.phase = Phase.READ;
+    pull.firstChunk = first;
+    pull.chunkCount = stop - first;
+    pull.generation = this.#generation;
+    pull.peer = peer;
+    const message = this.#message;
+    message.epoch = version.epoch;
+    message.versionSeq = version.seq;
+    message.offsetBytes = first * this.#chunkBytes;
+    message.lengthBytes = this.#bytesOf(pull);
+    if (!peer.read(message, tag, this)) {
+      pull.phase = Phase.FREE;
+      return false;
+    }
+    this.#active++;
+    this.#activeBytes += message.lengthBytes;
+    this.#budgetBytes -= message.lengthBytes;
+    for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
+    return true;
+  }
+
+  #take(): number {
+    const free = this.#pulls.findIndex((pull) => pull.phase === Phase.FREE);
+    if (free >= 0) return free;
+    this.#pulls.push(new Pull());
+    return this.#pulls.length - 1;
+  }
+
+  #bytesOf(pull: Pull): number {
+    const offsetBytes = pull.firstChunk * this.#chunkBytes;
+    return Math.min(pull.chunkCount * this.#chunkBytes, this.#deviceBytes - offsetBytes);
+  }
+
+  /** The pull is over: its chunks are free for IO, and its place for another. */
+  #release(pull: Pull): void {
+    for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
+    if (pull.phase >= Phase.PREPARE) this.#onDisk--;
+    pull.slab?.release();
+    this.#free(pull);
+    this.#onReleased();
+    this.#later();
+    if (this.#onDisk > 0 || this.#whenOffDisk === null) return;
+    const done = this.#whenOffDisk;
+    this.#whenOffDisk = null;
+    done();
+  }
+
+  #free(pull: Pull): void {
+    this.#active--;
+    this.#activeBytes -= this.#bytesOf(pull);
+    pull.phase = Phase.FREE;
+    pull.peer = null;
+    pull.data = null;
+    pull.slab = null;
+  }
+
+  /** What was asked for is dropped, what is being written is not cleared. */
+  #abandon(): void {
+    this.#generation++;
+    let released = false;
+    for (const pull of this.#pulls) {
+      if (pull.phase !== Phase.READ) continue;
+      for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
+      pull.phase = Phase.ABANDONED;
+      released = true;
+    }
+    if (released) this.#onReleased();
+  }
+
+  #failed(reason: string): void {
+    if (reason !== this.#failure) this.#world.log.warn('resync was interrupted', { member: this.#memberId, reason });
+    this.#failure = reason;
+    this.#retryAtMs = this.#world.clock.nowMs() + this.#retryMs;
+    this.#retryMs = Math.min(this.#retryMs * 2, RESYNC_RETRY_MS_MAX);
+  }
+
+  #refillBudget(nowMs: number): void {
+    const { rateBytes, loadedRateBytes } = this.#options;
+    const loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
+    const rate = loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
+    if (rate === null) {
+      this.#budgetBytes = Number.POSITIVE_INFINITY;
+    } else {
+      if (!Number.isFinite(this.#budgetBytes)) this.#budgetBytes = 0;
+      // At most a quarter of a second's worth is saved up.
+      this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
+    }
+    this.#budgetAtMs = nowMs;
+  }
+
+  #setState(state: ResyncState): void {
+    if (state === this.#state) return;
+    this.#world.log.info('resync', { member: this.#memberId, from: this.#state, to: state, reason: this.#failure || this.#stall });
+    this.#state = state;
+    this.#sinceMs = this.#world.clock.wallMs();
+  }
+}
+
+const NO_MEMBERS = new Uint8Array(0);
+
+function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
+  const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
+  return { depth, rateBytes, loadedRateBytes };
+}
+
+/** Whether all bytes are zero: then the range is made a hole. */
+function isZero(data: Uint8Array): boolean {
+  if (data.byteOffset % 4 !== 0 || data.length % 4 !== 0) return data.every((byte) => byte === 0);
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
+  for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
+  return true;
+}
