@@ -1,5 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, statfsSync } from 'node:fs';
-import { errorMessage, OperationError } from '@rmr/runtime';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, stat, statfsSync } from 'node:fs';
+import { errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
 import {
   Errno,
   errno,
@@ -41,6 +41,8 @@ export interface DiskFile {
   readonly fd: number;
   readonly path: string;
   readonly sizeBytes: number;
+  /** What tells it from every other file or device that exists at the same time. */
+  readonly identity: string;
   readonly blockDevice: boolean;
   /** It is kept in memory (tmpfs). */
   readonly inMemory: boolean;
@@ -57,7 +59,7 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
   const readOnly = options.readOnly === true;
   const fd = openFile(path, readOnly);
   try {
-    const status = fstatSync(fd);
+    const status = fstatSync(fd, { bigint: true });
     const blockDevice = status.isBlockDevice();
     if (!blockDevice && !status.isFile()) {
       throw new OperationError('INVALID_ARGUMENT', `${path} is neither a file nor a block device; a store needs one of the two`);
@@ -66,13 +68,14 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       lock(fd, path);
       if (blockDevice) claimBlockDevice(path);
     }
-    const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : status.size;
+    const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : Number(status.size);
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
     const fileSystem = blockDevice ? 0 : statfsSync(path).type;
     return {
       fd,
       path,
       sizeBytes,
+      identity: identityOf(status),
       blockDevice,
       inMemory: MEMORY_FILE_SYSTEMS.has(fileSystem),
       remote: REMOTE_FILE_SYSTEMS.has(fileSystem),
@@ -82,8 +85,26 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     };
   } catch (error) {
     closeSync(fd);
-    throw error;
+    throw error instanceof OperationError || error instanceof InvariantViolation ? error : openError(path, error);
   }
+}
+
+function identityOf(status: BigIntStats): string {
+  return status.isBlockDevice() ? `block device ${status.rdev}` : `file ${status.ino} of device ${status.dev}`;
+}
+
+/**
+ * Asks, in the thread pool, whether the path of an open file still leads to it. Calls back with the reason why not;
+ * null: it does, or it can't be told, in which case requests to the disk will tell.
+ */
+export function whyGone(file: DiskFile, done: (reason: string | null) => void): void {
+  const { path } = file;
+  stat(path, { bigint: true }, (error, status) => {
+    if (error !== null) done(error.code === 'ENOENT' || error.code === 'ENOTDIR' ? `${path} was removed` : null);
+    else if (identityOf(status) !== file.identity) done(`${path} leads to something else than when it was opened`);
+    else if (!file.blockDevice && Number(status.size) < file.sizeBytes) done(`${path} was shortened to ${status.size} bytes`);
+    else done(null);
+  });
 }
 
 function openFile(path: string, readOnly: boolean): number {

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  renameSync,
   rmSync,
   statfsSync,
   statSync,
@@ -196,6 +197,25 @@ describe('file disk', () => {
     await close(disk);
   });
 
+  const presence = (disk: FileDisk): Promise<string | null> => new Promise((resolve) => disk.checkPresence(resolve));
+
+  test.each<[string, (path: string) => void, RegExp | null]>([
+    ['left alone', () => {}, null],
+    ['renamed and put back', (path) => [renameSync(path, `${path}-2`), renameSync(`${path}-2`, path)], null],
+    ['removed', (path) => rmSync(path), /was removed$/],
+    ['replaced by another file', (path) => [writeFileSync(`${path}-2`, 'x'), renameSync(`${path}-2`, path)], /leads to something else/],
+    ['shortened', (path) => truncateSync(path, 4096), /was shortened to 4096 bytes$/],
+    ['lengthened', (path) => truncateSync(path, 2 * SIZE), null],
+  ])('a file that was %s: the disk knows whether its path leads to it', async (_what, change, expected) => {
+    const path = newFile(directory);
+    const disk = new FileDisk({ path });
+    change(path);
+    const reason = await presence(disk);
+    if (expected === null) expect(reason).toBeNull();
+    else expect(reason).toMatch(expected);
+    await close(disk);
+  });
+
   const full = '/dev/shm';
   test.skipIf(process.getuid?.() !== 0)('a full file system gives ENOSPC for what does not fit, and only for that', async () => {
     const mountPoint = join(directoryIn(full), 'small');
@@ -278,6 +298,8 @@ describe('file disk', () => {
         disk.submit();
         await expect.poll(() => disk.stalled, { timeout: 10_000, interval: 10 }).toBe(true);
         expect(flushed).toBe(-1);
+        // How long the flush has been under way is known, at least.
+        await expect.poll(() => disk.waitingMs(performance.now()), { timeout: 20_000, interval: 20 }).toBeGreaterThan(100);
         let written = 0;
         const { inlineRequests } = disk.counters;
         const count = { onDiskDone: () => void written++ };
@@ -289,6 +311,8 @@ describe('file disk', () => {
         frozen = false;
         await expect.poll(() => flushed, { timeout: 20_000 }).toBe(Status.OK);
         await expect.poll(() => written, { timeout: 20_000 }).toBe(64);
+        disk.waitingMs(performance.now());
+        expect(disk.waitingMs(performance.now())).toBe(0);
       } finally {
         if (frozen) execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
         await close(disk);

@@ -1,8 +1,9 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
+import { RequestAges } from '../core/server/request-ages.ts';
 import { DeviceCanary } from './device-canary.ts';
-import { type DiskFile, type DiskFileOptions, openDiskFile } from './disk-file.ts';
+import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
 import {
   Errno,
   errno,
@@ -80,6 +81,8 @@ class Request {
   bytes: Uint8Array = NO_BYTES;
   tag = 0;
   sink: DiskSink | null = null;
+  /** For {@link RequestAges}. */
+  generation = 0;
   /** Callbacks made once, so that none is made per request. */
   readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
   readonly onFlushed: (error: NodeJS.ErrnoException | null) => void;
@@ -114,6 +117,7 @@ export class FileDisk implements Disk {
   #pooledHead = 0;
   #poolInFlight = 0;
   #inFlight = 0;
+  readonly #ages = new RequestAges();
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
   #readFlags: number;
   #canPunch: boolean;
@@ -142,6 +146,16 @@ export class FileDisk implements Disk {
   /** True while the disk counts as stalled. */
   get stalled(): boolean {
     return this.#stalledAt(performance.now());
+  }
+
+  /** Milliseconds for which the oldest request has been under way, at least; see {@link RequestAges.oldestMs}. */
+  waitingMs(nowMs: number): number {
+    return this.#ages.oldestMs(nowMs);
+  }
+
+  /** Calls back, later, why the path no longer leads to what is open here; null = it does, or nobody can say. */
+  checkPresence(done: (reason: string | null) => void): void {
+    whyGone(this.#file, done);
   }
 
   #stalledAt(nowMs: number): boolean {
@@ -215,7 +229,9 @@ export class FileDisk implements Disk {
       return;
     }
     this.#inFlight++;
+    const generation = this.#ages.begin();
     this.#seek([], offsetBytes, offsetBytes + lengthBytes, (status, extents) => {
+      this.#ages.end(generation);
       this.#inFlight--;
       done(status, extents);
       this.#checkQuiet();
@@ -244,6 +260,7 @@ export class FileDisk implements Disk {
     request.bytes = bytes;
     request.tag = tag;
     request.sink = sink;
+    request.generation = this.#ages.begin();
     this.#queue.push(request);
   }
 
@@ -435,6 +452,7 @@ export class FileDisk implements Disk {
     assert(sink !== null, 'file disk: a request ends once');
     request.sink = null;
     request.bytes = NO_BYTES;
+    this.#ages.end(request.generation);
     this.#free.push(request);
     this.#inFlight--;
     sink.onDiskDone(tag, status);

@@ -10,7 +10,7 @@ import {
   type StoreInspection,
   storeBytes,
 } from '@rmr/bitmap-store';
-import { OperationError, type World } from '@rmr/runtime';
+import { type Disk, OperationError, type World } from '@rmr/runtime';
 import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
@@ -49,6 +49,8 @@ export interface OpenStoreOptions {
   readonly tuning?: FileDiskTuning;
   /** The kernel's boot id; default: this kernel's. Tests give another one to play a power loss. */
   readonly bootId?: string;
+  /** True: the disk failed or was away since the store was last open, so that unflushed data may be gone (L6). */
+  readonly doubtful?: boolean;
 }
 
 /** This kernel's boot id: another one means that the page cache was lost. */
@@ -125,25 +127,30 @@ function format(disk: FileDisk, options: CreateOptions): Promise<void> {
   });
 }
 
-function closeDisk(disk: FileDisk): Promise<void> {
+function closeDisk(disk: Disk): Promise<void> {
   return new Promise((resolve) => disk.close(() => resolve()));
 }
 
 /**
  * Opens a store for a storage node. Rejects with an OperationError: NOT_FOUND, STORE_LOCKED, STORE_NOT_FORMATTED,
- * STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN, STORE_TOO_SMALL, PERMISSION_DENIED, IO_ERROR. Closing the
+ * STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN, STORE_TOO_SMALL, PERMISSION_DENIED, NO_SPACE, IO_ERROR. Closing the
  * result gives up the lock.
  */
 export async function openStore(options: OpenStoreOptions): Promise<PoolStoreAdapter> {
+  const { path, tuning } = options;
+  return openStoreOn(new FileDisk({ path, ...(tuning === undefined ? {} : { tuning }) }), options);
+}
+
+/** {@link openStore} on a disk that is open; the disk is closed with the store, and when it can't be opened. */
+export async function openStoreOn(disk: Disk, options: OpenStoreOptions): Promise<PoolStoreAdapter> {
   const { path, world } = options;
-  const disk = new FileDisk({ path, ...(options.tuning === undefined ? {} : { tuning: options.tuning }) });
   const store = await new Promise<BitmapStore | OperationError>((resolve) => {
     const expected = {
       label: path,
       ...(options.poolUuid === undefined ? {} : { poolUuid: options.poolUuid }),
       ...(options.storeUuid === undefined ? {} : { storeUuid: options.storeUuid }),
     };
-    openBitmapStore(disk, { ...expected, world, bootId: options.bootId ?? kernelBootId() }, resolve);
+    openBitmapStore(disk, { ...expected, world, bootId: options.bootId ?? kernelBootId(), doubtful: options.doubtful === true }, resolve);
   });
   if (store instanceof OperationError) {
     await closeDisk(disk);
