@@ -21,6 +21,8 @@ export interface MemoryDiskOptions {
   readonly features?: Partial<DiskFeatures>;
   /** Bytes that may be allocated; beyond them writes end with ENOSPC. Default: all. */
   readonly capacityBytes?: number;
+  /** With it, some sectors of a write that fails are on the disk all the same. Default: nothing is. */
+  readonly tearFailedWrites?: Random;
 }
 
 interface Request extends DiskRequest {
@@ -110,8 +112,10 @@ export class MemoryDisk implements Disk {
   /** Changes that have ended but are not durable, in order; the first has the number `#changesDurable`. */
   #volatile: Change[] = [];
   #changesDurable = 0;
-  readonly #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
-  readonly #badRanges: { offsetBytes: number; lengthBytes: number }[] = [];
+  #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
+  /** Numbers of the sectors that can't be read until they are written. They are the medium's: the next process finds them too. */
+  #badSectors = new Set<number>();
+  readonly #tearFailedWrites: Random | null;
   /** Asked for every request that ends: another status than 0 is its outcome. For faults that {@link fail} can't say. */
   faultOf: ((request: DiskRequest) => number) | null = null;
   #hanging = false;
@@ -125,6 +129,7 @@ export class MemoryDisk implements Disk {
     this.features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true, ...options.features };
     this.#schedule = options.schedule ?? ((_request, end) => end());
     this.#capacityPages = (options.capacityBytes ?? Number.POSITIVE_INFINITY) / PAGE_BYTES;
+    this.#tearFailedWrites = options.tearFailedWrites ?? null;
     this.#current = image?.current ?? new Image();
     this.#durable = image?.durable ?? new Image();
   }
@@ -201,9 +206,33 @@ export class MemoryDisk implements Disk {
     this.#faults.push({ kind, status, skip, times });
   }
 
-  /** Reads that touch the range end with EIO until it is written. */
+  /** Faults of {@link fail} that have not struck yet. */
+  get faultsDue(): number {
+    return this.#faults.length;
+  }
+
+  /** The faults of {@link fail} that have not struck yet never will. */
+  clearFaults(): void {
+    this.#faults = [];
+  }
+
+  /** The sectors that the range touches go bad: reads of them end with EIO until they are written, each for itself. */
   breakRange(offsetBytes: number, lengthBytes: number): void {
-    this.#badRanges.push({ offsetBytes, lengthBytes });
+    for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) this.#badSectors.add(sector);
+  }
+
+  /** Whether a read of the range would end with EIO for a bad sector. */
+  isBroken(offsetBytes: number, lengthBytes: number): boolean {
+    if (this.#badSectors.size === 0) return false;
+    for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) {
+      if (this.#badSectors.has(sector)) return true;
+    }
+    return false;
+  }
+
+  /** Bad sectors are readable again, with what they held. */
+  repair(): void {
+    this.#badSectors.clear();
   }
 
   /** Requests submitted from now on are held. */
@@ -247,15 +276,27 @@ export class MemoryDisk implements Disk {
       if (fate === 1) image.apply(change);
       else tear(image, change, random);
     }
-    return new MemoryDisk({ sizeBytes: this.sizeBytes, features: this.features, ...options }, { current: image, durable: image.fork() });
+    const disk = new MemoryDisk(
+      { sizeBytes: this.sizeBytes, features: this.features, ...options },
+      { current: image, durable: image.fork() },
+    );
+    disk.#badSectors = new Set(this.#badSectors);
+    return disk;
   }
 
   /** A copy with the same content and schedule, volatile and durable, and nothing in flight: what the next process finds. */
   copy(options: Partial<MemoryDiskOptions> = {}): MemoryDisk {
     const disk = new MemoryDisk(
-      { sizeBytes: this.sizeBytes, features: this.features, schedule: this.#schedule, ...options },
+      {
+        sizeBytes: this.sizeBytes,
+        features: this.features,
+        schedule: this.#schedule,
+        ...(this.#tearFailedWrites === null ? {} : { tearFailedWrites: this.#tearFailedWrites }),
+        ...options,
+      },
       { current: this.#current.fork(), durable: this.#durable.fork() },
     );
+    disk.#badSectors = new Set(this.#badSectors);
     disk.#volatile = [...this.#volatile];
     disk.#changesDurable = this.#changesDurable;
     return disk;
@@ -311,25 +352,21 @@ export class MemoryDisk implements Disk {
     const fault = this.faultOf?.(request) || this.#takeFault(kind);
     if (fault !== Status.OK) {
       if (kind === 'flush') this.#forget(request.changesBefore);
+      else if (kind === 'write' && this.#tearFailedWrites !== null) this.#writePart(request, this.#tearFailedWrites);
       return fault;
     }
     if (kind === 'read') {
       assert(request.bytes !== null, 'memory disk: a read has a target');
-      if (this.#badRanges.some((bad) => overlap(bad, request))) return Status.EIO;
+      if (this.isBroken(offsetBytes, lengthBytes)) return Status.EIO;
       this.#current.read(offsetBytes, request.bytes);
       return Status.OK;
     }
     if (kind === 'flush') {
-      while (this.#volatile.length > 0 && this.#changesDurable < request.changesBefore) {
-        this.#durable.apply(this.#volatile.shift() as Change);
-        this.#changesDurable++;
-      }
+      for (const change of this.#takeVolatile(request.changesBefore)) this.#durable.apply(change);
       return Status.OK;
     }
     if (kind === 'write' && this.#pagesAfter(request) > this.#capacityPages) return Status.ENOSPC;
-    for (let i = this.#badRanges.length - 1; i >= 0; i--) {
-      if (overlap(this.#badRanges[i] as Change, request)) this.#badRanges.splice(i, 1);
-    }
+    if (this.#badSectors.size > 0) this.#rewrite(offsetBytes, lengthBytes);
     const change = { offsetBytes, lengthBytes, bytes: kind === 'write' ? (request.bytes as Uint8Array).slice() : null };
     this.#current.apply(change);
     this.#volatile.push(change);
@@ -338,9 +375,36 @@ export class MemoryDisk implements Disk {
 
   /** As after a failed fsync: the cache still shows what was written, but nothing will bring it to the medium. */
   #forget(changesBefore: number): void {
-    while (this.#volatile.length > 0 && this.#changesDurable < changesBefore) {
-      this.#volatile.shift();
-      this.#changesDurable++;
+    this.#takeVolatile(changesBefore);
+  }
+
+  /** The volatile changes among the first `changesBefore` that ever ended; they are not volatile any more. */
+  #takeVolatile(changesBefore: number): Change[] {
+    const count = Math.max(0, Math.min(this.#volatile.length, changesBefore - this.#changesDurable));
+    this.#changesDurable += count;
+    return this.#volatile.splice(0, count);
+  }
+
+  /** Some sectors of a write that fails. */
+  #writePart(request: Request, random: Random): void {
+    const bytes = (request.bytes as Uint8Array).slice();
+    const { offsetBytes } = request;
+    for (let from = 0; from < bytes.length; ) {
+      const to = Math.min(bytes.length, (sectorOf(offsetBytes + from) + 1) * SECTOR_BYTES - offsetBytes);
+      if (randomBelow(random, 2) === 0) {
+        const part = { offsetBytes: offsetBytes + from, lengthBytes: to - from, bytes: bytes.subarray(from, to) };
+        this.#current.apply(part);
+        this.#volatile.push(part);
+      }
+      from = to;
+    }
+  }
+
+  /** Bad sectors that are written as a whole are good again. */
+  #rewrite(offsetBytes: number, lengthBytes: number): void {
+    for (const sector of this.#badSectors) {
+      const from = sector * SECTOR_BYTES;
+      if (from >= offsetBytes && from + SECTOR_BYTES <= offsetBytes + lengthBytes) this.#badSectors.delete(sector);
     }
   }
 
@@ -351,7 +415,7 @@ export class MemoryDisk implements Disk {
         fault.skip--;
         continue;
       }
-      fault.times--;
+      if (--fault.times === 0) this.#faults = this.#faults.filter((other) => other !== fault);
       return fault.status;
     }
     return Status.OK;
@@ -366,8 +430,8 @@ export class MemoryDisk implements Disk {
   }
 }
 
-function overlap(a: { offsetBytes: number; lengthBytes: number }, b: { offsetBytes: number; lengthBytes: number }): boolean {
-  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
+function sectorOf(offsetBytes: number): number {
+  return Math.floor(offsetBytes / SECTOR_BYTES);
 }
 
 /** Applies some of the sectors of a change. */

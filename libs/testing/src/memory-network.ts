@@ -12,9 +12,17 @@ export interface MemoryNetworkOptions {
   runBytesMax: number;
   /** Bytes of one direction of a connection that may be under way: beyond it the sender's queue grows (back-pressure). */
   windowBytes: number;
+  /** Percentage of connection attempts of which the listener sees one more, which nobody is at the other end of: a repeated SYN. */
+  ghostConnectPercent: number;
 }
 
-const DEFAULTS: MemoryNetworkOptions = { delayMsMin: 0.05, delayMsMax: 0.05, runBytesMax: 64 * 1024, windowBytes: 256 * 1024 };
+const DEFAULTS: MemoryNetworkOptions = {
+  delayMsMin: 0.05,
+  delayMsMax: 0.05,
+  runBytesMax: 64 * 1024,
+  windowBytes: 256 * 1024,
+  ghostConnectPercent: 0,
+};
 
 /** Between two tries to get a connection through a partition, as TCP's SYN. */
 const CONNECT_RETRY_MS = 500;
@@ -41,8 +49,13 @@ export class MemoryNetwork {
   readonly #listeners = new Map<string, Listener>();
   readonly #streams = new Set<MemoryStream>();
   readonly #blocked = new Set<string>();
-  readonly #frozen = new Set<string>();
+  /** Hosts that are frozen, with what they will be told when they thaw. */
+  readonly #frozen = new Map<string, (() => void)[]>();
+  /** Extra delay of what one host sends to another, in milliseconds. */
+  readonly #slow = new Map<string, number>();
   readonly #refusing = new Set<string>();
+  /** How often each host has crashed: what a dead process has begun is not gone on with. */
+  readonly #crashes = new Map<string, number>();
 
   constructor(world: VirtualWorld, options: Partial<MemoryNetworkOptions> = {}) {
     this.#world = world;
@@ -57,6 +70,13 @@ export class MemoryNetwork {
   /** Connection ends that are open. */
   get openEnds(): number {
     return this.#streams.size;
+  }
+
+  /** Bytes that their senders have written and the connections have not taken yet. */
+  get queuedBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.queuedBytes;
+    return bytes;
   }
 
   /** The transport of the host with this name. */
@@ -75,6 +95,12 @@ export class MemoryNetwork {
     this.#blocked.add(`${from}>${to}`);
   }
 
+  /** What sets out from one host for the other takes so much longer from now on; 0 ends it. Bytes of a connection keep their order. */
+  slow(from: string, to: string, extraMs: number): void {
+    if (extraMs === 0) this.#slow.delete(`${from}>${to}`);
+    else this.#slow.set(`${from}>${to}`, extraMs);
+  }
+
   /** Ends partitions between the two hosts in both directions: what was held back arrives. */
   heal(a: string, b: string): void {
     this.#blocked.delete(`${a}>${b}`);
@@ -82,8 +108,11 @@ export class MemoryNetwork {
     this.#pumpAll();
   }
 
+  /** Ends all partitions and delays. Connections that were silenced or halved stay so: only their hosts can find out. */
   healAll(): void {
     this.#blocked.clear();
+    this.#slow.clear();
+    for (const stream of this.#streams) stream.delay(0);
     this.#pumpAll();
   }
 
@@ -103,6 +132,17 @@ export class MemoryNetwork {
     stream.close(reason);
   }
 
+  /** A half-open connection: this end breaks and is told; the other is not, and may wait for ever. What was sent before arrives there. */
+  halve(stream: MemoryStream, reason = 'ETIMEDOUT'): void {
+    stream.close(reason);
+  }
+
+  /** A connection that a middlebox forgot: nothing passes any more, in either direction, and neither end is told. */
+  silence(stream: MemoryStream): void {
+    stream.silence();
+    stream.peer.silence();
+  }
+
   /** The open ends at one host, oldest first: to cut or look at one by one. */
   endsAt(host: string): MemoryStream[] {
     return [...this.#streams].filter((stream) => stream.host === host);
@@ -116,16 +156,30 @@ export class MemoryNetwork {
 
   /** Nothing is delivered to the host until {@link thaw}, as to a stopped process: its ends stay open and fill. */
   freeze(host: string): void {
-    this.#frozen.add(host);
+    if (!this.#frozen.has(host)) this.#frozen.set(host, []);
   }
 
   thaw(host: string): void {
+    const untold = this.#frozen.get(host);
+    if (untold === undefined) return;
     this.#frozen.delete(host);
+    for (const tell of untold) this.after(0, tell);
     this.#pumpAll();
+  }
+
+  /** For streams: tells the host something in a moment, or when it thaws. */
+  toHost(host: string, tell: () => void): void {
+    this.after(0, () => {
+      const untold = this.#frozen.get(host);
+      if (untold === undefined) tell();
+      else untold.push(tell);
+    });
   }
 
   /** The host's process dies: its listeners and its ends are gone without being told, and its peers see a close. */
   crash(host: string): void {
+    this.#crashes.set(host, this.#crashCount(host) + 1);
+    if (this.#frozen.has(host)) this.#frozen.set(host, []);
     for (const [address, listener] of this.#listeners) if (listener.host === host) this.#listeners.delete(address);
     for (const stream of [...this.#streams]) {
       if (stream.host !== host) continue;
@@ -144,9 +198,11 @@ export class MemoryNetwork {
     return (this.#blocked.size > 0 && this.#blocked.has(`${from}>${to}`)) || this.#frozen.has(to);
   }
 
-  drawDelayMs(): number {
+  /** For streams: the delay of what sets out now. */
+  drawDelayMs(from: string, to: string): number {
     const { delayMsMin, delayMsMax } = this.options;
-    return delayMsMin + (delayMsMax > delayMsMin ? (this.#random.u32() / 0x1_0000_0000) * (delayMsMax - delayMsMin) : 0);
+    const extraMs = this.#slow.size === 0 ? 0 : (this.#slow.get(`${from}>${to}`) ?? 0);
+    return extraMs + delayMsMin + (delayMsMax > delayMsMin ? (this.#random.u32() / 0x1_0000_0000) * (delayMsMax - delayMsMin) : 0);
   }
 
   drawRunBytes(): number {
@@ -161,13 +217,15 @@ export class MemoryNetwork {
   /** For {@link MemoryTransport.connect}. */
   connect(from: string, address: string, onConnected: (stream: ByteStream) => void, onFailed: (reason: string) => void): ConnectAttempt {
     const startedMs = this.nowMs;
+    const crashCount = this.#crashCount(from);
     let cancelled = false;
     let near: MemoryStream | null = null;
+    const givenUp = (): boolean => cancelled || this.#crashCount(from) !== crashCount;
     const fail = (reason: string): void => {
-      if (!cancelled) onFailed(reason);
+      if (!givenUp()) onFailed(reason);
     };
     const arrived = (): void => {
-      if (cancelled || near === null) return;
+      if (givenUp() || near === null) return;
       if (near.isClosed) {
         fail('ECONNRESET');
         return;
@@ -185,7 +243,7 @@ export class MemoryNetwork {
       onConnected(near);
     };
     const knock = (): void => {
-      if (cancelled) return;
+      if (givenUp()) return;
       const listener = this.#listeners.get(address);
       if (listener === undefined || this.#refusing.has(address)) {
         fail('ECONNREFUSED');
@@ -196,16 +254,14 @@ export class MemoryNetwork {
         else this.after(CONNECT_RETRY_MS, knock);
         return;
       }
-      near = new MemoryStream(this, from, address);
-      const far = new MemoryStream(this, listener.host, `memory:${from}`);
-      near.join(far);
-      far.join(near);
-      this.#streams.add(near);
-      this.#streams.add(far);
-      this.after(this.drawDelayMs(), arrived);
-      listener.onConnection(far);
+      const ghosts = this.options.ghostConnectPercent;
+      if (ghosts > 0 && randomBelow(this.#random, 100) < ghosts) {
+        this.#pair(from, address, listener).vanish();
+      }
+      near = this.#pair(from, address, listener);
+      this.after(this.drawDelayMs(listener.host, from), arrived);
     };
-    this.after(this.drawDelayMs(), knock);
+    this.after(this.drawDelayMs(from, this.#listeners.get(address)?.host ?? ''), knock);
     return {
       cancel: () => {
         if (cancelled) return;
@@ -223,7 +279,9 @@ export class MemoryNetwork {
     onListening: (listener: StreamListener) => void,
     onFailed: (code: string, reason: string) => void,
   ): void {
+    const crashCount = this.#crashCount(host);
     this.after(0, () => {
+      if (this.#crashCount(host) !== crashCount) return;
       if (this.#listeners.has(address)) {
         onFailed('EADDRINUSE', `${address} is in use`);
         return;
@@ -238,6 +296,22 @@ export class MemoryNetwork {
         },
       });
     });
+  }
+
+  #crashCount(host: string): number {
+    return this.#crashes.get(host) ?? 0;
+  }
+
+  /** A connection to the listener; the caller's end. */
+  #pair(from: string, address: string, listener: Listener): MemoryStream {
+    const near = new MemoryStream(this, from, address);
+    const far = new MemoryStream(this, listener.host, `memory:${from}`);
+    near.join(far);
+    far.join(near);
+    this.#streams.add(near);
+    this.#streams.add(far);
+    listener.onConnection(far);
+    return near;
   }
 
   #pumpAll(): void {

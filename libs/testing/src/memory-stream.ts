@@ -23,6 +23,12 @@ export class MemoryStream implements ByteStream {
   #closeReason = '';
   #paused = false;
   #ending = false;
+  /** Nothing arrives at this end any more, and nobody is told. */
+  #silenced = false;
+  /** Bytes after which the connection breaks. */
+  #breaksAfter = Number.POSITIVE_INFINITY;
+  /** Added to the delay of what sets out for this end from now on. */
+  #extraDelayMs = 0;
 
   /** Given to {@link write}, not yet flushed. */
   #unflushed: Uint8Array[] = [];
@@ -32,6 +38,7 @@ export class MemoryStream implements ByteStream {
   #queueFrom = 0;
   #writtenTotal = 0;
   #takenTotal = 0;
+  #takeScheduled = false;
   #reportScheduled = false;
 
   /** On their way to this end, in order. */
@@ -81,8 +88,7 @@ export class MemoryStream implements ByteStream {
     if (this.#closed || this.#ending || this.#unflushed.length === 0) return;
     this.#queue.push(...this.#unflushed);
     this.#unflushed = [];
-    // The transport takes bytes a moment later: whoever changes a view before onWritten shows up as a corrupted stream.
-    this.#network.after(0, () => this.take());
+    this.#takeSoon();
   }
 
   pauseReading(): void {
@@ -99,7 +105,7 @@ export class MemoryStream implements ByteStream {
     if (this.#closed || this.#ending) return;
     this.flush();
     this.#ending = true;
-    this.#network.after(0, () => this.take());
+    this.#takeSoon();
   }
 
   destroy(reason: string): void {
@@ -128,6 +134,24 @@ export class MemoryStream implements ByteStream {
     this.close('crashed');
   }
 
+  /** Nothing arrives at this end from now on: neither bytes nor the end of the connection. */
+  silence(): void {
+    this.#silenced = true;
+    this.#wireEvent?.cancel();
+    this.#wireEvent = null;
+  }
+
+  /** So many more bytes arrive at this end, wherever in a frame that is; then the connection breaks, and both ends are told. */
+  breakAfter(byteCount: number): void {
+    this.#breaksAfter = Math.min(this.#breaksAfter, byteCount);
+    if (this.#breaksAfter === 0) this.#network.cutStream(this);
+  }
+
+  /** What sets out for this end from now on takes so much longer. A connection keeps its order, so more bytes may be behind it. */
+  delay(extraMs: number): void {
+    this.#extraDelayMs = extraMs;
+  }
+
   /** Takes what the window has room for. */
   take(): void {
     if (this.#closed) return;
@@ -149,7 +173,7 @@ export class MemoryStream implements ByteStream {
     }
     if (this.#takenTotal > before && !this.#reportScheduled) {
       this.#reportScheduled = true;
-      this.#network.after(0, () => {
+      this.#network.toHost(this.host, () => {
         this.#reportScheduled = false;
         if (!this.#closed) this.#handler?.onWritten(this.#takenTotal);
       });
@@ -160,7 +184,8 @@ export class MemoryStream implements ByteStream {
   /** Bytes, or the end, set out for this end. */
   arrive(bytes: Uint8Array | null): void {
     if (this.#closed) return;
-    this.#lastDueMs = Math.max(this.#lastDueMs, this.#network.nowMs + this.#network.drawDelayMs());
+    const delayMs = this.#network.drawDelayMs(this.peer.host, this.host) + this.#extraDelayMs;
+    this.#lastDueMs = Math.max(this.#lastDueMs, this.#network.nowMs + delayMs);
     this.#wire.push({ bytes, dueMs: this.#lastDueMs, from: 0 });
     if (bytes !== null) this.#wireBytes += bytes.length;
     this.pump();
@@ -171,15 +196,29 @@ export class MemoryStream implements ByteStream {
     if (this.#closed || this.#wireEvent !== null) return;
     const first = this.#wire[0];
     if (first === undefined || this.#heldBack()) return;
-    this.#wireEvent = this.#network.after(Math.max(0, first.dueMs - this.#network.nowMs), () => {
-      this.#wireEvent = null;
-      if (!this.#closed && !this.#heldBack()) this.#deliver();
-      this.pump();
-    });
+    this.#wireEvent = this.#network.after(Math.max(0, first.dueMs - this.#network.nowMs), this.#onDue);
+  }
+
+  readonly #onDue = (): void => {
+    this.#wireEvent = null;
+    if (!this.#closed && !this.#heldBack()) this.#deliver();
+    this.pump();
+  };
+
+  readonly #onTake = (): void => {
+    this.#takeScheduled = false;
+    this.take();
+  };
+
+  /** The transport takes bytes a moment later: whoever changes a view before onWritten shows up as a corrupted stream. */
+  #takeSoon(): void {
+    if (this.#takeScheduled || this.#closed) return;
+    this.#takeScheduled = true;
+    this.#network.after(0, this.#onTake);
   }
 
   #heldBack(): boolean {
-    return this.#handler === null || this.#paused || this.#network.holdsBack(this.peer.host, this.host);
+    return this.#handler === null || this.#paused || this.#silenced || this.#network.holdsBack(this.peer.host, this.host);
   }
 
   #deliver(): void {
@@ -191,17 +230,20 @@ export class MemoryStream implements ByteStream {
     }
     const target = handler.receiveTarget();
     assert(target.length > 0, 'stream: a receive target without room');
-    const byteCount = Math.min(first.bytes.length - first.from, target.length, this.#network.drawRunBytes());
-    target.set(first.bytes.subarray(first.from, first.from + byteCount));
+    const byteCount = Math.min(first.bytes.length - first.from, target.length, this.#network.drawRunBytes(), this.#breaksAfter);
+    if (byteCount === first.bytes.length) target.set(first.bytes);
+    else target.set(first.bytes.subarray(first.from, first.from + byteCount));
     first.from += byteCount;
     this.#wireBytes -= byteCount;
     if (first.from === first.bytes.length) this.#wire.shift();
-    if (!this.peer.isClosed) this.#network.after(0, () => this.peer.take());
+    if (this.peer.#queue.length > 0) this.peer.#takeSoon();
+    this.#breaksAfter -= byteCount;
     handler.onReceived(byteCount);
+    if (this.#breaksAfter === 0) this.#network.cutStream(this);
   }
 
   #reportClosed(): void {
-    this.#network.after(0, () => {
+    this.#network.toHost(this.host, () => {
       const handler = this.#handler;
       this.#handler = null;
       handler?.onClosed(this.#closeReason);

@@ -25,9 +25,15 @@ class Event implements ScheduledEvent {
   }
 }
 
-/** Virtual time: events in order of their time, and of their making at the same time. A binary heap. */
+/**
+ * Virtual time: events in order of their time, and of their making at the same time. A binary heap, and a queue beside
+ * it for what is due at once, which is most.
+ */
 export class Scheduler {
   readonly #heap: Event[] = [];
+  /** Events that were made for the present moment, from `#immediateFrom` on. */
+  readonly #immediate: Event[] = [];
+  #immediateFrom = 0;
   #nowMs = 0;
   #seq = 0;
   #atThisInstant = 0;
@@ -41,8 +47,16 @@ export class Scheduler {
     return this.#seq;
   }
 
+  /** Events that wait for their time, cancelled ones among them. */
+  get pendingCount(): number {
+    return this.#heap.length + this.#immediate.length - this.#immediateFrom;
+  }
+
   /** When the next event is due, or null when there is none. */
   get nextAtMs(): number | null {
+    for (; this.#immediateFrom < this.#immediate.length; this.#immediateFrom++) {
+      if ((this.#immediate[this.#immediateFrom] as Event).action !== null) return this.#nowMs;
+    }
     while (this.#heap.length > 0 && (this.#heap[0] as Event).action === null) this.#pop();
     return this.#heap[0]?.atMs ?? null;
   }
@@ -51,14 +65,15 @@ export class Scheduler {
   after(delayMs: number, action: () => void): ScheduledEvent {
     assert(delayMs >= 0, 'scheduler: an event lies in the past');
     const event = new Event(this.#nowMs + delayMs, this.#seq++, action);
-    this.#push(event);
+    if (delayMs === 0) this.#immediate.push(event);
+    else this.#push(event);
     return event;
   }
 
   /** Runs the next event. False when there is none. */
   step(): boolean {
     for (;;) {
-      const event = this.#pop();
+      const event = this.#take();
       if (event === null) return false;
       if (event.action === null) continue;
       if (event.atMs > this.#nowMs) {
@@ -81,6 +96,19 @@ export class Scheduler {
       this.#nowMs = atMs;
       this.#atThisInstant = 0;
     }
+  }
+
+  /** The next event, cancelled or not. */
+  #take(): Event | null {
+    if (this.#immediateFrom === this.#immediate.length) return this.#pop();
+    const event = this.#immediate[this.#immediateFrom] as Event;
+    const timed = this.#heap[0];
+    if (timed !== undefined && before(timed, event)) return this.#pop();
+    if (++this.#immediateFrom === this.#immediate.length) {
+      this.#immediate.length = 0;
+      this.#immediateFrom = 0;
+    }
+    return event;
   }
 
   #push(event: Event): void {

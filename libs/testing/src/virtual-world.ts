@@ -19,32 +19,55 @@ const TURN_TASKS_MAX = 1_000_000;
 
 class VirtualClock implements Clock {
   readonly #scheduler: Scheduler;
-  /** What this host's monotonic clock shows beyond virtual time. */
-  skewMs = 0;
+  /** What this host's monotonic clock shows beyond virtual time, as long as its rate is 1. */
+  #skewMs = 0;
+  /** How much further the wall clock was set than the monotonic clock went. */
+  #wallSkewMs = 0;
+  #rate = 1;
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
   }
 
+  get rate(): number {
+    return this.#rate;
+  }
+
   nowMs(): number {
-    return this.#scheduler.nowMs + this.skewMs;
+    return this.#scheduler.nowMs * this.#rate + this.#skewMs;
   }
 
   wallMs(): number {
-    return WALL_START_MS + this.nowMs();
+    return WALL_START_MS + this.nowMs() + this.#wallSkewMs;
+  }
+
+  skew(byMs: number): void {
+    this.#skewMs += byMs;
+  }
+
+  skewWall(byMs: number): void {
+    this.#wallSkewMs += byMs;
+  }
+
+  /** Time goes on from where it is. */
+  setRate(rate: number): void {
+    const nowMs = this.nowMs();
+    this.#rate = rate;
+    this.#skewMs = nowMs - this.#scheduler.nowMs * rate;
   }
 }
 
 class VirtualTicker implements Ticker {
   readonly #scheduler: Scheduler;
-  readonly #clock: Clock;
+  readonly #clock: VirtualClock;
   readonly #endTurn: () => void;
+  readonly #fireBound = (): void => this.#fire();
   readonly #targets = new Set<Ticked>();
   #next: ScheduledEvent | null = null;
   paused = false;
   #dead = false;
 
-  constructor(scheduler: Scheduler, clock: Clock, endTurn: () => void) {
+  constructor(scheduler: Scheduler, clock: VirtualClock, endTurn: () => void) {
     this.#scheduler = scheduler;
     this.#clock = clock;
     this.#endTurn = endTurn;
@@ -53,7 +76,7 @@ class VirtualTicker implements Ticker {
   subscribe(target: Ticked): void {
     if (this.#dead) return;
     this.#targets.add(target);
-    this.#next ??= this.#scheduler.after(TICK_INTERVAL_MS, () => this.#fire());
+    this.#next ??= this.#scheduler.after(TICK_INTERVAL_MS / this.#clock.rate, this.#fireBound);
   }
 
   unsubscribe(target: Ticked): void {
@@ -71,7 +94,7 @@ class VirtualTicker implements Ticker {
   }
 
   #fire(): void {
-    this.#next = this.#scheduler.after(TICK_INTERVAL_MS, () => this.#fire());
+    this.#next = this.#scheduler.after(TICK_INTERVAL_MS / this.#clock.rate, this.#fireBound);
     if (this.paused) return;
     const nowMs = this.#clock.nowMs();
     for (const target of this.#targets) target.tick(nowMs);
@@ -82,24 +105,29 @@ class VirtualTicker implements Ticker {
 /** The queue of {@link Turn}, emptied first in, first out, after every event. */
 class VirtualTurn implements Turn {
   readonly #tasks: TurnTask[] = [];
+  readonly #onFirst: () => void;
   #dead = false;
+
+  /** `onFirst` is called when a first task is queued. */
+  constructor(onFirst: () => void) {
+    this.#onFirst = onFirst;
+  }
 
   defer(task: TurnTask): void {
     if (task.turnQueued || this.#dead) return;
     task.turnQueued = true;
+    if (this.#tasks.length === 0) this.#onFirst();
     this.#tasks.push(task);
     assert(this.#tasks.length < TURN_TASKS_MAX, 'turn: tasks keep queueing one another');
   }
 
-  drain(): boolean {
-    if (this.#tasks.length === 0) return false;
+  drain(): void {
     for (let i = 0; i < this.#tasks.length; i++) {
       const task = this.#tasks[i] as TurnTask;
       task.turnQueued = false;
       task.runAtTurnEnd();
     }
     this.#tasks.length = 0;
-    return true;
   }
 
   die(): void {
@@ -124,10 +152,11 @@ export class VirtualHost implements World {
   readonly #ticker: VirtualTicker;
   readonly #turn: VirtualTurn;
 
-  constructor(name: string, scheduler: Scheduler, seed: number, parentLog: MemoryLog | null) {
+  /** `ready` takes the hosts whose turn has something to end. */
+  constructor(name: string, scheduler: Scheduler, seed: number, parentLog: MemoryLog | null, ready: VirtualHost[]) {
     this.name = name;
     this.#clock = new VirtualClock(scheduler);
-    this.#turn = new VirtualTurn();
+    this.#turn = new VirtualTurn(() => ready.push(this));
     this.#ticker = new VirtualTicker(scheduler, this.#clock, () => this.endTurn());
     this.clock = this.#clock;
     this.ticker = this.#ticker;
@@ -136,9 +165,9 @@ export class VirtualHost implements World {
     this.log = parentLog === null ? new MemoryLog(this.#clock) : parentLog.child({ host: name });
   }
 
-  /** Runs what was deferred. True when there was something. The worlds call it after every event. */
-  endTurn(): boolean {
-    return this.#turn.drain();
+  /** Runs what was deferred. The worlds call it after every event. */
+  endTurn(): void {
+    this.#turn.drain();
   }
 
   /** The process dies: no tick and no deferred task of it comes any more. Streams are the network's to cut. */
@@ -156,10 +185,21 @@ export class VirtualHost implements World {
     this.#ticker.paused = false;
   }
 
-  /** The monotonic clock jumps forward. */
+  /** The monotonic clock jumps forward, and the wall clock with it. */
   skewClock(byMs: number): void {
     assert(byMs >= 0, 'virtual host: a monotonic clock does not go back');
-    this.#clock.skewMs += byMs;
+    this.#clock.skew(byMs);
+  }
+
+  /** The wall clock is set, forward or back. */
+  setWallClock(byMs: number): void {
+    this.#clock.skewWall(byMs);
+  }
+
+  /** From now on the host's clocks and ticks run at this rate: 1.01 is one percent fast. */
+  setClockRate(rate: number): void {
+    assert(rate > 0, 'virtual host: a monotonic clock goes forward');
+    this.#clock.setRate(rate);
   }
 }
 
@@ -170,22 +210,23 @@ export class VirtualHost implements World {
 export class VirtualWorld extends VirtualHost {
   readonly scheduler: Scheduler;
   readonly seed: number;
-  readonly #hosts: VirtualHost[] = [];
+  /** Hosts whose turn has something to end, in order. */
+  readonly #ready: VirtualHost[];
   readonly #checks: (() => void)[] = [];
   #hostCount = 0;
 
   constructor(seed = 1) {
     const scheduler = new Scheduler();
-    super('world', scheduler, seed, null);
+    const ready: VirtualHost[] = [];
+    super('world', scheduler, seed, null, ready);
+    this.#ready = ready;
     this.scheduler = scheduler;
     this.seed = seed;
   }
 
   /** The world of one more process; after a crash a process gets a new one. */
   host(name: string): VirtualHost {
-    const host = new VirtualHost(name, this.scheduler, this.seed * 1_000_003 + ++this.#hostCount, this.log);
-    this.#hosts.push(host);
-    return host;
+    return new VirtualHost(name, this.scheduler, this.seed * 1_000_003 + ++this.#hostCount, this.log, this.#ready);
   }
 
   /** `check` runs after every event, as the `verify()` of what is under test. */
@@ -200,9 +241,9 @@ export class VirtualWorld extends VirtualHost {
 
   /** Runs one event with its turn end. False when nothing is to come. */
   step(): boolean {
-    this.#endTurns();
+    if (this.#ready.length > 0) this.#endTurns();
     const stepped = this.scheduler.step();
-    this.#endTurns();
+    if (this.#ready.length > 0) this.#endTurns();
     for (const check of this.#checks) check();
     return stepped;
   }
@@ -231,9 +272,7 @@ export class VirtualWorld extends VirtualHost {
   }
 
   #endTurns(): void {
-    for (let again = true; again; ) {
-      again = this.endTurn();
-      for (const host of this.#hosts) if (host.endTurn()) again = true;
-    }
+    for (let i = 0; i < this.#ready.length; i++) this.#ready[i]?.endTurn();
+    this.#ready.length = 0;
   }
 }

@@ -12,6 +12,9 @@ export const SECTOR_BYTES = 512;
 /** Values of a sector from which on old ones are forgotten. */
 const PRUNE_FROM = 6;
 
+/** When sectors got their first value: before everything, and after nothing. */
+const LONG_AGO_MS = -Number.MAX_VALUE;
+
 /** A value that a sector has had, or may have had. */
 interface Value {
   readonly stamp: number;
@@ -22,20 +25,36 @@ interface Value {
   deadMs: number;
   /** Nothing can bring it back: what replaced it was durable when it did, or has become so. */
   buried: boolean;
+  /** When it was dead by a write that the next flush makes durable for certain: infinite until then. */
+  replacedMs: number;
+}
+
+/** One sector: its values, and what has befallen it. */
+interface Sector {
+  values: Value[];
+  /** When power took what was not flushed, the last time: what was answered before proves nothing after. */
+  volatileLostMs: number;
+  /** When a flush failed, the last time: what was not durable by then need not be after a later flush either. */
+  flushFailedMs: number;
+}
+
+function newValue(stamp: number, beganMs: number, endMs: number): Value {
+  return { stamp, beganMs, endMs, deadMs: Number.POSITIVE_INFINITY, buried: false, replacedMs: Number.POSITIVE_INFINITY };
 }
 
 /** Finds the first thing that is wrong; the text names the sector and the values. */
 export class SectorModel {
-  readonly #sectors: Value[][];
+  readonly #sectors: Sector[];
   #violation: string | null = null;
-  #volatileLostMs = Number.NEGATIVE_INFINITY;
   /** When the oldest operation under way began: no read can return what was dead and buried before. */
   oldestOperationMs = Number.NEGATIVE_INFINITY;
 
   constructor(sectorCount: number) {
-    this.#sectors = Array.from({ length: sectorCount }, () => [
-      { stamp: 0, beganMs: Number.NEGATIVE_INFINITY, endMs: Number.NEGATIVE_INFINITY, deadMs: Number.POSITIVE_INFINITY, buried: false },
-    ]);
+    this.#sectors = Array.from({ length: sectorCount }, () => ({
+      values: [newValue(0, LONG_AGO_MS, LONG_AGO_MS)],
+      volatileLostMs: Number.NEGATIVE_INFINITY,
+      flushFailedMs: Number.NEGATIVE_INFINITY,
+    }));
   }
 
   /** The first violation, or null. */
@@ -45,35 +64,29 @@ export class SectorModel {
 
   /** A write (or discard: stamp 0) of these sectors begins. */
   writeBegins(firstSector: number, sectorCount: number, stamp: number, nowMs: number): void {
-    for (let sector = firstSector; sector < firstSector + sectorCount; sector++) {
-      (this.#sectors[sector] as Value[]).push({
-        stamp,
-        beganMs: nowMs,
-        endMs: Number.POSITIVE_INFINITY,
-        deadMs: Number.POSITIVE_INFINITY,
-        buried: false,
-      });
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      (this.#sectors[at] as Sector).values.push(newValue(stamp, nowMs, Number.POSITIVE_INFINITY));
     }
   }
 
   /** It was acknowledged: what ended before it began is overwritten. `durable`: it was a FUA write. */
   writeEnds(firstSector: number, sectorCount: number, stamp: number, beganMs: number, nowMs: number, durable: boolean): void {
-    if (!durable && beganMs <= this.#volatileLostMs) {
-      // It may have been answered before everybody lost power, and heard of after.
-      this.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
-      return;
-    }
-    for (let sector = firstSector; sector < firstSector + sectorCount; sector++) {
-      const values = this.#sectors[sector] as Value[];
-      const own = values.find((value) => value.stamp === stamp && value.beganMs === beganMs);
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      const sector = this.#sectors[at] as Sector;
+      const own = sector.values.find((value) => value.stamp === stamp && value.beganMs === beganMs);
       if (own === undefined) continue;
+      if (!durable && beganMs <= sector.volatileLostMs) {
+        // It may have been answered before everybody lost power, and heard of after.
+        if (own.endMs === Number.POSITIVE_INFINITY) own.endMs = nowMs;
+        continue;
+      }
       if (stamp !== 0 && own.deadMs < nowMs && own.endMs !== Number.POSITIVE_INFINITY) {
-        this.#report(sector, `write ${stamp} was acknowledged after a read had shown that it did not happen`);
+        this.#report(at, `I2: write ${stamp} was acknowledged after a read had shown that it did not happen`);
       }
       own.endMs = nowMs;
-      for (const value of values) {
+      for (const value of sector.values) {
         if (value === own || value.endMs >= own.beganMs) continue;
-        value.deadMs = Math.min(value.deadMs, nowMs);
+        kill(sector, value, own, nowMs);
         if (durable) value.buried = true;
       }
       this.#prune(sector);
@@ -82,69 +95,84 @@ export class SectorModel {
 
   /** It failed, or its client is gone: it has happened by now or never will. */
   writeFails(firstSector: number, sectorCount: number, stamp: number, beganMs: number, nowMs: number): void {
-    for (let sector = firstSector; sector < firstSector + sectorCount; sector++) {
-      const own = (this.#sectors[sector] as Value[]).find((value) => value.stamp === stamp && value.beganMs === beganMs);
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      const own = (this.#sectors[at] as Sector).values.find((value) => value.stamp === stamp && value.beganMs === beganMs);
       if (own !== undefined && own.endMs === Number.POSITIVE_INFINITY) own.endMs = nowMs;
     }
   }
 
   /** A flush that began at `beganMs` was acknowledged: what was overwritten before it began stays so (I1). */
   flushEnds(beganMs: number): void {
-    if (beganMs <= this.#volatileLostMs) return;
-    for (let sector = 0; sector < this.#sectors.length; sector++) {
-      for (const value of this.#sectors[sector] as Value[]) if (value.deadMs <= beganMs) value.buried = true;
+    for (const sector of this.#sectors) {
+      if (beganMs <= sector.volatileLostMs) continue;
+      for (const value of sector.values) if (value.replacedMs <= beganMs) value.buried = true;
       this.#prune(sector);
     }
   }
 
+  /**
+   * A flush or FUA write was answered with an error: the caller knows that what was not durable may never be. Only what is
+   * written from now on can become durable for certain.
+   */
+  flushFails(nowMs: number): void {
+    for (const sector of this.#sectors) {
+      sector.flushFailedMs = nowMs;
+      for (const value of sector.values) value.replacedMs = Number.POSITIVE_INFINITY;
+    }
+  }
+
   /** A read returned `stamp`. */
-  read(sector: number, stamp: number, beganMs: number, nowMs: number): void {
+  read(at: number, stamp: number, beganMs: number, nowMs: number): void {
+    const sector = this.#sectors[at] as Sector;
+    const { values, volatileLostMs } = sector;
     // It may have been answered before everybody lost power: it says nothing about what is there now.
-    if (beganMs <= this.#volatileLostMs) return;
-    const values = this.#sectors[sector] as Value[];
-    const seen = values.filter((value) => value.stamp === stamp && value.beganMs <= nowMs);
-    const alive = seen.findLast((value) => value.deadMs >= beganMs);
-    if (alive === undefined) {
+    if (beganMs <= volatileLostMs) return;
+    let alive: Value | null = null;
+    for (const value of values) if (value.stamp === stamp && value.beganMs <= nowMs && value.deadMs >= beganMs) alive = value;
+    if (alive === null) {
+      const overwritten = values.some((value) => value.stamp === stamp && value.beganMs <= nowMs);
       const allowed = values.filter((value) => value.deadMs >= beganMs && value.beganMs <= nowMs).map((value) => value.stamp);
       this.#report(
-        sector,
-        `a read returned ${stamp}, which ${seen.length > 0 ? 'was overwritten' : 'was never written or is long gone'}; possible: ${allowed.join(', ')}`,
+        at,
+        `I1, I2 or I4: a read returned ${stamp}, which ${overwritten ? 'was overwritten' : 'was never written or is long gone'}; possible: ${allowed.join(', ')}`,
       );
       return;
     }
     for (const value of values) {
       // What had ended before this read began, and was not seen, comes before what was seen, or never happened.
-      if (value !== alive && value.endMs < beganMs) value.deadMs = Math.min(value.deadMs, nowMs);
+      if (value !== alive && value.endMs < beganMs) kill(sector, value, alive, nowMs);
     }
     // What was seen replaced everything that had ended before it began.
-    for (const value of values) if (value !== alive && value.endMs < alive.beganMs) value.deadMs = Math.min(value.deadMs, nowMs);
+    for (const value of values) if (value !== alive && value.endMs < alive.beganMs) kill(sector, value, alive, nowMs);
   }
 
-  /** Nobody kept what was not flushed: every value that was not buried may be there again, and only those. */
-  volatileLost(nowMs: number): void {
-    this.#volatileLostMs = nowMs;
-    for (const values of this.#sectors) {
-      for (const value of values) {
+  /** Nobody kept what was not flushed of these sectors: every value that was not buried may be there again, and only those. */
+  volatileLost(firstSector: number, sectorCount: number, nowMs: number): void {
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      const sector = this.#sectors[at] as Sector;
+      sector.volatileLostMs = nowMs;
+      for (const value of sector.values) {
         if (value.buried) continue;
         value.deadMs = Number.POSITIVE_INFINITY;
+        value.replacedMs = Number.POSITIVE_INFINITY;
         if (value.endMs === Number.POSITIVE_INFINITY) value.endMs = nowMs;
       }
     }
   }
 
-  /** Stamps that a sector may hold now. */
-  possible(sector: number): readonly number[] {
-    return (this.#sectors[sector] as Value[]).filter((value) => value.deadMs === Number.POSITIVE_INFINITY).map((value) => value.stamp);
-  }
-
   /** Forgets what no read that is under way can return any more. */
-  #prune(sector: number): void {
-    const values = this.#sectors[sector] as Value[];
-    if (values.length < PRUNE_FROM) return;
-    this.#sectors[sector] = values.filter((value) => !(value.buried && value.deadMs < this.oldestOperationMs));
+  #prune(sector: Sector): void {
+    if (sector.values.length < PRUNE_FROM) return;
+    sector.values = sector.values.filter((value) => !(value.buried && value.deadMs < this.oldestOperationMs));
   }
 
   #report(sector: number, what: string): void {
     this.#violation ??= `sector ${sector}: ${what}`;
   }
+}
+
+/** From `nowMs` on nobody may return `value`, as `killer` has replaced it. */
+function kill(sector: Sector, value: Value, killer: Value, nowMs: number): void {
+  value.deadMs = Math.min(value.deadMs, nowMs);
+  if (killer.beganMs > sector.flushFailedMs) value.replacedMs = Math.min(value.replacedMs, nowMs);
 }

@@ -2,8 +2,8 @@ import { openStore } from '@rmr/bitmap-store';
 import { PoolStoreAdapter } from '@rmr/brmr';
 import { IO_BYTES_MAX, type PoolClient, RmrClient, RmrServer, Sessions, type VersionRecord } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
-import { OperationError, randomUuid, SlabPool } from '@rmr/runtime';
-import type { MemoryDisk } from '../memory-disk.ts';
+import { OperationError, randomUuid, SeededRandom, SlabPool, type StreamListener } from '@rmr/runtime';
+import type { DiskRequest, MemoryDisk } from '../memory-disk.ts';
 import type { MemoryNetwork } from '../memory-network.ts';
 import type { VirtualHost, VirtualWorld } from '../virtual-world.ts';
 
@@ -18,6 +18,10 @@ export interface SimulatedPool {
   readonly queueDepth: number;
   readonly heartbeatIntervalMs: number;
   readonly deadAfterMs: number;
+  /** L7. */
+  readonly legTimeoutMs: number;
+  /** Paths of every session. */
+  readonly pathCount: number;
 }
 
 /** A storage node: the production server cores on a disk in memory. It can crash, lose power, and start again. */
@@ -25,21 +29,39 @@ export class SimulatedStorageNode {
   readonly name: string;
   readonly memberId: number;
   readonly hostUuid: string;
+  /** RTRS addresses, one per path. */
+  readonly addresses: readonly string[];
+  /** A disk request takes up to this, in virtual milliseconds. */
+  diskLatencyMs = 0;
+  /** Sees every request that the disk gets. */
+  onDiskRequest: (node: SimulatedStorageNode, request: DiskRequest) => void = () => {};
+  /** The store has been opened. */
+  onOpened: () => void = () => {};
   readonly #pool: SimulatedPool;
+  readonly #random: SeededRandom;
   #disk: MemoryDisk;
   #bootId: string;
   #host: VirtualHost | null = null;
   #server: RtrsServer | null = null;
+  readonly #listeners: StreamListener[] = [];
+  #paused = false;
+  #clockRate = 1;
+  #wallSkewMs = 0;
+  /** Disk requests that ended while the process was stopped by SIGSTOP. */
+  #unheard: (() => void)[] = [];
   rmr: RmrServer | null = null;
   store: PoolStoreAdapter | null = null;
-  /** The version that the store had when it was last open. */
-  lastVersion: VersionRecord | null = null;
+  /** The store of the last process that had one open; it does not change any more when that is dead. */
+  lastStore: PoolStoreAdapter | null = null;
 
+  /** `disk` has the member's store on it. */
   constructor(pool: SimulatedPool, memberId: number, disk: MemoryDisk) {
     this.#pool = pool;
     this.memberId = memberId;
     this.name = `storage-${memberId}`;
-    this.#disk = disk;
+    this.addresses = Array.from({ length: pool.pathCount }, (_, path) => `memory:${this.name}-${path}`);
+    this.#random = new SeededRandom(pool.world.random.u32());
+    this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
     this.hostUuid = randomUuid(pool.world.random);
     this.#bootId = randomUuid(pool.world.random);
   }
@@ -48,23 +70,37 @@ export class SimulatedStorageNode {
     return this.#host !== null;
   }
 
+  get host(): VirtualHost | null {
+    return this.#host;
+  }
+
   get disk(): MemoryDisk {
     return this.#disk;
   }
 
-  get address(): string {
-    return `memory:${this.name}`;
+  /** The version on the disk, as far as it was seen. */
+  get version(): VersionRecord | null {
+    return (this.store ?? this.lastStore)?.version ?? null;
+  }
+
+  /** Whether a chunk is dirty for a member, as this node's store says, or said when it was last open. */
+  isDirty(memberId: number, chunk: number): boolean {
+    const map = (this.store ?? this.lastStore)?.bitmapStore.dirtyMap(memberId) ?? null;
+    return map !== null && map.dirtyCount > 0 && map.test(chunk);
   }
 
   start(): void {
     const { world, network } = this.#pool;
     const host = world.host(this.name);
+    host.setClockRate(this.#clockRate);
+    host.setWallClock(this.#wallSkewMs);
     this.#host = host;
     openStore(this.#disk, { world: host, bootId: this.#bootId, label: this.name }, (store) => {
       if (this.#host !== host) return;
       if (store instanceof OperationError) {
         // Only a disk error is an excuse: the process ends, and its service manager starts it again.
-        if (store.code !== 'IO_ERROR') throw new Error(`${this.name} could not open its store: ${store.message}`);
+        if (store.code !== 'IO_ERROR' && store.code !== 'NO_SPACE')
+          throw new Error(`${this.name} could not open its store: ${store.message}`);
         this.crash();
         world.after(RESTART_MS, () => {
           if (!this.running) this.start();
@@ -77,6 +113,8 @@ export class SimulatedStorageNode {
       const session = { local, queueDepth: 32, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs };
       const rmr = new RmrServer(host, slabs, new Sessions(host, network.host(this.name), slabs, session));
       this.store = new PoolStoreAdapter(store, this.#disk);
+      this.lastStore = this.store;
+      this.onOpened();
       rmr.register(this.store);
       this.rmr = rmr;
       const server = new RtrsServer(
@@ -86,42 +124,81 @@ export class SimulatedStorageNode {
         rmr,
       );
       this.#server = server;
-      network.host(this.name).listen(
-        this.address,
-        (stream) => server.accept(stream),
-        () => {},
-        (_code, reason) => {
-          throw new Error(reason);
-        },
-      );
+      for (const address of this.addresses) {
+        network.host(this.name).listen(
+          address,
+          (stream) => server.accept(stream),
+          (listener) => this.#listeners.push(listener),
+          (_code, reason) => {
+            throw new Error(reason);
+          },
+        );
+      }
     });
     this.#disk.submit();
   }
 
+  /** SIGTERM: sessions end, what is executing ends, the store is closed, the process ends. Nothing says how long that takes. */
+  stop(): void {
+    const { rmr, store } = this;
+    const host = this.#host;
+    if (host === null || rmr === null || store === null || this.#server === null) {
+      this.crash();
+      return;
+    }
+    for (const listener of this.#listeners.splice(0)) listener.close();
+    this.#server.close('this storage node stops');
+    this.#server = null;
+    this.rmr = null;
+    const [pool] = rmr.pools();
+    if (pool === undefined) throw new Error(`${this.name} has no pool`);
+    rmr.unregister(pool, () => {
+      store.close(() => {
+        if (this.#host === host) this.crash();
+      });
+    });
+  }
+
   /** The process dies; what it had written stays in the page cache. */
   crash(): void {
-    this.#stop();
+    this.#end();
     this.#disk.abandon();
     this.#disk = this.#disk.copy();
   }
 
   /** The host loses power: what was not flushed survives in part. */
   losePower(): void {
-    this.#stop();
-    this.#disk.crash(this.#pool.world.random);
+    this.#end();
+    this.#disk.crash(this.#random);
     this.#disk = this.#disk.copy();
-    this.#bootId = randomUuid(this.#pool.world.random);
+    this.#bootId = randomUuid(this.#random);
   }
 
   /** SIGSTOP: nothing is delivered and no tick comes. */
   pause(): void {
-    this.#host?.pause();
+    if (this.#host === null) return;
+    this.#paused = true;
+    this.#host.pause();
     this.#pool.network.freeze(this.name);
   }
 
   resume(): void {
+    this.#paused = false;
     this.#host?.resume();
     this.#pool.network.thaw(this.name);
+    for (const end of this.#unheard.splice(0)) this.#pool.world.after(0, end);
+  }
+
+  /** From now on the clocks of this host run at this rate. */
+  setClockRate(rate: number): void {
+    this.#clockRate = rate;
+    this.#host?.setClockRate(rate);
+  }
+
+  /** The wall clock of this host is set, forward or back. */
+  setWallClock(byMs: number): void {
+    this.#wallSkewMs += byMs;
+    this.#host?.setWallClock(byMs);
   }
 
   verify(): void {
@@ -130,15 +207,26 @@ export class SimulatedStorageNode {
     this.store?.verify();
   }
 
-  #stop(): void {
+  readonly #schedule = (request: DiskRequest, end: () => void): void => {
+    this.onDiskRequest(this, request);
+    const delayMs = this.diskLatencyMs === 0 ? 0 : (this.#random.u32() / 0x1_0000_0000) * this.diskLatencyMs;
+    this.#pool.world.after(delayMs, () => {
+      if (this.#paused) this.#unheard.push(end);
+      else end();
+    });
+  };
+
+  #end(): void {
     if (this.#host === null) return;
     this.#pool.network.thaw(this.name);
     this.#host.crash();
     this.#pool.network.crash(this.name);
     this.#host = null;
     this.#server = null;
+    this.#listeners.length = 0;
+    this.#paused = false;
+    this.#unheard = [];
     this.rmr = null;
-    this.lastVersion = this.store?.version ?? this.lastVersion;
     this.store = null;
   }
 }
@@ -148,30 +236,39 @@ export class SimulatedClient {
   readonly name: string;
   readonly pool: PoolClient;
   readonly host: VirtualHost;
+  /** Stopped by SIGSTOP. */
+  paused = false;
   readonly #network: MemoryNetwork;
+  readonly #client: RmrClient;
 
   constructor(simulated: SimulatedPool, name: string, nodes: readonly SimulatedStorageNode[]) {
-    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs } = simulated;
+    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs } = simulated;
     this.name = name;
     this.#network = network;
     this.host = world.host(name);
     const incarnation = randomUuid(this.host.random);
     const local = { hostUuid: randomUuid(this.host.random), hostName: name, bootId: randomUuid(this.host.random), incarnation };
-    const client = new RmrClient(this.host, network.host(name), new SlabPool(), {
+    this.#client = new RmrClient(this.host, network.host(name), new SlabPool(), {
       instanceUuid: incarnation,
       name,
       session: { local, queueDepth, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs },
     });
-    this.pool = client.open(
+    this.pool = this.#client.open(
       {
         poolUuid,
         poolName: 'pool',
         queueDepth,
         readPolicy: 'round-robin',
-        members: nodes.map((node) => ({ memberId: node.memberId, name: node.name, addresses: [node.address] })),
+        legTimeoutMs,
+        members: nodes.map((node) => ({ memberId: node.memberId, name: node.name, addresses: node.addresses })),
       },
       () => {},
     );
+  }
+
+  /** SIGTERM, once nobody has IO under way: everything is flushed and the members are told. */
+  stop(done: () => void): void {
+    this.#client.stop(done);
   }
 
   /** The process dies. */
@@ -182,11 +279,13 @@ export class SimulatedClient {
   }
 
   pause(): void {
+    this.paused = true;
     this.host.pause();
     this.#network.freeze(this.name);
   }
 
   resume(): void {
+    this.paused = false;
     this.host.resume();
     this.#network.thaw(this.name);
   }

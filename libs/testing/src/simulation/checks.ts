@@ -1,0 +1,248 @@
+import { compareVersions, sameVersion, type VersionRecord } from '@rmr/rmr';
+import type { DiskRequest } from '../memory-disk.ts';
+import type { SimulatedCluster } from './cluster.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+import { CONCURRENCY_MAX, type Operation, type Workload } from './workload.ts';
+
+/** Bytes that wait to be sent, on all connections together (I12). */
+const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
+/** Requests that a storage node executes: the permits of its sessions. */
+const EXECUTING_MAX = 8 * (128 + 16);
+/** Ends of connections, those that nobody is at included. */
+const CONNECTION_ENDS_MAX = 2_000;
+/** Events that wait for their time. */
+const EVENTS_MAX = 50_000;
+
+/** What one store said about the hot chunks, under which version. */
+interface SeenMaps {
+  readonly store: object;
+  readonly version: VersionRecord;
+  /** By member, then by hot chunk. */
+  readonly dirty: readonly boolean[][];
+}
+
+/**
+ * The invariants, by name, as they can be seen from outside: in the stores, on the disks, in what the client says. What
+ * reads return is the sector model's matter (I1, I2, I4, I10). A violation is thrown, and ends the run.
+ */
+export class Checks {
+  readonly #cluster: SimulatedCluster;
+  readonly #workload: Workload;
+  readonly #seen = new Map<SimulatedStorageNode, SeenMaps>();
+
+  constructor(cluster: SimulatedCluster, workload: Workload) {
+    this.#cluster = cluster;
+    this.#workload = workload;
+  }
+
+  /** Every tick: what every class says of itself, and what costs little. */
+  tick(): void {
+    this.#cluster.verify();
+    this.#checkOneWriter();
+    this.#checkWaitingIsNamed();
+    this.#checkBounds();
+  }
+
+  /** A few times a second: what compares bytes and maps. */
+  sample(): void {
+    const holders = this.#holders();
+    if (holders === null) {
+      this.#seen.clear();
+      return;
+    }
+    this.#checkSourceRemains(holders);
+    this.#checkMapDiscipline(holders);
+    if (this.#cluster.settled) this.#checkCompleteMaps(holders);
+  }
+
+  /** I6: the write that is being acknowledged is on every member, or counted as missing there on every member that has it. */
+  acknowledged(operation: Operation): void {
+    const version = operation.client.pool.status().version;
+    if (version === null) return;
+    const { geometry, nodes } = this.#cluster;
+    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId));
+    const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
+    for (const absent of nodes) {
+      if (inSync.includes(absent)) continue;
+      for (const holder of inSync) {
+        for (let chunk = geometry.chunkOf(operation.firstSector); chunk <= last; chunk++) {
+          if (!holder.isDirty(absent.memberId, chunk))
+            fail(
+              'I6',
+              `a write was acknowledged which ${absent.name} misses, and ${holder.name} does not have chunk ${chunk} dirty for it`,
+            );
+        }
+      }
+    }
+  }
+
+  /** I4: a member that serves reads no chunk that is dirty for it. */
+  diskRequest(node: SimulatedStorageNode, request: DiskRequest): void {
+    const { store } = node;
+    if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
+    const from = request.offsetBytes - store.bitmapStore.dataOffset;
+    const { chunkBytes, deviceBytes } = this.#cluster.geometry;
+    if (from < 0 || from >= deviceBytes) return;
+    for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < from + request.lengthBytes; chunk++) {
+      if (node.isDirty(node.memberId, chunk)) fail('I4', `${node.name} reads chunk ${chunk}, which is dirty for it`);
+    }
+  }
+
+  /** Null when the pool is served and whole; else what is missing. For when no fault is made any more (I11). */
+  unfinished(): string | null {
+    const { client, nodes } = this.#cluster;
+    if (client === null) return 'there is no client';
+    const status = client.pool.status();
+    if (status.state !== 'SERVING') return `the client is ${status.state} and waits for ${status.waitingFor?.what ?? 'nothing'}`;
+    if (status.versionChangePending) return 'a version change is pending';
+    for (const leg of status.legs) {
+      if (leg.state !== 'NORMAL' || !leg.inSync) return `the leg to ${leg.name} is ${leg.state}: ${leg.reason}`;
+      if (leg.dirtyBytes !== 0) return `the client has ${leg.dirtyBytes} bytes dirty for ${leg.name}`;
+    }
+    for (const node of nodes) {
+      if (poolState(node) !== 'NORMAL') return `${node.name} is ${poolState(node)}`;
+      for (const { memberId } of nodes) {
+        const dirtyBytes = node.store?.dirtyBytes(memberId) ?? 0;
+        if (dirtyBytes > 0) return `${node.name} has ${dirtyBytes} bytes dirty for member ${memberId}`;
+      }
+    }
+    return null;
+  }
+
+  /** I5: with nothing dirty and no IO under way, the members have the same bytes. */
+  compareMembers(): void {
+    const { deviceBytes } = this.#cluster.geometry;
+    const [first, ...others] = this.#cluster.nodes;
+    if (first === undefined) return;
+    const expected = first.disk.peek(first.store?.bitmapStore.dataOffset ?? 0, deviceBytes);
+    for (const other of others) {
+      const data = other.disk.peek(other.store?.bitmapStore.dataOffset ?? 0, deviceBytes);
+      const at = firstDifference(expected, data);
+      if (at >= 0) fail('I5', `${first.name} and ${other.name} differ at byte ${at}`);
+    }
+  }
+
+  #checkOneWriter(): void {
+    if (this.#cluster.servedByTwo) fail('I7', 'a client that lost the pool to another has not noticed');
+  }
+
+  #checkWaitingIsNamed(): void {
+    const { client } = this.#cluster;
+    if (client === null) return;
+    const { state, waitingFor, legs } = client.pool.status();
+    if (state === 'RECOVERING' && (waitingFor === null || waitingFor.what === ''))
+      fail('I11', 'the client waits and does not say for what');
+    for (const leg of legs) {
+      if ((leg.state === 'FAILED' || leg.state === 'RECONNECTING') && leg.reason === '')
+        fail('I11', `the leg to ${leg.name} is ${leg.state} and does not say why`);
+    }
+  }
+
+  #checkBounds(): void {
+    const { client, geometry, network, nodes, world } = this.#cluster;
+    if (client !== null) {
+      const { executing, waiting } = client.pool.status();
+      if (executing > geometry.queueDepth) fail('I12', `${executing} requests are in flight, with ${geometry.queueDepth} units`);
+      // One more for the flush of an orderly stop.
+      if (executing + waiting > CONCURRENCY_MAX + 1) fail('I12', `the client has ${executing + waiting} requests, more than it was given`);
+    }
+    for (const node of nodes) {
+      const executing = node.rmr?.pools()[0]?.executing ?? 0;
+      if (executing > EXECUTING_MAX) fail('I12', `${node.name} executes ${executing} requests`);
+    }
+    if (network.openEnds > CONNECTION_ENDS_MAX) fail('I12', `${network.openEnds} ends of connections are open`);
+    if (network.queuedBytes > QUEUED_BYTES_MAX) fail('I12', `${network.queuedBytes} bytes wait to be sent`);
+    if (world.scheduler.pendingCount > EVENTS_MAX) fail('I12', `${world.scheduler.pendingCount} events wait for their time`);
+  }
+
+  /** The members of the highest version's set, if every one of them is up and holds it; else null: a change is under way. */
+  #holders(): readonly SimulatedStorageNode[] | null {
+    const version = this.#cluster.highestVersion();
+    if (version === null) return null;
+    const holders = this.#cluster.inSync();
+    const all = holders.every(({ store }) => store?.version != null && compareVersions(store.version, version) === 0);
+    return all ? holders : null;
+  }
+
+  /**
+   * I8: every chunk is clean for somebody, as an assembly at this moment would see it: a member of the set speaks for
+   * itself, and all of them together for the others.
+   */
+  #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
+    const { geometry, nodes } = this.#cluster;
+    for (const chunk of geometry.hotChunks) {
+      const clean = nodes.some((node) =>
+        holders.includes(node) ? !node.isDirty(node.memberId, chunk) : holders.every((holder) => !holder.isDirty(node.memberId, chunk)),
+      );
+      if (!clean) fail('I8', `chunk ${chunk} is dirty for every member`);
+    }
+  }
+
+  /** I9: while a version lasts, bits of members outside of its set are only set, and bits of those within only cleared. */
+  #checkMapDiscipline(holders: readonly SimulatedStorageNode[]): void {
+    const { geometry, nodes } = this.#cluster;
+    for (const holder of holders) {
+      const { store } = holder;
+      const version = store?.version ?? null;
+      if (store === null || version === null) continue;
+      const dirty = nodes.map((node) => geometry.hotChunks.map((chunk) => holder.isDirty(node.memberId, chunk)));
+      const before = this.#seen.get(holder);
+      this.#seen.set(holder, { store, version, dirty });
+      if (before === undefined || before.store !== store || !sameVersion(before.version, version)) continue;
+      for (const [index, node] of nodes.entries()) {
+        const within = holders.includes(node);
+        const chunk = geometry.hotChunks.find((_chunk, at) =>
+          before.dirty[index]?.[at] === within ? false : dirty[index]?.[at] === within,
+        );
+        if (chunk === undefined) continue;
+        fail(
+          'I9',
+          `${holder.name} has ${within ? 'set' : 'cleared'} chunk ${chunk} for ${node.name}, ${within ? 'a member' : 'no member'} of the set`,
+        );
+      }
+    }
+    for (const node of this.#seen.keys()) if (!holders.includes(node)) this.#seen.delete(node);
+  }
+
+  /** I3: what members of the set have clean by their own maps is the same on all of them, where no change is under way. */
+  #checkCompleteMaps(holders: readonly SimulatedStorageNode[]): void {
+    const { client, geometry } = this.#cluster;
+    const version = client?.pool.status().version ?? null;
+    const current = holders[0]?.store?.version ?? null;
+    if (version === null || current === null || !sameVersion(version, current)) return;
+    const busy = this.#workload.busyChunks();
+    for (const chunk of geometry.hotChunks) {
+      if (busy.has(chunk)) continue;
+      let first: SimulatedStorageNode | null = null;
+      let expected: Uint8Array | null = null;
+      for (const node of holders) {
+        if (poolState(node) !== 'NORMAL' || node.isDirty(node.memberId, chunk)) continue;
+        const data = node.disk.peek((node.store?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes, geometry.bytesOf(chunk));
+        if (first === null || expected === null) {
+          first = node;
+          expected = data;
+          continue;
+        }
+        const at = firstDifference(expected, data);
+        if (at >= 0) fail('I3', `${first.name} and ${node.name} have chunk ${chunk} clean, and differ at its byte ${at}`);
+      }
+    }
+  }
+}
+
+function poolState(node: SimulatedStorageNode): string {
+  return node.rmr?.pools()[0]?.state ?? 'down';
+}
+
+function firstDifference(a: Uint8Array, b: Uint8Array): number {
+  const [left, right] = [asBuffer(a), asBuffer(b)];
+  return left.equals(right) ? -1 : a.findIndex((byte, at) => byte !== b[at]);
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function fail(invariant: string, what: string): never {
+  throw new Error(`${invariant}: ${what}`);
+}

@@ -1,0 +1,306 @@
+import { createStore, storeBytes } from '@rmr/bitmap-store';
+import { compareVersions, type VersionRecord } from '@rmr/rmr';
+import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
+import { MemoryDisk } from '../memory-disk.ts';
+import { MemoryNetwork } from '../memory-network.ts';
+import { VirtualWorld } from '../virtual-world.ts';
+import { Geometry } from './geometry.ts';
+import { SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
+const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
+/** After which a service manager or an operator starts again what can't go on by itself, in virtual milliseconds. */
+const RESTART_MS = 500;
+/** After which a service manager kills what does not end by itself. */
+const KILL_MS = 8_000;
+/** How long a client that was robbed of the pool stays around: it must have noticed by then. */
+const ROBBED_MS = 10_000;
+/** After which a rival that could not get the pool gives up. */
+const RIVAL_MS = 15_000;
+
+/** Who wants to know what happens to the cluster. */
+export interface ClusterListener {
+  /** Whether none of the client's IO is under way. */
+  isIdle(client: SimulatedClient): boolean;
+  /** Nobody waits for this client's IO any more. */
+  onClientGone(client: SimulatedClient): void;
+  /** These hosts have lost power. */
+  onPowerLost(nodes: readonly SimulatedStorageNode[]): void;
+  /** A node has its store open: what is on its disk can be seen. */
+  onOpened(): void;
+}
+
+/**
+ * The pool of a run and everything around it that is not under test: hosts, network, disks, and who starts and stops
+ * processes. Drawn from the seed.
+ */
+export class SimulatedCluster {
+  readonly world: VirtualWorld;
+  readonly network: MemoryNetwork;
+  readonly geometry: Geometry;
+  readonly nodes: readonly SimulatedStorageNode[];
+  /** The client that the workload uses. */
+  client: SimulatedClient | null = null;
+  /** A second client that wants the pool while the first is cut off. */
+  rival: SimulatedClient | null = null;
+  /** Set when the workload has to let the client's IO end. */
+  draining = false;
+  listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
+  readonly #random: SeededRandom;
+  readonly #pool: SimulatedPool;
+  #clientCount = 0;
+  #servedByTwo = false;
+
+  constructor(seed: number) {
+    const random = new SeededRandom(seed ^ 0xc105);
+    this.#random = random;
+    this.world = new VirtualWorld(seed);
+    this.geometry = new Geometry(random);
+    this.network = new MemoryNetwork(this.world, {
+      delayMsMin: 0.05,
+      delayMsMax: this.#chance(30) ? 20 : 1,
+      runBytesMax: this.#chance(30) ? 700 : 64 * 1024,
+      windowBytes: this.#chance(20) ? 8 * 1024 : 256 * 1024,
+      ghostConnectPercent: this.#chance(30) ? 30 : 0,
+    });
+    this.#pool = {
+      world: this.world,
+      network: this.network,
+      poolUuid: randomUuid(random),
+      queueDepth: this.geometry.queueDepth,
+      heartbeatIntervalMs: 500,
+      deadAfterMs: 2_000,
+      legTimeoutMs: this.#chance(50) ? 3_000 : 30_000,
+      pathCount: this.#chance(60) ? 1 : 2,
+    };
+    let percent = randomBelow(random, 100);
+    let nodeCount = 1;
+    for (; percent >= (NODE_COUNT_PERCENT[nodeCount - 1] as number); nodeCount++) percent -= NODE_COUNT_PERCENT[nodeCount - 1] as number;
+    const journalBytes = this.#chance(50) ? 256 * 1024 : undefined;
+    this.nodes = Array.from({ length: nodeCount }, (_, index) => this.#newNode(index + 1, journalBytes));
+  }
+
+  /** Every node and a client start. */
+  start(): void {
+    for (const node of this.nodes) node.start();
+    this.startClient();
+  }
+
+  node(memberId: number): SimulatedStorageNode {
+    return this.nodes[memberId - 1] as SimulatedStorageNode;
+  }
+
+  // Knowledge from outside.
+
+  /** The highest version on any disk, as far as it was seen. */
+  highestVersion(): VersionRecord | null {
+    let highest: VersionRecord | null = null;
+    for (const { version } of this.nodes)
+      if (version !== null && (highest === null || compareVersions(version, highest) > 0)) highest = version;
+    return highest;
+  }
+
+  /** The in-sync set of the highest version. */
+  inSync(): readonly SimulatedStorageNode[] {
+    return this.highestVersion()?.inSync.map(({ memberId }) => this.node(memberId)) ?? [];
+  }
+
+  /** Whether the workload's client serves, and no version change is under way. */
+  get settled(): boolean {
+    const { client } = this;
+    return client !== null && client.pool.state === 'SERVING' && !client.pool.status().versionChangePending;
+  }
+
+  /** Two clients have served the pool at the same time (I7). */
+  get servedByTwo(): boolean {
+    return this.#servedByTwo;
+  }
+
+  verify(): void {
+    this.client?.verify();
+    this.rival?.verify();
+    for (const node of this.nodes) node.verify();
+  }
+
+  // What service managers and operators do.
+
+  /** Starts again what can't go on by itself. Called again and again. */
+  tend(): void {
+    for (const node of this.nodes) {
+      // A store that failed a write refuses everything until it is opened again.
+      if (node.store?.bitmapStore.failed !== true) continue;
+      node.crash();
+      this.startLater(node, RESTART_MS);
+    }
+    const { client } = this;
+    if (client?.pool.state === 'FENCED') {
+      this.crashClient();
+      this.world.after(RESTART_MS, () => this.startClient());
+    }
+  }
+
+  startLater(node: SimulatedStorageNode, delayMs: number): void {
+    this.world.after(delayMs, () => {
+      if (!node.running) node.start();
+    });
+  }
+
+  startClient(): void {
+    if (this.client !== null) return;
+    this.client = this.#newClient();
+  }
+
+  crashClient(): void {
+    const { client } = this;
+    if (client === null) return;
+    client.crash();
+    this.client = null;
+    this.draining = false;
+    this.listener.onClientGone(client);
+  }
+
+  /** The client is asked to end once its IO has, and is killed when it does not. */
+  stopClient(): void {
+    const { client, world } = this;
+    if (client === null || this.draining) return;
+    this.draining = true;
+    const mine = (): boolean => this.client === client;
+    const look = (): void => {
+      if (!mine()) return;
+      if (!this.listener.isIdle(client)) {
+        world.after(5, look);
+        return;
+      }
+      client.stop(() => {
+        if (mine()) this.crashClient();
+      });
+    };
+    world.after(0, look);
+    world.after(KILL_MS, () => {
+      if (mine()) this.crashClient();
+    });
+  }
+
+  /** The node is asked to end, and is killed when it does not. It is started again `laterMs` after. */
+  stopNode(node: SimulatedStorageNode, laterMs: number): void {
+    const { host } = node;
+    if (host === null) return;
+    node.stop();
+    const look = (untilMs: number): void => {
+      if (node.host === host) {
+        if (this.world.scheduler.nowMs < untilMs) {
+          this.world.after(20, () => look(untilMs));
+          return;
+        }
+        node.crash();
+      }
+      this.startLater(node, laterMs);
+    };
+    look(this.world.scheduler.nowMs + KILL_MS);
+  }
+
+  losePower(nodes: readonly SimulatedStorageNode[]): void {
+    for (const node of nodes) {
+      node.losePower();
+      this.startLater(node, randomBelow(this.#random, 4_000));
+    }
+    this.listener.onPowerLost(nodes);
+  }
+
+  /** A second client wants the pool while the first is cut off: it must wait, then get it, and the first must not serve again. False: not now. */
+  takeOver(): boolean {
+    const old = this.client;
+    if (old === null || this.rival !== null || this.draining || old.pool.state !== 'SERVING') return false;
+    for (const node of this.nodes) this.network.partition(old.name, node.name);
+    const rival = this.#newClient();
+    this.rival = rival;
+    const untilMs = this.world.scheduler.nowMs + RIVAL_MS;
+    const look = (): void => {
+      if (this.rival !== rival) return;
+      if (rival.pool.state === 'SERVING' || this.world.scheduler.nowMs >= untilMs) this.endTakeOver();
+      else this.world.after(100, look);
+    };
+    this.world.after(100, look);
+    return true;
+  }
+
+  /** From here on a rival that got the pool is the client, and the old one stays around, healed, and must notice. A rival that did not is gone. */
+  endTakeOver(): void {
+    const { client: old, rival } = this;
+    if (rival === null) return;
+    this.rival = null;
+    if (rival.pool.state !== 'SERVING' && old !== null) {
+      rival.crash();
+      for (const node of this.nodes) this.network.heal(old.name, node.name);
+      return;
+    }
+    this.client = rival;
+    this.draining = false;
+    if (old === null) return;
+    this.listener.onClientGone(old);
+    for (const node of this.nodes) this.network.heal(old.name, node.name);
+    const { epoch } = old.pool.status();
+    this.world.after(ROBBED_MS, () => {
+      const now = old.pool.status();
+      if (now.state === 'SERVING' && now.epoch === epoch && !old.paused) this.#servedByTwo = true;
+      old.crash();
+    });
+  }
+
+  /** Everything that is broken is whole again, everything that is down comes up: only what the cores have to do themselves is left. */
+  heal(): void {
+    this.endTakeOver();
+    this.network.healAll();
+    this.client?.resume();
+    for (const node of this.nodes) {
+      node.resume();
+      node.setClockRate(1);
+      node.onOpened = () => this.listener.onOpened();
+      node.diskLatencyMs = 0;
+      node.disk.clearFaults();
+      node.disk.repair();
+      node.disk.resume();
+      this.startLater(node, 0);
+    }
+    this.client?.host.setClockRate(1);
+    this.startClient();
+  }
+
+  #newClient(): SimulatedClient {
+    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.nodes);
+  }
+
+  #newNode(memberId: number, journalBytes: number | undefined): SimulatedStorageNode {
+    const { deviceBytes, chunkBytes, queueDepth } = this.geometry;
+    const journal = journalBytes === undefined ? {} : { journalBytes };
+    const disk = new MemoryDisk({ sizeBytes: storeBytes(deviceBytes, chunkBytes, queueDepth, journal) });
+    createStore(
+      disk,
+      {
+        label: `store ${memberId}`,
+        storeUuid: randomUuid(this.#random),
+        poolUuid: this.#pool.poolUuid,
+        lineageUuid: randomUuid(this.#random),
+        poolName: 'pool',
+        memberId,
+        deviceBytes,
+        chunkBytes,
+        queueDepth,
+        data: 'known',
+        force: false,
+        ...journal,
+      },
+      (error) => {
+        if (error !== null) throw error;
+      },
+    );
+    const node = new SimulatedStorageNode(this.#pool, memberId, disk);
+    node.onOpened = () => this.listener.onOpened();
+    node.diskLatencyMs = [0, 0.3, 4][randomBelow(this.#random, 3)] as number;
+    return node;
+  }
+
+  #chance(percent: number): boolean {
+    return randomBelow(this.#random, 100) < percent;
+  }
+}

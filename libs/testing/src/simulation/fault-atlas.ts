@@ -1,0 +1,103 @@
+import { compareVersions, type VersionRecord } from '@rmr/rmr';
+import type { SimulatedCluster } from './cluster.ts';
+import type { SectorModel } from './sector-model.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** A member that may have lost what it had not flushed. */
+interface Loss {
+  /** The highest version when it was last seen to have lost something: only a newer one can have counted that in. */
+  since: VersionRecord | null;
+  /** The disk has been told to fail a flush, and has not yet. */
+  flushFaultDue: boolean;
+}
+
+/**
+ * Which faults are allowed now. Power losses and crashes always are; what the loss of a medium could take must stay
+ * somewhere: at least one member of the in-sync set keeps a good copy of every chunk.
+ *
+ * It knows what can be seen from outside: versions and dirty maps of the stores. Where every good copy of a chunk may
+ * have lost what was not flushed (a power loss of all who had it), it tells the model that this much is allowed.
+ */
+export class FaultAtlas {
+  readonly #cluster: SimulatedCluster;
+  readonly #model: SectorModel;
+  readonly #losses = new Map<SimulatedStorageNode, Loss>();
+  /** Hot chunks without a copy that has certainly kept what was not flushed. */
+  readonly #bare = new Set<number>();
+
+  constructor(cluster: SimulatedCluster, model: SectorModel) {
+    this.#cluster = cluster;
+    this.#model = model;
+  }
+
+  /** The disk of a member will fail a flush, and forget what it should have made durable. */
+  flushWillFail(node: SimulatedStorageNode): void {
+    this.#losses.set(node, { since: this.#cluster.highestVersion(), flushFaultDue: true });
+    this.#weigh(false);
+  }
+
+  /** These hosts lost power. */
+  powerLost(nodes: readonly SimulatedStorageNode[]): void {
+    const since = this.#cluster.highestVersion();
+    for (const node of nodes) this.#losses.set(node, { since, flushFaultDue: false });
+    this.#weigh(true);
+  }
+
+  /**
+   * Whether a medium may lose something now: for the chunk, or for null every hot one, another member of the in-sync set
+   * has a good copy, and nothing is under way that could change that unseen.
+   */
+  mayLose(node: SimulatedStorageNode, chunk: number | null): boolean {
+    this.observe();
+    const inSync = this.#cluster.inSync();
+    if (!this.#cluster.settled || !inSync.every((member) => member.store !== null)) return false;
+    const chunks = chunk === null ? this.#cluster.geometry.hotChunks : [chunk];
+    return chunks.every((each) => inSync.some((member) => member !== node && this.#isGood(member, each)));
+  }
+
+  /** Notes what has changed. Called again and again. */
+  observe(): void {
+    for (const [node, loss] of this.#losses) {
+      if (loss.flushFaultDue) {
+        if (node.disk.faultsDue > 0) continue;
+        loss.flushFaultDue = false;
+        loss.since = this.#cluster.highestVersion();
+      }
+      const { store } = node;
+      if (store === null || store.volatileLost || !this.#cluster.inSync().includes(node)) continue;
+      // A version made since then has made the member equal to the others, or counts what it lost as dirty.
+      const { version } = store;
+      if (version !== null && (loss.since === null || compareVersions(version, loss.since) > 0)) this.#losses.delete(node);
+    }
+    this.#weigh(false);
+  }
+
+  /** Tells the model of chunks whose last good copy is gone; of all that have none when `again`. */
+  #weigh(again: boolean): void {
+    const { geometry, world } = this.#cluster;
+    const inSync = this.#cluster.inSync();
+    if (inSync.length === 0) return;
+    for (const chunk of geometry.hotChunks) {
+      if (inSync.some((member) => this.#keeps(member, chunk))) {
+        this.#bare.delete(chunk);
+        continue;
+      }
+      if (this.#bare.has(chunk) && !again) continue;
+      this.#bare.add(chunk);
+      const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
+      this.#model.volatileLost(firstSector, sectorCount, world.scheduler.nowMs);
+    }
+  }
+
+  /** The member has everything of the chunk that was ever acknowledged. */
+  #keeps(member: SimulatedStorageNode, chunk: number): boolean {
+    return !this.#losses.has(member) && !member.isDirty(member.memberId, chunk);
+  }
+
+  /** As {@link #keeps}, and can read it. */
+  #isGood(member: SimulatedStorageNode, chunk: number): boolean {
+    const { geometry } = this.#cluster;
+    const offset = (member.lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes;
+    return this.#keeps(member, chunk) && !member.disk.isBroken(offset, geometry.bytesOf(chunk));
+  }
+}

@@ -1,0 +1,396 @@
+import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
+import type { MemoryStream } from '../memory-stream.ts';
+import type { SimulatedCluster } from './cluster.ts';
+import type { FaultAtlas } from './fault-atlas.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
+const KIND_PERCENT = [30, 60, 100] as const;
+/** Mean virtual milliseconds between two faults. */
+const INTERVAL_MS = [150, 600, 1_500] as const;
+/** Clocks differ by up to this share: far more than any crystal. */
+const DRIFT_MAX = 0.1;
+
+/** A kind of fault. `strike` says whether it could be made now. */
+interface FaultKind {
+  readonly name: string;
+  /** How often it is drawn, relative to the others. */
+  readonly weight: number;
+  readonly strike: (faults: Faults) => boolean;
+}
+
+const KINDS: readonly FaultKind[] = [
+  // Processes.
+  { name: 'client crash', weight: 6, strike: (faults) => faults.crashClient() },
+  { name: 'client stop', weight: 2, strike: (faults) => faults.stopClient() },
+  { name: 'client pause', weight: 2, strike: (faults) => faults.pauseClient() },
+  { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver() },
+  { name: 'node crash', weight: 4, strike: (faults) => faults.crashNodes(1) },
+  { name: 'crash of several', weight: 2, strike: (faults) => faults.crashNodes(faults.some()) },
+  { name: 'node stop', weight: 2, strike: (faults) => faults.stopNode() },
+  { name: 'node pause', weight: 3, strike: (faults) => faults.pauseNode() },
+  { name: 'crash of everything', weight: 1, strike: (faults) => faults.crashEverything() },
+  // Power.
+  { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
+  { name: 'power loss of several', weight: 2, strike: (faults) => faults.losePower(faults.some()) },
+  { name: 'power loss of all', weight: 1, strike: (faults) => faults.losePower(faults.cluster.nodes.length) },
+  // Network.
+  { name: 'cut', weight: 3, strike: (faults) => faults.cut() },
+  { name: 'frame cut', weight: 4, strike: (faults) => faults.cutFrame() },
+  { name: 'half-open connection', weight: 3, strike: (faults) => faults.halveConnection() },
+  { name: 'silent connection', weight: 3, strike: (faults) => faults.silenceConnection() },
+  { name: 'slow connection', weight: 3, strike: (faults) => faults.slowConnection() },
+  { name: 'slow link', weight: 3, strike: (faults) => faults.slowLink() },
+  { name: 'partition', weight: 4, strike: (faults) => faults.partition() },
+  { name: 'isolation', weight: 2, strike: (faults) => faults.isolate() },
+  // Disks.
+  { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
+  { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
+  { name: 'read error', weight: 2, strike: (faults) => faults.failRead() },
+  { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
+  { name: 'flush error', weight: 3, strike: (faults) => faults.failFlush() },
+  { name: 'bad sectors', weight: 2, strike: (faults) => faults.breakSectors() },
+  // Clocks.
+  { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
+  { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
+];
+
+/** Breaks the cluster: draws kinds of faults that the atlas allows, and ends those that don't end by themselves. */
+export class Faults {
+  readonly cluster: SimulatedCluster;
+  /** How often each kind was made. */
+  readonly counts = new Map<string, number>();
+  readonly #atlas: FaultAtlas;
+  readonly #random: SeededRandom;
+  readonly #kinds: readonly FaultKind[];
+  readonly #intervalMs: number;
+  #on = false;
+
+  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, seed: number) {
+    this.cluster = cluster;
+    this.#atlas = atlas;
+    this.#random = new SeededRandom(seed ^ 0xfa17);
+    const percent = KIND_PERCENT[this.#below(KIND_PERCENT.length)] as number;
+    const kinds = KINDS.filter(() => this.#chance(percent));
+    this.#kinds = kinds.length > 0 ? kinds : KINDS;
+    this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
+  }
+
+  /** Faults made so far. */
+  get count(): number {
+    let count = 0;
+    for (const made of this.counts.values()) count += made;
+    return count;
+  }
+
+  start(): void {
+    this.#on = true;
+    this.#strikeLater();
+  }
+
+  /** No fault is made any more. What is broken stays so until the cluster is healed. */
+  stop(): void {
+    this.#on = false;
+  }
+
+  #strikeLater(): void {
+    this.cluster.world.after(this.#intervalMs / 4 + this.#below(this.#intervalMs * 1.5), () => {
+      if (!this.#on) return;
+      const kind = this.#drawKind();
+      if (kind.strike(this)) {
+        this.counts.set(kind.name, (this.counts.get(kind.name) ?? 0) + 1);
+        this.cluster.world.log.info('fault', { kind: kind.name });
+      }
+      this.#strikeLater();
+    });
+  }
+
+  #drawKind(): FaultKind {
+    let total = 0;
+    for (const { weight } of this.#kinds) total += weight;
+    let at = this.#below(total);
+    for (const kind of this.#kinds) {
+      at -= kind.weight;
+      if (at < 0) return kind;
+    }
+    return this.#kinds[0] as FaultKind;
+  }
+
+  // Processes.
+
+  crashClient(): boolean {
+    if (this.cluster.client === null) return false;
+    this.cluster.crashClient();
+    this.#startClientLater();
+    return true;
+  }
+
+  stopClient(): boolean {
+    const { client } = this.cluster;
+    if (client === null || client.paused) return false;
+    this.cluster.stopClient();
+    this.#startClientLater();
+    return true;
+  }
+
+  pauseClient(): boolean {
+    const { client } = this.cluster;
+    if (client === null || client.paused) return false;
+    client.pause();
+    this.#later(() => client.resume());
+    return true;
+  }
+
+  crashNodes(count: number): boolean {
+    const running = this.#draw(count).filter((node) => node.running);
+    for (const node of running) {
+      node.crash();
+      this.cluster.startLater(node, this.#aWhileMs());
+    }
+    return running.length > 0;
+  }
+
+  crashEverything(): boolean {
+    this.crashNodes(this.cluster.nodes.length);
+    return this.crashClient();
+  }
+
+  stopNode(): boolean {
+    const node = this.#node();
+    if (!node.running) return false;
+    this.cluster.stopNode(node, this.#aWhileMs());
+    return true;
+  }
+
+  pauseNode(): boolean {
+    const node = this.#node();
+    if (!node.running) return false;
+    node.pause();
+    this.#later(() => node.resume());
+    return true;
+  }
+
+  losePower(count: number): boolean {
+    this.cluster.losePower(this.#draw(count));
+    return true;
+  }
+
+  // Network.
+
+  cut(): boolean {
+    const [a, b] = this.#pair();
+    this.cluster.network.cut(a, b);
+    return true;
+  }
+
+  /** Somewhere in the next bytes, most often in a header: there most can go wrong. */
+  cutFrame(): boolean {
+    const stream = this.#connection();
+    stream?.breakAfter(this.#below(this.#chance(50) ? 300 : 20_000));
+    return stream !== null;
+  }
+
+  halveConnection(): boolean {
+    const stream = this.#connection();
+    if (stream !== null) this.cluster.network.halve(stream);
+    return stream !== null;
+  }
+
+  silenceConnection(): boolean {
+    const stream = this.#connection();
+    if (stream !== null) this.cluster.network.silence(stream);
+    return stream !== null;
+  }
+
+  slowConnection(): boolean {
+    const stream = this.#connection();
+    if (stream === null) return false;
+    stream.delay(this.#spikeMs());
+    this.#later(() => stream.delay(0));
+    return true;
+  }
+
+  slowLink(): boolean {
+    const [a, b] = this.#pair();
+    const { network } = this.cluster;
+    network.slow(a, b, this.#spikeMs());
+    this.#later(() => network.slow(a, b, 0));
+    return true;
+  }
+
+  partition(): boolean {
+    const [a, b] = this.#pair();
+    const { network } = this.cluster;
+    if (this.#chance(60)) network.partition(a, b);
+    else network.partitionOneWay(a, b);
+    this.#later(() => network.heal(a, b));
+    return true;
+  }
+
+  /** One host can't reach, or can't be reached by, any other. */
+  isolate(): boolean {
+    const hosts = this.#hosts();
+    const lonely = hosts[this.#below(hosts.length)] as string;
+    const others = hosts.filter((host) => host !== lonely);
+    const { network } = this.cluster;
+    const direction = this.#below(4);
+    for (const other of others) {
+      if (direction !== 0) network.partitionOneWay(lonely, other);
+      if (direction !== 1) network.partitionOneWay(other, lonely);
+    }
+    this.#later(() => {
+      for (const other of others) network.heal(lonely, other);
+    });
+    return true;
+  }
+
+  // Disks.
+
+  slowDisk(): boolean {
+    const node = this.#node();
+    const usualMs = node.diskLatencyMs;
+    if (usualMs > 10) return false;
+    node.diskLatencyMs = 20 + this.#below(500);
+    this.#later(() => {
+      node.diskLatencyMs = usualMs;
+    });
+    return true;
+  }
+
+  hangDisk(): boolean {
+    const node = this.#node();
+    if (!node.running) return false;
+    const { disk } = node;
+    disk.hang();
+    this.#later(() => disk.resume());
+    return true;
+  }
+
+  /** Reads fail, and then don't. Not while the store is being opened: that has tests of its own. */
+  failRead(): boolean {
+    const node = this.#node();
+    if (node.store === null) return false;
+    node.disk.fail('read', Status.EIO, 1 + this.#below(3));
+    return true;
+  }
+
+  failWrite(): boolean {
+    const node = this.#node();
+    if (node.store === null) return false;
+    node.disk.fail('write', this.#chance(50) ? Status.EIO : Status.ENOSPC, 1 + this.#below(3), this.#below(5));
+    return true;
+  }
+
+  failFlush(): boolean {
+    const node = this.#node();
+    if (node.store === null || node.disk.faultsDue > 0 || !this.#atlas.mayLose(node, null)) return false;
+    node.disk.fail('flush', Status.EIO, 1, this.#below(3));
+    this.#atlas.flushWillFail(node);
+    return true;
+  }
+
+  breakSectors(): boolean {
+    const node = this.#node();
+    const { store } = node;
+    const { geometry } = this.cluster;
+    const chunk = geometry.hotChunks[this.#below(geometry.hotChunks.length)] as number;
+    if (store === null || !this.#atlas.mayLose(node, chunk)) return false;
+    const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
+    const offset = geometry.offsetOf(firstSector + this.#below(sectorCount));
+    node.disk.breakRange(store.bitmapStore.dataOffset + offset, 1);
+    return true;
+  }
+
+  // Clocks.
+
+  drift(): boolean {
+    const rate = 1 - DRIFT_MAX + (2 * DRIFT_MAX * this.#below(1_001)) / 1_000;
+    if (this.#chance(70)) this.#node().setClockRate(rate);
+    else this.cluster.client?.host.setClockRate(rate);
+    return true;
+  }
+
+  jump(): boolean {
+    // Up to an hour, back or forth.
+    const byMs = (this.#below(2_001) - 1_000) * 3_600;
+    if (this.#chance(70)) this.#node().setWallClock(byMs);
+    else this.cluster.client?.host.setWallClock(byMs);
+    return true;
+  }
+
+  // Draws.
+
+  /** Some of the nodes: two or more, where there are so many. */
+  some(): number {
+    return 2 + this.#below(Math.max(1, this.cluster.nodes.length - 1));
+  }
+
+  #node(): SimulatedStorageNode {
+    return this.cluster.nodes[this.#below(this.cluster.nodes.length)] as SimulatedStorageNode;
+  }
+
+  /** So many different nodes, or all. */
+  #draw(count: number): readonly SimulatedStorageNode[] {
+    const left = [...this.cluster.nodes];
+    const drawn: SimulatedStorageNode[] = [];
+    while (drawn.length < count && left.length > 0) drawn.push(...left.splice(this.#below(left.length), 1));
+    return drawn;
+  }
+
+  #hosts(): string[] {
+    const { client, nodes } = this.cluster;
+    const hosts = nodes.map((node) => node.name);
+    // With two storage nodes as much happens to the client's links as to the one between them.
+    return client === null ? hosts : [client.name, ...hosts];
+  }
+
+  /** Two hosts; three times out of four one of them is the client. */
+  #pair(): readonly [string, string] {
+    const { client, nodes } = this.cluster;
+    const node = this.#node().name;
+    const others = nodes.filter((other) => other.name !== node);
+    const other = others[this.#below(Math.max(1, others.length))]?.name ?? node;
+    const peer = client !== null && (others.length === 0 || this.#chance(75)) ? client.name : other;
+    return this.#chance(50) ? [node, peer] : [peer, node];
+  }
+
+  /** The end of an open connection. */
+  #connection(): MemoryStream | null {
+    const hosts = this.#hosts();
+    const ends = this.cluster.network.endsAt(hosts[this.#below(hosts.length)] as string);
+    return ends[this.#below(Math.max(1, ends.length))] ?? null;
+  }
+
+  #startClientLater(): void {
+    // A client that is being stopped is gone later: look again until it is.
+    const { client, world } = this.cluster;
+    const start = (): void => {
+      if (this.cluster.client !== null && this.cluster.client === client) {
+        if (this.cluster.draining) world.after(100, start);
+        return;
+      }
+      this.cluster.startClient();
+    };
+    world.after(this.#aWhileMs(), start);
+  }
+
+  #later(end: () => void): void {
+    this.cluster.world.after(this.#aWhileMs(), end);
+  }
+
+  #aWhileMs(): number {
+    return this.#below(this.#chance(70) ? 500 : 8_000);
+  }
+
+  #spikeMs(): number {
+    return 1 + this.#below(this.#chance(70) ? 200 : 5_000);
+  }
+
+  #chance(percent: number): boolean {
+    return this.#below(100) < percent;
+  }
+
+  #below(bound: number): number {
+    return randomBelow(this.#random, bound);
+  }
+}

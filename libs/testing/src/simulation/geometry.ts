@@ -1,0 +1,75 @@
+import type { SeededRandom } from '@rmr/runtime';
+import { randomBelow } from '@rmr/runtime';
+import { SECTOR_BYTES } from './sector-model.ts';
+
+const MIB = 1024 * 1024;
+/** Three write-intent regions of 4 MiB; the last one short, and the last chunk too. */
+const DEVICE_BYTES = 8 * MIB + 1024 * 1024 + 5 * SECTOR_BYTES;
+/** Where the workload plays: at the start, across the border of two regions, and at the end. */
+const AREA_SECTORS = 64;
+const AREA_COUNT = 3;
+const CHUNK_BYTES = [4096, 8192, 16384] as const;
+const QUEUE_DEPTHS = [4, 16, 32] as const;
+
+/** A run of hot sectors that adjoin on the device. Operations stay within one. */
+export interface Area {
+  /** Number of the first hot sector. */
+  readonly firstSector: number;
+  readonly sectorCount: number;
+  /** Where it lies on the device. */
+  readonly offsetBytes: number;
+}
+
+/**
+ * The device of a run. It is large enough for several write-intent regions; the workload uses a few small areas of it,
+ * so that operations meet. The sectors of these areas are numbered through: the hot sectors, which the model knows.
+ */
+export class Geometry {
+  readonly deviceBytes = DEVICE_BYTES;
+  readonly chunkBytes: number;
+  readonly chunkCount: number;
+  readonly queueDepth: number;
+  readonly areas: readonly Area[];
+  readonly hotSectorCount = AREA_SECTORS * AREA_COUNT;
+  /** Chunks that have a hot sector, in order. */
+  readonly hotChunks: readonly number[];
+
+  constructor(random: SeededRandom) {
+    this.chunkBytes = CHUNK_BYTES[randomBelow(random, CHUNK_BYTES.length)] as number;
+    this.queueDepth = QUEUE_DEPTHS[randomBelow(random, QUEUE_DEPTHS.length)] as number;
+    this.chunkCount = Math.ceil(DEVICE_BYTES / this.chunkBytes);
+    const areaBytes = AREA_SECTORS * SECTOR_BYTES;
+    const offsets = [0, 4 * MIB - areaBytes / 2, DEVICE_BYTES - areaBytes];
+    this.areas = offsets.map((offsetBytes, index) => ({ firstSector: index * AREA_SECTORS, sectorCount: AREA_SECTORS, offsetBytes }));
+    const hot = new Set<number>();
+    for (let sector = 0; sector < this.hotSectorCount; sector++) hot.add(this.chunkOf(sector));
+    this.hotChunks = [...hot].sort((a, b) => a - b);
+  }
+
+  /** Where a hot sector lies on the device, in bytes. */
+  offsetOf(sector: number): number {
+    const area = this.areas[Math.floor(sector / AREA_SECTORS)] as Area;
+    return area.offsetBytes + (sector - area.firstSector) * SECTOR_BYTES;
+  }
+
+  /** The chunk that a hot sector lies in. */
+  chunkOf(sector: number): number {
+    return Math.floor(this.offsetOf(sector) / this.chunkBytes);
+  }
+
+  /** Bytes of a chunk; the last one is short. */
+  bytesOf(chunk: number): number {
+    return Math.min(this.chunkBytes, this.deviceBytes - chunk * this.chunkBytes);
+  }
+
+  /** The hot sectors of a chunk: the first and how many. */
+  sectorsOf(chunk: number): { readonly firstSector: number; readonly sectorCount: number } {
+    const from = chunk * this.chunkBytes;
+    for (const area of this.areas) {
+      const first = Math.max(0, (from - area.offsetBytes) / SECTOR_BYTES);
+      const end = Math.min(area.sectorCount, (from + this.bytesOf(chunk) - area.offsetBytes) / SECTOR_BYTES);
+      if (end > first) return { firstSector: area.firstSector + first, sectorCount: end - first };
+    }
+    return { firstSector: 0, sectorCount: 0 };
+  }
+}

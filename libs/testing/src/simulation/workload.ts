@@ -1,0 +1,303 @@
+import { IoFlag, IoRequest, type IoType, MessageType } from '@rmr/rmr';
+import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
+import type { SimulatedCluster } from './cluster.ts';
+import type { Area } from './geometry.ts';
+import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
+import type { SimulatedClient } from './simulated-nodes.ts';
+
+const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
+
+/** Operations under way at a time, at most. */
+export const CONCURRENCY_MAX = 24;
+
+/** How the device is used for a while. */
+interface Style {
+  readonly name: string;
+  /** Share of each operation, in percent; the rest are reads. */
+  readonly write: number;
+  readonly fua: number;
+  readonly discard: number;
+  readonly zeroes: number;
+  readonly flush: number;
+  /** Milliseconds between two operations, at most. */
+  readonly pauseMsMax: number;
+  readonly concurrency: number;
+  /** How long it goes on, at most. */
+  readonly forMsMax: number;
+  /** The sectors of the next operation, within an area and relative to it. */
+  readonly range: (random: SeededRandom, area: Area, chunkSectors: number) => { readonly first: number; readonly count: number };
+}
+
+function anywhere(random: SeededRandom, area: Area): { first: number; count: number } {
+  const count = 1 + randomBelow(random, randomBelow(random, 100) < 15 ? area.sectorCount : 4);
+  return { first: randomBelow(random, area.sectorCount - count + 1), count };
+}
+
+/** Whole chunks, and now and then some sectors more or less: what heals a chunk, and what just does not. */
+function wholeChunks(random: SeededRandom, area: Area, chunkSectors: number): { first: number; count: number } {
+  const shift = (area.offsetBytes / SECTOR_BYTES) % chunkSectors;
+  const chunks = 1 + randomBelow(random, 2);
+  const start = randomBelow(random, Math.max(1, Math.floor(area.sectorCount / chunkSectors))) * chunkSectors;
+  const crooked = randomBelow(random, 4) === 0 ? 1 : 0;
+  const first = Math.max(0, start - shift + crooked);
+  return { first, count: Math.max(1, Math.min(chunks * chunkSectors, area.sectorCount - first)) };
+}
+
+const STYLES: readonly Style[] = [
+  { name: 'mixed', write: 45, fua: 10, discard: 5, zeroes: 4, flush: 8, pauseMsMax: 8, concurrency: 10, forMsMax: 6_000, range: anywhere },
+  {
+    name: 'hammer',
+    write: 50,
+    fua: 5,
+    discard: 5,
+    zeroes: 5,
+    flush: 3,
+    pauseMsMax: 4,
+    concurrency: CONCURRENCY_MAX,
+    forMsMax: 2_000,
+    range: (random) => ({ first: randomBelow(random, 6), count: 1 + randomBelow(random, 3) }),
+  },
+  {
+    name: 'adjacent',
+    write: 60,
+    fua: 5,
+    discard: 0,
+    zeroes: 5,
+    flush: 5,
+    pauseMsMax: 6,
+    concurrency: 16,
+    forMsMax: 4_000,
+    range: (random, area) => ({ first: randomBelow(random, area.sectorCount / 2) * 2, count: 1 + randomBelow(random, 2) }),
+  },
+  {
+    name: 'chunks',
+    write: 50,
+    fua: 5,
+    discard: 10,
+    zeroes: 5,
+    flush: 8,
+    pauseMsMax: 12,
+    concurrency: 8,
+    forMsMax: 5_000,
+    range: wholeChunks,
+  },
+  { name: 'reads', write: 8, fua: 2, discard: 1, zeroes: 0, flush: 2, pauseMsMax: 6, concurrency: 8, forMsMax: 3_000, range: anywhere },
+  {
+    name: 'flushes',
+    write: 40,
+    fua: 15,
+    discard: 2,
+    zeroes: 2,
+    flush: 25,
+    pauseMsMax: 12,
+    concurrency: 6,
+    forMsMax: 3_000,
+    range: anywhere,
+  },
+  // Long enough for regions to leave the write intent by themselves.
+  {
+    name: 'idle',
+    write: 50,
+    fua: 0,
+    discard: 0,
+    zeroes: 0,
+    flush: 20,
+    pauseMsMax: 4_000,
+    concurrency: 2,
+    forMsMax: 25_000,
+    range: anywhere,
+  },
+];
+
+/** An operation under way. */
+export interface Operation {
+  readonly client: SimulatedClient;
+  readonly request: IoRequest;
+  /** What it writes: every word of it. 0 for what writes zeroes, and for reads and flushes. */
+  readonly stamp: number;
+  readonly beganMs: number;
+  readonly firstSector: number;
+  readonly sectorCount: number;
+}
+
+/** Whether the operation changes data. */
+export function isChange(operation: Operation): boolean {
+  const { type } = operation.request;
+  return type === MessageType.WRITE || type === MessageType.DISCARD || type === MessageType.WRITE_ZEROES;
+}
+
+/** Uses the device through the cluster's client, and tells the model what was asked and answered. */
+export class Workload {
+  readonly operations = new Set<Operation>();
+  operationCount = 0;
+  /** Told of every change that was acknowledged, at that moment. */
+  onAcknowledged: (operation: Operation) => void = () => {};
+  readonly #cluster: SimulatedCluster;
+  readonly #model: SectorModel;
+  readonly #random: SeededRandom;
+  #nextStamp = 1;
+  #issuing = false;
+  #style: Style = STYLES[0] as Style;
+  #styleUntilMs = 0;
+  /** The area of the current style, or null for all of them. */
+  #area: Area | null = null;
+
+  constructor(cluster: SimulatedCluster, model: SectorModel, seed: number) {
+    this.#cluster = cluster;
+    this.#model = model;
+    this.#random = new SeededRandom(seed ^ 0x307e);
+  }
+
+  /** Begins to issue operations. */
+  start(): void {
+    this.#issuing = true;
+    this.#issueLater();
+  }
+
+  /** Issues no more. */
+  stop(): void {
+    this.#issuing = false;
+  }
+
+  /** Reads everything, and calls `done` when it has been answered. */
+  readAll(): void {
+    const client = this.#cluster.client as SimulatedClient;
+    for (const area of this.#cluster.geometry.areas) this.#submit(client, MessageType.READ, 0, area.firstSector, area.sectorCount);
+  }
+
+  /** None of the client's operations is under way. */
+  idle(client: SimulatedClient): boolean {
+    for (const operation of this.operations) if (operation.client === client) return false;
+    return true;
+  }
+
+  /** Chunks that an operation under way may change. */
+  busyChunks(): ReadonlySet<number> {
+    const { geometry } = this.#cluster;
+    const busy = new Set<number>();
+    for (const operation of this.operations) {
+      if (!isChange(operation)) continue;
+      const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
+      for (let chunk = geometry.chunkOf(operation.firstSector); chunk <= last; chunk++) busy.add(chunk);
+    }
+    return busy;
+  }
+
+  /** Nobody waits for this client's operations any more: each has taken effect by now, or never will. */
+  abandon(client: SimulatedClient): void {
+    const { nowMs } = this.#cluster.world.scheduler;
+    for (const operation of this.operations) {
+      if (operation.client !== client) continue;
+      this.operations.delete(operation);
+      const { stamp, beganMs, firstSector, sectorCount } = operation;
+      if (isChange(operation)) this.#model.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
+    }
+  }
+
+  #issueLater(): void {
+    const { world } = this.#cluster;
+    world.after(1 + randomBelow(this.#random, this.#style.pauseMsMax), () => {
+      if (!this.#issuing) return;
+      if (world.scheduler.nowMs >= this.#styleUntilMs) this.#chooseStyle();
+      const { client } = this.#cluster;
+      if (client !== null && !this.#cluster.draining && this.operations.size < this.#style.concurrency) this.#issue(client);
+      this.#issueLater();
+    });
+  }
+
+  #chooseStyle(): void {
+    const { areas } = this.#cluster.geometry;
+    this.#style = STYLES[randomBelow(this.#random, STYLES.length)] as Style;
+    this.#styleUntilMs = this.#cluster.world.scheduler.nowMs + randomBelow(this.#random, this.#style.forMsMax);
+    this.#area = this.#chance(50) ? null : (areas[randomBelow(this.#random, areas.length)] as Area);
+  }
+
+  #issue(client: SimulatedClient): void {
+    const { geometry } = this.#cluster;
+    const style = this.#style;
+    let share = randomBelow(this.#random, 100);
+    const falls = (percent: number): boolean => {
+      share -= percent;
+      return share < 0;
+    };
+    let type: IoType = MessageType.READ;
+    let flags = 0;
+    if (falls(style.write)) type = MessageType.WRITE;
+    else if (falls(style.fua)) {
+      type = MessageType.WRITE;
+      flags = IoFlag.FUA;
+    } else if (falls(style.discard)) type = MessageType.DISCARD;
+    else if (falls(style.zeroes)) {
+      type = MessageType.WRITE_ZEROES;
+      flags = this.#chance(50) ? IoFlag.NO_HOLE : 0;
+    } else if (falls(style.flush)) type = MessageType.FLUSH;
+    if (type === MessageType.FLUSH) {
+      this.#submit(client, type, flags, 0, 0);
+      return;
+    }
+    const area = this.#area ?? (geometry.areas[randomBelow(this.#random, geometry.areas.length)] as Area);
+    const { first, count } = style.range(this.#random, area, geometry.chunkBytes / SECTOR_BYTES);
+    this.#submit(client, type, flags, area.firstSector + first, count);
+  }
+
+  #submit(client: SimulatedClient, type: IoType, flags: number, firstSector: number, sectorCount: number): void {
+    const { geometry, world } = this.#cluster;
+    const request = new IoRequest({ onIoDone: (_request, status, payload) => this.#ended(operation, status, payload) });
+    const stamp = type === MessageType.WRITE ? this.#nextStamp++ : 0;
+    const beganMs = world.scheduler.nowMs;
+    const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount };
+    request.type = type;
+    request.flags = flags;
+    request.offsetBytes = type === MessageType.FLUSH ? 0 : geometry.offsetOf(firstSector);
+    request.lengthBytes = sectorCount * SECTOR_BYTES;
+    if (type === MessageType.WRITE) {
+      request.payload = new Uint8Array(request.lengthBytes);
+      new Float64Array(request.payload.buffer).fill(stamp);
+    }
+    if (isChange(operation)) this.#model.writeBegins(firstSector, sectorCount, stamp, beganMs);
+    this.operations.add(operation);
+    this.operationCount++;
+    client.pool.submit(request);
+  }
+
+  #ended(operation: Operation, status: number, payload: Uint8Array | null): void {
+    // A client that is dead tells nobody.
+    if (!this.operations.delete(operation)) return;
+    const { request, stamp, beganMs, firstSector, sectorCount } = operation;
+    const model = this.#model;
+    const { nowMs } = this.#cluster.world.scheduler;
+    let oldestMs = beganMs;
+    for (const other of this.operations) oldestMs = Math.min(oldestMs, other.beganMs);
+    model.oldestOperationMs = oldestMs;
+    const durable = request.type === MessageType.FLUSH || (request.flags & IoFlag.FUA) !== 0;
+    if (durable && status !== Status.OK && status !== Status.ESHUTDOWN) model.flushFails(nowMs);
+    if (request.type === MessageType.FLUSH) {
+      if (status === Status.OK) model.flushEnds(beganMs);
+    } else if (request.type === MessageType.READ) {
+      if (status === Status.OK && payload !== null) this.#read(operation, payload, nowMs);
+    } else if (status === Status.OK) {
+      model.writeEnds(firstSector, sectorCount, stamp, beganMs, nowMs, durable);
+      this.onAcknowledged(operation);
+    } else {
+      model.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
+    }
+    if (model.violation !== null) throw new Error(model.violation);
+  }
+
+  #read(operation: Operation, payload: Uint8Array, nowMs: number): void {
+    const { beganMs, firstSector, sectorCount } = operation;
+    const words = new Float64Array(payload.slice().buffer);
+    for (let i = 0; i < sectorCount; i++) {
+      const from = i * WORDS_PER_SECTOR;
+      const first = words[from] as number;
+      for (let word = from + 1; word < from + WORDS_PER_SECTOR; word++) {
+        if (words[word] !== first) throw new Error(`I2: sector ${firstSector + i}: a read returned a torn sector`);
+      }
+      this.#model.read(firstSector + i, first, beganMs, nowMs);
+    }
+  }
+
+  #chance(percent: number): boolean {
+    return randomBelow(this.#random, 100) < percent;
+  }
+}
