@@ -381,4 +381,37 @@ describe('pool server: claims', () => {
     io('w', { writeSeq: 1 });
     expect(answers).toEqual([['w', Status.ENOTNORMAL]]);
   });
+
+  test('a store that is taken away while a claim waits for what executes: both get their turn, and nothing is recorded afterwards', () => {
+    serve();
+    io('w', { writeSeq: 1 });
+    pool.onSessionClosed(session, 'cut');
+    const claimed = control(claim(2, RIVAL), rival);
+    const late = control(claim(3, CLIENT));
+    let closed = false;
+    pool.storeFailed('its disk hangs');
+    pool.close(() => {
+      closed = true;
+    });
+    expect([claimed.ended, closed]).toEqual([false, false]);
+    store.end('write 0');
+    store.end('commit promise');
+    expect([claimed.failure, late.failure?.code, closed]).toEqual([null, 'UNKNOWN_POOL', true]);
+    pool.verify();
+  });
+
+  test('a store that is taken away waits for what executes, and for what a request has to record', () => {
+    serve();
+    io('w', { writeSeq: 1 });
+    const released = control({ op: 'release', poolUuid: POOL, epoch: 1 });
+    let closed = false;
+    pool.close(() => {
+      closed = true;
+    });
+    store.end('write 0');
+    store.end('flush');
+    expect(closed).toBe(false);
+    store.end('commit reconciled');
+    expect([released.failure, closed]).toEqual([null, true]);
+  });
 });

@@ -114,6 +114,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Control requests are carried out one after the other. */
   readonly #controlQueue: (() => void)[] = [];
   #controlBusy = false;
+  /** The store goes away. */
+  #closing = false;
 
   constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
     this.#world = world;
@@ -309,6 +311,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         done(result, failure);
         this.#nextControl();
       };
+      if (this.#closing) {
+        finished(null, fail('UNKNOWN_POOL', 'the store of the pool is being taken away', null));
+        return;
+      }
       if (request.op === 'claim') {
         this.#claim(session, request, finished);
         return;
@@ -361,12 +367,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     else if (state === 'CREATED') this.#setState('REGISTERED', `the client left before the first enable: ${reason}`);
   }
 
-  /** The store goes away: nothing new is executed; `done` is called when nothing is executing any more. */
+  /** The store goes away: nothing new is executed; `done` is called when nothing is executing or recorded any more. */
   close(done: () => void): void {
     this.#leaveIo(Status.ENOTNORMAL);
     this.#peers.close();
     this.#world.ticker.unsubscribe(this);
-    this.#drain(done);
+    this.#closing = true;
+    // Behind the control request at hand: it may be draining, and may have something to record. None is carried out after it.
+    this.#controlQueue.push(() => this.#drain(done));
+    this.#nextControl();
   }
 
   /** The store can't do its work any more, says who keeps it: the pool leaves IO, and its client hears of it. */
