@@ -1,2 +1,13 @@
 export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts';
+export {
+  type DoubtfulStores,
+  KeptStore,
+  type KeptStoreState,
+  type OpenedStore,
+  type StoreOpener,
+  type StoreRegistry,
+  type StoreSpec,
+} from './core/server/kept-store.ts';
 export { PoolStoreAdapter } from './core/server/pool-store-adapter.ts';
+export { StoreKeeper, type StoreKeeperOptions } from './core/server/store-keeper.ts';
+export { VOLATILE_CACHE_BYTES_MAX, VolatileCacheDisk } from './core/server/volatile-cache-disk.ts';

@@ -1,4 +1,5 @@
 export { FileDisk, type FileDiskCounters, type FileDiskOptions, type FileDiskTuning } from './file-disk.ts';
+export { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
 export {
   type CreateStoreOptions,
   createStore,
@@ -7,4 +8,5 @@ export {
   kernelBootId,
   type OpenStoreOptions,
   openStore,
+  openStoreOn,
 } from './store-files.ts';

@@ -1,0 +1,350 @@
+import type { PoolServer, PoolStore, StoreIdentity } from '@rmr/rmr';
+import { assert, OperationError, Status, statusName, type World } from '@rmr/runtime';
+
+/** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
+export const RETRY_MS = 1_000;
+export const RETRY_MS_MAX = 30_000;
+/** A store that has been open for so long, in milliseconds, has got over what it was detached for: the pauses start anew. */
+export const STEADY_MS = 2 * RETRY_MS_MAX;
+/** How often an open store is asked whether its path still leads to it, in milliseconds. */
+export const PRESENCE_MS = 1_000;
+
+/** A store that a storage node is to keep. */
+export interface StoreSpec {
+  /** File or block device. */
+  readonly path: string;
+  /** Refuse any other pool's. */
+  readonly poolUuid?: string | undefined;
+  /** A request to the disk that takes longer than this, in milliseconds, means that the disk hangs. */
+  readonly ioTimeoutMs: number;
+}
+
+/** An open store, and what can be asked of its disk. */
+export interface OpenedStore {
+  readonly store: PoolStore;
+  /** Milliseconds for which the oldest request to the disk has been under way, at least. Asked regularly. */
+  waitingMs(nowMs: number): number;
+  /** Calls back why the path no longer leads to this store; null = it does. */
+  checkPresence(done: (reason: string | null) => void): void;
+}
+
+/** Opens stores. */
+export interface StoreOpener<Spec extends StoreSpec = StoreSpec> {
+  /**
+   * Opens a store, which is a check as well: all metadata is read, some is written and flushed. `doubtful`: data that
+   * was accepted and not flushed may be gone, and the store has to remember that (L6).
+   */
+  open(spec: Spec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void;
+}
+
+/**
+ * The stores of which unflushed data may be gone although the host has not lost power (L6): their disk failed or was
+ * away. Remembered beyond the end of the process, because the stores themselves can't be written.
+ */
+export interface DoubtfulStores {
+  has(path: string): boolean;
+  add(path: string): void;
+  delete(path: string): void;
+}
+
+/** Where open stores are offered to clients. */
+export interface StoreRegistry {
+  register(store: PoolStore): PoolServer;
+  unregister(pool: PoolServer, done: () => void): void;
+}
+
+export type KeptStoreState = 'DETACHED' | 'OPENING' | 'ATTACHED' | 'DETACHING' | 'STOPPED';
+
+/** Every legal transition, with the reason for which it exists. */
+const TRANSITIONS: { readonly [From in KeptStoreState]: { readonly [To in KeptStoreState]?: string } } = {
+  DETACHED: { OPENING: 'it is time to try', STOPPED: 'the node stops' },
+  OPENING: {
+    ATTACHED: 'its metadata could be read, and a write to it flushed',
+    DETACHED: 'it could not be opened',
+    STOPPED: 'the node stops',
+  },
+  ATTACHED: { DETACHING: 'its journal broke, its disk hangs, its path leads elsewhere, or the node stops' },
+  DETACHING: { DETACHED: 'nothing of it executes any more, and it is closed', STOPPED: 'the node stops' },
+  STOPPED: {},
+};
+
+/** What a kept store works with. */
+export interface KeptStoreParts<Spec extends StoreSpec> {
+  readonly world: Pick<World, 'clock' | 'log'>;
+  readonly opener: StoreOpener<Spec>;
+  readonly registry: StoreRegistry;
+  readonly doubtful: DoubtfulStores;
+  /** Why a store must not be attached beside the others; null = it may. */
+  readonly conflictOf: (identity: StoreIdentity, path: string) => OperationError | null;
+}
+
+/**
+ * One store of a storage node, from the first attempt to open it to the end of the node. What is wrong with its disk
+ * takes it away from its clients, and the next attempt that succeeds brings it back; the node and its other stores go on.
+ */
+export class KeptStore<Spec extends StoreSpec = StoreSpec> {
+  readonly spec: Spec;
+  readonly #parts: KeptStoreParts<Spec>;
+  #state: KeptStoreState = 'DETACHED';
+  #reason = 'it has not been opened yet';
+  /** Since when it has been attached, or away: attempts in between don't count. By the clock, and for people. */
+  #sinceMs: number;
+  #sinceWallMs: number;
+  #opened: OpenedStore | null = null;
+  #pool: PoolServer | null = null;
+  #identity: StoreIdentity | null = null;
+  /** Attempts to open it since it was last steady. */
+  #attempts = 0;
+  #openingSinceMs = 0;
+  #retryAtMs = 0;
+  #presenceAskedMs = 0;
+  #presenceAsking = false;
+  /** Its disk has had a request for longer than that may take. */
+  #hanging = false;
+  #onFirstOutcome: ((error: OperationError | null) => void) | null = null;
+  #onStopped: (() => void) | null = null;
+  #stopSinceMs = 0;
+
+  constructor(spec: Spec, parts: KeptStoreParts<Spec>) {
+    this.spec = spec;
+    this.#parts = parts;
+    this.#sinceMs = parts.world.clock.nowMs();
+    this.#sinceWallMs = parts.world.clock.wallMs();
+  }
+
+  get state(): KeptStoreState {
+    return this.#state;
+  }
+
+  /** Why it is in its state: for one that is not attached, what was wrong with it when last looked at. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /** Since when it has been attached, or not been, by the wall clock. */
+  get sinceWallMs(): number {
+    return this.#sinceWallMs;
+  }
+
+  /** Its pool, while it is attached. */
+  get pool(): PoolServer | null {
+    return this.#state === 'ATTACHED' ? this.#pool : null;
+  }
+
+  /** What it was when it was last open; null = it has not been. */
+  get identity(): StoreIdentity | null {
+    return this.#identity;
+  }
+
+  /** What it waits for while it is not attached; null otherwise. */
+  get waitsFor(): string | null {
+    switch (this.#state) {
+      case 'OPENING':
+        return this.#hanging ? 'requests that do not end on the disk' : 'an attempt to open it';
+      case 'DETACHING': {
+        const executing = this.#pool?.executing ?? 0;
+        return executing === 0 ? 'the store to be closed' : `${executing} requests that do not end on the disk`;
+      }
+      case 'DETACHED': {
+        const leftMs = this.#retryAtMs - this.#parts.world.clock.nowMs();
+        return `the next attempt to open it, in ${Math.max(0, Math.ceil(leftMs / 1000))} s`;
+      }
+      default:
+        return null;
+    }
+  }
+
+  /** Opens it for the first time. `done` is told how that ended, or that its disk takes too long. */
+  start(done: (error: OperationError | null) => void): void {
+    this.#onFirstOutcome = done;
+    this.#open();
+  }
+
+  /** Looks after it. */
+  tick(nowMs: number): void {
+    const { ioTimeoutMs } = this.spec;
+    if (this.#onStopped !== null && nowMs - this.#stopSinceMs > ioTimeoutMs) {
+      this.#parts.world.log.error('a store is left open: its disk does not answer', { path: this.spec.path, ioTimeoutMs });
+      this.#finishStop();
+    } else if (this.#state === 'DETACHED' && nowMs >= this.#retryAtMs) {
+      this.#open();
+    } else if (this.#state === 'OPENING' && !this.#hanging && nowMs - this.#openingSinceMs > ioTimeoutMs) {
+      this.#openingHangs();
+    } else if (this.#state === 'ATTACHED') {
+      this.#lookAfter(nowMs, this.#opened as OpenedStore);
+    }
+  }
+
+  /**
+   * Closes it for good, marked as shut down cleanly where that is true. `done` is called when that has happened, or
+   * when its disk has had the time that a request may take.
+   */
+  stop(done: () => void): void {
+    assert(this.#onStopped === null && this.#state !== 'STOPPED', 'kept store: stopped once');
+    this.#onStopped = done;
+    this.#stopSinceMs = this.#parts.world.clock.nowMs();
+    if (this.#state === 'ATTACHED') this.#leave('the node stops', false);
+    else if (this.#state === 'DETACHED') this.#finishStop();
+  }
+
+  /** Rechecks the invariants. */
+  verify(): void {
+    const open = this.#state === 'ATTACHED' || this.#state === 'DETACHING';
+    assert(this.#state === 'STOPPED' || open === (this.#pool !== null), 'kept store: it has a pool while it is open');
+    assert((this.#pool === null) === (this.#opened === null), 'kept store: its pool is that of the open store');
+    assert(this.#state !== 'STOPPED' || this.#onStopped === null, 'kept store: who stopped it was told');
+    if (this.#pool !== null && open) assert(this.#pool.store === this.#opened?.store, 'kept store: the pool has this store');
+  }
+
+  #open(): void {
+    const { opener, doubtful } = this.#parts;
+    this.#setState('OPENING', this.#reason);
+    this.#hanging = false;
+    this.#openingSinceMs = this.#parts.world.clock.nowMs();
+    this.#attempts++;
+    opener.open(this.spec, doubtful.has(this.spec.path), (result) => {
+      // Given up: what is open now ends with the process, as after a crash.
+      if (this.#state === 'STOPPED') return;
+      if (result instanceof OperationError) this.#refused(result);
+      else this.#onOpened(result);
+    });
+  }
+
+  #onOpened(opened: OpenedStore): void {
+    const { path } = this.spec;
+    const { store } = opened;
+    // The store itself remembers from here on.
+    this.#parts.doubtful.delete(path);
+    const conflict = this.#parts.conflictOf(store.identity, path);
+    if (conflict === null && this.#onStopped === null) {
+      this.#attach(opened);
+      return;
+    }
+    store.close((status) => {
+      if (this.#state === 'STOPPED') return;
+      if (status !== Status.OK) this.#parts.doubtful.add(path);
+      this.#refused(conflict ?? new OperationError('UNAVAILABLE', `${path} was opened while the node stopped`));
+    });
+  }
+
+  #attach(opened: OpenedStore): void {
+    const { identity } = opened.store;
+    this.#opened = opened;
+    this.#identity = identity;
+    this.#pool = this.#parts.registry.register(opened.store);
+    this.#setState('ATTACHED', `opened as member ${identity.memberId} of pool ${identity.poolName}`);
+    this.#setSince();
+    this.#presenceAskedMs = this.#sinceMs;
+    this.#tellFirstOutcome(null);
+  }
+
+  #refused(error: OperationError): void {
+    const { path } = this.spec;
+    // It may be a failed flush of what was written before the attempt. Nobody else has heard of that.
+    if (error.code === 'IO_ERROR' || error.code === 'NO_SPACE') this.#parts.doubtful.add(path);
+    this.#setState('DETACHED', error.message);
+    if (this.#onStopped !== null) {
+      this.#finishStop();
+      return;
+    }
+    const pauseMs = this.#pause();
+    this.#parts.world.log.warn('a store could not be opened; it is tried again', { path, code: error.code, why: error.message, pauseMs });
+    this.#tellFirstOutcome(error);
+  }
+
+  #openingHangs(): void {
+    const { path, ioTimeoutMs } = this.spec;
+    this.#hanging = true;
+    this.#reason = `${path} could not be opened within ${ioTimeoutMs} ms: its disk does not answer; check the disk and the kernel log`;
+    this.#parts.world.log.error('the disk of a store does not answer', { path, ioTimeoutMs });
+    this.#tellFirstOutcome(new OperationError('TIMEOUT', this.#reason));
+  }
+
+  #lookAfter(nowMs: number, opened: OpenedStore): void {
+    const { path, ioTimeoutMs } = this.spec;
+    if (opened.store.failed) {
+      this.#detach(`the journal of ${path} could not be written; check the disk, its space and the kernel log`);
+      return;
+    }
+    if (opened.waitingMs(nowMs) > ioTimeoutMs) {
+      this.#hanging = true;
+      this.#detach(`the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
+      return;
+    }
+    if (nowMs - this.#sinceMs > STEADY_MS) this.#attempts = 0;
+    if (this.#presenceAsking || nowMs - this.#presenceAskedMs < PRESENCE_MS) return;
+    this.#presenceAskedMs = nowMs;
+    this.#presenceAsking = true;
+    opened.checkPresence((reason) => {
+      this.#presenceAsking = false;
+      if (reason !== null && this.#opened === opened && this.#state === 'ATTACHED') this.#detach(reason);
+    });
+  }
+
+  /** Takes it away from its clients: something is wrong with its disk. */
+  #detach(reason: string): void {
+    this.#parts.world.log.error('a store is detached', { path: this.spec.path, why: reason });
+    this.#parts.doubtful.add(this.spec.path);
+    (this.#pool as PoolServer).storeFailed(reason);
+    // A disk that was only slow has lost nothing, if it does all that it was asked to.
+    this.#leave(reason, this.#hanging);
+  }
+
+  #leave(reason: string, wholeIfClosed: boolean): void {
+    const { path } = this.spec;
+    const { store } = this.#opened as OpenedStore;
+    this.#setState('DETACHING', reason);
+    this.#setSince();
+    this.#parts.registry.unregister(this.#pool as PoolServer, () => {
+      store.close((status) => {
+        if (this.#state === 'STOPPED') return;
+        this.#opened = null;
+        this.#pool = null;
+        if (status !== Status.OK) {
+          this.#parts.doubtful.add(path);
+          this.#parts.world.log.error('a store could not be shut down cleanly', { path, why: statusName(status) });
+        } else if (wholeIfClosed) {
+          this.#parts.doubtful.delete(path);
+        }
+        this.#setState('DETACHED', this.#reason);
+        if (this.#onStopped === null) this.#pause();
+        else this.#finishStop();
+      });
+    });
+  }
+
+  #finishStop(): void {
+    const done = this.#onStopped;
+    assert(done !== null, 'kept store: somebody stops it');
+    this.#onStopped = null;
+    this.#setState('STOPPED', 'the node stops');
+    this.#tellFirstOutcome(null);
+    done();
+  }
+
+  #tellFirstOutcome(error: OperationError | null): void {
+    const tell = this.#onFirstOutcome;
+    this.#onFirstOutcome = null;
+    tell?.(error);
+  }
+
+  /** Sets when it is tried next. Returns the pause in milliseconds. */
+  #pause(): number {
+    const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.max(0, Math.min(this.#attempts, 10) - 1));
+    this.#retryAtMs = this.#parts.world.clock.nowMs() + pauseMs;
+    return pauseMs;
+  }
+
+  #setSince(): void {
+    this.#sinceMs = this.#parts.world.clock.nowMs();
+    this.#sinceWallMs = this.#parts.world.clock.wallMs();
+  }
+
+  #setState(to: KeptStoreState, why: string): void {
+    const from = this.#state;
+    assert(TRANSITIONS[from][to] !== undefined, 'kept store: legal transition');
+    this.#state = to;
+    this.#reason = why;
+    this.#parts.world.log.info('store state', { path: this.spec.path, from, to, why });
+  }
+}

@@ -1,0 +1,415 @@
+import { createStore, openStore } from '@rmr/bitmap-store';
+import type { PoolServer, PoolStore } from '@rmr/rmr';
+import { OperationError, type OperationErrorCode, Status } from '@rmr/runtime';
+import { MemoryDisk, VirtualWorld } from '@rmr/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type OpenedStore, RETRY_MS, RETRY_MS_MAX, STEADY_MS, type StoreSpec } from './kept-store.ts';
+import { PoolStoreAdapter } from './pool-store-adapter.ts';
+import { StoreKeeper } from './store-keeper.ts';
+
+const SIZE = 8 * 1024 * 1024;
+const IO_TIMEOUT_MS = 20_000;
+const BOOT = '00000000-0000-4000-8000-00000000b007';
+const uuid = (digit: number): string => `00000000-0000-4000-8000-00000000000${digit}`;
+
+/** What RMR-server has of a pool, as far as keeping its store goes. */
+class FakePool {
+  readonly store: PoolStore;
+  executing = 0;
+  failure = '';
+  whenDrained: (() => void) | null = null;
+
+  constructor(store: PoolStore) {
+    this.store = store;
+  }
+
+  storeFailed(reason: string): void {
+    this.failure = reason;
+  }
+
+  /** The requests end. */
+  drain(): void {
+    this.executing = 0;
+    this.whenDrained?.();
+  }
+}
+
+/** A place where a disk may be, and what is the matter with it. */
+class Slot {
+  disk: MemoryDisk | null = null;
+  refusal: OperationErrorCode | null = null;
+  waitingMs = 0;
+  gone: string | null = null;
+  opened = 0;
+}
+
+let world: VirtualWorld;
+let slots: Map<string, Slot>;
+let pools: FakePool[];
+let doubtful: Set<string>;
+let keeper: StoreKeeper;
+/** How the start ended. */
+let started: OperationError | null | undefined;
+
+const registry = {
+  register(store: PoolStore): PoolServer {
+    const pool = new FakePool(store);
+    pools.push(pool);
+    return pool as unknown as PoolServer;
+  },
+  unregister(server: PoolServer, done: () => void): void {
+    const pool = server as unknown as FakePool;
+    expect(pools).toContain(pool);
+    pools.splice(pools.indexOf(pool), 1);
+    pool.whenDrained = done;
+    if (pool.executing === 0) done();
+  },
+};
+
+const opener = {
+  open(spec: StoreSpec, isDoubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {
+    const slot = slots.get(spec.path) as Slot;
+    slot.opened++;
+    const { disk } = slot;
+    if (slot.refusal !== null || disk === null) {
+      const code = slot.refusal ?? 'NOT_FOUND';
+      world.after(1, () => done(new OperationError(code, `${spec.path} can't be opened: ${code}`)));
+      return;
+    }
+    // What was closed is opened anew.
+    disk.abandon();
+    const expected = { label: spec.path, ...(spec.poolUuid === undefined ? {} : { poolUuid: spec.poolUuid }) };
+    openStore(disk, { ...expected, world, bootId: BOOT, doubtful: isDoubtful }, (store) => {
+      if (store instanceof OperationError) {
+        disk.close(() => done(store));
+        return;
+      }
+      done({
+        store: new PoolStoreAdapter(store, disk),
+        waitingMs: () => slot.waitingMs,
+        checkPresence: (known) => world.after(1, () => known(slot.gone)),
+      });
+    });
+  },
+};
+
+function newDisk(poolDigit: number): MemoryDisk {
+  const disk = new MemoryDisk({ sizeBytes: 2 * SIZE });
+  const parameters = { poolUuid: uuid(poolDigit), poolName: `pool-${poolDigit}`, memberId: 4, storeUuid: uuid(8), lineageUuid: uuid(9) };
+  createStore(
+    disk,
+    { label: 'disk', data: 'known', force: false, deviceBytes: SIZE, chunkBytes: 65_536, queueDepth: 8, ...parameters },
+    (error) => expect(error).toBeNull(),
+  );
+  return disk;
+}
+
+/** Starts a keeper of stores at these paths. */
+function keep(specs: Record<string, MemoryDisk | null>, poolUuid?: string): void {
+  for (const [path, disk] of Object.entries(specs)) slot(path).disk = disk;
+  keeper = new StoreKeeper(
+    Object.keys(specs).map((path) => ({ path, poolUuid, ioTimeoutMs: IO_TIMEOUT_MS })),
+    { world, opener, registry, doubtful },
+  );
+  world.check(() => keeper.verify());
+  keeper.start((error) => {
+    started = error;
+  });
+}
+
+function slot(path: string): Slot {
+  const found = slots.get(path) ?? new Slot();
+  slots.set(path, found);
+  return found;
+}
+const kept = (path: string) => keeper.stores.find(({ spec }) => spec.path === path) as (typeof keeper.stores)[0];
+const state = (path: string): string => kept(path).state;
+const pool = (path: string): FakePool => kept(path).pool as unknown as FakePool;
+
+function stop(): () => boolean {
+  let stopped = false;
+  keeper.stop(() => {
+    stopped = true;
+  });
+  return () => stopped;
+}
+
+/** What the next process finds: whether unflushed data counts as lost. */
+function lostAfter(disk: MemoryDisk): boolean | undefined {
+  let lost: boolean | undefined;
+  openStore(disk.copy(), { label: 'x', world, bootId: BOOT }, (store) => {
+    if (!(store instanceof OperationError)) lost = store.volatileLost;
+  });
+  world.run(0);
+  return lost;
+}
+
+beforeEach(() => {
+  world = new VirtualWorld(1);
+  slots = new Map();
+  pools = [];
+  doubtful = new Set();
+  started = undefined;
+});
+
+describe('store keeper: start', () => {
+  test('every store is opened and registered', () => {
+    keep({ '/a': newDisk(1), '/b': newDisk(2) });
+    world.run(0);
+    expect(started).toBeNull();
+    expect([state('/a'), state('/b')]).toEqual(['ATTACHED', 'ATTACHED']);
+    expect(pools.map(({ store }) => store.identity.poolName)).toEqual(['pool-1', 'pool-2']);
+    expect([kept('/a').waitsFor, kept('/a').reason]).toEqual([null, 'opened as member 4 of pool pool-1']);
+  });
+
+  test('a node without stores starts and stops', () => {
+    keep({});
+    expect(started).toBeNull();
+    expect(stop()()).toBe(true);
+  });
+
+  test.each(['NOT_FOUND', 'STORE_LOCKED', 'IO_ERROR', 'STORE_DAMAGED', 'STORE_NOT_FORMATTED', 'PERMISSION_DENIED'] as const)(
+    'a store that can not be opened (%s) does not stop the others, says why, and is tried again with growing pauses',
+    (code) => {
+      slot('/b').refusal = code;
+      keep({ '/a': newDisk(1), '/b': newDisk(2) });
+      const began = world.clock.nowMs();
+      world.run(10);
+      expect(started).toBeNull();
+      expect([state('/a'), state('/b')]).toEqual(['ATTACHED', 'DETACHED']);
+      expect(kept('/b').reason).toBe(`/b can't be opened: ${code}`);
+      expect(kept('/b').waitsFor).toBe('the next attempt to open it, in 1 s');
+      const attempts: number[] = [];
+      while (attempts.length < 8) {
+        const { opened } = slot('/b');
+        world.runUntil(() => slot('/b').opened > opened, 60_000, 'another attempt');
+        attempts.push(world.clock.nowMs());
+      }
+      const pauses = attempts.slice(1).map((at, i) => Math.round((at - (attempts[i] as number)) / 1000));
+      expect(pauses).toEqual([2, 4, 8, 16, 30, 30, 30]);
+      expect(kept('/b').sinceWallMs - world.clock.wallMs()).toBe(began - world.clock.nowMs());
+      slot('/b').refusal = null;
+      world.runUntil(() => state('/b') === 'ATTACHED', RETRY_MS_MAX + 100, 'the store to be attached');
+    },
+  );
+
+  test('wrong pools are mistakes that end the start', () => {
+    keep({ '/a': newDisk(1) }, uuid(2));
+    world.run(10);
+    expect(started).toMatchObject({ code: 'STORE_FOREIGN', message: expect.stringContaining('/a') });
+    expect(stop()()).toBe(true);
+  });
+
+  test('two stores of one pool are a mistake that ends the start, and what was opened is closed cleanly', () => {
+    const disks = { '/a': newDisk(1), '/b': newDisk(1) };
+    keep(disks);
+    world.run(10);
+    expect(started).toMatchObject({
+      code: 'CONFLICT',
+      message: `stores: /b and /a are both of pool pool-1 (${uuid(1)}); a node has one store of a pool`,
+    });
+    const stopped = stop();
+    world.run(0);
+    expect(stopped()).toBe(true);
+    expect(pools).toEqual([]);
+    expect([lostAfter(disks['/a']), lostAfter(disks['/b']), doubtful.size]).toEqual([false, false, 0]);
+  });
+
+  test('a second store of a pool that turns up later stays out, also while the first is away', () => {
+    keep({ '/a': newDisk(1), '/b': null });
+    world.run(10);
+    slot('/a').gone = '/a was removed';
+    slot('/a').refusal = 'NOT_FOUND';
+    world.runUntil(() => state('/a') === 'DETACHED', 10_000, 'the first to be detached');
+    slot('/b').disk = newDisk(1);
+    world.runUntil(() => kept('/b').reason.includes('are both of pool'), 60_000, 'the second to be refused');
+    expect([state('/a'), state('/b'), pools.length]).toEqual(['DETACHED', 'DETACHED', 0]);
+  });
+
+  test('a disk that does not answer holds the start up no longer than a request may take, and is attached when it does', () => {
+    const disk = newDisk(1);
+    disk.hang();
+    keep({ '/a': disk, '/b': newDisk(2) });
+    world.run(IO_TIMEOUT_MS - 100);
+    expect(started).toBeUndefined();
+    world.run(200);
+    expect(started).toBeNull();
+    expect([state('/a'), state('/b')]).toEqual(['OPENING', 'ATTACHED']);
+    expect(kept('/a').reason).toContain('could not be opened within 20000 ms');
+    expect(kept('/a').waitsFor).toBe('requests that do not end on the disk');
+    world.run(60_000);
+    expect(slot('/a').opened).toBe(1);
+    disk.resume();
+    world.run(100);
+    expect(state('/a')).toBe('ATTACHED');
+  });
+});
+
+describe('store keeper: disks that fail', () => {
+  let disk: MemoryDisk;
+  beforeEach(() => {
+    disk = newDisk(1);
+    keep({ '/a': disk });
+    world.run(STEADY_MS + 1000);
+    expect(kept('/a').pool?.store.volatileLost).toBe(false);
+  });
+
+  function commit(): void {
+    pool('/a').store.commit({ dirtyAdd: [{ memberIds: [2], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] }] }, () => {});
+  }
+
+  test.each([
+    ['write', 1],
+    ['flush', 2],
+  ] as const)('a journal that breaks (%s): clients are told, the store is closed, checked, and comes back', (kind, times) => {
+    disk.fail(kind, Status.EIO, times);
+    const before = pool('/a');
+    const failedAt = world.clock.wallMs();
+    commit();
+    world.run(100);
+    expect([state('/a'), pools.length, kept('/a').pool]).toEqual(['DETACHED', 0, null]);
+    expect(before.failure).toContain('the journal of /a could not be written');
+    expect(kept('/a').reason).toBe(before.failure);
+    expect(kept('/a').sinceWallMs - failedAt).toBeLessThan(100);
+    expect(doubtful.has('/a')).toBe(true);
+    world.run(RETRY_MS + 100);
+    expect(state('/a')).toBe('ATTACHED');
+    expect(pool('/a')).not.toBe(before);
+    // L6: the flush that failed may have been for data.
+    expect(pool('/a').store.volatileLost).toBe(true);
+    expect(doubtful.size).toBe(0);
+  });
+
+  test('a store that the node ended with before it could be opened again is doubtful in the next process, too', () => {
+    disk.fail('flush', Status.EIO, 1000);
+    commit();
+    world.run(10_000);
+    expect(state('/a')).toBe('DETACHED');
+    expect(kept('/a').reason).toContain('can be read but not written');
+    expect(stop()()).toBe(true);
+    expect(doubtful.has('/a')).toBe(true);
+  });
+
+  test('a flush that fails while a store is opened makes it doubtful: the next attempt would not see it', () => {
+    stop();
+    world.run(0);
+    expect(doubtful.size).toBe(0);
+    disk.fail('flush', Status.EIO);
+    keep({ '/a': disk });
+    world.run(10);
+    expect([state('/a'), doubtful.has('/a')]).toEqual(['DETACHED', true]);
+    world.run(RETRY_MS + 100);
+    expect(pool('/a').store.volatileLost).toBe(true);
+  });
+
+  test('a store that breaks again and again is tried less and less often, and anew once it has held', () => {
+    const away: number[] = [];
+    for (let i = 0; i < 7; i++) {
+      disk.fail('write', Status.EIO);
+      commit();
+      world.runUntil(() => state('/a') === 'DETACHED', 1000, 'the store to be detached');
+      const since = world.clock.nowMs();
+      world.runUntil(() => state('/a') === 'ATTACHED', 60_000, 'the store to be attached');
+      away.push(Math.round((world.clock.nowMs() - since) / 1000));
+      if (i === 4) world.run(STEADY_MS + 1000);
+    }
+    expect(away).toEqual([1, 1, 2, 4, 8, 1, 1]);
+  });
+
+  test('a path that leads elsewhere: the store counts as having been away when it is back', () => {
+    slot('/a').gone = '/a was removed';
+    slot('/a').refusal = 'NOT_FOUND';
+    world.run(2000);
+    expect(state('/a')).toBe('DETACHED');
+    slot('/a').gone = null;
+    slot('/a').refusal = null;
+    world.runUntil(() => state('/a') === 'ATTACHED', 10_000, 'the store to be attached');
+    expect(pool('/a').store.volatileLost).toBe(true);
+  });
+
+  test('a disk that hangs: clients are told, and the store waits for its requests, saying how many', () => {
+    const before = pool('/a');
+    before.executing = 3;
+    slot('/a').waitingMs = IO_TIMEOUT_MS + 1;
+    world.run(100);
+    expect(before.failure).toContain('the disk of /a has not answered within 20000 ms');
+    expect([state('/a'), pools.length]).toEqual(['DETACHING', 0]);
+    expect(kept('/a').waitsFor).toBe('3 requests that do not end on the disk');
+    world.run(600_000);
+    expect([state('/a'), slot('/a').opened]).toEqual(['DETACHING', 1]);
+    expect(doubtful.has('/a')).toBe(true);
+    slot('/a').waitingMs = 0;
+    before.drain();
+    world.run(RETRY_MS + 100);
+    expect(state('/a')).toBe('ATTACHED');
+    // It did all that it was asked to, a flush included: nothing was lost.
+    expect(pool('/a').store.volatileLost).toBe(false);
+  });
+
+  test('a disk that hangs and then fails has lost what was not flushed', () => {
+    slot('/a').waitingMs = IO_TIMEOUT_MS + 1;
+    disk.fail('flush', Status.EIO);
+    world.run(100);
+    slot('/a').waitingMs = 0;
+    expect(state('/a')).toBe('DETACHED');
+    world.run(RETRY_MS + 100);
+    expect(pool('/a').store.volatileLost).toBe(true);
+  });
+});
+
+describe('store keeper: stop', () => {
+  test('stores are closed, marked as shut down cleanly', () => {
+    const disks = { '/a': newDisk(1), '/b': newDisk(2) };
+    keep(disks);
+    world.run(10);
+    const stopped = stop();
+    world.run(0);
+    expect(stopped()).toBe(true);
+    expect([state('/a'), state('/b'), pools.length]).toEqual(['STOPPED', 'STOPPED', 0]);
+    world.run(10_000);
+    expect(slot('/a').opened).toBe(1);
+  });
+
+  test('a store whose disk hangs is waited for no longer than a request may take', () => {
+    keep({ '/a': newDisk(1), '/b': newDisk(2) });
+    world.run(10);
+    const { disk } = slot('/b');
+    (disk as MemoryDisk).hang();
+    const stopped = stop();
+    world.run(IO_TIMEOUT_MS - 100);
+    expect([stopped(), state('/a'), state('/b')]).toEqual([false, 'STOPPED', 'DETACHING']);
+    world.run(200);
+    expect([stopped(), state('/b')]).toEqual([true, 'STOPPED']);
+    disk?.resume();
+    world.run(1000);
+    expect(state('/b')).toBe('STOPPED');
+  });
+
+  test('a store that is being opened is closed again, or given up with its disk', () => {
+    const slow = newDisk(1);
+    const dead = newDisk(2);
+    slow.hang();
+    dead.hang();
+    keep({ '/a': slow, '/b': dead });
+    const stopped = stop();
+    slow.resume();
+    world.run(100);
+    expect([state('/a'), state('/b'), stopped()]).toEqual(['STOPPED', 'OPENING', false]);
+    expect(lostAfter(slow)).toBe(false);
+    world.run(IO_TIMEOUT_MS);
+    expect([state('/b'), stopped()]).toEqual(['STOPPED', true]);
+    dead.resume();
+    world.run(1000);
+    expect(pools).toEqual([]);
+  });
+
+  test('a store that can not be closed cleanly is doubtful', () => {
+    const disk = newDisk(1);
+    keep({ '/a': disk });
+    world.run(10);
+    disk.fail('flush', Status.EIO, 10);
+    const stopped = stop();
+    world.run(0);
+    expect([stopped(), doubtful.has('/a')]).toEqual([true, true]);
+  });
+});

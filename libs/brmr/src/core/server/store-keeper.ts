@@ -1,0 +1,88 @@
+import type { StoreIdentity } from '@rmr/rmr';
+import { assert, OperationError, type OperationErrorCode, type Ticked, type World } from '@rmr/runtime';
+import { type DoubtfulStores, KeptStore, type StoreOpener, type StoreRegistry, type StoreSpec } from './kept-store.ts';
+
+/** What no retry mends: the configuration names the wrong thing. */
+const MISTAKES: ReadonlySet<OperationErrorCode> = new Set(['INVALID_ARGUMENT', 'STORE_FOREIGN', 'CONFLICT']);
+
+/** What a keeper works with. */
+export interface StoreKeeperOptions<Spec extends StoreSpec> {
+  readonly world: Pick<World, 'clock' | 'ticker' | 'log'>;
+  readonly opener: StoreOpener<Spec>;
+  readonly registry: StoreRegistry;
+  readonly doubtful: DoubtfulStores;
+}
+
+/**
+ * Owns the stores of a storage node: opens them, offers them to clients, watches their disks, takes a store away whose
+ * disk has failed, and tries again, with growing pauses, until it can be brought back.
+ */
+export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
+  readonly stores: readonly KeptStore<Spec>[];
+  readonly #world: StoreKeeperOptions<Spec>['world'];
+
+  constructor(specs: readonly Spec[], options: StoreKeeperOptions<Spec>) {
+    this.#world = options.world;
+    const conflictOf = (identity: StoreIdentity, path: string): OperationError | null => this.#conflictOf(identity, path);
+    this.stores = specs.map((spec) => new KeptStore(spec, { ...options, conflictOf }));
+  }
+
+  /**
+   * Opens all stores. `done` is called when each is attached, or could not be opened and is tried again, or has a disk
+   * that does not answer. With an error when the configuration is wrong (INVALID_ARGUMENT, STORE_FOREIGN, or CONFLICT:
+   * two stores of one pool); {@link stop} the keeper then.
+   */
+  start(done: (mistake: OperationError | null) => void): void {
+    this.#world.ticker.subscribe(this);
+    let left = this.stores.length;
+    let mistake: OperationError | null = null;
+    if (left === 0) done(null);
+    for (const store of this.stores) {
+      store.start((error) => {
+        if (error !== null && MISTAKES.has(error.code)) mistake ??= error;
+        if (--left === 0) done(mistake);
+      });
+    }
+  }
+
+  tick(nowMs: number): void {
+    for (const store of this.stores) store.tick(nowMs);
+  }
+
+  /** Closes every store; see {@link KeptStore.stop}. */
+  stop(done: () => void): void {
+    let left = this.stores.length;
+    const finish = (): void => {
+      this.#world.ticker.unsubscribe(this);
+      done();
+    };
+    if (left === 0) finish();
+    for (const store of this.stores) {
+      store.stop(() => {
+        if (--left === 0) finish();
+      });
+    }
+  }
+
+  /** Rechecks the invariants. */
+  verify(): void {
+    const pools = new Set<string>();
+    for (const store of this.stores) {
+      store.verify();
+      if (store.pool === null) continue;
+      const { poolUuid } = store.pool.store.identity;
+      assert(!pools.has(poolUuid), 'store keeper: one store of a pool');
+      pools.add(poolUuid);
+    }
+  }
+
+  /** A store that is away keeps its place: it may come back. */
+  #conflictOf(identity: StoreIdentity, path: string): OperationError | null {
+    const other = this.stores.find((store) => store.spec.path !== path && store.identity?.poolUuid === identity.poolUuid);
+    if (other === undefined) return null;
+    return new OperationError(
+      'CONFLICT',
+      `stores: ${path} and ${other.spec.path} are both of pool ${identity.poolName} (${identity.poolUuid}); a node has one store of a pool`,
+    );
+  }
+}
