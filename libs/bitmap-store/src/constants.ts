@@ -26,6 +26,9 @@ export const MEMBER_ID_MAX = 255;
 /** Copies of each dirty map's area: a map that is replaced as a whole is written to the side that is not in use. */
 export const MAP_SIDES = 2;
 
+/** Former lineages that a pool remembers: each is a forced start by an operator, of which a pool sees a few in its life. */
+export const FORMER_LINEAGES_MAX = 16;
+
 /** IO units of a pool, and so entries of the last_io array. */
 export const QUEUE_DEPTH_MAX = 4096;
 /** Longest pool, node and client name in UTF-8 bytes (a host name has at most 253). */

@@ -39,6 +39,10 @@ export interface MemberRecord {
 export interface PoolPolicy {
   /** `majority`: a version counts once a majority of members and witness has recorded it; `none`: the in-sync members suffice. */
   readonly quorum: 'none' | 'majority';
+  /** The highest member id that was ever given out: ids are never used again within a pool (0 = none recorded). */
+  readonly highestMemberId: number;
+  /** Lineages that a forced start has left behind, newest last: a store of one of them never competes by version. At most 16. */
+  readonly formerLineages: readonly string[];
 }
 
 /** A byte range of the device. */

@@ -49,6 +49,10 @@ export interface MemberRecord {
 export interface PoolPolicy {
   /** `majority`: a version counts once a majority of members and witness has recorded it; `none`: the in-sync members suffice. */
   readonly quorum: 'none' | 'majority';
+  /** The highest member id that was ever given out: ids are never used again within a pool (0 = none recorded). */
+  readonly highestMemberId: number;
+  /** Lineages that a forced start has left behind, newest last: a store of one of them never competes by version. At most 16. */
+  readonly formerLineages: readonly string[];
 }
 
 /** What never changes in a store's life. */
@@ -123,7 +127,7 @@ export interface PoolStore {
   readonly promise: PromiseRecord | null;
   readonly version: VersionRecord | null;
   readonly members: readonly MemberRecord[];
-  /** Quorum `none` until another policy is committed. */
+  /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
   readonly policy: PoolPolicy;
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;

@@ -4,7 +4,7 @@ import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { INTENT_ACTIVE_MAX, INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
 import { BOOT_1, BOOT_2, createdDisk, diskBytesFor, HeldRequests, Outcomes, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
-import type { MemberRecord, MetadataChange } from '../types.ts';
+import type { MemberRecord, MetadataChange, PoolPolicy } from '../types.ts';
 import type { BitmapStore } from './bitmap-store.ts';
 
 const NOBODY = new Uint8Array(MEMBER_SLOTS);
@@ -70,30 +70,46 @@ test('what was committed is there after clean shutdown, process crash and power 
   }
 });
 
-test('a pool has no quorum until the policy says so; policy, roles and maintenance outlive checkpoint, crash and power loss', () => {
-  expect(store.policy).toEqual({ quorum: 'none' });
+test('a pool has no quorum and no past until the policy says so; policy, roles and maintenance outlive checkpoint, crash and power loss', () => {
+  const unsaid: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
+  const policy: PoolPolicy = {
+    quorum: 'majority',
+    highestMemberId: 255,
+    formerLineages: Array.from({ length: 16 }, (_, i) => testUuid(i)),
+  };
+  expect(store.policy).toEqual(unsaid);
   const members: MemberRecord[] = [
     { memberId: 1, storeUuid: testUuid(8), name: 'storage-1', addresses: ['tcp://[::1]:7000'], maintenance: true },
     { memberId: 7, storeUuid: testUuid(9), name: 'w', addresses: [], role: 'witness' },
   ];
-  expect(commit({ policy: { quorum: 'majority' }, members })).toBe(Status.OK);
+  expect(commit({ policy, members })).toBe(Status.OK);
   for (const how of ['crash', 'clean', 'power']) {
     if (how === 'clean') expect(close()).toBe(Status.OK);
     if (how === 'power') disk.crash(world.random);
     reopen(how === 'power' ? BOOT_2 : BOOT_1);
-    expect(store.policy).toEqual({ quorum: 'majority' });
+    expect(store.policy).toEqual(policy);
     expect(store.members).toEqual(members);
   }
   expect(commit({ members: members.map((member) => ({ ...member, role: 'data', maintenance: false })) })).toBe(Status.OK);
-  expect(commit({ policy: { quorum: 'none' } })).toBe(Status.OK);
+  expect(commit({ policy: unsaid })).toBe(Status.OK);
   for (const how of ['crash', 'clean']) {
     if (how === 'clean') expect(close()).toBe(Status.OK);
     reopen();
-    expect(store.policy).toEqual({ quorum: 'none' });
+    expect(store.policy).toEqual(unsaid);
     expect(store.members[0]).toEqual({ memberId: 1, storeUuid: testUuid(8), name: 'storage-1', addresses: ['tcp://[::1]:7000'] });
     expect(store.members[1]?.role).toBeUndefined();
   }
-  expect(commit({ policy: { quorum: 'all' } as never })).toBe(Status.EINVAL);
+  for (const each of [
+    { ...unsaid, highestMemberId: 7 },
+    { ...unsaid, formerLineages: [testUuid(3)] },
+  ]) {
+    expect(commit({ policy: each })).toBe(Status.OK);
+    expect(close()).toBe(Status.OK);
+    reopen();
+    expect(store.policy).toEqual(each);
+  }
+  expect(commit({ policy: { ...unsaid, quorum: 'all' as never } })).toBe(Status.EINVAL);
+  expect(commit({ policy: { ...unsaid, formerLineages: ['lineage'] } })).toBe(Status.EINVAL);
   expect(commit({ members: [{ ...(members[0] as MemberRecord), role: 'judge' as never }] })).toBe(Status.EINVAL);
 });
 

@@ -109,7 +109,7 @@ export class BitmapStore implements Ticked {
     return this.#state.members;
   }
 
-  /** Quorum `none` until another policy is committed. */
+  /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
   get policy(): PoolPolicy {
     return this.#state.policy;
   }

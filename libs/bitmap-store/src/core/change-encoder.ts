@@ -14,6 +14,7 @@ import {
   invalidMembers,
   invalidPolicy,
   membersPayloadBytes,
+  policyPayloadBytes,
   putRange,
   type Usage,
 } from '../format/entries.ts';
@@ -128,7 +129,7 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
   if (change.promise !== undefined) bytes += entryBytes(26 + encodeText(change.promise.clientName).length);
   if (change.version !== undefined) bytes += entryBytes(48 + change.version.inSync.length * 24);
   if (change.members !== undefined) bytes += entryBytes(membersPayloadBytes(change.members));
-  if (change.policy !== undefined) bytes += entryBytes(8);
+  if (change.policy !== undefined) bytes += entryBytes(policyPayloadBytes(change.policy));
   if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
   bytes += (change.dirtyErase?.length ?? 0) * entryBytes(16);
   for (const { ranges } of change.dirtyClear ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);

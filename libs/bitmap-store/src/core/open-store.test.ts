@@ -284,7 +284,11 @@ test("creating a witness's store needs room for its metadata only, and says so",
   expect(opened(old).superblock.witness).toBe(true);
   inspectStore(old, { label: '/disks/a' }, (result) => {
     if (result instanceof OperationError) throw result;
-    expect(result).toMatchObject({ witness: true, policy: { quorum: 'none' }, totalBytes: result.dataOffset });
+    expect(result).toMatchObject({
+      witness: true,
+      policy: { quorum: 'none', highestMemberId: 0, formerLineages: [] },
+      totalBytes: result.dataOffset,
+    });
   });
 });
 

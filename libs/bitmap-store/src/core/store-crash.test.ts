@@ -155,7 +155,9 @@ class Subject {
         addresses: ['tcp://10.0.0.1:7000', 'tcp://10.0.0.2:7000'],
         maintenance: randomBelow(this.#random, 2) === 1,
       }));
-      return { members, policy: { quorum: members.length % 2 === 0 ? 'none' : 'majority' } };
+      const formerLineages = Array.from({ length: randomBelow(this.#random, 17) }, (_, i) => testUuid(i));
+      const quorum = members.length % 2 === 0 ? 'none' : 'majority';
+      return { members, policy: { quorum, highestMemberId: members.length, formerLineages } };
     }
     if (choice === 3)
       return randomBelow(this.#random, 2) === 0 ? { dirtyErase: [GUEST] } : { dirtyAdd: [{ memberIds: [GUEST], ranges: this.#ranges(1) }] };
@@ -198,7 +200,7 @@ class Subject {
 
   #promise = 0;
   #version = 0;
-  #members = describeMembers([], { quorum: 'none' });
+  #members = describeMembers([], { quorum: 'none', highestMemberId: 0, formerLineages: [] });
 
   #summary(): string {
     const maps = [...COMMIT_MEMBERS, GUEST].map((id) => this.#model.get(id)?.digest());
@@ -257,7 +259,7 @@ function covered(ranges: readonly ByteRange[], range: ByteRange): boolean {
 }
 
 function describeMembers(members: readonly MemberRecord[], policy: PoolPolicy): string {
-  return `${members.map((member) => (member.maintenance === true ? 'M' : '-')).join('')}/${policy.quorum}`;
+  return `${members.map((member) => (member.maintenance === true ? 'M' : '-')).join('')}/${policy.quorum}/${policy.highestMemberId}/${policy.formerLineages.length}`;
 }
 
 function summarize(store: BitmapStore): string {

@@ -12,6 +12,8 @@ import {
   addUsage,
   addVersion,
   EntryType,
+  isPolicyDefault,
+  POLICY_DEFAULT,
   readMembers,
   readPolicy,
   readPromise,
@@ -48,7 +50,7 @@ export class StoreState {
   promise: PromiseRecord | null = null;
   version: VersionRecord | null = null;
   members: readonly MemberRecord[] = [];
-  policy: PoolPolicy = { quorum: 'none' };
+  policy: PoolPolicy = POLICY_DEFAULT;
   usage: Usage;
   /** Member id per slot, -1 = free. */
   readonly slotMembers = new Int16Array(MEMBER_SLOTS).fill(-1);
@@ -107,7 +109,7 @@ export class StoreState {
         break;
       }
       case EntryType.POLICY:
-        this.policy = readPolicy(view, payload);
+        this.policy = readPolicy(bytes, view, payload);
         break;
       case EntryType.USAGE:
         this.usage = readUsage(bytes, view, payload);
@@ -189,7 +191,7 @@ export class StoreState {
     if (this.promise !== null) addPromise(writer, this.promise);
     if (this.version !== null) addVersion(writer, this.version);
     addMembers(writer, this.members);
-    if (this.policy.quorum !== 'none') addPolicy(writer, this.policy);
+    if (!isPolicyDefault(this.policy)) addPolicy(writer, this.policy);
     addUsage(writer, this.usage);
     addSlots(writer, this.slotMembers);
     addSides(writer, this.sides);

@@ -2,6 +2,7 @@ import { assert, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
 import {
   ADDRESS_BYTES_MAX,
   ADDRESSES_PER_MEMBER_MAX,
+  FORMER_LINEAGES_MAX,
   INTENT_ACTIVE_MAX,
   MAP_SIDES,
   MEMBER_ID_MAX,
@@ -40,7 +41,7 @@ export const EntryType = {
   INTENT_LEAVE: 11,
   /** 1 while all regions count as entered, else 0 (4) */
   INTENT_OVERFLOW: 12,
-  /** quorum: 0 none, 1 majority (1), zero (7). Without such an entry it is none */
+  /** quorum: 0 none, 1 majority (1), highest member id (1), number of former lineages (1), zero (5), per former lineage: UUID (16). Without such an entry: {@link POLICY_DEFAULT} */
   POLICY: 13,
 } as const;
 
@@ -50,6 +51,9 @@ const MEMBER_FLAGS_ALL = 3;
 
 /** The quorum policies, by their number in {@link EntryType.POLICY}. */
 const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
+
+/** The policy of a store in which none was recorded. */
+export const POLICY_DEFAULT: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
 
 /** Flags of {@link EntryType.USAGE}. */
 export const UsageFlag = { VOLATILE_LOST: 1, CLEAN_SHUTDOWN: 2 } as const;
@@ -94,8 +98,22 @@ export function addVersion(writer: RecordWriter, version: VersionRecord): void {
   }
 }
 
+/** Payload bytes of the policy. */
+export function policyPayloadBytes(policy: PoolPolicy): number {
+  return 8 + policy.formerLineages.length * 16;
+}
+
 export function addPolicy(writer: RecordWriter, policy: PoolPolicy): void {
-  writer.view.setUint8(writer.add(EntryType.POLICY, 8), QUORUMS.indexOf(policy.quorum));
+  const at = writer.add(EntryType.POLICY, policyPayloadBytes(policy));
+  writer.view.setUint8(at, QUORUMS.indexOf(policy.quorum));
+  writer.view.setUint8(at + 1, policy.highestMemberId);
+  writer.view.setUint8(at + 2, policy.formerLineages.length);
+  for (const [i, lineageUuid] of policy.formerLineages.entries()) encodeUuid(lineageUuid, writer.bytes, at + 8 + i * 16);
+}
+
+/** Whether the policy says no more than a store without one does. */
+export function isPolicyDefault(policy: PoolPolicy): boolean {
+  return policy.quorum === 'none' && policy.highestMemberId === 0 && policy.formerLineages.length === 0;
 }
 
 function memberFlags(member: MemberRecord): number {
@@ -251,10 +269,12 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
   return position === end ? members : null;
 }
 
-export function readPolicy(view: DataView, at: number): PoolPolicy {
+export function readPolicy(bytes: Uint8Array, view: DataView, at: number): PoolPolicy {
   const quorum = QUORUMS[view.getUint8(at)];
   assert(quorum !== undefined, 'entries: the policy was validated');
-  return { quorum };
+  const formerLineages: string[] = [];
+  for (let i = 0; i < view.getUint8(at + 2); i++) formerLineages.push(decodeUuid(bytes, at + 8 + i * 16));
+  return { quorum, highestMemberId: view.getUint8(at + 1), formerLineages };
 }
 
 export function readUsage(bytes: Uint8Array, view: DataView, at: number): Usage {
@@ -293,7 +313,16 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
 
 /** Why the policy can't be stored, or null. */
 export function invalidPolicy(policy: PoolPolicy): string | null {
-  return QUORUMS.includes(policy.quorum) ? null : `the quorum policy is "${policy.quorum}"; it must be ${QUORUMS.join(' or ')}`;
+  const { quorum, highestMemberId, formerLineages } = policy;
+  if (!QUORUMS.includes(quorum)) return `the quorum policy is "${quorum}"; it must be ${QUORUMS.join(' or ')}`;
+  if (!Number.isInteger(highestMemberId) || highestMemberId < 0 || highestMemberId > MEMBER_ID_MAX) {
+    return `the highest member id ${highestMemberId} is out of range; it must be from 0 to ${MEMBER_ID_MAX}`;
+  }
+  if (formerLineages.length > FORMER_LINEAGES_MAX) {
+    return `there are ${formerLineages.length} former lineages; a pool remembers at most ${FORMER_LINEAGES_MAX}`;
+  }
+  for (const lineageUuid of formerLineages) if (!isUuid(lineageUuid)) return `the former lineage "${lineageUuid}" is not a UUID`;
+  return null;
 }
 
 /** Why the entries of a valid record, from `from` to `to`, make no sense for this store, or null. */
@@ -364,8 +393,11 @@ function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: numbe
     }
     case EntryType.INTENT_OVERFLOW:
       return size === 4 && view.getUint32(at, true) <= 1 ? null : 'write intent: bad overflow mark';
-    case EntryType.POLICY:
-      return size === 8 && view.getUint8(at) < QUORUMS.length && allZero(bytes, at + 1, at + 8) ? null : 'policy: not well formed';
+    case EntryType.POLICY: {
+      if (size < 8 || size !== 8 + view.getUint8(at + 2) * 16) return 'policy: wrong length';
+      if (view.getUint8(at + 2) > FORMER_LINEAGES_MAX) return 'policy: too many former lineages';
+      return view.getUint8(at) < QUORUMS.length && allZero(bytes, at + 3, at + 8) ? null : 'policy: not well formed';
+    }
     default:
       return `entry of unknown type ${type}`;
   }

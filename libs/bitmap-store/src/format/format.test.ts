@@ -1,8 +1,8 @@
 import { crc32c, GIB, KIB, MIB, TIB } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import { PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
+import { FORMER_LINEAGES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
-import type { MemberRecord } from '../types.ts';
+import type { MemberRecord, PoolPolicy } from '../types.ts';
 import {
   addMembers,
   addPolicy,
@@ -12,6 +12,9 @@ import {
   addVersion,
   EntryType,
   invalidEntries,
+  invalidPolicy,
+  isPolicyDefault,
+  POLICY_DEFAULT,
   readMembers,
   readPolicy,
   readPromise,
@@ -39,6 +42,8 @@ const SUPERBLOCK: Superblock = {
   sequence: 7,
   createdZeroed: true,
 };
+
+const LIMITS = { chunkCount: 1, regionCount: 1 };
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
@@ -169,7 +174,7 @@ test('golden: the bytes of a journal record with a promise, a version, usage and
   );
 });
 
-test('golden: the bytes of a member table with a witness and a member in maintenance, and of a policy', () => {
+test('golden: the bytes of a member table with a witness and a member in maintenance', () => {
   const writer = new RecordWriter();
   writer.begin();
   const members: MemberRecord[] = [
@@ -178,8 +183,6 @@ test('golden: the bytes of a member table with a witness and a member in mainten
     { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
   ];
   addMembers(writer, members);
-  addPolicy(writer, { quorum: 'majority' });
-  addPolicy(writer, { quorum: 'none' });
   const { bytes, view } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
@@ -197,30 +200,87 @@ test('golden: the bytes of a member table with a witness and a member in mainten
       '09000001', // witness
       '00000000000040008000000000000013',
       '00',
-      '0d00000008000000', // policy
-      '0100000000000000',
-      '0d00000008000000',
-      '0000000000000000',
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
   expect(readMembers(bytes, view, at, 79)).toEqual(members);
-  expect(readPolicy(view, at + 88)).toEqual({ quorum: 'majority' });
-  expect(readPolicy(view, at + 104)).toEqual({ quorum: 'none' });
-  const limits = { chunkCount: 1, regionCount: 1 };
-  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, limits);
+  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+  expect(invalid()).toBeNull();
+  bytes[at + 8 + 3] = 4;
+  expect(invalid()).toMatch(/member table/);
+});
+
+test('golden: the bytes of policies, with former lineages and without', () => {
+  const writer = new RecordWriter();
+  writer.begin();
+  const forced: PoolPolicy = { quorum: 'majority', highestMemberId: 0xfe, formerLineages: [testUuid(0x21), testUuid(0x22)] };
+  addPolicy(writer, forced);
+  addPolicy(writer, POLICY_DEFAULT);
+  const { bytes, view } = writer;
+  expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
+    [
+      '0d00000028000000', // policy, 40 bytes
+      '01fe020000000000', // quorum, highest member id, former lineages
+      '00000000000040008000000000000021',
+      '00000000000040008000000000000022',
+      '0d00000008000000', // policy, 8 bytes
+      '0000000000000000',
+    ].join(''),
+  );
+  const at = RECORD_HEADER_BYTES + 8;
+  expect(readPolicy(bytes, view, at)).toEqual(forced);
+  expect(readPolicy(bytes, view, at + 48)).toEqual(POLICY_DEFAULT);
+  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   for (const [offset, value, reason] of [
-    [at + 8 + 3, 4, /member table/],
-    [at + 88, 2, /policy/],
-    [at + 89, 1, /policy/],
-    [at + 95, 1, /policy/],
+    [at, 2, /policy: not well formed/],
+    [at + 2, 1, /policy: wrong length/],
+    [at + 2, 3, /policy: wrong length/],
+    [at + 3, 1, /policy: not well formed/],
+    [at + 7, 1, /policy: not well formed/],
+    [at - 4, 0, /policy: wrong length/],
   ] as const) {
     const before = bytes[offset] as number;
     bytes[offset] = value;
-    expect(invalid()).toMatch(reason);
+    expect(invalid(), `byte ${offset} = ${value}`).toMatch(reason);
     bytes[offset] = before;
   }
+});
+
+test('a policy remembers sixteen former lineages and no more', () => {
+  const formerLineages = Array.from({ length: FORMER_LINEAGES_MAX + 1 }, (_, i) => testUuid(i));
+  for (const [lineages, reason] of [
+    [formerLineages.slice(1), null],
+    [formerLineages, /too many former lineages/],
+  ] as const) {
+    const writer = new RecordWriter();
+    writer.begin();
+    addPolicy(writer, { ...POLICY_DEFAULT, formerLineages: lineages });
+    const wrong = invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+    if (reason === null) expect(wrong).toBeNull();
+    else expect(wrong).toMatch(reason);
+  }
+});
+
+test.each<[string, Partial<PoolPolicy>, RegExp]>([
+  ['an unknown quorum', { quorum: 'all' as never }, /"all"; it must be none or majority/],
+  ['a negative member id', { highestMemberId: -1 }, /from 0 to 255/],
+  ['a member id beyond a byte', { highestMemberId: 256 }, /from 0 to 255/],
+  ['a fraction of a member id', { highestMemberId: 1.5 }, /from 0 to 255/],
+  ['too many former lineages', { formerLineages: Array.from({ length: 17 }, (_, i) => testUuid(i)) }, /17 former lineages.*at most 16/],
+  ['a former lineage that is no UUID', { formerLineages: ['lineage'] }, /"lineage" is not a UUID/],
+])('a policy with %s is refused, with the reason', (_what, change, reason) => {
+  expect(invalidPolicy(POLICY_DEFAULT)).toBeNull();
+  expect(invalidPolicy({ ...POLICY_DEFAULT, ...change })).toMatch(reason);
+});
+
+test.each<[string, Partial<PoolPolicy>]>([
+  ['a majority', { quorum: 'majority' }],
+  ['a member id', { highestMemberId: 1 }],
+  ['a former lineage', { formerLineages: [testUuid(1)] }],
+])('a policy with %s is not the default', (_what, change) => {
+  expect(isPolicyDefault(POLICY_DEFAULT)).toBe(true);
+  expect(isPolicyDefault({ ...POLICY_DEFAULT, ...change })).toBe(false);
 });
 
 test('a record with any byte of it changed is refused, and one of another store too', () => {

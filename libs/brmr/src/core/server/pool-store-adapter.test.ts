@@ -284,9 +284,10 @@ test('once the journal is broken every change and flush ends with EIO, and reads
 });
 
 test('a policy that is committed can be read', () => {
-  expect(store.policy).toEqual({ quorum: 'none' });
-  expect(commit({ policy: { quorum: 'majority' } })).toBe(Status.OK);
-  expect(store.policy).toEqual({ quorum: 'majority' });
+  expect(store.policy).toEqual({ quorum: 'none', highestMemberId: 0, formerLineages: [] });
+  const policy = { quorum: 'majority', highestMemberId: 4, formerLineages: ['00000000-0000-4000-8000-000000000001'] } as const;
+  expect(commit({ policy })).toBe(Status.OK);
+  expect(store.policy).toEqual(policy);
 });
 
 test('a witness says that it is one, keeps metadata, and asserts that nobody wants data of it', () => {

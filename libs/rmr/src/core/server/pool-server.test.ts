@@ -33,7 +33,7 @@ class ScriptedStore {
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
-  policy: PoolStore['policy'] = { quorum: 'none' };
+  policy: PoolStore['policy'] = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
   volatileLost = false;
   failed = false;
 
