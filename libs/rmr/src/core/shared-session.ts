@@ -32,10 +32,12 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
   #nextTag = 1;
   #connected = false;
   #lostReason = 'not connected yet';
+  #lostSinceMs: number;
 
   constructor(world: World, transport: Transport, slabs: SlabPool, options: SessionOptions, addresses: readonly string[]) {
     this.#world = world;
     this.addresses = addresses;
+    this.#lostSinceMs = world.clock.wallMs();
     this.rtrs = new RtrsClientSession(world, transport, slabs, { ...options, addresses }, this);
     world.ticker.subscribe(this);
     this.rtrs.start();
@@ -48,6 +50,11 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
   /** Why there is no session. */
   get lostReason(): string {
     return this.#lostReason;
+  }
+
+  /** Since when there is no session, wall clock; where there is one, since when there was none before. */
+  get lostSinceMs(): number {
+    return this.#lostSinceMs;
   }
 
   addUser(user: SessionUser): void {
@@ -78,6 +85,8 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
   }
 
   onLost(_session: RtrsClientSession, reason: string): void {
+    // A failed attempt to come back is no new loss.
+    if (this.#connected) this.#lostSinceMs = this.#world.clock.wallMs();
     this.#connected = false;
     this.#lostReason = reason;
     for (const user of this.#users) user.onSessionDown(this, reason);

@@ -162,6 +162,17 @@ export class IoEngine implements RtrsResponseSink {
     return this.#frozen;
   }
 
+  /** A map update is ahead (L4): writes and flushes wait. */
+  get holding(): boolean {
+    return this.#holding;
+  }
+
+  /** Calls `visit` for every request, in flight or waiting, for status. */
+  forEachRequest(visit: (request: IoRequest) => void): void {
+    for (const request of this.#requests) if (request !== null) visit(request);
+    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request);
+  }
+
   /** Adds that are owed (V5). */
   get owed(): readonly ByteRange[] {
     return this.#owed;

@@ -56,9 +56,14 @@ export class PoolMaps {
     return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
   }
 
-  /** The first chunk that is dirty for every one of these members, or -1. */
-  dirtyForAll(memberIds: readonly number[]): number {
-    return memberIds.length === 0 ? -1 : DirtyMap.firstInAll(memberIds.map((memberId) => this.of(memberId)));
+  /** The first chunk, in [from, end) if given, that is dirty for every one of these members, or -1. */
+  dirtyForAll(memberIds: readonly number[], from = 0, end = this.chunkCount): number {
+    if (memberIds.length === 0) return -1;
+    return DirtyMap.firstInAll(
+      memberIds.map((memberId) => this.of(memberId)),
+      from,
+      end,
+    );
   }
 
   /** Bytes in chunks that are dirty for the member. */

@@ -12,7 +12,7 @@ import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { judgeAdds } from './map-adds.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync, type ResyncOptions } from './resync.ts';
-import { type SessionOpener, SyncPeers } from './sync-peers.ts';
+import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 
 /** What an accepted request waits for. */
 const Phase = {
@@ -52,6 +52,16 @@ export class PoolServerCounters {
   /** Requests that waited for a dirty chunk; and that were given back. */
   chunkWaits = 0;
   bounces = 0;
+}
+
+/** Requests that wait for dirty or locked chunks, and what for. */
+export interface ChunkWait {
+  /** The first chunk that the oldest of them waits for. */
+  readonly chunk: number;
+  readonly what: string;
+  readonly requests: number;
+  /** When the oldest of them came, wall clock. */
+  readonly sinceMs: number;
 }
 
 /** The outcome of a control request. */
@@ -155,6 +165,34 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       holder: this.#holder === null ? null : (this.#store.promise?.clientName ?? null),
       draining: this.#onDrained !== null,
     };
+  }
+
+  /** The sync legs to the other members, for status. */
+  peers(): SyncPeerStatus[] {
+    return this.#peers.status();
+  }
+
+  /** The requests that wait for dirty or locked chunks, by what they wait for, for status. */
+  waits(): ChunkWait[] {
+    const { chunkSizeBytes, memberId } = this.#store.identity;
+    const own = this.#store.dirtyMap(memberId);
+    const wallMs = this.#world.clock.wallMs() - this.#world.clock.nowMs();
+    const waits = new Map<string, ChunkWait>();
+    for (const tag of this.#waiting) {
+      const first = Math.floor((this.#offsets[tag] as number) / chunkSizeBytes);
+      const end = Math.floor(((this.#offsets[tag] as number) + (this.#lengths[tag] as number) - 1) / chunkSizeBytes) + 1;
+      const chunk = own?.nextDirty(first, end) ?? end;
+      // Clean by now: it is taken up at the end of the turn.
+      if (chunk === end) continue;
+      const locked = this.resync.isLocked(chunk, 1);
+      const what = locked ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
+      const sinceMs = wallMs + (this.#waitingSinceMs[tag] as number);
+      const known = waits.get(what);
+      if (known === undefined) waits.set(what, { chunk, what, requests: 1, sinceMs });
+      else if (known.sinceMs <= sinceMs) waits.set(what, { ...known, requests: known.requests + 1 });
+      else waits.set(what, { chunk, what, requests: known.requests + 1, sinceMs });
+    }
+    return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
   }
 
   /** Takes over an IO request whose message is valid. Answers it now or later, exactly once. */

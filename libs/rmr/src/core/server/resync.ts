@@ -210,7 +210,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   sourceOf(chunk: number): string {
     const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
     if (clean.length === 0) return 'the in-sync members to say who has it clean';
-    return clean.map((peer) => (peer.ready ? peer.describe() : `${peer.describe()} (${peer.problem})`)).join(' or ');
+    const inSync = this.#peers.inSync();
+    const name = (peer: SyncPeer): string => {
+      if (!inSync.includes(peer)) return `${peer.describe()} (out of the in-sync set)`;
+      return peer.ready ? peer.describe() : `${peer.describe()} (${peer.problem})`;
+    };
+    return clean.map(name).join(' or ');
   }
 
   status(): ResyncStatus {

@@ -14,6 +14,22 @@ export interface SessionOpener {
   to(addresses: readonly string[]): SharedSession;
 }
 
+/** A sync leg as status shows it. */
+export interface SyncPeerStatus {
+  readonly memberId: number;
+  readonly name: string;
+  readonly addresses: readonly string[];
+  /** Whether it is in the in-sync set under which this member serves: only then is anything read from it (R1). */
+  readonly inSync: boolean;
+  readonly connected: boolean;
+  /** Whether reads can be sent. */
+  readonly ready: boolean;
+  /** Reads in flight. */
+  readonly inFlight: number;
+  /** Why nothing is read from it; empty when it can be. */
+  readonly problem: string;
+}
+
 /** A storage node's sync leg: its way to another member of the pool, for reads and map checks. */
 export class SyncPeer implements SessionUser {
   readonly member: MemberRecord;
@@ -69,6 +85,7 @@ export class SyncPeer implements SessionUser {
 
   onSessionUp(): void {
     this.#joinAtMs = 0;
+    this.#problem = ASKED;
     this.join();
   }
 
@@ -107,6 +124,7 @@ export class SyncPeer implements SessionUser {
   /** Its handle turned out to be outdated: the store was registered anew. */
   rejoin(): void {
     this.#handle = -1;
+    this.#problem = ASKED;
     this.join();
   }
 
@@ -187,6 +205,28 @@ export class SyncPeers implements Ticked {
     return this.#peers;
   }
 
+  /** All sync legs, for status. */
+  status(): SyncPeerStatus[] {
+    const inSync = new Set(this.inSync());
+    return this.#peers.map((peer) => ({
+      memberId: peer.member.memberId,
+      name: peer.member.name,
+      addresses: peer.member.addresses,
+      inSync: inSync.has(peer),
+      connected: peer.session?.connected ?? false,
+      ready: peer.ready,
+      inFlight: peer.inFlight,
+      problem: this.#whyNotRead(peer, inSync.has(peer)),
+    }));
+  }
+
+  #whyNotRead(peer: SyncPeer, inSync: boolean): string {
+    if (this.#version === null) return 'this member is not NORMAL: it reads from nobody';
+    if (!inSync) return 'it is out of the in-sync set';
+    if (peer.ready) return '';
+    return peer.session === null ? 'no session with it has been needed yet' : peer.problem;
+  }
+
   /** The other members of the in-sync set. */
   inSync(): readonly SyncPeer[] {
     const version = this.#version;
@@ -248,6 +288,9 @@ export class SyncPeers implements Ticked {
     });
   }
 }
+
+/** Between the session and the answer to sync-join. */
+const ASKED = 'it has been asked for the pool';
 
 function sameAs(a: MemberRecord, b: MemberRecord): boolean {
   return a.memberId === b.memberId && a.storeUuid === b.storeUuid && a.addresses.join(' ') === b.addresses.join(' ');
