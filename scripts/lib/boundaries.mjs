@@ -20,8 +20,8 @@ export const ALLOWED_LAYERS = {
   app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
   web: ['admin-api', 'runtime'],
   tool: ['admin-api', 'runtime'],
-  /** The cluster tool, the benchmark and the real-client tests: they start daemons and so know their configuration. */
-  harness: ['admin-api', 'runtime', 'app', 'harness'],
+  /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
+  harness: ['admin-api', 'runtime', 'app', 'harness', 'testing'],
   /** Runs the simulator: the one program that is made of test code. */
   simulator: ['testing', 'runtime'],
   workspace: [],

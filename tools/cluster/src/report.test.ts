@@ -1,90 +1,44 @@
-import type { ClientNodeStatus, ClientPoolStatus, Health, StorageNodeStatus } from '@rmr/admin-api';
+import type { Health } from '@rmr/admin-api';
 import { describe, expect, test } from 'vitest';
-import { type ClusterReport, unconverged } from './report.ts';
+import { type ConvergenceView, unconverged } from './report.ts';
 
 const HEALTHY: Health = { level: 'healthy', sentence: 'all is well' };
-const NO_IO = { reads: 0, writes: 0, flushes: 0, trims: 0, writeZeroes: 0, readBytes: 0, writtenBytes: 0, errors: 0, inFlight: 0 };
-const POOL = { name: 'pool-1', uuid: '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab', since: '', version: null, queueDepth: 1, io: NO_IO };
+const UUID = '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab';
+
+type Client = NonNullable<ConvergenceView['client']>;
 
 interface Situation {
-  readonly state?: ClientPoolStatus['state'];
-  readonly leg?: Partial<ClientPoolStatus['legs'][number]>;
-  readonly member?: Partial<StorageNodeStatus['pools'][number]>;
+  readonly state?: Client['pools'][number]['state'];
+  readonly leg?: Partial<Client['pools'][number]['legs'][number]>;
+  readonly member?: Partial<ConvergenceView['storage'][number]['pools'][number]>;
   readonly silent?: boolean;
 }
 
-function node(name: string) {
-  return { name, hostUuid: '', bootId: '', incarnation: '', version: '', pid: 1, startedAt: '', uptimeSeconds: 1 };
-}
-
 /** Two members that have converged, but for what `situation` says of the second. */
-function report({ state = 'SERVING', leg = {}, member = {}, silent = false }: Situation): ClusterReport {
+function report({ state = 'SERVING', leg = {}, member = {}, silent = false }: Situation): ConvergenceView {
   const legs = [1, 2].map((memberId) => ({
-    memberId,
     name: `storage-${memberId}`,
-    storeUuid: null,
     state: 'NORMAL' as const,
     reason: '',
-    since: '',
     dirtyBytes: 0,
-    inFlight: 0,
     ...(memberId === 2 ? leg : {}),
   }));
-  const client: ClientNodeStatus = {
-    role: 'client-node',
-    node: node('client-1'),
-    health: HEALTHY,
-    sessions: [],
-    nbdAddresses: [],
+  const storage = [1, 2].map((memberId) => ({
+    node: { name: `storage-${memberId}` },
     pools: [
       {
-        ...POOL,
-        state,
+        uuid: UUID,
+        state: 'NORMAL' as const,
         reason: '',
-        epoch: 1,
-        sizeBytes: 1,
-        chunkSizeBytes: 1,
-        readPolicy: 'round-robin',
-        legs,
-        waitingIo: 0,
-        waitingFor: null,
-        health: HEALTHY,
+        dirty: [1, 2].map((each) => ({ memberId: each, dirtyBytes: 0 })),
+        ...(memberId === 2 ? member : {}),
       },
     ],
-    exports: [],
-  };
-  const storage = [1, 2].map(
-    (memberId): StorageNodeStatus => ({
-      role: 'storage-node',
-      node: node(`storage-${memberId}`),
-      health: HEALTHY,
-      sessions: [],
-      rtrsAddresses: [],
-      pools: [
-        {
-          ...POOL,
-          memberId,
-          state: 'NORMAL',
-          reason: '',
-          promised: null,
-          chunkSizeBytes: 1,
-          store: null,
-          dirty: [1, 2].map((each) => ({ memberId: each, dirtyBytes: 0 })),
-          waitingFor: null,
-          health: HEALTHY,
-          ...(memberId === 2 ? member : {}),
-        },
-      ],
-    }),
-  );
+  }));
   return {
     health: state === 'SERVING' ? HEALTHY : { level: 'down', sentence: 'the pool waits for member 2' },
-    nodes: [],
-    partitions: [],
-    client,
-    clients: [client],
+    client: { node: { name: 'client-1' }, pools: [{ uuid: UUID, state, legs }] },
     storage: silent ? storage.slice(0, 1) : storage,
-    exitCode: 0,
   };
 }
 

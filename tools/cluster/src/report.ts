@@ -1,7 +1,16 @@
-import { type ClientNodeStatus, HEALTH_EXIT_CODES, type Health, type StorageNodeStatus, worstHealth } from '@rmr/admin-api';
+import {
+  type ClientNodeStatus,
+  type ClientPoolStatus,
+  HEALTH_EXIT_CODES,
+  type Health,
+  type LegStatus,
+  type ServerPoolStatus,
+  type StorageNodeStatus,
+  worstHealth,
+} from '@rmr/admin-api';
 import { errorMessage, formatSize } from '@rmr/runtime';
 import { noteDeaths } from './changing.ts';
-import { adminUrl, type ClusterState, readState, runningProcess } from './cluster-state.ts';
+import { adminUrl, type ClusterState, nodeNames, readState, runningProcess } from './cluster-state.ts';
 import { clientStatus, storageStatus } from './probes.ts';
 import { type ProcessIdentity, processState } from './process-identity.ts';
 
@@ -51,8 +60,36 @@ export async function report(directory: string): Promise<ClusterReport> {
   };
 }
 
+/** What every node's process does, without asking the nodes. */
+export function processStates(directory: string): ReadonlyMap<string, NodeReport['state']> {
+  const state = readState(directory);
+  return new Map(
+    nodeNames(state).map((name) => {
+      const process = processState(runningProcess(state, name));
+      return [name, process === 'gone' ? 'stopped' : process];
+    }),
+  );
+}
+
+/** What tells whether a cluster has converged. */
+export interface ConvergenceView {
+  readonly health: Health;
+  readonly client: {
+    readonly node: { readonly name: string };
+    readonly pools: readonly {
+      readonly uuid: string;
+      readonly state: ClientPoolStatus['state'];
+      readonly legs: readonly Pick<LegStatus, 'name' | 'state' | 'reason' | 'dirtyBytes'>[];
+    }[];
+  } | null;
+  readonly storage: readonly {
+    readonly node: { readonly name: string };
+    readonly pools: readonly Pick<ServerPoolStatus, 'uuid' | 'state' | 'reason' | 'dirty'>[];
+  }[];
+}
+
 /** Whether a client node serves its pool. */
-export function serves(status: ClientNodeStatus): boolean {
+export function serves(status: { readonly pools: readonly Pick<ClientPoolStatus, 'state'>[] }): boolean {
   return status.pools.some((pool) => pool.state === 'SERVING');
 }
 
@@ -60,7 +97,7 @@ export function serves(status: ClientNodeStatus): boolean {
  * Null when the cluster has converged (I5): IO is served, every member is in sync, and nobody knows of a dirty chunk.
  * Else the first thing that is missing, for people.
  */
-export function unconverged({ health, client, storage }: ClusterReport): string | null {
+export function unconverged({ health, client, storage }: ConvergenceView): string | null {
   if (client === null || !serves(client)) return health.sentence;
   for (const pool of client.pools) {
     for (const leg of pool.legs) {

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { OperationError } from '@rmr/runtime';
-import { type ClusterState, layout, type StorageNodeState } from './cluster-state.ts';
+import { z } from 'zod';
+import { type ClusterState, layout, readState, type StorageNodeState } from './cluster-state.ts';
 import { POOL_NAME } from './constants.ts';
 import { programPath } from './repository.ts';
 
@@ -48,6 +49,28 @@ export async function storeDigest(directory: string, node: StorageNodeState): Pr
   if (digest === undefined)
     throw new OperationError('IO_ERROR', `"store checksum" of ${node.name} printed no digest: ${output.slice(0, 200)}`);
   return digest;
+}
+
+/** Where the data of a member is. */
+export interface DataArea {
+  readonly name: string;
+  readonly path: string;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+const inspectionSchema = z.looseObject({ dataOffset: z.int(), deviceBytes: z.int() });
+
+/** Where the data of every member is, as its store says. */
+export async function dataAreas(directory: string): Promise<DataArea[]> {
+  return await Promise.all(
+    members(readState(directory)).map(async ({ name }) => {
+      const path = layout.store(directory, name);
+      const output = await storageNode(['store', 'inspect', '--path', path, '--output', 'json']);
+      const { dataOffset, deviceBytes } = inspectionSchema.parse(JSON.parse(output));
+      return { name, path, offsetBytes: dataOffset, lengthBytes: deviceBytes };
+    }),
+  );
 }
 
 /** The nodes that hold a member of the pool. */

@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { parseNbdUri } from '@rmr/cluster';
+import { OperationError } from '@rmr/runtime';
+import { NbdClient } from './nbd-client.ts';
+import { pause } from './waiting.ts';
+
+/** Jobs of a pass, each on a connection and a part of its own. */
+const JOBS = 2;
+/** Writes per second and job: a pass takes some seconds, and daemons have time for everything else. */
+const WRITES_PER_SECOND = 300;
+const RETRY_MS = 100;
+/** What fio says of a block that is not what it wrote. */
+const MISMATCH = /\bverify: bad\b|verify failed/;
+
+export interface FioOptions {
+  /** fio's part of the device. */
+  readonly firstByte: number;
+  readonly lengthBytes: number;
+  /** Where the device is served; null while nobody is known to serve. */
+  readonly uri: () => string | null;
+  /** fio may leave files here. */
+  readonly folder: string;
+}
+
+/** Whether fio with its NBD engine is installed. */
+export function fioAvailable(): boolean {
+  return spawnSync('fio', ['--enghelp=nbd'], { stdio: 'ignore' }).status === 0;
+}
+
+/** A load by somebody else: fio writes a part of the device, verifies it on the way and at the end, and begins anew. */
+export class FioLoad {
+  readonly #options: FioOptions;
+  readonly #finished: Promise<void>;
+  #child: ChildProcess | null = null;
+  #frozen = false;
+  #stopped = false;
+  #losses = 0;
+  #passes = 0;
+  #interrupted = 0;
+  #failure: string | null = null;
+
+  constructor(options: FioOptions) {
+    this.#options = options;
+    this.#finished = this.#repeat();
+  }
+
+  /** Passes that were verified to their end. */
+  get passes(): number {
+    return this.#passes;
+  }
+
+  /** Passes that ended with the client node. */
+  get interrupted(): number {
+    return this.#interrupted;
+  }
+
+  /** What fio has found, or null. */
+  get failure(): string | null {
+    return this.#failure;
+  }
+
+  /** The client node is about to end: errors of the present pass are its. */
+  serverLost(): void {
+    this.#losses++;
+  }
+
+  /** Stops issuing requests until {@link thaw}; those that are under way go on. */
+  freeze(): void {
+    this.#frozen = true;
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.#child?.kill('SIGCONT');
+  }
+
+  /** Lets the present pass come to its end. Throws TIMEOUT when it does not. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopped = true;
+    this.thaw();
+    const timer = setTimeout(() => {
+      this.#failure ??= `fio did not end within ${timeoutMs / 1000} s`;
+      this.#child?.kill('SIGKILL');
+    }, timeoutMs);
+    await this.#finished;
+    clearTimeout(timer);
+    if (this.#failure !== null) throw new OperationError('TIMEOUT', this.#failure);
+  }
+
+  /** Ends it at once. */
+  async kill(): Promise<void> {
+    this.#stopped = true;
+    this.#losses++;
+    this.#child?.kill('SIGKILL');
+    await this.#finished;
+  }
+
+  async #repeat(): Promise<void> {
+    while (!this.#stopped && this.#failure === null) {
+      const uri = this.#options.uri();
+      if (this.#frozen || uri === null || !(await answers(uri))) await pause(RETRY_MS);
+      else if (!this.#stopped && !this.#frozen) await this.#pass(uri);
+    }
+  }
+
+  async #pass(uri: string): Promise<void> {
+    const losses = this.#losses;
+    const child = spawn('fio', this.#arguments(uri), { cwd: this.#options.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    this.#child = null;
+    if (MISMATCH.test(output)) this.#failure ??= `fio read something else than it had written:\n${output.trim()}`;
+    else if (code === 0) this.#passes++;
+    else if (this.#losses !== losses) this.#interrupted++;
+    else this.#failure ??= `fio failed with exit code ${code} while the client node lived:\n${output.trim()}`;
+  }
+
+  #arguments(uri: string): string[] {
+    const { firstByte, lengthBytes } = this.#options;
+    const partBytes = lengthBytes / JOBS;
+    return [
+      '--name=chaos',
+      '--thread',
+      '--ioengine=nbd',
+      `--uri=${uri}`,
+      '--rw=randwrite',
+      '--bs=4k',
+      '--iodepth=8',
+      `--numjobs=${JOBS}`,
+      `--rate_iops=${WRITES_PER_SECOND}`,
+      `--offset=${firstByte}`,
+      `--size=${partBytes}`,
+      `--offset_increment=${partBytes}`,
+      '--randrepeat=0',
+      '--verify=crc32c',
+      '--verify_fatal=1',
+      '--verify_backlog=256',
+      '--group_reporting',
+    ];
+  }
+}
+
+/** Whether the export can be had at the moment. */
+async function answers(uri: string): Promise<boolean> {
+  try {
+    const client = await NbdClient.connect(parseNbdUri(uri), { onReply: () => {}, onClosed: () => {} });
+    client.end();
+    return true;
+  } catch (error) {
+    if (error instanceof OperationError && error.code === 'UNAVAILABLE') return false;
+    throw error;
+  }
+}
