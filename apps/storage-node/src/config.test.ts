@@ -49,6 +49,14 @@ describe('configuration of the storage node', () => {
     );
   });
 
+  test('a store needs no more than its path', () => {
+    expect(load({ RMR_STORES: '[{path: /a}, {path: /b, ioTimeout: 2s, volatileCache: true}]' }).stores).toEqual([
+      { path: '/a', ioTimeout: 20_000, volatileCache: false },
+      { path: '/b', ioTimeout: 2000, volatileCache: true },
+    ]);
+    expect(refusal({ RMR_STORES: '[{path: /a, ioTimeout: 10ms}]' })).toContain('stores[0].ioTimeout');
+  });
+
   test.each([
     ['RMR_LIMITS_SESSIONS', '0'],
     ['RMR_LIMITS_QUEUE_DEPTH', '5000'],

@@ -41,6 +41,13 @@ export const storageNodeConfigSchema = z
         z.strictObject({
           path: pathValue().describe('file or block device'),
           poolUuid: uuidValue().optional().describe('refuse the store unless it is of this pool'),
+          ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
+            .default(20_000)
+            .describe('a disk that has not answered for so long hangs: the store is taken away until it does'),
+          volatileCache: z
+            .boolean()
+            .default(false)
+            .describe('for tests of power loss, together with bootIdOverride: what was not flushed dies with this process'),
         }),
       )
       .default([])

@@ -1,13 +1,15 @@
 import type { NodeIdentity, StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
-import { openStore } from '@rmr/brmr/node';
-import { IO_BYTES_MAX, type PoolStore, RmrServer, Sessions } from '@rmr/rmr';
+import { StoreKeeper } from '@rmr/brmr';
+import { FileStoreOpener } from '@rmr/brmr/node';
+import { IO_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
-import { type Logger, OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
+import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
+import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { registerStorageMetrics } from './metrics.ts';
-import { type AttachedStore, nodeHealth, poolStatus, sessionStatus } from './status.ts';
+import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus } from './status.ts';
 
 /** Permits of the sessions to other storage nodes: enough for several pools' resync. */
 const SYNC_QUEUE_DEPTH = 128;
@@ -47,7 +49,12 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     },
     rmr,
   );
-  const stores: AttachedStore[] = [];
+  const storePaths = config.stores.map(({ path }) => path);
+  const doubtful = new DoubtfulStoreFile(config.stateDir, storePaths, log);
+  const keeper = new StoreKeeper(
+    config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
+    { world, opener: new FileStoreOpener(world, host.bootId), registry: rmr, doubtful },
+  );
   const listeners: StreamListener[] = [];
 
   const identity = (): NodeIdentity => ({
@@ -67,27 +74,14 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     for (const listener of listeners) listener.close();
     server.close('this storage node stops');
     sessions.close('this storage node stops');
-    await Promise.all(
-      stores.map(async ({ path, pool }) => {
-        await new Promise<void>((resolve) => rmr.unregister(pool, resolve));
-        await closeStore(pool.store, path, log);
-      }),
-    );
+    await new Promise<void>((resolve) => keeper.stop(resolve));
+    await doubtful.settled();
   };
 
   try {
-    for (const { path, poolUuid } of config.stores) {
-      const store = await openStore({ path, world, bootId: host.bootId, ...(poolUuid === undefined ? {} : { poolUuid }) });
-      const other = stores.find(({ pool }) => pool.store.identity.poolUuid === store.identity.poolUuid);
-      if (other !== undefined) {
-        await closeStore(store, path, log);
-        throw new OperationError(
-          'CONFLICT',
-          `stores: ${path} and ${other.path} are both of pool ${store.identity.poolName} (${store.identity.poolUuid}); a node has one store of a pool`,
-        );
-      }
-      stores.push({ path, pool: rmr.register(store) });
-    }
+    await new Promise<void>((resolve, reject) => {
+      keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
+    });
     for (const address of config.rtrs.listen) listeners.push(await listen(transport, address, server));
   } catch (error) {
     await stopGracefully();
@@ -96,26 +90,30 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
 
   return {
     status: (): StorageNodeStatus => {
-      const pools = stores.map(poolStatus);
+      const pools = attachedStores(keeper).map(poolStatus);
+      const stores = keeper.stores.map(storeStatus);
       return {
         role: 'storage-node',
         node: identity(),
-        health: nodeHealth(pools),
+        health: nodeHealth(pools, stores),
         sessions: server.sessions().map(sessionStatus),
         rtrsAddresses: listeners.map((listener) => listener.address),
         pools,
+        stores,
       };
     },
     // A storage node that listens does its work: whether a client uses it is the client's matter.
     notReady: () => (stopping === null ? null : 'it is stopping'),
     flush: async (wanted) => {
-      const chosen = stores.filter(
-        ({ pool }) => wanted === null || pool.store.identity.poolName === wanted || pool.store.identity.poolUuid === wanted,
-      );
+      const names = (identity: StoreIdentity): boolean => identity.poolName === wanted || identity.poolUuid === wanted;
+      const chosen = keeper.stores.filter(({ identity }) => wanted === null || (identity !== null && names(identity)));
       if (chosen.length === 0) throw new OperationError('NOT_FOUND', `no store of pool ${wanted ?? ''} is open here`);
-      await Promise.all(chosen.map(({ path, pool }) => flushStore(pool.store, path)));
+      await Promise.all(chosen.flatMap(({ spec, pool }) => (pool === null ? [] : [flushStore(pool.store, spec.path)])));
+      const away = chosen.find(({ pool }) => pool === null);
+      if (away !== undefined)
+        throw new OperationError('UNAVAILABLE', `${away.spec.path} is not open, and so can't be flushed: ${away.reason}`);
     },
-    registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, stores, server, slabs),
+    registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
       // At once: what was accepted is in the kernel's hands or was never acknowledged, and the next start sorts it out.
       if (!graceful) return;
@@ -123,16 +121,6 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       await stopping;
     },
   };
-}
-
-function closeStore(store: PoolStore, path: string, log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    store.close((status) => {
-      if (status !== Status.OK)
-        log.error('a store could not be shut down cleanly; its next start recovers', { path, why: statusName(status) });
-      resolve();
-    });
-  });
 }
 
 function flushStore(store: PoolStore, path: string): Promise<void> {

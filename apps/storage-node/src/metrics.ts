@@ -1,8 +1,9 @@
 import type { Metrics } from '@rmr/admin-api/node';
-import type { PoolServerCounters } from '@rmr/rmr';
+import type { StoreKeeper } from '@rmr/brmr';
+import type { PoolServer, PoolServerCounters } from '@rmr/rmr';
 import type { RtrsServer } from '@rmr/rtrs';
 import type { SlabPool } from '@rmr/runtime';
-import type { AttachedStore } from './status.ts';
+import { attachedStores } from './status.ts';
 
 const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServerCounters) => number }[] = [
   { name: 'rmr_store_reads_total', help: 'Reads received', read: (counters) => counters.reads },
@@ -21,37 +22,46 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
 ];
 
 /** The metrics of the storage node: what the counters say at the time of the scrape. */
-export function registerStorageMetrics(metrics: Metrics, stores: readonly AttachedStore[], server: RtrsServer, slabs: SlabPool): void {
+export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, server: RtrsServer, slabs: SlabPool): void {
   for (const { name, help, read } of COUNTERS) {
     metrics.counter({
       name,
       help,
       labels: ['pool', 'member'],
       read: (observe) => {
-        for (const { pool } of stores) observe(read(pool.counters), pool.store.identity.poolName, pool.store.identity.memberId);
+        for (const { pool } of attachedStores(keeper))
+          observe(read(pool.counters), pool.store.identity.poolName, pool.store.identity.memberId);
       },
     });
   }
-  const gauge = (name: string, help: string, read: (store: AttachedStore) => number): void =>
+  const gauge = (name: string, help: string, read: (pool: PoolServer) => number): void =>
     metrics.gauge({
       name,
       help,
       labels: ['pool', 'member'],
       read: (observe) => {
-        for (const store of stores) observe(read(store), store.pool.store.identity.poolName, store.pool.store.identity.memberId);
+        for (const { pool } of attachedStores(keeper)) observe(read(pool), pool.store.identity.poolName, pool.store.identity.memberId);
       },
     });
-  gauge('rmr_store_normal', '1 while the member is in sync and serves IO', ({ pool }) => (pool.state === 'NORMAL' ? 1 : 0));
-  gauge('rmr_store_executing', 'Requests accepted and not answered yet', ({ pool }) => pool.executing);
-  gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', ({ pool }) =>
+  gauge('rmr_store_normal', '1 while the member is in sync and serves IO', (pool) => (pool.state === 'NORMAL' ? 1 : 0));
+  gauge('rmr_store_executing', 'Requests accepted and not answered yet', (pool) => pool.executing);
+  gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', (pool) =>
     pool.store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
   );
+  metrics.gauge({
+    name: 'rmr_store_up',
+    help: '1 while the store is open, 0 while it is not: its disk failed, hangs or is away',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores) observe(pool === null ? 0 : 1, spec.path);
+    },
+  });
   metrics.gauge({
     name: 'rmr_store_dirty_bytes',
     help: 'Bytes in chunks that a member has missed, as this store knows',
     labels: ['pool', 'member', 'missing_member'],
     read: (observe) => {
-      for (const { pool } of stores) {
+      for (const { pool } of attachedStores(keeper)) {
         const { identity, members } = pool.store;
         for (const { memberId } of members) observe(pool.store.dirtyBytes(memberId), identity.poolName, identity.memberId, memberId);
       }

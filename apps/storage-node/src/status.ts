@@ -1,24 +1,50 @@
-import { type Health, type IoCounters, type ServerPoolStatus, type SessionStatus, worstHealth } from '@rmr/admin-api';
+import { type Health, type IoCounters, type NodeStoreStatus, type ServerPoolStatus, type SessionStatus, worstHealth } from '@rmr/admin-api';
+import type { KeptStore, StoreKeeper } from '@rmr/brmr';
 import type { PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
 
-/** A store that this node has open: where it is, and its pool. */
+/** A store that is open, with its pool. */
 export interface AttachedStore {
-  readonly path: string;
+  readonly kept: KeptStore;
   readonly pool: PoolServer;
 }
 
-/** The health of the node: the worst of its pools. */
-export function nodeHealth(pools: readonly ServerPoolStatus[]): Health {
-  if (pools.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names none' };
+/** The stores that are open at the moment. */
+export function attachedStores(keeper: StoreKeeper): readonly AttachedStore[] {
+  return keeper.stores.flatMap((kept) => (kept.pool === null ? [] : [{ kept, pool: kept.pool }]));
+}
+
+/** The health of the node: the worst of its stores and pools. */
+export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly NodeStoreStatus[]): Health {
+  if (stores.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names none' };
   return worstHealth(
-    pools.map((pool) => pool.health),
+    [...stores, ...pools].map(({ health }) => health),
     pools.length === 1 ? (pools[0] as ServerPoolStatus).health.sentence : `all ${pools.length} pools are served`,
   );
 }
 
+/** What there is to say about one store of the configuration, open or not. */
+export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, waitsFor }: KeptStore): NodeStoreStatus {
+  const since = new Date(sinceWallMs).toISOString();
+  const { path } = spec;
+  const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
+  return {
+    path,
+    uuid: identity?.storeUuid ?? null,
+    pool: identity === null ? null : { name: identity.poolName, uuid: identity.poolUuid, memberId: identity.memberId },
+    state: pool === null ? 'DETACHED' : pool.state === 'NORMAL' ? 'MAPPED' : 'OPEN',
+    reason,
+    since,
+    waitingFor: waitsFor === null ? null : { what: waitsFor, since },
+    health:
+      state === 'ATTACHED'
+        ? { level: 'healthy', sentence: `${path}${member} is open` }
+        : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+  };
+}
+
 /** One pool's status. */
-export function poolStatus({ path, pool }: AttachedStore): ServerPoolStatus {
+export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
   const { store, counters } = pool;
   const { identity, version, promise } = store;
   const described = pool.describe();
@@ -62,7 +88,7 @@ export function poolStatus({ path, pool }: AttachedStore): ServerPoolStatus {
     chunkSizeBytes: identity.chunkSizeBytes,
     queueDepth: identity.queueDepth,
     store: {
-      path,
+      path: kept.spec.path,
       uuid: identity.storeUuid,
       state: described.state === 'NORMAL' ? 'MAPPED' : 'OPEN',
       sizeBytes: identity.sizeBytes,

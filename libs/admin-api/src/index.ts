@@ -8,6 +8,7 @@ export {
   type ExportStatus,
   type LegStatus,
   type NodeStatus,
+  type NodeStoreStatus,
   nodeStatusSchema,
   type ServerPoolStatus,
   type StorageNodeStatus,

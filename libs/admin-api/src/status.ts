@@ -120,6 +120,24 @@ export const serverPoolStatusSchema = z.object({
 });
 export type ServerPoolStatus = z.infer<typeof serverPoolStatusSchema>;
 
+/** A store that a storage node is configured with, open or not. */
+export const nodeStoreStatusSchema = z.object({
+  path: z.string(),
+  /** What it was when it was last open since the start of the process; null when it has not been. */
+  uuid: z.string().nullable(),
+  pool: z.object({ name: z.string(), uuid: z.string(), memberId: z.number().int() }).nullable(),
+  /** `OPEN` and `MAPPED` as in the pool's store; `DETACHED`: it is not open, and its pool is not among `pools`. */
+  state: z.enum(['OPEN', 'MAPPED', 'DETACHED']),
+  /** Why it is in this state: what was wrong with a detached one when it was last tried. */
+  reason: z.string(),
+  /** Since when it is open, or detached: attempts in between don't count. */
+  since: timeText,
+  /** What a detached store waits for: an attempt to open it, or requests that do not end on its disk. */
+  waitingFor: waitingForSchema.nullable(),
+  health: healthSchema,
+});
+export type NodeStoreStatus = z.infer<typeof nodeStoreStatusSchema>;
+
 /** What a storage node says of itself. */
 export const storageNodeStatusSchema = z.object({
   role: z.literal('storage-node'),
@@ -128,7 +146,10 @@ export const storageNodeStatusSchema = z.object({
   sessions: z.array(sessionStatusSchema),
   /** Addresses on which sessions are accepted. */
   rtrsAddresses: z.array(z.string()),
+  /** The pools of the stores that are open. */
   pools: z.array(serverPoolStatusSchema),
+  /** Every store that the configuration names. */
+  stores: z.array(nodeStoreStatusSchema),
 });
 export type StorageNodeStatus = z.infer<typeof storageNodeStatusSchema>;
 

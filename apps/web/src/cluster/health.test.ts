@@ -13,7 +13,7 @@ function status(role: NodeStatus['role'], name: string, health: Health): NodeSta
   const node = { ...IDENTITY, name };
   return role === 'client-node'
     ? { role, node, health, sessions: [], nbdAddresses: [], pools: [], exports: [] }
-    : { role, node, health, sessions: [], rtrsAddresses: [], pools: [] };
+    : { role, node, health, sessions: [], rtrsAddresses: [], pools: [], stores: [] };
 }
 
 function client(health: Health): ObservedNode {

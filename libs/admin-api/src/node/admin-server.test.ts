@@ -29,6 +29,18 @@ const STATUS: StorageNodeStatus = {
   sessions: [],
   rtrsAddresses: ['tcp://127.0.0.1:1'],
   pools: [],
+  stores: [
+    {
+      path: '/srv/a.store',
+      uuid: null,
+      pool: null,
+      state: 'DETACHED',
+      reason: '/srv/a.store does not exist',
+      since: '2026-01-01T00:00:00.000Z',
+      waitingFor: { what: 'the next attempt to open it, in 4 s', since: '2026-01-01T00:00:00.000Z' },
+      health: { level: 'down', sentence: '/srv/a.store is not open: /srv/a.store does not exist' },
+    },
+  ],
 };
 
 const servers: AdminServer[] = [];
@@ -86,6 +98,18 @@ describe('admin interface', () => {
   test('status arrives typed and complete', async () => {
     const url = await serve();
     expect(await createAdminClient({ url }).status.query()).toEqual(STATUS);
+  });
+
+  test('what is wrong with a store is told in full, or not at all', async () => {
+    const [store] = STATUS.stores;
+    for (const broken of [
+      { ...store, state: 'AWAY' },
+      { ...store, since: undefined },
+      { ...store, reason: undefined },
+    ]) {
+      const url = await serve({ service: { status: () => ({ ...STATUS, stores: [broken] }) as unknown as StorageNodeStatus } });
+      await expect(createAdminClient({ url }).status.query()).rejects.toThrow('Output validation failed');
+    }
   });
 
   test('a status that lacks a field is not passed on as if it were one', async () => {
