@@ -240,6 +240,11 @@ export class SimulatedCluster {
     this.listener.onClientGone(old);
     for (const node of this.nodes) this.network.heal(old.name, node.name);
     const { epoch } = old.pool.status();
+    if (epoch === 0) {
+      // It has never served, so nothing fences it: it may rightly get the pool later, with what waits in it.
+      old.crash();
+      return;
+    }
     this.world.after(ROBBED_MS, () => {
       const now = old.pool.status();
       if (now.state === 'SERVING' && now.epoch === epoch && !old.paused) this.#servedByTwo = true;
