@@ -29,6 +29,8 @@ export interface ChaosOptions {
   readonly replicas: number;
   readonly directory: string;
   readonly faults: readonly FaultKind[];
+  /** Stores forget what was not flushed when their storage node dies. */
+  readonly volatileCache: boolean;
   /** Told what happens, line by line. */
   readonly say: (line: string) => void;
   /** Ends the run before its time. */
@@ -40,6 +42,7 @@ export interface ChaosTotals {
   readonly seed: number;
   readonly minutes: number;
   readonly replicas: number;
+  readonly volatileCache: boolean;
   readonly rounds: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly operations: number;
@@ -88,7 +91,11 @@ export class Chaos {
       },
       mayFailFlush: () => this.#runner.powerLost,
     });
-    const whyNoFio = fioAvailable() ? null : 'fio or its NBD engine is not installed';
+    const whyNoFio = targets.volatileCache
+      ? 'it does not know what a power loss may take'
+      : fioAvailable()
+        ? null
+        : 'fio or its NBD engine is not installed';
     if (whyNoFio !== null) this.#say(`without fio: ${whyNoFio}`);
     this.#fio =
       whyNoFio === null
@@ -112,6 +119,7 @@ export class Chaos {
       clientNodes: 2,
       sizeBytes: WRITER_BYTES + FIO_BYTES,
       chunkSizeBytes: CHUNK_BYTES,
+      volatileCache: options.volatileCache,
     };
     newClusterOptions(asked);
     const { state } = await up({ directory, asked, web: false, progress: () => {}, signal });
@@ -119,7 +127,7 @@ export class Chaos {
     const targets: FaultTargets = {
       storage: state.storageNodes.map((node) => node.name),
       clients: state.clientNodes.map((node) => node.name),
-      volatileCache: false,
+      volatileCache: options.volatileCache,
       kinds: options.faults,
     };
     try {
@@ -249,12 +257,13 @@ export class Chaos {
   }
 
   #totals(failure: string | null): ChaosTotals {
-    const { seed, replicas } = this.#options;
+    const { seed, replicas, volatileCache } = this.#options;
     const { reads, writes, discards, flushes, errors, writtenBytes, readBytes } = this.#writer.record.counters;
     return {
       seed,
       minutes: Math.round((performance.now() - this.#startedMs) / 600) / 100,
       replicas,
+      volatileCache,
       rounds: this.#rounds,
       faults: Object.fromEntries(this.#runner.counts),
       operations: reads + writes + discards + flushes,

@@ -20,6 +20,7 @@ interface Flags {
   readonly minutes: string;
   readonly seed?: string;
   readonly replicas: string;
+  readonly volatileCache?: true;
   readonly faults?: string;
   readonly dir?: string;
   readonly keep?: true;
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
     .option('--minutes <number>', 'how long', '2')
     .option('--seed <number>', 'repeat the faults and the load of a former run (their timing is never quite the same)')
     .option('--replicas <number>', 'members of the pool', '2')
+    .option('--volatile-cache', 'stores forget what was not flushed when their storage node dies')
     .option('--faults <list>', `kinds of faults, separated by commas (default: all of ${FAULT_KINDS.join(',')})`)
     .option('--dir <dir>', 'where the cluster is; it is kept (default: a temporary directory that is removed after a success)')
     .option('--keep', 'keep the temporary directory after a success, too')
@@ -59,10 +61,11 @@ async function run(flags: Flags): Promise<void> {
   };
   const interrupted = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
-  const totals = await Chaos.run({ minutes, seed, replicas, faults, directory, say, signal: interrupted.signal });
+  const volatileCache = flags.volatileCache === true;
+  const totals = await Chaos.run({ minutes, seed, replicas, volatileCache, faults, directory, say, signal: interrupted.signal });
   if (totals.failure !== null) {
     process.stderr.write(
-      `\nFAILED: ${totals.failure}\n\nThe cluster's directory is kept: ${directory}\nLook at logs/chaos.log for what was done and when, logs/*.log for what the daemons say, logs/status-at-failure.json.\nThe same faults again: npm run -s chaos -- --seed ${seed} --minutes ${minutes} --replicas ${replicas}${flags.faults === undefined ? '' : ` --faults ${flags.faults}`}\n`,
+      `\nFAILED: ${totals.failure}\n\nThe cluster's directory is kept: ${directory}\nLook at logs/chaos.log for what was done and when, logs/*.log for what the daemons say, logs/status-at-failure.json.\nThe same faults again: npm run -s chaos -- --seed ${seed} --minutes ${minutes} --replicas ${replicas}${volatileCache ? ' --volatile-cache' : ''}${flags.faults === undefined ? '' : ` --faults ${flags.faults}`}\n`,
     );
     process.exitCode = 1;
   } else if (flags.dir === undefined && flags.keep !== true) {

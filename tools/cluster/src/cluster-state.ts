@@ -41,6 +41,7 @@ const currentStateSchema = z.object({
     transport: z.enum(['tcp', 'unix']),
     paths: z.int(),
     nbd: nbdEndpointSchema,
+    volatileCache: z.boolean().default(false),
   }),
   poolUuid: z.string(),
   /** True when every store has been created: from then on a missing one is a loss. */

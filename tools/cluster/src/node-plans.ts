@@ -40,7 +40,7 @@ function storageConfiguration(directory: string, state: ClusterState, node: Stor
     ...bootIdOverride(state, node.name),
     rtrs: { listen: [...node.rtrs] },
     admin: { listen: adminUrl(node.adminPort) },
-    stores: node.memberId === null ? [] : [{ path: layout.store(directory, node.name), poolUuid: state.poolUuid }],
+    stores: node.memberId === null ? [] : [{ path: layout.store(directory, node.name), poolUuid: state.poolUuid, ...volatileCache(state) }],
     transport: { routes: cutRoutes(state, node.name, peers) },
   };
   storageNodeConfigSchema.parse(config);
@@ -67,6 +67,10 @@ function clientConfiguration(directory: string, state: ClusterState, node: Clien
   };
   clientNodeConfigSchema.parse(config);
   return config;
+}
+
+function volatileCache({ options }: ClusterState): { volatileCache?: boolean } {
+  return options.volatileCache ? { volatileCache: true } : {};
 }
 
 /** A node that has lost power is on another boot from then on. */

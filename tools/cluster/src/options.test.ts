@@ -27,6 +27,7 @@ describe('options of up', () => {
       transport: 'tcp',
       paths: 1,
       nbd: { kind: 'own-socket' },
+      volatileCache: false,
     });
   });
 
@@ -81,6 +82,7 @@ describe('options of up', () => {
     [{ clientNodes: '2' }, '--client-nodes 1', '--client-nodes 2'],
     [{ paths: '2' }, '--paths 1', '--paths 2'],
     [{ nbdPort: '10809' }, 'an NBD socket of its own', '--nbd-port 10809'],
+    [{ volatileCache: true }, 'stores without a volatile cache', '--volatile-cache'],
     [{ nbdSocket: '/run/x' }, 'an NBD socket of its own', '--nbd-socket /run/x'],
   ])('%j contradicts a cluster with the defaults, and both values are named', (flags, is, wanted) => {
     const message = refusal(() => refuseContradiction('/d', options({}), parseUpFlags(flags)));

@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly transport: 'tcp' | 'unix';
   readonly paths: number;
   readonly nbd: NbdEndpoint;
+  /** Stores keep what was not flushed in a cache that dies with their storage node. */
+  readonly volatileCache: boolean;
 }
 
 /** The flags of `up` as they were given. */
@@ -41,6 +43,7 @@ export interface UpFlags {
   readonly paths?: string;
   readonly nbdSocket?: string;
   readonly nbdPort?: string;
+  readonly volatileCache?: true;
 }
 
 /** What was asked for: a part of the options. */
@@ -60,6 +63,7 @@ export function parseUpFlags(flags: UpFlags): AskedOptions {
     transport: transport(flags.transport),
     paths: wholeNumber('--paths', flags.paths, 1, PATHS_MAX),
     nbd: nbd(flags),
+    volatileCache: flags.volatileCache,
   };
   if (asked.sizeBytes !== undefined && (asked.sizeBytes === 0 || asked.sizeBytes % SECTOR_BYTES !== 0)) {
     throw new OperationError('INVALID_ARGUMENT', `--size ${flags.size}: a device is a positive number of sectors of ${SECTOR_BYTES} bytes`);
@@ -93,6 +97,7 @@ export function newClusterOptions(asked: AskedOptions): ClusterOptions {
     transport: asked.transport ?? DEFAULTS.transport,
     paths: asked.paths ?? DEFAULTS.paths,
     nbd: asked.nbd ?? { kind: 'own-socket' },
+    volatileCache: asked.volatileCache ?? false,
   };
 }
 
@@ -130,6 +135,7 @@ const FLAG_TEXTS: { readonly [Key in keyof ClusterOptions]: (options: ClusterOpt
         return 'an NBD socket of its own';
     }
   },
+  volatileCache: (options) => (options.volatileCache ? '--volatile-cache' : 'stores without a volatile cache'),
 };
 
 function wholeNumber(flag: string, text: string | undefined, min: number, max: number): number | undefined {
