@@ -68,9 +68,10 @@ function forEachChunk(chunks: DirtyMap, visit: (chunk: number) => void): void {
  */
 export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: readonly number[]): void {
   const doubtful = new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
+  const isDoubtful = (memberId: number, chunk: number): boolean => doubtful.get(memberId)?.test(chunk) === true;
   const winnerOf = (chunk: number): number | undefined => {
     const clean = grants.filter((grant) => !maps.of(grant.memberId).test(chunk));
-    const kept = clean.find((grant) => doubtful.get(grant.memberId)?.test(chunk) !== true);
+    const kept = clean.find((grant) => !isDoubtful(grant.memberId, chunk));
     return (kept ?? clean[0])?.memberId;
   };
   forEachChunk(
@@ -87,10 +88,12 @@ export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: r
   for (const { memberId } of grants) {
     const chunks = doubtful.get(memberId);
     if (chunks === null || chunks === undefined) continue;
-    const own = maps.of(memberId);
     forEachChunk(chunks, (chunk) => {
       const winner = winnerOf(chunk);
-      if (winner !== undefined && winner !== memberId) own.set(chunk, 1);
+      if (winner === undefined) return;
+      // Survivors that are clean agree. Where there is none, a member out of the set may still have what the winner has lost.
+      const losers = isDoubtful(winner, chunk) ? memberIds : [memberId];
+      for (const loser of losers) if (loser !== winner) maps.of(loser).set(chunk, 1);
     });
   }
 }

@@ -1,0 +1,335 @@
+import { DirtyMap } from '@rmr/dirty-map';
+import { randomBelow, SeededRandom } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { ByteRange, VersionRecord } from '../../pool-store.ts';
+import { assembleMaps, type Grant, holdersOf, markReturning, reconcile } from './assembly.ts';
+import { PoolMaps } from './pool-maps.ts';
+
+const CHUNK = 4096;
+const CHUNKS = 16;
+const LINEAGE = '00000000-0000-4000-8000-000000000001';
+
+const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
+const range = (chunk: number, count = 1): ByteRange => ({ offsetBytes: chunk * CHUNK, lengthBytes: count * CHUNK });
+
+function version(seq: number, memberIds: readonly number[]): VersionRecord {
+  return {
+    lineageUuid: LINEAGE,
+    epoch: 1,
+    seq,
+    horizon: 0,
+    inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })),
+  };
+}
+
+function mapWith(chunks: readonly number[]): DirtyMap {
+  const map = new DirtyMap(CHUNKS);
+  for (const chunk of chunks) map.set(chunk, 1);
+  return map;
+}
+
+function grant(memberId: number, rest: Partial<Omit<Grant, 'columns'>> & { columns?: Record<number, readonly number[]> } = {}): Grant {
+  const columns = new Map(Object.entries(rest.columns ?? {}).map(([id, chunks]) => [Number(id), mapWith(chunks)]));
+  return { memberId, version: version(1, [1, 2, 3]), volatileLost: false, lastIo: [], intent: [], ...rest, columns };
+}
+
+let maps: PoolMaps;
+
+/** The dirty chunks of a member. */
+function dirty(memberId: number): number[] {
+  const chunks: number[] = [];
+  maps.of(memberId).forEachRun((first, count) => chunks.push(...Array.from({ length: count }, (_, i) => first + i)));
+  return chunks;
+}
+
+beforeEach(() => {
+  maps = new PoolMaps(CHUNKS * CHUNK, CHUNK);
+});
+
+describe('assembly: whose maps count', () => {
+  test('◆14: what a holder of an older version says is worthless', () => {
+    const highest = version(2, [1, 2]);
+    const current = grant(1, { version: highest, columns: { 3: [4] } });
+    const stale = grant(2, { version: version(1, [1, 2, 3]), columns: { 1: [0, 1], 3: [9] } });
+    expect(holdersOf([current, stale], highest, false)).toEqual([current]);
+    assembleMaps(maps, holdersOf([current, stale], highest, false), [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [4]]);
+  });
+
+  test('◆14: a member without a version, and one whose version has the same number but another set, are no holders', () => {
+    const highest = version(2, [1, 2]);
+    const holder = grant(1, { version: highest });
+    const others = [grant(2, { version: null }), grant(3, { version: version(2, [1, 3]) })];
+    expect(holdersOf([holder, ...others], highest, false)).toEqual([holder]);
+  });
+
+  test('L5: for a client that has served the pool all along every member of its last version counts', () => {
+    const grants = [grant(1, { version: version(3, [1]) }), grant(2, { version: version(2, [1, 2]) })];
+    expect(holdersOf(grants, version(3, [1]), true)).toEqual(grants);
+  });
+
+  test('a pool without any version has no stale holder', () => {
+    const grants = [grant(1, { version: null }), grant(2, { version: null })];
+    expect(holdersOf(grants, null, false)).toEqual(grants);
+  });
+
+  test('a holder supplies its own column, whatever others say of it', () => {
+    const holders = [grant(1, { columns: { 1: [1], 2: [5, 6] } }), grant(2, { columns: { 1: [2, 3], 2: [6] } })];
+    assembleMaps(maps, holders, [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[1], [6]]);
+  });
+
+  test('a holder that has no column of its own is clean', () => {
+    assembleMaps(maps, [grant(1), grant(2, { columns: { 1: [2, 3] } })], [1, 2]);
+    expect(dirty(1)).toEqual([]);
+  });
+
+  test('every other column is the union over the holders', () => {
+    const holders = [grant(1, { columns: { 3: [1, 2] } }), grant(2, { columns: { 3: [2, 7], 4: [0] } })];
+    assembleMaps(maps, holders, [1, 2, 3, 4]);
+    expect([dirty(3), dirty(4)]).toEqual([[1, 2, 7], [0]]);
+  });
+
+  test('what the maps held before is replaced, and the grants stay as they are', () => {
+    const holders = [grant(1, { columns: { 2: [1] } }), grant(3, { columns: { 2: [4] } })];
+    maps.put(2, mapWith([9]));
+    assembleMaps(maps, holders, [1, 2, 3]);
+    maps.of(2).set(15, 1);
+    expect(holders.map((holder) => holder.columns.get(2)?.dirtyCount)).toEqual([1, 1]);
+    expect(dirty(2)).toEqual([1, 4, 15]);
+  });
+});
+
+describe('reconcile: what a crash may have left different', () => {
+  test('a lastIo chunk stays clean for one in-sync member and becomes dirty for all others, in the set or not', () => {
+    reconcile(maps, [grant(1, { lastIo: [range(3)] }), grant(2)], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [3], [3]]);
+  });
+
+  test('lastIo of any member counts, and a range covers every chunk that it touches', () => {
+    reconcile(maps, [grant(1), grant(2, { lastIo: [{ offsetBytes: 2 * CHUNK - 1, lengthBytes: 2 }, range(9)] })], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[], [1, 2, 9]]);
+  });
+
+  test('I4: a member that is dirty for the chunk does not win', () => {
+    maps.of(1).set(3, 1);
+    reconcile(maps, [grant(1, { lastIo: [range(3)] }), grant(2)], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[3], [], [3]]);
+  });
+
+  test('I8: where no in-sync member is clean nothing changes, so that the last clean copy stays', () => {
+    maps.of(1).set(3, 1);
+    maps.of(2).set(3, 1);
+    const ranges = { lastIo: [range(3)], intent: [range(3)], volatileLost: true };
+    reconcile(maps, [grant(1, ranges), grant(2, ranges)], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[3], [3], []]);
+  });
+
+  test('survivors win over members that may have lost what they had not flushed', () => {
+    reconcile(maps, [grant(1, { volatileLost: true, intent: [range(2, 3)], lastIo: [range(3)] }), grant(2)], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[2, 3, 4], []]);
+  });
+
+  test('a member that lost volatile state may still win where its write intent says that all was flushed', () => {
+    reconcile(maps, [grant(1, { volatileLost: true, intent: [range(8)], lastIo: [range(3)] }), grant(2)], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[8], [3]]);
+  });
+
+  test('◆4: the write intent of members that kept everything is not replayed', () => {
+    reconcile(maps, [grant(1, { intent: [range(2)] }), grant(2, { intent: [range(5)] })], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[], []]);
+  });
+
+  test('◆4: survivors that are clean agree already and need not pull from one another', () => {
+    reconcile(maps, [grant(1), grant(2), grant(3, { volatileLost: true, intent: [range(5)] })], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [5]]);
+  });
+
+  test('I2: a member that lost volatile state wins where it is the only clean one, and the others pull from it', () => {
+    maps.of(2).set(5, 1);
+    reconcile(maps, [grant(1, { volatileLost: true, intent: [range(5)] }), grant(2)], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[], [5]]);
+  });
+
+  test('I2: where all lost volatile state one of them wins, and every other member becomes dirty, also one out of the set', () => {
+    // Member 3 left the set with its memory intact: what the others have lost it may still have.
+    const lost = { volatileLost: true, intent: [range(5)] };
+    reconcile(maps, [grant(1, lost), grant(2, lost)], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [5], [5]]);
+  });
+
+  test('I2: members that lost different regions pull from one another', () => {
+    const first = grant(1, { volatileLost: true, intent: [range(5), range(6)] });
+    const second = grant(2, { volatileLost: true, intent: [range(6), range(7)] });
+    reconcile(maps, [first, second], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[5], [6, 7]]);
+  });
+
+  test('ranges beyond the device, and into its last chunk that is short, are no trap', () => {
+    maps = new PoolMaps(CHUNKS * CHUNK - 1000, CHUNK);
+    const lastIo = [
+      { offsetBytes: (CHUNKS - 1) * CHUNK, lengthBytes: 64 * CHUNK },
+      { offsetBytes: CHUNKS * CHUNK - 1000, lengthBytes: 1 },
+      { offsetBytes: Number.MAX_SAFE_INTEGER - 10, lengthBytes: 5 },
+    ];
+    reconcile(maps, [grant(1, { lastIo }), grant(2)], [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[], [CHUNKS - 1]]);
+  });
+});
+
+describe('markReturning: what a member that comes back may lack (L3)', () => {
+  test('◆18: its lastIo chunks where an in-sync member is clean', () => {
+    maps.of(1).set(4, 1);
+    maps.of(2).set(4, 1);
+    maps.of(1).set(5, 1);
+    markReturning(maps, grant(3, { lastIo: [range(3), range(4), range(5)] }), [1, 2], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[4, 5], [4], [3, 5]]);
+  });
+
+  test('◆18, I8: that a member out of the set is clean does not count for lastIo', () => {
+    maps.of(1).set(4, 1);
+    markReturning(maps, grant(3, { lastIo: [range(4)] }), [1], [1, 2, 3]);
+    expect(dirty(3)).toEqual([]);
+  });
+
+  test('◆19: its write-intent regions where any other member is clean, if its volatile state was lost', () => {
+    maps.of(1).set(4, 2);
+    maps.of(2).set(5, 1);
+    markReturning(maps, grant(3, { volatileLost: true, intent: [range(3, 3)] }), [1], [1, 2, 3]);
+    // Chunk 4: member 2, out of the set, has it; chunk 5: nobody but this member.
+    expect(dirty(3)).toEqual([3, 4]);
+  });
+
+  test('◆19: what it kept it need not pull', () => {
+    markReturning(maps, grant(3, { intent: [range(3, 3)] }), [1], [1, 2, 3]);
+    expect(dirty(3)).toEqual([]);
+  });
+
+  test('what it missed stays dirty, and nobody else changes', () => {
+    maps.of(3).set(9, 1);
+    markReturning(maps, grant(3, { lastIo: [range(1)], volatileLost: true, intent: [range(2)] }), [1, 2], [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [1, 2, 9]]);
+  });
+
+  test('a member of the in-sync set does not return', () => {
+    expect(() => markReturning(maps, grant(1), [1, 2], [1, 2])).toThrow('L3');
+  });
+});
+
+describe('assembly: random pools', () => {
+  interface Pool {
+    readonly memberIds: readonly number[];
+    readonly grants: readonly Grant[];
+    readonly before: ReadonlyMap<number, DirtyMap>;
+    readonly suspectLastIo: (chunk: number) => boolean;
+    readonly doubtful: (memberId: number, chunk: number) => boolean;
+  }
+
+  function randomRanges(random: SeededRandom): ByteRange[] {
+    return Array.from({ length: randomBelow(random, 4) }, () => {
+      const offsetBytes = randomBelow(random, CHUNKS * CHUNK);
+      return { offsetBytes, lengthBytes: 1 + randomBelow(random, 3 * CHUNK) };
+    });
+  }
+
+  const touches = (ranges: readonly ByteRange[], chunk: number): boolean =>
+    ranges.some(({ offsetBytes, lengthBytes }) => offsetBytes < (chunk + 1) * CHUNK && chunk * CHUNK < offsetBytes + lengthBytes);
+
+  /** Members 1 to 2..5, of which the first ones are in sync; no chunk is dirty for all of them. */
+  function randomPool(random: SeededRandom): Pool {
+    maps = new PoolMaps(CHUNKS * CHUNK, CHUNK);
+    const memberIds = Array.from({ length: 2 + randomBelow(random, 4) }, (_, i) => i + 1);
+    const inSync = memberIds.slice(0, 1 + randomBelow(random, memberIds.length));
+    for (let chunk = 0; chunk < CHUNKS; chunk++) {
+      const clean = memberIds[randomBelow(random, memberIds.length)];
+      for (const memberId of memberIds) if (memberId !== clean && randomBelow(random, 3) === 0) maps.of(memberId).set(chunk, 1);
+    }
+    const grants = inSync.map((memberId) =>
+      grant(memberId, { volatileLost: randomBelow(random, 2) === 0, lastIo: randomRanges(random), intent: randomRanges(random) }),
+    );
+    return {
+      memberIds,
+      grants,
+      before: new Map(memberIds.map((memberId) => [memberId, maps.of(memberId).clone()])),
+      suspectLastIo: (chunk) => grants.some(({ lastIo }) => touches(lastIo, chunk)),
+      doubtful: (memberId, chunk) => grants.some((one) => one.memberId === memberId && one.volatileLost && touches(one.intent, chunk)),
+    };
+  }
+
+  const cleanAmong = (memberIds: readonly number[], chunk: number): number[] => memberIds.filter((id) => !maps.of(id).test(chunk));
+
+  test('I2, I8: after reconciliation each suspect chunk has one source, no chunk is dirty for all, nothing has become clean', () => {
+    for (let seed = 1; seed <= 150; seed++) {
+      const { memberIds, grants, before, suspectLastIo, doubtful } = randomPool(new SeededRandom(seed));
+      const inSync = grants.map(({ memberId }) => memberId);
+      reconcile(maps, grants, memberIds);
+      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+        const where = `seed ${seed} chunk ${chunk}`;
+        const cleanBefore = memberIds.filter((id) => !before.get(id)?.test(chunk));
+        const candidates = cleanBefore.filter((id) => inSync.includes(id));
+        const survivors = candidates.filter((id) => !doubtful(id, chunk));
+        const clean = cleanAmong(memberIds, chunk);
+        expect(clean.length, where).toBeGreaterThan(0);
+        expect(
+          clean.every((id) => cleanBefore.includes(id)),
+          where,
+        ).toBe(true);
+        const suspect = suspectLastIo(chunk) || inSync.some((id) => doubtful(id, chunk));
+        if (!suspect || candidates.length === 0) {
+          expect(clean, where).toEqual(cleanBefore);
+        } else if (suspectLastIo(chunk) || survivors.length === 0) {
+          // Nobody is known to have what the others have: one of the set, a survivor if there is one, is right.
+          expect(clean.length, where).toBe(1);
+          expect(survivors.length > 0 ? survivors : candidates, where).toContain(clean[0]);
+        } else {
+          // What the survivors have they have in common.
+          expect(
+            clean.filter((id) => inSync.includes(id)),
+            where,
+          ).toEqual(survivors);
+        }
+      }
+      maps.verify();
+    }
+  });
+
+  test('I8: reconciling once more, as after a crash in between, still leaves a clean copy of each chunk', () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = new SeededRandom(seed);
+      const { memberIds, grants } = randomPool(random);
+      reconcile(maps, grants, memberIds);
+      const cleanOnce = Array.from({ length: CHUNKS }, (_, chunk) => cleanAmong(memberIds, chunk));
+      const others = grants.filter(() => randomBelow(random, 3) > 0);
+      reconcile(maps, others.length > 0 ? others : grants, memberIds);
+      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+        const clean = cleanAmong(memberIds, chunk);
+        expect(clean.length, `seed ${seed} chunk ${chunk}`).toBeGreaterThan(0);
+        expect(cleanOnce[chunk]).toEqual(expect.arrayContaining(clean));
+      }
+    }
+  });
+
+  test('I8, ◆18, ◆19: marking a returning member never takes the last clean copy, and changes its column alone', () => {
+    for (let seed = 1; seed <= 150; seed++) {
+      const random = new SeededRandom(seed);
+      const { memberIds, grants, before } = randomPool(random);
+      const returning = memberIds[memberIds.length - 1] as number;
+      const inSync = grants.map(({ memberId }) => memberId).filter((id) => id !== returning);
+      const grantOf = grant(returning, {
+        volatileLost: randomBelow(random, 2) === 0,
+        lastIo: randomRanges(random),
+        intent: randomRanges(random),
+      });
+      markReturning(maps, grantOf, inSync, memberIds);
+      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+        const where = `seed ${seed} chunk ${chunk}`;
+        expect(cleanAmong(memberIds, chunk).length, where).toBeGreaterThan(0);
+        const others = memberIds.filter((id) => id !== returning);
+        for (const id of others) expect(maps.of(id).test(chunk), where).toBe(before.get(id)?.test(chunk));
+        const written = touches(grantOf.lastIo, chunk) && cleanAmong(inSync, chunk).length > 0;
+        const lost = grantOf.volatileLost && touches(grantOf.intent, chunk) && cleanAmong(others, chunk).length > 0;
+        expect(maps.of(returning).test(chunk), where).toBe(before.get(returning)?.test(chunk) === true || written || lost);
+      }
+    }
+  });
+});
