@@ -100,6 +100,51 @@ describe('memory disk', () => {
     expect(take()).toEqual([Status.EIO, Status.OK, Status.OK]);
   });
 
+  test('bad sectors are the medium’s: the next process and the next boot find them, until each is written as a whole', () => {
+    let disk = new MemoryDisk({ sizeBytes: SIZE });
+    write(disk, 0, 1);
+    flush(disk);
+    disk.breakRange(512, 1024);
+    disk.crash(new SeededRandom(1));
+    disk = disk.copy();
+    const read = (offset: number): void => {
+      disk.read(offset, new Uint8Array(512), 0, sink);
+      disk.submit();
+    };
+    write(disk, 512, 2, 512);
+    write(disk, 1024, 2, 100);
+    take();
+    for (const offset of [0, 512, 1024, 1536]) read(offset);
+    expect(take()).toEqual([Status.OK, Status.OK, Status.EIO, Status.OK]);
+    expect([disk.isBroken(1535, 1), disk.isBroken(1536, 100)]).toEqual([true, false]);
+    disk.repair();
+    read(1024);
+    expect(take()).toEqual([Status.OK]);
+  });
+
+  test('a write that fails may be there in part, sector by sector', () => {
+    const disk = new MemoryDisk({ sizeBytes: SIZE, tearFailedWrites: new SeededRandom(1) });
+    disk.fail('write', Status.EIO);
+    write(disk, 0, 7, 64 * 512);
+    expect(take()).toEqual([Status.EIO]);
+    const sectors = Array.from({ length: 64 }, (_, sector) => new Set(disk.peek(sector * 512, 512)));
+    expect(sectors.every((bytes) => bytes.size === 1)).toBe(true);
+    const written = sectors.filter((bytes) => bytes.has(7)).length;
+    expect(written).toBeGreaterThan(0);
+    expect(written).toBeLessThan(64);
+  });
+
+  test('faults that have not struck can be called off', () => {
+    const disk = new MemoryDisk({ sizeBytes: SIZE });
+    disk.fail('write', Status.EIO);
+    disk.fail('flush', Status.EIO);
+    write(disk, 0, 1);
+    expect(disk.faultsDue).toBe(1);
+    disk.clearFaults();
+    flush(disk);
+    expect(take()).toEqual([Status.EIO, Status.OK]);
+  });
+
   test('a flush that failed forgets what it should have made durable, though reads still show it', () => {
     const disk = new MemoryDisk({ sizeBytes: SIZE });
     write(disk, 0, 7);

@@ -122,6 +122,39 @@ describe('virtual world', () => {
     expect(seen).toEqual([TICK_INTERVAL_MS * 3 + 1000]);
   });
 
+  test('a host’s clocks and ticks run at its own rate, and its wall clock can be set', () => {
+    const world = new VirtualWorld();
+    const host = world.host('a');
+    const seen: number[] = [];
+    world.run(1000);
+    host.setClockRate(1.25);
+    host.ticker.subscribe({ tick: (nowMs) => seen.push(nowMs) });
+    world.run(TICK_INTERVAL_MS);
+    expect(host.clock.nowMs()).toBe(1000 + TICK_INTERVAL_MS * 1.25);
+    expect(seen).toEqual([1000 + TICK_INTERVAL_MS]);
+    host.setClockRate(1);
+    world.run(1000);
+    expect(host.clock.nowMs()).toBe(2000 + TICK_INTERVAL_MS * 1.25);
+    const beforeMs = host.clock.wallMs();
+    host.setWallClock(-3_600_000);
+    expect(host.clock.wallMs()).toBe(beforeMs - 3_600_000);
+    expect(host.clock.nowMs()).toBe(2000 + TICK_INTERVAL_MS * 1.25);
+  });
+
+  test('what is due at once runs before what is due later, and after what was due before', () => {
+    const world = new VirtualWorld();
+    const seen: string[] = [];
+    world.after(1, () => {
+      seen.push('a');
+      world.after(0, () => seen.push('at once')).cancel();
+      world.after(0, () => seen.push('c'));
+    });
+    world.after(1, () => seen.push('b'));
+    world.after(1.5, () => seen.push('d'));
+    world.run(2);
+    expect(seen).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   test('log lines carry their host, time and fields', () => {
     const world = new VirtualWorld();
     world.after(2, () => world.host('a').log.child({ pool: 'p' }).info('it happened', { n: 1 }));
