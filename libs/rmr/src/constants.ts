@@ -59,6 +59,12 @@ export const CLEARED_RUNS_MAX = 4096;
 /** A request that has waited for a dirty chunk for so long is given back to its client, which sends it again. */
 export const WAIT_BOUNCE_MS = 5_000;
 
+/** How long a member that is to be added, or has a new store, may take to be reached. */
+export const MEMBER_ANSWER_MS = 30_000;
+
+/** Lineages that a pool remembers having left behind. */
+export const FORMER_LINEAGES_MAX = 16;
+
 /** Resync: pulls in flight, and the bytes of all of them together. */
 export const RESYNC_DEPTH_DEFAULT = 32;
 export const RESYNC_BYTES_MAX = 8 * MIB;

@@ -14,14 +14,9 @@ export {
 export { PoolClientCounters } from './core/client/io-engine.ts';
 export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
 export type { MemberAddress } from './core/client/leg.ts';
-export {
-  PoolClient,
-  type PoolClientOptions,
-  type PoolClientState,
-  type PoolClientStatus,
-  type PoolGeometry,
-  type WaitingFor,
-} from './core/client/pool-client.ts';
+export type { OperationDone } from './core/client/membership-operations.ts';
+export { PoolClient } from './core/client/pool-client.ts';
+export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './core/client/pool-client-types.ts';
 export type { ReadPolicyName } from './core/client/read-policy.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
 export { type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';

@@ -8,7 +8,7 @@ const text = (body: string) => new TextEncoder().encode(body);
 
 describe('control message', () => {
   test('a claim survives the wire', () => {
-    const claim = { op: 'claim', poolUuid: UUID, epoch: 3, clientInstance: UUID, clientName: 'client-1' } as const;
+    const claim = { op: 'claim', poolUuid: UUID, epoch: 3, clientInstance: UUID, clientName: 'client-1', takeover: false } as const;
     expect(decodeControlBody(controlRequestSchema, encodeControlBody(claim))).toEqual({ body: claim });
   });
 
@@ -30,7 +30,7 @@ describe('control message', () => {
   test('a version record with more members than a pool has is refused', () => {
     const inSync = Array.from({ length: 9 }, (_, i) => ({ memberId: i + 1, storeUuid: UUID }));
     const version = { lineageUuid: UUID, epoch: 1, seq: 1, inSync, horizon: 0 };
-    const request = { op: 'record-version', poolUuid: UUID, epoch: 1, version, members: [], mapAdds: [], reconciled: false } as never;
+    const request = { op: 'record-version', poolUuid: UUID, epoch: 1, version, members: [], mapAdds: [] } as never;
     expect(decodeControlBody(controlRequestSchema, encodeControlBody(request))).toHaveProperty('reason');
   });
 });

@@ -36,6 +36,11 @@ const memberSchema = z.strictObject({
   role: z.enum(['data', 'witness']).optional(),
   maintenance: z.boolean().optional(),
 });
+const policySchema = z.strictObject({
+  quorum: z.enum(['none', 'majority']),
+  highestMemberId: z.int().min(0).max(255),
+  formerLineages: z.array(uuid).max(16),
+});
 const rangeSchema = z.strictObject({ offsetBytes: exact, lengthBytes: exact.min(1) });
 
 /** What a storage node answers to a probe. A probe changes nothing (C1). */
@@ -56,6 +61,8 @@ export const probeResultSchema = z.strictObject({
   features: z.strictObject({ fastPunch: z.boolean(), fastZero: z.boolean(), extents: z.boolean() }),
   promise: promiseSchema.nullable(),
   version: versionSchema.nullable(),
+  members: z.array(memberSchema).max(MEMBERS_MAX),
+  policy: policySchema,
   volatileLost: z.boolean(),
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
@@ -68,6 +75,7 @@ const rangesSchema = z.array(rangeSchema).max(RANGES_MAX);
 export const claimResultSchema = z.strictObject({
   version: versionSchema.nullable(),
   members: z.array(memberSchema).max(MEMBERS_MAX),
+  policy: policySchema,
   volatileLost: z.boolean(),
   lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
   intent: rangesSchema,
@@ -107,13 +115,24 @@ export type MapAdd = z.infer<typeof mapAddSchema>;
 /** Every request, told apart by `op`. */
 export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('probe'), poolUuid: uuid }),
-  z.strictObject({ op: z.literal('claim'), poolUuid: uuid, epoch: u32.min(1), clientInstance: uuid, clientName: name }),
+  z.strictObject({
+    op: z.literal('claim'),
+    poolUuid: uuid,
+    epoch: u32.min(1),
+    clientInstance: uuid,
+    clientName: name,
+    /** Take the pool from a client that is alive (C4). */
+    takeover: z.boolean(),
+  }),
   z.strictObject({
     op: z.literal('record-version'),
     poolUuid: uuid,
     epoch: u32.min(1),
     version: versionSchema,
     members: z.array(memberSchema).min(1).max(MEMBERS_MAX),
+    policy: policySchema,
+    /** The member takes on the version's lineage: the pool was forced while it was away, or is being forced with it. */
+    newLineage: z.boolean(),
     /** Chunks that become dirty with the version: what leavers miss of writes in flight (V2), a new member's whole device. */
     mapAdds: z.array(mapAddSchema).max(MEMBERS_MAX),
     /** Members that are gone for good. */
@@ -145,6 +164,8 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('enable'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1) }),
   /** The member leaves IO: the client has taken it out of the in-sync set. */
   z.strictObject({ op: z.literal('disable'), poolUuid: uuid, epoch: u32.min(1) }),
+  /** The member is no member any more: the pool has been told. */
+  z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The client ends in order: nothing is in flight, everything is durable on every member. */
   z.strictObject({ op: z.literal('release'), poolUuid: uuid, epoch: u32.min(1) }),
 ]);

@@ -267,7 +267,8 @@ describe('io engine: flushes', () => {
 
   test('acknowledged data that is lost for certain fails the next flush, once', () => {
     engine.park();
-    engine.resume(0b001, 6, 1, [2, 3], true);
+    engine.failNextFlush();
+    engine.resume(0b001, 6, 1, [2, 3]);
     flush('f');
     leg(0).answer();
     flush('g');

@@ -191,10 +191,20 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /** IO starts, or goes on, with these legs under this version. `missing` are the ids of the members outside of it. */
-  resume(routeMask: number, epoch: number, versionSeq: number, missing: readonly number[], flushErrorDue = false): void {
+  resume(routeMask: number, epoch: number, versionSeq: number, missing: readonly number[]): void {
     this.#routeMask = routeMask;
-    if (flushErrorDue) this.#flushErrorDue = true;
     this.setVersion(epoch, versionSeq, missing);
+  }
+
+  /** The next flush fails, once: what was acknowledged and not flushed is lost for certain. */
+  failNextFlush(): void {
+    this.#flushErrorDue = true;
+  }
+
+  /** Legs take part in IO while it stays frozen: too few have recorded the version (quorum). */
+  route(routeMask: number): void {
+    assert(this.#frozen, 'engine: legs come without a version change');
+    this.#routeMask = routeMask;
   }
 
   /** A version has become durable on all its members: what waited for it completes or is sent. */
@@ -235,8 +245,8 @@ export class IoEngine implements RtrsResponseSink {
    * answered all of them. What bounces is sent again under the next version. Ended by {@link setVersion} or {@link freeze}.
    */
   hold(onQuiet: () => void): void {
-    assert(!this.#frozen && !this.#holding, 'engine: held twice');
-    this.#holding = true;
+    assert(!this.#holding, 'engine: held twice');
+    this.#holding = !this.#frozen;
     this.#onQuiet = onQuiet;
     this.#noticeQuiet();
   }

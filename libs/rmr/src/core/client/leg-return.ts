@@ -1,5 +1,5 @@
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
-import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
+import type { VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import {
   type ClaimResult,
@@ -20,7 +20,9 @@ export interface ReturnHost {
   readonly poolUuid: string;
   readonly epoch: number;
   readonly maps: PoolMaps;
-  readonly members: readonly MemberRecord[];
+  /** All members with data. */
+  readonly memberIds: readonly number[];
+  readonly lineageUuid: string;
   readonly clientInstance: string;
   readonly clientName: string;
   /** The legs that are NORMAL. */
@@ -32,7 +34,12 @@ export interface ReturnHost {
   /** Freezes IO that changes data, has members bounce what waits there, and calls back when everything has been answered (L4). */
   hold(onQuiet: () => void): void;
   /** Records the version with the leg in its set on all its members; calls back when it is durable there (V3). */
-  grow(leg: Leg, columns: ReadonlyMap<Leg, readonly ColumnDigest[]>, onDurable: (version: VersionRecord) => void): void;
+  grow(
+    leg: Leg,
+    columns: ReadonlyMap<Leg, readonly ColumnDigest[]>,
+    newLineage: boolean,
+    onDurable: (version: VersionRecord) => void,
+  ): void;
   /** The member is enabled: it takes part in IO from here on. */
   joined(leg: Leg, version: VersionRecord): void;
   /** It did not work. `held`: a map update was begun, so that a new version has to end it. */
@@ -50,6 +57,7 @@ export class LegReturn {
   #rounds = 0;
   #held = false;
   #ended = false;
+  #newLineage = false;
   /** What it is doing, for people. */
   phase = 'asking the member';
 
@@ -96,7 +104,7 @@ export class LegReturn {
     const { poolUuid, epoch, clientInstance, clientName, maps } = this.#host;
     if (leg.state !== 'RECONNECTING') leg.setState('RECONNECTING', 'the session is back and the member has answered');
     this.phase = 'waiting for the member to end what it was doing';
-    leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName }, claimResultSchema, (claim, failure) => {
+    leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (claim, failure) => {
       if (this.#ended) return;
       if (claim === null) {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
@@ -111,9 +119,12 @@ export class LegReturn {
         () => !this.#ended,
         (grant) => {
           if (grant === null) return;
-          const memberIds = this.#host.members.map((member) => member.memberId);
+          const { memberIds, lineageUuid } = this.#host;
           const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
-          markReturning(maps, grant, inSync, memberIds);
+          // A store of another lineage has nothing that counts.
+          this.#newLineage = claim.version !== null && claim.version.lineageUuid !== lineageUuid;
+          if (this.#newLineage) maps.of(leg.member.memberId).set(0, maps.chunkCount);
+          else markReturning(maps, grant, inSync, memberIds);
           this.#host.onMapsChanged();
           this.#spread(memberIds);
         },
@@ -165,7 +176,7 @@ export class LegReturn {
   #record(): void {
     this.phase = 'recording the new version';
     const columns = new Map(this.#spreads.map((spread) => [spread.leg, spread.digests()]));
-    this.#host.grow(this.leg, columns, (version) => {
+    this.#host.grow(this.leg, columns, this.#newLineage, (version) => {
       if (this.#ended) return;
       this.phase = 'enabling the member';
       const { leg } = this;

@@ -11,11 +11,9 @@ import {
   RETURN_RETRY_MS,
   RETURN_RETRY_MS_MAX,
 } from '../../constants.ts';
-import type { ByteRange, InSyncMember, MemberRecord, VersionRecord } from '../../pool-store.ts';
-import { mergeRanges } from '../../ranges.ts';
-import type { LegState } from '../../states.ts';
-import { formatVersion, sameMember } from '../../version.ts';
-import { emptyResultSchema, type MapAdd, mapReadResultSchema, owedResultSchema, type ProbeResult } from '../../wire/control-message.ts';
+import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
+import { formatVersion } from '../../version.ts';
+import { emptyResultSchema, mapReadResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import { clearedRuns } from '../map-leaves.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
@@ -23,120 +21,46 @@ import { IoEngine, type IoEngineHost, type PoolClientCounters } from './io-engin
 import { IoRequest } from './io-request.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
-import type { ColumnDigest } from './map-spread.ts';
+import { dataMembers, isWitness } from './membership.ts';
+import { Membership, type MembershipHost } from './membership-operations.ts';
+import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
-import { ReadPolicy, type ReadPolicyName } from './read-policy.ts';
-import { type Assembled, Recovery, unfitness, type VersionMemory } from './recovery.ts';
+import { ReadPolicy } from './read-policy.ts';
+import { type Assembled, Recovery, unfitness } from './recovery.ts';
 import type { RmrClient } from './rmr-client.ts';
-
-/** What a pool is served with. */
-export interface PoolClientOptions {
-  readonly poolUuid: string;
-  readonly poolName: string;
-  readonly members: readonly MemberAddress[];
-  readonly readPolicy?: ReadPolicyName;
-  /** The member that the read policy `preferred` prefers. */
-  readonly preferredMemberId?: number;
-  /** IO units; bounded by what the stores were created with. */
-  readonly queueDepth?: number;
-  /** Milliseconds after which an IO that has no usable leg fails with EIO; null: it waits for ever, as a disk would hang. */
-  readonly ioTimeoutMs?: number | null;
-  /** Milliseconds after which a leg that does not answer an IO leaves (L7). */
-  readonly legTimeoutMs?: number;
-}
-
-/**
- * What a pool client does. `RECOVERING`: no leg is NORMAL, IO waits. `SERVING`: at least one leg is. `FENCED`: a newer
- * client was granted the pool; final (C3). `STOPPING`, `STOPPED`: on its way out.
- */
-export type PoolClientState = 'RECOVERING' | 'SERVING' | 'FENCED' | 'STOPPING' | 'STOPPED';
-
-/** Geometry and abilities of the pool, known once it was assembled. */
-export interface PoolGeometry {
-  readonly sizeBytes: number;
-  readonly chunkSizeBytes: number;
-  /** Every member frees space at the cost of a metadata update. */
-  readonly fastPunch: boolean;
-  /** Every member can zero a range without moving data. */
-  readonly fastZero: boolean;
-}
-
-/** What a pool client waits for, and since when (wall clock). */
-export interface WaitingFor {
-  readonly what: string;
-  readonly sinceMs: number;
-}
-
-/** A picture of the pool for status. */
-export interface PoolClientStatus {
-  readonly poolUuid: string;
-  readonly poolName: string;
-  readonly state: PoolClientState;
-  readonly stateSinceMs: number;
-  readonly epoch: number;
-  readonly version: VersionRecord | null;
-  readonly versionChangePending: boolean;
-  readonly geometry: PoolGeometry | null;
-  readonly waitingFor: WaitingFor | null;
-  readonly executing: number;
-  readonly waiting: number;
-  readonly legs: readonly {
-    readonly memberId: number;
-    readonly name: string;
-    readonly storeUuid: string | null;
-    readonly state: LegState;
-    readonly reason: string;
-    readonly sinceMs: number;
-    readonly connected: boolean;
-    readonly inSync: boolean;
-    readonly inFlight: number;
-    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
-    readonly dirtyBytes: number | null;
-  }[];
-}
+import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
 
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
  *
- * Kept here: L1 (order of leaving), L5 (order of recovery), V1 to V4 (a version is durable on every member of its set
- * before anything relies on it; an attempt that may have reached anybody is superseded by a higher one), V5 (owed adds),
- * V6, C3, R3 (clears count under the version of their stamp alone).
+ * Kept here: L1 (order of leaving), L5 (order of recovery), L7, V6, C3, R3 (clears count under the version of their stamp
+ * alone). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly.
  */
 export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly options: PoolClientOptions;
   readonly #world: World;
-  readonly #legs: readonly Leg[];
+  /** By index, which is the engine's; the place of a member that was removed is used again. */
+  readonly #legs: Leg[];
+  #witness: Leg | null = null;
+  readonly #client: RmrClient;
   readonly #engine: IoEngine;
   readonly #recovery: Recovery;
+  readonly #versions: Versions;
+  readonly membership: Membership;
   readonly #onGeometry: (pool: PoolClient) => void;
   #state: PoolClientState = 'RECOVERING';
   #stateSinceMs: number;
   #geometry: PoolGeometry | null = null;
   #epoch = 0;
-  /** The version that is durable on all members of its set; null before the first assembly. */
-  #version: VersionRecord | null = null;
-  /** Later versions that were sent to members and are not known to be durable on their sets (V4); the newest of each set. */
-  #attempts: VersionRecord[] = [];
-  #members: readonly MemberRecord[] = [];
   /** The dirty maps of all members; complete while the pool is served. */
   #maps: PoolMaps | null = null;
   /** For answers to map checks. */
   #scratch: DirtyMap | null = null;
-  /** Map adds that some member may not make yet (V5). */
-  #owed: MapAdd[] = [];
-  #owedAskedMs = 0;
-  #owedBusy = false;
   /** A flush waits for a chunk that no in-sync member has clean. */
   #flushWaits = false;
   #mapsCheckedMs = 0;
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
-  readonly #clientInstance: string;
-  readonly #clientName: string;
-  /** The sequence number of the newest attempt at a version in this epoch. */
-  #versionSeq = 0;
-  /** Counts version changes begun; an answer of an older one means nothing. */
-  #changeAttempt = 0;
   #waitingFor: WaitingFor | null = null;
   #fencedBy = '';
   #stopRequested: (() => void) | null = null;
@@ -144,33 +68,38 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
     assert(options.members.length >= 1 && options.members.length <= MEMBERS_MAX, 'pool client: 1 to 8 members');
     this.options = options;
-    this.#clientInstance = client.instanceUuid;
-    this.#clientName = client.name;
+    this.#client = client;
     this.#stateSinceMs = world.clock.wallMs();
     this.#world = { ...world, log: world.log.child({ pool: options.poolName }) };
     this.#onGeometry = onGeometry;
-    const wallMs = (): number => world.clock.wallMs();
-    this.#legs = options.members.map((member, index) => new Leg(index, member, client.session(member.addresses), this.#world.log, wallMs));
+    this.#legs = options.members.map((member, index) => this.#newLeg(index, member));
+    if (options.witness !== undefined) this.#witness = this.#newLeg(MEMBERS_MAX, options.witness);
     const inFlight = new Int32Array(MEMBERS_MAX);
     const preferred = Math.max(
       0,
       options.members.findIndex((member) => member.memberId === options.preferredMemberId),
     );
-    const policy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, preferred);
-    this.#engine = new IoEngine(this.#world, this, this.#legs, options.queueDepth ?? QUEUE_DEPTH_DEFAULT, policy, inFlight);
+    const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, preferred);
+    const queueDepth = options.queueDepth ?? QUEUE_DEPTH_DEFAULT;
+    this.#engine = new IoEngine(this.#world, this, this.#legs, queueDepth, readPolicy, inFlight);
     this.#engine.park();
+    this.#versions = new Versions(this.#world, this.#versionsHost());
+    this.membership = new Membership(this.#membershipHost());
     this.#recovery = new Recovery(this.#world, this.#legs, {
       poolUuid: options.poolUuid,
-      queueDepth: options.queueDepth ?? QUEUE_DEPTH_DEFAULT,
+      queueDepth,
       clientInstance: client.instanceUuid,
       clientName: client.name,
-      memory: () => this.#memory(),
-      onAttempt: (version) => this.#noteAttempt(version),
+      quorum: options.quorum ?? 'none',
+      takeover: options.takeover ?? false,
+      witness: () => this.#witness,
+      onMembers: (members) => this.#learnMembers(members),
+      memory: () => this.#versions.memory,
+      onAttempt: (version) => this.#versions.noteAttempt(version),
       onWaiting: (what) => this.#wait(what),
       onFenced: (by) => this.#fence(by),
       onAssembled: (assembled) => this.#assembled(assembled),
     });
-    for (const leg of this.#legs) leg.session.addUser(this);
     world.ticker.subscribe(this);
     this.#wait('the storage nodes to answer');
     this.#recovery.begin();
@@ -219,34 +148,48 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   status(): PoolClientStatus {
-    const inSync = new Set(this.#version?.inSync.map((member) => member.memberId) ?? []);
+    const inSync = new Set(this.#versions.current?.inSync.map((member) => member.memberId) ?? []);
     return {
       poolUuid: this.options.poolUuid,
       poolName: this.options.poolName,
       state: this.#state,
       stateSinceMs: this.#stateSinceMs,
       epoch: this.#epoch,
-      version: this.#version,
+      version: this.#versions.current,
       versionChangePending: this.#state === 'SERVING' && this.#engine.frozen,
+      policy: this.#versions.policy,
+      witness:
+        this.#witness === null
+          ? null
+          : {
+              name: this.#witness.member.name,
+              connected: this.#witness.connected,
+              ready: this.#versions.witnessReady,
+              problem: this.#witness.problem || (this.#witness.connected ? '' : this.#witness.session.lostReason),
+            },
+      owedBytes: this.#versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
       geometry: this.#geometry,
       waitingFor: this.#waitingFor,
       executing: this.#engine.executing,
       waiting: this.#engine.waiting,
-      legs: this.#legs.map((leg) => ({
-        memberId: leg.member.memberId,
-        name: leg.member.name,
-        storeUuid: leg.storeUuid,
-        state: leg.state,
-        reason:
-          (this.#return?.leg === leg ? `returning: ${this.#return.phase}` : leg.problem) ||
-          leg.reason ||
-          (leg.connected ? '' : leg.session.lostReason),
-        sinceMs: leg.sinceMs,
-        connected: leg.connected,
-        inSync: inSync.has(leg.member.memberId),
-        inFlight: this.#engine.inFlight[leg.index] as number,
-        dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? null,
-      })),
+      legs: this.#legs
+        .filter((leg) => leg.state !== 'REMOVING' || this.#state === 'STOPPED')
+        .map((leg) => ({
+          memberId: leg.member.memberId,
+          name: leg.member.name,
+          storeUuid: leg.storeUuid,
+          state: leg.state,
+          reason:
+            (this.#return?.leg === leg ? `returning: ${this.#return.phase}` : leg.problem) ||
+            leg.reason ||
+            (leg.connected ? '' : leg.session.lostReason),
+          sinceMs: leg.sinceMs,
+          connected: leg.connected,
+          inSync: inSync.has(leg.member.memberId),
+          maintenance: leg.maintenance,
+          inFlight: this.#engine.inFlight[leg.index] as number,
+          dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? null,
+        })),
     };
   }
 
@@ -261,7 +204,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (this.#state === 'SERVING') assert(normal !== 0, 'pool client: serving without a leg');
     if (normal !== 0 && !this.#engine.frozen) {
       for (const leg of this.#legs) {
-        const inSet = this.#version?.inSync.some((member) => member.memberId === leg.member.memberId) ?? false;
+        const inSet = this.#versions.current?.inSync.some((member) => member.memberId === leg.member.memberId) ?? false;
         assert((leg.state === 'NORMAL') === inSet, 'I6: the durable in-sync set and the NORMAL legs differ while IO completes');
       }
     }
@@ -271,12 +214,16 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   onSessionUp(session: SharedSession): void {
     if (this.#state === 'RECOVERING') this.#recovery.poke();
     for (const leg of this.#legs) if (leg.session === session && leg.faultsMs.length === 0) leg.returnAtMs = 0;
-    this.#startReturn();
+    this.#goOn();
   }
 
   onSessionDown(session: SharedSession, reason: string): void {
     this.#recovery.sessionDown(session);
     if (this.#return?.leg.session === session) this.#endReturn(`path set lost: ${reason}`);
+    if (this.#witness?.session === session) {
+      this.#witness.probe = null;
+      this.#versions.witnessLost();
+    }
     let lost = 0;
     for (const leg of this.#legs) {
       if (leg.session !== session) continue;
@@ -304,7 +251,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   onWriteMissed(offsetBytes: number, lengthBytes: number): void {
-    for (const memberId of this.#missingMembers()) this.#maps?.add(memberId, { offsetBytes, lengthBytes });
+    for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, { offsetBytes, lengthBytes });
   }
 
   flushMustWait(): boolean {
@@ -336,13 +283,17 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       return;
     }
     this.#engine.legsLeft(leaving);
-    this.#change(null, null, () => {});
-    for (const leg of this.#legs) {
-      if ((leaving & leg.bit) === 0 || !leg.connected) continue;
-      leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-        if (failure !== null) this.#world.log.warn('a member that left the in-sync set could not be told', { reason: failure.message });
-      });
-    }
+    this.#changeVersion();
+    for (const leg of this.#legs) if ((leaving & leg.bit) !== 0) this.#disable(leg);
+    this.membership.interrupted('a member left the in-sync set');
+  }
+
+  /** Tells a member that it is out of the set. */
+  #disable(leg: Leg): void {
+    if (!leg.connected) return;
+    leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
+      if (failure !== null) this.#world.log.warn('a member that left the in-sync set could not be told', { reason: failure.message });
+    });
   }
 
   tick(nowMs: number): void {
@@ -354,105 +305,153 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {
-      this.#startReturn();
+      this.#versions.tick(nowMs);
+      this.#goOn();
       this.#checkMaps(nowMs);
-      this.#askOwed(nowMs);
     }
+    this.membership.tick(nowMs);
     this.#engine.nextRound();
   }
 
-  #memory(): VersionMemory | null {
-    return this.#version === null ? null : { durable: this.#version, attempts: this.#attempts };
+  /** Serves the pool with the members that are there, as a new lineage. What no present member has clean is lost. */
+  force(): void {
+    if (this.#state === 'RECOVERING') this.#recovery.force();
   }
 
-  /** V4: this version may exist from now on. Of attempts with the same set the newest says all. */
-  #noteAttempt(version: VersionRecord): void {
-    const key = (record: VersionRecord): string => record.inSync.map((member) => `${member.memberId} ${member.storeUuid}`).join();
-    this.#attempts = [...this.#attempts.filter((attempt) => key(attempt) !== key(version)), version];
+  #newLeg(index: number, member: MemberAddress): Leg {
+    const { clock, log } = this.#world;
+    const leg = new Leg(index, member, this.#client.session(member.addresses), log, () => clock.wallMs());
+    leg.session.addUser(this);
+    return leg;
+  }
+
+  /** The leg of a new member, in the place of one that was removed if there is none left. Null: there are too many. */
+  #addLeg(member: MemberAddress): Leg | null {
+    const free = this.#legs.findIndex((leg) => leg.state === 'REMOVING');
+    const index = free >= 0 ? free : this.#legs.length;
+    if (index >= MEMBERS_MAX) return null;
+    const leg = this.#newLeg(index, member);
+    this.#legs[index] = leg;
+    return leg;
+  }
+
+  /** Members that the pool has and the configuration lacks get their legs; the pool knows their addresses. */
+  #learnMembers(members: readonly MemberRecord[]): void {
+    for (const member of members) {
+      if (isWitness(member)) {
+        this.#witness ??= this.#newLeg(MEMBERS_MAX, member);
+        continue;
+      }
+      const leg = this.#legs.find((candidate) => candidate.member.memberId === member.memberId && candidate.state !== 'REMOVING');
+      if (leg === undefined) this.#addLeg(member);
+      else leg.maintenance = member.maintenance === true;
+    }
+  }
+
+  #inSyncLegs(): Leg[] {
+    return this.#legs.filter((leg) => leg.state === 'NORMAL');
   }
 
   #inSyncIds(): number[] {
-    return this.#legs.filter((leg) => leg.state === 'NORMAL').map((leg) => leg.member.memberId);
+    return this.#inSyncLegs().map((leg) => leg.member.memberId);
   }
 
-  /**
-   * Makes a version of the NORMAL legs, and of `joining`, durable on every one of them (V2, V3); what waits for leavers
-   * completes only then (L1). A leg that does not record it leaves, under a version that supersedes this one (V4).
-   * `columns`: the staged columns that come into use, by leg.
-   */
-  #change(
-    joining: Leg | null,
-    columns: ReadonlyMap<Leg, readonly ColumnDigest[]> | null,
-    onDurable: (version: VersionRecord) => void,
-  ): void {
-    const current = this.#version as VersionRecord;
-    const targets = this.#legs.filter((leg) => leg.state === 'NORMAL' || leg === joining);
-    const inSync = targets.map((leg) => ({ memberId: leg.member.memberId, storeUuid: leg.storeUuid as string }));
-    const leavers = current.inSync.filter((member) => !inSync.some((other) => sameMember(member, other))).map((member) => member.memberId);
-    const attempt = ++this.#changeAttempt;
-    const version: VersionRecord = {
-      lineageUuid: current.lineageUuid,
-      epoch: this.#epoch,
-      seq: ++this.#versionSeq,
-      inSync,
-      horizon: this.#engine.writeSeq,
+  #versionsHost(): VersionsHost {
+    const pool = this;
+    return {
+      poolUuid: this.options.poolUuid,
+      clientInstance: this.#client.instanceUuid,
+      clientName: this.#client.name,
+      get epoch() {
+        return pool.#epoch;
+      },
+      get maps() {
+        return pool.#maps as PoolMaps;
+      },
+      get writeSeq() {
+        return pool.#engine.writeSeq;
+      },
+      normalLegs: () => this.#inSyncLegs(),
+      witnessLeg: () => this.#witness,
+      freeze: () => this.#engine.freeze(),
+      incompleteWriteRanges: () => this.#engine.incompleteWriteRanges(),
+      onFenced: (by) => this.#fence(by),
+      onNotRecorded: (leg, reason) => {
+        if (leg.state === 'NORMAL') this.onLegsFailed(leg.bit, reason);
+        else this.#endReturn(reason);
+      },
+      onPaused: (what) => this.#wait(what),
+      onOwedChanged: (ranges) => {
+        this.#engine.setOwed(ranges);
+        this.#engine.settleAgain();
+      },
     };
-    const ranges = mergeRanges(this.#engine.incompleteWriteRanges());
-    const mapAdds = ranges.length === 0 || leavers.length === 0 ? [] : [{ memberIds: leavers, ranges }];
-    this.#world.log.info('in-sync set changes', {
-      from: formatVersion(current),
-      to: formatVersion(version),
-      incompleteWrites: ranges.length,
+  }
+
+  #membershipHost(): MembershipHost {
+    return {
+      poolUuid: this.options.poolUuid,
+      queueDepth: this.options.queueDepth ?? QUEUE_DEPTH_DEFAULT,
+      epoch: () => this.#epoch,
+      versions: this.#versions,
+      nowMs: () => this.#world.clock.nowMs(),
+      idle: () => this.#idle,
+      serving: () => this.#state === 'SERVING',
+      geometry: () => this.#geometry,
+      maps: () => this.#maps as PoolMaps,
+      legs: () => this.#legs.filter((leg) => leg.state !== 'REMOVING'),
+      addLeg: (member) => this.#addLeg(member),
+      takeOut: (leg, to, why) => {
+        const wasNormal = leg.state === 'NORMAL';
+        leg.setState(to, why);
+        if (!wasNormal) return;
+        this.#engine.freeze();
+        this.#engine.legsLeft(leg.bit);
+      },
+      change: (change) => this.#changeVersion(change),
+      dropLeg: (leg) => {
+        if (!this.#legs.some((other) => other !== leg && other.session === leg.session)) leg.session.removeUser(this);
+      },
+      disable: (leg) => this.#disable(leg),
+      goOn: () => this.#goOn(),
+    };
+  }
+
+  /** Makes a version of the NORMAL legs durable; IO goes on when it is, and enough have recorded it. */
+  #changeVersion(change: Omit<VersionChange, 'onDurable' | 'joining'> & { readonly onDurable?: () => void } = {}): void {
+    this.#versions.change({
+      ...change,
+      onDurable: (version) => {
+        this.#refreshDirty();
+        if (!this.#versions.paused) {
+          this.#waitingFor = null;
+          this.#engine.setVersion(this.#epoch, version.seq, this.#versions.missing());
+        }
+        change.onDurable?.();
+        this.#goOn();
+      },
     });
-    this.#engine.freeze();
-    this.#noteAttempt(version);
-    let left = targets.length;
-    const owed: ByteRange[] = [];
-    for (const leg of targets) {
-      leg.call(
-        {
-          op: 'record-version',
-          poolUuid: this.options.poolUuid,
-          epoch: this.#epoch,
-          version: { ...version, inSync: [...inSync] },
-          members: this.#members.map((member) => ({ ...member, addresses: [...member.addresses] })),
-          mapAdds,
-          mapErase: [],
-          maps: [...(columns?.get(leg) ?? [])],
-        },
-        owedResultSchema,
-        (result, failure) => {
-          if (attempt !== this.#changeAttempt) return;
-          if (failure?.code === 'STALE_EPOCH') {
-            this.#fence(failure.message);
-            return;
-          }
-          if (result === null) {
-            const reason = `version ${formatVersion(version)} could not be recorded: ${failure?.message ?? 'no answer'}`;
-            if (leg === joining) this.#endReturn(reason);
-            else this.onLegsFailed(leg.bit, reason);
-            return;
-          }
-          owed.push(...result.owed);
-          if (--left > 0) return;
-          this.#version = version;
-          this.#attempts = [];
-          if (joining !== null) this.#owed = withoutMember(this.#owed, joining.member.memberId);
-          if (owed.length > 0) this.#owed.push({ memberIds: leavers, ranges: mergeRanges(owed) });
-          this.#engine.setOwed(this.#owed.flatMap((add) => add.ranges));
-          onDurable(version);
-          if (joining !== null) return;
-          this.#refreshDirty();
-          this.#engine.setVersion(this.#epoch, version.seq, this.#missingMembers());
-          this.#startReturn();
-        },
-      );
+  }
+
+  /** Whether a version change or the return of a member may begin. */
+  get #idle(): boolean {
+    return this.#state === 'SERVING' && this.#return === null && this.#maps !== null && (!this.#engine.frozen || this.#versions.paused);
+  }
+
+  /** What is to be done next: an operator's wish, a pool that was paused and can go on, a member that may return. */
+  #goOn(): void {
+    if (!this.#idle) return;
+    if (this.#versions.paused && this.#versions.witnessReady && !this.#versions.witnessRecorded) {
+      this.#changeVersion();
+      return;
     }
+    if (!this.#versions.paused && this.membership.startNext()) return;
+    this.#startReturn();
   }
 
   /** L5: starts the return of a member that is out of the set, one at a time. */
   #startReturn(): void {
-    if (this.#state !== 'SERVING' || this.#return !== null || this.#engine.frozen || this.#maps === null) return;
+    if (!this.#idle) return;
     const nowMs = this.#world.clock.nowMs();
     const leg = this.#legs.find(
       (candidate) =>
@@ -462,7 +461,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         nowMs >= candidate.returnAtMs,
     );
     if (leg === undefined) return;
-    this.#return = new LegReturn(this.#returnHost(this.#maps), leg);
+    this.#return = new LegReturn(this.#returnHost(this.#maps as PoolMaps), leg);
     this.#return.start();
   }
 
@@ -471,22 +470,22 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       poolUuid: this.options.poolUuid,
       epoch: this.#epoch,
       maps,
-      members: this.#members,
-      clientInstance: this.#clientInstance,
-      clientName: this.#clientName,
-      inSyncLegs: () => this.#legs.filter((leg) => leg.state === 'NORMAL'),
+      memberIds: dataMembers(this.#versions.members).map((member) => member.memberId),
+      lineageUuid: (this.#versions.current as VersionRecord).lineageUuid,
+      clientInstance: this.#client.instanceUuid,
+      clientName: this.#client.name,
+      inSyncLegs: () => this.#inSyncLegs(),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       hold: (onQuiet) => {
         this.#engine.hold(onQuiet);
-        for (const leg of this.#legs) {
-          if (leg.state !== 'NORMAL') continue;
+        for (const leg of this.#inSyncLegs()) {
           leg.call({ op: 'freeze', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
             if (failure !== null) this.#world.log.warn('a member did not freeze for a map update', { reason: failure.message });
           });
         }
       },
-      grow: (leg, columns, onDurable) => this.#change(leg, columns, onDurable),
+      grow: (leg, columns, newLineage, onDurable) => this.#versions.change({ joining: { leg, columns, newLineage }, onDurable }),
       joined: (leg, version) => this.#joined(leg, version),
       gaveUp: (_leg, reason, failure) => {
         if (failure?.code === 'STALE_EPOCH') this.#fence(failure.message);
@@ -499,7 +498,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const unfit = unfitness(leg, probe, { poolUuid: this.options.poolUuid, queueDepth: this.options.queueDepth ?? QUEUE_DEPTH_DEFAULT });
     if (unfit !== '') return unfit;
     const { storeUuid, sizeBytes, chunkSizeBytes } = probe.identity;
-    const known = this.#members.find((member) => member.memberId === leg.member.memberId);
+    const known = this.#versions.members.find((member) => member.memberId === leg.member.memberId);
     if (known === undefined) return `${leg.describe()} is not a member of this pool: add it`;
     if (known.storeUuid !== storeUuid)
       return `${leg.describe()} has store ${storeUuid}, where the pool knows ${known.storeUuid}: replace the member's store, or bring the former one back`;
@@ -519,15 +518,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       version: formatVersion(version),
       dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? 0,
     });
-    this.#engine.resume(this.#engine.routeMask | leg.bit, version.epoch, version.seq, this.#missingMembers());
-    this.#startReturn();
+    const routeMask = this.#engine.routeMask | leg.bit;
+    if (this.#versions.paused) this.#engine.route(routeMask);
+    else this.#engine.resume(routeMask, version.epoch, version.seq, this.#versions.missing());
+    if (!this.#versions.paused) this.#waitingFor = null;
+    this.#goOn();
   }
 
   /** The return under way ends without success. If a map update had begun, a version ends it (V4). */
   #endReturn(reason: string): void {
     const held = this.#return?.held === true;
     this.#dropReturn(reason);
-    if (held && this.#inSyncIds().length > 0) this.#change(null, null, () => {});
+    if (held && this.#inSyncLegs().length > 0) this.#changeVersion();
   }
 
   #dropReturn(reason: string): void {
@@ -551,7 +553,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** Asks in-sync members that are dirty here what they have clean by now (map check). */
   #checkMaps(nowMs: number): void {
-    const everyMs = this.#flushWaits || this.#owed.length > 0 ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
+    const everyMs = this.#flushWaits || this.#versions.owes ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
     if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
     this.#mapsCheckedMs = nowMs;
     const maps = this.#maps as PoolMaps;
@@ -561,7 +563,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       const fromLeaf = leg.nextLeaf;
       leg.call({ op: 'map-check', poolUuid: this.options.poolUuid, fromLeaf }, mapReadResultSchema, (answer) => {
         // R3 (◆22): a clear counts under the version of its stamp alone.
-        const version = this.#version;
+        const version = this.#versions.current;
         if (answer === null || answer.stamp === null || version === null || this.#engine.frozen || leg.state !== 'NORMAL') return;
         if (answer.stamp.epoch !== version.epoch || answer.stamp.seq !== version.seq) return;
         this.#scratch ??= new DirtyMap(maps.chunkCount);
@@ -578,65 +580,30 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     }
   }
 
-  /** V5: asks for the adds that are owed, until every member has made them. */
-  #askOwed(nowMs: number): void {
-    if (this.#owed.length === 0 || this.#owedBusy || this.#engine.frozen || nowMs - this.#owedAskedMs < MAP_CHECK_URGENT_MS) return;
-    this.#owedAskedMs = nowMs;
-    this.#owedBusy = true;
-    const attempt = this.#changeAttempt;
-    const add = this.#owed[0] as MapAdd;
-    const legs = this.#legs.filter((leg) => leg.state === 'NORMAL');
-    const rest: ByteRange[] = [];
-    let left = legs.length;
-    for (const leg of legs) {
-      leg.call(
-        { op: 'map-add', poolUuid: this.options.poolUuid, epoch: this.#epoch, versionSeq: this.#versionSeq, add },
-        owedResultSchema,
-        (result) => {
-          rest.push(...(result?.owed ?? add.ranges));
-          if (--left > 0) return;
-          this.#owedBusy = false;
-          if (attempt !== this.#changeAttempt || this.#owed[0] !== add) return;
-          this.#owed.shift();
-          if (rest.length > 0) this.#owed.push({ memberIds: add.memberIds, ranges: mergeRanges(rest) });
-          this.#engine.setOwed(this.#owed.flatMap((owed) => owed.ranges));
-          this.#engine.settleAgain();
-        },
-      );
-    }
-  }
-
-  #missingMembers(): number[] {
-    const inSync = this.#version?.inSync ?? [];
-    return this.#members.map((member) => member.memberId).filter((id) => !inSync.some((member: InSyncMember) => member.memberId === id));
-  }
-
   /** V6: the state is kept, IO waits, recovery begins. */
   #lostAllLegs(): void {
-    this.#changeAttempt++;
-    this.#owed = [];
+    this.#versions.stop();
     this.#engine.park();
     if (this.#state === 'STOPPING') {
       this.#stopped();
       return;
     }
     this.#setState('RECOVERING');
-    this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#version as VersionRecord) });
+    this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
     this.#wait('a member of the in-sync set to come back');
+    this.membership.interrupted('no member is left');
     this.#recovery.begin();
   }
 
   #assembled(assembled: Assembled): void {
     assert(this.#state === 'RECOVERING', 'pool client: assembled while not recovering');
-    const { version, members, legs, geometry, maps, allVolatileLost } = assembled;
-    const servedBefore = this.#version !== null;
+    const { version, members, policy, witnessRecorded, legs, geometry, maps, allVolatileLost } = assembled;
+    const servedBefore = this.#versions.current !== null;
     this.#epoch = version.epoch;
-    this.#versionSeq = version.seq;
-    this.#version = version;
-    this.#attempts = [];
-    this.#members = members;
     this.#maps = maps;
     this.#waitingFor = null;
+    this.#versions.adopt(version, members, policy, witnessRecorded);
+    this.#learnMembers(members);
     this.#setState('SERVING');
     let mask = 0;
     for (const leg of legs) {
@@ -651,8 +618,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       this.#onGeometry(this);
     }
     this.#world.log.info('pool is served', { version: formatVersion(version), legs: legs.map((leg) => leg.member.memberId) });
-    this.#engine.resume(mask, version.epoch, version.seq, this.#missingMembers(), servedBefore && allVolatileLost);
-    this.#startReturn();
+    if (this.#versions.paused) this.#engine.route(mask);
+    else this.#engine.resume(mask, version.epoch, version.seq, this.#versions.missing());
+    if (servedBefore && allVolatileLost) this.#engine.failNextFlush();
+    this.#goOn();
   }
 
   #fence(by: string): void {
@@ -660,7 +629,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#world.log.error('this client is fenced and stops serving the pool', { by });
     this.#fencedBy = by;
     this.#setState('FENCED');
-    this.#changeAttempt++;
+    this.#versions.stop();
     this.#dropReturn(`fenced: ${by}`);
     this.#recovery.end();
     for (const leg of this.#legs) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
@@ -699,7 +668,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (this.#state === 'STOPPED') return;
     this.#setState('STOPPED');
     this.#waitingFor = null;
-    this.#changeAttempt++;
+    this.#versions.stop();
     this.#dropReturn('the pool is stopped');
     this.#recovery.end();
     this.#world.ticker.unsubscribe(this);
@@ -710,11 +679,4 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.close(Status.ESHUTDOWN);
     this.#stopRequested?.();
   }
-}
-
-/** The adds without those for a member that is back: its writes are sent again. */
-function withoutMember(adds: readonly MapAdd[], memberId: number): MapAdd[] {
-  return adds
-    .map((add) => ({ ...add, memberIds: add.memberIds.filter((id) => id !== memberId) }))
-    .filter((add) => add.memberIds.length > 0);
 }

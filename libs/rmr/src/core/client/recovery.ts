@@ -1,7 +1,8 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { assert, randomUuid, type World } from '@rmr/runtime';
-import { RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
-import type { InSyncMember, MemberRecord, VersionRecord } from '../../pool-store.ts';
-import { compareVersions, formatVersion, isInSync, sameMember } from '../../version.ts';
+import { FORMER_LINEAGES_MAX, MEMBERS_MAX, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import { compareVersions, formatVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import {
   type ClaimResult,
   claimResultSchema,
@@ -15,6 +16,7 @@ import { assembleMaps, type Grant, holdersOf, reconcile } from './assembly.ts';
 import type { Leg } from './leg.ts';
 import { readGrant } from './map-reader.ts';
 import { MapSpread } from './map-spread.ts';
+import { dataMembers, majorityOf } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
@@ -28,6 +30,9 @@ export interface Assembled {
     readonly fastPunch: boolean;
     readonly fastZero: boolean;
   };
+  readonly policy: PoolPolicy;
+  /** The witness has recorded the version too. */
+  readonly witnessRecorded: boolean;
   /** The dirty maps of all members, complete. */
   readonly maps: PoolMaps;
   /** Every member may have lost data that it had accepted and not flushed. */
@@ -48,6 +53,13 @@ export interface RecoveryOptions {
   readonly queueDepth: number;
   readonly clientInstance: string;
   readonly clientName: string;
+  /** The quorum that a pool is born with. */
+  readonly quorum: PoolPolicy['quorum'];
+  /** Take the pool from a client that is alive (C4). */
+  readonly takeover: boolean;
+  readonly witness: () => Leg | null;
+  /** The member table of the highest version: legs are made for members that the configuration lacks. */
+  readonly onMembers: (members: readonly MemberRecord[]) => void;
   /** What this client knows from serving the pool; null before it has. */
   readonly memory: () => VersionMemory | null;
   /** This version is about to be sent to members: it may exist from now on (V4). */
@@ -88,6 +100,8 @@ export class Recovery {
   /** Until then a client that has served the pool waits for all members of its last version. */
   #graceUntilMs = 0;
   #spreads: MapSpread[] = [];
+  /** The operator wants the pool served with what is there. */
+  #forced = false;
   #participants: readonly Leg[] = [];
 
   constructor(world: World, legs: readonly Leg[], options: RecoveryOptions) {
@@ -102,6 +116,12 @@ export class Recovery {
     this.#retryMs = RECOVERY_RETRY_MS;
     this.#graceUntilMs = this.#world.clock.nowMs() + RECOVERY_RETRY_MS;
     this.#run();
+  }
+
+  /** Takes the pool into service with the members that are there, as a new lineage; the caller has asked the operator twice. */
+  force(): void {
+    this.#forced = true;
+    this.poke();
   }
 
   /** Something changed. */
@@ -147,7 +167,8 @@ export class Recovery {
 
   #run(): void {
     this.#abandon();
-    const connected = this.#legs.filter((leg) => leg.connected);
+    const witness = this.#options.witness();
+    const connected = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.connected);
     if (connected.length === 0) {
       this.#wait(`a storage node to be reachable: ${this.#legs.map((leg) => `${leg.member.name} (${leg.session.lostReason})`).join(', ')}`);
       return;
@@ -171,7 +192,8 @@ export class Recovery {
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
   #choose(): void {
     const present = this.#legs.filter((leg) => leg.probe !== null);
-    for (const leg of present) {
+    const witness = this.#options.witness();
+    for (const leg of [...present, ...(witness === null || witness.probe === null ? [] : [witness])]) {
       const promise = (leg.probe as ProbeResult).promise;
       if (promise === null) continue;
       this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promise.epoch);
@@ -192,15 +214,52 @@ export class Recovery {
       this.#wait(`an operator: ${odd.describe()} and ${first.describe()} differ in size or chunk size`);
       return;
     }
-    const versions = present.map((leg) => (leg.probe as ProbeResult).version).filter((version) => version !== null);
-    const needed = versions.length === 0 ? this.#bornWith(present) : this.#inSyncLegs(present, versions);
-    if (needed === null) return;
-    this.#claim(needed, present);
+    const lineage = newestLineage(present.map((leg) => leg.probe as ProbeResult));
+    if (lineage === undefined) {
+      this.#wait('an operator: the members belong to different lineages of this pool, and none knows of the others');
+      return;
+    }
+    const holders = present.filter((leg) => (leg.probe as ProbeResult).version?.lineageUuid === lineage);
+    if (lineage === null || holders.length === 0) {
+      const needed = this.#bornWith(present);
+      if (needed !== null) this.#claim(needed, witness === null ? needed : [...needed, witness]);
+      return;
+    }
+    const newest = holders.reduce((a, b) => (compareVersions(versionOf(b), versionOf(a)) > 0 ? b : a));
+    const { members, policy } = newest.probe as ProbeResult;
+    this.#options.onMembers(members);
+    const chosen = this.#forced ? forcedSet(holders, versionOf(newest)) : this.#inSyncLegs(holders, versionOf(newest), policy.quorum);
+    if (chosen === null) return;
+    let voters: readonly Leg[] = chosen;
+    if (policy.quorum === 'majority' && !this.#forced) {
+      // Whoever can grant does: a majority of grants fences every other client.
+      voters = [...holders, ...present.filter((leg) => !holders.includes(leg)), ...(witness?.probe == null ? [] : [witness])].filter(
+        (leg) => members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)),
+      );
+      if (voters.length < majorityOf(members)) {
+        const absent = members.filter((member) => !voters.some((leg) => leg.member.memberId === member.memberId));
+        this.#wait(
+          `a majority: ${voters.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`,
+        );
+        return;
+      }
+    }
+    for (const leg of present) {
+      if (chosen.includes(leg)) continue;
+      if (leg.state === 'CREATED' || leg.state === 'RECONNECTING') {
+        leg.setState(
+          'FAILED',
+          `out of the in-sync set since version ${formatVersion(versionOf(newest))}: it returns when the pool is served`,
+        );
+      }
+    }
+    this.#claim(chosen, voters);
   }
 
   /** A pool that is being born: all stores are there, and new. */
   #bornWith(present: readonly Leg[]): readonly Leg[] | null {
-    const missing = this.#legs.filter((leg) => leg.probe === null);
+    const witness = this.#options.witness();
+    const missing = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.probe === null);
     if (missing.length > 0) {
       this.#wait(
         `${missing.map((leg) => leg.problem || `${leg.describe()}: ${leg.session.lostReason}`).join('; ')} (every member is needed to create the pool)`,
@@ -211,12 +270,7 @@ export class Recovery {
   }
 
   /** The legs to claim, or null when they are not all there, which is said. */
-  #inSyncLegs(present: readonly Leg[], versions: readonly VersionRecord[]): readonly Leg[] | null {
-    const highest = highestVersion(versions);
-    if (versions.some((version) => version.lineageUuid !== highest.lineageUuid)) {
-      this.#wait('an operator: the members belong to different lineages of this pool');
-      return null;
-    }
+  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | null {
     const needed: Leg[] = [];
     const missing: string[] = [];
     for (const member of highest.inSync) {
@@ -227,21 +281,16 @@ export class Recovery {
       else if (store !== undefined) missing.push(`${leg.describe()} with its former store ${member.storeUuid} (it has ${store} now)`);
       else missing.push(leg.problem || `${leg.describe()}: ${leg.session.lostReason}`);
     }
+    const inGrace = this.#world.clock.nowMs() < this.#graceUntilMs;
     const known = this.#knownSet(present, highest);
     const complete = known !== null && known.length === (this.#options.memory()?.durable.inSync.length ?? 0);
-    const chosen =
-      known !== null && (complete || this.#world.clock.nowMs() >= this.#graceUntilMs) ? known : missing.length === 0 ? needed : null;
-    if (chosen === null) {
-      this.#wait(`${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`);
-      return null;
-    }
-    for (const leg of present) {
-      if (chosen.includes(leg)) continue;
-      if (leg.state === 'CREATED' || leg.state === 'RECONNECTING') {
-        leg.setState('FAILED', `out of the in-sync set since version ${formatVersion(highest)}: it returns when the pool is served`);
-      }
-    }
-    return chosen;
+    if (known !== null && (complete || !inGrace)) return known;
+    if (missing.length === 0) return needed;
+    // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
+    const holds = needed.some((leg) => sameVersion(versionOf(leg), highest));
+    if (quorum === 'majority' && holds && !inGrace) return needed;
+    this.#wait(`${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`);
+    return null;
   }
 
   /** L5: the present members of this client's last durable version, if no other version can be assembled without them. */
@@ -251,17 +300,18 @@ export class Recovery {
     return present.filter((leg) => memory.durable.inSync.some((member) => isLegOf(leg, member)));
   }
 
-  #claim(needed: readonly Leg[], present: readonly Leg[]): void {
+  /** Claims the pool from `voters`, to be served with `needed`, which are among them. */
+  #claim(needed: readonly Leg[], voters: readonly Leg[]): void {
     const attempt = this.#attempt;
     const epoch = this.#highestEpochSeen + 1;
     this.#highestEpochSeen = epoch;
-    this.#participants = needed;
-    const newborn = present.every((leg) => (leg.probe as ProbeResult).version === null);
+    this.#participants = voters;
+    const newborn = needed.every((leg) => (leg.probe as ProbeResult).version === null);
     for (const leg of needed) {
       if (leg.state === 'FAILED' || (leg.state === 'CREATED' && !newborn)) leg.setState('RECONNECTING', `epoch ${epoch} is being claimed`);
     }
     const grants = new Map<Leg, ClaimResult>();
-    for (const leg of needed) {
+    for (const leg of voters) {
       leg.call(
         {
           op: 'claim',
@@ -269,6 +319,7 @@ export class Recovery {
           epoch,
           clientInstance: this.#options.clientInstance,
           clientName: this.#options.clientName,
+          takeover: this.#options.takeover && this.#servedEpoch === 0,
         },
         claimResultSchema,
         (result, failure) => {
@@ -280,22 +331,31 @@ export class Recovery {
             return;
           }
           grants.set(leg, result);
-          if (grants.size === needed.length) this.#granted(epoch, needed, grants);
+          if (grants.size === voters.length) this.#granted(epoch, needed, voters, grants);
         },
       );
     }
   }
 
   /** C2: from here on only what the grants say counts. */
-  #granted(epoch: number, legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>): void {
+  #granted(epoch: number, legs: readonly Leg[], voters: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>): void {
     const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-    const versions = results.map((result) => result.version).filter((version) => version !== null);
+    const lineage = (claims.get(legs[0] as Leg) as ClaimResult).version?.lineageUuid;
+    const versions = voters
+      .map((leg) => (claims.get(leg) as ClaimResult).version)
+      .filter((version) => version !== null && version.lineageUuid === lineage) as VersionRecord[];
     const highest = versions.length === 0 ? null : highestVersion(versions);
     const has = (member: InSyncMember): boolean => legs.some((leg) => isLegOf(leg, member));
     const memory = this.#options.memory();
     const known = memory !== null && highest !== null && mayGoOn(memory, highest, has);
-    if (highest !== null && !known) {
-      if (!highest.inSync.every(has) || !legs.every((leg) => isInSync(highest, leg.member.memberId, storeOf(leg)))) {
+    if (highest !== null && !known && !this.#forced) {
+      const quorum = results.some((result) => result.policy.quorum === 'majority');
+      const held = legs.some((leg) => {
+        const { version } = claims.get(leg) as ClaimResult;
+        return version !== null && sameVersion(version, highest);
+      });
+      const whole = highest.inSync.every(has) || (quorum && held);
+      if (!whole || !legs.every((leg) => isInSync(highest, leg.member.memberId, storeOf(leg)))) {
         this.#wait(`the in-sync set of version ${formatVersion(highest)}, which was recorded while the pool was being claimed`);
         return;
       }
@@ -304,147 +364,234 @@ export class Recovery {
     const { sizeBytes, chunkSizeBytes } = ((legs[0] as Leg).probe as ProbeResult).identity;
     const maps = new PoolMaps(sizeBytes, chunkSizeBytes);
     const source = { poolUuid: this.#options.poolUuid, epoch, chunkCount: maps.chunkCount };
+    const current = (): boolean => attempt === this.#attempt;
     const grants = new Map<Leg, Grant>();
     for (const leg of legs) {
-      readGrant(
-        leg,
-        claims.get(leg) as ClaimResult,
-        source,
-        () => attempt === this.#attempt,
-        (grant, failure) => {
-          if (attempt !== this.#attempt) return;
-          if (grant === null) {
-            this.#wait(failure);
-            return;
-          }
-          grants.set(leg, grant);
-          if (grants.size < legs.length) return;
-          const members = memberTable(this.#legs, legs, results);
-          const all = legs.map((granted) => grants.get(granted) as Grant);
-          this.#assemble(maps, highest, all, members, known);
-          this.#spread(
-            epoch,
-            legs,
-            claims,
-            highest,
-            members,
-            maps,
-            all.every((granted) => granted.volatileLost),
-          );
-        },
-      );
-    }
-  }
-
-  #assemble(
-    maps: PoolMaps,
-    highest: VersionRecord | null,
-    grants: readonly Grant[],
-    members: readonly MemberRecord[],
-    known: boolean,
-  ): void {
-    const memberIds = members.map((member) => member.memberId);
-    if (highest === null) {
-      // A pool that is born: stores that are not proven to read as zeroes have the first one's data to take over.
-      const zeroed = this.#participants.every((leg) => leg.probe?.identity.createdZeroed === true);
-      for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
-      return;
-    }
-    assembleMaps(maps, holdersOf(grants, highest, known), memberIds);
-    reconcile(maps, grants, memberIds);
-  }
-
-  /** Stages on every member the columns in which it differs from the assembled ones. */
-  #spread(
-    epoch: number,
-    legs: readonly Leg[],
-    claims: ReadonlyMap<Leg, ClaimResult>,
-    previous: VersionRecord | null,
-    members: readonly MemberRecord[],
-    maps: PoolMaps,
-    allVolatileLost: boolean,
-  ): void {
-    const attempt = this.#attempt;
-    const empty = new PoolMaps(maps.sizeBytes, maps.chunkSizeBytes).of(1).digest();
-    let left = legs.length;
-    for (const leg of legs) {
-      const held = new Map((claims.get(leg) as ClaimResult).columns.map((column) => [column.memberId, column.digest]));
-      const differing = members
-        .map((member) => member.memberId)
-        .filter((memberId) => (held.get(memberId) ?? empty) !== maps.of(memberId).digest());
-      const spread = new MapSpread(leg, this.#options.poolUuid, epoch, maps, differing);
-      this.#spreads.push(spread);
-    }
-    for (const spread of [...this.#spreads]) {
-      spread.run((failure) => {
-        if (attempt !== this.#attempt) return;
-        if (failure !== null) this.#wait(failure);
-        else if (--left === 0) this.#recordFirst(epoch, legs, previous, members, maps, allVolatileLost);
+      readGrant(leg, claims.get(leg) as ClaimResult, source, current, (grant, failure) => {
+        if (!current()) return;
+        if (grant === null) {
+          this.#wait(failure);
+          return;
+        }
+        grants.set(leg, grant);
+        if (grants.size < legs.length) return;
+        const all = legs.map((granted) => grants.get(granted) as Grant);
+        this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
       });
     }
   }
 
-  #recordFirst(
+  /** Assembles and reconciles the maps, and says what is to be recorded. */
+  #plan(
     epoch: number,
     legs: readonly Leg[],
-    previous: VersionRecord | null,
-    members: readonly MemberRecord[],
+    voters: readonly Leg[],
+    claims: ReadonlyMap<Leg, ClaimResult>,
+    highest: VersionRecord | null,
+    grants: readonly Grant[],
     maps: PoolMaps,
-    allVolatileLost: boolean,
-  ): void {
-    const attempt = this.#attempt;
-    const columns = members.map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() }));
-    const version: VersionRecord = {
-      lineageUuid: previous?.lineageUuid ?? randomUuid(this.#world.random),
-      epoch,
-      seq: 1,
-      inSync: legs.map((leg) => ({ memberId: leg.member.memberId, storeUuid: storeOf(leg) })),
-      horizon: 0,
-    };
-    assert(previous === null || compareVersions(version, previous) > 0, 'V1: a version does not rise');
-    const { poolUuid } = this.#options;
-    this.#options.onAttempt(version);
-    let recorded = 0;
-    let enabled = 0;
-    for (const leg of legs) {
-      leg.call(
-        {
-          op: 'record-version',
-          poolUuid,
-          epoch,
-          version: { ...version, inSync: [...version.inSync] },
-          members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
-          mapAdds: [],
-          mapErase: [],
-          maps: columns,
-        },
-        owedResultSchema,
-        (result, failure) => {
-          if (attempt !== this.#attempt) return;
-          if (result === null) {
-            this.#wait(failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`);
-            return;
-          }
-          if (++recorded === legs.length) enableAll();
-        },
-      );
+    known: boolean,
+  ): Plan {
+    const members = memberTable(
+      this.#legs,
+      this.#options.witness(),
+      legs,
+      legs.map((leg) => claims.get(leg) as ClaimResult),
+    );
+    const memberIds = dataMembers(members).map((member) => member.memberId);
+    const inSync = legs.map((leg) => ({ memberId: leg.member.memberId, storeUuid: storeOf(leg) }));
+    const recorded = (highest === null ? undefined : claims.get(holderOf(legs, claims, highest)))?.policy;
+    let policy: PoolPolicy = recorded ?? { quorum: this.#options.quorum, highestMemberId: 0, formerLineages: [] };
+    let lineageUuid = highest?.lineageUuid ?? randomUuid(this.#world.random);
+    if (highest === null) {
+      // A pool that is born: stores that are not proven to read as zeroes have the first one's data to take over.
+      const zeroed = legs.every((leg) => leg.probe?.identity.createdZeroed === true);
+      for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
+    } else {
+      assembleMaps(maps, holdersOf(grants, highest, known || this.#forced), memberIds);
+      reconcile(maps, grants, memberIds);
     }
-    const enableAll = (): void => {
-      for (const leg of legs) {
-        leg.call({ op: 'enable', poolUuid, epoch, versionSeq: version.seq }, emptyResultSchema, (result, failure) => {
-          if (attempt !== this.#attempt) return;
-          if (result === null) {
-            this.#wait(failure?.message ?? `${leg.describe()} to be enabled`);
-            return;
-          }
-          if (++enabled < legs.length) return;
-          this.#servedEpoch = epoch;
-          this.end();
-          this.#options.onAssembled({ version, members, legs, geometry: geometryOf(legs), maps, allVolatileLost });
-        });
+    if (this.#forced && highest !== null) {
+      // Whoever is not here comes back with nothing that counts; what nobody here has clean is lost (I8).
+      for (const memberId of memberIds) {
+        if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);
       }
+      lineageUuid = randomUuid(this.#world.random);
+      policy = { ...policy, formerLineages: [...policy.formerLineages, highest.lineageUuid].slice(-FORMER_LINEAGES_MAX) };
+      const lost = DirtyMap.firstInAll(memberIds.map((memberId) => maps.of(memberId)));
+      this.#world.log.warn('the pool is forced into service as a new lineage', {
+        lineage: lineageUuid,
+        former: highest.lineageUuid,
+        members: inSync.map((member) => member.memberId),
+        firstLostChunk: lost,
+      });
+    }
+    policy = { ...policy, highestMemberId: Math.max(policy.highestMemberId, ...members.map((member) => member.memberId)) };
+    const version: VersionRecord = { lineageUuid, epoch, seq: 1, inSync, horizon: 0 };
+    assert(this.#forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');
+    return {
+      version,
+      legs,
+      witness: voters.find((leg) => !legs.includes(leg) && leg === this.#options.witness()) ?? null,
+      members,
+      policy,
+      maps,
+      newLineage: this.#forced,
+      erase: unknownColumns(
+        legs.map((leg) => claims.get(leg) as ClaimResult),
+        members,
+      ),
+      allVolatileLost: grants.every((grant) => grant.volatileLost),
     };
   }
+
+  /** Stages on every member the columns in which it differs from the assembled ones. */
+  #spread(plan: Plan, claims: ReadonlyMap<Leg, ClaimResult>): void {
+    const attempt = this.#attempt;
+    const { legs, members, maps, version } = plan;
+    const empty = new DirtyMap(maps.chunkCount).digest();
+    let left = legs.length;
+    this.#spreads = legs.map((leg) => {
+      const held = new Map((claims.get(leg) as ClaimResult).columns.map((column) => [column.memberId, column.digest]));
+      const differing = dataMembers(members)
+        .map((member) => member.memberId)
+        .filter((memberId) => (held.get(memberId) ?? empty) !== maps.of(memberId).digest());
+      return new MapSpread(leg, this.#options.poolUuid, version.epoch, maps, differing);
+    });
+    for (const spread of [...this.#spreads]) {
+      spread.run((failure) => {
+        if (attempt !== this.#attempt) return;
+        if (failure !== null) this.#wait(failure);
+        else if (--left === 0) this.#recordFirst(plan);
+      });
+    }
+  }
+
+  #recordFirst(plan: Plan): void {
+    const attempt = this.#attempt;
+    const { legs, version, witness } = plan;
+    this.#options.onAttempt(version);
+    let recorded = 0;
+    for (const leg of legs) {
+      this.#record(leg, plan, (failure) => {
+        if (attempt !== this.#attempt) return;
+        if (failure !== null) {
+          this.#wait(failure);
+          return;
+        }
+        if (++recorded < legs.length) return;
+        if (witness === null) {
+          this.#enableAll(plan, false);
+          return;
+        }
+        // The witness records last.
+        this.#record(witness, plan, (refused) => {
+          if (attempt !== this.#attempt) return;
+          if (refused !== null)
+            this.#world.log.warn('the witness did not record a version', { version: formatVersion(version), reason: refused });
+          this.#enableAll(plan, refused === null);
+        });
+      });
+    }
+  }
+
+  #record(leg: Leg, plan: Plan, done: (failure: string | null) => void): void {
+    const { version, members, policy, maps, newLineage, erase } = plan;
+    const voteOnly = leg === plan.witness;
+    leg.call(
+      {
+        op: 'record-version',
+        poolUuid: this.#options.poolUuid,
+        epoch: version.epoch,
+        version: { ...version, inSync: [...version.inSync] },
+        members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
+        policy: { ...policy, formerLineages: [...policy.formerLineages] },
+        newLineage: newLineage || voteOnly,
+        mapAdds: [],
+        mapErase: voteOnly ? [] : [...erase],
+        maps: voteOnly ? [] : dataMembers(members).map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() })),
+      },
+      owedResultSchema,
+      (result, failure) =>
+        done(result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null),
+    );
+  }
+
+  #enableAll(plan: Plan, witnessRecorded: boolean): void {
+    const attempt = this.#attempt;
+    const { legs, version, members, policy, maps, allVolatileLost } = plan;
+    const { poolUuid } = this.#options;
+    let enabled = 0;
+    for (const leg of legs) {
+      leg.call({ op: 'enable', poolUuid, epoch: version.epoch, versionSeq: version.seq }, emptyResultSchema, (result, failure) => {
+        if (attempt !== this.#attempt) return;
+        if (result === null) {
+          this.#wait(failure?.message ?? `${leg.describe()} to be enabled`);
+          return;
+        }
+        if (++enabled < legs.length) return;
+        this.#servedEpoch = version.epoch;
+        this.#forced = false;
+        this.end();
+        this.#options.onAssembled({ version, members, policy, witnessRecorded, legs, geometry: geometryOf(legs), maps, allVolatileLost });
+      });
+    }
+  }
+}
+
+/** What is recorded when the pool is taken into service. */
+interface Plan {
+  readonly version: VersionRecord;
+  readonly legs: readonly Leg[];
+  readonly witness: Leg | null;
+  readonly members: readonly MemberRecord[];
+  readonly policy: PoolPolicy;
+  readonly maps: PoolMaps;
+  readonly newLineage: boolean;
+  /** Columns of members that are none any more. */
+  readonly erase: readonly number[];
+  readonly allVolatileLost: boolean;
+}
+
+function versionOf(leg: Leg): VersionRecord {
+  const version = leg.probe?.version;
+  assert(version != null, 'recovery: a member without a version');
+  return version;
+}
+
+/**
+ * The lineage that counts among these members: the one that knows of all others as former ones. Null when no member has
+ * a version, undefined when two lineages know nothing of one another.
+ */
+function newestLineage(probes: readonly ProbeResult[]): string | null | undefined {
+  const lineages = new Set(probes.map((probe) => probe.version?.lineageUuid).filter((lineage) => lineage !== undefined));
+  if (lineages.size === 0) return null;
+  return [...lineages].find((lineage) =>
+    [...lineages].every(
+      (other) =>
+        other === lineage || probes.some((probe) => probe.version?.lineageUuid === lineage && probe.policy.formerLineages.includes(other)),
+    ),
+  );
+}
+
+/** The members to force the pool with: those of the set that are there, else those that know most of it. */
+function forcedSet(holders: readonly Leg[], highest: VersionRecord): readonly Leg[] {
+  const inSync = holders.filter((leg) => highest.inSync.some((member) => isLegOf(leg, member)));
+  return inSync.length > 0 ? inSync : holders.filter((leg) => sameVersion(versionOf(leg), highest));
+}
+
+function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, highest: VersionRecord): Leg {
+  const holder = legs.find((leg) => {
+    const version = claims.get(leg)?.version;
+    return version != null && sameVersion(version, highest);
+  });
+  return holder ?? (legs[0] as Leg);
+}
+
+/** Ids that some member has a column of, and that are no members. */
+function unknownColumns(results: readonly ClaimResult[], members: readonly MemberRecord[]): number[] {
+  const ids = new Set(results.flatMap((result) => result.columns.map((column) => column.memberId)));
+  return [...ids].filter((id) => !members.some((member) => member.memberId === id)).slice(0, MEMBERS_MAX);
 }
 
 /** Why a member that answers can't take part in the pool, or an empty string. */
@@ -500,14 +647,24 @@ function geometryOf(legs: readonly Leg[]): Assembled['geometry'] {
   };
 }
 
-/** The member table: addresses from the configuration, stores from those present, the absent as the members remember them. */
-function memberTable(all: readonly Leg[], present: readonly Leg[], results: readonly ClaimResult[]): MemberRecord[] {
+/**
+ * The member table: as the members remember it, with addresses and names from the configuration; at birth made of it.
+ * A member of the configuration that the table lacks is no member.
+ */
+function memberTable(all: readonly Leg[], witness: Leg | null, present: readonly Leg[], results: readonly ClaimResult[]): MemberRecord[] {
   const table = new Map<number, MemberRecord>();
-  for (const result of results) for (const member of result.members) table.set(member.memberId, member);
-  for (const leg of all) {
+  const highest = results.reduce((a, b) =>
+    b.version !== null && (a.version === null || compareVersions(b.version, a.version) > 0) ? b : a,
+  );
+  for (const member of highest.members) table.set(member.memberId, member);
+  const born = table.size === 0;
+  for (const leg of [...all, ...(witness === null ? [] : [witness])]) {
     const { memberId, name, addresses } = leg.member;
-    const storeUuid = present.includes(leg) ? storeOf(leg) : (table.get(memberId)?.storeUuid ?? leg.probe?.identity.storeUuid);
-    if (storeUuid !== undefined) table.set(memberId, { ...table.get(memberId), memberId, storeUuid, name, addresses });
+    const known = table.get(memberId);
+    if (known === undefined && !born) continue;
+    const storeUuid = known?.storeUuid ?? (present.includes(leg) || leg === witness ? leg.probe?.identity.storeUuid : undefined);
+    if (storeUuid === undefined) continue;
+    table.set(memberId, { ...known, memberId, storeUuid, name, addresses, ...(leg === witness ? { role: 'witness' as const } : {}) });
   }
   return [...table.values()].sort((a, b) => a.memberId - b.memberId);
 }

@@ -1,7 +1,8 @@
 import type { SlabPool, Transport, World } from '@rmr/runtime';
 import { Sessions } from '../sessions.ts';
 import type { SessionOptions, SharedSession } from '../shared-session.ts';
-import { PoolClient, type PoolClientOptions } from './pool-client.ts';
+import { PoolClient } from './pool-client.ts';
+import type { PoolClientOptions } from './pool-client-types.ts';
 
 /** Who the client is. */
 export interface RmrClientOptions {

@@ -142,6 +142,7 @@ const claim = (epoch: number, clientInstance = CLIENT): ControlRequest => ({
   epoch,
   clientInstance,
   clientName: 'client-1',
+  takeover: false,
 });
 const record = (epoch: number, seq: number, horizon = 0, inSync = [STORE, OTHER]): ControlRequest => ({
   op: 'record-version',
@@ -154,7 +155,9 @@ const record = (epoch: number, seq: number, horizon = 0, inSync = [STORE, OTHER]
     horizon,
     inSync: inSync.map((storeUuid) => ({ memberId: storeUuid === STORE ? 1 : 2, storeUuid })),
   },
-  members: [],
+  members: inSync.map((storeUuid) => ({ memberId: storeUuid === STORE ? 1 : 2, storeUuid, name: 'n', addresses: ['memory:n'] })),
+  policy: { quorum: 'none', highestMemberId: 2, formerLineages: [] },
+  newLineage: false,
   mapAdds: [],
   mapErase: [],
   maps: [],
@@ -165,7 +168,7 @@ function serve(): void {
   control(claim(1));
   store.end('commit promise');
   control(record(1, 1));
-  store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
+  store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
   const enabled = control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 1 });
   store.end('flush');
   store.end('commit reconciled');
@@ -256,7 +259,7 @@ describe('pool server: writes', () => {
   test('W6: after a shrink an older write is accepted up to the horizon and refused beyond it', () => {
     serve();
     control(record(1, 2, 10, [STORE]));
-    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
+    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
     io('in', { writeSeq: 10 });
     io('out', { writeSeq: 11, offsetBytes: 8192 });
     io('new', { writeSeq: 11, versionSeq: 2, offsetBytes: 16384 });
@@ -350,7 +353,7 @@ describe('pool server: claims', () => {
   test('V1: a version never falls, and its number is never used for another set', () => {
     serve();
     control(record(1, 3, 0, [STORE]));
-    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,version');
+    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
     expect(control(record(1, 2)).failure?.code).toBe('BAD_VERSION');
     expect(control(record(1, 3, 0, [STORE, OTHER])).failure?.message).toContain('used for another set');
     expect(control(record(1, 4, 0, [OTHER])).failure?.message).toContain('not in its in-sync set');

@@ -385,6 +385,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         case 'enable':
           this.#enable(request, finished);
           break;
+        case 'leave':
+          this.#leaveIo(Status.ENOTNORMAL);
+          if (this.#machine.state !== 'REGISTERED') this.#setState('REGISTERED', 'the client took this member out of the pool');
+          finished({}, null);
+          break;
         case 'disable':
           this.#disable(finished);
           break;
@@ -782,6 +787,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       features: { fastPunch: features.fastPunch, fastZero: features.fastZero, extents: features.extents },
       promise: this.#store.promise,
       version: copyVersion(this.#store.version),
+      members: copyMembers(this.#store.members),
+      policy: copyPolicy(this.#store.policy),
       volatileLost: this.#store.volatileLost,
     };
   }
@@ -794,7 +801,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       done(null, fail('STALE_EPOCH', `epoch ${promise.epoch} is promised to ${promise.clientName}`, promise));
       return;
     }
-    if (promise !== null && this.#holder !== null && promise.clientInstance !== request.clientInstance) {
+    if (promise !== null && this.#holder !== null && promise.clientInstance !== request.clientInstance && !request.takeover) {
       // C4: a client that is alive is not robbed.
       done(null, fail('HELD', `the pool is served by ${promise.clientName}, which is alive`, promise));
       return;
@@ -822,6 +829,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           {
             version: copyVersion(this.#store.version),
             members: copyMembers(this.#store.members),
+            policy: copyPolicy(this.#store.policy),
             volatileLost: this.#store.volatileLost,
             lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
             intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
@@ -839,13 +847,16 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #recordVersion(request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {
     const current = this.#store.version;
     const next: VersionRecord = request.version;
-    const { memberId, storeUuid } = this.#store.identity;
+    const { memberId, storeUuid, witness } = this.#store.identity;
+    const foreign = current !== null && current.lineageUuid !== next.lineageUuid;
     let wrong: string | null = null;
     if (next.epoch !== request.epoch) wrong = 'its epoch is not the promised one';
-    else if (!isInSync(next, memberId, storeUuid)) wrong = 'this store is not in its in-sync set';
-    else if (current !== null && current.lineageUuid !== next.lineageUuid) wrong = 'it is of another lineage';
-    else if (current !== null && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
-    else if (current !== null && compareVersions(next, current) === 0 && !sameVersion(next, current))
+    else if (witness !== true && !isInSync(next, memberId, storeUuid)) wrong = 'this store is not in its in-sync set';
+    else if (!request.members.some((member) => member.memberId === memberId && member.storeUuid === storeUuid))
+      wrong = 'this store is not in its member table';
+    else if (foreign && !request.newLineage) wrong = 'it is of another lineage';
+    else if (current !== null && !foreign && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
+    else if (current !== null && !foreign && compareVersions(next, current) === 0 && !sameVersion(next, current))
       wrong = 'its sequence number was used for another set';
     else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
       wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
@@ -869,28 +880,26 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       }
     }
     this.#staged.clear();
-    this.#store.commit(
-      { version: next, members: request.members, dirtyErase: request.mapErase, dirtyReplace, dirtyAdd: make },
-      (status) => {
-        if (status !== Status.OK) {
-          done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
-          return;
-        }
-        if (this.#servedEpoch === request.epoch) {
-          this.#versionSeq = next.seq;
-          this.#horizon = next.horizon;
-          this.#bouncing = false;
-          // R2 (◆21): pulls of the former version end here.
-          if (this.#machine.state === 'NORMAL') this.#resyncStarts(next);
-        }
-        this.#world.log.info('version recorded', {
-          pool: this.#store.identity.poolName,
-          version: formatVersion(next),
-          horizon: next.horizon,
-        });
-        done({ owed }, null);
-      },
-    );
+    const { members, policy, mapErase: dirtyErase } = request;
+    this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyAdd: make }, (status) => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
+        return;
+      }
+      if (this.#servedEpoch === request.epoch) {
+        this.#versionSeq = next.seq;
+        this.#horizon = next.horizon;
+        this.#bouncing = false;
+        // R2 (◆21): pulls of the former version end here.
+        if (this.#machine.state === 'NORMAL') this.#resyncStarts(next);
+      }
+      this.#world.log.info('version recorded', {
+        pool: this.#store.identity.poolName,
+        version: formatVersion(next),
+        horizon: next.horizon,
+      });
+      done({ owed }, null);
+    });
   }
 
   #emptyMap(): DirtyMap {
@@ -945,6 +954,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const version = this.#store.version;
     if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
       done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not recorded here`, null));
+      return;
+    }
+    if (this.#store.identity.witness === true) {
+      done(null, fail('BAD_STATE', 'a witness serves no IO', null));
       return;
     }
     if (this.#machine.state === 'NORMAL') {
@@ -1022,6 +1035,10 @@ const NO_MEMBERS = new Uint8Array(0);
 
 function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
   return version === null ? null : { ...version, inSync: version.inSync.map((member) => ({ ...member })) };
+}
+
+function copyPolicy(policy: PoolStore['policy']): ClaimResult['policy'] {
+  return { ...policy, formerLineages: [...policy.formerLineages] };
 }
 
 function copyMembers(members: PoolStore['members']): ClaimResult['members'] {

@@ -1,0 +1,330 @@
+import { OperationError } from '@rmr/runtime';
+import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
+import type { PoolPolicy } from '../../pool-store.ts';
+import type { LegState } from '../../states.ts';
+import { emptyResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
+import type { Leg, MemberAddress } from './leg.ts';
+import { dataMembers, withMember } from './membership.ts';
+import type { PoolGeometry } from './pool-client-types.ts';
+import type { PoolMaps } from './pool-maps.ts';
+import { unfitness } from './recovery.ts';
+import type { VersionChange, Versions } from './versions.ts';
+
+/** Called once, when the change is durable, or with the reason why it was not made. */
+export type OperationDone = (error: OperationError | null) => void;
+
+/** What changes of the membership need from the pool's client. */
+export interface MembershipHost {
+  readonly poolUuid: string;
+  readonly queueDepth: number;
+  readonly versions: Versions;
+  epoch(): number;
+  nowMs(): number;
+  serving(): boolean;
+  /** Nothing else changes versions. */
+  idle(): boolean;
+  geometry(): PoolGeometry | null;
+  maps(): PoolMaps;
+  legs(): readonly Leg[];
+  addLeg(member: MemberAddress): Leg | null;
+  /** The leg takes part in IO no more; the version that says so is the caller's. */
+  takeOut(leg: Leg, to: LegState, why: string): void;
+  change(change: Omit<VersionChange, 'onDurable' | 'joining'> & { readonly onDurable: () => void }): void;
+  disable(leg: Leg): void;
+  dropLeg(leg: Leg): void;
+  goOn(): void;
+}
+
+interface Operation {
+  readonly what: string;
+  readonly run: () => void;
+  readonly done: OperationDone;
+}
+
+/** A member that is asked what it is. */
+interface Asked {
+  readonly leg: Leg;
+  readonly deadlineMs: number;
+  readonly answered: (probe: ProbeResult) => void;
+  readonly done: OperationDone;
+  busy: boolean;
+}
+
+/**
+ * Changes of a pool's membership, one at a time, each a version that is durable on every in-sync member before it counts.
+ * They are refused while the pool is not served, and when they would leave a chunk without a clean copy (I8). A change
+ * that a failure interrupts is superseded with everything else (V4), and reported as not made.
+ */
+export class Membership {
+  readonly #host: MembershipHost;
+  readonly #queue: Operation[] = [];
+  #current: Operation | null = null;
+  /** Members that are being asked what they are, until when. */
+  readonly #asked: Asked[] = [];
+
+  constructor(host: MembershipHost) {
+    this.#host = host;
+  }
+
+  /** Takes a member out of IO on purpose, or lets it back. What it misses is tracked. */
+  setMaintenance(memberId: number, on: boolean, done: OperationDone): void {
+    this.#enqueue(`maintenance of member ${memberId}`, done, () => {
+      const { leg, member } = this.#find(memberId);
+      if ((member.maintenance === true) === on) return this.#end(null);
+      if (on) this.#mayLeave(leg);
+      leg.maintenance = on;
+      if (on && leg.state === 'NORMAL') {
+        this.#host.takeOut(leg, 'RECONNECTING', 'maintenance mode');
+        this.#host.disable(leg);
+      }
+      if (!on) leg.returnAtMs = 0;
+      const { maintenance: _before, ...rest } = member;
+      const members = withMember(this.#host.versions.members, on ? { ...rest, maintenance: true } : rest);
+      this.#host.change({ members, onDurable: () => this.#end(null) });
+    });
+  }
+
+  /**
+   * Adds a member: its store was made for this pool with an id that was never used, and has no version. It becomes
+   * all-dirty everywhere, durably, before it joins; then it returns as any member does.
+   */
+  add(member: MemberAddress, done: OperationDone): void {
+    const { versions } = this.#host;
+    const leg = this.#host.legs().find((candidate) => candidate.member.memberId === member.memberId) ?? null;
+    if (versions.members.some((known) => known.memberId === member.memberId)) {
+      done(new OperationError('CONFLICT', `member ${member.memberId} is a member already`));
+      return;
+    }
+    if (member.memberId <= versions.policy.highestMemberId) {
+      const next = versions.policy.highestMemberId + 1;
+      done(
+        new OperationError(
+          'CONFLICT',
+          `member id ${member.memberId} was used before, and ids are never used again; create the store with id ${next} or higher`,
+        ),
+      );
+      return;
+    }
+    if (versions.members.length >= MEMBERS_MAX) {
+      done(new OperationError('CONFLICT', `a pool has at most ${MEMBERS_MAX} members`));
+      return;
+    }
+    const joining = leg ?? this.#host.addLeg(member);
+    if (joining === null) {
+      done(new OperationError('CONFLICT', `a pool has at most ${MEMBERS_MAX} members`));
+      return;
+    }
+    const failed: OperationDone = (error) => {
+      if (error !== null && leg === null) this.#remove(joining, 'it was not added');
+      done(error);
+    };
+    this.#ask(joining, failed, (probe) => {
+      this.#enqueue(`adding member ${member.memberId}`, failed, () => {
+        this.#checkEmptyStore(joining, probe);
+        const { storeUuid } = probe.identity;
+        const { policy, members } = this.#host.versions;
+        const { memberId, name, addresses } = member;
+        this.#host.change({
+          members: withMember(members, { memberId, storeUuid, name, addresses }),
+          policy: { ...policy, highestMemberId: memberId },
+          allDirty: [memberId],
+          onDurable: () => {
+            joining.problem = '';
+            joining.returnAtMs = 0;
+            this.#end(null);
+          },
+        });
+      });
+    });
+  }
+
+  /** Removes a member for good: it leaves the set and the table, then its map goes everywhere, then it is told. */
+  remove(memberId: number, done: OperationDone): void {
+    this.#enqueue(`removing member ${memberId}`, done, () => {
+      const { leg } = this.#find(memberId);
+      this.#mayLeave(leg);
+      this.#mayLoseCopy(memberId);
+      const wasConnected = leg.connected;
+      this.#host.takeOut(leg, 'REMOVING', 'removed from the pool');
+      const members = this.#host.versions.members.filter((member) => member.memberId !== memberId);
+      this.#host.change({
+        members,
+        onDurable: () => {
+          // Only now: a table that still has the member must have its map (I3).
+          this.#host.change({
+            erase: [memberId],
+            onDurable: () => {
+              this.#host.maps().erase(memberId);
+              if (wasConnected && leg.connected) {
+                leg.call({ op: 'leave', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch() }, emptyResultSchema, () => {});
+              }
+              this.#host.dropLeg(leg);
+              this.#end(null);
+            },
+          });
+        },
+      });
+    });
+  }
+
+  /** Gives a member the new, empty store that it has now in the place of the one that it had. */
+  replaceStore(memberId: number, done: OperationDone): void {
+    const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
+    if (leg === undefined) {
+      done(new OperationError('NOT_FOUND', `the pool has no member ${memberId}`));
+      return;
+    }
+    this.#ask(leg, done, (probe) => {
+      this.#enqueue(`replacing the store of member ${memberId}`, done, () => {
+        const { member } = this.#find(memberId);
+        const { storeUuid } = probe.identity;
+        if (storeUuid === member.storeUuid)
+          throw new OperationError('CONFLICT', `${leg.describe()} has its store ${storeUuid} as before: there is nothing to replace`);
+        if (leg.state === 'NORMAL') throw new OperationError('CONFLICT', `${leg.describe()} is in sync`);
+        this.#checkEmptyStore(leg, probe);
+        this.#mayLoseCopy(memberId);
+        this.#host.change({
+          members: withMember(this.#host.versions.members, { ...member, storeUuid }),
+          allDirty: [memberId],
+          onDurable: () => {
+            leg.problem = '';
+            leg.returnAtMs = 0;
+            this.#end(null);
+          },
+        });
+      });
+    });
+  }
+
+  /** Changes the quorum policy: the old and the new majority have to record it. */
+  setQuorum(quorum: PoolPolicy['quorum'], done: OperationDone): void {
+    this.#enqueue(`quorum ${quorum}`, done, () => {
+      const { policy } = this.#host.versions;
+      if (policy.quorum === quorum) return this.#end(null);
+      this.#host.change({ policy: { ...policy, quorum }, onDurable: () => this.#end(null) });
+    });
+  }
+
+  /** Begins the next change, if there is one and nothing else is going on; false: there is none. */
+  startNext(): boolean {
+    const next = this.#queue.shift();
+    if (next === undefined || this.#current !== null) return this.#current !== null;
+    this.#current = next;
+    try {
+      next.run();
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.#end(error);
+    }
+    return this.#current !== null;
+  }
+
+  /** What was under way was superseded, or the pool is not served any more. */
+  interrupted(why: string): void {
+    this.#end(new OperationError('UNAVAILABLE', `it was interrupted: ${why}; look at the pool's status, and ask again`));
+    if (this.#host.serving()) return;
+    for (const { done, what } of this.#queue.splice(0)) done(new OperationError('UNAVAILABLE', `${what}: the pool is not served: ${why}`));
+  }
+
+  /** Asks members that were not reachable yet; gives up after a while. */
+  tick(nowMs: number): void {
+    for (const asked of [...this.#asked]) {
+      if (nowMs >= asked.deadlineMs) {
+        this.#asked.splice(this.#asked.indexOf(asked), 1);
+        const why = asked.leg.connected ? 'it does not answer' : asked.leg.session.lostReason;
+        asked.done(new OperationError('UNAVAILABLE', `${asked.leg.describe()} can't be reached: ${why}`));
+      } else if (asked.leg.connected && !asked.busy) {
+        this.#probe(asked);
+      }
+    }
+  }
+
+  #ask(leg: Leg, done: OperationDone, answered: (probe: ProbeResult) => void): void {
+    this.#asked.push({ leg, deadlineMs: this.#host.nowMs() + MEMBER_ANSWER_MS, answered, done, busy: false });
+  }
+
+  #probe(asked: Asked): void {
+    asked.busy = true;
+    asked.leg.call({ op: 'probe', poolUuid: this.#host.poolUuid }, probeResultSchema, (probe, failure) => {
+      const at = this.#asked.indexOf(asked);
+      if (at < 0) return;
+      asked.busy = false;
+      if (probe === null) {
+        asked.leg.problem = failure?.message ?? '';
+        // An answer is final; no answer is not.
+        if (failure?.code == null) return;
+        this.#asked.splice(at, 1);
+        asked.done(new OperationError('CONFLICT', failure.message));
+        return;
+      }
+      this.#asked.splice(at, 1);
+      asked.leg.probe = probe;
+      asked.leg.poolHandle = probe.poolHandle;
+      asked.answered(probe);
+    });
+  }
+
+  #enqueue(what: string, done: OperationDone, run: () => void): void {
+    if (!this.#host.serving()) {
+      done(new OperationError('UNAVAILABLE', `${what}: the pool is not served now`));
+      return;
+    }
+    this.#queue.push({ what, run, done });
+    this.#host.goOn();
+  }
+
+  #end(error: OperationError | null): void {
+    const operation = this.#current;
+    if (operation === null) return;
+    this.#current = null;
+    operation.done(error);
+    this.#host.goOn();
+  }
+
+  #find(memberId: number): { leg: Leg; member: Versions['members'][number] } {
+    const member = this.#host.versions.members.find((known) => known.memberId === memberId);
+    const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
+    if (member === undefined || leg === undefined) throw new OperationError('NOT_FOUND', `the pool has no member ${memberId}`);
+    return { leg, member };
+  }
+
+  /** The last member in sync stays, and so does one that alone has a chunk clean among those in sync. */
+  #mayLeave(leg: Leg): void {
+    if (leg.state !== 'NORMAL') return;
+    const others = this.#host.legs().filter((other) => other !== leg && other.state === 'NORMAL');
+    if (others.length === 0) throw new OperationError('CONFLICT', `${leg.describe()} is the last member in sync`);
+    const chunk = this.#host.maps().dirtyForAll(others.map((other) => other.member.memberId));
+    if (chunk >= 0) {
+      throw new OperationError(
+        'CONFLICT',
+        `${leg.describe()} has the only clean copy in sync of chunk ${chunk} and maybe others; wait until resync has ended`,
+      );
+    }
+  }
+
+  /** I8: the member must not hold the last clean copy of a chunk among all members. */
+  #mayLoseCopy(memberId: number): void {
+    const others = dataMembers(this.#host.versions.members)
+      .map((member) => member.memberId)
+      .filter((id) => id !== memberId);
+    const chunk = this.#host.maps().dirtyForAll(others);
+    if (chunk >= 0) throw new OperationError('CONFLICT', `member ${memberId} has the last clean copy of chunk ${chunk} and maybe others`);
+  }
+
+  /** A store that was made for this pool and has never been part of it. */
+  #checkEmptyStore(leg: Leg, probe: ProbeResult): void {
+    const unfit = unfitness(leg, probe, { poolUuid: this.#host.poolUuid, queueDepth: this.#host.queueDepth });
+    if (unfit !== '') throw new OperationError('CONFLICT', unfit);
+    if (probe.version !== null)
+      throw new OperationError('CONFLICT', `the store of ${leg.describe()} has been part of a pool; create an empty one`);
+    const geometry = this.#host.geometry();
+    if (probe.identity.sizeBytes !== geometry?.sizeBytes || probe.identity.chunkSizeBytes !== geometry.chunkSizeBytes) {
+      throw new OperationError('CONFLICT', `the store of ${leg.describe()} differs from the pool in size or chunk size`);
+    }
+  }
+
+  #remove(leg: Leg, why: string): void {
+    this.#host.takeOut(leg, 'REMOVING', why);
+    this.#host.dropLeg(leg);
+  }
+}

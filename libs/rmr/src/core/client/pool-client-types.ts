@@ -1,0 +1,80 @@
+import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import type { LegState } from '../../states.ts';
+import type { MemberAddress } from './leg.ts';
+import type { ReadPolicyName } from './read-policy.ts';
+
+/** What a pool is served with. */
+export interface PoolClientOptions {
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly members: readonly MemberAddress[];
+  readonly readPolicy?: ReadPolicyName;
+  /** The member that the read policy `preferred` prefers. */
+  readonly preferredMemberId?: number;
+  /** IO units; bounded by what the stores were created with. */
+  readonly queueDepth?: number;
+  /** Milliseconds after which an IO that has no usable leg fails with EIO; null: it waits for ever, as a disk would hang. */
+  readonly ioTimeoutMs?: number | null;
+  /** Milliseconds after which a leg that does not answer an IO leaves (L7). */
+  readonly legTimeoutMs?: number;
+  /** The witness, and the quorum policy that the pool is born with; both are in the pool's metadata afterwards. */
+  readonly witness?: MemberAddress;
+  readonly quorum?: PoolPolicy['quorum'];
+  /** Take the pool from a client that is alive (C4). */
+  readonly takeover?: boolean;
+}
+
+/**
+ * What a pool client does. `RECOVERING`: no leg is NORMAL, IO waits. `SERVING`: at least one leg is. `FENCED`: a newer
+ * client was granted the pool; final (C3). `STOPPING`, `STOPPED`: on its way out.
+ */
+export type PoolClientState = 'RECOVERING' | 'SERVING' | 'FENCED' | 'STOPPING' | 'STOPPED';
+
+/** Geometry and abilities of the pool, known once it was assembled. */
+export interface PoolGeometry {
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  /** Every member frees space at the cost of a metadata update. */
+  readonly fastPunch: boolean;
+  /** Every member can zero a range without moving data. */
+  readonly fastZero: boolean;
+}
+
+/** What a pool client waits for, and since when (wall clock). */
+export interface WaitingFor {
+  readonly what: string;
+  readonly sinceMs: number;
+}
+
+/** A picture of the pool for status. */
+export interface PoolClientStatus {
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly state: PoolClientState;
+  readonly stateSinceMs: number;
+  readonly epoch: number;
+  readonly version: VersionRecord | null;
+  readonly versionChangePending: boolean;
+  readonly policy: PoolPolicy;
+  readonly witness: { readonly name: string; readonly connected: boolean; readonly ready: boolean; readonly problem: string } | null;
+  /** Bytes of map adds that wait for a clean copy elsewhere (V5): writes there are not acknowledged. */
+  readonly owedBytes: number;
+  readonly geometry: PoolGeometry | null;
+  readonly waitingFor: WaitingFor | null;
+  readonly executing: number;
+  readonly waiting: number;
+  readonly legs: readonly {
+    readonly memberId: number;
+    readonly name: string;
+    readonly storeUuid: string | null;
+    readonly state: LegState;
+    readonly reason: string;
+    readonly sinceMs: number;
+    readonly connected: boolean;
+    readonly inSync: boolean;
+    readonly maintenance: boolean;
+    readonly inFlight: number;
+    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
+    readonly dirtyBytes: number | null;
+  }[];
+}

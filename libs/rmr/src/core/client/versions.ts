@@ -1,0 +1,354 @@
+import { assert, type World } from '@rmr/runtime';
+import { MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import { mergeRanges } from '../../ranges.ts';
+import { formatVersion, sameMember } from '../../version.ts';
+import { claimResultSchema, type MapAdd, owedResultSchema } from '../../wire/control-message.ts';
+import type { Leg } from './leg.ts';
+import type { ColumnDigest } from './map-spread.ts';
+import { isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
+import type { PoolMaps } from './pool-maps.ts';
+import type { VersionMemory } from './recovery.ts';
+
+/** What the versions of a pool need from its client. */
+export interface VersionsHost {
+  readonly poolUuid: string;
+  readonly clientInstance: string;
+  readonly clientName: string;
+  readonly epoch: number;
+  readonly maps: PoolMaps;
+  /** The legs that are NORMAL. */
+  normalLegs(): readonly Leg[];
+  witnessLeg(): Leg | null;
+  /** IO that changes data stops, and nothing completes, until a version is durable (W5). */
+  freeze(): void;
+  /** Ranges of the writes that are in flight, and the sequence number of the newest. */
+  incompleteWriteRanges(): ByteRange[];
+  readonly writeSeq: number;
+  onFenced(by: string): void;
+  /** A leg did not record the version: it leaves, or ends its return, under a version that supersedes this one (V4). */
+  onNotRecorded(leg: Leg, reason: string): void;
+  /** The version is on all its members, but too few have recorded it: IO pauses (quorum). */
+  onPaused(what: string): void;
+  /** Adds that were owed have been made, or fewer are owed. */
+  onOwedChanged(ranges: readonly ByteRange[]): void;
+}
+
+/** What a version changes besides the set, which is that of the NORMAL legs. */
+export interface VersionChange {
+  /** A member that comes into the set with this version (V3), and the staged columns that it brings into use, by leg. */
+  readonly joining?: { readonly leg: Leg; readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; readonly newLineage: boolean };
+  readonly members?: readonly MemberRecord[];
+  readonly policy?: PoolPolicy;
+  /** Members whose whole device becomes dirty: a new one, or one with a new store. */
+  readonly allDirty?: readonly number[];
+  /** Members whose maps go. */
+  readonly erase?: readonly number[];
+  /** The version is durable on all members of its set. IO is frozen yet, and stays so while {@link Versions.paused}. */
+  readonly onDurable: (version: VersionRecord) => void;
+}
+
+/**
+ * The versions of a pool, as the client that serves it makes them. Kept here: V1 (numbers rise and are never used
+ * twice), V2 and V3 (a version is durable on all members of its set before anything relies on it), V4 (an attempt that
+ * may have reached anybody is superseded, never abandoned), V5 (owed adds), quorum.
+ */
+export class Versions {
+  readonly #world: World;
+  readonly #host: VersionsHost;
+  #current: VersionRecord | null = null;
+  #attempts: VersionRecord[] = [];
+  #members: readonly MemberRecord[] = [];
+  #policy: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
+  #seq = 0;
+  /** Counts changes begun; an answer to an older one means nothing. */
+  #attempt = 0;
+  /** A version that is on all its members and that too few have recorded. */
+  #paused = false;
+  #owed: MapAdd[] = [];
+  #owedAskedMs = 0;
+  #owedBusy = false;
+  #witnessRecorded = false;
+  /** The epoch under which the witness has granted; 0 when it has not. */
+  #witnessEpoch = 0;
+  #witnessBusy = false;
+  #witnessAtMs = 0;
+
+  constructor(world: World, host: VersionsHost) {
+    this.#world = world;
+    this.#host = host;
+  }
+
+  /** The version that is durable on all members of its set; null before the first assembly. */
+  get current(): VersionRecord | null {
+    return this.#current;
+  }
+
+  get members(): readonly MemberRecord[] {
+    return this.#members;
+  }
+
+  get policy(): PoolPolicy {
+    return this.#policy;
+  }
+
+  /** IO is paused as too few members have recorded the version (quorum). */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** What this client remembers of its versions, for recovery (L5). */
+  get memory(): VersionMemory | null {
+    return this.#current === null ? null : { durable: this.#current, attempts: this.#attempts };
+  }
+
+  get owed(): readonly ByteRange[] {
+    return this.#owed.flatMap((add) => add.ranges);
+  }
+
+  /** The ids of members that miss what is written. */
+  missing(): number[] {
+    return missingMembers(this.#members, this.#current?.inSync.map((member) => member.memberId) ?? []);
+  }
+
+  /** V4: this version may exist from now on. Of attempts with the same set the newest says all. */
+  noteAttempt(version: VersionRecord): void {
+    const key = (record: VersionRecord): string => record.inSync.map((member) => `${member.memberId} ${member.storeUuid}`).join();
+    this.#attempts = [...this.#attempts.filter((attempt) => key(attempt) !== key(version)), version];
+  }
+
+  /** The pool was assembled with this version, which is on all members of its set. */
+  adopt(version: VersionRecord, members: readonly MemberRecord[], policy: PoolPolicy, witnessRecorded: boolean): void {
+    this.stop();
+    this.#judge(
+      version,
+      (member) => (isWitness(member) ? witnessRecorded : version.inSync.some((other) => other.memberId === member.memberId)),
+      members,
+      policy,
+    );
+    this.#current = version;
+    this.#attempts = [];
+    this.#members = members;
+    this.#policy = policy;
+    this.#seq = version.seq;
+    this.#witnessRecorded = witnessRecorded;
+    this.#witnessEpoch = witnessRecorded ? version.epoch : 0;
+  }
+
+  /** No leg is left, or the client ends: nothing that is under way counts any more. */
+  stop(): void {
+    this.#attempt++;
+    this.#paused = false;
+    this.#owed = [];
+  }
+
+  /** Makes a version of the NORMAL legs, and of the joining one, durable on every one of them (V2, V3). */
+  change(change: VersionChange): void {
+    const current = this.#current as VersionRecord;
+    const { joining } = change;
+    const targets = [...this.#host.normalLegs(), ...(joining === undefined ? [] : [joining.leg])].sort((a, b) => a.index - b.index);
+    assert(targets.length > 0, 'V2: a version without members');
+    const inSync = targets.map((leg) => ({ memberId: leg.member.memberId, storeUuid: leg.storeUuid as string }));
+    const leavers = current.inSync.filter((member) => !inSync.some((other) => sameMember(member, other))).map((member) => member.memberId);
+    const attempt = ++this.#attempt;
+    const members = change.members ?? this.#members;
+    const policy = change.policy ?? this.#policy;
+    const version: VersionRecord = {
+      lineageUuid: current.lineageUuid,
+      epoch: this.#host.epoch,
+      seq: ++this.#seq,
+      inSync,
+      horizon: this.#host.writeSeq,
+    };
+    const ranges = mergeRanges(this.#host.incompleteWriteRanges());
+    const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
+    const mapAdds: MapAdd[] = ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }];
+    const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
+    if (change.allDirty !== undefined) mapAdds.push({ memberIds: [...change.allDirty], ranges: [whole] });
+    this.#world.log.info('version changes', { from: formatVersion(current), to: formatVersion(version), incompleteWrites: ranges.length });
+    this.#paused = false;
+    this.#host.freeze();
+    this.noteAttempt(version);
+    let left = targets.length;
+    const owed: ByteRange[] = [];
+    for (const leg of targets) {
+      this.#record(leg, version, members, policy, mapAdds, change, joining?.leg === leg && joining.newLineage, (result, reason) => {
+        if (attempt !== this.#attempt) return;
+        if (result === null) {
+          this.#host.onNotRecorded(leg, reason);
+          return;
+        }
+        owed.push(...result.owed);
+        if (--left > 0) return;
+        // The client's own maps follow: what the members marked, but for what is owed.
+        for (const memberId of marked) for (const range of ranges) if (!touches(range, owed)) this.#host.maps.add(memberId, range);
+        for (const memberId of change.allDirty ?? []) this.#host.maps.add(memberId, whole);
+        this.#witnessRecords(version, members, policy, change, attempt, (witnessed) => {
+          const recorded = (member: MemberRecord): boolean =>
+            isWitness(member) ? witnessed : inSync.some((other) => other.memberId === member.memberId);
+          this.#judge(version, recorded, members, policy);
+          this.#witnessRecorded = witnessed;
+          this.#current = version;
+          this.#attempts = [];
+          this.#members = members;
+          this.#policy = policy;
+          if (joining !== undefined) this.#owed = withoutMember(this.#owed, joining.leg.member.memberId);
+          if (owed.length > 0) this.#owed.push({ memberIds: marked, ranges: mergeRanges(owed) });
+          this.#host.onOwedChanged(this.owed);
+          change.onDurable(version);
+        });
+      });
+    }
+  }
+
+  /** Quorum: whether enough have recorded the version, judged by what was and by what comes. */
+  #judge(version: VersionRecord, recorded: (member: MemberRecord) => boolean, members: readonly MemberRecord[], policy: PoolPolicy): void {
+    this.#paused = !suffices(recorded, { members: this.#members, policy: this.#policy }, { members, policy });
+    if (!this.#paused) return;
+    const { length } = members.filter(recorded);
+    this.#host.onPaused(
+      `a majority: version ${formatVersion(version)} is recorded by ${length} of ${members.length} members, ${majorityOf(members)} are needed`,
+    );
+  }
+
+  /** Work that waits for time: the witness, owed adds. */
+  tick(nowMs: number): void {
+    this.#greetWitness(nowMs);
+    this.#askOwed(nowMs);
+  }
+
+  /** Whether adds are owed, and so soon to be asked for again. */
+  get owes(): boolean {
+    return this.#owed.length > 0;
+  }
+
+  /** The witness' session is gone: it has to grant anew. */
+  witnessLost(): void {
+    this.#witnessEpoch = 0;
+    this.#witnessAtMs = 0;
+  }
+
+  /** Whether the witness has recorded the current version. */
+  get witnessRecorded(): boolean {
+    return this.#witnessRecorded;
+  }
+
+  /** Whether the witness takes part. */
+  get witnessReady(): boolean {
+    return this.#witnessEpoch !== 0 && this.#witnessEpoch === this.#host.epoch;
+  }
+
+  #record(
+    leg: Leg,
+    version: VersionRecord,
+    members: readonly MemberRecord[],
+    policy: PoolPolicy,
+    mapAdds: MapAdd[],
+    change: VersionChange,
+    newLineage: boolean,
+    done: (result: { readonly owed: readonly ByteRange[] } | null, reason: string) => void,
+  ): void {
+    leg.call(
+      {
+        op: 'record-version',
+        poolUuid: this.#host.poolUuid,
+        epoch: version.epoch,
+        version: { ...version, inSync: [...version.inSync] },
+        members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
+        policy: { ...policy, formerLineages: [...policy.formerLineages] },
+        newLineage,
+        mapAdds,
+        mapErase: [...(change.erase ?? [])],
+        maps: [...(change.joining?.columns.get(leg) ?? [])],
+      },
+      owedResultSchema,
+      (result, failure) => {
+        if (failure?.code === 'STALE_EPOCH') this.#host.onFenced(failure.message);
+        else done(result, `version ${formatVersion(version)} could not be recorded: ${failure?.message ?? 'no answer'}`);
+      },
+    );
+  }
+
+  /** The witness records last, after all data members. */
+  #witnessRecords(
+    version: VersionRecord,
+    members: readonly MemberRecord[],
+    policy: PoolPolicy,
+    change: VersionChange,
+    attempt: number,
+    done: (recorded: boolean) => void,
+  ): void {
+    const leg = this.#host.witnessLeg();
+    if (leg === null || !leg.connected || !this.witnessReady || !members.some(isWitness)) {
+      done(false);
+      return;
+    }
+    const plain: VersionChange = { onDurable: change.onDurable };
+    this.#record(leg, version, members, policy, [], plain, true, (result, reason) => {
+      if (attempt !== this.#attempt) return;
+      if (result === null) {
+        this.#world.log.warn('the witness did not record a version', { reason });
+        this.witnessLost();
+      }
+      done(result !== null);
+    });
+  }
+
+  /** Has the witness grant this client's epoch, whenever it is reachable and has not. */
+  #greetWitness(nowMs: number): void {
+    const leg = this.#host.witnessLeg();
+    if (leg === null || !leg.connected || this.witnessReady || this.#witnessBusy || nowMs < this.#witnessAtMs) return;
+    this.#witnessBusy = true;
+    const { poolUuid, clientInstance, clientName, epoch } = this.#host;
+    leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (result, failure) => {
+      this.#witnessBusy = false;
+      this.#witnessAtMs = this.#world.clock.nowMs() + RETURN_RETRY_MS_MAX / 30;
+      if (failure?.code === 'STALE_EPOCH') {
+        this.#host.onFenced(failure.message);
+        return;
+      }
+      leg.problem = failure?.message ?? '';
+      if (result !== null && leg.connected) this.#witnessEpoch = epoch;
+    });
+  }
+
+  /** V5: asks for the adds that are owed, until every member has made them. */
+  #askOwed(nowMs: number): void {
+    if (this.#owed.length === 0 || this.#owedBusy || nowMs - this.#owedAskedMs < MAP_CHECK_URGENT_MS) return;
+    this.#owedAskedMs = nowMs;
+    this.#owedBusy = true;
+    const attempt = this.#attempt;
+    const add = this.#owed[0] as MapAdd;
+    const legs = this.#host.normalLegs();
+    const rest: ByteRange[] = [];
+    let left = legs.length;
+    for (const leg of legs) {
+      leg.call(
+        { op: 'map-add', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch, versionSeq: this.#seq, add },
+        owedResultSchema,
+        (result) => {
+          rest.push(...(result?.owed ?? add.ranges));
+          if (--left > 0) return;
+          this.#owedBusy = false;
+          if (attempt !== this.#attempt || this.#owed[0] !== add) return;
+          this.#owed.shift();
+          if (rest.length > 0) this.#owed.push({ memberIds: add.memberIds, ranges: mergeRanges(rest) });
+          this.#host.onOwedChanged(this.owed);
+        },
+      );
+    }
+  }
+}
+
+function touches(range: ByteRange, others: readonly ByteRange[]): boolean {
+  return others.some(
+    (other) => other.offsetBytes < range.offsetBytes + range.lengthBytes && range.offsetBytes < other.offsetBytes + other.lengthBytes,
+  );
+}
+
+/** The adds without those for a member that is back: its writes are sent again. */
+function withoutMember(adds: readonly MapAdd[], memberId: number): MapAdd[] {
+  return adds
+    .map((add) => ({ ...add, memberIds: add.memberIds.filter((id) => id !== memberId) }))
+    .filter((add) => add.memberIds.length > 0);
+}
