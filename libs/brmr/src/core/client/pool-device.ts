@@ -1,4 +1,4 @@
-import { type BlockDevice, DeviceFlag, DeviceOperation, type DeviceRequest } from '@rmr/nbd';
+import { type BlockDevice, DeviceFlag, DeviceOperation, type DeviceRequest, NO_OFFSET } from '@rmr/nbd';
 import {
   decodeExtents,
   EXTENTS_BYTES_MAX,
@@ -26,7 +26,7 @@ class Operation {
   request: DeviceRequest | null = null;
   left = 0;
   status: number = Status.OK;
-  errorOffsetBytes = -1;
+  errorOffsetBytes = NO_OFFSET;
 }
 
 /**
@@ -129,7 +129,8 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
     if (outcome !== Status.OK && operation.status === Status.OK) {
       operation.status = outcome;
-      operation.errorOffsetBytes = io.offsetBytes;
+      // A flush has no place, and so none where it failed.
+      operation.errorOffsetBytes = io.type === MessageType.FLUSH ? NO_OFFSET : io.offsetBytes;
     }
     io.context = null;
     io.payload = null;
@@ -164,7 +165,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     operation.request = request;
     operation.left = left;
     operation.status = Status.OK;
-    operation.errorOffsetBytes = -1;
+    operation.errorOffsetBytes = NO_OFFSET;
     return operation;
   }
 
