@@ -50,6 +50,7 @@ function addUp(program: Command): void {
     .option('--nbd-socket <path>', 'serve NBD on this unix socket (default: one of the directory)')
     .option('--nbd-port <number>', 'serve NBD on this TCP port of 127.0.0.1')
     .option('--volatile-cache', 'stores keep what was not flushed in a cache that dies with their storage node')
+    .option('--resync-rate <size>', "bytes per second that a storage node pulls at most to catch up (default: the daemon's)")
     .option('--no-web', 'leave the web application out')
     .option('--detach', 'return once IO is served, and leave the cluster running')
     .action(async (flags: UpFlags & DirectoryFlag & { readonly web: boolean; readonly detach?: true }) => {

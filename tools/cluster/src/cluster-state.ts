@@ -42,6 +42,7 @@ const currentStateSchema = z.object({
     paths: z.int(),
     nbd: nbdEndpointSchema,
     volatileCache: z.boolean().default(false),
+    resyncRateBytes: z.int().nullable().default(null),
   }),
   poolUuid: z.string(),
   /** True when every store has been created: from then on a missing one is a loss. */

@@ -8,6 +8,8 @@ export const REPLICAS_MAX = 8;
 export const PATHS_MAX = 8;
 export const CHUNK_BYTES_MIN = 4096;
 export const CHUNK_BYTES_MAX = 16 * 1024 * 1024;
+/** The lowest rate of resync, per second. */
+export const RESYNC_RATE_BYTES_MIN = 64 * 1024;
 /** What block devices count in. */
 export const SECTOR_BYTES = 512;
 

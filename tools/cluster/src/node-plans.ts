@@ -41,6 +41,7 @@ function storageConfiguration(directory: string, state: ClusterState, node: Stor
     rtrs: { listen: [...node.rtrs] },
     admin: { listen: adminUrl(node.adminPort) },
     stores: node.memberId === null ? [] : [{ path: layout.store(directory, node.name), poolUuid: state.poolUuid, ...volatileCache(state) }],
+    ...resync(state),
     transport: { routes: cutRoutes(state, node.name, peers) },
   };
   storageNodeConfigSchema.parse(config);
@@ -71,6 +72,10 @@ function clientConfiguration(directory: string, state: ClusterState, node: Clien
 
 function volatileCache({ options }: ClusterState): { volatileCache?: boolean } {
   return options.volatileCache ? { volatileCache: true } : {};
+}
+
+function resync({ options: { resyncRateBytes: rate } }: ClusterState): Pick<StorageNodeConfigFile, 'resync'> {
+  return rate === null ? {} : { resync: { rate, rateUnderLoad: rate } };
 }
 
 /** A node that has lost power is on another boot from then on. */

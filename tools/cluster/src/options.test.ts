@@ -28,6 +28,7 @@ describe('options of up', () => {
       paths: 1,
       nbd: { kind: 'own-socket' },
       volatileCache: false,
+      resyncRateBytes: null,
     });
   });
 
@@ -56,6 +57,7 @@ describe('options of up', () => {
     [{ chunkSize: '100KiB' }, '--chunk-size 100KiB: write a power of two from 4 KiB to 16 MiB'],
     [{ chunkSize: '2KiB' }, '--chunk-size 2KiB'],
     [{ chunkSize: '32MiB' }, '--chunk-size 32MiB'],
+    [{ resyncRate: '1KiB' }, '--resync-rate 1KiB: write at least 64 KiB'],
     [{ transport: 'udp' }, '--transport "udp": write tcp or unix'],
     [{ nbdPort: '0' }, '--nbd-port "0"'],
     [{ nbdPort: '65536' }, '--nbd-port "65536"'],
@@ -82,6 +84,7 @@ describe('options of up', () => {
     [{ clientNodes: '2' }, '--client-nodes 1', '--client-nodes 2'],
     [{ paths: '2' }, '--paths 1', '--paths 2'],
     [{ nbdPort: '10809' }, 'an NBD socket of its own', '--nbd-port 10809'],
+    [{ resyncRate: '8MiB' }, 'the default rate of resync', '--resync-rate 8388608'],
     [{ volatileCache: true }, 'stores without a volatile cache', '--volatile-cache'],
     [{ nbdSocket: '/run/x' }, 'an NBD socket of its own', '--nbd-socket /run/x'],
   ])('%j contradicts a cluster with the defaults, and both values are named', (flags, is, wanted) => {

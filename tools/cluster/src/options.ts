@@ -7,6 +7,7 @@ import {
   DEFAULTS,
   PATHS_MAX,
   REPLICAS_MAX,
+  RESYNC_RATE_BYTES_MIN,
   SECTOR_BYTES,
   SOCKET_PATH_BYTES_MAX,
   STORAGE_NODES_MAX,
@@ -30,6 +31,8 @@ export interface ClusterOptions {
   readonly nbd: NbdEndpoint;
   /** Stores keep what was not flushed in a cache that dies with their storage node. */
   readonly volatileCache: boolean;
+  /** What a storage node pulls at most when it has missed something, in bytes per second; null: the daemon's default. */
+  readonly resyncRateBytes: number | null;
 }
 
 /** The flags of `up` as they were given. */
@@ -44,6 +47,7 @@ export interface UpFlags {
   readonly nbdSocket?: string;
   readonly nbdPort?: string;
   readonly volatileCache?: true;
+  readonly resyncRate?: string;
 }
 
 /** What was asked for: a part of the options. */
@@ -64,7 +68,11 @@ export function parseUpFlags(flags: UpFlags): AskedOptions {
     paths: wholeNumber('--paths', flags.paths, 1, PATHS_MAX),
     nbd: nbd(flags),
     volatileCache: flags.volatileCache,
+    resyncRateBytes: size('--resync-rate', flags.resyncRate),
   };
+  if (asked.resyncRateBytes !== undefined && asked.resyncRateBytes < RESYNC_RATE_BYTES_MIN) {
+    throw new OperationError('INVALID_ARGUMENT', `--resync-rate ${flags.resyncRate}: write at least ${formatSize(RESYNC_RATE_BYTES_MIN)}`);
+  }
   if (asked.sizeBytes !== undefined && (asked.sizeBytes === 0 || asked.sizeBytes % SECTOR_BYTES !== 0)) {
     throw new OperationError('INVALID_ARGUMENT', `--size ${flags.size}: a device is a positive number of sectors of ${SECTOR_BYTES} bytes`);
   }
@@ -98,6 +106,7 @@ export function newClusterOptions(asked: AskedOptions): ClusterOptions {
     paths: asked.paths ?? DEFAULTS.paths,
     nbd: asked.nbd ?? { kind: 'own-socket' },
     volatileCache: asked.volatileCache ?? false,
+    resyncRateBytes: asked.resyncRateBytes ?? null,
   };
 }
 
@@ -136,6 +145,7 @@ const FLAG_TEXTS: { readonly [Key in keyof ClusterOptions]: (options: ClusterOpt
     }
   },
   volatileCache: (options) => (options.volatileCache ? '--volatile-cache' : 'stores without a volatile cache'),
+  resyncRateBytes: ({ resyncRateBytes }) => (resyncRateBytes === null ? 'the default rate of resync' : `--resync-rate ${resyncRateBytes}`),
 };
 
 function wholeNumber(flag: string, text: string | undefined, min: number, max: number): number | undefined {
