@@ -146,10 +146,13 @@ export class LegReturn {
   #round(): void {
     this.#rounds++;
     this.#runSpreads(() => {
-      const rest = this.#spreads.reduce((sum, spread) => sum + spread.differing(), 0);
-      if (rest > SPREAD_REST_LEAVES && this.#rounds < SPREAD_ROUNDS_MAX) this.#round();
+      if (this.#differing() > SPREAD_REST_LEAVES && this.#rounds < SPREAD_ROUNDS_MAX) this.#round();
       else this.#freeze();
     });
+  }
+
+  #differing(): number {
+    return this.#spreads.reduce((sum, spread) => sum + spread.differing(), 0);
   }
 
   #runSpreads(done: () => void): void {
@@ -169,7 +172,21 @@ export class LegReturn {
     this.#host.hold(() => {
       if (this.#ended) return;
       this.phase = 'handing over the last of the dirty maps';
-      this.#runSpreads(() => this.#record());
+      this.#rounds = 0;
+      this.#handOver();
+    });
+  }
+
+  /**
+   * Maps change under the freeze too, now and then: a chunk is found to be clean, an owed add is made. The record names
+   * the maps as they are, so that they have to be handed over as they are.
+   */
+  #handOver(): void {
+    this.#rounds++;
+    this.#runSpreads(() => {
+      if (this.#differing() === 0) this.#record();
+      else if (this.#rounds < SPREAD_ROUNDS_MAX) this.#handOver();
+      else this.#giveUp('the dirty maps changed faster than they could be handed over', null);
     });
   }
 

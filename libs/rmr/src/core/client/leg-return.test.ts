@@ -1,0 +1,353 @@
+import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
+import { SILENT_LOGGER } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
+import type { VersionRecord } from '../../pool-store.ts';
+import { ScriptedSession } from '../../testing/scripted-session.ts';
+import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
+import { Leg } from './leg.ts';
+import { LegReturn, type ReturnHost } from './leg-return.ts';
+import type { ColumnDigest } from './map-spread.ts';
+import { PoolMaps } from './pool-maps.ts';
+
+const POOL = '00000000-0000-4000-8000-000000000001';
+const LINEAGE = '00000000-0000-4000-8000-000000000002';
+const CLIENT = '00000000-0000-4000-8000-00000000000a';
+const CHUNK = 4096;
+const LEAVES = 2 * SPREAD_REST_LEAVES;
+
+const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
+const POLICY = { quorum: 'none' as const, highestMemberId: 3, formerLineages: [] };
+
+function versionOf(seq: number, memberIds: readonly number[], lineageUuid = LINEAGE): NonNullable<ClaimResult['version']> {
+  return { lineageUuid, epoch: 7, seq, horizon: 0, inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })) };
+}
+
+const PROBE: ProbeResult = {
+  poolHandle: 9,
+  state: 'REGISTERED',
+  identity: {
+    storeUuid: storeOf(3),
+    poolUuid: POOL,
+    poolName: 'p',
+    memberId: 3,
+    sizeBytes: LEAVES * CHUNKS_PER_LEAF * CHUNK,
+    chunkSizeBytes: CHUNK,
+    queueDepth: 16,
+    createdZeroed: true,
+  },
+  features: { fastPunch: true, fastZero: true, extents: true },
+  promise: null,
+  version: null,
+  members: [],
+  policy: POLICY,
+  volatileLost: false,
+};
+
+const CLAIM: ClaimResult = { version: null, members: [], policy: POLICY, volatileLost: false, lastIo: [], intent: [], columns: [] };
+
+let sessions: ScriptedSession[];
+let legs: Leg[];
+let maps: PoolMaps;
+/** What the host was told, in order. */
+let told: string[];
+let unfit: string;
+let quiet: (() => void) | null;
+let grown: { columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; newLineage: boolean; durable: (version: VersionRecord) => void } | null;
+let host: ReturnHost;
+let returning: LegReturn;
+
+const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
+const member3 = (): ScriptedSession => session(3);
+/** All requests without an answer. */
+const open = (): string[] => sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
+
+/** Answers all staging that is under way, and what follows of it; returns what it was. */
+function stageAll(): string[] {
+  const staged: string[] = [];
+  for (let again = true; again; ) {
+    again = false;
+    for (const [index, { calls }] of sessions.entries()) {
+      if (calls[0]?.request.op !== 'map-stage') continue;
+      const call = session(index + 1).next('map-stage');
+      staged.push(`${index + 1} gets column ${call.request.memberId}: ${call.request.leaves.length}`);
+      call.answer();
+      again = true;
+    }
+  }
+  return staged;
+}
+
+/** The steps of a return, each up to what comes next. */
+const STEPS: Record<string, () => void> = {
+  probe: () => returning.start(),
+  claim: () => member3().next('probe').answer(PROBE),
+  stage: () => member3().next('claim').answer(CLAIM),
+  hold: () => void stageAll(),
+  'rest of stage': () => {
+    maps.of(1).set(0, 1);
+    quiet?.();
+  },
+  record: () => void stageAll(),
+  enable: () => grown?.durable(versionOf(5, [1, 2, 3])),
+};
+
+/** Goes on until `step` is under way. */
+function upTo(step: string): void {
+  for (const [name, run] of Object.entries(STEPS)) {
+    run();
+    if (name === step) return;
+  }
+}
+
+beforeEach(() => {
+  sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
+  legs = sessions.map(({ shared }, index) => {
+    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
+    return new Leg(index, member, shared, SILENT_LOGGER, () => 0);
+  });
+  for (const leg of legs.slice(0, 2)) leg.setState('NORMAL', 'enabled');
+  legs[2]?.setState('FAILED', 'cut');
+  maps = new PoolMaps(LEAVES * CHUNKS_PER_LEAF * CHUNK, CHUNK);
+  told = [];
+  unfit = '';
+  quiet = null;
+  grown = null;
+  host = {
+    poolUuid: POOL,
+    epoch: 7,
+    maps,
+    memberIds: [1, 2, 3],
+    lineageUuid: LINEAGE,
+    clientInstance: CLIENT,
+    clientName: 'client-1',
+    inSyncLegs: () => legs.slice(0, 2),
+    unfit: () => unfit,
+    onMapsChanged: () => void told.push('maps changed'),
+    hold: (onQuiet) => {
+      told.push('hold');
+      quiet = onQuiet;
+    },
+    grow: (leg, columns, newLineage, durable) => {
+      told.push(`grow ${leg.member.memberId}`);
+      grown = { columns, newLineage, durable };
+    },
+    joined: (leg, version) => void told.push(`joined ${leg.member.memberId} ${version.seq}`),
+    gaveUp: (_leg, reason, failure, held) => void told.push(`gave up${held ? ', held' : ''}: ${failure?.code ?? 'no code'}: ${reason}`),
+  };
+  returning = new LegReturn(host, legs[2] as Leg);
+});
+
+describe('leg return (L3): the order', () => {
+  test('probe, claim, copy the maps, hold, copy the rest, record, enable; and then it is back', () => {
+    maps.of(1).set(5, 1);
+    returning.start();
+    expect([open(), legs[2]?.state]).toEqual([['probe 3'], 'FAILED']);
+    member3().next('probe').answer(PROBE);
+    expect([open(), legs[2]?.state, legs[2]?.poolHandle]).toEqual([['claim 3'], 'RECONNECTING', 9]);
+    expect(member3().calls[0]?.request).toMatchObject({ epoch: 7, clientInstance: CLIENT, takeover: false });
+    member3().next('claim').answer(CLAIM);
+    expect(open()).toEqual(['map-stage 1', 'map-stage 2', 'map-stage 3']);
+    expect(told).toEqual(['maps changed']);
+    expect(stageAll().sort()).toEqual([
+      '1 gets column 3: 0',
+      '2 gets column 3: 0',
+      '3 gets column 1: 1',
+      '3 gets column 2: 0',
+      '3 gets column 3: 0',
+    ]);
+    expect([told, open(), returning.held]).toEqual([['maps changed', 'hold'], [], true]);
+    // A write that was in flight has ended meanwhile: the returning member misses it.
+    maps.of(3).set(8, 2);
+    quiet?.();
+    expect(stageAll().sort()).toEqual(['1 gets column 3: 1', '2 gets column 3: 1', '3 gets column 3: 1']);
+    expect([told.at(-1), open()]).toEqual(['grow 3', []]);
+    grown?.durable(versionOf(5, [1, 2, 3]));
+    expect([open(), told.at(-1)]).toEqual([['enable 3'], 'grow 3']);
+    const enable = member3().next('enable');
+    expect(enable.request).toMatchObject({ epoch: 7, versionSeq: 5 });
+    enable.answer();
+    expect(told).toEqual(['maps changed', 'hold', 'grow 3', 'joined 3 5']);
+  });
+
+  test('V3: the record brings all columns into use on the member, and its own on the others, by their digests', () => {
+    maps.of(1).set(1, 1);
+    maps.of(3).set(9, 1);
+    upTo('record');
+    const digest = (memberId: number) => ({ memberId, digest: maps.of(memberId).digest() });
+    expect(legs.map((leg) => grown?.columns.get(leg))).toEqual([[digest(3)], [digest(3)], [digest(1), digest(2), digest(3)]]);
+    expect(grown?.newLineage).toBe(false);
+  });
+
+  test('V3: what changes while the last of the maps is handed over is handed over before the record', () => {
+    upTo('rest of stage');
+    expect(open()).toEqual(['map-stage 3']);
+    // An owed add is made while the other members have got the column already, and a map check clears a chunk.
+    maps.of(3).set(70, 1);
+    member3().next('map-stage').answer();
+    maps.of(1).clear(0, 1);
+    expect(open()).toEqual(['map-stage 3']);
+    member3().next('map-stage').answer();
+    expect([told.includes('grow 3'), open()]).toEqual([false, ['map-stage 1', 'map-stage 2', 'map-stage 3']]);
+    stageAll();
+    expect(told.at(-1)).toBe('grow 3');
+    expect(grown?.columns.get(legs[0] as Leg)).toEqual([{ memberId: 3, digest: maps.of(3).digest() }]);
+  });
+
+  test('I12, L4: maps that change all the time do not hold IO for ever', () => {
+    upTo('rest of stage');
+    for (let i = 1; i < 100 && !told.some((line) => line.startsWith('gave up')); i++) {
+      maps.of(1).set(i * 2, 1);
+      member3().next('map-stage').answer();
+    }
+    expect(told.slice(-2)).toEqual(['hold', expect.stringContaining('gave up, held')]);
+  });
+
+  test('◆14: the member’s own maps are not asked for', () => {
+    returning.start();
+    STEPS['claim']?.();
+    const columns = [{ memberId: 1, dirtyChunks: 3, digest: '3-0' }];
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, version: versionOf(1, [1, 2, 3]), columns });
+    expect(open()).toEqual(['map-stage 1', 'map-stage 2', 'map-stage 3']);
+  });
+
+  test('◆18, ◆19: what it may lack is dirty for it before the maps are copied', () => {
+    upTo('claim');
+    const lastIo = [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }];
+    const intent = [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }];
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, lastIo, intent, volatileLost: true });
+    expect(maps.of(3).runs(9)).toEqual([
+      { first: 2, count: 1 },
+      { first: 4, count: 1 },
+    ]);
+    expect(told).toEqual(['maps changed']);
+    expect(stageAll()).toContain('1 gets column 3: 1');
+  });
+
+  test('a store of a lineage that was left behind has nothing that counts: all of it is dirty', () => {
+    upTo('claim');
+    const former = versionOf(9, [1, 2, 3], '00000000-0000-4000-8000-000000000003');
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, version: former });
+    expect(maps.of(3).dirtyCount).toBe(maps.chunkCount);
+    stageAll();
+    quiet?.();
+    stageAll();
+    expect(grown?.newLineage).toBe(true);
+  });
+
+  /** Ends a round of copying; so many leaves change while its last message is on its way. */
+  function endRound(round: number, changedLeaves: number): void {
+    for (const memberId of [1, 2]) if (session(memberId).calls.length > 0) session(memberId).next('map-stage').answer();
+    for (let column = round === 1 ? 2 : 0; column > 0; column--) member3().next('map-stage').answer();
+    for (let leaf = 0; leaf < changedLeaves; leaf++) maps.of(1).set(leaf * CHUNKS_PER_LEAF + round, 1);
+    member3().next('map-stage').answer();
+  }
+
+  test('L4: IO is held when little is left to copy', () => {
+    upTo('stage');
+    endRound(1, SPREAD_REST_LEAVES + 1);
+    expect([told.includes('hold'), open()]).toEqual([false, ['map-stage 3']]);
+    endRound(2, SPREAD_REST_LEAVES);
+    expect([told.at(-1), open()]).toEqual(['hold', []]);
+  });
+
+  test('L4, I12: however much changes, IO is held after so many rounds', () => {
+    upTo('stage');
+    for (let round = 1; round <= SPREAD_ROUNDS_MAX; round++) {
+      expect(told.includes('hold')).toBe(false);
+      endRound(round, SPREAD_REST_LEAVES + 1);
+    }
+    expect(told.at(-1)).toBe('hold');
+  });
+});
+
+describe('leg return: every failure ends it once', () => {
+  const refuse = (op: 'probe' | 'claim' | 'map-stage' | 'enable', memberId = 3): void =>
+    session(memberId).next(op).refuse('BAD_STATE', 'no');
+
+  test.each<[string, string, () => void, string]>([
+    ['no answer to the probe', 'probe', () => member3().next('probe').drop(), 'gave up: no code: member 3'],
+    ['a refused probe', 'probe', () => refuse('probe'), 'gave up: BAD_STATE: member 3 (storage-3): no'],
+    ['a garbled probe', 'probe', () => member3().next('probe').garble(), 'gave up: no code: '],
+    ['a refused claim', 'claim', () => refuse('claim'), 'gave up: BAD_STATE: '],
+    ['no answer to the claim', 'claim', () => member3().next('claim').drop(), 'gave up: no code: '],
+    ['a newer client, at the claim', 'claim', () => member3().next('claim').refuse('STALE_EPOCH'), 'gave up: STALE_EPOCH: '],
+    ['a map that the member refuses', 'stage', () => refuse('map-stage'), 'gave up: no code: member 3 (storage-3) did not take over'],
+    [
+      'a map that another member refuses',
+      'stage',
+      () => refuse('map-stage', 1),
+      'gave up: no code: member 1 (storage-1) did not take over',
+    ],
+    [
+      'the rest of a map refused',
+      'rest of stage',
+      () => refuse('map-stage'),
+      'gave up, held: no code: member 3 (storage-3) did not take over',
+    ],
+    ['a refused enable', 'enable', () => refuse('enable'), 'gave up, held: BAD_STATE: version 7.5{1,2,3}: member 3'],
+    ['no answer to the enable', 'enable', () => member3().next('enable').drop(), 'gave up, held: no code: version 7.5'],
+  ])('%s', (_name, step, fail, said) => {
+    upTo(step);
+    fail();
+    const gaveUp = told.filter((line) => line.startsWith('gave up'));
+    expect(gaveUp).toEqual([expect.stringContaining(said)]);
+    expect(returning.held).toBe(said.includes('held'));
+    // What comes later changes nothing, and nothing more is sent.
+    const before = told.length;
+    for (const { calls } of sessions) for (const call of calls.splice(0)) call.refuse('BAD_MAP');
+    if (step === 'stage') quiet?.();
+    grown?.durable(versionOf(6, [1, 2, 3]));
+    expect([told.length, open()]).toEqual([before, []]);
+  });
+
+  test('a member that is not fit does not get as far as a claim', () => {
+    unfit = 'it has another store';
+    upTo('claim');
+    expect([told, open()]).toEqual([['gave up: no code: it has another store'], []]);
+    expect(legs[2]?.state).toBe('FAILED');
+  });
+
+  test('one that refuses beside one that answers: it gives up once', () => {
+    upTo('stage');
+    session(1).next('map-stage').refuse('BAD_MAP');
+    session(2).next('map-stage').refuse('BAD_MAP');
+    member3().next('map-stage').answer();
+    expect(told.filter((line) => line.startsWith('gave up')).length).toBe(1);
+    expect(open()).toEqual([]);
+  });
+});
+
+describe('leg return: cancelled', () => {
+  test.each(Object.keys(STEPS))('during %s: nothing more is said or sent', (step) => {
+    upTo(step);
+    returning.cancel();
+    const before = told.length;
+    for (const { calls } of sessions) {
+      for (const call of calls.splice(0)) {
+        if (call.request.op === 'probe') call.answer(PROBE);
+        else if (call.request.op === 'claim') call.answer(CLAIM);
+        else call.answer();
+      }
+    }
+    if (step === 'hold') quiet?.();
+    if (step === 'record') grown?.durable(versionOf(5, [1, 2, 3]));
+    expect([told.length, open()]).toEqual([before, []]);
+  });
+
+  test('what it has begun only a version ends: that is told by `held`', () => {
+    const held: boolean[] = [];
+    for (const step of Object.keys(STEPS)) {
+      STEPS[step]?.();
+      held.push(returning.held);
+    }
+    returning.cancel();
+    expect([held, returning.held]).toEqual([[false, false, false, true, true, true, true], true]);
+  });
+});
