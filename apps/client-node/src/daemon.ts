@@ -1,4 +1,4 @@
-import type { ClientNodeStatus, NodeIdentity } from '@rmr/admin-api';
+import { type ClientNodeStatus, clientSessionStatus, type NodeIdentity } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
@@ -7,7 +7,7 @@ import { OperationError, SlabPool, Status, type StreamListener, statusName } fro
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { registerClientMetrics } from './metrics.ts';
-import { exportStatuses, type MappedPool, nodeHealth, poolStatus, sessionStatus } from './status.ts';
+import { exportStatuses, type MappedPool, nodeHealth, poolStatus } from './status.ts';
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
@@ -83,7 +83,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         role: 'client-node',
         node: identity(),
         health: nodeHealth(statuses),
-        sessions: client.sessions().map(sessionStatus),
+        sessions: client.sessions().map(({ rtrs }) => clientSessionStatus(rtrs)),
         nbdAddresses: listeners.map((listener) => listener.address),
         pools: statuses,
         exports: exportStatuses(world, pools, server),

@@ -1,13 +1,6 @@
-import {
-  type ClientNodeStatus,
-  type ClientPoolStatus,
-  type Health,
-  type IoCounters,
-  type SessionStatus,
-  worstHealth,
-} from '@rmr/admin-api';
+import { type ClientNodeStatus, type ClientPoolStatus, type Health, type IoCounters, worstHealth } from '@rmr/admin-api';
 import type { NbdServer } from '@rmr/nbd';
-import type { PoolClient, PoolClientStatus, SharedSession } from '@rmr/rmr';
+import type { PoolClient, PoolClientStatus } from '@rmr/rmr';
 import type { World } from '@rmr/runtime';
 import type { ClientPoolConfig } from './config.ts';
 
@@ -93,28 +86,6 @@ function poolHealth(status: PoolClientStatus): Health {
   return {
     level: 'degraded',
     sentence: `${name} is served by ${normal.length} of ${status.legs.length} members; out of sync: ${failed.join('; ')}`,
-  };
-}
-
-/** A session to a storage node. */
-export function sessionStatus(session: SharedSession): SessionStatus {
-  const { rtrs } = session;
-  const paths = rtrs.paths();
-  return {
-    peerName: rtrs.peer?.hostName ?? null,
-    peerHostUuid: rtrs.peer?.hostUuid ?? null,
-    side: 'client',
-    state: rtrs.state,
-    queueDepth: rtrs.limits.queueDepth,
-    inFlight: paths.reduce((sum, path) => sum + path.inFlight, 0),
-    paths: paths.map((path) => ({
-      address: path.address,
-      state: path.state,
-      reason: path.lastError,
-      roundTripMs: path.rttMs,
-      inFlight: path.inFlight,
-      reconnects: path.reconnects,
-    })),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { NodeIdentity, StorageNodeStatus } from '@rmr/admin-api';
+import { clientSessionStatus, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { StoreKeeper } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
@@ -96,7 +96,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
         role: 'storage-node',
         node: identity(),
         health: nodeHealth(pools, stores),
-        sessions: server.sessions().map(sessionStatus),
+        sessions: [...server.sessions().map(sessionStatus), ...sessions.all().map(({ rtrs }) => clientSessionStatus(rtrs))],
         rtrsAddresses: listeners.map((listener) => listener.address),
         pools,
         stores,

@@ -3,6 +3,7 @@ import type { StoreKeeper } from '@rmr/brmr';
 import type { PoolServer, PoolServerCounters } from '@rmr/rmr';
 import type { RtrsServer } from '@rmr/rtrs';
 import type { SlabPool } from '@rmr/runtime';
+import { registerResyncMetrics } from './resync-metrics.ts';
 import { attachedStores } from './status.ts';
 
 const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServerCounters) => number }[] = [
@@ -19,6 +20,14 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
     help: 'Requests refused: stale epoch, wrong state, bad range',
     read: (counters) => counters.rejected,
   },
+  { name: 'rmr_store_chunk_waits_total', help: 'Requests that waited for a dirty chunk', read: (counters) => counters.chunkWaits },
+  {
+    name: 'rmr_store_bounces_total',
+    help: 'Requests given back to the client: for a map update, or after a long wait for a chunk',
+    read: (counters) => counters.bounces,
+  },
+  { name: 'rmr_store_sync_reads_total', help: 'Reads of other storage nodes for their resync', read: (counters) => counters.syncReads },
+  { name: 'rmr_store_sync_read_bytes_total', help: 'Bytes asked for by these reads', read: (counters) => counters.syncReadBytes },
 ];
 
 /** The metrics of the storage node: what the counters say at the time of the scrape. */
@@ -48,6 +57,7 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', (pool) =>
     pool.store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
   );
+  registerResyncMetrics(metrics, keeper);
   metrics.gauge({
     name: 'rmr_store_up',
     help: '1 while the store is open, 0 while it is not: its disk failed, hangs or is away',

@@ -1,4 +1,13 @@
-import { type Health, type IoCounters, type NodeStoreStatus, type ServerPoolStatus, type SessionStatus, worstHealth } from '@rmr/admin-api';
+import {
+  describeResync,
+  type Health,
+  type IoCounters,
+  type NodeStoreStatus,
+  type ResyncStatus,
+  type ServerPoolStatus,
+  type SessionStatus,
+  worstHealth,
+} from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
 import type { PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
@@ -60,6 +69,7 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
     errors: counters.errors,
     inFlight: pool.executing,
   };
+  const sync = resyncStatus(pool);
   const memberIds = new Set([...store.members.map((member) => member.memberId), identity.memberId]);
   const waiting = described.draining
     ? `${pool.executing} requests of the former client to end`
@@ -96,18 +106,66 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       intentBytes: store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
     },
     dirty: [...memberIds].sort((a, b) => a - b).map((memberId) => ({ memberId, dirtyBytes: store.dirtyBytes(memberId) })),
+    sync,
+    syncLegs: pool.peers().map(({ memberId, name, addresses, inSync, connected, ready, inFlight, problem }) => ({
+      memberId,
+      name,
+      addresses: [...addresses],
+      inSync,
+      connected,
+      ready,
+      inFlight,
+      reason: problem,
+    })),
+    waits: pool.waits().map(({ what, requests, sinceMs }) => ({
+      kind: 'CHUNK',
+      what,
+      since: new Date(sinceMs).toISOString(),
+      requests,
+    })),
     io,
+    counters: {
+      rejected: counters.rejected,
+      chunkWaits: counters.chunkWaits,
+      bounces: counters.bounces,
+      syncReads: counters.syncReads,
+      syncReadBytes: counters.syncReadBytes,
+    },
     waitingFor: waiting === null ? null : { what: waiting, since },
-    health: poolHealth(pool),
+    health: poolHealth(pool, sync),
   };
 }
 
-function poolHealth(pool: PoolServer): Health {
+/** Resync of one pool's member. */
+export function resyncStatus(pool: PoolServer): ResyncStatus {
+  const { state, sinceMs, bytesLeft, bytesPerSecond, etaSeconds, sourceMemberIds, reason, pulledBytes } = pool.resync.status();
+  const { members } = pool.store;
+  // A member that is not NORMAL pulls nothing; what it is told to do first is its pool's to say.
+  const why = bytesLeft > 0 && pool.state !== 'NORMAL' ? 'the member is not in sync: it pulls once it is' : reason;
+  const moves = bytesLeft > 0 && why === '' && bytesPerSecond > 0;
+  return {
+    state,
+    since: new Date(sinceMs).toISOString(),
+    bytesLeft,
+    bytesPerSecond: moves ? bytesPerSecond : 0,
+    etaSeconds: moves ? etaSeconds : null,
+    sources: sourceMemberIds.map((memberId) => ({
+      memberId,
+      name: members.find((member) => member.memberId === memberId)?.name ?? `member ${memberId}`,
+    })),
+    reason: bytesLeft > 0 ? why : '',
+    pulledBytes,
+    paused: pool.resync.paused,
+  };
+}
+
+function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
   const { identity } = pool.store;
   const { state, reason } = pool.describe();
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
-  if (state === 'NORMAL') return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
-  return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
+  if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
+  if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
+  return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
 }
 
 /** A session of a client. Servers see paths come and go; the client's status lists them. */

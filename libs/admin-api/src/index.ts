@@ -1,6 +1,8 @@
 export { type AdminClient, type AdminClientOptions, adminError, createAdminClient } from './client.ts';
+export { describeResync } from './describe-resync.ts';
 export { HEALTH_EXIT_CODES, worstHealth } from './health.ts';
 export { type AdminContext, type AdminRouter, type AdminService, adminRouter, errorAnswer } from './router.ts';
+export { type ClientSessionView, clientSessionStatus } from './session-status.ts';
 export {
   type ClientNodeStatus,
   type ClientPoolStatus,
@@ -26,3 +28,4 @@ export type {
   VersionStatus,
   WaitingFor,
 } from './status-common.ts';
+export type { IoWait, ResyncStatus, SyncLegStatus } from './sync-status.ts';

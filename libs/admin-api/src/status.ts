@@ -8,6 +8,7 @@ import {
   versionStatusSchema,
   waitingForSchema,
 } from './status-common.ts';
+import { ioWaitSchema, resyncStatusSchema, syncLegStatusSchema } from './sync-status.ts';
 
 const timeText = z.string();
 const countValue = z.number().int().min(0);
@@ -98,6 +99,19 @@ export const storeStatusSchema = z.object({
 });
 export type StoreStatus = z.infer<typeof storeStatusSchema>;
 
+/** What a pool's member counts besides its IO, since the start of the process. */
+export const serverCountersSchema = z.object({
+  /** Requests refused: stale epoch, wrong state, bad range. */
+  rejected: countValue,
+  /** Requests that had to wait for a dirty chunk. */
+  chunkWaits: countValue,
+  /** Requests that were given back to the client, which sends them again: for a map update (L4), or after a long wait. */
+  bounces: countValue,
+  /** Reads of other storage nodes for their resync. */
+  syncReads: countValue,
+  syncReadBytes: countValue,
+});
+
 /** A pool's member on this storage node. */
 export const serverPoolStatusSchema = z.object({
   name: z.string(),
@@ -114,7 +128,14 @@ export const serverPoolStatusSchema = z.object({
   store: storeStatusSchema.nullable(),
   /** One entry per member of the pool that this store knows. */
   dirty: z.array(memberDirtySchema),
+  /** How it pulls what it has missed itself. */
+  sync: resyncStatusSchema,
+  /** One entry per other member of the pool. */
+  syncLegs: z.array(syncLegStatusSchema),
+  /** Requests that wait for chunks that are dirty here, or being pulled, by what they wait for. */
+  waits: z.array(ioWaitSchema),
   io: ioCountersSchema,
+  counters: serverCountersSchema,
   waitingFor: waitingForSchema.nullable(),
   health: healthSchema,
 });
@@ -143,6 +164,7 @@ export const storageNodeStatusSchema = z.object({
   role: z.literal('storage-node'),
   node: nodeIdentitySchema,
   health: healthSchema,
+  /** Those of clients and of other storage nodes, and those to other storage nodes. */
   sessions: z.array(sessionStatusSchema),
   /** Addresses on which sessions are accepted. */
   rtrsAddresses: z.array(z.string()),
