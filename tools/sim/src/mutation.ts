@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,11 +8,6 @@ import type { Mutant } from './mutants.ts';
 
 /** This program is tools/sim/dist/main.mjs. */
 const ROOT = resolve(fileURLToPath(import.meta.url), '../../../..');
-/** Seeds that one process runs: a mutant may hang, and then only these are lost. */
-const SEEDS_PER_PROCESS = 25;
-/** Milliseconds after which a process of {@link SEEDS_PER_PROCESS} seeds counts as hanging, which is a way to be caught. */
-const HANG_MS = 180_000;
-
 /** How a mutant fared. */
 export interface MutationResult {
   readonly mutant: Mutant;
@@ -33,8 +28,8 @@ export function mutate(mutant: Mutant, source: string): string {
   return parts.join(mutant.replace);
 }
 
-/** Builds the simulator with the mutant in it and runs seeds until one catches it. */
-export async function runMutant(mutant: Mutant): Promise<MutationResult> {
+/** Builds the simulator with the mutant in it and runs seeds, in `jobs` processes, until one catches it. A seed that hangs has caught it too. */
+export async function runMutant(mutant: Mutant, jobs: number): Promise<MutationResult> {
   const folder = mkdtempSync(join(ROOT, 'tools/sim/dist/mutant-'));
   try {
     const program = join(folder, 'main.mjs');
@@ -60,16 +55,27 @@ export async function runMutant(mutant: Mutant): Promise<MutationResult> {
         },
       ],
     });
-    for (let first = 1; first <= mutant.seeds; first += SEEDS_PER_PROCESS) {
-      const last = Math.min(mutant.seeds, first + SEEDS_PER_PROCESS - 1);
-      const run = spawnSync(process.execPath, [program, '--seeds', `${first}..${last}`, '--stop'], { encoding: 'utf8', timeout: HANG_MS });
-      const caught = /^seed (\d+): (.*)$/m.exec(run.stderr);
-      if (caught !== null) return { mutant, seed: Number(caught[1]), how: caught[2] as string };
-      if (run.status !== 0)
-        return { mutant, seed: first, how: run.status === null ? 'a run hangs' : `the simulator ended with ${run.status}` };
+    const { output, code } = await runProgram(program, ['--seeds', `1..${mutant.seeds}`, '--stop', '--jobs', String(jobs)]);
+    const caught = /^seed (\d+): (.*)$/m.exec(output);
+    if (caught !== null) return { mutant, seed: Number(caught[1]), how: caught[2] as string };
+    if (code !== 0) {
+      throw new Error(`the simulator with mutant "${mutant.name}" ended with ${code}: ${output.slice(-2000)}`);
     }
     return { mutant, seed: null, how: `not caught within ${mutant.seeds} seeds` };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** What a program writes to standard error, and how it ends. */
+function runProgram(program: string, args: readonly string[]): Promise<{ output: string; code: number | null }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let output = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ output, code }));
+  });
 }

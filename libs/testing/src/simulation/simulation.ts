@@ -19,11 +19,17 @@ export interface SimulationResult {
   readonly operations: number;
   readonly faults: number;
   /** Faults made, by kind. */
-  readonly faultCounts: ReadonlyMap<string, number>;
+  readonly faultCounts: Readonly<Record<string, number>>;
   readonly events: number;
   readonly virtualMs: number;
-  /** The last log lines of a failed run. */
+  /** The last log lines of a failed or traced run. */
   readonly log: string;
+}
+
+/** How a run is watched. It changes nothing about what happens. */
+export interface SimulationOptions {
+  /** Every operation is in the log. */
+  readonly trace?: boolean;
 }
 
 /**
@@ -37,15 +43,17 @@ class Simulation {
   readonly #atlas: FaultAtlas;
   readonly #faults: Faults;
   readonly #checks: Checks;
+  readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, options: SimulationOptions) {
     this.#seed = seed;
+    this.#trace = options.trace === true;
     const cluster = new SimulatedCluster(seed);
     const model = new SectorModel(cluster.geometry.hotSectorCount);
     this.#cluster = cluster;
-    this.#workload = new Workload(cluster, model, seed);
+    this.#workload = new Workload(cluster, model, seed, this.#trace);
     this.#atlas = new FaultAtlas(cluster, model);
     this.#faults = new Faults(cluster, this.#atlas, seed);
     this.#checks = new Checks(cluster, this.#workload);
@@ -75,10 +83,10 @@ class Simulation {
       failure,
       operations: this.#workload.operationCount,
       faults: this.#faults.count,
-      faultCounts: this.#faults.counts,
+      faultCounts: Object.fromEntries(this.#faults.counts),
       events: world.scheduler.eventCount,
       virtualMs: world.scheduler.nowMs,
-      log: failure === null ? '' : world.log.text(),
+      log: failure === null && !this.#trace ? '' : world.log.text(),
     };
   }
 
@@ -132,6 +140,6 @@ class Simulation {
 }
 
 /** Runs one seed. The same seed always does the same. */
-export function simulate(seed: number): SimulationResult {
-  return new Simulation(seed).run();
+export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {
+  return new Simulation(seed, options).run();
 }

@@ -1,11 +1,14 @@
 import { IoFlag, IoRequest, type IoType, MessageType } from '@rmr/rmr';
-import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
+import { type LogFields, randomBelow, SeededRandom, Status, statusName } from '@rmr/runtime';
 import type { SimulatedCluster } from './cluster.ts';
 import type { Area } from './geometry.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedClient } from './simulated-nodes.ts';
 
 const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
+
+/** For the log. */
+const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
 
 /** Operations under way at a time, at most. */
 export const CONCURRENCY_MAX = 24;
@@ -135,6 +138,7 @@ export class Workload {
   readonly #cluster: SimulatedCluster;
   readonly #model: SectorModel;
   readonly #random: SeededRandom;
+  readonly #trace: boolean;
   #nextStamp = 1;
   #issuing = false;
   #style: Style = STYLES[0] as Style;
@@ -142,10 +146,12 @@ export class Workload {
   /** The area of the current style, or null for all of them. */
   #area: Area | null = null;
 
-  constructor(cluster: SimulatedCluster, model: SectorModel, seed: number) {
+  /** `trace`: every operation is logged. */
+  constructor(cluster: SimulatedCluster, model: SectorModel, seed: number, trace: boolean) {
     this.#cluster = cluster;
     this.#model = model;
     this.#random = new SeededRandom(seed ^ 0x307e);
+    this.#trace = trace;
   }
 
   /** Begins to issue operations. */
@@ -257,6 +263,7 @@ export class Workload {
     if (isChange(operation)) this.#model.writeBegins(firstSector, sectorCount, stamp, beganMs);
     this.operations.add(operation);
     this.operationCount++;
+    if (this.#trace) this.#log('operation begins', operation, {});
     client.pool.submit(request);
   }
 
@@ -264,6 +271,7 @@ export class Workload {
     // A client that is dead tells nobody.
     if (!this.operations.delete(operation)) return;
     const { request, stamp, beganMs, firstSector, sectorCount } = operation;
+    if (this.#trace) this.#log('operation ends', operation, { status: statusName(status) });
     const model = this.#model;
     const { nowMs } = this.#cluster.world.scheduler;
     let oldestMs = beganMs;
@@ -295,6 +303,24 @@ export class Workload {
       }
       this.#model.read(firstSector + i, first, beganMs, nowMs);
     }
+  }
+
+  #log(event: string, operation: Operation, more: LogFields): void {
+    const { client, request, stamp, firstSector, sectorCount } = operation;
+    const { geometry, world } = this.#cluster;
+    const [offset, chunk] = sectorCount === 0 ? [0, -1] : [geometry.offsetOf(firstSector), geometry.chunkOf(firstSector)];
+    const fua = (request.flags & IoFlag.FUA) !== 0;
+    world.log.debug(event, {
+      client: client.name,
+      type: TYPE_NAMES.get(request.type) ?? request.type,
+      ...(fua ? { fua } : {}),
+      firstSector,
+      sectorCount,
+      offset,
+      chunk,
+      stamp,
+      ...more,
+    });
   }
 
   #chance(percent: number): boolean {
