@@ -1,29 +1,39 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange, MemberRecord, PoolStore } from '../../pool-store.ts';
+import { mergeRanges } from '../../ranges.ts';
 import type { MapAdd } from '../../wire/control-message.ts';
 
 /**
  * V5 (◆12, I8): which map adds may be made here, and which ranges are owed as they would leave no member with a clean
- * copy of a chunk, by this holder's maps.
+ * copy of a chunk, by this holder's maps. `members` is the member table that comes into force with the adds.
+ *
+ * What a member lacks that is new, or has a new store, is never owed: there is no copy to be kept.
  */
 export function judgeAdds(
   store: PoolStore,
   members: readonly MemberRecord[],
   adds: readonly MapAdd[],
 ): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
-  const { memberId, chunkSizeBytes, sizeBytes } = store.identity;
-  const own = store.dirtyMap(memberId);
-  if (own === null || own.dirtyCount === 0) return { make: [...adds], owed: [] };
+  const { chunkSizeBytes, sizeBytes } = store.identity;
   const make: MapAdd[] = [];
   const owed: ByteRange[] = [];
-  for (const { memberIds, ranges } of adds) {
-    const others = members.map((member) => member.memberId).filter((id) => !memberIds.includes(id));
-    const lastClean = (chunk: number): boolean => others.every((id) => store.dirtyMap(id)?.test(chunk) === true);
+  for (const add of adds) {
+    const { memberIds, ranges } = add;
+    const holdsCopies = memberIds.filter((id) => !isNew(id, store.members, members)).map((id) => store.dirtyMap(id));
+    const others = members
+      .filter(({ memberId, role }) => role !== 'witness' && !memberIds.includes(memberId))
+      .map(({ memberId }) => store.dirtyMap(memberId));
     const allowed: ByteRange[] = [];
     for (const { offsetBytes, lengthBytes } of ranges) {
       const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
+      if (offsetBytes >= end) continue;
+      const endChunk = Math.ceil(end / chunkSizeBytes);
       let from = offsetBytes;
-      for (let chunk = Math.floor(offsetBytes / chunkSizeBytes); chunk * chunkSizeBytes < end; chunk++) {
-        if (!own.test(chunk) || !lastClean(chunk)) continue;
+      for (let chunk = Math.floor(offsetBytes / chunkSizeBytes); chunk < endChunk; chunk++) {
+        chunk = DirtyMap.firstInAll(others, chunk, endChunk);
+        if (chunk < 0) break;
+        // Dirty for those that leave too: no copy is lost by saying so.
+        if (holdsCopies.every((map) => map?.test(chunk) === true)) continue;
         const chunkFrom = Math.max(chunk * chunkSizeBytes, offsetBytes);
         const chunkEnd = Math.min((chunk + 1) * chunkSizeBytes, end);
         if (from < chunkFrom) allowed.push({ offsetBytes: from, lengthBytes: chunkFrom - from });
@@ -34,5 +44,11 @@ export function judgeAdds(
     }
     if (allowed.length > 0) make.push({ memberIds, ranges: allowed });
   }
-  return { make, owed };
+  return { make, owed: mergeRanges(owed) };
+}
+
+/** Whether the member, with the store that it has in `members`, comes with this very table. */
+function isNew(memberId: number, before: readonly MemberRecord[], members: readonly MemberRecord[]): boolean {
+  const store = members.find((member) => member.memberId === memberId)?.storeUuid;
+  return !before.some((member) => member.memberId === memberId && member.storeUuid === store);
 }

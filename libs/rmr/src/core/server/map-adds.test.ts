@@ -1,0 +1,153 @@
+import { randomBelow, SeededRandom } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { ByteRange, MemberRecord } from '../../pool-store.ts';
+import { ScriptedStore } from '../../testing/scripted-store.ts';
+import { judgeAdds } from './map-adds.ts';
+
+const CHUNK = 4096;
+const CHUNKS = 16;
+/** The last chunk is short. */
+const SIZE = CHUNKS * CHUNK - 512;
+
+const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
+const member = (memberId: number, role?: 'witness'): MemberRecord => {
+  const record = { memberId, storeUuid: storeOf(memberId), name: `storage-${memberId}`, addresses: [`memory:${memberId}`] };
+  return role === undefined ? record : { ...record, role };
+};
+const bytes = (offsetBytes: number, endBytes: number): ByteRange => ({ offsetBytes, lengthBytes: endBytes - offsetBytes });
+const chunks = (first: number, count = 1): ByteRange => bytes(first * CHUNK, Math.min((first + count) * CHUNK, SIZE));
+
+let store: ScriptedStore;
+
+/** These chunks are dirty for the member. */
+function dirty(memberId: number, ...list: number[]): void {
+  for (const chunk of list) store.mapOf(memberId).set(chunk, 1);
+}
+
+beforeEach(() => {
+  store = new ScriptedStore({
+    storeUuid: storeOf(1),
+    poolUuid: '00000000-0000-4000-8000-000000000001',
+    poolName: 'p',
+    memberId: 1,
+    sizeBytes: SIZE,
+    chunkSizeBytes: CHUNK,
+    queueDepth: 16,
+    createdZeroed: true,
+  });
+  store.members = [1, 2, 3].map((memberId) => member(memberId));
+});
+
+describe('map adds (V5)', () => {
+  test('a member that is clean itself makes every add', () => {
+    const adds = [{ memberIds: [2, 3], ranges: [chunks(0, CHUNKS)] }];
+    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+  });
+
+  test('◆12, ◆13: a chunk for which only the leaver is clean is owed, and not marked', () => {
+    dirty(1, 4);
+    dirty(2, 4);
+    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+  });
+
+  test('◆12: it is judged by the maps of all holders: another member that is clean suffices', () => {
+    dirty(1, 4);
+    const adds = [{ memberIds: [3], ranges: [chunks(4)] }];
+    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+  });
+
+  test('◆12: members that leave together are no copy for one another', () => {
+    dirty(1, 4);
+    expect(judgeAdds(store, store.members, [{ memberIds: [2, 3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+  });
+
+  test('◆12: a witness has no data, and so no clean copy', () => {
+    const members = [...store.members, member(4, 'witness')];
+    dirty(1, 4);
+    dirty(2, 4);
+    expect(judgeAdds(store, members, [{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+  });
+
+  test('a chunk that is dirty for the leaver already is no copy to be kept: nothing is owed for it', () => {
+    for (const memberId of [1, 2, 3]) dirty(memberId, 4);
+    const adds = [{ memberIds: [3], ranges: [chunks(4)] }];
+    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+  });
+
+  test('I8: what a new member, or a new store, does not have is marked also where nobody else has it', () => {
+    for (const memberId of [1, 2, 3]) dirty(memberId, 4);
+    const whole = [chunks(0, CHUNKS)];
+    const joining = [...store.members, member(4)];
+    expect(judgeAdds(store, joining, [{ memberIds: [4], ranges: whole }])).toEqual({ make: [{ memberIds: [4], ranges: whole }], owed: [] });
+    store.mapOf(3).clear(4, 1);
+    const replaced = [member(1), member(2), { ...member(3), storeUuid: storeOf(5) }];
+    expect(judgeAdds(store, replaced, [{ memberIds: [3], ranges: whole }])).toEqual({
+      make: [{ memberIds: [3], ranges: whole }],
+      owed: [],
+    });
+  });
+
+  test('a range is cut at the chunks that are owed, to the byte', () => {
+    dirty(1, 3, 6, 7);
+    dirty(2, 3, 6, 7);
+    const range = bytes(2 * CHUNK + 100, 7 * CHUNK + 50);
+    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges: [range] }])).toEqual({
+      make: [{ memberIds: [3], ranges: [bytes(2 * CHUNK + 100, 3 * CHUNK), bytes(4 * CHUNK, 6 * CHUNK)] }],
+      owed: [chunks(3), bytes(6 * CHUNK, 7 * CHUNK + 50)],
+    });
+  });
+
+  test('I12: chunks side by side are owed as one range', () => {
+    dirty(1, ...Array(CHUNKS).keys());
+    dirty(2, ...Array(CHUNKS).keys());
+    const ranges = [chunks(0, 8), chunks(8, 8)];
+    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [bytes(0, SIZE)] });
+  });
+
+  test('the short last chunk, and ranges beyond the device, are no trap', () => {
+    dirty(1, CHUNKS - 1);
+    dirty(2, CHUNKS - 1);
+    const ranges = [
+      bytes((CHUNKS - 1) * CHUNK, CHUNKS * CHUNK),
+      bytes(SIZE, 2 * SIZE),
+      bytes(Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER),
+    ];
+    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [chunks(CHUNKS - 1)] });
+  });
+
+  test('each add is judged for its own members', () => {
+    dirty(1, 4);
+    dirty(2, 4);
+    const adds = [
+      { memberIds: [2], ranges: [chunks(4)] },
+      { memberIds: [3], ranges: [chunks(4)] },
+    ];
+    expect(judgeAdds(store, store.members, adds)).toEqual({ make: [adds[0]], owed: [chunks(4)] });
+  });
+
+  test('random maps: what is made and what is owed is all that was asked, and no chunk loses its last clean copy', () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = new SeededRandom(seed);
+      for (const memberId of [1, 2, 3]) {
+        store.mapOf(memberId).reset();
+        for (let chunk = 0; chunk < CHUNKS; chunk++) if (randomBelow(random, 2) === 0) dirty(memberId, chunk);
+      }
+      const memberIds = randomBelow(random, 2) === 0 ? [3] : [2, 3];
+      const ranges = Array.from({ length: 1 + randomBelow(random, 3) }, () => {
+        const offset = randomBelow(random, SIZE);
+        return bytes(offset, offset + 1 + randomBelow(random, SIZE - offset));
+      });
+      const { make, owed } = judgeAdds(store, store.members, [{ memberIds, ranges }]);
+      const touched = (list: readonly ByteRange[], chunk: number): boolean =>
+        list.some(({ offsetBytes, lengthBytes }) => offsetBytes < (chunk + 1) * CHUNK && chunk * CHUNK < offsetBytes + lengthBytes);
+      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+        const where = `seed ${seed} chunk ${chunk}`;
+        const isDirty = (memberId: number): boolean => store.mapOf(memberId).test(chunk);
+        const lastClean = [1, 2, 3].filter((id) => !memberIds.includes(id)).every(isDirty) && !memberIds.every(isDirty);
+        const made = make.some((add) => touched(add.ranges, chunk));
+        expect(made, where).toBe(touched(ranges, chunk) && !lastClean);
+        expect(touched(owed, chunk), where).toBe(touched(ranges, chunk) && lastClean);
+      }
+    }
+  });
+});
