@@ -17,12 +17,13 @@ export type { MemberAddress } from './core/client/leg.ts';
 export type { OperationDone } from './core/client/membership-operations.ts';
 export { PoolClient } from './core/client/pool-client.ts';
 export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './core/client/pool-client-types.ts';
+export type { PoolWait, PoolWaitKind } from './core/client/pool-waits.ts';
 export type { ReadPolicyName } from './core/client/read-policy.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
-export { type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';
+export { type ChunkWait, type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';
 export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync.ts';
 export { RmrServer } from './core/server/rmr-server.ts';
-export type { SessionOpener } from './core/server/sync-peers.ts';
+export type { SessionOpener, SyncPeerStatus } from './core/server/sync-peers.ts';
 export { Sessions } from './core/sessions.ts';
 export type { SessionOptions, SharedSession } from './core/shared-session.ts';
 export type {

@@ -1,6 +1,7 @@
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import type { MemberAddress } from './leg.ts';
+import type { PoolWait } from './pool-waits.ts';
 import type { ReadPolicyName } from './read-policy.ts';
 
 /** What a pool is served with. */
@@ -61,11 +62,18 @@ export interface PoolClientStatus {
   readonly owedBytes: number;
   readonly geometry: PoolGeometry | null;
   readonly waitingFor: WaitingFor | null;
+  /** While the pool is served: what IO waits for other than its turn, the oldest first. */
+  readonly waits: readonly PoolWait[];
+  /** The first chunk that no in-sync member has clean, and who has: IO on it waits. Null: there is none. */
+  readonly withoutCleanCopy: { readonly firstChunk: number; readonly holders: string } | null;
   readonly executing: number;
   readonly waiting: number;
+  /** When the oldest request that has not ended was submitted, wall clock; null: there is none. */
+  readonly oldestIoSinceMs: number | null;
   readonly legs: readonly {
     readonly memberId: number;
     readonly name: string;
+    readonly addresses: readonly string[];
     readonly storeUuid: string | null;
     readonly state: LegState;
     readonly reason: string;
@@ -76,5 +84,7 @@ export interface PoolClientStatus {
     readonly inFlight: number;
     /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
     readonly dirtyBytes: number | null;
+    /** What a leg that is not NORMAL waits for; null for one that is, or is on its way out. */
+    readonly waitingFor: WaitingFor | null;
   }[];
 }

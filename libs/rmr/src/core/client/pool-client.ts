@@ -29,6 +29,7 @@ import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery, unfitness } from './recovery.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
+import { ioStatus, legWaitsFor, type PoolSituation } from './waiting-status.ts';
 
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
@@ -149,6 +150,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   status(): PoolClientStatus {
     const inSync = new Set(this.#versions.current?.inSync.map((member) => member.memberId) ?? []);
+    const situation = this.#situation();
     return {
       poolUuid: this.options.poolUuid,
       poolName: this.options.poolName,
@@ -170,6 +172,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       owedBytes: this.#versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
       geometry: this.#geometry,
       waitingFor: this.#waitingFor,
+      ...ioStatus(situation),
       executing: this.#engine.executing,
       waiting: this.#engine.waiting,
       legs: this.#legs
@@ -177,6 +180,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         .map((leg) => ({
           memberId: leg.member.memberId,
           name: leg.member.name,
+          addresses: leg.member.addresses,
           storeUuid: leg.storeUuid,
           state: leg.state,
           reason:
@@ -189,7 +193,22 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
           maintenance: leg.maintenance,
           inFlight: this.#engine.inFlight[leg.index] as number,
           dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? null,
+          waitingFor: legWaitsFor(situation, leg),
         })),
+    };
+  }
+
+  #situation(): PoolSituation {
+    return {
+      clock: this.#world.clock,
+      state: this.#state,
+      stateSinceMs: this.#stateSinceMs,
+      waitingFor: this.#waitingFor,
+      legs: this.#legs,
+      engine: this.#engine,
+      versions: this.#versions,
+      maps: this.#maps,
+      returning: this.#return,
     };
   }
 

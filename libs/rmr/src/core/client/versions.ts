@@ -58,6 +58,7 @@ export class Versions {
   readonly #host: VersionsHost;
   #current: VersionRecord | null = null;
   #attempts: VersionRecord[] = [];
+  #recording: { readonly version: VersionRecord; readonly legs: Set<Leg>; readonly sinceMs: number } | null = null;
   #members: readonly MemberRecord[] = [];
   #policy: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
   #seq = 0;
@@ -100,6 +101,16 @@ export class Versions {
   /** What this client remembers of its versions, for recovery (L5). */
   get memory(): VersionMemory | null {
     return this.#current === null ? null : { durable: this.#current, attempts: this.#attempts };
+  }
+
+  /** The newest version that was sent out: the legs that have not recorded it yet, and since when (wall clock), for status. */
+  get recording(): { readonly version: VersionRecord; readonly legs: ReadonlySet<Leg>; readonly sinceMs: number } | null {
+    return this.#recording;
+  }
+
+  /** The members that owed adds are for. */
+  get owedIds(): readonly number[] {
+    return [...new Set(this.#owed.flatMap((add) => add.memberIds))];
   }
 
   get owed(): readonly ByteRange[] {
@@ -169,6 +180,8 @@ export class Versions {
     this.#paused = false;
     this.#host.freeze();
     this.noteAttempt(version);
+    const recording = { version, legs: new Set(targets), sinceMs: this.#world.clock.wallMs() };
+    this.#recording = recording;
     let left = targets.length;
     const owed: ByteRange[] = [];
     for (const leg of targets) {
@@ -179,6 +192,7 @@ export class Versions {
           return;
         }
         owed.push(...result.owed);
+        recording.legs.delete(leg);
         if (--left > 0) return;
         // The client's own maps follow: what the members marked, but for what is owed.
         for (const memberId of marked) for (const range of ranges) if (!touches(range, owed)) this.#host.maps.add(memberId, range);

@@ -1,0 +1,107 @@
+import { assert } from '@rmr/runtime';
+import { isWriteType, MessageType } from '../../wire/io-message.ts';
+import type { IoEngine } from './io-engine.ts';
+import type { IoRequest } from './io-request.ts';
+import type { PoolMaps } from './pool-maps.ts';
+
+/** A request on chunks that a member has to pull first is worth a word after so many milliseconds: before, pulls are just work. */
+const PULL_MS = 1_000;
+
+/**
+ * What IO of a pool that is served waits for, other than its turn. `VERSION`: a version to be recorded by its members.
+ * `QUORUM`: enough members to record it. `MAP_UPDATE`: the dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one,
+ * has clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5).
+ */
+export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED';
+
+/** Something that IO of a pool waits for. */
+export interface PoolWait {
+  readonly kind: PoolWaitKind;
+  readonly what: string;
+  /** Since when it is waited for, wall clock: for requests, when the oldest of them was submitted. */
+  readonly sinceMs: number;
+  /** Requests that wait for it. */
+  readonly requests: number;
+}
+
+/** A state of the whole pool that holds writes and flushes up; without a quorum, reads too. */
+export interface PoolGate {
+  readonly kind: 'VERSION' | 'QUORUM' | 'MAP_UPDATE';
+  readonly what: string;
+  readonly sinceMs: number;
+}
+
+/** What is looked at to find out. */
+export interface WaitView {
+  readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
+  readonly maps: PoolMaps;
+  readonly inSyncIds: readonly number[];
+  /** Null: nothing is held up as a whole. */
+  readonly gate: PoolGate | null;
+  /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state and the reason. */
+  readonly describe: (memberId: number) => string;
+  /** All members of the pool. */
+  readonly memberIds: readonly number[];
+  /** Members that owed adds are for. */
+  readonly owedIds: readonly number[];
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+/** Says what the requests of a served pool wait for, the oldest first. For status: it goes through all of them. */
+export function poolWaits(view: WaitView): PoolWait[] {
+  const waits = new Map<string, PoolWait>();
+  const { gate } = view;
+  if (gate !== null) waits.set(gate.what, { ...gate, requests: 0 });
+  view.engine.forEachRequest((request) => {
+    const found = waitOf(view, request);
+    if (found === null) return;
+    const [kind, what] = found;
+    const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
+    const known = waits.get(what);
+    if (known === undefined) waits.set(what, { kind, what, sinceMs, requests: 1 });
+    else waits.set(what, { ...known, sinceMs: Math.min(known.sinceMs, sinceMs), requests: known.requests + 1 });
+  });
+  return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
+}
+
+/** The members that have the chunk clean, for people. */
+export function holdersOf({ maps, memberIds, describe }: Pick<WaitView, 'maps' | 'memberIds' | 'describe'>, chunk: number): string {
+  const holders = memberIds.filter((memberId) => !maps.of(memberId).test(chunk));
+  return holders.length === 0 ? 'no member that is known' : holders.map(describe).join(' and ');
+}
+
+function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, string] | null {
+  const { maps, inSyncIds, gate, describe } = view;
+  const writes = isWriteType(request.type);
+  if (gate !== null && (gate.kind === 'QUORUM' || writes || request.type === MessageType.FLUSH)) return [gate.kind, gate.what];
+  if (request.type === MessageType.EXTENTS) return null;
+  if (request.type === MessageType.FLUSH) {
+    const chunk = maps.dirtyForAll(inSyncIds);
+    return chunk < 0 ? null : ['FLUSH', `chunks that only ${holdersOf(view, chunk)} has clean: they may not be durable there`];
+  }
+  if (writes && view.engine.owed.some((range) => overlaps(range, request))) {
+    return ['OWED', `an in-sync member to have clean what only ${view.owedIds.map(describe).join(' and ')} has, or that one to come back`];
+  }
+  const first = maps.firstChunk(request.offsetBytes);
+  const end = first + maps.chunksOf(request.offsetBytes, request.lengthBytes);
+  for (let chunk = maps.dirtyForAll(inSyncIds, first, end); chunk >= 0; chunk = maps.dirtyForAll(inSyncIds, chunk + 1, end)) {
+    if (!(writes && coversChunk(maps, request, chunk))) return ['CHUNK', `chunks that only ${holdersOf(view, chunk)} has clean`];
+  }
+  if (view.nowMs - request.submittedAtMs < PULL_MS) return null;
+  // A write goes to every in-sync member, and a read to one that has all of its range clean, where there is one.
+  const behind = inSyncIds.filter((memberId) => maps.anyDirty(memberId, request.offsetBytes, request.lengthBytes));
+  if (behind.length === 0 || (!writes && behind.length < inSyncIds.length)) return null;
+  return ['CHUNK', `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where`];
+}
+
+/** Whether the range replaces the whole chunk, so that a write need not wait for it (W4). */
+function coversChunk(maps: PoolMaps, { offsetBytes, lengthBytes }: IoRequest, chunk: number): boolean {
+  const from = chunk * maps.chunkSizeBytes;
+  assert(from < maps.sizeBytes, 'pool waits: a chunk beyond the device');
+  return from >= offsetBytes && Math.min(from + maps.chunkSizeBytes, maps.sizeBytes) <= offsetBytes + lengthBytes;
+}
+
+function overlaps(a: { readonly offsetBytes: number; readonly lengthBytes: number }, b: IoRequest): boolean {
+  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
+}

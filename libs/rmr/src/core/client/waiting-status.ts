@@ -1,0 +1,100 @@
+import type { Clock } from '@rmr/runtime';
+import { formatVersion } from '../../version.ts';
+import type { IoEngine } from './io-engine.ts';
+import type { Leg } from './leg.ts';
+import type { LegReturn } from './leg-return.ts';
+import { dataMembers } from './membership.ts';
+import type { PoolClientState, PoolClientStatus, WaitingFor } from './pool-client-types.ts';
+import type { PoolMaps } from './pool-maps.ts';
+import { holdersOf, type PoolGate, poolWaits, type WaitView } from './pool-waits.ts';
+import type { Versions } from './versions.ts';
+
+/** What a pool client is in the middle of. */
+export interface PoolSituation {
+  readonly clock: Clock;
+  readonly state: PoolClientState;
+  readonly stateSinceMs: number;
+  readonly waitingFor: WaitingFor | null;
+  readonly legs: readonly Leg[];
+  readonly engine: IoEngine;
+  readonly versions: Versions;
+  readonly maps: PoolMaps | null;
+  /** The member that is on its way back. */
+  readonly returning: LegReturn | null;
+}
+
+/** What IO of the pool waits for, for status: it goes through all requests. */
+export function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
+  const { clock, engine, versions, maps } = pool;
+  const [nowMs, wallMs] = [clock.nowMs(), clock.wallMs()];
+  let oldestMs = Number.POSITIVE_INFINITY;
+  engine.forEachRequest((request) => {
+    oldestMs = Math.min(oldestMs, request.submittedAtMs);
+  });
+  const oldestIoSinceMs = oldestMs === Number.POSITIVE_INFINITY ? null : wallMs - nowMs + oldestMs;
+  if ((pool.state !== 'SERVING' && pool.state !== 'STOPPING') || maps === null)
+    return { waits: [], withoutCleanCopy: null, oldestIoSinceMs };
+  const view: WaitView = {
+    engine,
+    maps,
+    inSyncIds: pool.legs.filter((leg) => leg.state === 'NORMAL').map((leg) => leg.member.memberId),
+    memberIds: dataMembers(versions.members).map((member) => member.memberId),
+    owedIds: versions.owedIds,
+    gate: gateOf(pool),
+    describe: (memberId) => describe(pool, memberId),
+    nowMs,
+    wallMs,
+  };
+  const firstChunk = maps.dirtyForAll(view.inSyncIds);
+  return {
+    waits: poolWaits(view),
+    withoutCleanCopy: firstChunk < 0 ? null : { firstChunk, holders: holdersOf(view, firstChunk) },
+    oldestIoSinceMs,
+  };
+}
+
+/** What a leg waits for that is not NORMAL; null for one that is, or is on its way out. */
+export function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
+  if (leg.state === 'NORMAL' || leg.state === 'REMOVING') return null;
+  if (!leg.connected) {
+    const causes = leg.session.rtrs.paths().map((path) => path.lastError ?? leg.session.lostReason);
+    const what = `a session to ${leg.member.addresses.join(' or ')}: ${[...new Set(causes)].join('; ')}`;
+    return { what, sinceMs: leg.session.lostSinceMs };
+  }
+  // RECOVERING and FENCED concern the pool as a whole.
+  if (pool.state !== 'SERVING' && pool.waitingFor !== null) return pool.waitingFor;
+  return { what: returnWaitsFor(pool, leg), sinceMs: leg.sinceMs };
+}
+
+function returnWaitsFor({ clock, returning }: PoolSituation, leg: Leg): string {
+  if (leg.maintenance) return 'an operator to end its maintenance';
+  if (returning?.leg === leg) return `its return: ${returning.phase}`;
+  const leftMs = leg.returnAtMs - clock.nowMs();
+  if (leftMs > 0) return `its next try to return, in ${Math.ceil(leftMs / 1000)} s${leg.problem === '' ? '' : `: ${leg.problem}`}`;
+  return returning === null ? 'its return, which is about to begin' : `the return of ${returning.leg.describe()}, which comes first`;
+}
+
+/** What holds up all writes and flushes. */
+function gateOf({ engine, versions, returning, waitingFor, stateSinceMs }: PoolSituation): PoolGate | null {
+  const back = returning === null ? null : `the return of ${returning.leg.describe()}: ${returning.phase}`;
+  if (engine.frozen) {
+    if (versions.paused && waitingFor !== null) return { kind: 'QUORUM', ...waitingFor };
+    const { recording } = versions;
+    const names = [...(recording?.legs ?? [])].map((leg) => leg.describe());
+    const what =
+      recording !== null && names.length > 0
+        ? `${names.join(' and ')} to record version ${formatVersion(recording.version)}`
+        : (back ?? 'a new version to come into use');
+    return { kind: 'VERSION', what, sinceMs: recording?.sinceMs ?? stateSinceMs };
+  }
+  return engine.holding && returning !== null && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: returning.leg.sinceMs } : null;
+}
+
+/** The member by its number and name; one that is out of the in-sync set with its state and the reason. */
+function describe({ legs, versions }: PoolSituation, memberId: number): string {
+  const leg = legs.find((candidate) => candidate.member.memberId === memberId && candidate.state !== 'REMOVING');
+  if (leg !== undefined)
+    return leg.state === 'NORMAL' ? leg.describe() : `member ${memberId} (${leg.member.name}, ${leg.state}: ${leg.problem || leg.reason})`;
+  const name = versions.members.find((member) => member.memberId === memberId)?.name;
+  return name === undefined ? `member ${memberId}` : `member ${memberId} (${name})`;
+}
