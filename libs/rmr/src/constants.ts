@@ -46,6 +46,9 @@ export const LEAF_TEXT_MAX = 5600;
 export const SPREAD_REST_LEAVES = 8;
 export const SPREAD_ROUNDS_MAX = 4;
 
+/** How often a client asks its members whether they still serve it. */
+export const RENEW_MS = 1_000;
+
 /** When the return of a member is tried again after a failure: first, and at most. */
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;

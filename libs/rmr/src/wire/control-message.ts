@@ -166,6 +166,8 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('disable'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The member is no member any more: the pool has been told. */
   z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
+  /** Is this client still served? Answered with a failure if not. */
+  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The client ends in order: nothing is in flight, everything is durable on every member. */
   z.strictObject({ op: z.literal('release'), poolUuid: uuid, epoch: u32.min(1) }),
 ]);

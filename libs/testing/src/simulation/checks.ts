@@ -18,7 +18,7 @@ interface SeenMaps {
   readonly store: object;
   readonly version: VersionRecord;
   /** By member, then by hot chunk. */
-  readonly dirty: readonly boolean[][];
+  readonly dirty: ReadonlyMap<number, readonly boolean[]>;
 }
 
 /**
@@ -59,8 +59,9 @@ export class Checks {
   acknowledged(operation: Operation): void {
     const version = operation.client.pool.status().version;
     if (version === null) return;
-    const { geometry, nodes } = this.#cluster;
-    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId));
+    const { geometry } = this.#cluster;
+    const nodes = this.#cluster.members();
+    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId)).filter((node) => node !== undefined);
     const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
     for (const absent of nodes) {
       if (inSync.includes(absent)) continue;
@@ -90,11 +91,15 @@ export class Checks {
 
   /** Null when the pool is served and whole; else what is missing. For when no fault is made any more (I11). */
   unfinished(): string | null {
-    const { client, nodes } = this.#cluster;
+    const { client } = this.#cluster;
+    const nodes = this.#cluster.members();
+    const stranger = this.#cluster.nodes.find((node) => !nodes.includes(node));
+    if (stranger !== undefined) return `${stranger.name} is no member`;
     if (client === null) return 'there is no client';
     const status = client.pool.status();
     if (status.state !== 'SERVING') return `the client is ${status.state} and waits for ${status.waitingFor?.what ?? 'nothing'}`;
     if (status.versionChangePending) return 'a version change is pending';
+    if (status.witness !== null && !status.witness.ready) return `the witness takes no part: ${status.witness.problem}`;
     for (const leg of status.legs) {
       if (leg.state !== 'NORMAL' || !leg.inSync) return `the leg to ${leg.name} is ${leg.state}: ${leg.reason}`;
       if (leg.dirtyBytes !== 0) return `the client has ${leg.dirtyBytes} bytes dirty for ${leg.name}`;
@@ -112,7 +117,7 @@ export class Checks {
   /** I5: with nothing dirty and no IO under way, the members have the same bytes. */
   compareMembers(): void {
     const { deviceBytes } = this.#cluster.geometry;
-    const [first, ...others] = this.#cluster.nodes;
+    const [first, ...others] = this.#cluster.members();
     if (first === undefined) return;
     const expected = first.disk.peek(first.store?.bitmapStore.dataOffset ?? 0, deviceBytes);
     for (const other of others) {
@@ -139,7 +144,7 @@ export class Checks {
   }
 
   #checkBounds(): void {
-    const { client, geometry, network, nodes, world } = this.#cluster;
+    const { client, geometry, network, all: nodes, world } = this.#cluster;
     if (client !== null) {
       const { executing, waiting } = client.pool.status();
       if (executing > geometry.queueDepth) fail('I12', `${executing} requests are in flight, with ${geometry.queueDepth} units`);
@@ -169,7 +174,8 @@ export class Checks {
    * itself, and all of them together for the others.
    */
   #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
-    const { geometry, nodes } = this.#cluster;
+    const { geometry } = this.#cluster;
+    const nodes = this.#cluster.members();
     for (const chunk of geometry.hotChunks) {
       const clean = nodes.some((node) =>
         holders.includes(node) ? !node.isDirty(node.memberId, chunk) : holders.every((holder) => !holder.isDirty(node.memberId, chunk)),
@@ -180,20 +186,21 @@ export class Checks {
 
   /** I9: while a version lasts, bits of members outside of its set are only set, and bits of those within only cleared. */
   #checkMapDiscipline(holders: readonly SimulatedStorageNode[]): void {
-    const { geometry, nodes } = this.#cluster;
+    const { geometry } = this.#cluster;
+    const nodes = this.#cluster.members();
     for (const holder of holders) {
       const { store } = holder;
       const version = store?.version ?? null;
       if (store === null || version === null) continue;
-      const dirty = nodes.map((node) => geometry.hotChunks.map((chunk) => holder.isDirty(node.memberId, chunk)));
+      const dirty = new Map(nodes.map(({ memberId }) => [memberId, geometry.hotChunks.map((chunk) => holder.isDirty(memberId, chunk))]));
       const before = this.#seen.get(holder);
       this.#seen.set(holder, { store, version, dirty });
       if (before === undefined || before.store !== store || !sameVersion(before.version, version)) continue;
-      for (const [index, node] of nodes.entries()) {
+      for (const node of nodes) {
+        const [was, is] = [before.dirty.get(node.memberId), dirty.get(node.memberId)];
+        if (was === undefined || is === undefined) continue;
         const within = holders.includes(node);
-        const chunk = geometry.hotChunks.find((_chunk, at) =>
-          before.dirty[index]?.[at] === within ? false : dirty[index]?.[at] === within,
-        );
+        const chunk = geometry.hotChunks.find((_chunk, at) => was[at] !== within && is[at] === within);
         if (chunk === undefined) continue;
         fail(
           'I9',

@@ -1,5 +1,5 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
-import { compareVersions, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, type MemberRecord, type VersionRecord } from '@rmr/rmr';
 import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
 import { MemoryDisk } from '../memory-disk.ts';
 import { MemoryNetwork } from '../memory-network.ts';
@@ -38,7 +38,11 @@ export class SimulatedCluster {
   readonly world: VirtualWorld;
   readonly network: MemoryNetwork;
   readonly geometry: Geometry;
-  readonly nodes: readonly SimulatedStorageNode[];
+  /** The storage nodes with data. Some may not be members yet, or not any more: see {@link members}. */
+  readonly nodes: SimulatedStorageNode[] = [];
+  readonly witness: SimulatedStorageNode | null;
+  /** A node was made. */
+  onNode: (node: SimulatedStorageNode) => void = () => {};
   /** The client that the workload uses. */
   client: SimulatedClient | null = null;
   /** A second client that wants the pool while the first is cut off. */
@@ -48,6 +52,8 @@ export class SimulatedCluster {
   listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
   readonly #random: SeededRandom;
   readonly #pool: SimulatedPool;
+  readonly #journalBytes: number | undefined;
+  #highestMemberId = 0;
   #clientCount = 0;
   #servedByTwo = false;
 
@@ -72,22 +78,62 @@ export class SimulatedCluster {
       deadAfterMs: 2_000,
       legTimeoutMs: this.#chance(50) ? 3_000 : 30_000,
       pathCount: this.#chance(60) ? 1 : 2,
+      quorum: this.#chance(30) ? 'majority' : 'none',
     };
     let percent = randomBelow(random, 100);
     let nodeCount = 1;
     for (; percent >= (NODE_COUNT_PERCENT[nodeCount - 1] as number); nodeCount++) percent -= NODE_COUNT_PERCENT[nodeCount - 1] as number;
     const journalBytes = this.#chance(50) ? 256 * 1024 : undefined;
-    this.nodes = Array.from({ length: nodeCount }, (_, index) => this.#newNode(index + 1, journalBytes));
+    this.#journalBytes = journalBytes;
+    while (this.nodes.length < nodeCount) this.newNode();
+    const witnessed = this.#pool.quorum === 'majority' && this.#chance(60);
+    this.witness = witnessed ? this.#makeNode(++this.#highestMemberId, this.newDisk(this.#highestMemberId, true)) : null;
+  }
+
+  /** A storage node with an empty store of the pool, with an id that was never used. It is not a member yet. */
+  newNode(): SimulatedStorageNode {
+    const memberId = ++this.#highestMemberId;
+    const node = this.#makeNode(memberId, this.newDisk(memberId));
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** A node that is no member any more goes. */
+  dropNode(node: SimulatedStorageNode): void {
+    if (node.running) node.crash();
+    this.nodes.splice(this.nodes.indexOf(node), 1);
+  }
+
+  /** Data nodes and witness. */
+  get all(): readonly SimulatedStorageNode[] {
+    return this.witness === null ? this.nodes : [...this.nodes, this.witness];
   }
 
   /** Every node and a client start. */
   start(): void {
-    for (const node of this.nodes) node.start();
+    for (const node of this.all) node.start();
     this.startClient();
   }
 
   node(memberId: number): SimulatedStorageNode {
-    return this.nodes[memberId - 1] as SimulatedStorageNode;
+    return this.nodes.find((node) => node.memberId === memberId) as SimulatedStorageNode;
+  }
+
+  /** Whether the node, with the store that it has now, is a member by the table of the highest version. */
+  isMember(node: SimulatedStorageNode): boolean {
+    const table = this.#table();
+    return table.length === 0 || table.some(({ memberId, storeUuid }) => memberId === node.memberId && storeUuid === node.storeUuid);
+  }
+
+  /** The data nodes that are members. */
+  members(): readonly SimulatedStorageNode[] {
+    return this.nodes.filter((node) => this.isMember(node));
+  }
+
+  #table(): readonly MemberRecord[] {
+    const version = this.highestVersion();
+    const holder = this.nodes.find((node) => version !== null && node.version !== null && compareVersions(node.version, version) === 0);
+    return (holder?.store ?? holder?.lastStore)?.members ?? [];
   }
 
   // Knowledge from outside.
@@ -102,7 +148,11 @@ export class SimulatedCluster {
 
   /** The in-sync set of the highest version. */
   inSync(): readonly SimulatedStorageNode[] {
-    return this.highestVersion()?.inSync.map(({ memberId }) => this.node(memberId)) ?? [];
+    return (
+      this.highestVersion()
+        ?.inSync.map(({ memberId }) => this.node(memberId))
+        .filter((node) => node !== undefined) ?? []
+    );
   }
 
   /** Whether the workload's client serves, and no version change is under way. */
@@ -119,14 +169,14 @@ export class SimulatedCluster {
   verify(): void {
     this.client?.verify();
     this.rival?.verify();
-    for (const node of this.nodes) node.verify();
+    for (const node of this.all) node.verify();
   }
 
   // What service managers and operators do.
 
   /** Starts again what can't go on by itself. Called again and again. */
   tend(): void {
-    for (const node of this.nodes) {
+    for (const node of this.all) {
       // A store that failed a write refuses everything until it is opened again.
       if (node.store?.bitmapStore.failed !== true) continue;
       node.crash();
@@ -208,11 +258,11 @@ export class SimulatedCluster {
   }
 
   /** A second client wants the pool while the first is cut off: it must wait, then get it, and the first must not serve again. False: not now. */
-  takeOver(): boolean {
+  takeOver(live: boolean): boolean {
     const old = this.client;
     if (old === null || this.rival !== null || this.draining || old.pool.state !== 'SERVING') return false;
-    for (const node of this.nodes) this.network.partition(old.name, node.name);
-    const rival = this.#newClient();
+    if (!live) for (const node of this.all) this.network.partition(old.name, node.name);
+    const rival = this.#newClient(live);
     this.rival = rival;
     const untilMs = this.world.scheduler.nowMs + RIVAL_MS;
     const look = (): void => {
@@ -231,14 +281,14 @@ export class SimulatedCluster {
     this.rival = null;
     if (rival.pool.state !== 'SERVING' && old !== null) {
       rival.crash();
-      for (const node of this.nodes) this.network.heal(old.name, node.name);
+      for (const node of this.all) this.network.heal(old.name, node.name);
       return;
     }
     this.client = rival;
     this.draining = false;
     if (old === null) return;
     this.listener.onClientGone(old);
-    for (const node of this.nodes) this.network.heal(old.name, node.name);
+    for (const node of this.all) this.network.heal(old.name, node.name);
     const { epoch } = old.pool.status();
     if (epoch === 0) {
       // It has never served, so nothing fences it: it may rightly get the pool later, with what waits in it.
@@ -257,7 +307,7 @@ export class SimulatedCluster {
     this.endTakeOver();
     this.network.healAll();
     this.client?.resume();
-    for (const node of this.nodes) {
+    for (const node of this.all) {
       node.resume();
       node.setClockRate(1);
       node.onOpened = () => this.listener.onOpened();
@@ -271,13 +321,14 @@ export class SimulatedCluster {
     this.startClient();
   }
 
-  #newClient(): SimulatedClient {
-    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.nodes);
+  #newClient(takeover = false): SimulatedClient {
+    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.members(), this.witness, takeover);
   }
 
-  #newNode(memberId: number, journalBytes: number | undefined): SimulatedStorageNode {
+  /** A disk with an empty store of the pool. */
+  newDisk(memberId: number, witness = false): MemoryDisk {
     const { deviceBytes, chunkBytes, queueDepth } = this.geometry;
-    const journal = journalBytes === undefined ? {} : { journalBytes };
+    const journal = { ...(this.#journalBytes === undefined ? {} : { journalBytes: this.#journalBytes }), ...(witness ? { witness } : {}) };
     const disk = new MemoryDisk({ sizeBytes: storeBytes(deviceBytes, chunkBytes, queueDepth, journal) });
     createStore(
       disk,
@@ -299,9 +350,14 @@ export class SimulatedCluster {
         if (error !== null) throw error;
       },
     );
+    return disk;
+  }
+
+  #makeNode(memberId: number, disk: MemoryDisk): SimulatedStorageNode {
     const node = new SimulatedStorageNode(this.#pool, memberId, disk);
     node.onOpened = () => this.listener.onOpened();
     node.diskLatencyMs = [0, 0.3, 4][randomBelow(this.#random, 3)] as number;
+    this.onNode(node);
     return node;
   }
 

@@ -24,11 +24,13 @@ const KINDS: readonly FaultKind[] = [
   { name: 'client crash', weight: 6, strike: (faults) => faults.crashClient() },
   { name: 'client stop', weight: 2, strike: (faults) => faults.stopClient() },
   { name: 'client pause', weight: 2, strike: (faults) => faults.pauseClient() },
-  { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver() },
+  { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver(false) },
+  { name: 'take-over of a live client', weight: 1, strike: (faults) => faults.cluster.takeOver(true) },
   { name: 'node crash', weight: 4, strike: (faults) => faults.crashNodes(1) },
   { name: 'crash of several', weight: 2, strike: (faults) => faults.crashNodes(faults.some()) },
   { name: 'node stop', weight: 2, strike: (faults) => faults.stopNode() },
   { name: 'node pause', weight: 3, strike: (faults) => faults.pauseNode() },
+  { name: 'witness crash', weight: 1, strike: (faults) => faults.crashWitness() },
   { name: 'crash of everything', weight: 1, strike: (faults) => faults.crashEverything() },
   // Power.
   { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
@@ -148,6 +150,15 @@ export class Faults {
       this.cluster.startLater(node, this.#aWhileMs());
     }
     return running.length > 0;
+  }
+
+  crashWitness(): boolean {
+    const { witness } = this.cluster;
+    if (witness === null || !witness.running) return false;
+    if (this.#chance(50)) witness.losePower();
+    else witness.crash();
+    this.cluster.startLater(witness, this.#aWhileMs());
+    return true;
   }
 
   crashEverything(): boolean {
@@ -338,8 +349,8 @@ export class Faults {
   }
 
   #hosts(): string[] {
-    const { client, nodes } = this.cluster;
-    const hosts = nodes.map((node) => node.name);
+    const { client, all } = this.cluster;
+    const hosts = all.map((node) => node.name);
     // With two storage nodes as much happens to the client's links as to the one between them.
     return client === null ? hosts : [client.name, ...hosts];
   }

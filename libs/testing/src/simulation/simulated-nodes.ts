@@ -1,6 +1,15 @@
 import { openStore } from '@rmr/bitmap-store';
 import { PoolStoreAdapter } from '@rmr/brmr';
-import { IO_BYTES_MAX, type PoolClient, RmrClient, RmrServer, Sessions, type VersionRecord } from '@rmr/rmr';
+import {
+  IO_BYTES_MAX,
+  type MemberAddress,
+  type PoolClient,
+  type PoolPolicy,
+  RmrClient,
+  RmrServer,
+  Sessions,
+  type VersionRecord,
+} from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SeededRandom, SlabPool, type StreamListener } from '@rmr/runtime';
 import type { DiskRequest, MemoryDisk } from '../memory-disk.ts';
@@ -22,6 +31,8 @@ export interface SimulatedPool {
   readonly legTimeoutMs: number;
   /** Paths of every session. */
   readonly pathCount: number;
+  /** What the pool is born with. */
+  readonly quorum: PoolPolicy['quorum'];
 }
 
 /** A storage node: the production server cores on a disk in memory. It can crash, lose power, and start again. */
@@ -68,6 +79,17 @@ export class SimulatedStorageNode {
 
   get running(): boolean {
     return this.#host !== null;
+  }
+
+  /** The store that the node has now. */
+  get storeUuid(): string {
+    return (this.store ?? this.lastStore)?.identity.storeUuid ?? '';
+  }
+
+  /** A new disk is put in the place of the old one. The node is down. */
+  replaceDisk(disk: MemoryDisk): void {
+    this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
+    this.lastStore = null;
   }
 
   get host(): VirtualHost | null {
@@ -231,6 +253,11 @@ export class SimulatedStorageNode {
   }
 }
 
+/** The node as a client's configuration names it. */
+export function addressOf(node: SimulatedStorageNode): MemberAddress {
+  return { memberId: node.memberId, name: node.name, addresses: node.addresses };
+}
+
 /** A client node without NBD: the production client cores. */
 export class SimulatedClient {
   readonly name: string;
@@ -241,7 +268,14 @@ export class SimulatedClient {
   readonly #network: MemoryNetwork;
   readonly #client: RmrClient;
 
-  constructor(simulated: SimulatedPool, name: string, nodes: readonly SimulatedStorageNode[]) {
+  /** `takeover`: it takes the pool from a client that is alive. */
+  constructor(
+    simulated: SimulatedPool,
+    name: string,
+    nodes: readonly SimulatedStorageNode[],
+    witness: SimulatedStorageNode | null,
+    takeover: boolean,
+  ) {
     const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs } = simulated;
     this.name = name;
     this.#network = network;
@@ -260,7 +294,10 @@ export class SimulatedClient {
         queueDepth,
         readPolicy: 'round-robin',
         legTimeoutMs,
-        members: nodes.map((node) => ({ memberId: node.memberId, name: node.name, addresses: node.addresses })),
+        members: nodes.map(addressOf),
+        ...(witness === null ? {} : { witness: addressOf(witness) }),
+        quorum: simulated.quorum,
+        takeover,
       },
       () => {},
     );

@@ -3,7 +3,9 @@ import { Checks } from './checks.ts';
 import { SimulatedCluster } from './cluster.ts';
 import { FaultAtlas } from './fault-atlas.ts';
 import { Faults } from './faults.ts';
+import { Operator } from './operator.ts';
 import { SectorModel } from './sector-model.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
 import { Workload } from './workload.ts';
 
 /** Virtual time in which a healed cluster must be whole again (I11). */
@@ -18,6 +20,8 @@ export interface SimulationResult {
   readonly failure: string | null;
   readonly operations: number;
   readonly faults: number;
+  /** Changes of the membership that were made. */
+  readonly changes: number;
   /** Faults made, by kind. */
   readonly faultCounts: Readonly<Record<string, number>>;
   readonly events: number;
@@ -43,6 +47,7 @@ class Simulation {
   readonly #atlas: FaultAtlas;
   readonly #faults: Faults;
   readonly #checks: Checks;
+  readonly #operator: Operator;
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
@@ -64,7 +69,12 @@ class Simulation {
       onOpened: () => this.#atlas.observe(),
     };
     this.#workload.onAcknowledged = (operation) => this.#checks.acknowledged(operation);
-    for (const node of cluster.nodes) node.onDiskRequest = (at, request) => this.#checks.diskRequest(at, request);
+    const watch = (node: SimulatedStorageNode): void => {
+      node.onDiskRequest = (at, request) => this.#checks.diskRequest(at, request);
+    };
+    for (const node of cluster.nodes) watch(node);
+    cluster.onNode = watch;
+    this.#operator = new Operator(cluster, this.#atlas, seed);
     cluster.world.check(() => this.#look());
   }
 
@@ -82,6 +92,7 @@ class Simulation {
       seed: this.#seed,
       failure,
       operations: this.#workload.operationCount,
+      changes: this.#operator.changeCount,
       faults: this.#faults.count,
       faultCounts: Object.fromEntries(this.#faults.counts),
       events: world.scheduler.eventCount,
@@ -94,12 +105,14 @@ class Simulation {
     this.#cluster.start();
     this.#workload.start();
     this.#faults.start();
+    this.#operator.start();
     this.#cluster.world.run(5_000 + randomBelow(new SeededRandom(this.#seed), 30_000));
     this.#faults.stop();
+    this.#operator.finish();
   }
 
   #healed(): void {
-    const unfinished = (): string | null => this.#checks.unfinished();
+    const unfinished = (): string | null => this.#operator.pending ?? this.#checks.unfinished();
     const underWay = (): string | null => (this.#workload.operations.size === 0 ? null : `${this.#workload.operations.size} are under way`);
     this.#cluster.heal();
     this.#until('the pool to be whole again', unfinished);

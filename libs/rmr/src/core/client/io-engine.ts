@@ -68,6 +68,7 @@ export class IoEngine implements RtrsResponseSink {
   #frozen = false;
   /** A map update is ahead: nothing that changes data is sent, what is in flight completes (L4). */
   #holding = false;
+  #suspended = false;
   #onQuiet: (() => void) | null = null;
   /** Writes and flushes that a leg has not answered yet. */
   #unanswered = 0;
@@ -201,9 +202,18 @@ export class IoEngine implements RtrsResponseSink {
     this.#flushErrorDue = true;
   }
 
-  /** Legs take part in IO while it stays frozen: too few have recorded the version (quorum). */
+  /**
+   * Too few have recorded the version (quorum): nothing is sent, reads neither, as others may go on without these legs;
+   * nothing completes that changes data. Ended by {@link setVersion}.
+   */
+  suspend(): void {
+    assert(this.#frozen, 'engine: suspended without a version change');
+    this.#suspended = true;
+  }
+
+  /** Legs are in the set from now on, while IO is suspended. */
   route(routeMask: number): void {
-    assert(this.#frozen, 'engine: legs come without a version change');
+    assert(this.#frozen && this.#suspended, 'engine: legs come without a version change');
     this.#routeMask = routeMask;
   }
 
@@ -216,6 +226,7 @@ export class IoEngine implements RtrsResponseSink {
     for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
     this.#frozen = false;
     this.#holding = false;
+    this.#suspended = false;
     this.#onQuiet = null;
     this.#round++;
     this.#settleAll();
@@ -294,6 +305,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#routeMask = 0;
     this.#frozen = true;
     this.#holding = false;
+    this.#suspended = false;
     this.#onQuiet = null;
     this.#owed = [];
     for (let unit = 0; unit < this.#unitCount; unit++) {
@@ -500,7 +512,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Sends the request if nothing stands against it. */
   #dispatch(request: IoRequest, again = false): boolean {
-    if (this.#routeMask === 0 || this.#freeCount === 0) return false;
+    if (this.#routeMask === 0 || this.#freeCount === 0 || this.#suspended) return false;
     const legWide = isLegWide(request);
     if (legWide && (this.#frozen || this.#holding)) return false;
     if (request.round === this.#round) return false;

@@ -1,10 +1,10 @@
 import { OperationError } from '@rmr/runtime';
 import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
-import type { PoolPolicy } from '../../pool-store.ts';
+import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import { emptyResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
 import type { Leg, MemberAddress } from './leg.ts';
-import { dataMembers, withMember } from './membership.ts';
+import { dataMembers, isWitness, majorityOf, withMember } from './membership.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { unfitness } from './recovery.ts';
@@ -71,7 +71,10 @@ export class Membership {
     this.#enqueue(`maintenance of member ${memberId}`, done, () => {
       const { leg, member } = this.#find(memberId);
       if ((member.maintenance === true) === on) return this.#end(null);
-      if (on) this.#mayLeave(leg);
+      if (on) {
+        this.#mayLeave(leg);
+        this.#keepsQuorum(leg, this.#host.versions.members);
+      }
       leg.maintenance = on;
       if (on && leg.state === 'NORMAL') {
         this.#host.takeOut(leg, 'RECONNECTING', 'maintenance mode');
@@ -144,6 +147,10 @@ export class Membership {
       const { leg } = this.#find(memberId);
       this.#mayLeave(leg);
       this.#mayLoseCopy(memberId);
+      this.#keepsQuorum(
+        leg,
+        this.#host.versions.members.filter((member) => member.memberId !== memberId),
+      );
       const wasConnected = leg.connected;
       this.#host.takeOut(leg, 'REMOVING', 'removed from the pool');
       const members = this.#host.versions.members.filter((member) => member.memberId !== memberId);
@@ -201,6 +208,7 @@ export class Membership {
     this.#enqueue(`quorum ${quorum}`, done, () => {
       const { policy } = this.#host.versions;
       if (policy.quorum === quorum) return this.#end(null);
+      this.#keepsQuorum(null, this.#host.versions.members, 'majority');
       this.#host.change({ policy: { ...policy, quorum }, onDurable: () => this.#end(null) });
     });
   }
@@ -298,6 +306,23 @@ export class Membership {
       throw new OperationError(
         'CONFLICT',
         `${leg.describe()} has the only clean copy in sync of chunk ${chunk} and maybe others; wait until resync has ended`,
+      );
+    }
+  }
+
+  /** Without the leg, a majority of the old and of the new members must be there to record the change. */
+  #keepsQuorum(leaver: Leg | null, members: readonly MemberRecord[], quorum = this.#host.versions.policy.quorum): void {
+    if (quorum === 'none') return;
+    const { versions } = this.#host;
+    const stay = this.#host.legs().filter((leg) => leg !== leaver && leg.state === 'NORMAL');
+    const recorded = (member: MemberRecord): boolean =>
+      isWitness(member) ? versions.witnessReady : stay.some((leg) => leg.member.memberId === member.memberId);
+    for (const table of [versions.members, members]) {
+      const { length } = table.filter(recorded);
+      if (length >= majorityOf(table)) continue;
+      throw new OperationError(
+        'CONFLICT',
+        `a majority of the ${table.length} members has to record this (${majorityOf(table)}), and only ${length} would be there: bring the others back first`,
       );
     }
   }

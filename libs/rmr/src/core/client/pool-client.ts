@@ -8,6 +8,7 @@ import {
   MAP_CHECK_URGENT_MS,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
+  RENEW_MS,
   RETURN_RETRY_MS,
   RETURN_RETRY_MS_MAX,
 } from '../../constants.ts';
@@ -60,6 +61,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** A flush waits for a chunk that no in-sync member has clean. */
   #flushWaits = false;
   #mapsCheckedMs = 0;
+  #renewedMs = 0;
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
   #waitingFor: WaitingFor | null = null;
@@ -307,6 +309,19 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.membership.interrupted('a member left the in-sync set');
   }
 
+  /** Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status). */
+  #renew(nowMs: number): void {
+    if (nowMs - this.#renewedMs < RENEW_MS) return;
+    this.#renewedMs = nowMs;
+    for (const leg of this.#inSyncLegs()) {
+      leg.call({ op: 'renew', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
+        if (leg.state !== 'NORMAL' || failure?.code == null) return;
+        if (failure.code === 'STALE_EPOCH') this.#fence(failure.message);
+        else this.onLegsFailed(leg.bit, failure.message);
+      });
+    }
+  }
+
   /** Tells a member that it is out of the set. */
   #disable(leg: Leg): void {
     if (!leg.connected) return;
@@ -323,6 +338,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     // L7: unless it is the last.
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
+    if (this.#state === 'SERVING') this.#renew(nowMs);
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {
       this.#versions.tick(nowMs);
       this.#goOn();
@@ -399,7 +415,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         if (leg.state === 'NORMAL') this.onLegsFailed(leg.bit, reason);
         else this.#endReturn(reason);
       },
-      onPaused: (what) => this.#wait(what),
+      onPaused: (what) => {
+        this.#engine.suspend();
+        this.#wait(what);
+      },
       onOwedChanged: (ranges) => {
         this.#engine.setOwed(ranges);
         this.#engine.settleAgain();
@@ -464,7 +483,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       this.#changeVersion();
       return;
     }
-    if (!this.#versions.paused && this.membership.startNext()) return;
+    if (this.membership.startNext()) return;
     this.#startReturn();
   }
 

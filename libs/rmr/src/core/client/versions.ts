@@ -69,6 +69,8 @@ export class Versions {
   #owed: MapAdd[] = [];
   #owedAskedMs = 0;
   #owedBusy = false;
+  /** Members and policy of the last version that enough have recorded: what comes is judged by them too. */
+  #ratified: { readonly members: readonly MemberRecord[]; readonly policy: PoolPolicy } = { members: [], policy: this.#policy };
   #witnessRecorded = false;
   /** The epoch under which the witness has granted; 0 when it has not. */
   #witnessEpoch = 0;
@@ -131,6 +133,7 @@ export class Versions {
   /** The pool was assembled with this version, which is on all members of its set. */
   adopt(version: VersionRecord, members: readonly MemberRecord[], policy: PoolPolicy, witnessRecorded: boolean): void {
     this.stop();
+    this.#ratified = { members, policy };
     this.#judge(
       version,
       (member) => (isWitness(member) ? witnessRecorded : version.inSync.some((other) => other.memberId === member.memberId)),
@@ -217,8 +220,11 @@ export class Versions {
 
   /** Quorum: whether enough have recorded the version, judged by what was and by what comes. */
   #judge(version: VersionRecord, recorded: (member: MemberRecord) => boolean, members: readonly MemberRecord[], policy: PoolPolicy): void {
-    this.#paused = !suffices(recorded, { members: this.#members, policy: this.#policy }, { members, policy });
-    if (!this.#paused) return;
+    this.#paused = !suffices(recorded, this.#ratified, { members, policy });
+    if (!this.#paused) {
+      this.#ratified = { members, policy };
+      return;
+    }
     const { length } = members.filter(recorded);
     this.#host.onPaused(
       `a majority: version ${formatVersion(version)} is recorded by ${length} of ${members.length} members, ${majorityOf(members)} are needed`,

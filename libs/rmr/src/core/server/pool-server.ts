@@ -385,6 +385,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         case 'enable':
           this.#enable(request, finished);
           break;
+        case 'renew':
+          if (this.#machine.state === 'NORMAL') finished({}, null);
+          else finished(null, fail('BAD_STATE', `the pool is ${this.#machine.state} here: ${this.#machine.reason}`, this.#store.promise));
+          break;
         case 'leave':
           this.#leaveIo(Status.ENOTNORMAL);
           if (this.#machine.state !== 'REGISTERED') this.#setState('REGISTERED', 'the client took this member out of the pool');
@@ -1002,6 +1006,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
   #release(done: ControlDone): void {
     this.#leaveIo(Status.ENOTNORMAL);
+    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', 'released by the client');
     const released = (status: number): void => {
       if (status !== Status.OK) {
         done(null, fail('STORE_ERROR', `the release could not be recorded (status ${status})`, null));

@@ -178,7 +178,8 @@ export class SyncPeers implements Ticked {
     if (this.#version === null) this.#world.ticker.subscribe(this);
     this.#version = version;
     const { memberId } = this.#store.identity;
-    const members = this.#store.members.filter((member) => member.memberId !== memberId);
+    // A witness has nothing to read.
+    const members = this.#store.members.filter((member) => member.memberId !== memberId && member.role !== 'witness');
     for (const peer of this.#peers) if (!members.some((member) => sameAs(member, peer.member))) peer.close();
     this.#peers = members.map(
       (member) =>

@@ -1,0 +1,211 @@
+import type { OperationDone } from '@rmr/rmr';
+import { randomBelow, SeededRandom } from '@rmr/runtime';
+import type { SimulatedCluster } from './cluster.ts';
+import type { FaultAtlas } from './fault-atlas.ts';
+import { addressOf, type SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** Members with data at most: what the runs are drawn for. */
+const NODES_MAX = 6;
+/** Percentage of runs that have an operator at all. */
+const RUNS_PERCENT = 50;
+/** Until the operator looks again at what was not done. */
+const RETRY_MS = 400;
+
+/** What the operator wants, step by step; a step is asked for until it is done or refused for good. */
+interface Wish {
+  readonly what: string;
+  /** Asks for the next step. */
+  readonly ask: (done: OperationDone) => void;
+  /** Whether it has come true, however that came about. */
+  readonly fulfilled: () => boolean;
+  /** What follows once it has. */
+  readonly onFulfilled: () => void;
+  /** Whether it may be given up when it is refused. */
+  readonly optional: boolean;
+}
+
+/** An operator who changes the membership while everything else goes on: maintenance, new members, removals, new disks, the quorum. */
+export class Operator {
+  changeCount = 0;
+  readonly #cluster: SimulatedCluster;
+  readonly #atlas: FaultAtlas;
+  readonly #random: SeededRandom;
+  readonly #inService: boolean;
+  #wishes: Wish[] = [];
+  #asking = false;
+  #on = true;
+
+  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, seed: number) {
+    this.#cluster = cluster;
+    this.#atlas = atlas;
+    this.#random = new SeededRandom(seed ^ 0x09e7);
+    this.#inService = this.#chance(RUNS_PERCENT);
+  }
+
+  start(): void {
+    if (!this.#inService) return;
+    this.#thinkLater();
+    this.#askLater();
+  }
+
+  /** No new wishes: what was begun is brought to its end. */
+  finish(): void {
+    this.#on = false;
+  }
+
+  /** What is not done yet, or null. */
+  get pending(): string | null {
+    return this.#wishes[0]?.what ?? null;
+  }
+
+  #thinkLater(): void {
+    this.#cluster.world.after(500 + randomBelow(this.#random, 6_000), () => {
+      if (!this.#on) return;
+      if (this.#wishes.length === 0) this.#think();
+      this.#thinkLater();
+    });
+  }
+
+  #askLater(): void {
+    this.#cluster.world.after(RETRY_MS, () => {
+      this.#askNext();
+      this.#askLater();
+    });
+  }
+
+  #think(): void {
+    const members = this.#cluster.members();
+    const node = members[randomBelow(this.#random, members.length)];
+    if (node === undefined) return;
+    switch (randomBelow(this.#random, 6)) {
+      case 0:
+      case 1:
+        this.#rest(node);
+        break;
+      case 2:
+        if (this.#cluster.nodes.length < NODES_MAX) this.#add();
+        break;
+      case 3:
+        if (members.length > 2) this.#remove(node);
+        break;
+      case 4:
+        if (members.length > 1) this.#replace(node);
+        break;
+      default:
+        this.#changeQuorum();
+    }
+  }
+
+  /** Maintenance mode, for a while. */
+  #rest(node: SimulatedStorageNode): void {
+    this.#wishMaintenance(node, true, true, () => {
+      this.#cluster.world.after(randomBelow(this.#random, 3_000), () => this.#wishMaintenance(node, false, false, () => {}));
+    });
+  }
+
+  #wishMaintenance(node: SimulatedStorageNode, on: boolean, optional: boolean, onFulfilled: () => void): void {
+    this.#wish({
+      what: `maintenance of ${node.name} to be ${on ? 'on' : 'off'}`,
+      ask: (done) => this.#membership?.setMaintenance(node.memberId, on, done),
+      fulfilled: () => {
+        if (!this.#cluster.nodes.includes(node)) return true;
+        const leg = this.#leg(node);
+        return leg !== undefined && leg.maintenance === on && this.#cluster.settled;
+      },
+      onFulfilled,
+      optional,
+    });
+  }
+
+  #add(): void {
+    const node = this.#cluster.newNode();
+    node.start();
+    this.#wish({
+      what: `${node.name} to be a member`,
+      ask: (done) => this.#membership?.add(addressOf(node), done),
+      fulfilled: () => this.#cluster.settled && this.#cluster.isMember(node),
+      onFulfilled: () => {},
+      optional: false,
+    });
+  }
+
+  #remove(node: SimulatedStorageNode): void {
+    this.#wish({
+      what: `${node.name} to be removed`,
+      ask: (done) => this.#membership?.remove(node.memberId, done),
+      fulfilled: () => this.#cluster.settled && this.#cluster.nodes.includes(node) && !this.#cluster.isMember(node),
+      onFulfilled: () => this.#cluster.dropNode(node),
+      optional: true,
+    });
+  }
+
+  /** A new disk, in order: out of the set first, so that nothing hangs on the old one. */
+  #replace(node: SimulatedStorageNode): void {
+    this.#wishMaintenance(node, true, true, () => {
+      if (!this.#atlas.mayLose(node, null) || this.#cluster.inSync().includes(node)) {
+        this.#wishMaintenance(node, false, false, () => {});
+        return;
+      }
+      if (node.running) node.crash();
+      node.replaceDisk(this.#cluster.newDisk(node.memberId));
+      node.start();
+      this.#wish({
+        what: `the store of ${node.name} to be replaced`,
+        ask: (done) => this.#membership?.replaceStore(node.memberId, done),
+        fulfilled: () => this.#cluster.settled && node.store !== null && this.#cluster.isMember(node),
+        onFulfilled: () => this.#wishMaintenance(node, false, false, () => {}),
+        optional: false,
+      });
+    });
+  }
+
+  #changeQuorum(): void {
+    const quorum = this.#chance(50) ? 'majority' : 'none';
+    this.#wish({
+      what: `the quorum to be ${quorum}`,
+      ask: (done) => this.#membership?.setQuorum(quorum, done),
+      fulfilled: () => this.#cluster.settled && this.#cluster.client?.pool.status().policy.quorum === quorum,
+      onFulfilled: () => {},
+      optional: true,
+    });
+  }
+
+  #wish(wish: Wish): void {
+    this.#wishes.push(wish);
+  }
+
+  #askNext(): void {
+    const wish = this.#wishes[0];
+    if (wish === undefined || this.#asking) return;
+    if (wish.fulfilled()) {
+      this.#wishes.shift();
+      this.changeCount++;
+      wish.onFulfilled();
+      return;
+    }
+    const { client } = this.#cluster;
+    if (client === null || client.pool.state !== 'SERVING') return;
+    this.#asking = true;
+    wish.ask((error) => {
+      this.#asking = false;
+      if (error !== null && error.code === 'CONFLICT' && wish.optional && this.#wishes[0] === wish && !wish.fulfilled())
+        this.#wishes.shift();
+    });
+    // A client that dies answers nothing.
+    this.#cluster.world.after(10_000, () => {
+      if (this.#wishes[0] === wish) this.#asking = false;
+    });
+  }
+
+  get #membership() {
+    return this.#cluster.client?.pool.membership;
+  }
+
+  #leg(node: SimulatedStorageNode) {
+    return this.#cluster.client?.pool.status().legs.find((leg) => leg.memberId === node.memberId);
+  }
+
+  #chance(percent: number): boolean {
+    return randomBelow(this.#random, 100) < percent;
+  }
+}
