@@ -123,6 +123,7 @@ beforeEach(() => {
     clientName: 'client-1',
     inSyncLegs: () => legs.slice(0, 2),
     unfit: () => unfit,
+    refreshMaps: (done: (known: boolean) => void) => done(true),
     onMapsChanged: () => void told.push('maps changed'),
     hold: (onQuiet) => {
       told.push('hold');

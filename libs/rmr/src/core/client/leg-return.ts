@@ -11,7 +11,6 @@ import {
 } from '../../wire/control-message.ts';
 import { markReturning } from './assembly.ts';
 import type { Leg } from './leg.ts';
-import { readGrant } from './map-reader.ts';
 import { type ColumnDigest, MapSpread } from './map-spread.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
@@ -29,6 +28,8 @@ export interface ReturnHost {
   inSyncLegs(): readonly Leg[];
   /** Why a member that answers can't take part, or an empty string. */
   unfit(leg: Leg, probe: ProbeResult): string;
+  /** Brings the maps of the in-sync members to the truth, which they know. `done` gets whether that worked. */
+  refreshMaps(done: (known: boolean) => void): void;
   /** The maps were changed: what depends on them is looked at again. */
   onMapsChanged(): void;
   /** Freezes IO that changes data, has members bounce what waits there, and calls back when everything has been answered (L4). */
@@ -101,7 +102,7 @@ export class LegReturn {
   /** The member drains or discards what it has of this client (◆17), and says what it may lack. */
   #claim(): void {
     const { leg } = this;
-    const { poolUuid, epoch, clientInstance, clientName, maps } = this.#host;
+    const { poolUuid, epoch, clientInstance, clientName } = this.#host;
     if (leg.state !== 'RECONNECTING') leg.setState('RECONNECTING', 'the session is back and the member has answered');
     this.phase = 'waiting for the member to end what it was doing';
     leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (claim, failure) => {
@@ -110,26 +111,31 @@ export class LegReturn {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
         return;
       }
-      // Its columns count for nothing (◆14): only what it may lack is of interest.
-      const source = { poolUuid, epoch, chunkCount: maps.chunkCount };
-      readGrant(
-        leg,
-        { ...claim, columns: [] } satisfies ClaimResult,
-        source,
-        () => !this.#ended,
-        (grant) => {
-          if (grant === null) return;
-          const { memberIds, lineageUuid } = this.#host;
-          const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
-          // A store of another lineage has nothing that counts.
-          this.#newLineage = claim.version !== null && claim.version.lineageUuid !== lineageUuid;
-          if (this.#newLineage) maps.of(leg.member.memberId).set(0, maps.chunkCount);
-          else markReturning(maps, grant, inSync, memberIds);
-          this.#host.onMapsChanged();
-          this.#spread(memberIds);
-        },
-      );
+      // Whether others have a chunk clean is judged by what they say themselves: the client's maps may be dirtier than the truth.
+      this.phase = 'asking the other members what they have clean';
+      this.#host.refreshMaps((known) => {
+        if (this.#ended) return;
+        if (known) this.#mark(claim);
+        else this.#giveUp('the other members did not say what they have clean', null);
+      });
     });
+  }
+
+  /** What it may lack, besides what it missed. Its own columns count for nothing (◆14). */
+  #mark(claim: ClaimResult): void {
+    const { maps, memberIds, lineageUuid } = this.#host;
+    const { memberId } = this.leg.member;
+    const { version, volatileLost, lastIo, intent } = claim;
+    this.#newLineage = version !== null && version.lineageUuid !== lineageUuid;
+    if (this.#newLineage) {
+      // A store of another lineage has nothing that counts.
+      maps.of(memberId).set(0, maps.chunkCount);
+    } else {
+      const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
+      markReturning(maps, { memberId, version, volatileLost, lastIo, intent, columns: new Map() }, inSync, memberIds);
+    }
+    this.#host.onMapsChanged();
+    this.#spread(memberIds);
   }
 
   #spread(memberIds: readonly number[]): void {

@@ -1,7 +1,5 @@
-import { DirtyMap } from '@rmr/dirty-map';
 import { assert, Status, type Ticked, type World } from '@rmr/runtime';
 import {
-  CLEARED_RUNS_MAX,
   IO_BYTES_MAX,
   LEG_TIMEOUT_MS_DEFAULT,
   MAP_CHECK_MS,
@@ -14,14 +12,14 @@ import {
 } from '../../constants.ts';
 import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
-import { emptyResultSchema, mapReadResultSchema, type ProbeResult } from '../../wire/control-message.ts';
+import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
-import { clearedRuns } from '../map-leaves.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { IoEngine, type IoEngineHost, type PoolClientCounters } from './io-engine.ts';
 import { IoRequest } from './io-request.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
+import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { dataMembers, isWitness } from './membership.ts';
 import { Membership, type MembershipHost } from './membership-operations.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
@@ -56,8 +54,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #epoch = 0;
   /** The dirty maps of all members; complete while the pool is served. */
   #maps: PoolMaps | null = null;
-  /** For answers to map checks. */
-  #scratch: DirtyMap | null = null;
+  readonly #mapChecks: MapChecks;
   /** A flush waits for a chunk that no in-sync member has clean. */
   #flushWaits = false;
   #mapsCheckedMs = 0;
@@ -87,6 +84,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine = new IoEngine(this.#world, this, this.#legs, queueDepth, readPolicy, inFlight);
     this.#engine.park();
     this.#versions = new Versions(this.#world, this.#versionsHost());
+    this.#mapChecks = new MapChecks(this.#mapChecksHost());
     this.membership = new Membership(this.#membershipHost());
     this.#recovery = new Recovery(this.#world, this.#legs, {
       poolUuid: options.poolUuid,
@@ -515,6 +513,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       inSyncLegs: () => this.#inSyncLegs(),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
+      refreshMaps: (done) => {
+        const dirty = this.#inSyncLegs().filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
+        let left = dirty.length;
+        if (left === 0) done(true);
+        for (const leg of dirty) {
+          this.#mapChecks.askAll(leg, (known) => {
+            if (left === 0) return;
+            left = known ? left - 1 : 0;
+            if (left === 0) done(known);
+          });
+        }
+      },
       hold: (onQuiet) => {
         this.#engine.hold(onQuiet);
         for (const leg of this.#inSyncLegs()) {
@@ -589,33 +599,25 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.dirtyMask = mask;
   }
 
-  /** Asks in-sync members that are dirty here what they have clean by now (map check). */
+  /** Asks in-sync members that are dirty here what they have clean by now. */
   #checkMaps(nowMs: number): void {
     const everyMs = this.#flushWaits || this.#versions.owes ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
     if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
     this.#mapsCheckedMs = nowMs;
-    const maps = this.#maps as PoolMaps;
-    for (const leg of this.#legs) {
-      if ((this.#engine.dirtyMask & leg.bit) === 0) continue;
-      const held = maps.of(leg.member.memberId);
-      const fromLeaf = leg.nextLeaf;
-      leg.call({ op: 'map-check', poolUuid: this.options.poolUuid, fromLeaf }, mapReadResultSchema, (answer) => {
-        // R3 (◆22): a clear counts under the version of its stamp alone.
-        const version = this.#versions.current;
-        if (answer === null || answer.stamp === null || version === null || this.#engine.frozen || leg.state !== 'NORMAL') return;
-        if (answer.stamp.epoch !== version.epoch || answer.stamp.seq !== version.seq) return;
-        this.#scratch ??= new DirtyMap(maps.chunkCount);
-        const { runs, reason } = clearedRuns(held, this.#scratch, fromLeaf, answer, CLEARED_RUNS_MAX);
-        if (reason !== null) {
-          this.onLegsFailed(leg.bit, `its answer to a map check is malformed: ${reason}`);
-          return;
-        }
-        for (const [first, count] of runs) held.clear(first, count);
-        leg.nextLeaf = runs.length < CLEARED_RUNS_MAX ? (answer.nextLeaf ?? 0) : fromLeaf;
+    for (const leg of this.#legs) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);
+  }
+
+  #mapChecksHost(): MapChecksHost {
+    return {
+      poolUuid: this.options.poolUuid,
+      maps: () => this.#maps as PoolMaps,
+      stamp: () => (this.#engine.frozen && !this.#versions.paused ? null : this.#versions.current),
+      onCleared: () => {
         this.#refreshDirty();
         this.#engine.settleAgain();
-      });
-    }
+      },
+      onMalformed: (leg, reason) => this.onLegsFailed(leg.bit, `its answer to a map check is malformed: ${reason}`),
+    };
   }
 
   /** V6: the state is kept, IO waits, recovery begins. */
