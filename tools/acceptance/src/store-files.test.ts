@@ -1,8 +1,9 @@
-import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createAdminClient, type NodeStoreStatus } from '@rmr/admin-api';
 import { crc32c, KIB, MIB } from '@rmr/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Running, startProgram } from './support/command.ts';
+import { type Running, runProgram, startProgram } from './support/command.ts';
 import { STORAGE_NODE } from './support/paths.ts';
 import { freePort } from './support/raw-connection.ts';
 import { eventually, newFolder, TestCluster } from './support/test-cluster.ts';
@@ -50,8 +51,32 @@ async function startStorageNode(store: string, poolUuid: string = cluster.file.p
   return { ...startProgram(process.execPath, [STORAGE_NODE, 'run', '--config', config]), admin };
 }
 
+/** What the storage node says of its one store. */
+async function storeOf(node: { readonly admin: string }): Promise<NodeStoreStatus> {
+  const status = await createAdminClient({ url: node.admin }).status.query();
+  if (status.role !== 'storage-node') throw new Error(`the storage node says that it is a ${status.role}`);
+  return status.stores[0] as NodeStoreStatus;
+}
+
+/** The storage node runs without the store, says why, and leaves the store as it was. */
+async function expectLeftOut(store: string, reason: RegExp): Promise<void> {
+  const before = readFileSync(store);
+  const node = await startStorageNode(store);
+  try {
+    await eventually(async () => expect((await storeOf(node)).reason, node.stderr()).toMatch(reason));
+    const { path, state, waitingFor, health } = await storeOf(node);
+    expect([path, state, health.level]).toEqual([store, 'DETACHED', 'down']);
+    expect(waitingFor?.what).toMatch(/attempt to open it/);
+    expect((await fetch(`${node.admin}/readyz`)).status).toBe(200);
+  } finally {
+    node.signal('SIGTERM');
+  }
+  expect((await node.ended).code).toBe(0);
+  expect(readFileSync(store).equals(before), 'a store that was left out was written to').toBe(true);
+}
+
 /** The storage node ends with an error that names the store and the reason, and leaves the store as it was. */
-async function expectRefused(store: string, reason: RegExp, poolUuid?: string): Promise<void> {
+async function expectRefused(store: string, reason: RegExp, poolUuid: string): Promise<void> {
   const before = readFileSync(store);
   const outcome = await (await startStorageNode(store, poolUuid)).ended;
   expect(outcome.code, outcome.stderr).not.toBe(0);
@@ -107,34 +132,34 @@ test('store: one damaged superblock of two is survived', async () => {
   expect((await node.ended).code).toBe(0);
 });
 
-test('store: both superblocks damaged are refused as damaged', async () => {
+test('store: both superblocks damaged leave the store out, as damaged', async () => {
   const store = copyOfStore();
   changeSuperblocks(store, (superblock) => superblock.fill(0xa5, 200, 300), false);
-  await expectRefused(store, /superblock|damaged/i);
+  await expectLeftOut(store, /superblock|damaged/i);
 });
 
-test('store: another format version is refused as such', async () => {
+test('store: another format version leaves it out', async () => {
   const store = copyOfStore();
   changeSuperblocks(store, (superblock) => superblock.writeUInt32LE(99, VERSION_OFFSET), true);
-  await expectRefused(store, /version.*99|99.*version/i);
+  await expectLeftOut(store, /version.*99|99.*version/i);
 });
 
-test('store: a file of another kind is refused as no store', async () => {
+test('store: a file of another kind is left out as no store', async () => {
   const store = join(folder, 'letter.img');
   writeFileSync(store, Buffer.alloc(40 * MIB, 'Dear Sir or Madam. '));
-  await expectRefused(store, /holds no store/i);
+  await expectLeftOut(store, /holds no store/i);
 });
 
-test('store: an empty file is refused', async () => {
+test('store: an empty file is left out', async () => {
   const store = join(folder, 'empty.img');
   writeFileSync(store, '');
-  await expectRefused(store, /small|empty|format/i);
+  await expectLeftOut(store, /small|empty|format/i);
 });
 
-test('store: a file that was cut is refused as too small', async () => {
+test('store: a file that was cut is left out as too small', async () => {
   const store = copyOfStore();
   truncateSync(store, statSync(store).size - MIB);
-  await expectRefused(store, /small|short/i);
+  await expectLeftOut(store, /small|short/i);
 });
 
 test('store: one of another pool is refused, naming both', async () => {
@@ -144,26 +169,50 @@ test('store: one of another pool is refused, naming both', async () => {
   await expectRefused(store, new RegExp(other), other);
 });
 
-test('store: a file that does not exist is refused', async () => {
-  const node = await startStorageNode(join(folder, 'nothing.img'));
-  const outcome = await node.ended;
-  expect(outcome.code).not.toBe(0);
-  expect(outcome.stderr).toMatch(/nothing\.img/);
+test('store: a file that does not exist is waited for', async () => {
+  const path = join(folder, 'nothing.img');
+  const node = await startStorageNode(path);
+  try {
+    await eventually(async () => expect((await storeOf(node)).reason, node.stderr()).toMatch(/nothing\.img does not exist/));
+    renameSync(copyOfStore(), path);
+    await eventually(async () => expect((await storeOf(node)).state, node.stderr()).toBe('OPEN'));
+  } finally {
+    node.signal('SIGTERM');
+  }
+  expect((await node.ended).code).toBe(0);
 });
 
-test('store: one that is open elsewhere is refused, and its owner does not notice', async () => {
+test('store: one that is open elsewhere is waited for, and its owner does not notice', async () => {
   const store = copyOfStore();
   const owner = await startStorageNode(store);
+  let rival: (Running & { readonly admin: string }) | null = null;
   try {
-    await eventually(async () => expect((await fetch(`${owner.admin}/healthz`)).status, owner.stderr()).toBe(200));
-    const rival = await startStorageNode(store);
-    const outcome = await rival.ended;
-    expect(outcome.code).not.toBe(0);
-    expect(outcome.stderr).toContain(store);
-    expect(outcome.stderr).toMatch(/in use|locked|open/i);
-    expect((await fetch(`${owner.admin}/healthz`)).status).toBe(200);
+    await eventually(async () => expect((await storeOf(owner)).state, owner.stderr()).toBe('OPEN'));
+    rival = await startStorageNode(store);
+    const second = rival;
+    await eventually(async () =>
+      expect((await storeOf(second)).reason, second.stderr()).toContain(`is already open in process ${owner.pid}`),
+    );
+    expect((await storeOf(owner)).state).toBe('OPEN');
+    owner.signal('SIGTERM');
+    expect((await owner.ended).code).toBe(0);
+    await eventually(async () => expect((await storeOf(second)).state, second.stderr()).toBe('OPEN'));
   } finally {
     owner.signal('SIGTERM');
+    rival?.signal('SIGTERM');
   }
-  expect((await owner.ended).code).toBe(0);
+  expect((await rival.ended).code).toBe(0);
+});
+
+test('store: two of one pool end the daemon, naming both', async () => {
+  const [one, two] = [copyOfStore(), copyOfStore()];
+  const stateDir = join(folder, `state-${count++}`);
+  const config = join(folder, 'two.json');
+  const admin = { listen: `http://127.0.0.1:${await freePort()}` };
+  const rtrs = { listen: [`unix:${join(folder, 'two.sock')}`] };
+  writeFileSync(config, JSON.stringify({ name: 'storage-x', stateDir, admin, rtrs, stores: [{ path: one }, { path: two }] }));
+  const outcome = await runProgram(process.execPath, [STORAGE_NODE, 'run', '--config', config]);
+  expect(outcome.code, outcome.stderr).not.toBe(0);
+  expect(outcome.stderr).toContain(one);
+  expect(outcome.stderr).toContain(two);
 });
