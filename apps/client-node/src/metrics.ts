@@ -1,8 +1,8 @@
 import type { Metrics } from '@rmr/admin-api/node';
 import type { NbdServer } from '@rmr/nbd';
-import type { PoolClientCounters, RmrClient } from '@rmr/rmr';
+import type { LegState, PoolClientCounters, PoolClientStatus, PoolWaitKind, RmrClient } from '@rmr/rmr';
 import type { SlabPool } from '@rmr/runtime';
-import type { MappedPool } from './status.ts';
+import { type MappedPool, poolHealth } from './status.ts';
 
 const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClientCounters) => number }[] = [
   { name: 'rmr_pool_reads_total', help: 'Reads completed', read: (counters) => counters.reads },
@@ -15,7 +15,16 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
   { name: 'rmr_pool_io_errors_total', help: 'IOs that ended with an error', read: (counters) => counters.errors },
   { name: 'rmr_pool_read_retries_total', help: 'Reads sent to another leg after one failed', read: (counters) => counters.readRetries },
   { name: 'rmr_pool_overlap_holds_total', help: 'IOs that waited for an overlapping write', read: (counters) => counters.overlapHolds },
+  {
+    name: 'rmr_pool_bounces_total',
+    help: 'Requests that a member gave back, to be sent again: for a map update, or after a long wait for a chunk',
+    read: (counters) => counters.bounces,
+  },
 ];
+
+const LEVELS = ['healthy', 'degraded', 'down'] as const;
+const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED'];
+const LEG_STATES: readonly LegState[] = ['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING'];
 
 /** The metrics of the client node: what the counters say at the time of the scrape. */
 export function registerClientMetrics(
@@ -55,15 +64,8 @@ export function registerClientMetrics(
       }
     },
   });
-  metrics.gauge({
-    name: 'rmr_leg_normal',
-    help: '1 while the leg is NORMAL: it receives every write',
-    labels: ['pool', 'member'],
-    read: (observe) => {
-      for (const pool of pools)
-        for (const leg of pool.client.status().legs) observe(leg.state === 'NORMAL' ? 1 : 0, pool.config.name, leg.memberId);
-    },
-  });
+  registerPoolMetrics(metrics, pools);
+  registerLegMetrics(metrics, pools);
   metrics.gauge({
     name: 'rmr_session_paths_up',
     help: 'Paths of the session to a storage node that are up',
@@ -90,4 +92,98 @@ export function registerClientMetrics(
     help: 'Bytes in receive and send buffers that are in use',
     read: (observe) => observe(slabs.heldBytes),
   });
+}
+
+/** What each pool is in, and what its IO waits for. */
+function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): void {
+  metrics.gauge({
+    name: 'rmr_pool_health',
+    help: '1 for the level of health that the pool has, 0 for the others',
+    labels: ['pool', 'level'],
+    read: (observe) => {
+      for (const { config, client } of pools) {
+        const health = poolHealth(client.status());
+        for (const level of LEVELS) observe(health.level === level ? 1 : 0, config.name, level);
+      }
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_pool_waiting_requests',
+    help: 'Requests of a pool that is served that wait for more than their turn, by what they wait for',
+    labels: ['pool', 'kind'],
+    read: (observe) => {
+      for (const { config, client } of pools) {
+        const { waits } = client.status();
+        for (const kind of WAIT_KINDS) {
+          const requests = waits.reduce((sum, wait) => sum + (wait.kind === kind ? wait.requests : 0), 0);
+          observe(requests, config.name, kind);
+        }
+      }
+    },
+  });
+  const gauge = (name: string, help: string, read: (status: PoolClientStatus) => number | null): void =>
+    metrics.gauge({
+      name,
+      help,
+      labels: ['pool'],
+      read: (observe) => {
+        for (const { config, client } of pools) {
+          const value = read(client.status());
+          if (value !== null) observe(value, config.name);
+        }
+      },
+    });
+  gauge('rmr_pool_oldest_io_seconds', 'Age of the oldest IO that has not ended; 0 while there is none', ({ oldestIoSinceMs }) =>
+    oldestIoSinceMs === null ? 0 : Math.max(0, Date.now() - oldestIoSinceMs) / 1000,
+  );
+  gauge('rmr_pool_members', 'Members that hold data', ({ legs }) => legs.length);
+  gauge('rmr_pool_in_sync_members', 'Members in the in-sync set', ({ legs }) => legs.filter((leg) => leg.inSync).length);
+  gauge('rmr_pool_version_epoch', 'Client epoch of the version; absent before the first', ({ version }) => version?.epoch ?? null);
+  gauge('rmr_pool_version_seq', 'Sequence number of the version within its epoch', ({ version }) => version?.seq ?? null);
+  gauge('rmr_pool_version_change_pending', '1 while a version is being recorded: writes and flushes wait', (status) =>
+    status.versionChangePending ? 1 : 0,
+  );
+  gauge('rmr_pool_without_clean_copy', '1 while a chunk is dirty for every in-sync member: IO on it waits', (status) =>
+    status.withoutCleanCopy === null ? 0 : 1,
+  );
+  gauge('rmr_pool_owed_bytes', 'Bytes of map adds that would take the last clean copy: writes there wait', ({ owedBytes }) => owedBytes);
+}
+
+/** Each leg of each pool. */
+function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): void {
+  type LegPicture = PoolClientStatus['legs'][number];
+  const gauge = (name: string, help: string, read: (leg: LegPicture) => number | null): void =>
+    metrics.gauge({
+      name,
+      help,
+      labels: ['pool', 'member'],
+      read: (observe) => {
+        for (const { config, client } of pools) {
+          for (const leg of client.status().legs) {
+            const value = read(leg);
+            if (value !== null) observe(value, config.name, leg.memberId);
+          }
+        }
+      },
+    });
+  gauge('rmr_leg_normal', '1 while the leg is NORMAL: it receives every write', (leg) => (leg.state === 'NORMAL' ? 1 : 0));
+  metrics.gauge({
+    name: 'rmr_leg_state',
+    help: '1 for the state that the leg is in, 0 for the others',
+    labels: ['pool', 'member', 'state'],
+    read: (observe) => {
+      for (const { config, client } of pools) {
+        for (const leg of client.status().legs) {
+          for (const state of LEG_STATES) observe(leg.state === state ? 1 : 0, config.name, leg.memberId, state);
+        }
+      }
+    },
+  });
+  gauge('rmr_leg_connected', '1 while there is a session to the storage node', (leg) => (leg.connected ? 1 : 0));
+  gauge(
+    'rmr_leg_dirty_bytes',
+    'Bytes in chunks that the member has missed and not pulled yet; absent before the pool was served',
+    (leg) => leg.dirtyBytes,
+  );
+  gauge('rmr_leg_in_flight', 'Requests sent on the leg and not answered', (leg) => leg.inFlight);
 }

@@ -1,7 +1,7 @@
-import { type ClientNodeStatus, type ClientPoolStatus, type Health, type IoCounters, worstHealth } from '@rmr/admin-api';
+import { type ClientNodeStatus, type ClientPoolStatus, type Health, type IoCounters, type WaitingFor, worstHealth } from '@rmr/admin-api';
 import type { NbdServer } from '@rmr/nbd';
 import type { PoolClient, PoolClientStatus } from '@rmr/rmr';
-import type { World } from '@rmr/runtime';
+import { formatSize, type World } from '@rmr/runtime';
 import type { ClientPoolConfig } from './config.ts';
 
 /** A pool that this node maps: its configuration and its client. */
@@ -23,6 +23,7 @@ export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
 export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
   const status = client.status();
   const { counters } = client;
+  const { version, geometry } = status;
   const io: IoCounters = {
     reads: counters.reads,
     writes: counters.writes,
@@ -37,56 +38,103 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
   return {
     name: status.poolName,
     uuid: status.poolUuid,
-    state: status.state === 'SERVING' || status.state === 'STOPPING' ? 'SERVING' : status.state === 'RECOVERING' ? 'WAITING' : 'STOPPED',
-    reason: status.waitingFor?.what ?? (status.versionChangePending ? 'a new in-sync set is being recorded' : 'served'),
+    state: serviceOf(status),
+    reason: status.waitingFor?.what ?? (status.versionChangePending ? 'a version is being recorded' : 'served'),
     since: isoTime(status.stateSinceMs),
     epoch: status.epoch === 0 ? null : status.epoch,
     version:
-      status.version === null
+      version === null
         ? null
         : {
-            lineageUuid: status.version.lineageUuid,
-            epoch: status.version.epoch,
-            seq: status.version.seq,
-            inSync: status.version.inSync.map((member) => member.memberId).sort((a, b) => a - b),
+            lineageUuid: version.lineageUuid,
+            epoch: version.epoch,
+            seq: version.seq,
+            inSync: version.inSync.map((member) => member.memberId).sort((a, b) => a - b),
           },
-    sizeBytes: status.geometry?.sizeBytes ?? null,
-    chunkSizeBytes: status.geometry?.chunkSizeBytes ?? null,
+    sizeBytes: geometry?.sizeBytes ?? null,
+    chunkSizeBytes: geometry?.chunkSizeBytes ?? null,
     queueDepth: config.queueDepth,
     readPolicy: config.readPolicy,
+    quorum: status.policy.quorum,
+    witness:
+      status.witness === null
+        ? null
+        : { name: status.witness.name, connected: status.witness.connected, ready: status.witness.ready, reason: status.witness.problem },
+    versionChangePending: status.versionChangePending,
     legs: status.legs.map((leg) => ({
       memberId: leg.memberId,
       name: leg.name,
+      addresses: [...leg.addresses],
       storeUuid: leg.storeUuid,
       state: leg.state,
       reason: leg.reason,
       since: isoTime(leg.sinceMs),
-      // The maps are kept by the storage nodes, which tell them in their own status.
-      dirtyBytes: null,
+      connected: leg.connected,
+      inSync: leg.inSync,
+      maintenance: leg.maintenance,
+      dirtyBytes: leg.dirtyBytes,
       inFlight: leg.inFlight,
+      waitingFor: waitingFor(leg.waitingFor),
     })),
     io,
+    counters: { readRetries: counters.readRetries, overlapHolds: counters.overlapHolds, bounces: counters.bounces },
     waitingIo: status.waiting,
-    waitingFor: status.waitingFor === null ? null : { what: status.waitingFor.what, since: isoTime(status.waitingFor.sinceMs) },
+    oldestIoSince: status.oldestIoSinceMs === null ? null : isoTime(status.oldestIoSinceMs),
+    waits: status.waits.map(({ kind, what, sinceMs, requests }) => ({ kind, what, since: isoTime(sinceMs), requests })),
+    withoutCleanCopy: status.withoutCleanCopy,
+    owedBytes: status.owedBytes,
+    waitingFor: waitingFor(poolWaitsFor(status)),
     health: poolHealth(status),
   };
 }
 
-/** Whether the data is safe, and if not, what it waits for. */
-function poolHealth(status: PoolClientStatus): Health {
-  const normal = status.legs.filter((leg) => leg.state === 'NORMAL');
+type Waiting = NonNullable<PoolClientStatus['waitingFor']>;
+
+/** Without a quorum IO is held although there are members that could execute it. */
+function serviceOf({ state, waitingFor: pauses }: PoolClientStatus): ClientPoolStatus['state'] {
+  if (state === 'SERVING') return pauses === null ? 'SERVING' : 'WAITING';
+  return state === 'STOPPING' ? 'SERVING' : state === 'RECOVERING' ? 'WAITING' : 'STOPPED';
+}
+
+function poolWaitsFor(status: PoolClientStatus): Waiting | null {
+  const waiting: Waiting | undefined = status.waitingFor ?? status.waits[0];
+  if (waiting !== undefined) return waiting;
+  return status.state === 'STOPPING' ? { what: 'its last flush, and its members to be released', sinceMs: status.stateSinceMs } : null;
+}
+
+/** Whether the data is safe, and if not, what it waits for: every member that is out, or behind, by its name. */
+export function poolHealth(status: PoolClientStatus): Health {
+  const { legs, policy, witness, withoutCleanCopy, waits } = status;
   const name = `pool ${status.poolName}`;
-  if (status.state !== 'SERVING' && status.state !== 'STOPPING') {
+  if (serviceOf(status) !== 'SERVING') {
     return { level: 'down', sentence: `${name} is not served: it waits for ${status.waitingFor?.what ?? 'its stop'}` };
   }
-  if (normal.length === status.legs.length && !status.versionChangePending) {
-    return { level: 'healthy', sentence: `${name} is served by all ${status.legs.length} members, and all of them are in sync` };
-  }
-  const failed = status.legs.filter((leg) => leg.state !== 'NORMAL').map((leg) => `member ${leg.memberId} (${leg.name}): ${leg.reason}`);
-  return {
-    level: 'degraded',
-    sentence: `${name} is served by ${normal.length} of ${status.legs.length} members; out of sync: ${failed.join('; ')}`,
-  };
+  const flaws = legs.map(legFlaw).filter((flaw) => flaw !== null);
+  if (withoutCleanCopy !== null)
+    flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);
+  for (const { what } of waits) flaws.push(`IO waits for ${what}`);
+  if (policy.quorum === 'majority' && witness !== null && !witness.ready)
+    flaws.push(`the witness ${witness.name} does not take part${witness.problem === '' ? '' : `: ${witness.problem}`}`);
+  if (flaws.length === 0)
+    return { level: 'healthy', sentence: `${name} is served by all ${legs.length} members, and all of them are in sync` };
+  const normal = legs.filter((leg) => leg.state === 'NORMAL').length;
+  return { level: 'degraded', sentence: `${name} is served by ${normal} of ${legs.length} members: ${flaws.join('; ')}` };
+}
+
+/** What is wrong with a member, or null. */
+function legFlaw(leg: PoolClientStatus['legs'][number]): string | null {
+  const name = `member ${leg.memberId} (${leg.name})`;
+  const { dirtyBytes } = leg;
+  if (leg.state === 'NORMAL')
+    return dirtyBytes === null || dirtyBytes === 0 ? null : `${name} is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+  const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
+  const reason = leg.reason === '' ? '' : ` (${leg.reason})`;
+  const next = leg.waitingFor === null ? '' : `, and waits for ${leg.waitingFor.what}`;
+  return `${name} is out of the in-sync set: ${leg.state}${reason}${missed}${next}`;
+}
+
+function waitingFor(waiting: Waiting | null): WaitingFor | null {
+  return waiting === null ? null : { what: waiting.what, since: isoTime(waiting.sinceMs) };
 }
 
 /** The exports: one per pool, there or not. */

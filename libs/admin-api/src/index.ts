@@ -7,6 +7,7 @@ export {
   type ClientNodeStatus,
   type ClientPoolStatus,
   clientNodeStatusSchema,
+  clientPoolStatusSchema,
   type ExportStatus,
   type LegStatus,
   type NodeStatus,

@@ -18,17 +18,40 @@ export const legStatusSchema = z.object({
   memberId: z.number().int(),
   /** Name of the storage node. */
   name: z.string(),
+  /** Its RTRS addresses, one per path. */
+  addresses: z.array(z.string()),
   /** The store behind it; null while it has never answered. */
   storeUuid: z.string().nullable(),
   state: z.enum(['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING']),
-  /** Why it is in this state. */
+  /** Why it is in this state; `returning: …` says how far its return to the in-sync set has come. */
   reason: z.string(),
   since: timeText,
-  /** Bytes in chunks that this member has missed; null where this node does not know: the storage nodes do. */
+  /** Whether there is a session to the storage node. */
+  connected: z.boolean(),
+  /** Whether the member is in the in-sync set of the pool's version. */
+  inSync: z.boolean(),
+  /** Whether it was taken out of IO on purpose. */
+  maintenance: z.boolean(),
+  /**
+   * Bytes in chunks that this member has missed and not pulled yet, as far as this node knows: it asks once a second, so
+   * it may say more than is left. Null before the pool was served.
+   */
   dirtyBytes: countValue.nullable(),
   inFlight: countValue,
+  /** What a leg that is not NORMAL waits for: a session with its address, its return, its next try. */
+  waitingFor: waitingForSchema.nullable(),
 });
 export type LegStatus = z.infer<typeof legStatusSchema>;
+
+/** What a pool on the compute client counts besides its IO, since the start of the process. */
+export const clientCountersSchema = z.object({
+  /** Reads that were sent to another leg after one failed. */
+  readRetries: countValue,
+  /** IO that waited for an overlapping one (W1). */
+  overlapHolds: countValue,
+  /** Requests that a member gave back, to be sent again: for a map update (L4), or after a long wait for a chunk. */
+  bounces: countValue,
+});
 
 /** A pool on the compute client. */
 export const clientPoolStatusSchema = z.object({
@@ -46,10 +69,35 @@ export const clientPoolStatusSchema = z.object({
   chunkSizeBytes: countValue.nullable(),
   queueDepth: countValue,
   readPolicy: z.enum(['round-robin', 'min-inflight', 'preferred']),
+  /** How many members must have recorded a version: those of its in-sync set, or a majority of all besides. */
+  quorum: z.enum(['none', 'majority']),
+  /** Null: there is none. */
+  witness: z
+    .object({
+      name: z.string(),
+      connected: z.boolean(),
+      /** Whether it takes part. */
+      ready: z.boolean(),
+      /** Why it does not; empty when it does. */
+      reason: z.string(),
+    })
+    .nullable(),
+  /** Whether a version is being recorded: writes and flushes wait for it. */
+  versionChangePending: z.boolean(),
   legs: z.array(legStatusSchema),
   io: ioCountersSchema,
+  counters: clientCountersSchema,
   /** IO that is held at the moment: by an overlap, a missing permit, or because the pool waits. */
   waitingIo: countValue,
+  /** When the oldest IO that has not ended was submitted; null while there is none. */
+  oldestIoSince: timeText.nullable(),
+  /** What IO of a pool that is served waits for, other than its turn, the longest wait first. */
+  waits: z.array(ioWaitSchema),
+  /** The first chunk that no in-sync member has clean, and the members that have: IO on it waits. Null: every chunk has a clean copy in sync. */
+  withoutCleanCopy: z.object({ firstChunk: countValue, holders: z.string() }).nullable(),
+  /** Bytes of map adds that would take the last clean copy of a chunk: writes there are not acknowledged yet (V5). */
+  owedBytes: countValue,
+  /** What a pool that is not served waits for; while it is served, the first of `waits`. */
   waitingFor: waitingForSchema.nullable(),
   health: healthSchema,
 });

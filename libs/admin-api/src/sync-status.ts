@@ -50,11 +50,11 @@ export type SyncLegStatus = z.infer<typeof syncLegStatusSchema>;
 /** Requests that wait for more than their turn. */
 export const ioWaitSchema = z.object({
   /**
-   * `VERSION`: a new in-sync set to be recorded. `MAP_UPDATE`: dirty maps to be handed to a member that returns (L4).
-   * `CHUNK`: dirty chunks to become clean. `FLUSH`: the same, for flushes: a chunk's only clean copy may not be durable
+   * `VERSION`: a version to be recorded by its members. `QUORUM`: enough members to record it. `MAP_UPDATE`: dirty maps to
+   * be handed to a member that returns (L4). `CHUNK`: dirty chunks to become clean. `FLUSH`: the same, for flushes: a chunk's only clean copy may not be durable
    * (◆8). `OWED`: writes whose chunks would have no clean copy left if they were acknowledged (V5).
    */
-  kind: z.enum(['VERSION', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED']),
+  kind: z.enum(['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED']),
   /** What they wait for, naming the member. */
   what: z.string(),
   /** Since when: when the oldest of them came. */

@@ -1,0 +1,219 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ClientPoolStatus, clientPoolStatusSchema } from '@rmr/admin-api';
+import { Metrics } from '@rmr/admin-api/node';
+import { NbdServer } from '@rmr/nbd';
+import { IoRequest, type IoType, MessageType, type PoolClient, type ResyncOptions, RmrClient } from '@rmr/rmr';
+import { KIB, MIB, SILENT_LOGGER, SlabPool, Status } from '@rmr/runtime';
+import { createSystemWorld, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type ClientPoolConfig, clientNodeConfigSchema } from './config.ts';
+import { registerClientMetrics } from './metrics.ts';
+import { poolStatus } from './status.ts';
+import { TEST_QUEUE_DEPTH, TestingStorageNode, testSession } from './testing-storage-node.ts';
+
+/** Bound of waiting for a condition. */
+const WAIT = { timeout: 60_000, interval: 20 };
+const POOL_UUID = '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab';
+const MEMBER_IDS = [1, 2];
+
+let folder: string;
+let nodes: Map<number, TestingStorageNode>;
+let client: RmrClient;
+let pool: PoolClient;
+let config: ClientPoolConfig;
+
+const address = (memberId: number): string => `unix:${join(folder, `${memberId}.sock`)}`;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'rmr-status-'));
+  nodes = new Map();
+  for (const memberId of MEMBER_IDS) await TestingStorageNode.format(join(folder, `${memberId}.store`), POOL_UUID, memberId, 8 * MIB);
+  const members = MEMBER_IDS.map((memberId) => ({ memberId, name: `storage-${memberId}`, addresses: [address(memberId)] }));
+  const session = testSession('client-1');
+  client = new RmrClient(createSystemWorld(SILENT_LOGGER), new SocketTransport(), new SlabPool(), {
+    instanceUuid: session.local.incarnation,
+    name: 'client-1',
+    session,
+  });
+  pool = client.open({ poolUuid: POOL_UUID, poolName: 'demo', queueDepth: TEST_QUEUE_DEPTH, members }, () => {});
+  const environment = {
+    RMR_NAME: 'client-1',
+    RMR_STATE_DIR: folder,
+    RMR_POOLS: JSON.stringify([{ name: 'demo', uuid: POOL_UUID, members, queueDepth: TEST_QUEUE_DEPTH }]),
+  };
+  config = loadConfig(clientNodeConfigSchema, { environment, flags: new Map() }).pools[0] as ClientPoolConfig;
+});
+
+afterEach(async () => {
+  await new Promise<void>((resolve) => client.stop(resolve));
+  for (const node of nodes.values()) await node.stop();
+  rmSync(folder, { recursive: true });
+});
+
+async function start(memberId: number, resync: ResyncOptions = {}): Promise<void> {
+  const path = join(folder, `${memberId}.store`);
+  nodes.set(memberId, await TestingStorageNode.start(`storage-${memberId}`, address(memberId), path, resync));
+}
+
+async function stop(memberId: number): Promise<void> {
+  await nodes.get(memberId)?.stop();
+  nodes.delete(memberId);
+}
+
+async function serve(): Promise<void> {
+  for (const memberId of MEMBER_IDS) await start(memberId);
+  await expect.poll(() => status().health.level, WAIT).toBe('healthy');
+}
+
+function io(type: IoType, offsetBytes = 0, lengthBytes = 0): Promise<number> {
+  return new Promise((resolve) => {
+    const request = new IoRequest({ onIoDone: (_request, ended) => resolve(ended) });
+    request.type = type;
+    request.offsetBytes = offsetBytes;
+    request.lengthBytes = lengthBytes;
+    if (type === MessageType.WRITE) request.payload = new Uint8Array(lengthBytes).fill(7);
+    pool.submit(request);
+  });
+}
+
+/** The pool's status, held to the contract of the admin interface. */
+function status(): ClientPoolStatus {
+  return clientPoolStatusSchema.parse(poolStatus({ config, client: pool }));
+}
+
+const leg = (memberId: number) => status().legs.find((each) => each.memberId === memberId);
+
+async function metrics(): Promise<string> {
+  const all = new Metrics();
+  const world = createSystemWorld(SILENT_LOGGER);
+  registerClientMetrics(all, [{ config, client: pool }], client, new NbdServer(world, new SlabPool(), {}), new SlabPool());
+  return await all.text();
+}
+
+test('a pool that is not served says whom it waits for and since when, and each leg the address that it has no session to', async () => {
+  await start(1);
+  await expect.poll(() => status().waitingFor?.what, WAIT).toContain('member 2 (storage-2)');
+  expect(status()).toMatchObject({
+    state: 'WAITING',
+    version: null,
+    waits: [],
+    health: { level: 'down', sentence: expect.stringContaining('pool demo is not served: it waits for member 2 (storage-2)') },
+  });
+  expect(leg(2)).toMatchObject({
+    connected: false,
+    inSync: false,
+    dirtyBytes: null,
+    waitingFor: { what: expect.stringContaining(address(2)) },
+  });
+  expect(leg(1)?.waitingFor).toEqual(status().waitingFor);
+  const text = await metrics();
+  expect(text).toContain('rmr_pool_health{pool="demo",level="down"} 1');
+  expect(text).toContain('rmr_leg_connected{pool="demo",member="2"} 0');
+  expect(text).not.toContain('rmr_leg_dirty_bytes{');
+  const read = io(MessageType.READ, 0, 4 * KIB);
+  await expect.poll(() => status().oldestIoSince, WAIT).not.toBeNull();
+  await start(2);
+  expect(await read).toBe(Status.OK);
+}, 120_000);
+
+test('a served pool names its version, its in-sync set and its legs', async () => {
+  await serve();
+  expect(status()).toMatchObject({
+    state: 'SERVING',
+    reason: 'served',
+    version: { epoch: 1, inSync: [1, 2] },
+    quorum: 'none',
+    witness: null,
+    versionChangePending: false,
+    waits: [],
+    withoutCleanCopy: null,
+    owedBytes: 0,
+    oldestIoSince: null,
+    waitingFor: null,
+    counters: { readRetries: 0, overlapHolds: 0, bounces: 0 },
+    health: { sentence: 'pool demo is served by all 2 members, and all of them are in sync' },
+  });
+  expect(leg(2)).toMatchObject({
+    addresses: [address(2)],
+    state: 'NORMAL',
+    connected: true,
+    inSync: true,
+    maintenance: false,
+    dirtyBytes: 0,
+    waitingFor: null,
+  });
+  const text = await metrics();
+  expect(text).toContain('rmr_pool_in_sync_members{pool="demo"} 2');
+  expect(text).toContain('rmr_pool_version_epoch{pool="demo"} 1');
+  expect(text).toContain('rmr_leg_state{pool="demo",member="2",state="NORMAL"} 1');
+}, 120_000);
+
+test('a member that is out is named with the bytes that it has missed; back in the set, with those that it has yet to pull', async () => {
+  await serve();
+  await stop(2);
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('FAILED');
+  for (let i = 0; i < 3; i++) expect(await io(MessageType.WRITE, i * MIB, MIB)).toBe(Status.OK);
+  expect(leg(2)).toMatchObject({ connected: false, inSync: false, dirtyBytes: 3 * MIB });
+  expect(leg(2)?.waitingFor?.what).toContain(address(2));
+  expect(status().version?.inSync).toEqual([1]);
+  const { health } = status();
+  expect(health.level).toBe('degraded');
+  expect(health.sentence).toMatch(
+    /^pool demo is served by 1 of 2 members: member 2 \(storage-2\) is out of the in-sync set: FAILED \(.+\), has missed 3 MiB, and waits for a session to unix:/,
+  );
+  expect(await metrics()).toContain(`rmr_leg_dirty_bytes{pool="demo",member="2"} ${3 * MIB}`);
+
+  await start(2, { rateBytes: 128 * KIB, loadedRateBytes: 128 * KIB });
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('NORMAL');
+  expect(leg(2)).toMatchObject({ inSync: true, waitingFor: null });
+  expect(status().health).toMatchObject({
+    level: 'degraded',
+    sentence: expect.stringMatching(/served by 2 of 2 members: member 2 \(storage-2\) is in sync and has [\d.]+ MiB left to pull$/),
+  });
+  (nodes.get(2) as TestingStorageNode).resync = { rateBytes: null, loadedRateBytes: null };
+  await expect.poll(() => status().health.level, WAIT).toBe('healthy');
+  expect(leg(2)?.dirtyBytes).toBe(0);
+}, 120_000);
+
+test('chunks whose only clean copy is away are told with the member that has it, and so is all that waits for them', async () => {
+  await serve();
+  await stop(2);
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('FAILED');
+  for (let i = 0; i < 3; i++) expect(await io(MessageType.WRITE, i * MIB, MIB)).toBe(Status.OK);
+  await start(2);
+  (nodes.get(2) as TestingStorageNode).resyncPaused = true;
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('NORMAL');
+  await stop(1);
+  await expect.poll(() => leg(1)?.state, WAIT).toBe('FAILED');
+  await expect.poll(() => status().versionChangePending, WAIT).toBe(false);
+  const { withoutCleanCopy, health } = status();
+  expect(withoutCleanCopy?.holders).toContain('member 1 (storage-1, FAILED: ');
+  expect(health.level).toBe('degraded');
+  expect(health.sentence).toContain('are clean on member 1 (storage-1, FAILED: ');
+
+  const ios = [
+    io(MessageType.READ, 3 * MIB - 128 * KIB, 4 * KIB),
+    io(MessageType.WRITE, 3 * MIB - 64 * KIB, 4 * KIB),
+    io(MessageType.FLUSH),
+  ];
+  await expect
+    .poll(() => status().waits, WAIT)
+    .toMatchObject([
+      { kind: 'CHUNK', what: expect.stringContaining('member 1 (storage-1'), requests: 2 },
+      { kind: 'FLUSH', what: expect.stringContaining('member 1 (storage-1'), requests: 1 },
+    ]);
+  expect(status().waitingFor?.what).toBe(status().waits[0]?.what);
+  expect(status().health.sentence).toContain('; IO waits for chunks that only member 1');
+  const text = await metrics();
+  expect(text).toContain('rmr_pool_waiting_requests{pool="demo",kind="CHUNK"} 2');
+  expect(text).toContain('rmr_pool_waiting_requests{pool="demo",kind="VERSION"} 0');
+  expect(text).toContain('rmr_pool_without_clean_copy{pool="demo"} 1');
+  expect(text).toMatch(/rmr_pool_oldest_io_seconds\{pool="demo"\} [\d.]+/);
+
+  await start(1);
+  (nodes.get(2) as TestingStorageNode).resyncPaused = false;
+  expect(await Promise.all(ios)).toEqual([Status.OK, Status.OK, Status.OK]);
+  await expect.poll(() => status().health.level, WAIT).toBe('healthy');
+}, 120_000);
