@@ -4,9 +4,10 @@ import { OperationError } from '@rmr/runtime';
 import { runCommandLine } from '@rmr/runtime/cli';
 import { type SimulationResult, simulate } from '@rmr/testing/simulation';
 import { Command } from 'commander';
-import { MUTANTS } from './mutants.ts';
-import { runMutant } from './mutation.ts';
-import { type SeedOptions, seedsOf } from './seeds.ts';
+import { ruleOf } from './mutant.ts';
+import { MUTANTS } from './mutants/index.ts';
+import { MutationSuite, selectMutants } from './mutation.ts';
+import { type SeedOptions, seedRange, seedsOf } from './seeds.ts';
 import { Totals } from './totals.ts';
 import { runSeeds, serveAsWorker, WORKER_ARGUMENT } from './workers.ts';
 
@@ -15,6 +16,8 @@ const LOG_LINES = 120;
 /** How often a long run says how far it is, in milliseconds. */
 const PROGRESS_MS = 10_000;
 const JOBS_MAX = 256;
+/** Minutes of real time after which a mutant that is not caught has escaped. */
+const MUTANT_MINUTES = 20;
 
 interface Options extends SeedOptions {
   readonly log?: boolean;
@@ -22,6 +25,7 @@ interface Options extends SeedOptions {
   readonly stop?: boolean;
   readonly jobs?: string;
   readonly mutants?: string | true;
+  readonly limit?: string;
 }
 
 function jobsOf(text: string | undefined): number {
@@ -44,33 +48,48 @@ const program = new Command('sim')
   .option('--seed <n>', 'one seed: the same run every time, with its log when it fails')
   .option('--seeds <a..b>', 'all seeds from a to b, inclusive')
   .option('--minutes <m>', 'fresh seeds for so long')
-  .option('--jobs <n>', 'processes that run seeds; default: one per core')
-  .option('--mutants [text]', 'break one rule of the production code at a time, and see that it is caught; only those named like this')
+  .option('--jobs <n>', 'processes that run seeds, or mutants; default: one per core')
+  .option(
+    '--mutants [text]',
+    'break one rule of the production code at a time, and see that it is caught; only those with this mark, rule or name',
+  )
+  .option('--limit <minutes>', `with --mutants: after which one that is not caught has escaped; default: ${MUTANT_MINUTES}`)
   .option('--stop', 'stop at the first seed that fails')
   .option('--log', 'the log of every seed that fails')
   .option('--trace', 'with --seed: every operation is in the log, and the log is printed in any case')
   .addHelpText(
     'after',
-    '\nThe last line of standard output is a JSON object with the totals. Exit code 0: everything held; 1: a seed failed.',
+    '\nThe last line of standard output is a JSON object with the totals. Exit code 0: everything held, and every mutant was caught; 1: not so.',
   );
 
-/** Runs every mutant; exit code 1 when one is not caught. */
-async function runMutants(text: string, jobs: number): Promise<void> {
-  const mutants = MUTANTS.filter((mutant) => `${mutant.rule} ${mutant.name}`.includes(text));
-  let escaped = 0;
-  for (const mutant of mutants) {
-    const { seed, how } = await runMutant(mutant, jobs);
-    if (seed === null) escaped++;
-    console.error(`${mutant.rule.padEnd(20)} ${mutant.name}: ${seed === null ? how : `seed ${seed}: ${how}`}`);
-  }
-  console.log(JSON.stringify({ mutants: mutants.length, escaped }));
-  process.exitCode = escaped === 0 ? 0 : 1;
+/** Milliseconds of real time that a mutant may take, as `--limit` says in minutes. */
+function limitMsOf(text: string | undefined): number {
+  const minutes = text === undefined ? MUTANT_MINUTES : Number(text);
+  if (!(minutes > 0 && minutes <= 24 * 60))
+    throw new OperationError('INVALID_ARGUMENT', `--limit ${text}: write a number of minutes, at most 1440`);
+  return minutes * 60_000;
+}
+
+/** Runs the mutants that the text names, or all of them; exit code 1 when one is not caught. */
+async function runMutants(text: string, options: Options, jobs: number): Promise<void> {
+  const mutants = selectMutants(MUTANTS, text);
+  if (mutants.length === 0) throw new OperationError('INVALID_ARGUMENT', `--mutants ${text}: there is none with this mark, rule or name`);
+  const seeds = options.seeds === undefined ? null : seedRange(options.seeds);
+  const suite = new MutationSuite({ jobs, seeds, limitMs: limitMsOf(options.limit) });
+  const results = await suite.run(mutants, ({ mutant, seed, how, seconds }) => {
+    const outcome = seed === null ? `ESCAPED: ${how}` : `seed ${seed} of ${mutant.seeds}: ${how}`;
+    console.error(`${ruleOf(mutant).padEnd(20)} ${mutant.name}: ${outcome} (${seconds} s)`);
+  });
+  const escaped = results.filter((result) => result.seed === null).map((result) => `${ruleOf(result.mutant)} ${result.mutant.name}`);
+  const caught = results.map(({ mutant, seed }) => ({ rule: ruleOf(mutant), name: mutant.name, seed, bound: mutant.seeds }));
+  console.log(JSON.stringify({ mutants: results.length, escaped, results: caught }));
+  process.exitCode = escaped.length === 0 ? 0 : 1;
 }
 
 program.action(async (options: Options) => {
   const jobs = jobsOf(options.jobs);
   if (options.mutants !== undefined) {
-    await runMutants(options.mutants === true ? '' : options.mutants, jobs);
+    await runMutants(options.mutants === true ? '' : options.mutants, options, jobs);
     return;
   }
   const totals = new Totals();
@@ -91,7 +110,7 @@ program.action(async (options: Options) => {
       onResult(result);
     }
   } else {
-    await runSeeds(seedsOf(options), jobs, fileURLToPath(import.meta.url), onResult);
+    await runSeeds(seedsOf(options), jobs, jobs === 1 ? null : fileURLToPath(import.meta.url), onResult);
   }
   console.log(JSON.stringify(totals));
   process.exitCode = totals.failed === 0 ? 0 : 1;

@@ -19,10 +19,15 @@ export function* seedsOf(options: SeedOptions): Generator<number> {
     for (const endMs = performance.now() + minutes * 60_000; performance.now() < endMs; ) yield random.u32();
     return;
   }
-  const text = options.seeds ?? `${options.seed}..${options.seed}`;
+  const { first, last } = seedRange(options.seeds ?? `${options.seed}..${options.seed}`);
+  for (let seed = first; seed <= last; seed++) yield seed;
+}
+
+/** `1..100`, both ends included. Throws INVALID_ARGUMENT. */
+export function seedRange(text: string): { readonly first: number; readonly last: number } {
   const match = /^(\d{1,15})\.\.(\d{1,15})$/.exec(text);
   const [first, last] = [Number(match?.[1]), Number(match?.[2])];
   if (match === null || first > last)
     throw new OperationError('INVALID_ARGUMENT', `"${text}": write whole numbers, --seed 7 or --seeds 1..100`);
-  for (let seed = first; seed <= last; seed++) yield seed;
+  return { first, last };
 }

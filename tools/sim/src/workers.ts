@@ -18,7 +18,7 @@ export function serveAsWorker(): void {
 
 /** Stands for the result of a seed that had none. */
 function noResult(seed: number, failure: string): SimulationResult {
-  return { seed, failure, operations: 0, faults: 0, faultCounts: {}, events: 0, virtualMs: 0, log: '' };
+  return { seed, failure, operations: 0, faults: 0, changes: 0, faultCounts: {}, events: 0, virtualMs: 0, log: '' };
 }
 
 /** One process that runs one seed after the other. */
@@ -76,16 +76,16 @@ class Worker {
 }
 
 /**
- * Runs the seeds, in `jobs` processes of `program`, or in this one when that is 1. `onResult` gets every result, in the
+ * Runs the seeds, in `jobs` processes of `program`, or in this one when that is null. `onResult` gets every result, in the
  * order in which they end, and says whether to go on.
  */
 export async function runSeeds(
   seeds: Iterable<number>,
   jobs: number,
-  program: string,
+  program: string | null,
   onResult: (result: SimulationResult) => boolean,
 ): Promise<void> {
-  if (jobs === 1) {
+  if (program === null) {
     for (const seed of seeds) if (!onResult(simulate(seed))) return;
     return;
   }

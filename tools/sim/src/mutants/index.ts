@@ -1,0 +1,5 @@
+import type { Mutant } from '../mutant.ts';
+import { MARKED } from './marks.ts';
+import { OTHERS } from './others.ts';
+
+export const MUTANTS: readonly Mutant[] = [...MARKED, ...OTHERS];

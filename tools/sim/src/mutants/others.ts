@@ -1,0 +1,259 @@
+import { edit, type Mutant } from '../mutant.ts';
+import {
+  ASSEMBLY,
+  COMMIT_ENGINE,
+  ENGINE,
+  LEG_RETURN,
+  POOL_SERVER,
+  RECORD,
+  RECOVERY,
+  RESYNC,
+  RTRS_CLIENT_SESSION,
+  RTRS_SERVER_SESSION,
+  VERSIONS,
+} from './files.ts';
+import { JOURNAL_APART } from './settings.ts';
+
+/** Orderings and checks without a mark. */
+export const OTHERS: readonly Mutant[] = [
+  // Writes, flushes, reads.
+  {
+    name: 'overlapping writes are not held',
+    rule: 'W1',
+    edits: [edit(ENGINE, '(this.#overlapsWrite(request) ||', '((!legWide && this.#overlapsWrite(request)) ||')],
+    seeds: 60,
+  },
+  {
+    name: 'a read is not held by a write in flight that it overlaps',
+    rule: 'W1, I2',
+    edits: [edit(ENGINE, '(this.#overlapsWrite(request) ||', '((legWide && this.#overlapsWrite(request)) ||')],
+    seeds: 300,
+  },
+  {
+    name: 'a write is not held by a read in flight that it overlaps',
+    rule: 'W1, I2',
+    edits: [edit(ENGINE, '(legWide && this.#overlapsRead(request))', '(legWide && request.lengthBytes < 0)')],
+    seeds: 300,
+  },
+  {
+    name: 'FUA is answered without a flush',
+    rule: 'I1',
+    edits: [edit(POOL_SERVER, '& IoFlag.FUA) !== 0 && isWriteType', '& IoFlag.FUA) === 99 && isWriteType')],
+    seeds: 300,
+  },
+  {
+    name: 'a flush reaches one leg only',
+    rule: 'I1',
+    edits: [
+      edit(
+        ENGINE,
+        '    const mask = this.#routeMask;\n    this.#pending[unit] = mask;',
+        '    const mask = request.type === MessageType.FLUSH ? this.#routeMask & -this.#routeMask : this.#routeMask;\n    this.#pending[unit] = mask;',
+      ),
+      edit(
+        ENGINE,
+        'if (((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
+        'if (request.type !== MessageType.FLUSH && ((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
+      ),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'the members that miss a write are not marked',
+    rule: 'W3, I6',
+    edits: [
+      edit(
+        POOL_SERVER,
+        'const { missingMemberIds, missingCount } = message;',
+        'const { missingMemberIds } = message;\n    const missingCount = 0;',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'a partial write of a dirty chunk does not wait for it to be synced',
+    rule: 'W4',
+    edits: [
+      edit(
+        POOL_SERVER,
+        'const replaced = this.#replacedChunks(offsetBytes, lengthBytes);',
+        'const replaced = this.#replacedChunks(offsetBytes, lengthBytes) ?? [];',
+      ),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'a dirty chunk is read and served',
+    rule: 'I4',
+    edits: [
+      edit(POOL_SERVER, 'if (this.#anyDirty(message.offsetBytes, message.lengthBytes)) {', 'if (message.lengthBytes < 0) {'),
+      edit(ENGINE, 'if ((this.dirtyMask & candidates) !== 0) candidates', 'if ((this.dirtyMask & candidates) < 0) candidates'),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'a bounced write is sent again in another unit',
+    rule: 'L4, W3',
+    edits: [
+      edit(
+        ENGINE,
+        'if (!isLegWide(request)) {\n        request.round = this.#round;',
+        `if (isLegWide(request)) {
+        request.round = this.#round;
+        this.#releaseUnit(unit);
+        this.#waiting.insertByTicket(request);
+        this.#drain();
+        this.#noticeQuiet();
+        return;
+      }
+      if (!isLegWide(request)) {
+        request.round = this.#round;`,
+      ),
+    ],
+    seeds: 300,
+  },
+
+  // Versions, claims, assembly.
+  {
+    name: 'a sequence number is used again for another set',
+    rule: 'V1',
+    edits: [edit(VERSIONS, 'seq: ++this.#seq,', 'seq: current.seq + 1,')],
+    seeds: 300,
+  },
+  {
+    name: 'a shrink does not count in the writes in flight',
+    rule: 'V2',
+    edits: [edit(VERSIONS, 'mergeRanges(this.#host.incompleteWriteRanges())', 'mergeRanges([])')],
+    seeds: 60,
+  },
+  {
+    name: 'a version counts that too few have recorded',
+    rule: 'quorum',
+    edits: [edit(VERSIONS, 'this.#paused = !suffices(', 'this.#paused = current === null && !suffices(')],
+    seeds: 300,
+  },
+  {
+    name: 'a stale epoch is served',
+    rule: 'I7',
+    edits: [edit(POOL_SERVER, 'if (message.epoch !== this.#servedEpoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
+    seeds: 300,
+  },
+  {
+    name: 'a lower epoch is granted',
+    rule: 'C2',
+    edits: [
+      edit(
+        POOL_SERVER,
+        'if (promise !== null && !again && request.epoch <= promise.epoch) {',
+        'if (promise !== null && !again && request.epoch < 0) {',
+      ),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'a pool is assembled without its whole in-sync set',
+    rule: 'assemble rule',
+    edits: [
+      edit(RECOVERY, 'if (missing.length === 0) return needed;', 'if (needed.length > 0) return needed;'),
+      edit(RECOVERY, 'const whole = highest.inSync.every(has)', 'const whole = legs.length > 0 || highest.inSync.every(has)'),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'nothing is reconciled',
+    rule: 'reconciliation',
+    edits: [edit(RECOVERY, 'reconcile(maps, grants, memberIds);', '')],
+    seeds: 60,
+  },
+  {
+    name: 'a member that is dirty for a chunk wins it',
+    rule: 'reconciliation, I4',
+    edits: [edit(ASSEMBLY, '!maps.of(grant.memberId).test(chunk));', 'grant.memberId >= 0 || !maps.of(grant.memberId).test(chunk));')],
+    seeds: 300,
+  },
+  {
+    name: 'a member that lost volatile state wins a chunk although another kept it',
+    rule: 'reconciliation, I1',
+    edits: [edit(ASSEMBLY, 'return (kept ?? clean[0])?.memberId;', 'return (clean[0] ?? kept)?.memberId;')],
+    seeds: 300,
+  },
+
+  // Members that return, resync.
+  {
+    name: 'a returning member keeps its own column',
+    rule: 'L3, I3',
+    edits: [
+      edit(
+        LEG_RETURN,
+        'new MapSpread(this.leg, poolUuid, epoch, maps, memberIds),',
+        'new MapSpread(this.leg, poolUuid, epoch, maps, memberIds.filter((memberId) => memberId !== this.leg.member.memberId)),',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'an enabled member forgets lastIo without a flush',
+    rule: 'L3',
+    settings: JOURNAL_APART,
+    edits: [
+      edit(
+        POOL_SERVER,
+        '#flushAndForget(done: (status: number) => void): void {',
+        '#flushAndForget(done: (status: number) => void): void {\n    if (this.handle >= 0) return this.#store.commit({ reconciled: true }, done);',
+      ),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'a pull clears before it flushes',
+    rule: 'R1',
+    settings: JOURNAL_APART,
+    edits: [
+      edit(
+        RESYNC,
+        'pull.phase = Phase.FLUSH;\n',
+        'pull.phase = Phase.FLUSH;\n        if (pull.chunkCount > 0) {\n          this.#clear(pull);\n          break;\n        }\n',
+      ),
+    ],
+    seeds: 300,
+  },
+
+  // Stores.
+  {
+    name: 'metadata is answered before it is durable',
+    rule: 'W3, V2',
+    edits: [edit(COMMIT_ENGINE, 'this.#parts.flushes.request(TAG_RECORD_FLUSH, this, true);', 'this.#onRecordFlushed(Status.OK);')],
+    seeds: 300,
+  },
+  {
+    name: 'a flush that failed is not remembered',
+    rule: 'flush, L6',
+    edits: [
+      edit(COMMIT_ENGINE, 'if (this.failed) flushes.answerFailed();', 'if (this.failed || status !== Status.OK) flushes.answerFailed();'),
+      edit(POOL_SERVER, 'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));', 'this.#finish(tag, status);'),
+      edit(POOL_SERVER, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
+      edit(COMMIT_ENGINE, 'this.#plan.usage = { ...this.#plan.usage, volatileLost: true };', ''),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'a torn record is accepted',
+    rule: 'journal',
+    edits: [edit(RECORD, "return 'the checksum is wrong';", ';')],
+    seeds: 300,
+  },
+
+  // Paths.
+  {
+    name: 'the requests of a dead path are sent again before the server has drained it',
+    rule: 'I10',
+    edits: [edit(RTRS_CLIENT_SESSION, 'carrier.frames.sendSignal(FrameKind.FENCE, lost.pathId);', 'this.onFenced(carrier, lost.pathId);')],
+    seeds: 300,
+  },
+  {
+    name: 'a fenced path still brings requests',
+    rule: 'I10',
+    edits: [edit(RTRS_SERVER_SESSION, "this.#paths.find((other) => other.pathId === pathId)?.frames.fail('fenced by the client');", '')],
+    seeds: 300,
+  },
+];
