@@ -10,6 +10,7 @@ export class Totals {
   readonly #failedSeeds: number[] = [];
   readonly #faultKinds: Record<string, number> = {};
   #operations = 0;
+  #changes = 0;
   #faults = 0;
   #events = 0;
   #virtualHours = 0;
@@ -18,6 +19,7 @@ export class Totals {
   add(result: SimulationResult): void {
     this.seeds++;
     this.#operations += result.operations;
+    this.#changes += result.changes;
     this.#faults += result.faults;
     this.#events += result.events;
     this.#virtualHours += result.virtualMs / 3_600_000;
@@ -33,6 +35,7 @@ export class Totals {
       seeds: this.seeds,
       failed: this.failed,
       operations: this.#operations,
+      membershipChanges: this.#changes,
       faults: this.#faults,
       faultKinds: Object.fromEntries(Object.entries(this.#faultKinds).sort(([a], [b]) => (a < b ? -1 : 1))),
       events: this.#events,

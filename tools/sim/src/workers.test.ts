@@ -11,7 +11,7 @@ const PROGRAM = `
 process.on('message', (seed) => {
   if (seed === 7) process.exit(3);
   const failure = seed === 4 ? 'I5: differ' : null;
-  process.send({ seed, failure, operations: 10, faults: 2, faultCounts: { cut: 2 }, events: 100, virtualMs: 3600, log: '' });
+  process.send({ seed, failure, operations: 10, changes: 1, faults: 2, faultCounts: { cut: 2 }, events: 100, virtualMs: 3600, log: '' });
 });
 `;
 
@@ -58,6 +58,7 @@ test('the totals count what the runs did, and name the seeds that failed in orde
     failed: 2,
     failedSeeds: [4, 7],
     operations: 30,
+    membershipChanges: 3,
     faults: 6,
     faultKinds: { cut: 6 },
     events: 300,

@@ -65,7 +65,7 @@ export class SimulatedCluster {
     this.network = new MemoryNetwork(this.world, {
       delayMsMin: 0.05,
       delayMsMax: this.#chance(30) ? 20 : 1,
-      runBytesMax: this.#chance(30) ? 700 : 64 * 1024,
+      runBytesMax: this.#chance(30) ? 3_000 : 64 * 1024,
       windowBytes: this.#chance(20) ? 8 * 1024 : 256 * 1024,
       ghostConnectPercent: this.#chance(30) ? 30 : 0,
     });
@@ -343,7 +343,8 @@ export class SimulatedCluster {
         chunkBytes,
         queueDepth,
         data: 'known',
-        force: false,
+        // The disk is known to be empty: no look at what is there.
+        force: true,
         ...journal,
       },
       (error) => {

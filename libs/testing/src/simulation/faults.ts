@@ -8,6 +8,8 @@ import type { SimulatedStorageNode } from './simulated-nodes.ts';
 const KIND_PERCENT = [30, 60, 100] as const;
 /** Mean virtual milliseconds between two faults. */
 const INTERVAL_MS = [150, 600, 1_500] as const;
+/** Kinds that are drawn in vain, as they are impossible or forbidden now, before the next moment is waited for. */
+const TRIES_MAX = 4;
 /** Clocks differ by up to this share: far more than any crystal. */
 const DRIFT_MAX = 0.1;
 
@@ -48,10 +50,10 @@ const KINDS: readonly FaultKind[] = [
   // Disks.
   { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
   { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
-  { name: 'read error', weight: 2, strike: (faults) => faults.failRead() },
+  { name: 'read error', weight: 3, strike: (faults) => faults.failRead() },
   { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
-  { name: 'flush error', weight: 3, strike: (faults) => faults.failFlush() },
-  { name: 'bad sectors', weight: 2, strike: (faults) => faults.breakSectors() },
+  { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
+  { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
   // Clocks.
   { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
@@ -98,10 +100,12 @@ export class Faults {
   #strikeLater(): void {
     this.cluster.world.after(this.#intervalMs / 4 + this.#below(this.#intervalMs * 1.5), () => {
       if (!this.#on) return;
-      const kind = this.#drawKind();
-      if (kind.strike(this)) {
+      for (let tries = 0; tries < TRIES_MAX; tries++) {
+        const kind = this.#drawKind();
+        if (!kind.strike(this)) continue;
         this.counts.set(kind.name, (this.counts.get(kind.name) ?? 0) + 1);
         this.cluster.world.log.info('fault', { kind: kind.name });
+        break;
       }
       this.#strikeLater();
     });

@@ -2,9 +2,10 @@ import type { SeededRandom } from '@rmr/runtime';
 import { randomBelow } from '@rmr/runtime';
 import { SECTOR_BYTES } from './sector-model.ts';
 
-const MIB = 1024 * 1024;
-/** Three write-intent regions of 4 MiB; the last one short, and the last chunk too. */
-const DEVICE_BYTES = 8 * MIB + 1024 * 1024 + 5 * SECTOR_BYTES;
+/** The smallest write-intent region that a store has. */
+const REGION_BYTES = 4 * 1024 * 1024;
+/** A whole region and a short one, as what is resynced after a power loss is whole regions; the last chunk is short, too. */
+const DEVICE_BYTES = REGION_BYTES + 96 * 1024 + 5 * SECTOR_BYTES;
 /** Where the workload plays: at the start, across the border of two regions, and at the end. */
 const AREA_SECTORS = 64;
 const AREA_COUNT = 3;
@@ -21,7 +22,7 @@ export interface Area {
 }
 
 /**
- * The device of a run. It is large enough for several write-intent regions; the workload uses a few small areas of it,
+ * The device of a run. It has more than one write-intent region; the workload uses a few small areas of it,
  * so that operations meet. The sectors of these areas are numbered through: the hot sectors, which the model knows.
  */
 export class Geometry {
@@ -39,7 +40,7 @@ export class Geometry {
     this.queueDepth = QUEUE_DEPTHS[randomBelow(random, QUEUE_DEPTHS.length)] as number;
     this.chunkCount = Math.ceil(DEVICE_BYTES / this.chunkBytes);
     const areaBytes = AREA_SECTORS * SECTOR_BYTES;
-    const offsets = [0, 4 * MIB - areaBytes / 2, DEVICE_BYTES - areaBytes];
+    const offsets = [0, REGION_BYTES - areaBytes / 2, DEVICE_BYTES - areaBytes];
     this.areas = offsets.map((offsetBytes, index) => ({ firstSector: index * AREA_SECTORS, sectorCount: AREA_SECTORS, offsetBytes }));
     const hot = new Set<number>();
     for (let sector = 0; sector < this.hotSectorCount; sector++) hot.add(this.chunkOf(sector));
