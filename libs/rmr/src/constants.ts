@@ -71,6 +71,11 @@ export const FORMER_LINEAGES_MAX = 16;
 /** Resync: pulls in flight, and the bytes of all of them together. */
 export const RESYNC_DEPTH_DEFAULT = 32;
 export const RESYNC_BYTES_MAX = 8 * MIB;
+/** Where the way to the sources is slow, fewer bytes are in flight, so that reads take no longer than this, but never fewer than these. */
+export const RESYNC_BYTES_MIN = 256 * KIB;
+export const RESYNC_READ_MS = 100;
+/** Pulls beyond the depth, of chunks that IO waits for. */
+export const RESYNC_WANTED_DEPTH = 16;
 /** After a pull that failed. */
 export const RESYNC_RETRY_MS = 250;
 export const RESYNC_RETRY_MS_MAX = 10_000;

@@ -33,8 +33,6 @@ export class Leg {
   readonly faultsMs: number[] = [];
   /** Where the next map check goes on. */
   nextLeaf = 0;
-  /** Taken out of IO on purpose; what it misses is tracked. */
-  maintenance = false;
   /** Why the member can't take part although it answers; empty when it can. */
   problem = '';
   #sinceMs: number;

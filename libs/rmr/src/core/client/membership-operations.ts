@@ -75,7 +75,6 @@ export class Membership {
         this.#mayLeave(leg);
         this.#keepsQuorum(leg, this.#host.versions.members);
       }
-      leg.maintenance = on;
       if (on && leg.state === 'NORMAL') {
         this.#host.takeOut(leg, 'RECONNECTING', 'maintenance mode');
         this.#host.disable(leg);

@@ -190,7 +190,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
           sinceMs: leg.sinceMs,
           connected: leg.connected,
           inSync: inSync.has(leg.member.memberId),
-          maintenance: leg.maintenance,
+          maintenance: this.#versions.inMaintenance(leg.member.memberId),
           inFlight: this.#engine.inFlight[leg.index] as number,
           dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? null,
           waitingFor: legWaitsFor(situation, leg),
@@ -375,9 +375,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         this.#witness ??= this.#newLeg(MEMBERS_MAX, member);
         continue;
       }
-      const leg = this.#legs.find((candidate) => candidate.member.memberId === member.memberId && candidate.state !== 'REMOVING');
-      if (leg === undefined) this.#addLeg(member);
-      else leg.maintenance = member.maintenance === true;
+      const known = this.#legs.some((leg) => leg.member.memberId === member.memberId && leg.state !== 'REMOVING');
+      if (!known) this.#addLeg(member);
     }
   }
 
@@ -492,7 +491,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const leg = this.#legs.find(
       (candidate) =>
         candidate.connected &&
-        !candidate.maintenance &&
+        !this.#versions.inMaintenance(candidate.member.memberId) &&
         (candidate.state === 'FAILED' || candidate.state === 'CREATED' || candidate.state === 'RECONNECTING') &&
         nowMs >= candidate.returnAtMs,
     );

@@ -119,6 +119,11 @@ export class Versions {
     return this.#owed.flatMap((add) => add.ranges);
   }
 
+  /** Whether the member was taken out of IO on purpose: the member table says so, and nothing else does. */
+  inMaintenance(memberId: number): boolean {
+    return this.#members.some((member) => member.memberId === memberId && member.maintenance === true);
+  }
+
   /** The ids of members that miss what is written. */
   missing(): number[] {
     return missingMembers(this.#members, this.#current?.inSync.map((member) => member.memberId) ?? []);

@@ -66,8 +66,8 @@ export function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
   return { what: returnWaitsFor(pool, leg), sinceMs: leg.sinceMs };
 }
 
-function returnWaitsFor({ clock, returning }: PoolSituation, leg: Leg): string {
-  if (leg.maintenance) return 'an operator to end its maintenance';
+function returnWaitsFor({ clock, returning, versions }: PoolSituation, leg: Leg): string {
+  if (versions.inMaintenance(leg.member.memberId)) return 'an operator to end its maintenance';
   if (returning?.leg === leg) return `its return: ${returning.phase}`;
   const leftMs = leg.returnAtMs - clock.nowMs();
   if (leftMs > 0) return `its next try to return, in ${Math.ceil(leftMs / 1000)} s${leg.problem === '' ? '' : `: ${leg.problem}`}`;

@@ -3,11 +3,14 @@ import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type
 import {
   IO_BYTES_MAX,
   RESYNC_BYTES_MAX,
+  RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
   RESYNC_LOAD_MS,
   RESYNC_LOADED_RATE_DEFAULT,
+  RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
+  RESYNC_WANTED_DEPTH,
 } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
@@ -53,6 +56,8 @@ class Pull {
   peer: SyncPeer | null = null;
   data: Uint8Array | null = null;
   slab: Slab | null = null;
+  /** Clock milliseconds. */
+  startedMs = 0;
 }
 
 /**
@@ -80,6 +85,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #pulls: Pull[] = [];
   #active = 0;
   #activeBytes = 0;
+  /** Bytes in flight that the way to the sources carries without a long queue: what IO waits for stands behind them. */
+  #windowBytes = RESYNC_BYTES_MIN;
   /** Pulls that the disk works for: a drain waits for them (I7, I10). */
   #onDisk = 0;
   #whenOffDisk: (() => void) | null = null;
@@ -200,8 +207,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
     if (sinceMs === undefined) return false;
-    for (const { memberId } of this.#store.members) {
-      if (this.#store.dirtyMap(memberId)?.test(chunk) !== true) return false;
+    for (const { memberId, role } of this.#store.members) {
+      if (role !== 'witness' && this.#store.dirtyMap(memberId)?.test(chunk) !== true) return false;
     }
     return this.#peers.inSync().every((peer) => peer.wholeRoundBeganMs > sinceMs);
   }
@@ -283,6 +290,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#release(pull);
       return;
     }
+    this.#adapt(pull, lengthBytes);
     slab.retain();
     pull.slab = slab;
     pull.data = payload;
@@ -336,7 +344,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
     assert(onDisk === this.#onDisk, 'resync: pulls on disk are counted');
-    assert(active <= this.#options.depth, 'I12: more pulls than the depth');
+    assert(active <= this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
   }
 
   #write(pull: Pull, tag: number): void {
@@ -388,7 +396,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
       if (!own.test(chunk)) this.#wanted.delete(chunk);
-      else if (!this.#locks.has(chunk) && this.#mayStart()) {
+      else if (!this.#locks.has(chunk) && this.#active < this.#options.depth + RESYNC_WANTED_DEPTH) {
         if (!this.#pullFrom(chunk, chunk + 1)) {
           urgent = true;
           stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
@@ -424,7 +432,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   }
 
   #mayStart(): boolean {
-    return this.#active < this.#options.depth && this.#activeBytes < RESYNC_BYTES_MAX;
+    return this.#active < this.#options.depth && this.#activeBytes < this.#windowBytes;
   }
 
   /** Starts pulls within a run of dirty chunks; returns how many chunks of it were begun. */
@@ -436,7 +444,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const stop = Math.min(end, chunk + Math.max(1, Math.floor(IO_BYTES_MAX / this.#chunkBytes)));
+      const pieceBytes = Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
+      const stop = Math.min(end, chunk + Math.max(1, Math.floor(pieceBytes / this.#chunkBytes)));
       if (!this.#pullFrom(chunk, stop)) {
         chunk++;
         continue;
@@ -467,6 +476,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.chunkCount = stop - first;
     pull.generation = this.#generation;
     pull.peer = peer;
+    pull.startedMs = this.#world.clock.nowMs();
     const message = this.#message;
     message.epoch = version.epoch;
     message.versionSeq = version.seq;
@@ -529,6 +539,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       released = true;
     }
     if (released) this.#onReleased();
+  }
+
+  /** A read that took long stood in a queue: less is asked for at a time. One that did not: more. */
+  #adapt(pull: Pull, lengthBytes: number): void {
+    const tookMs = this.#world.clock.nowMs() - pull.startedMs;
+    if (tookMs > RESYNC_READ_MS) this.#windowBytes = Math.max(this.#windowBytes / 2, RESYNC_BYTES_MIN);
+    else this.#windowBytes = Math.min(this.#windowBytes + lengthBytes, RESYNC_BYTES_MAX);
   }
 
   #failed(reason: string): void {
