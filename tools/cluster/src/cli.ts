@@ -6,7 +6,8 @@ import * as commands from './commands.ts';
 import { DEFAULTS } from './constants.ts';
 import { stay, takeInterrupts, welcome } from './foreground.ts';
 import { parseUpFlags, type UpFlags } from './options.ts';
-import { type ClusterReport, report } from './report.ts';
+import { report } from './report.ts';
+import { statusTable } from './status-table.ts';
 import { up } from './up.ts';
 
 interface DirectoryFlag {
@@ -107,9 +108,9 @@ function addPartitions(program: Command): void {
 
 function addQuestions(program: Command): void {
   withDirectory(program.command('wait'))
-    .description('Wait until IO is served, or with --healthy until every member is in sync.')
+    .description('Wait until IO is served, or with --healthy until every member is in sync and has pulled what it missed.')
     .option('--healthy', 'wait for full redundancy')
-    .option('--converged', 'wait until every member is in sync and has caught up with all that it missed')
+    .option('--converged', 'wait until every member is in sync and nobody knows of anything that one of them has missed')
     .option('--timeout <duration>', 'give up after this time', '60s')
     .action(async (flags: DirectoryFlag & { readonly healthy?: true; readonly converged?: true; readonly timeout: string }) => {
       const timeoutMs = parseDuration(flags.timeout);
@@ -128,25 +129,17 @@ function addQuestions(program: Command): void {
     });
   withDirectory(program.command('status'))
     .description('Show how the cluster is. Exit code 0: healthy, 20: degraded, 21: down.')
-    .option('--output <table|json>', 'form of the output', 'table')
-    .action(async (flags: DirectoryFlag & { readonly output: string }) => {
+    .option('--output <table|json>', 'form of the output: json has everything that the nodes say', 'table')
+    .option('--json', 'the same as --output json')
+    .action(async (flags: DirectoryFlag & { readonly output: string; readonly json?: true }) => {
       if (flags.output !== 'table' && flags.output !== 'json') {
         throw new OperationError('INVALID_ARGUMENT', `--output "${flags.output}": write table or json`);
       }
+      const json = flags.json === true || flags.output === 'json';
       const found = await report(resolve(flags.dir));
-      process.stdout.write(flags.output === 'json' ? `${JSON.stringify(found, null, 2)}\n` : statusTable(found));
+      process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : statusTable(found));
       process.exitCode = found.exitCode;
     });
-}
-
-function statusTable({ health, nodes, partitions }: ClusterReport): string {
-  const lines = [`${health.level}: ${health.sentence}`, ''];
-  const width = Math.max(...nodes.map((node) => node.name.length));
-  for (const node of nodes) {
-    lines.push(`${node.name.padEnd(width)}  ${node.state.padEnd(7)}  ${String(node.pid ?? '-').padStart(7)}  ${node.health.sentence}`);
-  }
-  for (const [a, b] of partitions) lines.push(`${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`);
-  return `${lines.join('\n')}\n`;
 }
 
 function withDirectory(command: Command): Command {
