@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ClientPoolStatus, clientPoolStatusSchema } from '@rmr/admin-api';
-import { Metrics } from '@rmr/admin-api/node';
+import { Metrics, registerProcessMetrics } from '@rmr/admin-api/node';
 import { NbdServer } from '@rmr/nbd';
 import { IoRequest, type IoType, MessageType, type PoolClient, type ResyncOptions, RmrClient } from '@rmr/rmr';
 import { KIB, MIB, SILENT_LOGGER, SlabPool, Status } from '@rmr/runtime';
@@ -149,6 +149,15 @@ test('a served pool names its version, its in-sync set and its legs', async () =
   expect(text).toContain('rmr_pool_version_epoch{pool="demo"} 1');
   expect(text).toContain('rmr_leg_state{pool="demo",member="2",state="NORMAL"} 1');
 }, 120_000);
+
+test('every metric is described in docs/status.md', async () => {
+  const all = new Metrics();
+  registerProcessMetrics(all, { name: 'client-1', role: 'client-node', version: '0' });
+  const names = [...`${await all.text()}${await metrics()}`.matchAll(/^# HELP (\S+)/gm)].map((match) => match[1] as string);
+  const described = readFileSync(new URL('../../../docs/status.md', import.meta.url), 'utf8');
+  expect(names.length).toBeGreaterThan(30);
+  expect(names.filter((name) => !described.includes(`\`${name}\``))).toEqual([]);
+});
 
 test('a member that is out is named with the bytes that it has missed; back in the set, with those that it has yet to pull', async () => {
   await serve();

@@ -128,7 +128,8 @@ function legFlaw(leg: PoolClientStatus['legs'][number]): string | null {
   if (leg.state === 'NORMAL')
     return dirtyBytes === null || dirtyBytes === 0 ? null : `${name} is in sync and has ${formatSize(dirtyBytes)} left to pull`;
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
-  const reason = leg.reason === '' ? '' : ` (${leg.reason})`;
+  // On its way back, the reason is what it waits for.
+  const reason = leg.reason === '' || leg.state === 'RECONNECTING' ? '' : ` (${leg.reason})`;
   const next = leg.waitingFor === null ? '' : `, and waits for ${leg.waitingFor.what}`;
   return `${name} is out of the in-sync set: ${leg.state}${reason}${missed}${next}`;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ServerPoolStatus, storageNodeStatusSchema } from '@rmr/admin-api';
@@ -158,6 +158,13 @@ test('a member that is in sync and pulls what it missed is degraded, and says ho
   expect(idle).toContain(`rmr_resync_pulled_bytes_total{pool="demo",member="2"} ${3 * MIB}`);
   expect(idle).not.toContain('rmr_resync_eta_seconds{');
 }, 120_000);
+
+test('every metric is described in docs/status.md', async () => {
+  const names = [...(await metrics(1)).matchAll(/^# HELP (\S+)/gm)].map((match) => match[1] as string);
+  const described = readFileSync(new URL('../../../docs/status.md', import.meta.url), 'utf8');
+  expect(names.length).toBeGreaterThan(25);
+  expect(names.filter((name) => !described.includes(`\`${name}\``))).toEqual([]);
+});
 
 test('resync that stands still names the member that alone has the data, and so do the requests that wait for it', async () => {
   await missed('128KiB');

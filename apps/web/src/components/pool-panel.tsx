@@ -23,6 +23,7 @@ function Fact({ term, children }: { term: string; children: React.ReactNode }) {
 /** One device as its compute client sees it: is IO served, with which members, and what does it wait for. */
 export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: string | null }) {
   const names = new Map(pool.legs.map((leg) => [leg.memberId, leg.name]));
+  const otherWaits = pool.waits.filter((wait) => wait.what !== pool.waitingFor?.what);
   const inSync = pool.version?.inSync.map((member) => names.get(member) ?? `member ${member}`) ?? [];
   return (
     <section className="panel">
@@ -35,6 +36,18 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
           Waiting since {formatTime(pool.waitingFor.since)} for {pool.waitingFor.what}. {pool.waitingFor.remedy ?? 'It goes on by itself.'}
         </p>
       )}
+      {pool.withoutCleanCopy && (
+        <p className="waiting">
+          Chunk {formatCount(pool.withoutCleanCopy.firstChunk)} and perhaps others are clean on {pool.withoutCleanCopy.holders} alone: IO on
+          them waits.
+        </p>
+      )}
+      {otherWaits.map((wait) => (
+        <p key={wait.what} className="waiting">
+          {formatCount(wait.requests)} {wait.requests === 1 ? 'request waits' : 'requests wait'} since {formatTime(wait.since)} for{' '}
+          {wait.what}.
+        </p>
+      ))}
       <dl className="facts">
         <Fact term="Device">{nbdUri === null ? 'not known here' : <code>{nbdUri}</code>}</Fact>
         <Fact term="Size">{pool.sizeBytes === null ? 'no store has told it' : formatBytes(pool.sizeBytes)}</Fact>
@@ -83,7 +96,11 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
                 <td>{formatTime(leg.since)}</td>
                 <td className="number">{leg.dirtyBytes === null ? '–' : formatBytes(leg.dirtyBytes)}</td>
                 <td className="number">{formatCount(leg.inFlight)}</td>
-                <td className="wide">{leg.reason}</td>
+                <td className="wide">
+                  {leg.waitingFor === null
+                    ? leg.reason
+                    : `${leg.reason}; since ${formatTime(leg.waitingFor.since)} it waits for ${leg.waitingFor.what}`}
+                </td>
               </tr>
             ))}
           </tbody>
