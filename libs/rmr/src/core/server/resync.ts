@@ -47,11 +47,17 @@ export interface ResyncStatus {
 
 const Phase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
 
+/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
+const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
+type Begun = (typeof Begun)[keyof typeof Begun];
+
 /** One run of chunks on its way from a peer to this disk. */
 class Pull {
   phase: number = Phase.FREE;
   firstChunk = 0;
   chunkCount = 0;
+  /** Bytes written so far: a chunk larger than a message is read in pieces. */
+  writtenBytes = 0;
   generation = 0;
   peer: SyncPeer | null = null;
   data: Uint8Array | null = null;
@@ -143,6 +149,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#version = version;
     this.#retryAtMs = 0;
     this.#retryMs = RESYNC_RETRY_MS;
+    this.#failure = '';
     this.#later();
   }
 
@@ -280,7 +287,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     assert(pull.phase === Phase.READ, 'resync: an answer without a read');
-    const lengthBytes = this.#bytesOf(pull);
+    const lengthBytes = this.#pieceBytes(pull);
     if (status !== Status.OK || payload === null || slab === null || payload.length !== lengthBytes) {
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
@@ -296,7 +303,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.data = payload;
     this.#onDisk++;
     pull.phase = Phase.PREPARE;
-    const offsetBytes = pull.firstChunk * this.#chunkBytes;
+    const offsetBytes = this.#pieceOffset(pull);
     if (this.#store.prepareWrite(offsetBytes, lengthBytes, 0, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
     this.#world.turn.defer(this);
   }
@@ -315,6 +322,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         else this.#write(pull, tag);
         break;
       case Phase.WRITE:
+        pull.writtenBytes += (pull.data as Uint8Array).length;
+        if (pull.writtenBytes < this.#bytesOf(pull)) {
+          if (stale) this.#release(pull);
+          else this.#readNext(pull, tag);
+          break;
+        }
         pull.phase = Phase.FLUSH;
         this.#store.flush(tag, this);
         break;
@@ -344,15 +357,39 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
     assert(onDisk === this.#onDisk, 'resync: pulls on disk are counted');
-    assert(active <= this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
   }
 
   #write(pull: Pull, tag: number): void {
     pull.phase = Phase.WRITE;
-    const offsetBytes = pull.firstChunk * this.#chunkBytes;
+    const offsetBytes = this.#pieceOffset(pull);
     const data = pull.data as Uint8Array;
     if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
     else this.#store.write(offsetBytes, data, tag, this);
+  }
+
+  /** The next piece of a chunk that is larger than a message. */
+  #readNext(pull: Pull, tag: number): void {
+    pull.slab?.release();
+    pull.slab = null;
+    pull.data = null;
+    pull.phase = Phase.READ;
+    this.#offDisk();
+    if (this.#read(pull, tag)) return;
+    this.#failed(`${(pull.peer as SyncPeer).describe()} takes no more reads now`);
+    this.#release(pull);
+  }
+
+  /** Asks the peer for what is next of the pull; false: it can't be sent now. */
+  #read(pull: Pull, tag: number): boolean {
+    const peer = pull.peer as SyncPeer;
+    const { epoch, seq } = this.#version as VersionRecord;
+    const message = this.#message;
+    message.epoch = epoch;
+    message.versionSeq = seq;
+    message.offsetBytes = this.#pieceOffset(pull);
+    message.lengthBytes = this.#pieceBytes(pull);
+    pull.startedMs = this.#world.clock.nowMs();
+    return peer.ready && peer.read(message, tag, this);
   }
 
   #clear(pull: Pull): void {
@@ -390,14 +427,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     const nowMs = this.#world.clock.nowMs();
-    if (nowMs < this.#retryAtMs) return;
+    if (nowMs < this.#retryAtMs) {
+      if (this.#active === 0) this.#setState(this.#paused ? 'PAUSED' : 'FAILED');
+      return;
+    }
     this.#refillBudget(nowMs);
     let stall = '';
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
       if (!own.test(chunk)) this.#wanted.delete(chunk);
       else if (!this.#locks.has(chunk) && this.#active < this.#options.depth + RESYNC_WANTED_DEPTH) {
-        if (!this.#pullFrom(chunk, chunk + 1)) {
+        if (this.#pullFrom(chunk, chunk + 1) === Begun.NO_SOURCE) {
           urgent = true;
           stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
           if (this.isLost(chunk)) this.#onReleased();
@@ -421,76 +461,83 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       }
       const end = own.nextClean(chunk);
       visited += Math.max(1, end - this.#cursor);
-      const began = this.#pullRun(chunk, end);
-      if (began === 0) {
+      const begun = this.#pullRun(chunk, end);
+      if (begun === Begun.NO_PERMIT) break;
+      if (begun === Begun.NO_SOURCE) {
         if (stall === '' && this.#active === 0) stall = `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
         this.#cursor = end;
+        // While nobody at all can be read from, the rest need not be looked at.
+        if (!this.#peers.inSync().some((peer) => peer.ready)) break;
       }
     }
     this.#stall = this.#active > 0 ? '' : stall;
-    this.#setState(this.#active === 0 && this.#failure !== '' ? 'FAILED' : 'RUNNING');
+    this.#setState(this.#active === 0 && stall === '' && this.#failure !== '' ? 'FAILED' : 'RUNNING');
   }
 
   #mayStart(): boolean {
     return this.#active < this.#options.depth && this.#activeBytes < this.#windowBytes;
   }
 
-  /** Starts pulls within a run of dirty chunks; returns how many chunks of it were begun. */
-  #pullRun(first: number, end: number): number {
-    let begun = 0;
-    let chunk = first;
-    while (chunk < end && this.#mayStart() && this.#budgetBytes > 0) {
+  /** Starts pulls within a run of dirty chunks. */
+  #pullRun(first: number, end: number): Begun {
+    let begun: Begun = Begun.NO_SOURCE;
+    for (let chunk = this.#nextReadable(first, end); chunk < end; chunk = this.#nextReadable(chunk, end)) {
+      if (!this.#mayStart() || this.#budgetBytes <= 0) break;
       if (this.#locks.has(chunk)) {
         chunk++;
         continue;
       }
       const pieceBytes = Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
       const stop = Math.min(end, chunk + Math.max(1, Math.floor(pieceBytes / this.#chunkBytes)));
-      if (!this.#pullFrom(chunk, stop)) {
-        chunk++;
-        continue;
-      }
-      begun++;
+      begun = this.#pullFrom(chunk, stop);
+      if (begun !== Begun.YES) break;
       while (chunk < stop && this.#locks.has(chunk)) chunk++;
       this.#cursor = chunk;
     }
     return begun;
   }
 
-  /** Pulls chunk `first`, and what follows up to `end` from the same source. False: nobody can be read from now. */
-  #pullFrom(first: number, end: number): boolean {
+  /** The first chunk in [from, end) that a member has clean that can be read from, or `end`. */
+  #nextReadable(from: number, end: number): number {
+    let next = end;
+    for (const peer of this.#peers.inSync()) {
+      if (!peer.ready) continue;
+      const map = this.#store.dirtyMap(peer.member.memberId);
+      next = map === null ? from : map.nextClean(from, next);
+    }
+    return next;
+  }
+
+  /** Pulls chunk `first`, and what follows up to `end` from the same source. */
+  #pullFrom(first: number, end: number): Begun {
     let peer: SyncPeer | null = null;
     for (const candidate of this.#peers.inSync()) {
       if (!candidate.ready || this.#store.dirtyMap(candidate.member.memberId)?.test(first) === true) continue;
       if (peer === null || candidate.inFlight < peer.inFlight) peer = candidate;
     }
-    if (peer === null) return false;
+    if (peer === null) return Begun.NO_SOURCE;
+    assert(this.#active < this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     let stop = first + 1;
     while (stop < end && !this.#locks.has(stop) && source?.test(stop) !== true) stop++;
-    const version = this.#version as VersionRecord;
     const tag = this.#take();
     const pull = this.#pulls[tag] as Pull;
-    pull.phase = Phase.READ;
     pull.firstChunk = first;
     pull.chunkCount = stop - first;
+    pull.writtenBytes = 0;
     pull.generation = this.#generation;
     pull.peer = peer;
-    pull.startedMs = this.#world.clock.nowMs();
-    const message = this.#message;
-    message.epoch = version.epoch;
-    message.versionSeq = version.seq;
-    message.offsetBytes = first * this.#chunkBytes;
-    message.lengthBytes = this.#bytesOf(pull);
-    if (!peer.read(message, tag, this)) {
-      pull.phase = Phase.FREE;
-      return false;
+    if (!this.#read(pull, tag)) {
+      pull.peer = null;
+      return Begun.NO_PERMIT;
     }
+    pull.phase = Phase.READ;
+    const lengthBytes = this.#bytesOf(pull);
     this.#active++;
-    this.#activeBytes += message.lengthBytes;
-    this.#budgetBytes -= message.lengthBytes;
+    this.#activeBytes += lengthBytes;
+    this.#budgetBytes -= lengthBytes;
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
-    return true;
+    return Begun.YES;
   }
 
   #take(): number {
@@ -505,15 +552,28 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return Math.min(pull.chunkCount * this.#chunkBytes, this.#deviceBytes - offsetBytes);
   }
 
+  #pieceOffset(pull: Pull): number {
+    return pull.firstChunk * this.#chunkBytes + pull.writtenBytes;
+  }
+
+  #pieceBytes(pull: Pull): number {
+    return Math.min(IO_BYTES_MAX, this.#bytesOf(pull) - pull.writtenBytes);
+  }
+
   /** The pull is over: its chunks are free for IO, and its place for another. */
   #release(pull: Pull): void {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-    if (pull.phase >= Phase.PREPARE) this.#onDisk--;
+    const onDisk = pull.phase >= Phase.PREPARE;
     pull.slab?.release();
     this.#free(pull);
     this.#onReleased();
     this.#later();
-    if (this.#onDisk > 0 || this.#whenOffDisk === null) return;
+    if (onDisk) this.#offDisk();
+  }
+
+  /** The disk works for one pull less. */
+  #offDisk(): void {
+    if (--this.#onDisk > 0 || this.#whenOffDisk === null) return;
     const done = this.#whenOffDisk;
     this.#whenOffDisk = null;
     done();
