@@ -101,6 +101,8 @@ export class Checks {
     if (status.versionChangePending) return 'a version change is pending';
     if (status.witness !== null && !status.witness.ready) return `the witness takes no part: ${status.witness.problem}`;
     for (const leg of status.legs) {
+      // The configuration may name members that were removed since: their legs say so, and nothing can come of them.
+      if (client.configured.has(leg.memberId) && !nodes.some((node) => node.memberId === leg.memberId)) continue;
       if (leg.state !== 'NORMAL' || !leg.inSync) return `the leg to ${leg.name} is ${leg.state}: ${leg.reason}`;
       if (leg.dirtyBytes !== 0) return `the client has ${leg.dirtyBytes} bytes dirty for ${leg.name}`;
     }

@@ -265,6 +265,8 @@ export class SimulatedClient {
   readonly host: VirtualHost;
   /** Stopped by SIGSTOP. */
   paused = false;
+  /** The members that its configuration names. */
+  readonly configured: ReadonlySet<number>;
   readonly #network: MemoryNetwork;
   readonly #client: RmrClient;
 
@@ -278,6 +280,7 @@ export class SimulatedClient {
   ) {
     const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs } = simulated;
     this.name = name;
+    this.configured = new Set(nodes.map((node) => node.memberId));
     this.#network = network;
     this.host = world.host(name);
     const incarnation = randomUuid(this.host.random);
