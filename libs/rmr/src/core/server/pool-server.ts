@@ -1,17 +1,16 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import type { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
 import { WAIT_BOUNCE_MS } from '../../constants.ts';
-import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
-import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
-import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
-import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
+import type { ByteRange, PoolStore, VersionRecord } from '../../pool-store.ts';
+import type { ServerPoolState } from '../../states.ts';
+import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { applyLeaf, readLeaves } from '../map-leaves.ts';
-import { judgeAdds } from './map-adds.ts';
+import { type ControlDone, PoolControl } from './pool-control.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync, type ResyncOptions } from './resync.ts';
+import { Serving } from './serving.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 
 /** What an accepted request waits for. */
@@ -64,16 +63,13 @@ export interface ChunkWait {
   readonly sinceMs: number;
 }
 
-/** The outcome of a control request. */
-export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
-
 /**
- * One pool on a storage node (RMR-server). Receives the client's IO and hands it to the registered store, keeps the
- * promise and the version, and fences older clients.
+ * One pool on a storage node (RMR-server): receives the client's IO and hands it to the registered store. What the client
+ * asks for besides IO is its {@link PoolControl}'s matter.
  *
  * Invariants kept here: I7 (nothing of an older epoch is executed, also not what was queued or waiting), W3 (order of
- * a write: checks, `lastIo`, write intent and dirty bits durable, data), W4 (dirty chunks), W6 (the horizon), V1
- * (versions only rise), I4 (a dirty chunk is not served), V5 and I8 (the last clean copy stays).
+ * a write: checks, `lastIo`, write intent and dirty bits durable, data), W4 (dirty chunks), W6 (the horizon), I4 (a dirty
+ * chunk is not served).
  */
 export class PoolServer implements TurnTask, DiskSink, Ticked {
   turnQueued = false;
@@ -82,14 +78,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly #world: World;
   readonly #store: PoolStore;
   readonly #arena: ReadArena;
-  readonly #machine: StateMachine<ServerPoolState>;
-  /** The epoch whose requests are executed; 0 while none is (before a grant, and while a grant drains). */
-  #servedEpoch = 0;
-  #versionSeq = 0;
-  #horizon = 0;
-  /** The session of the client that holds the promise, while it lives. */
-  #holder: RtrsServerSession | null = null;
-  #stateSinceMs: number;
+  readonly #serving: Serving;
+  readonly #control: PoolControl;
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
@@ -116,16 +106,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #released = false;
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
-  /** A map update is ahead: what would wait for a chunk is given back (L4). */
-  #bouncing = false;
-  /** Columns that the next version may bring into use. */
-  readonly #staged = new Map<number, DirtyMap>();
-
-  /** Control requests are carried out one after the other. */
-  readonly #controlQueue: (() => void)[] = [];
-  #controlBusy = false;
-  /** The store goes away. */
-  #closing = false;
 
   constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
     this.#world = world;
@@ -133,13 +113,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#store = store;
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
-    this.#machine = new StateMachine<ServerPoolState>(SERVER_POOL_TRANSITIONS, 'EMPTY', log, 'server pool state');
-    this.#stateSinceMs = world.clock.wallMs();
-    this.#setState('REGISTERED', 'store registered');
-    this.#versionSeq = store.version?.seq ?? 0;
+    this.#serving = new Serving(world.clock, log, store.version?.seq ?? 0);
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
     this.resync = new Resync(poolWorld, store, this.#peers, resync, () => this.#onReleased());
+    this.#control = new PoolControl(world, store, this.#serving, {
+      handle,
+      leaveIo: (status) => this.#leaveIo(status),
+      drain: (done) => this.#drain(done),
+      bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
+      resyncStarts: (version) => this.#resyncStarts(version),
+      submitLater: () => world.turn.defer(this),
+    });
     world.ticker.subscribe(this);
   }
 
@@ -148,7 +133,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   }
 
   get state(): ServerPoolState {
-    return this.#machine.state;
+    return this.#serving.state;
   }
 
   /** Requests accepted and not answered yet. */
@@ -159,10 +144,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Why the pool is in its state, since when (wall clock), and whose it is. */
   describe(): { state: ServerPoolState; reason: string; sinceMs: number; holder: string | null; draining: boolean } {
     return {
-      state: this.#machine.state,
-      reason: this.#machine.reason,
-      sinceMs: this.#stateSinceMs,
-      holder: this.#holder === null ? null : (this.#store.promise?.clientName ?? null),
+      state: this.#serving.state,
+      reason: this.#serving.reason,
+      sinceMs: this.#serving.sinceMs,
+      holder: this.#serving.holder === null ? null : (this.#store.promise?.clientName ?? null),
       draining: this.#onDrained !== null,
     };
   }
@@ -291,7 +276,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       case Phase.PREPARE:
         if (status !== Status.OK) {
           this.#finish(tag, status);
-        } else if (this.#epochs[tag] !== this.#servedEpoch) {
+        } else if (this.#epochs[tag] !== this.#serving.epoch) {
           // I7: a new epoch was granted while this one waited; nothing of it has touched the data.
           this.#finish(tag, Status.ESTALE);
         } else {
@@ -330,88 +315,16 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Carries out a control request; `done` is called once. */
   control(session: RtrsServerSession, request: ControlRequest, done: ControlDone): void {
-    switch (request.op) {
-      case 'probe':
-        done(this.#probe(), null);
-        return;
-      case 'map-check':
-        done(this.#mapCheck(request.fromLeaf), null);
-        return;
-      case 'sync-join':
-        done({ poolHandle: this.handle, memberId: this.#store.identity.memberId, storeUuid: this.#store.identity.storeUuid }, null);
-        return;
-      default:
-        break;
-    }
-    this.#controlQueue.push(() => {
-      const finished: ControlDone = (result, failure) => {
-        this.#controlBusy = false;
-        done(result, failure);
-        this.#nextControl();
-      };
-      if (this.#closing) {
-        finished(null, fail('UNKNOWN_POOL', 'the store of the pool is being taken away', null));
-        return;
-      }
-      if (request.op === 'claim') {
-        this.#claim(session, request, finished);
-        return;
-      }
-      const stale = this.#notHolder(session, request.epoch);
-      if (stale !== null) {
-        finished(null, stale);
-        return;
-      }
-      switch (request.op) {
-        case 'record-version':
-          this.#recordVersion(request, finished);
-          break;
-        case 'map-stage':
-          this.#stage(request, finished);
-          break;
-        case 'map-read': {
-          const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(request.memberId), request.fromLeaf);
-          finished({ stamp: null, leaves, nextLeaf }, null);
-          break;
-        }
-        case 'map-add':
-          this.#mapAdd(request, finished);
-          break;
-        case 'freeze':
-          this.#bouncing = true;
-          this.#discardWaiting(Status.EBOUNCED);
-          finished({}, null);
-          break;
-        case 'enable':
-          this.#enable(request, finished);
-          break;
-        case 'renew':
-          if (this.#machine.state === 'NORMAL') finished({}, null);
-          else finished(null, fail('BAD_STATE', `the pool is ${this.#machine.state} here: ${this.#machine.reason}`, this.#store.promise));
-          break;
-        case 'leave':
-          this.#leaveIo(Status.ENOTNORMAL);
-          if (this.#machine.state !== 'REGISTERED') this.#setState('REGISTERED', 'the client took this member out of the pool');
-          finished({}, null);
-          break;
-        case 'disable':
-          this.#disable(finished);
-          break;
-        case 'release':
-          this.#release(finished);
-          break;
-      }
-    });
-    this.#nextControl();
+    this.#control.request(session, request, done);
   }
 
   /** The session is gone: if it was the holder's, the pool leaves IO. What is executing goes on and is drained by the next claim. */
   onSessionClosed(session: RtrsServerSession, reason: string): void {
-    if (this.#holder !== session) return;
+    if (this.#serving.holder !== session) return;
     this.#leaveIo(Status.ENOTNORMAL);
-    const state = this.#machine.state;
-    if (state === 'NORMAL') this.#setState('NO_IO', `the client's session was lost: ${reason}`);
-    else if (state === 'CREATED') this.#setState('REGISTERED', `the client left before the first enable: ${reason}`);
+    const state = this.#serving.state;
+    if (state === 'NORMAL') this.#serving.setState('NO_IO', `the client's session was lost: ${reason}`);
+    else if (state === 'CREATED') this.#serving.setState('REGISTERED', `the client left before the first enable: ${reason}`);
   }
 
   /** The store goes away: nothing new is executed; `done` is called when nothing is executing or recorded any more. */
@@ -419,25 +332,20 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#leaveIo(Status.ENOTNORMAL);
     this.#peers.close();
     this.#world.ticker.unsubscribe(this);
-    this.#closing = true;
-    // Behind the control request at hand: it may be draining, and may have something to record. None is carried out after it.
-    this.#controlQueue.push(() => this.#drain(done));
-    this.#nextControl();
+    this.#control.close(() => this.#drain(done));
   }
 
   /** The store can't do its work any more, says who keeps it: the pool leaves IO, and its client hears of it. */
   storeFailed(reason: string): void {
     this.#leaveIo(Status.EIO);
-    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', reason);
-    else if (this.#machine.state === 'CREATED') this.#setState('REGISTERED', reason);
+    if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', reason);
+    else if (this.#serving.state === 'CREATED') this.#serving.setState('REGISTERED', reason);
   }
 
   /** Nothing of the client is executed any more but what has begun; what waits for chunks ends with `status`. */
   #leaveIo(status: number): void {
-    this.#servedEpoch = 0;
-    this.#holder = null;
-    this.#bouncing = false;
-    this.#staged.clear();
+    this.#serving.end();
+    this.#control.forgetStaged();
     this.#resyncStops();
     this.#discardWaiting(status);
   }
@@ -458,11 +366,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     for (const request of this.#requests) if (request !== null) executing++;
     assert(executing === this.#executing, 'pool server: executing count is off');
     assert(executing + this.#freeTags.length === this.#requests.length, 'pool server: a tag is lost');
-    if (this.#servedEpoch !== 0) assert(this.#store.promise?.epoch === this.#servedEpoch, 'I7: an epoch is served that was not promised');
-    if (this.#machine.state === 'NORMAL') {
-      assert(this.#servedEpoch !== 0, 'pool server: NORMAL without an epoch');
+    if (this.#serving.epoch !== 0)
+      assert(this.#store.promise?.epoch === this.#serving.epoch, 'I7: an epoch is served that was not promised');
+    if (this.#serving.state === 'NORMAL') {
+      assert(this.#serving.epoch !== 0, 'pool server: NORMAL without an epoch');
       const version = this.#store.version;
-      assert(version !== null && version.epoch === this.#servedEpoch, 'pool server: NORMAL without a version of its epoch');
+      assert(version !== null && version.epoch === this.#serving.epoch, 'pool server: NORMAL without a version of its epoch');
     }
     for (const tag of this.#waiting) assert(this.#phases[tag] === Phase.CHUNK, 'pool server: a request waits that does not');
     this.resync.verify();
@@ -473,18 +382,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const payloadBytes = request.payload === null ? 0 : request.payload.length;
     if (payloadBytes !== (message.type === MessageType.WRITE ? message.lengthBytes : 0)) return Status.EPROTO;
     if (message.type === MessageType.SYNC_READ) {
-      if (this.#machine.state !== 'NORMAL') return Status.ENOTNORMAL;
+      if (this.#serving.state !== 'NORMAL') return Status.ENOTNORMAL;
       // R1: only under the very same version.
-      return message.epoch === this.#servedEpoch && message.versionSeq === this.#versionSeq ? Status.OK : Status.EVERSION;
+      return message.epoch === this.#serving.epoch && message.versionSeq === this.#serving.versionSeq ? Status.OK : Status.EVERSION;
     }
-    if (message.epoch !== this.#servedEpoch)
-      return this.#servedEpoch === 0 && message.epoch >= (this.#store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
-    if (this.#machine.state !== 'NORMAL') return Status.ENOTNORMAL;
+    if (message.epoch !== this.#serving.epoch)
+      return this.#serving.epoch === 0 && message.epoch >= (this.#store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
+    if (this.#serving.state !== 'NORMAL') return Status.ENOTNORMAL;
     if (message.memId >= this.#store.identity.queueDepth) return Status.EPROTO;
-    if (message.versionSeq === this.#versionSeq) return Status.OK;
-    if (message.versionSeq > this.#versionSeq) return Status.EVERSION;
+    if (message.versionSeq === this.#serving.versionSeq) return Status.OK;
+    if (message.versionSeq > this.#serving.versionSeq) return Status.EVERSION;
     // W6: a write of before the shrink is acceptable if the shrink has counted it in.
-    return isWriteType(message.type) && message.writeSeq > this.#horizon ? Status.EVERSION : Status.OK;
+    return isWriteType(message.type) && message.writeSeq > this.#serving.horizon ? Status.EVERSION : Status.OK;
   }
 
   #accept(request: RtrsServerRequest, message: IoMessage): number {
@@ -584,7 +493,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The request waits until its chunks are clean here, or is given back when a map update is ahead (L4). */
   #waitForChunks(tag: number, offsetBytes: number, lengthBytes: number): void {
-    if (this.#bouncing) {
+    if (this.#serving.bouncing) {
       this.#bounce(tag);
       return;
     }
@@ -640,7 +549,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The steps of a write that replaces dirty chunks whole (W4): marks, data, made durable (◆5), then clears. */
   #replaceGoesOn(tag: number, status: number): void {
-    const current = this.#epochs[tag] === this.#servedEpoch;
+    const current = this.#epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
       this.#replaceEnds(tag, status !== Status.OK ? status : Status.ESTALE);
       return;
@@ -773,279 +682,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     assert(this.#onDrained === null, 'pool server: drained twice at a time');
     this.#onDrained = drained;
   }
-
-  #nextControl(): void {
-    if (this.#controlBusy) return;
-    const next = this.#controlQueue.shift();
-    if (next === undefined) return;
-    this.#controlBusy = true;
-    next();
-  }
-
-  #probe(): ProbeResult {
-    const { identity, features } = this.#store;
-    return {
-      poolHandle: this.handle,
-      state: this.#machine.state,
-      identity: { ...identity },
-      features: { fastPunch: features.fastPunch, fastZero: features.fastZero, extents: features.extents },
-      promise: this.#store.promise,
-      version: copyVersion(this.#store.version),
-      members: copyMembers(this.#store.members),
-      policy: copyPolicy(this.#store.policy),
-      volatileLost: this.#store.volatileLost,
-    };
-  }
-
-  /** C2: a compare-and-set on (epoch, client instance), after everything of older epochs is drained or discarded. */
-  #claim(session: RtrsServerSession, request: ControlRequest & { op: 'claim' }, done: ControlDone): void {
-    const promise = this.#store.promise;
-    const again = promise !== null && promise.epoch === request.epoch && promise.clientInstance === request.clientInstance;
-    if (promise !== null && !again && request.epoch <= promise.epoch) {
-      done(null, fail('STALE_EPOCH', `epoch ${promise.epoch} is promised to ${promise.clientName}`, promise));
-      return;
-    }
-    if (promise !== null && this.#holder !== null && promise.clientInstance !== request.clientInstance && !request.takeover) {
-      // C4: a client that is alive is not robbed.
-      done(null, fail('HELD', `the pool is served by ${promise.clientName}, which is alive`, promise));
-      return;
-    }
-    // From here on nothing older is executed, also not what waits for its write intent.
-    this.#leaveIo(Status.ESTALE);
-    const why = `epoch ${request.epoch} claimed by ${request.clientName}`;
-    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', why);
-    this.#drain(() => {
-      const granted: PromiseRecord = { epoch: request.epoch, clientInstance: request.clientInstance, clientName: request.clientName };
-      this.#store.commit({ promise: granted }, (status) => {
-        if (status !== Status.OK) {
-          done(null, fail('STORE_ERROR', `the promise could not be recorded (status ${status})`, this.#store.promise));
-          return;
-        }
-        if (this.#machine.state === 'REGISTERED') this.#setState(this.#store.version === null ? 'CREATED' : 'NO_IO', why);
-        else if (this.#machine.state === 'CREATED' && this.#store.version !== null) this.#setState('NO_IO', why);
-        if (session.state === 'OPEN') {
-          this.#holder = session;
-          this.#servedEpoch = request.epoch;
-        }
-        this.#versionSeq = 0;
-        this.#horizon = 0;
-        done(
-          {
-            version: copyVersion(this.#store.version),
-            members: copyMembers(this.#store.members),
-            policy: copyPolicy(this.#store.policy),
-            volatileLost: this.#store.volatileLost,
-            lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
-            intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
-            columns: this.#store.mappedMemberIds().map((memberId) => {
-              const map = this.#store.dirtyMap(memberId) as DirtyMap;
-              return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
-            }),
-          },
-          null,
-        );
-      });
-    });
-  }
-
-  #recordVersion(request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {
-    const current = this.#store.version;
-    const next: VersionRecord = request.version;
-    const { memberId, storeUuid, witness } = this.#store.identity;
-    const foreign = current !== null && current.lineageUuid !== next.lineageUuid;
-    let wrong: string | null = null;
-    if (next.epoch !== request.epoch) wrong = 'its epoch is not the promised one';
-    else if (witness !== true && !isInSync(next, memberId, storeUuid)) wrong = 'this store is not in its in-sync set';
-    else if (!request.members.some((member) => member.memberId === memberId && member.storeUuid === storeUuid))
-      wrong = 'this store is not in its member table';
-    else if (foreign && !request.newLineage) wrong = 'it is of another lineage';
-    else if (current !== null && !foreign && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
-    else if (current !== null && !foreign && compareVersions(next, current) === 0 && !sameVersion(next, current))
-      wrong = 'its sequence number was used for another set';
-    else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
-      wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
-    if (wrong !== null) {
-      done(null, fail('BAD_VERSION', `version ${formatVersion(next)} is refused: ${wrong}`, null));
-      return;
-    }
-    const { make, owed } = judgeAdds(this.#store, request.members, request.mapAdds);
-    // The same record once more: the path failed over while it was being recorded.
-    const again = current !== null && sameVersion(next, current);
-    const dirtyReplace: { memberId: number; map: DirtyMap }[] = [];
-    if (!again) {
-      for (const { memberId: id, digest } of request.maps) {
-        const staged = this.#staged.get(id);
-        if (staged !== undefined && staged.digest() === digest) {
-          dirtyReplace.push({ memberId: id, map: staged });
-        } else if ((this.#store.dirtyMap(id) ?? this.#emptyMap()).digest() !== digest) {
-          done(null, fail('BAD_MAP', `version ${formatVersion(next)}: the dirty map of member ${id} was not handed over whole`, null));
-          return;
-        }
-      }
-    }
-    this.#staged.clear();
-    const { members, policy, mapErase: dirtyErase } = request;
-    this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyAdd: make }, (status) => {
-      if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
-        return;
-      }
-      if (this.#servedEpoch === request.epoch) {
-        this.#versionSeq = next.seq;
-        this.#horizon = next.horizon;
-        this.#bouncing = false;
-        // R2 (◆21): pulls of the former version end here.
-        if (this.#machine.state === 'NORMAL') this.#resyncStarts(next);
-      }
-      this.#world.log.info('version recorded', {
-        pool: this.#store.identity.poolName,
-        version: formatVersion(next),
-        horizon: next.horizon,
-      });
-      done({ owed }, null);
-    });
-  }
-
-  #emptyMap(): DirtyMap {
-    return new DirtyMap(Math.ceil(this.#store.identity.sizeBytes / this.#store.identity.chunkSizeBytes));
-  }
-
-  #stage(request: ControlRequest & { op: 'map-stage' }, done: ControlDone): void {
-    let map = request.reset ? undefined : this.#staged.get(request.memberId);
-    if (map === undefined && !request.reset) {
-      done(null, fail('BAD_MAP', `no dirty map of member ${request.memberId} is being handed over`, null));
-      return;
-    }
-    map ??= this.#emptyMap();
-    for (const leaf of request.leaves) {
-      const wrong = applyLeaf(map, leaf);
-      if (wrong !== null) {
-        done(null, fail('BAD_MAP', `the dirty map of member ${request.memberId}: ${wrong}`, null));
-        return;
-      }
-    }
-    this.#staged.set(request.memberId, map);
-    done({}, null);
-  }
-
-  /** R3: what is clean here, stamped with the version that is served. */
-  #mapCheck(fromLeaf: number): ControlResult {
-    const version = this.#store.version;
-    const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(this.#store.identity.memberId), fromLeaf);
-    const stamp = this.#machine.state === 'NORMAL' && version !== null ? { epoch: version.epoch, seq: version.seq } : null;
-    return { stamp, leaves, nextLeaf };
-  }
-
-  /** V5: adds that were owed. */
-  #mapAdd(request: ControlRequest & { op: 'map-add' }, done: ControlDone): void {
-    const version = this.#store.version;
-    if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
-      done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not the one recorded here`, null));
-      return;
-    }
-    if (request.add.memberIds.some((id) => version.inSync.some((member) => member.memberId === id))) {
-      done(null, fail('BAD_VERSION', 'I9: a member of the in-sync set is not marked dirty', null));
-      return;
-    }
-    const { make, owed } = judgeAdds(this.#store, this.#store.members, [request.add]);
-    this.#store.commit({ dirtyAdd: make }, (status) => {
-      if (status === Status.OK) done({ owed }, null);
-      else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (status ${status})`, null));
-    });
-  }
-
-  #enable(request: ControlRequest & { op: 'enable' }, done: ControlDone): void {
-    const version = this.#store.version;
-    if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
-      done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not recorded here`, null));
-      return;
-    }
-    if (this.#store.identity.witness === true) {
-      done(null, fail('BAD_STATE', 'a witness serves no IO', null));
-      return;
-    }
-    if (this.#machine.state === 'NORMAL') {
-      done({}, null);
-      return;
-    }
-    // The version with its maps is durable on all members: `lastIo` and intent have done their work, once what they
-    // stand for is on the disk.
-    this.#flushAndForget((status) => {
-      if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the store could not be flushed (status ${status})`, null));
-        return;
-      }
-      if (this.#servedEpoch !== request.epoch) {
-        done(null, fail('BAD_STATE', `epoch ${request.epoch} is not served any more`, this.#store.promise));
-        return;
-      }
-      this.#setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
-      this.#resyncStarts(version);
-      done({}, null);
-    });
-  }
-
-  /** Makes everything durable and records that `lastIo` and the write intent are not needed any more. */
-  #flushAndForget(done: (status: number) => void): void {
-    this.#store.flush(0, {
-      onDiskDone: (_tag, status) => {
-        if (status === Status.OK) this.#store.commit({ reconciled: true }, done);
-        else this.#store.commit({ volatileLost: true }, () => done(status));
-      },
-    });
-    this.#world.turn.defer(this);
-  }
-
-  #disable(done: ControlDone): void {
-    // Only writes that were sent before may still be executing; they may end, no other comes.
-    this.#leaveIo(Status.ENOTNORMAL);
-    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', 'the client took this member out of the in-sync set');
-    done({}, null);
-  }
-
-  /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
-  #release(done: ControlDone): void {
-    this.#leaveIo(Status.ENOTNORMAL);
-    if (this.#machine.state === 'NORMAL') this.#setState('NO_IO', 'released by the client');
-    const released = (status: number): void => {
-      if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the release could not be recorded (status ${status})`, null));
-        return;
-      }
-      if (this.#machine.state !== 'REGISTERED') this.#setState('REGISTERED', 'released by the client');
-      done({}, null);
-    };
-    this.#drain(() => this.#flushAndForget(released));
-  }
-
-  #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {
-    if (this.#holder === session && this.#servedEpoch === epoch) return null;
-    const promise = this.#store.promise;
-    const holder = promise === null ? 'nobody' : `epoch ${promise.epoch} of ${promise.clientName}`;
-    const code = promise !== null && promise.epoch > epoch ? 'STALE_EPOCH' : 'BAD_STATE';
-    return fail(code, `epoch ${epoch} is not served here; the promise is held by ${holder}`, promise);
-  }
-
-  #setState(to: ServerPoolState, why: string): void {
-    this.#stateSinceMs = this.#world.clock.wallMs();
-    this.#machine.set(to, why);
-  }
-}
-
-function fail(code: ControlFailure['code'], message: string, promise: PromiseRecord | null): ControlFailure {
-  return { code, message, promise };
 }
 
 const NO_MEMBERS = new Uint8Array(0);
-
-function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
-  return version === null ? null : { ...version, inSync: version.inSync.map((member) => ({ ...member })) };
-}
-
-function copyPolicy(policy: PoolStore['policy']): ClaimResult['policy'] {
-  return { ...policy, formerLineages: [...policy.formerLineages] };
-}
-
-function copyMembers(members: PoolStore['members']): ClaimResult['members'] {
-  return members.map((member) => ({ ...member, addresses: [...member.addresses] }));
-}

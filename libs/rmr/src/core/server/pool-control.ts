@@ -1,0 +1,410 @@
+import { DirtyMap } from '@rmr/dirty-map';
+import type { RtrsServerSession } from '@rmr/rtrs';
+import { Status, type World } from '@rmr/runtime';
+import type { PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
+import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
+import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
+import { applyLeaf, readLeaves } from '../map-leaves.ts';
+import { judgeAdds } from './map-adds.ts';
+import type { Serving } from './serving.ts';
+
+/** The outcome of a control request. */
+export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
+
+/** What control requests need from the pool's IO. */
+export interface ControlHost {
+  readonly handle: number;
+  /** Nothing new is executed; what waits for chunks ends with `status`. */
+  leaveIo(status: number): void;
+  /** Calls back when nothing that came before is executing any more. */
+  drain(done: () => void): void;
+  /** Gives back what waits for chunks (L4). */
+  bounceWaiting(): void;
+  resyncStarts(version: VersionRecord): void;
+  /** What the store was asked for is handed to the disk at the end of the turn. */
+  submitLater(): void;
+}
+
+/**
+ * What a client asks of a pool on a storage node besides IO, one request after the other: claims and versions, maps,
+ * enabling and leaving.
+ *
+ * Kept here: C2 (a grant is a compare-and-set, after everything older was drained or discarded), C4, V1 (versions only
+ * rise), V3 (a version brings whole maps into use, or none), V5 and I8 (the last clean copy stays), I9.
+ */
+export class PoolControl {
+  readonly #world: World;
+  readonly #store: PoolStore;
+  readonly #serving: Serving;
+  readonly #host: ControlHost;
+  readonly #queue: (() => void)[] = [];
+  #busy = false;
+  /** The store goes away. */
+  #closing = false;
+  /** Columns that the next version may bring into use. */
+  readonly #staged = new Map<number, DirtyMap>();
+
+  constructor(world: World, store: PoolStore, serving: Serving, host: ControlHost) {
+    this.#world = world;
+    this.#store = store;
+    this.#serving = serving;
+    this.#host = host;
+  }
+
+  /** Behind the request at hand, which may be draining and have something to record, `drain` is called; nothing is carried out after it. */
+  close(drain: () => void): void {
+    this.#closing = true;
+    this.#queue.push(drain);
+    this.#next();
+  }
+
+  /** Columns that were handed over are worth nothing any more. */
+  forgetStaged(): void {
+    this.#staged.clear();
+  }
+
+  /** Carries out a control request; `done` is called once. */
+  request(session: RtrsServerSession, request: ControlRequest, done: ControlDone): void {
+    switch (request.op) {
+      case 'probe':
+        done(this.#probe(), null);
+        return;
+      case 'map-check':
+        done(this.#mapCheck(request.fromLeaf), null);
+        return;
+      case 'sync-join':
+        done({ poolHandle: this.#host.handle, memberId: this.#store.identity.memberId, storeUuid: this.#store.identity.storeUuid }, null);
+        return;
+      default:
+        break;
+    }
+    this.#queue.push(() => {
+      const finished: ControlDone = (result, failure) => {
+        this.#busy = false;
+        done(result, failure);
+        this.#next();
+      };
+      if (this.#closing) {
+        finished(null, fail('UNKNOWN_POOL', 'the store of the pool is being taken away', null));
+        return;
+      }
+      if (request.op === 'claim') {
+        this.#claim(session, request, finished);
+        return;
+      }
+      const stale = this.#notHolder(session, request.epoch);
+      if (stale !== null) {
+        finished(null, stale);
+        return;
+      }
+      switch (request.op) {
+        case 'record-version':
+          this.#recordVersion(request, finished);
+          break;
+        case 'map-stage':
+          this.#stage(request, finished);
+          break;
+        case 'map-read': {
+          const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(request.memberId), request.fromLeaf);
+          finished({ stamp: null, leaves, nextLeaf }, null);
+          break;
+        }
+        case 'map-add':
+          this.#mapAdd(request, finished);
+          break;
+        case 'freeze':
+          this.#serving.bouncing = true;
+          this.#host.bounceWaiting();
+          finished({}, null);
+          break;
+        case 'enable':
+          this.#enable(request, finished);
+          break;
+        case 'renew':
+          if (this.#serving.state === 'NORMAL') finished({}, null);
+          else finished(null, fail('BAD_STATE', `the pool is ${this.#serving.state} here: ${this.#serving.reason}`, this.#store.promise));
+          break;
+        case 'leave':
+          this.#host.leaveIo(Status.ENOTNORMAL);
+          if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'the client took this member out of the pool');
+          finished({}, null);
+          break;
+        case 'disable':
+          this.#disable(finished);
+          break;
+        case 'release':
+          this.#release(finished);
+          break;
+      }
+    });
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#busy) return;
+    const next = this.#queue.shift();
+    if (next === undefined) return;
+    this.#busy = true;
+    next();
+  }
+
+  #probe(): ProbeResult {
+    const { identity, features } = this.#store;
+    return {
+      poolHandle: this.#host.handle,
+      state: this.#serving.state,
+      identity: { ...identity },
+      features: { fastPunch: features.fastPunch, fastZero: features.fastZero, extents: features.extents },
+      promise: this.#store.promise,
+      version: copyVersion(this.#store.version),
+      members: copyMembers(this.#store.members),
+      policy: copyPolicy(this.#store.policy),
+      volatileLost: this.#store.volatileLost,
+    };
+  }
+
+  /** C2: a compare-and-set on (epoch, client instance), after everything of older epochs is drained or discarded. */
+  #claim(session: RtrsServerSession, request: ControlRequest & { op: 'claim' }, done: ControlDone): void {
+    const promise = this.#store.promise;
+    const again = promise !== null && promise.epoch === request.epoch && promise.clientInstance === request.clientInstance;
+    if (promise !== null && !again && request.epoch <= promise.epoch) {
+      done(null, fail('STALE_EPOCH', `epoch ${promise.epoch} is promised to ${promise.clientName}`, promise));
+      return;
+    }
+    if (promise !== null && this.#serving.holder !== null && promise.clientInstance !== request.clientInstance && !request.takeover) {
+      // C4: a client that is alive is not robbed.
+      done(null, fail('HELD', `the pool is served by ${promise.clientName}, which is alive`, promise));
+      return;
+    }
+    // From here on nothing older is executed, also not what waits for its write intent.
+    this.#host.leaveIo(Status.ESTALE);
+    const why = `epoch ${request.epoch} claimed by ${request.clientName}`;
+    if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', why);
+    this.#host.drain(() => {
+      const granted: PromiseRecord = { epoch: request.epoch, clientInstance: request.clientInstance, clientName: request.clientName };
+      this.#store.commit({ promise: granted }, (status) => {
+        if (status !== Status.OK) {
+          done(null, fail('STORE_ERROR', `the promise could not be recorded (status ${status})`, this.#store.promise));
+          return;
+        }
+        if (this.#serving.state === 'REGISTERED') this.#serving.setState(this.#store.version === null ? 'CREATED' : 'NO_IO', why);
+        else if (this.#serving.state === 'CREATED' && this.#store.version !== null) this.#serving.setState('NO_IO', why);
+        if (session.state === 'OPEN') {
+          this.#serving.holder = session;
+          this.#serving.epoch = request.epoch;
+        }
+        this.#serving.versionSeq = 0;
+        this.#serving.horizon = 0;
+        done(
+          {
+            version: copyVersion(this.#store.version),
+            members: copyMembers(this.#store.members),
+            policy: copyPolicy(this.#store.policy),
+            volatileLost: this.#store.volatileLost,
+            lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+            intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+            columns: this.#store.mappedMemberIds().map((memberId) => {
+              const map = this.#store.dirtyMap(memberId) as DirtyMap;
+              return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
+            }),
+          },
+          null,
+        );
+      });
+    });
+  }
+
+  #recordVersion(request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {
+    const current = this.#store.version;
+    const next: VersionRecord = request.version;
+    const { memberId, storeUuid, witness } = this.#store.identity;
+    const foreign = current !== null && current.lineageUuid !== next.lineageUuid;
+    let wrong: string | null = null;
+    if (next.epoch !== request.epoch) wrong = 'its epoch is not the promised one';
+    else if (witness !== true && !isInSync(next, memberId, storeUuid)) wrong = 'this store is not in its in-sync set';
+    else if (!request.members.some((member) => member.memberId === memberId && member.storeUuid === storeUuid))
+      wrong = 'this store is not in its member table';
+    else if (foreign && !request.newLineage) wrong = 'it is of another lineage';
+    else if (current !== null && !foreign && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
+    else if (current !== null && !foreign && compareVersions(next, current) === 0 && !sameVersion(next, current))
+      wrong = 'its sequence number was used for another set';
+    else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
+      wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
+    if (wrong !== null) {
+      done(null, fail('BAD_VERSION', `version ${formatVersion(next)} is refused: ${wrong}`, null));
+      return;
+    }
+    const { make, owed } = judgeAdds(this.#store, request.members, request.mapAdds);
+    // The same record once more: the path failed over while it was being recorded.
+    const again = current !== null && sameVersion(next, current);
+    const dirtyReplace: { memberId: number; map: DirtyMap }[] = [];
+    if (!again) {
+      for (const { memberId: id, digest } of request.maps) {
+        const staged = this.#staged.get(id);
+        if (staged !== undefined && staged.digest() === digest) {
+          dirtyReplace.push({ memberId: id, map: staged });
+        } else if ((this.#store.dirtyMap(id) ?? this.#emptyMap()).digest() !== digest) {
+          done(null, fail('BAD_MAP', `version ${formatVersion(next)}: the dirty map of member ${id} was not handed over whole`, null));
+          return;
+        }
+      }
+    }
+    this.#staged.clear();
+    const { members, policy, mapErase: dirtyErase } = request;
+    this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyAdd: make }, (status) => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
+        return;
+      }
+      if (this.#serving.epoch === request.epoch) {
+        this.#serving.versionSeq = next.seq;
+        this.#serving.horizon = next.horizon;
+        this.#serving.bouncing = false;
+        // R2 (◆21): pulls of the former version end here.
+        if (this.#serving.state === 'NORMAL') this.#host.resyncStarts(next);
+      }
+      this.#world.log.info('version recorded', {
+        pool: this.#store.identity.poolName,
+        version: formatVersion(next),
+        horizon: next.horizon,
+      });
+      done({ owed }, null);
+    });
+  }
+
+  #emptyMap(): DirtyMap {
+    return new DirtyMap(Math.ceil(this.#store.identity.sizeBytes / this.#store.identity.chunkSizeBytes));
+  }
+
+  #stage(request: ControlRequest & { op: 'map-stage' }, done: ControlDone): void {
+    let map = request.reset ? undefined : this.#staged.get(request.memberId);
+    if (map === undefined && !request.reset) {
+      done(null, fail('BAD_MAP', `no dirty map of member ${request.memberId} is being handed over`, null));
+      return;
+    }
+    map ??= this.#emptyMap();
+    for (const leaf of request.leaves) {
+      const wrong = applyLeaf(map, leaf);
+      if (wrong !== null) {
+        done(null, fail('BAD_MAP', `the dirty map of member ${request.memberId}: ${wrong}`, null));
+        return;
+      }
+    }
+    this.#staged.set(request.memberId, map);
+    done({}, null);
+  }
+
+  /** R3: what is clean here, stamped with the version that is served. */
+  #mapCheck(fromLeaf: number): ControlResult {
+    const version = this.#store.version;
+    const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(this.#store.identity.memberId), fromLeaf);
+    const stamp = this.#serving.state === 'NORMAL' && version !== null ? { epoch: version.epoch, seq: version.seq } : null;
+    return { stamp, leaves, nextLeaf };
+  }
+
+  /** V5: adds that were owed. */
+  #mapAdd(request: ControlRequest & { op: 'map-add' }, done: ControlDone): void {
+    const version = this.#store.version;
+    if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
+      done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not the one recorded here`, null));
+      return;
+    }
+    if (request.add.memberIds.some((id) => version.inSync.some((member) => member.memberId === id))) {
+      done(null, fail('BAD_VERSION', 'I9: a member of the in-sync set is not marked dirty', null));
+      return;
+    }
+    const { make, owed } = judgeAdds(this.#store, this.#store.members, [request.add]);
+    this.#store.commit({ dirtyAdd: make }, (status) => {
+      if (status === Status.OK) done({ owed }, null);
+      else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (status ${status})`, null));
+    });
+  }
+
+  #enable(request: ControlRequest & { op: 'enable' }, done: ControlDone): void {
+    const version = this.#store.version;
+    if (version === null || version.epoch !== request.epoch || version.seq !== request.versionSeq) {
+      done(null, fail('BAD_VERSION', `version ${request.epoch}.${request.versionSeq} is not recorded here`, null));
+      return;
+    }
+    if (this.#store.identity.witness === true) {
+      done(null, fail('BAD_STATE', 'a witness serves no IO', null));
+      return;
+    }
+    if (this.#serving.state === 'NORMAL') {
+      done({}, null);
+      return;
+    }
+    // The version with its maps is durable on all members: `lastIo` and intent have done their work, once what they
+    // stand for is on the disk.
+    this.#flushAndForget((status) => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the store could not be flushed (status ${status})`, null));
+        return;
+      }
+      if (this.#serving.epoch !== request.epoch) {
+        done(null, fail('BAD_STATE', `epoch ${request.epoch} is not served any more`, this.#store.promise));
+        return;
+      }
+      this.#serving.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+      this.#host.resyncStarts(version);
+      done({}, null);
+    });
+  }
+
+  /** Makes everything durable and records that `lastIo` and the write intent are not needed any more. */
+  #flushAndForget(done: (status: number) => void): void {
+    this.#store.flush(0, {
+      onDiskDone: (_tag, status) => {
+        if (status === Status.OK) this.#store.commit({ reconciled: true }, done);
+        else this.#store.commit({ volatileLost: true }, () => done(status));
+      },
+    });
+    this.#host.submitLater();
+  }
+
+  #disable(done: ControlDone): void {
+    // Only writes that were sent before may still be executing; they may end, no other comes.
+    this.#host.leaveIo(Status.ENOTNORMAL);
+    if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', 'the client took this member out of the in-sync set');
+    done({}, null);
+  }
+
+  /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
+  #release(done: ControlDone): void {
+    this.#host.leaveIo(Status.ENOTNORMAL);
+    if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', 'released by the client');
+    const released = (status: number): void => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the release could not be recorded (status ${status})`, null));
+        return;
+      }
+      if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'released by the client');
+      done({}, null);
+    };
+    this.#host.drain(() => this.#flushAndForget(released));
+  }
+
+  #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {
+    if (this.#serving.holder === session && this.#serving.epoch === epoch) return null;
+    const promise = this.#store.promise;
+    const holder = promise === null ? 'nobody' : `epoch ${promise.epoch} of ${promise.clientName}`;
+    const code = promise !== null && promise.epoch > epoch ? 'STALE_EPOCH' : 'BAD_STATE';
+    return fail(code, `epoch ${epoch} is not served here; the promise is held by ${holder}`, promise);
+  }
+}
+
+function fail(code: ControlFailure['code'], message: string, promise: PromiseRecord | null): ControlFailure {
+  return { code, message, promise };
+}
+
+function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
+  return version === null ? null : { ...version, inSync: version.inSync.map((member) => ({ ...member })) };
+}
+
+function copyPolicy(policy: PoolStore['policy']): ClaimResult['policy'] {
+  return { ...policy, formerLineages: [...policy.formerLineages] };
+}
+
+function copyMembers(members: PoolStore['members']): ClaimResult['members'] {
+  return members.map((member) => ({ ...member, addresses: [...member.addresses] }));
+}

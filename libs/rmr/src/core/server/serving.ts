@@ -1,0 +1,48 @@
+import type { RtrsServerSession } from '@rmr/rtrs';
+import type { Clock, Logger } from '@rmr/runtime';
+import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
+
+/** Whom a pool on a storage node serves, under which version, and in which state it is. */
+export class Serving {
+  /** The epoch whose requests are executed; 0 while none is (before a grant, and while a grant drains). */
+  epoch = 0;
+  /** Sequence number of the version that requests have to be of, and up to which write older ones are acceptable (W6). */
+  versionSeq: number;
+  horizon = 0;
+  /** The session of the client that holds the promise, while it lives. */
+  holder: RtrsServerSession | null = null;
+  /** A map update is ahead: what would wait for a chunk is given back (L4). */
+  bouncing = false;
+  /** When the state was entered, wall clock. */
+  sinceMs: number;
+  readonly #clock: Clock;
+  readonly #machine: StateMachine<ServerPoolState>;
+
+  constructor(clock: Clock, log: Logger, versionSeq: number) {
+    this.#clock = clock;
+    this.#machine = new StateMachine<ServerPoolState>(SERVER_POOL_TRANSITIONS, 'EMPTY', log, 'server pool state');
+    this.versionSeq = versionSeq;
+    this.sinceMs = clock.wallMs();
+    this.setState('REGISTERED', 'store registered');
+  }
+
+  get state(): ServerPoolState {
+    return this.#machine.state;
+  }
+
+  get reason(): string {
+    return this.#machine.reason;
+  }
+
+  setState(to: ServerPoolState, why: string): void {
+    this.sinceMs = this.#clock.wallMs();
+    this.#machine.set(to, why);
+  }
+
+  /** Nobody is served any more. The state is the caller's. */
+  end(): void {
+    this.epoch = 0;
+    this.holder = null;
+    this.bouncing = false;
+  }
+}
