@@ -1,26 +1,15 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ByteRange, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange } from '../../pool-store.ts';
+import { versionOf } from '../../testing/scripted-pool.ts';
 import { assembleMaps, type Grant, holdersOf, markReturning, reconcile } from './assembly.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 const CHUNK = 4096;
 const CHUNKS = 16;
-const LINEAGE = '00000000-0000-4000-8000-000000000001';
 
-const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
 const range = (chunk: number, count = 1): ByteRange => ({ offsetBytes: chunk * CHUNK, lengthBytes: count * CHUNK });
-
-function version(seq: number, memberIds: readonly number[]): VersionRecord {
-  return {
-    lineageUuid: LINEAGE,
-    epoch: 1,
-    seq,
-    horizon: 0,
-    inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })),
-  };
-}
 
 function mapWith(chunks: readonly number[]): DirtyMap {
   const map = new DirtyMap(CHUNKS);
@@ -30,7 +19,7 @@ function mapWith(chunks: readonly number[]): DirtyMap {
 
 function grant(memberId: number, rest: Partial<Omit<Grant, 'columns'>> & { columns?: Record<number, readonly number[]> } = {}): Grant {
   const columns = new Map(Object.entries(rest.columns ?? {}).map(([id, chunks]) => [Number(id), mapWith(chunks)]));
-  return { memberId, version: version(1, [1, 2, 3]), volatileLost: false, lastIo: [], intent: [], ...rest, columns };
+  return { memberId, version: versionOf(1, [1, 2, 3]), volatileLost: false, lastIo: [], intent: [], ...rest, columns };
 }
 
 let maps: PoolMaps;
@@ -48,24 +37,24 @@ beforeEach(() => {
 
 describe('assembly: whose maps count', () => {
   test('◆14: what a holder of an older version says is worthless', () => {
-    const highest = version(2, [1, 2]);
+    const highest = versionOf(2, [1, 2]);
     const current = grant(1, { version: highest, columns: { 3: [4] } });
-    const stale = grant(2, { version: version(1, [1, 2, 3]), columns: { 1: [0, 1], 3: [9] } });
+    const stale = grant(2, { version: versionOf(1, [1, 2, 3]), columns: { 1: [0, 1], 3: [9] } });
     expect(holdersOf([current, stale], highest, false)).toEqual([current]);
     assembleMaps(maps, holdersOf([current, stale], highest, false), [1, 2, 3]);
     expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [4]]);
   });
 
   test('◆14: a member without a version, and one whose version has the same number but another set, are no holders', () => {
-    const highest = version(2, [1, 2]);
+    const highest = versionOf(2, [1, 2]);
     const holder = grant(1, { version: highest });
-    const others = [grant(2, { version: null }), grant(3, { version: version(2, [1, 3]) })];
+    const others = [grant(2, { version: null }), grant(3, { version: versionOf(2, [1, 3]) })];
     expect(holdersOf([holder, ...others], highest, false)).toEqual([holder]);
   });
 
   test('L5: for a client that has served the pool all along every member of its last version counts', () => {
-    const grants = [grant(1, { version: version(3, [1]) }), grant(2, { version: version(2, [1, 2]) })];
-    expect(holdersOf(grants, version(3, [1]), true)).toEqual(grants);
+    const grants = [grant(1, { version: versionOf(3, [1]) }), grant(2, { version: versionOf(2, [1, 2]) })];
+    expect(holdersOf(grants, versionOf(3, [1]), true)).toEqual(grants);
   });
 
   test('a pool without any version has no stale holder', () => {

@@ -3,6 +3,7 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
+import { CLIENT, identityOf, LINEAGE, OTHER_LINEAGE, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
@@ -10,32 +11,15 @@ import { LegReturn, type ReturnHost } from './leg-return.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import { PoolMaps } from './pool-maps.ts';
 
-const POOL = '00000000-0000-4000-8000-000000000001';
-const LINEAGE = '00000000-0000-4000-8000-000000000002';
-const CLIENT = '00000000-0000-4000-8000-00000000000a';
 const CHUNK = 4096;
 const LEAVES = 2 * SPREAD_REST_LEAVES;
-
-const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
-const POLICY = { quorum: 'none' as const, highestMemberId: 3, formerLineages: [] };
-
-function versionOf(seq: number, memberIds: readonly number[], lineageUuid = LINEAGE): NonNullable<ClaimResult['version']> {
-  return { lineageUuid, epoch: 7, seq, horizon: 0, inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })) };
-}
+const version = (seq: number, memberIds: readonly number[], lineageUuid = LINEAGE): NonNullable<ClaimResult['version']> =>
+  versionOf(seq, memberIds, { epoch: 7, lineageUuid });
 
 const PROBE: ProbeResult = {
   poolHandle: 9,
   state: 'REGISTERED',
-  identity: {
-    storeUuid: storeOf(3),
-    poolUuid: POOL,
-    poolName: 'p',
-    memberId: 3,
-    sizeBytes: LEAVES * CHUNKS_PER_LEAF * CHUNK,
-    chunkSizeBytes: CHUNK,
-    queueDepth: 16,
-    createdZeroed: true,
-  },
+  identity: { ...identityOf(3, LEAVES * CHUNKS_PER_LEAF, CHUNK), witness: false },
   features: { fastPunch: true, fastZero: true, extents: true },
   promise: null,
   version: null,
@@ -89,7 +73,7 @@ const STEPS: Record<string, () => void> = {
     quiet?.();
   },
   record: () => void stageAll(),
-  enable: () => grown?.durable(versionOf(5, [1, 2, 3])),
+  enable: () => grown?.durable(version(5, [1, 2, 3])),
 };
 
 /** Goes on until `step` is under way. */
@@ -163,7 +147,7 @@ describe('leg return (L3): the order', () => {
     quiet?.();
     expect(stageAll().sort()).toEqual(['1 gets column 3: 1', '2 gets column 3: 1', '3 gets column 3: 1']);
     expect([told.at(-1), open()]).toEqual(['grow 3', []]);
-    grown?.durable(versionOf(5, [1, 2, 3]));
+    grown?.durable(version(5, [1, 2, 3]));
     expect([open(), told.at(-1)]).toEqual([['enable 3'], 'grow 3']);
     const enable = member3().next('enable');
     expect(enable.request).toMatchObject({ epoch: 7, versionSeq: 5 });
@@ -210,7 +194,7 @@ describe('leg return (L3): the order', () => {
     const columns = [{ memberId: 1, dirtyChunks: 3, digest: '3-0' }];
     member3()
       .next('claim')
-      .answer({ ...CLAIM, version: versionOf(1, [1, 2, 3]), columns });
+      .answer({ ...CLAIM, version: version(1, [1, 2, 3]), columns });
     expect(open()).toEqual(['map-stage 1', 'map-stage 2', 'map-stage 3']);
   });
 
@@ -231,7 +215,7 @@ describe('leg return (L3): the order', () => {
 
   test('a store of a lineage that was left behind has nothing that counts: all of it is dirty', () => {
     upTo('claim');
-    const former = versionOf(9, [1, 2, 3], '00000000-0000-4000-8000-000000000003');
+    const former = version(9, [1, 2, 3], OTHER_LINEAGE);
     member3()
       .next('claim')
       .answer({ ...CLAIM, version: former });
@@ -304,7 +288,7 @@ describe('leg return: every failure ends it once', () => {
     const before = told.length;
     for (const { calls } of sessions) for (const call of calls.splice(0)) call.refuse('BAD_MAP');
     if (step === 'stage') quiet?.();
-    grown?.durable(versionOf(6, [1, 2, 3]));
+    grown?.durable(version(6, [1, 2, 3]));
     expect([told.length, open()]).toEqual([before, []]);
   });
 
@@ -338,7 +322,7 @@ describe('leg return: cancelled', () => {
       }
     }
     if (step === 'hold') quiet?.();
-    if (step === 'record') grown?.durable(versionOf(5, [1, 2, 3]));
+    if (step === 'record') grown?.durable(version(5, [1, 2, 3]));
     expect([told.length, open()]).toEqual([before, []]);
   });
 

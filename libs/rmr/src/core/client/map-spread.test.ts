@@ -2,13 +2,13 @@ import { CHUNKS_PER_LEAF, DirtyMap } from '@rmr/dirty-map';
 import { randomBelow, SeededRandom, SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LEAVES_PER_MESSAGE } from '../../constants.ts';
+import { POOL } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import { applyLeaf } from '../map-leaves.ts';
 import { Leg } from './leg.ts';
 import { MapSpread } from './map-spread.ts';
 import { PoolMaps } from './pool-maps.ts';
 
-const POOL = '00000000-0000-4000-8000-000000000001';
 const CHUNK = 4096;
 
 let session: ScriptedSession;

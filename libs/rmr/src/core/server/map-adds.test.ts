@@ -1,6 +1,7 @@
 import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ByteRange, MemberRecord } from '../../pool-store.ts';
+import type { ByteRange } from '../../pool-store.ts';
+import { identityOf, memberOf, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedStore } from '../../testing/scripted-store.ts';
 import { judgeAdds } from './map-adds.ts';
 
@@ -9,11 +10,6 @@ const CHUNKS = 16;
 /** The last chunk is short. */
 const SIZE = CHUNKS * CHUNK - 512;
 
-const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
-const member = (memberId: number, role?: 'witness'): MemberRecord => {
-  const record = { memberId, storeUuid: storeOf(memberId), name: `storage-${memberId}`, addresses: [`memory:${memberId}`] };
-  return role === undefined ? record : { ...record, role };
-};
 const bytes = (offsetBytes: number, endBytes: number): ByteRange => ({ offsetBytes, lengthBytes: endBytes - offsetBytes });
 const chunks = (first: number, count = 1): ByteRange => bytes(first * CHUNK, Math.min((first + count) * CHUNK, SIZE));
 
@@ -25,17 +21,8 @@ function dirty(memberId: number, ...list: number[]): void {
 }
 
 beforeEach(() => {
-  store = new ScriptedStore({
-    storeUuid: storeOf(1),
-    poolUuid: '00000000-0000-4000-8000-000000000001',
-    poolName: 'p',
-    memberId: 1,
-    sizeBytes: SIZE,
-    chunkSizeBytes: CHUNK,
-    queueDepth: 16,
-    createdZeroed: true,
-  });
-  store.members = [1, 2, 3].map((memberId) => member(memberId));
+  store = new ScriptedStore(identityOf(1, CHUNKS, CHUNK, 512));
+  store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
 });
 
 describe('map adds (V5)', () => {
@@ -62,7 +49,7 @@ describe('map adds (V5)', () => {
   });
 
   test('◆12: a witness has no data, and so no clean copy', () => {
-    const members = [...store.members, member(4, 'witness')];
+    const members = [...store.members, memberOf(4, 'witness')];
     dirty(1, 4);
     dirty(2, 4);
     expect(judgeAdds(store, members, [{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
@@ -77,10 +64,10 @@ describe('map adds (V5)', () => {
   test('I8: what a new member, or a new store, does not have is marked also where nobody else has it', () => {
     for (const memberId of [1, 2, 3]) dirty(memberId, 4);
     const whole = [chunks(0, CHUNKS)];
-    const joining = [...store.members, member(4)];
+    const joining = [...store.members, memberOf(4)];
     expect(judgeAdds(store, joining, [{ memberIds: [4], ranges: whole }])).toEqual({ make: [{ memberIds: [4], ranges: whole }], owed: [] });
     store.mapOf(3).clear(4, 1);
-    const replaced = [member(1), member(2), { ...member(3), storeUuid: storeOf(5) }];
+    const replaced = [memberOf(1), memberOf(2), { ...memberOf(3), storeUuid: storeOf(5) }];
     expect(judgeAdds(store, replaced, [{ memberIds: [3], ranges: whole }])).toEqual({
       make: [{ memberIds: [3], ranges: whole }],
       owed: [],

@@ -14,41 +14,26 @@ import {
   RESYNC_RETRY_MS_MAX,
   RESYNC_WANTED_DEPTH,
 } from '../../constants.ts';
-import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
-import { type ScriptedIo, ScriptedSession } from '../../testing/scripted-session.ts';
+import type { VersionRecord } from '../../pool-store.ts';
+import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from '../../testing/scripted-pool.ts';
+import type { ScriptedIo, ScriptedSession } from '../../testing/scripted-session.ts';
 import { ScriptedStore } from '../../testing/scripted-store.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import { readLeaves } from '../map-leaves.ts';
 import { Resync, type ResyncOptions } from './resync.ts';
 import { type SyncPeer, SyncPeers } from './sync-peers.ts';
 
-const POOL = '00000000-0000-4000-8000-000000000001';
-const LINEAGE = '00000000-0000-4000-8000-000000000002';
-
-const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
-const member = (memberId: number): MemberRecord => ({
-  memberId,
-  storeUuid: storeOf(memberId),
-  name: `storage-${memberId}`,
-  addresses: [`memory:${memberId}`],
-});
-const versionOf = (seq: number, memberIds: readonly number[]): VersionRecord => ({
-  lineageUuid: LINEAGE,
-  epoch: 3,
-  seq,
-  horizon: 0,
-  inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })),
-});
-
 let world: VirtualWorld;
 let store: ScriptedStore;
-let sessions: Map<string, ScriptedSession>;
+let sessions: ScriptedSessions;
 let peers: SyncPeers;
 let resync: Resync;
 let released: number;
 let chunkBytes: number;
 
-const session = (memberId: number): ScriptedSession => sessions.get(`memory:${memberId}`) as ScriptedSession;
+const session = (memberId: number): ScriptedSession => sessions.of({ memberId });
+/** Version 3.`seq`. */
+const version = (seq: number, memberIds: readonly number[]): VersionRecord => versionOf(seq, memberIds, { epoch: 3 });
 const peer = (memberId: number): SyncPeer => peers.all().find((one) => one.member.memberId === memberId) as SyncPeer;
 /** Reads under way at a member, as chunk runs. */
 const reads = (memberId: number): string[] => session(memberId).ios.map(({ message }) => runOf(message.offsetBytes, message.lengthBytes));
@@ -68,37 +53,20 @@ interface Setting {
 
 function setUp({ chunks = 64, chunkBytes: size = 4096, short = 0, options = {}, members = [1, 2, 3] }: Setting = {}): void {
   world = new VirtualWorld();
-  sessions = new Map();
+  sessions = new ScriptedSessions();
   released = 0;
   chunkBytes = size;
-  store = new ScriptedStore({
-    storeUuid: storeOf(1),
-    poolUuid: POOL,
-    poolName: 'p',
-    memberId: 1,
-    sizeBytes: chunks * size - short,
-    chunkSizeBytes: size,
-    queueDepth: 16,
-    createdZeroed: true,
-  });
-  store.members = members.map(member);
-  const opener = {
-    to: (addresses: readonly string[]) => {
-      const key = addresses.join(' ');
-      const known = sessions.get(key) ?? new ScriptedSession();
-      sessions.set(key, known);
-      return known.shared;
-    },
-  };
-  peers = new SyncPeers(world, store, opener, () => resync.poke());
+  store = new ScriptedStore(identityOf(1, chunks, size, short));
+  store.members = members.map((memberId) => memberOf(memberId));
+  peers = new SyncPeers(world, store, sessions, () => resync.poke());
   resync = new Resync(world, store, peers, options, () => void released++);
   world.check(() => resync.verify());
 }
 
 /** The pool is NORMAL under version 5 (unless told otherwise), and these members have answered sync-join. */
-function start(joined: readonly number[] = [2, 3], version = versionOf(5, [1, 2, 3])): void {
-  peers.start(version);
-  resync.start(version);
+function start(joined: readonly number[] = [2, 3], inForce = version(5, [1, 2, 3])): void {
+  peers.start(inForce);
+  resync.start(inForce);
   world.run(50);
   for (const memberId of joined) {
     session(memberId)
@@ -129,7 +97,7 @@ function pullAll(): void {
   for (let again = true; again; ) {
     again = store.endAll().length > 0;
     turn();
-    for (const [address, { ios }] of sessions) {
+    for (const [address, { ios }] of sessions.all()) {
       if (ios.length === 0) continue;
       answer(Number(address.slice(-1)));
       again = true;
@@ -215,8 +183,8 @@ describe('resync: one pull (R1)', () => {
 
   test('members out of the in-sync set are not read from, nor is one that has not joined', () => {
     store.mapOf(1).set(0, 2);
-    start([2], versionOf(5, [1, 2]));
-    expect([reads(2), sessions.has('memory:3')]).toEqual([['0+2'], false]);
+    start([2], version(5, [1, 2]));
+    expect([reads(2), sessions.inUse]).toEqual([['0+2'], ['memory:2']]);
   });
 
   test('pulls go to the member with the fewest reads in flight', () => {
@@ -246,7 +214,7 @@ describe('resync: failures', () => {
     ['ESESSION', Status.ESESSION],
   ])('I11: a read that ends with %s is tried again after a while, with the chunk unlocked meanwhile', (name, status) => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     answer(2, status);
     expect([resync.locked, released, held()]).toEqual([0, 1, []]);
     expect(resync.status()).toMatchObject({ state: 'FAILED', reason: `member 2 (storage-2) could not be read: ${name}`, etaSeconds: null });
@@ -260,14 +228,14 @@ describe('resync: failures', () => {
 
   test('an answer of the wrong length is a failure', () => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     answer(2, Status.OK, 9, 100);
     expect([held(), resync.status().reason]).toEqual([[], expect.stringContaining('wrong length')]);
   });
 
   test('I12: the longer it fails the longer it waits, up to a bound; success begins anew', () => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     const pauses: number[] = [];
     for (let i = 0; i < 9; i++) {
       answer(2, Status.EIO);
@@ -292,7 +260,7 @@ describe('resync: failures', () => {
 
   test('a handle that the member does not know any more is asked for anew', () => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     answer(2, Status.ENOPOOL);
     expect(peer(2).ready).toBe(false);
     world.run(RESYNC_RETRY_MS + 50);
@@ -308,7 +276,7 @@ describe('resync: failures', () => {
     (step) => {
       store.prepared = false;
       store.mapOf(1).set(4, 1);
-      start([2], versionOf(5, [1, 2]));
+      start([2], version(5, [1, 2]));
       answer(2);
       for (const earlier of ['prepare', 'write', 'flush', 'commit'].slice(0, ['prepare', 'write', 'flush', 'commit'].indexOf(step))) {
         store.endOne(earlier);
@@ -334,8 +302,8 @@ describe('resync: failures', () => {
 
   test('a member without a permit is asked once it has one', () => {
     store.mapOf(1).set(4, 1);
-    peers.start(versionOf(5, [1, 2]));
-    resync.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
+    resync.start(version(5, [1, 2]));
     world.run(50);
     session(2).permits = 0;
     session(2)
@@ -353,9 +321,9 @@ describe('resync: failures', () => {
 describe('resync: versions (R2, ◆21)', () => {
   test('what is being read when the version changes is dropped, its chunks are unlocked at once, and it is read anew', () => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
-    resync.start(versionOf(6, [1, 2]));
-    peers.start(versionOf(6, [1, 2]));
+    start([2], version(5, [1, 2]));
+    resync.start(version(6, [1, 2]));
+    peers.start(version(6, [1, 2]));
     expect([resync.locked, released]).toEqual([0, 1]);
     turn();
     expect([reads(2), session(2).ios.map(({ message }) => message.versionSeq)]).toEqual([
@@ -371,8 +339,8 @@ describe('resync: versions (R2, ◆21)', () => {
 
   test('an old read that fails is no failure of the new version', () => {
     store.mapOf(1).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
-    resync.start(versionOf(6, [1, 2]));
+    start([2], version(5, [1, 2]));
+    resync.start(version(6, [1, 2]));
     turn();
     answer(2, Status.EVERSION);
     expect([resync.status().state, resync.locked]).toEqual(['RUNNING', 1]);
@@ -383,13 +351,13 @@ describe('resync: versions (R2, ◆21)', () => {
     (step) => {
       store.prepared = false;
       store.mapOf(1).set(4, 1);
-      start([2], versionOf(5, [1, 2]));
+      start([2], version(5, [1, 2]));
       answer(2);
       for (const earlier of ['prepare', 'write', 'flush'].slice(0, ['prepare', 'write', 'flush'].indexOf(step))) {
         store.endOne(earlier);
         turn();
       }
-      resync.start(versionOf(6, [1, 2]));
+      resync.start(version(6, [1, 2]));
       turn();
       expect([resync.locked, reads(2)]).toEqual([1, []]);
       while (held().length > 0) {
@@ -409,7 +377,7 @@ describe('resync: versions (R2, ◆21)', () => {
   test('leaving NORMAL ends everything: nothing is read or cleared any more', () => {
     store.mapOf(1).set(4, 1);
     store.mapOf(1).set(10, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     answer(2);
     resync.stop();
     peers.stop();
@@ -424,7 +392,7 @@ describe('resync: versions (R2, ◆21)', () => {
   test('I7, I10: a drain waits for what is being written, and for nothing else', () => {
     store.mapOf(1).set(4, 1);
     store.mapOf(1).set(10, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     const drained: string[] = [];
     resync.whenOffDisk(() => drained.push('nothing on disk'));
     expect(drained).toEqual(['nothing on disk']);
@@ -444,7 +412,7 @@ describe('resync: bounds (I12)', () => {
   test('no more pulls than the depth; more only for chunks that IO waits for, and not without end', () => {
     setUp({ chunks: 4096 });
     for (let chunk = 0; chunk < 4096; chunk += 2) store.mapOf(1).set(chunk, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     expect(reads(2).length).toBe(RESYNC_DEPTH_DEFAULT);
     answer(2);
     // The place of a pull is free when it has ended, not when it was answered.
@@ -461,7 +429,7 @@ describe('resync: bounds (I12)', () => {
   test('as many bytes as the way carries without a queue, between two bounds, in requests as large as a message at most', () => {
     setUp({ chunks: 4096, chunkBytes: 131072 });
     store.mapOf(1).set(0, 4096);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     const inFlight = (): number => session(2).ios.reduce((sum, { message }) => sum + message.lengthBytes, 0);
     expect(inFlight()).toBe(RESYNC_BYTES_MIN);
     const seen: number[] = [];
@@ -486,7 +454,7 @@ describe('resync: bounds (I12)', () => {
   test('the depth can be changed while it runs', () => {
     setUp({ options: { depth: 2 } });
     for (let chunk = 0; chunk < 64; chunk += 2) store.mapOf(1).set(chunk, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     expect(reads(2).length).toBe(2);
     resync.options = { depth: 5 };
     turn();
@@ -496,7 +464,7 @@ describe('resync: bounds (I12)', () => {
   test('a depth that is lowered while pulls are under way counts for the next ones', () => {
     setUp({ options: { depth: 4 } });
     for (let chunk = 0; chunk < 64; chunk += 2) store.mapOf(1).set(chunk, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     resync.options = { depth: 1 };
     turn();
     for (let left = 3; left >= 0; left--) {
@@ -510,7 +478,7 @@ describe('resync: bounds (I12)', () => {
   test('chunks larger than a message are read in pieces', () => {
     setUp({ chunks: 4, chunkBytes: 4 * IO_BYTES_MAX, short: 1000 });
     store.mapOf(1).set(2, 2);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     for (const { message } of session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(IO_BYTES_MAX);
     pullAll();
     expect([store.mapOf(1).dirtyCount, resync.status().pulledBytes]).toEqual([0, 8 * IO_BYTES_MAX - 1000]);
@@ -526,7 +494,7 @@ describe('resync: bounds (I12)', () => {
       if (looked > 10_000) throw new Error('the maps are looked at once per chunk');
       return dirtyMap.call(store, memberId);
     };
-    start([], versionOf(5, [1, 2]));
+    start([], version(5, [1, 2]));
     world.run(1000);
     expect(resync.status().reason).toContain('wait for member 2');
     store.mapOf(2).set(0, 2 ** 28 - 5);
@@ -540,7 +508,7 @@ describe('resync: bounds (I12)', () => {
   test('an all-dirty device whose only source has no permit costs no step per chunk', () => {
     setUp({ chunks: 2 ** 28, chunkBytes: 4096 });
     store.mapOf(1).set(0, 2 ** 28);
-    start([], versionOf(5, [1, 2]));
+    start([], version(5, [1, 2]));
     let tried = 0;
     session(2).permits = 0;
     const { rtrs } = session(2);
@@ -571,12 +539,12 @@ describe('resync: rate', () => {
   }
 
   beforeEach(() => {
-    setUp({ chunks: 4096, chunkBytes: 131072, options: { rateBytes: 4 * 1048576, loadedRateBytes: 1048576 } });
-    store.mapOf(1).set(0, 4096);
+    setUp({ chunks: 1024, chunkBytes: 131072, options: { rateBytes: 4 * 1048576, loadedRateBytes: 1048576 } });
+    store.mapOf(1).set(0, 1024);
   });
 
   test('no faster than the rate, and not much slower', () => {
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     pullFor(1000);
     const bytes = pullFor(4000);
     expect(bytes).toBeGreaterThan(0.9 * 16 * 1048576);
@@ -588,7 +556,7 @@ describe('resync: rate', () => {
   });
 
   test('slower while clients do IO, and at full rate some time after', () => {
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     pullFor(1000);
     const loaded = pullFor(4000, () => resync.noteClientIo(world.clock.nowMs()));
     expect(loaded).toBeLessThan(1.1 * 4 * 1048576 + IO_BYTES_MAX);
@@ -598,7 +566,7 @@ describe('resync: rate', () => {
   });
 
   test('an idle time is not saved up for a burst', () => {
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     resync.paused = true;
     world.run(60_000);
     resync.paused = false;
@@ -609,7 +577,7 @@ describe('resync: rate', () => {
   });
 
   test('the rate can be lifted while it runs', () => {
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     pullFor(500);
     resync.options = { rateBytes: null, loadedRateBytes: null };
     expect(pullFor(100)).toBeGreaterThan(16 * 1048576);
@@ -617,15 +585,15 @@ describe('resync: rate', () => {
 
   test('chunks that IO waits for come first, and beyond the rate', () => {
     resync.options = { rateBytes: 1, loadedRateBytes: 1 };
-    start([2], versionOf(5, [1, 2]));
-    resync.want(1000, 2);
+    start([2], version(5, [1, 2]));
+    resync.want(800, 2);
     turn();
-    expect(reads(2).slice(-2)).toEqual(['1000+1', '1001+1']);
+    expect(reads(2).slice(-2)).toEqual(['800+1', '801+1']);
     // Beyond the depth, too.
     resync.options = { depth: 1 };
-    resync.want(2000, 1);
+    resync.want(900, 1);
     turn();
-    expect(reads(2).at(-1)).toBe('2000+1');
+    expect(reads(2).at(-1)).toBe('900+1');
   });
 });
 
@@ -633,7 +601,7 @@ describe('resync: paused', () => {
   test('nothing is begun but what IO waits for; what is under way ends', () => {
     for (let chunk = 0; chunk < 64; chunk += 2) store.mapOf(1).set(chunk, 1);
     resync.options = { depth: 2 };
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     resync.paused = true;
     turn();
     expect(resync.status()).toMatchObject({ state: 'PAUSED', reason: 'paused by an operator', bytesPerSecond: 0, etaSeconds: null });
@@ -667,7 +635,7 @@ describe('resync: why it stands still', () => {
   test('I8: a member out of the set that alone has it is waited for, by name', () => {
     store.mapOf(1).set(4, 1);
     store.mapOf(2).set(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     expect(resync.status().reason).toBe('chunk 4 and others wait for member 3 (storage-3) (out of the in-sync set)');
     resync.want(4, 1);
     turn();
@@ -680,7 +648,7 @@ describe('resync: why it stands still', () => {
     start();
     answer(2, Status.EIO);
     expect(resync.status()).toMatchObject({ state: 'FAILED' });
-    const alone = versionOf(6, [1, 3]);
+    const alone = version(6, [1, 3]);
     peers.start(alone);
     resync.start(alone);
     turn();
@@ -688,8 +656,8 @@ describe('resync: why it stands still', () => {
       state: 'RUNNING',
       reason: 'chunk 4 and others wait for member 2 (storage-2) (out of the in-sync set)',
     });
-    peers.start(versionOf(7, [1, 2, 3]));
-    resync.start(versionOf(7, [1, 2, 3]));
+    peers.start(version(7, [1, 2, 3]));
+    resync.start(version(7, [1, 2, 3]));
     turn();
     expect(resync.status()).toMatchObject({ state: 'RUNNING', reason: '', sourceMemberIds: [2] });
   });
@@ -740,7 +708,7 @@ describe('resync: chunks without a clean copy (I8)', () => {
 
   test('a chunk is not lost while a member out of the set has it', () => {
     store.mapOf(3).clear(4, 1);
-    start([2], versionOf(5, [1, 2]));
+    start([2], version(5, [1, 2]));
     resync.want(4, 1);
     turn();
     for (let i = 0; i < 3; i++) confirm(2);
@@ -748,7 +716,7 @@ describe('resync: chunks without a clean copy (I8)', () => {
   });
 
   test('a witness has no copy to wait for', () => {
-    store.members = [...store.members, { ...member(4), role: 'witness' }];
+    store.members = [...store.members, memberOf(4, 'witness')];
     start();
     resync.want(4, 1);
     turn();

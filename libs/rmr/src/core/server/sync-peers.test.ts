@@ -3,67 +3,36 @@ import { Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CLEARED_RUNS_MAX, LEAVES_PER_MESSAGE, MAP_CHECK_MS, MAP_CHECK_URGENT_MS, RESYNC_RETRY_MS } from '../../constants.ts';
-import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
-import { type ScriptedCall, ScriptedSession } from '../../testing/scripted-session.ts';
+import type { VersionRecord } from '../../pool-store.ts';
+import { identityOf, memberOf, POOL, ScriptedSessions, storeOf, versionOf } from '../../testing/scripted-pool.ts';
+import type { ScriptedCall, ScriptedSession } from '../../testing/scripted-session.ts';
 import { ScriptedStore } from '../../testing/scripted-store.ts';
 import type { MapReadResult } from '../../wire/control-message.ts';
 import { readLeaves } from '../map-leaves.ts';
 import { type SyncPeer, SyncPeers } from './sync-peers.ts';
 
-const POOL = '00000000-0000-4000-8000-000000000001';
-const LINEAGE = '00000000-0000-4000-8000-000000000002';
 const CHUNK = 4096;
-
-const storeOf = (memberId: number): string => `00000000-0000-4000-8000-0000000000${memberId}0`;
-const member = (memberId: number): MemberRecord => ({
-  memberId,
-  storeUuid: storeOf(memberId),
-  name: `storage-${memberId}`,
-  addresses: [`memory:${memberId}`],
-});
-const versionOf = (seq: number, memberIds: readonly number[], epoch = 3): VersionRecord => ({
-  lineageUuid: LINEAGE,
-  epoch,
-  seq,
-  horizon: 0,
-  inSync: memberIds.map((memberId) => ({ memberId, storeUuid: storeOf(memberId) })),
-});
 
 let world: VirtualWorld;
 let store: ScriptedStore;
-let sessions: Map<string, ScriptedSession>;
+let sessions: ScriptedSessions;
 let peers: SyncPeers;
 let changes: number;
 
-const session = (memberId: number): ScriptedSession => sessions.get(`memory:${memberId}`) as ScriptedSession;
+const session = (memberId: number): ScriptedSession => sessions.of({ memberId });
+/** Version 3.`seq`. */
+const version = (seq: number, memberIds: readonly number[]): VersionRecord => versionOf(seq, memberIds, { epoch: 3 });
 const peer = (memberId: number): SyncPeer => peers.all().find((one) => one.member.memberId === memberId) as SyncPeer;
-const opened = (): string[] => [...sessions].filter(([, { users }]) => users.size > 0).map(([address]) => address);
+const opened = (): string[] => sessions.inUse;
 
 /** Member 1's storage node, in a pool with members 2 and 3. */
 function setUp(chunkCount: number): void {
   world = new VirtualWorld();
   changes = 0;
-  sessions = new Map();
-  store = new ScriptedStore({
-    storeUuid: storeOf(1),
-    poolUuid: POOL,
-    poolName: 'p',
-    memberId: 1,
-    sizeBytes: chunkCount * CHUNK,
-    chunkSizeBytes: CHUNK,
-    queueDepth: 16,
-    createdZeroed: true,
-  });
-  store.members = [1, 2, 3].map(member);
-  const opener = {
-    to: (addresses: readonly string[]) => {
-      const key = addresses.join(' ');
-      const known = sessions.get(key) ?? new ScriptedSession();
-      sessions.set(key, known);
-      return known.shared;
-    },
-  };
-  peers = new SyncPeers(world, store, opener, () => void changes++);
+  sessions = new ScriptedSessions();
+  store = new ScriptedStore(identityOf(1, chunkCount, CHUNK));
+  store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
+  peers = new SyncPeers(world, store, sessions, () => void changes++);
 }
 
 /** Lets the sync legs connect and join. */
@@ -90,36 +59,36 @@ beforeEach(() => setUp(64));
 
 describe('sync legs', () => {
   test('no session is opened while nothing is dirty', () => {
-    peers.start(versionOf(5, [1, 2, 3]));
+    peers.start(version(5, [1, 2, 3]));
     world.run(5000);
     expect(opened()).toEqual([]);
   });
 
   test('with something to pull, sessions to all other in-sync members are opened, and to no others', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     world.run(50);
     expect([opened(), session(2).ops]).toEqual([['memory:2'], ['sync-join']]);
   });
 
   test('with something to clear, one to the member that it belongs to', () => {
     store.mapOf(3).set(3, 1);
-    peers.start(versionOf(5, [1, 2, 3]));
+    peers.start(version(5, [1, 2, 3]));
     world.run(50);
     expect(opened()).toEqual(['memory:3']);
   });
 
   test('a witness has nothing to read', () => {
-    store.members = [...store.members, { ...member(4), role: 'witness' }];
+    store.members = [...store.members, memberOf(4, 'witness')];
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2, 3]));
+    peers.start(version(5, [1, 2, 3]));
     world.run(50);
     expect(peers.all().map(({ member: { memberId } }) => memberId)).toEqual([2, 3]);
   });
 
   test('reads can be sent once the member has said what handle its pool has', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     world.run(50);
     expect([peer(2).ready, peer(2).problem]).toEqual([false, 'not connected yet']);
     join(2);
@@ -130,7 +99,7 @@ describe('sync legs', () => {
 
   test('a member that has another store now is not read from', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     world.run(50);
     session(2)
       .next('sync-join')
@@ -145,7 +114,7 @@ describe('sync legs', () => {
 
   test('I11: a refused join is tried again after a while, with the reason at hand', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     world.run(50);
     session(2).next('sync-join').refuse('UNKNOWN_POOL', 'no such pool');
     expect(peer(2).problem).toBe('member 2 (storage-2): no such pool');
@@ -157,7 +126,7 @@ describe('sync legs', () => {
 
   test('I11: a session that is lost is used again once it is back, with a new handle', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     session(2).cut('cable');
     expect([peer(2).ready, peer(2).problem]).toEqual([false, 'no session: cable']);
@@ -171,7 +140,7 @@ describe('sync legs', () => {
 
   test('a join that the end of the session has overtaken counts for nothing', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     world.run(50);
     const call = session(2).next('sync-join');
     session(2).cut();
@@ -181,10 +150,10 @@ describe('sync legs', () => {
 
   test('a member that moved, and one that left the pool, are let go', () => {
     store.mapOf(1).set(3, 1);
-    peers.start(versionOf(5, [1, 2, 3]));
+    peers.start(version(5, [1, 2, 3]));
     join(2, 3);
-    store.members = [member(1), { ...member(2), addresses: ['memory:new'] }];
-    peers.start(versionOf(6, [1, 2]));
+    store.members = [memberOf(1), { ...memberOf(2), addresses: ['memory:new'] }];
+    peers.start(version(6, [1, 2]));
     expect(opened()).toEqual([]);
     world.run(50);
     expect(opened()).toEqual(['memory:new']);
@@ -193,7 +162,7 @@ describe('sync legs', () => {
   test('closed, every session is let go; stopped, sessions stay and nobody is asked', () => {
     store.mapOf(1).set(3, 1);
     store.mapOf(2).set(3, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).drop();
     peers.stop();
@@ -207,7 +176,7 @@ describe('sync legs', () => {
 describe('map checks (R3)', () => {
   test('what an in-sync member has clean by now is cleared here, durably, and no more than that', () => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2, 3]));
+    peers.start(version(5, [1, 2, 3]));
     join(2);
     const owner = new DirtyMap(64);
     owner.set(4, 1);
@@ -228,7 +197,7 @@ describe('map checks (R3)', () => {
     ['of a member that is not NORMAL', null],
   ])('◆22: a clear is dropped whose stamp is %s', (_name, stamp) => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).answer(answerOf(new DirtyMap(64), 0, stamp));
     expect(store.held).toEqual([]);
@@ -238,10 +207,10 @@ describe('map checks (R3)', () => {
   test('◆22: an answer that a new version has overtaken is dropped, whatever its stamp', () => {
     store.mapOf(2).set(3, 4);
     for (const seq of [5, 6]) {
-      peers.start(versionOf(5, [1, 2]));
+      peers.start(version(5, [1, 2]));
       if (!peer(2).ready) join(2);
       const asked = check(2);
-      peers.start(versionOf(6, [1, 2]));
+      peers.start(version(6, [1, 2]));
       asked.answer(answerOf(new DirtyMap(64), 0, { epoch: 3, seq }));
       expect(store.held).toEqual([]);
     }
@@ -249,7 +218,7 @@ describe('map checks (R3)', () => {
 
   test('◆22: so is one that comes after the pool has left NORMAL', () => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     const asked = check(2);
     peers.stop();
@@ -259,7 +228,7 @@ describe('map checks (R3)', () => {
 
   test('◆23: an owner is asked until nothing is left, also when an answer or a commit got lost', () => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).drop();
     check(2).garble();
@@ -276,18 +245,18 @@ describe('map checks (R3)', () => {
     const owner = new DirtyMap(store.chunkCount);
     for (let leaf = 0; leaf < owner.leafCount; leaf++) owner.set(leaf * CHUNKS_PER_LEAF, 1);
     store.mapOf(2).mergeFrom(owner);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).answer(answerOf(owner, 0));
     expect(peer(2).nextLeaf).toBe(LEAVES_PER_MESSAGE);
-    peers.start(versionOf(6, [1, 2]));
+    peers.start(version(6, [1, 2]));
     expect(check(2).request.fromLeaf).toBe(0);
   });
 
   test('members out of the in-sync set are not asked: their bits stay (I9)', () => {
     store.mapOf(3).set(3, 4);
     store.mapOf(1).set(9, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     world.run(5 * MAP_CHECK_MS);
     expect([opened(), session(2).ops]).toEqual([['memory:2'], []]);
@@ -295,7 +264,7 @@ describe('map checks (R3)', () => {
 
   test('one check at a time, every so often, and more often while IO waits', () => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     world.run(5 * MAP_CHECK_MS);
     expect(session(2).ops).toEqual(['map-check']);
@@ -323,7 +292,7 @@ describe('map checks (R3)', () => {
     const owner = new DirtyMap(store.chunkCount);
     for (let leaf = 0; leaf < owner.leafCount; leaf++) owner.set(leaf * CHUNKS_PER_LEAF, 1);
     store.mapOf(2).mergeFrom(owner);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     const first = check(2);
     const beganMs = world.clock.nowMs();
@@ -338,7 +307,7 @@ describe('map checks (R3)', () => {
   test('I12: more runs than fit one commit: the same part is asked for again', () => {
     setUp(3 * CLEARED_RUNS_MAX);
     for (let chunk = 0; chunk < 2 * CLEARED_RUNS_MAX + 10; chunk += 2) store.mapOf(2).set(chunk, 1);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).answer(answerOf(new DirtyMap(store.chunkCount), 0));
     store.endAll();
@@ -350,7 +319,7 @@ describe('map checks (R3)', () => {
 
   test('an answer with a malformed leaf changes nothing, and is asked for again', () => {
     store.mapOf(2).set(3, 4);
-    peers.start(versionOf(5, [1, 2]));
+    peers.start(version(5, [1, 2]));
     join(2);
     check(2).answer({ stamp: { epoch: 3, seq: 5 }, leaves: [[0, 'nonsense']], nextLeaf: null });
     expect([store.held, changes]).toEqual([[], 1]);
