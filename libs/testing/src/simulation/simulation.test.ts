@@ -94,3 +94,33 @@ test('the model allows both outcomes of a write that was not acknowledged, and w
     expect(unflushed.violation).toBeNull();
   }
 });
+
+test('a flush that failed leaves what was written before it in doubt, also after a later flush; what is written since is not', () => {
+  const model = new SectorModel(2);
+  for (const sector of [0, 1]) {
+    model.writeBegins(sector, 1, 1, 0);
+    model.writeEnds(sector, 1, 1, 0, 10, false);
+  }
+  model.flushFails(20);
+  model.writeBegins(1, 1, 2, 30);
+  model.writeEnds(1, 1, 2, 30, 40, false);
+  model.flushEnds(50);
+  model.volatileLost(0, 2, 60);
+  model.read(0, 0, 70, 80);
+  expect(model.violation).toBeNull();
+  model.read(1, 1, 70, 80);
+  expect(model.violation).toContain('sector 1');
+});
+
+test('a power loss takes what was not flushed of the chunks that nobody else had, and of no others', () => {
+  const model = new SectorModel(2);
+  for (const sector of [0, 1]) {
+    model.writeBegins(sector, 1, 1, 0);
+    model.writeEnds(sector, 1, 1, 0, 10, false);
+  }
+  model.volatileLost(0, 1, 20);
+  model.read(0, 0, 30, 40);
+  expect(model.violation).toBeNull();
+  model.read(1, 0, 30, 40);
+  expect(model.violation).toContain('sector 1');
+});
