@@ -277,8 +277,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         if (status !== Status.OK) {
           this.#finish(tag, status);
         } else if (this.#epochs[tag] !== this.#serving.epoch) {
-          // I7: a new epoch was granted while this one waited; nothing of it has touched the data.
-          this.#finish(tag, Status.ESTALE);
+          // I7: its client is not served any more; nothing of it has touched the data.
+          this.#finish(tag, this.#serving.endStatus);
         } else {
           this.#submitData(tag, Phase.DATA);
           this.#world.turn.defer(this);
@@ -330,6 +330,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** The store goes away: nothing new is executed; `done` is called when nothing is executing or recorded any more. */
   close(done: () => void): void {
     this.#leaveIo(Status.ENOTNORMAL);
+    if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', 'the store is taken away');
     this.#peers.close();
     this.#world.ticker.unsubscribe(this);
     this.#control.close(() => this.#drain(done));
@@ -344,7 +345,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Nothing of the client is executed any more but what has begun; what waits for chunks ends with `status`. */
   #leaveIo(status: number): void {
-    this.#serving.end();
+    this.#serving.end(status);
     this.#control.forgetStaged();
     this.#resyncStops();
     this.#discardWaiting(status);
@@ -551,7 +552,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #replaceGoesOn(tag: number, status: number): void {
     const current = this.#epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
-      this.#replaceEnds(tag, status !== Status.OK ? status : Status.ESTALE);
+      this.#replaceEnds(tag, status !== Status.OK ? status : this.#serving.endStatus);
       return;
     }
     this.#world.turn.defer(this);

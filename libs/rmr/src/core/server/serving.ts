@@ -1,5 +1,5 @@
 import type { RtrsServerSession } from '@rmr/rtrs';
-import type { Clock, Logger } from '@rmr/runtime';
+import { type Clock, type Logger, Status } from '@rmr/runtime';
 import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
 
 /** Whom a pool on a storage node serves, under which version, and in which state it is. */
@@ -13,6 +13,11 @@ export class Serving {
   holder: RtrsServerSession | null = null;
   /** A map update is ahead: what would wait for a chunk is given back (L4). */
   bouncing = false;
+  /**
+   * Why nobody is served: with this status ends what was accepted before and goes no further. ESTALE, which stops a client
+   * for good (C3), only when a claim is the reason.
+   */
+  endStatus: number = Status.ENOTNORMAL;
   /** When the state was entered, wall clock. */
   sinceMs: number;
   readonly #clock: Clock;
@@ -39,8 +44,9 @@ export class Serving {
     this.#machine.set(to, why);
   }
 
-  /** Nobody is served any more. The state is the caller's. */
-  end(): void {
+  /** Nobody is served any more, for the reason that `status` says. The state is the caller's. */
+  end(status: number): void {
+    this.endStatus = status;
     this.epoch = 0;
     this.holder = null;
     this.bouncing = false;
