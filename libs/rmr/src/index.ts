@@ -11,7 +11,7 @@ export {
   QUEUE_DEPTH_MIN,
   RANGE_BYTES_MAX,
 } from './constants.ts';
-export { PoolClientCounters } from './core/client/io-engine.ts';
+export { PoolClientCounters } from './core/client/io-counters.ts';
 export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
 export type { MemberAddress } from './core/client/leg.ts';
 export type { OperationDone } from './core/client/membership-operations.ts';

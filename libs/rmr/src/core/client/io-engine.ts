@@ -3,42 +3,13 @@ import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime'
 import { MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import type { IoRequest } from './io-request.ts';
+import { InFlightRanges } from './in-flight-ranges.ts';
+import { PoolClientCounters } from './io-counters.ts';
+import type { IoEngineHost } from './io-engine-host.ts';
+import { type IoRequest, isLegWide } from './io-request.ts';
 import type { Leg } from './leg.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
-
-/** What the engine tells the pool client. */
-export interface IoEngineHost {
-  /** A newer client was granted the pool (C3). */
-  onFenced(): void;
-  /** These legs must leave the in-sync set before anything that waits for them is acknowledged. */
-  onLegsFailed(mask: number, reason: string): void;
-  /** Of the legs in `candidates`, those that have the whole range clean; `candidates` itself when none has. */
-  cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
-  /** A write of the range has ended while members are out of the in-sync set: they miss it. */
-  onWriteMissed(offsetBytes: number, lengthBytes: number): void;
-  /** ◆8: whether a chunk is dirty for every in-sync member, so that its only clean copy may not be flushed. */
-  flushMustWait(): boolean;
-}
-
-/** Counters of a pool on the client, for status and metrics. */
-export class PoolClientCounters {
-  reads = 0;
-  readBytes = 0;
-  writes = 0;
-  writtenBytes = 0;
-  discards = 0;
-  writeZeroes = 0;
-  flushes = 0;
-  errors = 0;
-  /** Reads that were sent to another leg after one failed. */
-  readRetries = 0;
-  /** Requests that waited for an overlapping one. */
-  overlapHolds = 0;
-  /** Requests that a member gave back for a map update (L4). */
-  bounces = 0;
-}
 
 const UNIT_BITS = 10;
 const GENERATION_MAX = 0x1ffff;
@@ -91,8 +62,6 @@ export class IoEngine implements RtrsResponseSink {
   readonly #statuses: Int32Array;
   readonly #generations: Uint32Array;
   readonly #seqs: Float64Array;
-  readonly #offsets: Float64Array;
-  readonly #ends: Float64Array;
   readonly #sentAtMs: Float64Array;
   /** The round in which a write or flush bounced, 0 = it did not. It is sent again in the same unit: `lastIo` keeps naming its range meanwhile. */
   readonly #again: Float64Array;
@@ -100,13 +69,9 @@ export class IoEngine implements RtrsResponseSink {
   readonly #freeUnits: Uint16Array;
   #freeCount: number;
 
-  /** Units with writes in flight, packed. */
-  readonly #activeWrites: Uint16Array;
-  readonly #activePositions: Uint16Array;
-  #activeCount = 0;
-  /** Units with reads in flight, packed: a write that overlaps one waits, as a read that has seen it could be followed by a crash that undoes it. */
-  readonly #activeReads: Uint16Array;
-  #readCount = 0;
+  readonly #writes: InFlightRanges;
+  /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
+  readonly #reads: InFlightRanges;
   /** The unit of the oldest write in flight, or -1 when that has to be looked up. */
   #oldestWrite = -1;
 
@@ -128,14 +93,11 @@ export class IoEngine implements RtrsResponseSink {
     this.#statuses = new Int32Array(unitCount);
     this.#generations = new Uint32Array(unitCount);
     this.#seqs = new Float64Array(unitCount);
-    this.#offsets = new Float64Array(unitCount);
-    this.#ends = new Float64Array(unitCount);
     this.#sentAtMs = new Float64Array(unitCount);
     this.#again = new Float64Array(unitCount);
-    this.#activeReads = new Uint16Array(unitCount);
+    this.#reads = new InFlightRanges(unitCount);
+    this.#writes = new InFlightRanges(unitCount);
     this.#freeUnits = new Uint16Array(unitCount);
-    this.#activeWrites = new Uint16Array(unitCount);
-    this.#activePositions = new Uint16Array(unitCount);
     for (let i = 0; i < unitCount; i++) this.#freeUnits[i] = unitCount - 1 - i;
     this.#freeCount = unitCount;
   }
@@ -318,15 +280,11 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Ranges of the writes that are in flight: what leavers may miss (V2). */
   incompleteWriteRanges(): ByteRange[] {
-    const ranges: ByteRange[] = [];
-    for (let i = 0; i < this.#activeCount; i++) {
-      const unit = this.#activeWrites[i] as number;
-      ranges.push({
-        offsetBytes: this.#offsets[unit] as number,
-        lengthBytes: (this.#ends[unit] as number) - (this.#offsets[unit] as number),
-      });
-    }
-    return ranges;
+    const units = [...this.#writes.units.subarray(0, this.#writes.count)];
+    return units.map((unit) => {
+      const { offsetBytes, lengthBytes } = this.#requests[unit] as IoRequest;
+      return { offsetBytes, lengthBytes };
+    });
   }
 
   /** Ends everything with `status`, now and in future. */
@@ -436,22 +394,15 @@ export class IoEngine implements RtrsResponseSink {
       assert(((this.#pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
       if (!isWriteType(request.type)) continue;
       writes++;
-      assert(this.#activeWrites[this.#activePositions[unit] as number] === unit, 'engine: a write is not listed');
-      for (let i = 0; i < this.#activeCount; i++) {
-        const other = this.#activeWrites[i] as number;
-        if (other === unit) continue;
-        const overlaps =
-          (this.#offsets[other] as number) < (this.#ends[unit] as number) &&
-          (this.#offsets[unit] as number) < (this.#ends[other] as number);
-        assert(!overlaps, 'W1: overlapping writes are in flight together');
-      }
+      assert(this.#writes.has(unit), 'engine: a write is not listed');
     }
+    this.#writes.verifyDisjoint();
     assert(used === this.#unitCount - this.#freeCount, 'engine: a unit is lost');
-    assert(writes === this.#activeCount, 'engine: write count is off');
+    assert(writes === this.#writes.count, 'engine: write count is off');
     assert(unanswered === this.#unanswered, 'engine: the count of unanswered writes and flushes is off');
     assert(!(this.#frozen && this.#holding), 'engine: frozen and holding');
-    for (let i = 0; i < this.#readCount; i++) {
-      const request = this.#requests[this.#activeReads[i] as number] as IoRequest | null;
+    for (const unit of this.#reads.units.subarray(0, this.#reads.count)) {
+      const request = this.#requests[unit] as IoRequest | null;
       assert(request !== null && request.type === MessageType.READ, 'engine: a read is listed that is none');
     }
     this.#waiting.verify();
@@ -516,31 +467,16 @@ export class IoEngine implements RtrsResponseSink {
     const legWide = isLegWide(request);
     if (legWide && (this.#frozen || this.#holding)) return false;
     if (request.round === this.#round) return false;
-    if (request.type !== MessageType.FLUSH && (this.#overlapsWrite(request) || (legWide && this.#overlapsRead(request)))) {
+    const { offsetBytes, lengthBytes } = request;
+    // W1.
+    if (
+      request.type !== MessageType.FLUSH &&
+      (this.#writes.overlaps(offsetBytes, lengthBytes) || (legWide && this.#reads.overlaps(offsetBytes, lengthBytes)))
+    ) {
       if (!again) this.counters.overlapHolds++;
       return false;
     }
     return legWide ? this.#sendToAll(request) : this.#sendToOne(request);
-  }
-
-  #overlapsWrite(request: IoRequest): boolean {
-    const start = request.offsetBytes;
-    const end = start + request.lengthBytes;
-    for (let i = 0; i < this.#activeCount; i++) {
-      const unit = this.#activeWrites[i] as number;
-      if (start < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < end) return true;
-    }
-    return false;
-  }
-
-  #overlapsRead(request: IoRequest): boolean {
-    const start = request.offsetBytes;
-    const end = start + request.lengthBytes;
-    for (let i = 0; i < this.#readCount; i++) {
-      const unit = this.#activeReads[i] as number;
-      if (start < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < end) return true;
-    }
-    return false;
   }
 
   /** A permit of every leg in IO, in `#slots`; none when one has none left. */
@@ -562,10 +498,7 @@ export class IoEngine implements RtrsResponseSink {
   #sendToAll(request: IoRequest): boolean {
     if (!this.#allocateAll()) return false;
     const unit = this.#takeUnit(request);
-    if (request.type !== MessageType.FLUSH) {
-      this.#activePositions[unit] = this.#activeCount;
-      this.#activeWrites[this.#activeCount++] = unit;
-    }
+    if (request.type !== MessageType.FLUSH) this.#writes.add(unit, request.offsetBytes, request.lengthBytes);
     this.#sendWide(unit, request);
     return true;
   }
@@ -586,7 +519,7 @@ export class IoEngine implements RtrsResponseSink {
     } else {
       message.writeSeq = ++this.#writeSeq;
       this.#seqs[unit] = message.writeSeq;
-      if (this.#activeCount === 1) this.#oldestWrite = unit;
+      if (this.#writes.count === 1) this.#oldestWrite = unit;
       else if (this.#oldestWrite === unit) this.#oldestWrite = -1;
     }
     message.completedThrough = this.#completedThrough();
@@ -608,10 +541,7 @@ export class IoEngine implements RtrsResponseSink {
     if (slot < 0) return false;
     const unit = this.#takeUnit(request);
     this.#pending[unit] = 1 << index;
-    if (request.type === MessageType.READ) {
-      this.#activePositions[unit] = this.#readCount;
-      this.#activeReads[this.#readCount++] = unit;
-    }
+    if (request.type === MessageType.READ) this.#reads.add(unit, request.offsetBytes, request.lengthBytes);
     const message = this.#message;
     message.type = request.type;
     message.flags = 0;
@@ -644,8 +574,6 @@ export class IoEngine implements RtrsResponseSink {
     this.#ok[unit] = 0;
     this.#failed[unit] = 0;
     this.#statuses[unit] = Status.OK;
-    this.#offsets[unit] = request.offsetBytes;
-    this.#ends[unit] = request.offsetBytes + request.lengthBytes;
     this.#sentAtMs[unit] = this.#world.clock.nowMs();
     return unit;
   }
@@ -653,16 +581,10 @@ export class IoEngine implements RtrsResponseSink {
   #releaseUnit(unit: number): void {
     const request = this.#requests[unit] as IoRequest;
     if (isWriteType(request.type)) {
-      const position = this.#activePositions[unit] as number;
-      const last = this.#activeWrites[--this.#activeCount] as number;
-      this.#activeWrites[position] = last;
-      this.#activePositions[last] = position;
+      this.#writes.remove(unit);
       if (this.#oldestWrite === unit) this.#oldestWrite = -1;
     } else if (request.type === MessageType.READ) {
-      const position = this.#activePositions[unit] as number;
-      const last = this.#activeReads[--this.#readCount] as number;
-      this.#activeReads[position] = last;
-      this.#activePositions[last] = position;
+      this.#reads.remove(unit);
     }
     if (this.#pending[unit] !== 0 && isLegWide(request)) this.#unanswered--;
     if (this.#again[unit] !== 0) {
@@ -677,13 +599,12 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Every write up to this number is resolved on all legs (W7). */
   #completedThrough(): number {
-    if (this.#activeCount === 0) return this.#writeSeq;
+    const { count, units } = this.#writes;
+    if (count === 0) return this.#writeSeq;
     if (this.#oldestWrite < 0) {
-      let oldest = this.#activeWrites[0] as number;
-      for (let i = 1; i < this.#activeCount; i++) {
-        const unit = this.#activeWrites[i] as number;
-        if ((this.#seqs[unit] as number) < (this.#seqs[oldest] as number)) oldest = unit;
-      }
+      let oldest = units[0] as number;
+      for (let i = 1; i < count; i++)
+        if ((this.#seqs[units[i] as number] as number) < (this.#seqs[oldest] as number)) oldest = units[i] as number;
       this.#oldestWrite = oldest;
     }
     return (this.#seqs[this.#oldestWrite] as number) - 1;
@@ -724,17 +645,15 @@ export class IoEngine implements RtrsResponseSink {
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-    } else if (this.#isOwed(unit)) {
+    } else if (this.#isOwed(request)) {
       return;
     }
     this.#complete(unit, request, Status.OK, null, null);
   }
 
-  #isOwed(unit: number): boolean {
-    for (const { offsetBytes, lengthBytes } of this.#owed) {
-      if (offsetBytes < (this.#ends[unit] as number) && (this.#offsets[unit] as number) < offsetBytes + lengthBytes) return true;
-    }
-    return false;
+  #isOwed(request: IoRequest): boolean {
+    const end = request.offsetBytes + request.lengthBytes;
+    return this.#owed.some(({ offsetBytes, lengthBytes }) => offsetBytes < end && request.offsetBytes < offsetBytes + lengthBytes);
   }
 
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
@@ -764,29 +683,9 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   #finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
-    const counters = this.counters;
-    if (status !== Status.OK) {
-      counters.errors++;
-    } else if (request.type === MessageType.READ) {
-      counters.reads++;
-      counters.readBytes += request.lengthBytes;
-    } else if (request.type === MessageType.WRITE) {
-      counters.writes++;
-      counters.writtenBytes += request.lengthBytes;
-    } else if (request.type === MessageType.FLUSH) {
-      counters.flushes++;
-    } else if (request.type === MessageType.DISCARD) {
-      counters.discards++;
-    } else if (request.type === MessageType.WRITE_ZEROES) {
-      counters.writeZeroes++;
-    }
+    this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
-}
-
-/** Whether the request goes to every leg (writes and flushes) and not to one. */
-function isLegWide(request: IoRequest): boolean {
-  return request.type === MessageType.FLUSH || isWriteType(request.type);
 }
 
 /** Whether the status says that the member is not in a state to serve at all, in contrast to an error of its disk. */

@@ -1,5 +1,5 @@
 import type { Slab } from '@rmr/runtime';
-import type { MessageType } from '../../wire/io-message.ts';
+import { isWriteType, MessageType } from '../../wire/io-message.ts';
 
 /** The type of an IO request: an IO message's type. */
 export type IoType = Exclude<MessageType, 64>;
@@ -46,4 +46,9 @@ export class IoRequest {
   constructor(sink: IoSink) {
     this.sink = sink;
   }
+}
+
+/** Whether the request goes to every leg (writes and flushes) and not to one. */
+export function isLegWide(request: IoRequest): boolean {
+  return request.type === MessageType.FLUSH || isWriteType(request.type);
 }

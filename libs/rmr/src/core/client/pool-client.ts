@@ -15,20 +15,22 @@ import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
-import { IoEngine, type IoEngineHost, type PoolClientCounters } from './io-engine.ts';
+import type { PoolClientCounters } from './io-counters.ts';
+import { IoEngine } from './io-engine.ts';
+import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest } from './io-request.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { dataMembers, isWitness } from './membership.ts';
 import { Membership, type MembershipHost } from './membership-operations.ts';
+import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery, unfitness } from './recovery.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
-import { ioStatus, legWaitsFor, type PoolSituation } from './waiting-status.ts';
 
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
@@ -149,52 +151,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   status(): PoolClientStatus {
-    const inSync = new Set(this.#versions.current?.inSync.map((member) => member.memberId) ?? []);
-    const situation = this.#situation();
+    const { poolUuid, poolName } = this.options;
     return {
-      poolUuid: this.options.poolUuid,
-      poolName: this.options.poolName,
-      state: this.#state,
-      stateSinceMs: this.#stateSinceMs,
+      poolUuid,
+      poolName,
       epoch: this.#epoch,
-      version: this.#versions.current,
-      versionChangePending: this.#state === 'SERVING' && this.#engine.frozen,
-      policy: this.#versions.policy,
-      witness:
-        this.#witness === null
-          ? null
-          : {
-              name: this.#witness.member.name,
-              connected: this.#witness.connected,
-              ready: this.#versions.witnessReady,
-              problem: this.#witness.problem || (this.#witness.connected ? '' : this.#witness.session.lostReason),
-            },
-      owedBytes: this.#versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
       geometry: this.#geometry,
-      waitingFor: this.#waitingFor,
-      ...ioStatus(situation),
-      executing: this.#engine.executing,
-      waiting: this.#engine.waiting,
-      legs: this.#legs
-        .filter((leg) => leg.state !== 'REMOVING' || this.#state === 'STOPPED')
-        .map((leg) => ({
-          memberId: leg.member.memberId,
-          name: leg.member.name,
-          addresses: leg.member.addresses,
-          storeUuid: leg.storeUuid,
-          state: leg.state,
-          reason:
-            (this.#return?.leg === leg ? `returning: ${this.#return.phase}` : leg.problem) ||
-            leg.reason ||
-            (leg.connected ? '' : leg.session.lostReason),
-          sinceMs: leg.sinceMs,
-          connected: leg.connected,
-          inSync: inSync.has(leg.member.memberId),
-          maintenance: this.#versions.inMaintenance(leg.member.memberId),
-          inFlight: this.#engine.inFlight[leg.index] as number,
-          dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? null,
-          waitingFor: legWaitsFor(situation, leg),
-        })),
+      witness: this.#witness === null ? null : witnessStatus(this.#witness, this.#versions.witnessReady),
+      ...situationStatus(this.#situation()),
     };
   }
 
@@ -377,6 +341,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       }
       const known = this.#legs.some((leg) => leg.member.memberId === member.memberId && leg.state !== 'REMOVING');
       if (!known) this.#addLeg(member);
+    }
+  }
+
+  /** Legs that an older table made, to members that are none any more and that the configuration does not name. */
+  #dropStrangers(members: readonly MemberRecord[]): void {
+    for (const leg of this.#legs) {
+      const named = [...members, ...this.options.members].some((member) => member.memberId === leg.member.memberId);
+      if (!named && leg.state !== 'REMOVING') leg.setState('REMOVING', 'it is no member any more');
     }
   }
 
@@ -643,6 +615,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#waitingFor = null;
     this.#versions.adopt(version, members, policy, witnessRecorded);
     this.#learnMembers(members);
+    this.#dropStrangers(members);
     this.#setState('SERVING');
     let mask = 0;
     for (const leg of legs) {

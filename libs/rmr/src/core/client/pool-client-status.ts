@@ -23,8 +23,52 @@ export interface PoolSituation {
   readonly returning: LegReturn | null;
 }
 
-/** What IO of the pool waits for, for status: it goes through all requests. */
-export function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
+/** The part of the status that follows from the situation. */
+export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'witness'> {
+  const { engine, maps, returning, state, versions } = pool;
+  const inSync = new Set(versions.current?.inSync.map((member) => member.memberId) ?? []);
+  return {
+    state,
+    stateSinceMs: pool.stateSinceMs,
+    version: versions.current,
+    versionChangePending: state === 'SERVING' && engine.frozen,
+    policy: versions.policy,
+    owedBytes: versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
+    waitingFor: pool.waitingFor,
+    ...ioStatus(pool),
+    executing: engine.executing,
+    waiting: engine.waiting,
+    legs: pool.legs
+      .filter((leg) => leg.state !== 'REMOVING' || state === 'STOPPED')
+      .map((leg) => ({
+        memberId: leg.member.memberId,
+        name: leg.member.name,
+        addresses: leg.member.addresses,
+        storeUuid: leg.storeUuid,
+        state: leg.state,
+        reason:
+          (returning?.leg === leg ? `returning: ${returning.phase}` : leg.problem) ||
+          leg.reason ||
+          (leg.connected ? '' : leg.session.lostReason),
+        sinceMs: leg.sinceMs,
+        connected: leg.connected,
+        inSync: inSync.has(leg.member.memberId),
+        maintenance: versions.inMaintenance(leg.member.memberId),
+        inFlight: engine.inFlight[leg.index] as number,
+        dirtyBytes: maps?.dirtyBytes(leg.member.memberId) ?? null,
+        waitingFor: legWaitsFor(pool, leg),
+      })),
+  };
+}
+
+/** The witness, and why it takes no part if it does not. */
+export function witnessStatus(witness: Leg, ready: boolean): NonNullable<PoolClientStatus['witness']> {
+  const { connected, session } = witness;
+  return { name: witness.member.name, connected, ready, problem: witness.problem || (connected ? '' : session.lostReason) };
+}
+
+/** What IO of the pool waits for: it goes through all requests. */
+function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
   const { clock, engine, versions, maps } = pool;
   const [nowMs, wallMs] = [clock.nowMs(), clock.wallMs()];
   let oldestMs = Number.POSITIVE_INFINITY;
@@ -54,7 +98,7 @@ export function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 
 }
 
 /** What a leg waits for that is not NORMAL; null for one that is, or is on its way out. */
-export function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
+function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
   if (leg.state === 'NORMAL' || leg.state === 'REMOVING') return null;
   if (!leg.connected) {
     const causes = leg.session.rtrs.paths().map((path) => path.lastError ?? leg.session.lostReason);
