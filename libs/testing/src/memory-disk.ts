@@ -326,6 +326,13 @@ export class MemoryDisk implements Disk {
     return target;
   }
 
+  /** The content that is certain to survive a power loss. */
+  peekDurable(offsetBytes: number, lengthBytes: number): Uint8Array {
+    const target = new Uint8Array(lengthBytes);
+    this.#durable.read(offsetBytes, target);
+    return target;
+  }
+
   #enqueue(kind: DiskRequestKind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
     assert(!this.#closed, 'memory disk: not used after close');
     const changesBefore = this.#changesDurable + this.#volatile.length;

@@ -129,6 +129,16 @@ export class Checks {
     }
   }
 
+  /** I1: after a flush that was acknowledged, with nothing written since, what every member has is durable there. */
+  compareDurable(): void {
+    const { deviceBytes } = this.#cluster.geometry;
+    for (const { name, disk, store } of this.#cluster.members()) {
+      const from = store?.bitmapStore.dataOffset ?? 0;
+      const at = firstDifference(disk.peek(from, deviceBytes), disk.peekDurable(from, deviceBytes));
+      if (at >= 0) fail('I1', `a flush was acknowledged, and byte ${at} of ${name} would not survive a power loss`);
+    }
+  }
+
   #checkOneWriter(): void {
     if (this.#cluster.servedByTwo) fail('I7', 'a client that lost the pool to another has not noticed');
   }

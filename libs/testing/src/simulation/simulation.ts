@@ -1,4 +1,4 @@
-import { errorMessage, randomBelow, SeededRandom, TICK_INTERVAL_MS } from '@rmr/runtime';
+import { errorMessage, randomBelow, SeededRandom, Status, statusName, TICK_INTERVAL_MS } from '@rmr/runtime';
 import { Checks } from './checks.ts';
 import { SimulatedCluster } from './cluster.ts';
 import { FaultAtlas } from './fault-atlas.ts';
@@ -12,6 +12,8 @@ import { Workload } from './workload.ts';
 const LIVENESS_MS = 180_000;
 /** How long the healed pool is used: members return under load. Without an end, a run that can't get whole would take for ever. */
 const HEALED_WORK_MS = 5_000;
+/** Percentage of runs that end with a power loss of all. */
+const POWER_CYCLE_PERCENT = 30;
 /** Between two looks at bytes and maps. */
 const SAMPLE_MS = 250;
 
@@ -44,6 +46,7 @@ export interface SimulationOptions {
  */
 class Simulation {
   readonly #seed: number;
+  readonly #random: SeededRandom;
   readonly #cluster: SimulatedCluster;
   readonly #workload: Workload;
   readonly #atlas: FaultAtlas;
@@ -56,6 +59,7 @@ class Simulation {
 
   constructor(seed: number, options: SimulationOptions) {
     this.#seed = seed;
+    this.#random = new SeededRandom(seed);
     this.#trace = options.trace === true;
     const cluster = new SimulatedCluster(seed);
     const model = new SectorModel(cluster.geometry.hotSectorCount);
@@ -108,25 +112,56 @@ class Simulation {
     this.#workload.start();
     this.#faults.start();
     this.#operator.start();
-    this.#cluster.world.run(5_000 + randomBelow(new SeededRandom(this.#seed), 30_000));
+    this.#cluster.world.run(5_000 + randomBelow(this.#random, 30_000));
     this.#faults.stop();
     this.#operator.finish();
   }
 
   #healed(): void {
     const unfinished = (): string | null => this.#operator.pending ?? this.#checks.unfinished();
-    const underWay = (): string | null => (this.#workload.operations.size === 0 ? null : `${this.#workload.operations.size} are under way`);
     this.#cluster.heal();
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#workload.stop();
     this.#until('the pool to be whole again', unfinished);
-    this.#until('every operation to end', underWay);
-    // Several times, so that every leg answers: a block reads the same from all of them (I2).
+    this.#untilIdle();
+    this.#compare();
+    // Now everything that was acknowledged is flushed: a power loss of all may take nothing of it (I1).
+    this.#flush();
+    this.#checks.compareDurable();
+    if (randomBelow(this.#random, 100) >= POWER_CYCLE_PERCENT) return;
+    this.#cluster.losePower(this.#cluster.nodes);
+    this.#cluster.world.run(HEALED_WORK_MS);
+    this.#until('the pool to be whole after a power loss of all', unfinished);
+    this.#compare();
+  }
+
+  /** Every leg answers, and all say the same (I2); every member has the same (I5). */
+  #compare(): void {
     for (let round = 0; round < 2 * this.#cluster.nodes.length; round++) {
       this.#workload.readAll();
-      this.#until('reads to end', underWay);
+      this.#untilIdle();
     }
     this.#checks.compareMembers();
+  }
+
+  /** A flush fails once when what was not flushed may be lost: then another one must not. */
+  #flush(): void {
+    for (let left = 2; ; left--) {
+      let status: number = Status.EIO;
+      this.#workload.flush((ended) => {
+        status = ended;
+      });
+      this.#untilIdle();
+      if (status === Status.OK) return;
+      if (left === 0) throw new Error(`I1: flushes fail for ever with ${statusName(status)}`);
+    }
+  }
+
+  #untilIdle(): void {
+    this.#until('every operation to end', () => {
+      const { size } = this.#workload.operations;
+      return size === 0 ? null : `${size} are under way`;
+    });
   }
 
   /** After every event. */

@@ -139,6 +139,7 @@ export class Workload {
   readonly #model: SectorModel;
   readonly #random: SeededRandom;
   readonly #trace: boolean;
+  #onFlushed: (status: number) => void = () => {};
   #nextStamp = 1;
   #issuing = false;
   #style: Style = STYLES[0] as Style;
@@ -165,7 +166,13 @@ export class Workload {
     this.#issuing = false;
   }
 
-  /** Reads everything, and calls `done` when it has been answered. */
+  /** Asks for a flush, and calls `done` with how it ended. */
+  flush(done: (status: number) => void): void {
+    this.#onFlushed = done;
+    this.#submit(this.#cluster.client as SimulatedClient, MessageType.FLUSH, 0, 0, 0);
+  }
+
+  /** Reads everything. */
   readAll(): void {
     const client = this.#cluster.client as SimulatedClient;
     for (const area of this.#cluster.geometry.areas) this.#submit(client, MessageType.READ, 0, area.firstSector, area.sectorCount);
@@ -281,6 +288,7 @@ export class Workload {
     if (durable && status !== Status.OK && status !== Status.ESHUTDOWN) model.flushFails(nowMs);
     if (request.type === MessageType.FLUSH) {
       if (status === Status.OK) model.flushEnds(beganMs);
+      this.#onFlushed(status);
     } else if (request.type === MessageType.READ) {
       if (status === Status.OK && payload !== null) this.#read(operation, payload, nowMs);
     } else if (status === Status.OK) {
