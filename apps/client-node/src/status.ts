@@ -112,7 +112,10 @@ export function poolHealth(status: PoolClientStatus): Health {
   const flaws = legs.map(legFlaw).filter((flaw) => flaw !== null);
   if (withoutCleanCopy !== null)
     flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);
-  for (const { what } of waits) flaws.push(`IO waits for ${what}`);
+  for (const { kind, what } of waits) {
+    // What waits for such chunks has been named.
+    if (withoutCleanCopy === null || (kind !== 'CHUNK' && kind !== 'FLUSH')) flaws.push(`IO waits for ${what}`);
+  }
   if (policy.quorum === 'majority' && witness !== null && !witness.ready)
     flaws.push(`the witness ${witness.name} does not take part${witness.problem === '' ? '' : `: ${witness.problem}`}`);
   if (flaws.length === 0)

@@ -64,7 +64,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function start(memberId: number, rate: string): Promise<void> {
+async function start(memberId: number, rate: string, transport = new SocketTransport()): Promise<void> {
   const environment = {
     RMR_NAME: `storage-${memberId}`,
     RMR_STATE_DIR: join(folder, `state-${memberId}`),
@@ -74,7 +74,7 @@ async function start(memberId: number, rate: string): Promise<void> {
     RMR_RESYNC_RATE_UNDER_LOAD: rate,
   };
   const config = loadConfig(storageNodeConfigSchema, { environment, flags: new Map() });
-  daemons.set(memberId, await startDaemon(config, { log: SILENT_LOGGER, version: '0', transport: new SocketTransport() }));
+  daemons.set(memberId, await startDaemon(config, { log: SILENT_LOGGER, version: '0', transport }));
 }
 
 async function stop(memberId: number): Promise<void> {
@@ -93,12 +93,13 @@ function io(type: IoType, offsetBytes: number, lengthBytes: number): Promise<num
   });
 }
 
-/** Writes 3 MiB that member 2 misses, as it is stopped meanwhile, and starts it again with that resync rate. */
-async function missed(rate: string): Promise<void> {
+/** Writes 3 MiB that member 2 misses, as it is stopped meanwhile, and starts it again with that resync rate; with a transport, cut off from member 1. */
+async function missed(rate: string, transport?: SocketTransport): Promise<void> {
   await stop(2);
   await expect.poll(inSync, WAIT).toEqual([1]);
   for (let i = 0; i < 3; i++) expect(await io(MessageType.WRITE, i * MIB, MIB)).toBe(Status.OK);
-  await start(2, rate);
+  transport?.setRoutes(new Map([[address(1), `unix:${join(folder, 'nowhere.sock')}`]]));
+  await start(2, rate, transport);
 }
 
 const inSync = (): number[] =>
@@ -157,6 +158,19 @@ test('a member that is in sync and pulls what it missed is degraded, and says ho
   const idle = await metrics(2);
   expect(idle).toContain(`rmr_resync_pulled_bytes_total{pool="demo",member="2"} ${3 * MIB}`);
   expect(idle).not.toContain('rmr_resync_eta_seconds{');
+}, 120_000);
+
+test('a member that cannot reach the one to pull from says what the last attempt to connect ended with', async () => {
+  const transport = new SocketTransport();
+  await missed('64MiB', transport);
+  await expect.poll(inSync, WAIT).toEqual([1, 2]);
+  await expect.poll(async () => (await status(2)).sync.reason, WAIT).toContain('member 1 (storage-1) (no session: cannot connect');
+  expect((await status(2)).syncLegs).toMatchObject([
+    { inSync: true, connected: false, ready: false, reason: expect.stringContaining('cannot connect') },
+  ]);
+  expect((await status(2)).health.sentence).toContain('3 MiB left, stands still: ');
+  transport.setRoutes(new Map());
+  await expect.poll(async () => (await status(2)).health.level, WAIT).toBe('healthy');
 }, 120_000);
 
 test('every metric is described in docs/status.md', async () => {

@@ -52,6 +52,11 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
     return this.#lostReason;
   }
 
+  /** What the last attempts to connect ended with, on each path; why the session was lost where there has been none since. */
+  get lastErrors(): string {
+    return [...new Set(this.rtrs.paths().map((path) => path.lastError ?? this.#lostReason))].join('; ');
+  }
+
   /** Since when there is no session, wall clock; where there is one, since when there was none before. */
   get lostSinceMs(): number {
     return this.#lostSinceMs;

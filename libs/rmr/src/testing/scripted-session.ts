@@ -78,6 +78,10 @@ export class ScriptedSession {
       this.#submit(slot * HEADER_BYTES, length, tag, sink),
   };
 
+  get lastErrors(): string {
+    return this.lostReason;
+  }
+
   /** What production code takes it for. */
   get shared(): SharedSession {
     return this as unknown as SharedSession;

@@ -101,9 +101,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withou
 function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
   if (leg.state === 'NORMAL' || leg.state === 'REMOVING') return null;
   if (!leg.connected) {
-    const causes = leg.session.rtrs.paths().map((path) => path.lastError ?? leg.session.lostReason);
-    const what = `a session to ${leg.member.addresses.join(' or ')}: ${[...new Set(causes)].join('; ')}`;
-    return { what, sinceMs: leg.session.lostSinceMs };
+    return { what: `a session to ${leg.member.addresses.join(' or ')}: ${leg.session.lastErrors}`, sinceMs: leg.session.lostSinceMs };
   }
   // RECOVERING and FENCED concern the pool as a whole.
   if (pool.state !== 'SERVING' && pool.waitingFor !== null) return pool.waitingFor;
@@ -134,11 +132,10 @@ function gateOf({ engine, versions, returning, waitingFor, stateSinceMs }: PoolS
   return engine.holding && returning !== null && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: returning.leg.sinceMs } : null;
 }
 
-/** The member by its number and name; one that is out of the in-sync set with its state and the reason. */
+/** The member by its number and name; one that is out of the in-sync set with its state. */
 function describe({ legs, versions }: PoolSituation, memberId: number): string {
   const leg = legs.find((candidate) => candidate.member.memberId === memberId && candidate.state !== 'REMOVING');
-  if (leg !== undefined)
-    return leg.state === 'NORMAL' ? leg.describe() : `member ${memberId} (${leg.member.name}, ${leg.state}: ${leg.problem || leg.reason})`;
+  if (leg !== undefined) return leg.state === 'NORMAL' ? leg.describe() : `member ${memberId} (${leg.member.name}, ${leg.state})`;
   const name = versions.members.find((member) => member.memberId === memberId)?.name;
   return name === undefined ? `member ${memberId}` : `member ${memberId} (${name})`;
 }

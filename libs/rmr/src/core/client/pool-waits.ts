@@ -38,7 +38,7 @@ export interface WaitView {
   readonly inSyncIds: readonly number[];
   /** Null: nothing is held up as a whole. */
   readonly gate: PoolGate | null;
-  /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state and the reason. */
+  /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state. */
   readonly describe: (memberId: number) => string;
   /** All members of the pool. */
   readonly memberIds: readonly number[];

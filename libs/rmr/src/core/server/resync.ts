@@ -243,10 +243,16 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       bytesPerSecond: this.#state === 'RUNNING' ? Math.round(this.#rate) : 0,
       etaSeconds: moving ? Math.ceil(bytesLeft / this.#rate) : null,
       sourceMemberIds: [...sources].sort((a, b) => a - b),
-      reason: this.#state === 'FAILED' ? this.#failure : this.#state === 'PAUSED' ? 'paused by an operator' : this.#stall,
+      reason: this.#whyStill(),
       sinceMs: this.#sinceMs,
       pulledBytes: this.#pulledBytes,
     };
+  }
+
+  #whyStill(): string {
+    if (this.#state !== 'FAILED' && this.#state !== 'PAUSED') return this.#stall;
+    const first = this.#state === 'FAILED' ? this.#failure : 'paused by an operator';
+    return this.#stall === '' ? first : `${first}; ${this.#stall}`;
   }
 
   tick(nowMs: number): void {

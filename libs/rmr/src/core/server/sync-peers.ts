@@ -64,7 +64,8 @@ export class SyncPeer implements SessionUser {
 
   /** Why it is not ready. */
   get problem(): string {
-    return this.#problem;
+    const session = this.#session;
+    return session === null || session.connected ? this.#problem : `no session: ${session.lastErrors}`;
   }
 
   get session(): SharedSession | null {
