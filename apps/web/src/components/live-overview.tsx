@@ -6,6 +6,7 @@ import { formatTime } from './format.ts';
 import { HealthBanner } from './health-banner.tsx';
 import { NodeTable } from './node-table.tsx';
 import { PoolPanel } from './pool-panel.tsx';
+import { ResyncTable } from './resync-table.tsx';
 import { StoreTable } from './store-table.tsx';
 
 const REFRESH_MS = 2000;
@@ -67,6 +68,7 @@ export function LiveOverview({ initial }: { initial: Overview }) {
         {pools.map((pool) => (
           <PoolPanel key={pool.uuid} pool={pool} nbdUri={nbdUri} />
         ))}
+        <ResyncTable stores={stores} />
         {nodes.length > 0 && <NodeTable nodes={nodes} />}
         {stores.length > 0 && <StoreTable stores={stores} />}
       </main>
