@@ -38,6 +38,7 @@ let told: string[];
 let unfit: string;
 let quiet: (() => void) | null;
 let grown: { columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; newLineage: boolean; durable: (version: VersionRecord) => void } | null;
+let refreshMaps: ReturnHost['refreshMaps'];
 let host: ReturnHost;
 let returning: LegReturn;
 
@@ -97,6 +98,7 @@ beforeEach(() => {
   unfit = '';
   quiet = null;
   grown = null;
+  refreshMaps = (done) => done(true);
   host = {
     poolUuid: POOL,
     epoch: 7,
@@ -107,7 +109,7 @@ beforeEach(() => {
     clientName: 'client-1',
     inSyncLegs: () => legs.slice(0, 2),
     unfit: () => unfit,
-    refreshMaps: (done: (known: boolean) => void) => done(true),
+    refreshMaps: (done) => refreshMaps(done),
     onMapsChanged: () => void told.push('maps changed'),
     hold: (onQuiet) => {
       told.push('hold');
@@ -213,6 +215,26 @@ describe('leg return (L3): the order', () => {
     expect(stageAll()).toContain('1 gets column 3: 1');
   });
 
+  test('◆18: what it may lack is judged by maps that the others have brought to the truth, and after its grant', () => {
+    let refreshed: (known: boolean) => void = () => {};
+    refreshMaps = (done) => {
+      told.push('refresh');
+      refreshed = done;
+    };
+    maps.of(1).set(2, 1);
+    maps.of(2).set(2, 1);
+    upTo('claim');
+    expect(told).toEqual([]);
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }] });
+    expect([told, open()]).toEqual([['refresh'], []]);
+    // Member 1 has pulled the chunk meanwhile, and says so.
+    maps.of(1).clear(2, 1);
+    refreshed(true);
+    expect([maps.of(3).test(2), told, open().length]).toEqual([true, ['refresh', 'maps changed'], 3]);
+  });
+
   test('a store of a lineage that was left behind has nothing that counts: all of it is dirty', () => {
     upTo('claim');
     const former = version(9, [1, 2, 3], OTHER_LINEAGE);
@@ -292,6 +314,12 @@ describe('leg return: every failure ends it once', () => {
     expect([told.length, open()]).toEqual([before, []]);
   });
 
+  test('maps that the others did not bring to the truth', () => {
+    refreshMaps = (done) => done(false);
+    upTo('stage');
+    expect([told, open(), returning.held]).toEqual([['gave up: no code: the other members did not say what they have clean'], [], false]);
+  });
+
   test('a member that is not fit does not get as far as a claim', () => {
     unfit = 'it has another store';
     upTo('claim');
@@ -324,6 +352,18 @@ describe('leg return: cancelled', () => {
     if (step === 'hold') quiet?.();
     if (step === 'record') grown?.durable(version(5, [1, 2, 3]));
     expect([told.length, open()]).toEqual([before, []]);
+  });
+
+  test('while the others are asked what they have clean: nothing more is said or sent', () => {
+    let refreshed: (known: boolean) => void = () => {};
+    refreshMaps = (done) => {
+      refreshed = done;
+    };
+    upTo('stage');
+    returning.cancel();
+    refreshed(true);
+    refreshed(false);
+    expect([told, open()]).toEqual([[], []]);
   });
 
   test('what it has begun only a version ends: that is told by `held`', () => {
