@@ -12,6 +12,7 @@ export const ASSEMBLY = `${CLIENT}/assembly.ts`;
 export const LEG_RETURN = `${CLIENT}/leg-return.ts`;
 export const MAP_CHECKS = `${CLIENT}/map-checks.ts`;
 export const POOL_SERVER = `${SERVER}/pool-server.ts`;
+export const POOL_CONTROL = `${SERVER}/pool-control.ts`;
 export const MAP_ADDS = `${SERVER}/map-adds.ts`;
 export const RESYNC = `${SERVER}/resync.ts`;
 export const SYNC_PEERS = `${SERVER}/sync-peers.ts`;

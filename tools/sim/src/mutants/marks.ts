@@ -7,6 +7,7 @@ import {
   MAP_CHECKS,
   OPEN_STORE,
   POOL_CLIENT,
+  POOL_CONTROL,
   POOL_SERVER,
   RECOVERY,
   RESYNC,
@@ -25,12 +26,12 @@ export const MARKED: readonly Mutant[] = [
     rule: 'state',
     edits: [
       edit(
-        POOL_SERVER,
+        POOL_CONTROL,
         'copyVersion(this.#store.version),\n      members',
         'copyVersion(this.#store.version && { ...this.#store.version, epoch: Math.max(this.#store.version.epoch, this.#store.promise?.epoch ?? 0) }),\n      members',
       ),
       edit(
-        POOL_SERVER,
+        POOL_CONTROL,
         'copyVersion(this.#store.version),\n            members',
         'copyVersion(this.#store.version && { ...this.#store.version, epoch: Math.max(this.#store.version.epoch, promise?.epoch ?? 0) }),\n            members',
       ),
@@ -85,8 +86,8 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         POOL_SERVER,
-        'const current = this.#epochs[tag] === this.#servedEpoch;',
-        `const current = this.#epochs[tag] === this.#servedEpoch;
+        'const current = this.#epochs[tag] === this.#serving.epoch;',
+        `const current = this.#epochs[tag] === this.#serving.epoch;
     if (this.#phases[tag] === Phase.REPLACE_PREPARE && status === Status.OK && ((this.#flags[tag] as number) & 0x80) === 0) {
       this.#flags[tag] = (this.#flags[tag] as number) | 0x80;
       const early = (this.#replaced[tag] as number[]).map((chunk) => this.#chunkRange(chunk));
@@ -149,7 +150,7 @@ export const MARKED: readonly Mutant[] = [
     rule: 'V1',
     edits: [
       edit(
-        POOL_SERVER,
+        POOL_CONTROL,
         'this.#store.commit({ promise: granted }, ',
         `const held = this.#store.version;
       const raised = promise === null || held === null ? {} : { version: { ...held, epoch: Math.max(held.epoch, promise.epoch) } };
@@ -185,7 +186,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a client that goes on by itself forgets its attempts',
     mark: 11,
     rule: 'V4, L5',
-    edits: [edit(RECOVERY, 'return there.length > 0 && attempts', 'return there.length > 0 || attempts')],
+    edits: [edit(RECOVERY, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
     seeds: 300,
   },
   {
@@ -199,7 +200,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a write is acknowledged while its map add is owed',
     mark: 13,
     rule: 'V5',
-    edits: [edit(ENGINE, '} else if (this.#isOwed(unit)) {', '} else if (unit < 0 && this.#isOwed(unit)) {')],
+    edits: [edit(ENGINE, '} else if (this.#isOwed(', '} else if (unit < 0 && this.#isOwed(')],
     seeds: 300,
   },
   {
@@ -241,7 +242,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a grant does not wait for what is executing',
     mark: 17,
     rule: 'L3, C2, I10',
-    edits: [edit(POOL_SERVER, 'this.#drain(() => {', '((granted: () => void) => granted())(() => {')],
+    edits: [edit(POOL_CONTROL, 'this.#host.drain(() => {', '((granted: () => void) => granted())(() => {')],
     seeds: 300,
   },
   {
@@ -263,8 +264,8 @@ export const MARKED: readonly Mutant[] = [
     mark: 20,
     rule: 'L4',
     edits: [
-      edit(POOL_SERVER, 'this.#bouncing = true;', ''),
-      edit(POOL_SERVER, 'this.#discardWaiting(Status.EBOUNCED);', ''),
+      edit(POOL_CONTROL, 'this.#serving.bouncing = true;', ''),
+      edit(POOL_CONTROL, 'this.#host.bounceWaiting();', ''),
       edit(POOL_SERVER, 'if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {', 'if (nowMs + WAIT_BOUNCE_MS > 0) {'),
     ],
     seeds: 300,

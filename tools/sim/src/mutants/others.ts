@@ -4,6 +4,7 @@ import {
   COMMIT_ENGINE,
   ENGINE,
   LEG_RETURN,
+  POOL_CONTROL,
   POOL_SERVER,
   RECORD,
   RECOVERY,
@@ -20,19 +21,19 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'overlapping writes are not held',
     rule: 'W1',
-    edits: [edit(ENGINE, '(this.#overlapsWrite(request) ||', '((!legWide && this.#overlapsWrite(request)) ||')],
+    edits: [edit(ENGINE, '(this.#writes.overlaps(', '(!legWide && this.#writes.overlaps(')],
     seeds: 60,
   },
   {
     name: 'a read is not held by a write in flight that it overlaps',
     rule: 'W1, I2',
-    edits: [edit(ENGINE, '(this.#overlapsWrite(request) ||', '((legWide && this.#overlapsWrite(request)) ||')],
+    edits: [edit(ENGINE, '(this.#writes.overlaps(', '(legWide && this.#writes.overlaps(')],
     seeds: 300,
   },
   {
     name: 'a write is not held by a read in flight that it overlaps',
     rule: 'W1, I2',
-    edits: [edit(ENGINE, '(legWide && this.#overlapsRead(request))', '(legWide && request.lengthBytes < 0)')],
+    edits: [edit(ENGINE, '(legWide && this.#reads', '(legWide && lengthBytes < 0 && this.#reads')],
     seeds: 300,
   },
   {
@@ -135,7 +136,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a stale epoch is served',
     rule: 'I7',
-    edits: [edit(POOL_SERVER, 'if (message.epoch !== this.#servedEpoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
+    edits: [edit(POOL_SERVER, 'if (message.epoch !== this.#serving.epoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
     seeds: 300,
   },
   {
@@ -143,7 +144,7 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'C2',
     edits: [
       edit(
-        POOL_SERVER,
+        POOL_CONTROL,
         'if (promise !== null && !again && request.epoch <= promise.epoch) {',
         'if (promise !== null && !again && request.epoch < 0) {',
       ),
@@ -197,9 +198,9 @@ export const OTHERS: readonly Mutant[] = [
     settings: JOURNAL_APART,
     edits: [
       edit(
-        POOL_SERVER,
+        POOL_CONTROL,
         '#flushAndForget(done: (status: number) => void): void {',
-        '#flushAndForget(done: (status: number) => void): void {\n    if (this.handle >= 0) return this.#store.commit({ reconciled: true }, done);',
+        '#flushAndForget(done: (status: number) => void): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ reconciled: true }, done);',
       ),
     ],
     seeds: 300,
@@ -231,7 +232,7 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(COMMIT_ENGINE, 'if (this.failed) flushes.answerFailed();', 'if (this.failed || status !== Status.OK) flushes.answerFailed();'),
       edit(POOL_SERVER, 'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));', 'this.#finish(tag, status);'),
-      edit(POOL_SERVER, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
+      edit(POOL_CONTROL, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
       edit(COMMIT_ENGINE, 'this.#plan.usage = { ...this.#plan.usage, volatileLost: true };', ''),
     ],
     seeds: 300,

@@ -5,14 +5,24 @@ import { COMMIT_ENGINE, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 2')];
 
 /**
- * Metadata is durable when it is written, and no flush of the disk comes with it, as if the journal lay on a device of
- * its own. As it is, every change of the metadata flushes the data too, which covers up for a flush that is missing.
+ * A journal record is durable when it is written, and no flush of the disk comes with it, as if the journal lay on a
+ * device of its own. As it is, every record flushes the data too, which covers up for a flush that is missing.
  */
 export const JOURNAL_APART: readonly Edit[] = [
-  edit(COMMIT_ENGINE, 'this.#parts.flushes.request(TAG_RECORD_FLUSH, this, true);', 'this.#onRecordFlushed(Status.OK);'),
+  edit(
+    COMMIT_ENGINE,
+    'this.#parts.flushes.request(TAG_RECORD_FLUSH, this, true);',
+    '(this.#parts.disk as any).makeDurable(JOURNAL_OFFSET + this.#recordOffset, this.#recordBytes);\n    this.#onRecordFlushed(Status.OK);',
+  ),
   edit(
     MEMORY_DISK,
-    'this.#volatile.push(change);\n    return Status.OK;',
-    'if (offsetBytes < this.sizeBytes - 9_439_744) this.#durable.apply(change);\n    else this.#volatile.push(change);\n    return Status.OK;',
+    'corrupt(offsetBytes: number, bytes: Uint8Array): void {',
+    `makeDurable(offsetBytes: number, lengthBytes: number): void {
+    const within = (change: Change): boolean => change.offsetBytes >= offsetBytes && change.offsetBytes < offsetBytes + lengthBytes;
+    this.#volatile = this.#volatile.map((change) => (within(change) ? { ...change, lengthBytes: 0, bytes: null } : change));
+    this.#durable.apply({ offsetBytes, lengthBytes, bytes: this.peek(offsetBytes, lengthBytes) });
+  }
+
+  corrupt(offsetBytes: number, bytes: Uint8Array): void {`,
   ),
 ];
