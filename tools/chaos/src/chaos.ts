@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checksum, clusterFilePath, down, newClusterOptions, parseNbdUri, report, unconverged, up } from '@rmr/cluster';
+import { checksum, clusterFilePath, dataAreas, down, newClusterOptions, parseNbdUri, report, unconverged, up } from '@rmr/cluster';
 import { errorMessage, KIB, MIB, OperationError, SeededRandom } from '@rmr/runtime';
 import { type FaultKind, FaultPlan, type FaultTargets } from './fault-plan.ts';
 import { endpointUri, FaultRunner } from './fault-runner.ts';
@@ -197,7 +197,10 @@ export class Chaos {
     });
     if (problem !== null) throw new OperationError('IO_ERROR', problem);
     if (new Set(digests.map(({ sha256 }) => sha256)).size > 1) {
-      throw new OperationError('IO_ERROR', `the members differ although nothing is dirty (I5): ${await describeDifference(directory)}`);
+      throw new OperationError(
+        'IO_ERROR',
+        `although nothing is dirty (I5), ${describeDifference(await dataAreas(directory)) ?? 'the members differed for a moment'}`,
+      );
     }
     await this.#writer.readBack(rounds, ANSWER_MS_MAX);
     this.#writer.write();

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { differingRuns } from './member-difference.ts';
+import { describeDifference, differingRuns } from './member-difference.ts';
 
 const SECTORS = 5000;
 const folder = mkdtempSync(join(tmpdir(), 'rmr-difference-'));
@@ -19,6 +19,13 @@ function area(name: string, offsetBytes: number, marks: readonly number[]) {
 
 test('data areas that hold the same do so wherever they lie', () => {
   expect(differingRuns(area('a', 4096, [7, 2_000_000]), area('b', 8192, [7, 2_000_000]))).toEqual([]);
+});
+
+test('who differs from the first, and where, is said for people', () => {
+  const same = area('a', 4096, []);
+  const other = area('b', 8192, [0, 5000, 5200]);
+  expect(describeDifference([same, area('c', 4096, [])])).toBeNull();
+  expect(describeDifference([same, other, area('c', 4096, [])])).toBe('a and b differ in sectors 0 to 0, 9 to 10');
 });
 
 test('sectors that differ are found, in runs', () => {

@@ -1,18 +1,20 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { type DataArea, dataAreas } from '@rmr/cluster';
+import type { DataArea } from '@rmr/cluster';
 import { SECTOR_BYTES } from './stamp.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 /** Runs of sectors that are named. */
 const RUNS_MAX = 8;
 
-/** Where the members' data differs, for people: runs of sectors, and who holds the same. */
-export async function describeDifference(directory: string): Promise<string> {
-  const areas = await dataAreas(directory);
-  const [first, ...others] = areas;
-  if (first === undefined) return 'there are no members';
-  const lines = others.map((other) => `${first.name} and ${other.name}: ${describeRuns(differingRuns(first, other))}`);
-  return lines.join('; ');
+/** Where the members' data differs, for people: runs of sectors. Null where it does not (I5). */
+export function describeDifference([first, ...others]: readonly DataArea[]): string | null {
+  if (first === undefined) return null;
+  const lines: string[] = [];
+  for (const other of others) {
+    const runs = differingRuns(first, other);
+    if (runs.length > 0) lines.push(`${first.name} and ${other.name} differ in ${describeRuns(runs)}`);
+  }
+  return lines.length === 0 ? null : lines.join('; ');
 }
 
 interface Run {
@@ -21,10 +23,9 @@ interface Run {
 }
 
 function describeRuns(runs: readonly Run[]): string {
-  if (runs.length === 0) return 'the same';
-  const named = runs.slice(0, RUNS_MAX).map(({ firstSector, sectorCount }) => `${sectorCount} from ${firstSector}`);
+  const named = runs.slice(0, RUNS_MAX).map(({ firstSector, sectorCount }) => `${firstSector} to ${firstSector + sectorCount - 1}`);
   const more = runs.length > RUNS_MAX ? ` and ${runs.length - RUNS_MAX} more runs` : '';
-  return `sectors that differ: ${named.join(', ')}${more}`;
+  return `sectors ${named.join(', ')}${more}`;
 }
 
 /** Runs of sectors in which two data areas differ. */

@@ -1,10 +1,24 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ClientNodeStatus, type ClientPoolStatus, createAdminClient, type NodeStatus } from '@rmr/admin-api';
+import {
+  type ClientNodeStatus,
+  type ClientPoolStatus,
+  createAdminClient,
+  type LegStatus,
+  type NodeStatus,
+  type ServerPoolStatus,
+} from '@rmr/admin-api';
 import { expect, inject, vi } from 'vitest';
 import { describe, type Outcome, runProgram, succeeded } from './command.ts';
 import { CLUSTER_TOOL } from './paths.ts';
 import { isAlive } from './processes.ts';
+
+interface ClientNodeEntry {
+  readonly name: string;
+  readonly pid: number | null;
+  readonly admin: string;
+  readonly nbdUri: string;
+}
 
 /** `cluster.json`, as far as its interface is promised. */
 export interface ClusterFile {
@@ -16,7 +30,8 @@ export interface ClusterFile {
     readonly admin: string;
     readonly store: string | null;
   }[];
-  readonly clientNode: { readonly name: string; readonly pid: number | null; readonly admin: string; readonly nbdUri: string };
+  readonly clientNode: ClientNodeEntry;
+  readonly clientNodes: readonly ClientNodeEntry[];
   readonly web: { readonly name: string; readonly pid: number | null; readonly url: string } | null;
 }
 
@@ -28,6 +43,10 @@ export interface ClusterOptions {
   readonly paths?: number;
   readonly nbd?: 'socket' | { readonly port: number };
   readonly chunkSize?: string;
+  readonly clientNodes?: number;
+  readonly volatileCache?: boolean;
+  /** Bytes per second, as a size. */
+  readonly resyncRate?: string;
 }
 
 /** Bound of every wait for a condition. Generous: nothing depends on it unless something is broken. */
@@ -54,6 +73,9 @@ export function upArguments(folder: string, options: ClusterOptions): string[] {
   if (options.size !== undefined) args.push('--size', options.size);
   if (options.chunkSize !== undefined) args.push('--chunk-size', options.chunkSize);
   if (options.storageNodes !== undefined) args.push('--storage-nodes', `${options.storageNodes}`, '--replicas', `${options.storageNodes}`);
+  if (options.clientNodes !== undefined) args.push('--client-nodes', `${options.clientNodes}`);
+  if (options.volatileCache === true) args.push('--volatile-cache');
+  if (options.resyncRate !== undefined) args.push('--resync-rate', options.resyncRate);
   if (options.transport !== undefined) args.push('--transport', options.transport);
   if (options.paths !== undefined) args.push('--paths', `${options.paths}`);
   if (options.nbd === 'socket') args.push('--nbd-socket', join(folder, 'nbd.sock'));
@@ -115,14 +137,14 @@ export class TestCluster {
 
   /** Process ids of the daemons that run. */
   pids(): number[] {
-    const { clientNode, storageNodes } = this.file;
-    return [clientNode, ...storageNodes].flatMap((node) => (node.pid === null ? [] : [node.pid]));
+    const { clientNodes, storageNodes } = this.file;
+    return [...clientNodes, ...storageNodes].flatMap((node) => (node.pid === null ? [] : [node.pid]));
   }
 
   /** The process id of a daemon. Throws when it is stopped. */
   pid(name: string): number {
-    const { clientNode, storageNodes } = this.file;
-    const pid = [clientNode, ...storageNodes].find((node) => node.name === name)?.pid;
+    const { clientNodes, storageNodes } = this.file;
+    const pid = [...clientNodes, ...storageNodes].find((node) => node.name === name)?.pid;
     if (pid === undefined || pid === null) throw new Error(`${name} is not running`);
     return pid;
   }
@@ -142,6 +164,35 @@ export class TestCluster {
     const pool = (await this.clientStatus()).pools[0];
     if (pool === undefined) throw new Error('the client node has no pool');
     return pool;
+  }
+
+  /** The leg to a storage node, as the client node sees it. */
+  async leg(name: string): Promise<LegStatus> {
+    const leg = (await this.poolStatus()).legs.find((each) => each.name === name);
+    if (leg === undefined) throw new Error(`there is no leg to ${name}`);
+    return leg;
+  }
+
+  /** The pool's member on a storage node, as that sees it. */
+  async member(name: string): Promise<ServerPoolStatus> {
+    const node = this.file.storageNodes.find((each) => each.name === name);
+    const status = await this.#status(node?.admin ?? '');
+    const pool = status.role === 'storage-node' ? status.pools[0] : undefined;
+    if (pool === undefined) throw new Error(`${name} has no store open`);
+    return pool;
+  }
+
+  /** What a storage node has missed and knows of, in bytes. */
+  async missedBytes(name: string): Promise<number> {
+    const { memberId, dirty } = await this.member(name);
+    return dirty.find((each) => each.memberId === memberId)?.dirtyBytes ?? 0;
+  }
+
+  /** Kills daemons at one moment, which is now: the cluster tool would take its time. */
+  async killNow(...names: readonly string[]): Promise<void> {
+    const pids = names.map((name) => this.pid(name));
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    for (const pid of pids) await eventually(() => expect(isAlive(pid)).toBe(false));
   }
 
   #status(url: string): Promise<NodeStatus> {

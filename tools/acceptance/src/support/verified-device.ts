@@ -1,0 +1,123 @@
+import { describeDifference, VerifiedWriter } from '@rmr/chaos';
+import {
+  type DataArea,
+  dataAreas,
+  parseNbdUri,
+  pauseNode,
+  powerCycle,
+  resumeNode,
+  setPartition,
+  start,
+  waitUntilConverged,
+} from '@rmr/cluster';
+import { MIB } from '@rmr/runtime';
+import { expect } from 'vitest';
+import { type ClusterOptions, eventually, TestCluster, WAIT_MS_MAX } from './test-cluster.ts';
+
+/** The writer's part: the first bytes of the device. */
+const PART_BYTES = 16 * MIB;
+
+export interface VerifiedOptions extends ClusterOptions {
+  readonly seed: number;
+  /** Power will be lost: flushes may fail. */
+  readonly mayFailFlush?: boolean;
+}
+
+/**
+ * A cluster under a client that knows what it wrote, whatever happens. Faults are calls of the cluster tool's functions,
+ * which take less time than its command line.
+ */
+export class VerifiedDevice {
+  readonly cluster: TestCluster;
+  readonly writer: VerifiedWriter;
+  /** The client node to connect to. */
+  client = 'client-1';
+  #dataAreas: readonly DataArea[] | null = null;
+
+  private constructor(cluster: TestCluster, { seed, mayFailFlush = false }: VerifiedOptions) {
+    this.cluster = cluster;
+    this.writer = new VerifiedWriter({
+      seed,
+      firstByte: 0,
+      lengthBytes: PART_BYTES,
+      endpoint: () => {
+        const node = cluster.file.clientNodes.find((each) => each.name === this.client);
+        return node === undefined || node.pid === null ? null : { address: parseNbdUri(node.nbdUri), instance: `${node.name} ${node.pid}` };
+      },
+      mayFailFlush: () => mayFailFlush,
+    });
+  }
+
+  /** A new cluster of two members, unless the options say otherwise, and a writer at rest. */
+  static async start(options: VerifiedOptions): Promise<VerifiedDevice> {
+    const cluster = await TestCluster.start({ size: '20MiB', chunkSize: '64KiB', ...options });
+    return new VerifiedDevice(cluster, options);
+  }
+
+  /** Lets the writer write until it has had `count` more answers than now. Fails when one of them is wrong. */
+  async progress(count: number): Promise<void> {
+    this.writer.write();
+    await this.writer.progress(count, WAIT_MS_MAX);
+  }
+
+  /** Kills nodes with SIGKILL, at this moment. */
+  killNow(...names: readonly string[]): Promise<void> {
+    return this.cluster.killNow(...names);
+  }
+
+  /** Starts nodes again. */
+  start(...names: readonly string[]): Promise<void> {
+    return start(this.cluster.folder, names);
+  }
+
+  /** Kills nodes at one moment and starts them on another boot; `all` stands for every daemon. */
+  async powerCycle(...names: readonly string[]): Promise<void> {
+    await powerCycle(this.cluster.folder, names);
+  }
+
+  pause(name: string): Promise<void> {
+    return pauseNode(this.cluster.folder, name);
+  }
+
+  resume(name: string): Promise<void> {
+    return resumeNode(this.cluster.folder, name);
+  }
+
+  partition(a: string, b: string): Promise<void> {
+    return setPartition(this.cluster.folder, a, b, true);
+  }
+
+  heal(a: string, b: string): Promise<void> {
+    return setPartition(this.cluster.folder, a, b, false);
+  }
+
+  /** Waits until a member is back in the set and pulls what it has missed. */
+  async resyncing(name: string): Promise<void> {
+    await eventually(async () => {
+      this.writer.check();
+      expect((await this.cluster.leg(name)).state).toBe('NORMAL');
+      expect(await this.cluster.missedBytes(name)).toBeGreaterThan(0);
+    });
+  }
+
+  /** With no fault left, everything becomes well by itself, while the writer goes on. */
+  converged(): Promise<void> {
+    return waitUntilConverged(this.cluster.folder, WAIT_MS_MAX);
+  }
+
+  /** Everything becomes well by itself; then the members hold the same, and that is what was written. */
+  async expectConverged(): Promise<void> {
+    await this.converged();
+    await this.writer.rest(WAIT_MS_MAX);
+    await this.writer.flush(WAIT_MS_MAX);
+    this.#dataAreas ??= await dataAreas(this.cluster.folder);
+    expect(describeDifference(this.#dataAreas), 'I5').toBeNull();
+    await this.writer.readBack(this.cluster.file.storageNodes.length, WAIT_MS_MAX);
+    this.writer.check();
+  }
+
+  async dispose(): Promise<void> {
+    this.writer.stop();
+    await this.cluster.dispose();
+  }
+}
