@@ -35,6 +35,13 @@ const poolSchema = z
     legTimeout: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
       .describe('a leg that leaves an IO unanswered for so long is failed'),
+    quorum: z
+      .enum(['none', 'majority'])
+      .default('none')
+      .describe(
+        'policy that the pool is born with; later it is in the metadata of the pool. majority: IO waits unless most members have recorded who is in sync',
+      ),
+    witness: memberSchema.optional().describe('a member without data that votes with the others, when the pool is born'),
     members: z
       .array(memberSchema)
       .min(1, 'is empty; write at least one member')
@@ -52,6 +59,13 @@ const poolSchema = z
         });
       }
       memberIds.add(member.memberId);
+    }
+    if (pool.witness !== undefined && memberIds.has(pool.witness.memberId)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['witness', 'memberId'],
+        message: `${pool.witness.memberId} is used by a member of pool ${pool.name}; write another number`,
+      });
     }
     if (pool.readPolicy === 'preferred' && pool.preferredMember === undefined) {
       context.addIssue({

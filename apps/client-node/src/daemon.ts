@@ -47,6 +47,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         queueDepth: pool.queueDepth,
         ioTimeoutMs: pool.ioTimeout,
         legTimeoutMs: pool.legTimeout,
+        quorum: pool.quorum,
+        ...(pool.witness === undefined ? {} : { witness: pool.witness }),
       },
       // The size is known now, so NBD clients can be told.
       (assembled) => {

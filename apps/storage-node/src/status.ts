@@ -162,10 +162,19 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
 function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
   const { identity } = pool.store;
   const { state, reason } = pool.describe();
+  if (identity.witness === true) return witnessHealth(pool);
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
   if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
   if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
   return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
+}
+
+/** A witness never serves IO: it is well when a client has it vote. */
+function witnessHealth(pool: PoolServer): Health {
+  const { poolName } = pool.store.identity;
+  const { holder } = pool.describe();
+  if (holder === null) return { level: 'degraded', sentence: `the witness of pool ${poolName} waits for a client to ask for its vote` };
+  return { level: 'healthy', sentence: `the witness of pool ${poolName} votes for ${holder}` };
 }
 
 /** A session of a client. Servers see paths come and go; the client's status lists them. */

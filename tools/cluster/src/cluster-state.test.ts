@@ -23,9 +23,9 @@ function exampleState(): ClusterState {
     storesCreated: true,
     socketDirectory: join(directory, 'sockets'),
     storageNodes: [
-      { name: 'storage-1', memberId: 1, rtrs: ['tcp://127.0.0.1:1001', 'tcp://127.0.0.1:1002'], adminPort: 1003 },
-      { name: 'storage-2', memberId: 2, rtrs: ['tcp://127.0.0.1:1004', 'tcp://127.0.0.1:1005'], adminPort: 1006 },
-      { name: 'storage-3', memberId: null, rtrs: ['tcp://127.0.0.1:1007', 'tcp://127.0.0.1:1008'], adminPort: 1009 },
+      { name: 'storage-1', memberId: 1, witness: false, rtrs: ['tcp://127.0.0.1:1001', 'tcp://127.0.0.1:1002'], adminPort: 1003 },
+      { name: 'storage-2', memberId: 2, witness: false, rtrs: ['tcp://127.0.0.1:1004', 'tcp://127.0.0.1:1005'], adminPort: 1006 },
+      { name: 'storage-3', memberId: null, witness: false, rtrs: ['tcp://127.0.0.1:1007', 'tcp://127.0.0.1:1008'], adminPort: 1009 },
     ],
     clientNodes: [
       { name: 'client-1', adminPort: 1010 },

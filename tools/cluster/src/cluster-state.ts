@@ -19,6 +19,8 @@ const storageNodeSchema = z.object({
   name: z.string(),
   /** Place in the pool; null on a node that is no member. */
   memberId: z.int().nullable(),
+  /** It votes and has no data. */
+  witness: z.boolean().default(false),
   /** RTRS addresses, one per path. */
   rtrs: z.array(z.string()).min(1),
   adminPort: z.int(),
@@ -43,6 +45,8 @@ const currentStateSchema = z.object({
     nbd: nbdEndpointSchema,
     volatileCache: z.boolean().default(false),
     resyncRateBytes: z.int().nullable().default(null),
+    quorum: z.enum(['none', 'majority']).default('none'),
+    witness: z.boolean().default(false),
   }),
   poolUuid: z.string(),
   /** True when every store has been created: from then on a missing one is a loss. */

@@ -30,6 +30,7 @@ export const POLL_MS = 50;
 export const LOG_TAIL_LINES = 12;
 
 /** The client node that `up` starts. */
+export const WITNESS_NAME = 'witness';
 export const FIRST_CLIENT_NAME = 'client-1';
 /** The name under which the pool is exported. */
 export const POOL_NAME = 'pool-1';

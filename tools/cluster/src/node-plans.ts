@@ -10,6 +10,7 @@ import { POOL_NAME, WEB_NAME } from './constants.ts';
 import { nbdAddress } from './endpoints.ts';
 import type { LaunchPlan } from './node-process.ts';
 import { programPath } from './repository.ts';
+import { members, witnesses } from './stores.ts';
 
 /** Writes the configuration of every daemon, as the state has it. Running ones read their routes again at SIGHUP. */
 export function writeConfigurations(directory: string, state: ClusterState): void {
@@ -59,15 +60,22 @@ function clientConfiguration(directory: string, state: ClusterState, node: Clien
       {
         name: POOL_NAME,
         uuid: state.poolUuid,
-        members: state.storageNodes
-          .filter((member) => member.memberId !== null)
-          .map((member) => ({ memberId: member.memberId as number, name: member.name, addresses: [...member.rtrs] })),
+        quorum: state.options.quorum,
+        members: members(state).map(memberAddress),
+        ...witnesses(state)
+          .map(memberAddress)
+          .reduce((_none, witness) => ({ witness }), {}),
       },
     ],
     transport: { routes: cutRoutes(state, node.name, state.storageNodes) },
   };
   clientNodeConfigSchema.parse(config);
   return config;
+}
+
+function memberAddress(node: StorageNodeState): { memberId: number; name: string; addresses: string[] } {
+  assert(node.memberId !== null, 'launch plan: a node that is no member');
+  return { memberId: node.memberId, name: node.name, addresses: [...node.rtrs] };
 }
 
 function volatileCache({ options }: ClusterState): { volatileCache?: boolean } {

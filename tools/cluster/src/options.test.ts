@@ -28,6 +28,8 @@ describe('options of up', () => {
       paths: 1,
       nbd: { kind: 'own-socket' },
       volatileCache: false,
+      quorum: 'none',
+      witness: false,
       resyncRateBytes: null,
     });
   });

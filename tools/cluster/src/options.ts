@@ -33,6 +33,9 @@ export interface ClusterOptions {
   readonly volatileCache: boolean;
   /** What a storage node pulls at most when it has missed something, in bytes per second; null: the daemon's default. */
   readonly resyncRateBytes: number | null;
+  /** The quorum that the pool is born with, and whether a witness votes. */
+  readonly quorum: 'none' | 'majority';
+  readonly witness: boolean;
 }
 
 /** The flags of `up` as they were given. */
@@ -48,6 +51,8 @@ export interface UpFlags {
   readonly nbdPort?: string;
   readonly volatileCache?: true;
   readonly resyncRate?: string;
+  readonly quorum?: string;
+  readonly witness?: true;
 }
 
 /** What was asked for: a part of the options. */
@@ -69,6 +74,8 @@ export function parseUpFlags(flags: UpFlags): AskedOptions {
     nbd: nbd(flags),
     volatileCache: flags.volatileCache,
     resyncRateBytes: size('--resync-rate', flags.resyncRate),
+    quorum: quorum(flags.quorum),
+    witness: flags.witness,
   };
   if (asked.resyncRateBytes !== undefined && asked.resyncRateBytes < RESYNC_RATE_BYTES_MIN) {
     throw new OperationError('INVALID_ARGUMENT', `--resync-rate ${flags.resyncRate}: write at least ${formatSize(RESYNC_RATE_BYTES_MIN)}`);
@@ -107,6 +114,8 @@ export function newClusterOptions(asked: AskedOptions): ClusterOptions {
     nbd: asked.nbd ?? { kind: 'own-socket' },
     volatileCache: asked.volatileCache ?? false,
     resyncRateBytes: asked.resyncRateBytes ?? null,
+    quorum: asked.quorum ?? 'none',
+    witness: asked.witness ?? false,
   };
 }
 
@@ -146,6 +155,8 @@ const FLAG_TEXTS: { readonly [Key in keyof ClusterOptions]: (options: ClusterOpt
   },
   volatileCache: (options) => (options.volatileCache ? '--volatile-cache' : 'stores without a volatile cache'),
   resyncRateBytes: ({ resyncRateBytes }) => (resyncRateBytes === null ? 'the default rate of resync' : `--resync-rate ${resyncRateBytes}`),
+  quorum: (options) => `--quorum ${options.quorum}`,
+  witness: (options) => (options.witness ? '--witness' : 'no witness'),
 };
 
 function wholeNumber(flag: string, text: string | undefined, min: number, max: number): number | undefined {
@@ -165,6 +176,11 @@ function size(flag: string, text: string | undefined): number | undefined {
     if (error instanceof OperationError) throw new OperationError('INVALID_ARGUMENT', `${flag}: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+function quorum(text: string | undefined): 'none' | 'majority' | undefined {
+  if (text === undefined || text === 'none' || text === 'majority') return text;
+  throw new OperationError('INVALID_ARGUMENT', `--quorum "${text}": write none or majority`);
 }
 
 function transport(text: string | undefined): 'tcp' | 'unix' | undefined {

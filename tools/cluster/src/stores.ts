@@ -11,7 +11,7 @@ const OUTPUT_BYTES_MAX = 1024 * 1024;
 
 /** Creates the store of every member. What an interrupted creation has left behind is created anew. */
 export async function createStores(directory: string, state: ClusterState): Promise<void> {
-  await Promise.all(members(state).map((node) => createStoreOf(directory, state, node)));
+  await Promise.all([...members(state), ...witnesses(state)].map((node) => createStoreOf(directory, state, node)));
 }
 
 async function createStoreOf(directory: string, state: ClusterState, node: StorageNodeState): Promise<void> {
@@ -27,12 +27,13 @@ async function createStoreOf(directory: string, state: ClusterState, node: Stora
     ...['--pool-name', POOL_NAME],
     ...['--pool-uuid', state.poolUuid],
     ...['--member-id', String(node.memberId)],
+    ...(node.witness ? ['--witness'] : []),
   ]);
 }
 
 /** Throws NOT_FOUND when a store that was created is gone: it has to be noticed before anything starts without it. */
 export function checkStores(directory: string, state: ClusterState): void {
-  const missing = members(state)
+  const missing = [...members(state), ...witnesses(state)]
     .map((node) => layout.store(directory, node.name))
     .filter((path) => !existsSync(path));
   if (missing.length === 0) return;
@@ -75,7 +76,12 @@ export async function dataAreas(directory: string): Promise<DataArea[]> {
 
 /** The nodes that hold a member of the pool. */
 export function members(state: ClusterState): StorageNodeState[] {
-  return state.storageNodes.filter((node) => node.memberId !== null);
+  return state.storageNodes.filter((node) => node.memberId !== null && !node.witness);
+}
+
+/** The storage nodes that vote and have no data: one or none. */
+export function witnesses(state: ClusterState): StorageNodeState[] {
+  return state.storageNodes.filter((node) => node.witness);
 }
 
 function storageNode(args: readonly string[]): Promise<string> {

@@ -30,6 +30,7 @@ function stoppedCluster(state: Partial<ClusterState> = {}): void {
     storageNodes: [1, 2].map((id) => ({
       name: `storage-${id}`,
       memberId: id,
+      witness: false,
       rtrs: [`unix:${directory}/sockets/${id}`],
       adminPort: 1000 + id,
     })),

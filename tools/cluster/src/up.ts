@@ -12,7 +12,7 @@ import {
   type StorageNodeState,
   writeState,
 } from './cluster-state.ts';
-import { FIRST_CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
+import { FIRST_CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME, WITNESS_NAME } from './constants.ts';
 import { withDirectoryLock } from './directory-lock.ts';
 import { freePort, isPortTaken, makeSocketDirectory, rtrsSocketPath, socketDirectoryFor } from './endpoints.ts';
 import { writeConfigurations } from './node-plans.ts';
@@ -127,13 +127,15 @@ async function newState(directory: string, options: ClusterOptions): Promise<Clu
     return free;
   };
   const storageNodes: StorageNodeState[] = [];
-  for (let index = 1; index <= options.storageNodes; index++) {
-    const name = `storage-${index}`;
+  const names = Array.from({ length: options.storageNodes }, (_, index) => `storage-${index + 1}`);
+  for (const [index, name] of [...names, ...(options.witness ? [WITNESS_NAME] : [])].entries()) {
     const rtrs: string[] = [];
     for (let path = 0; path < options.paths; path++) {
       rtrs.push(options.transport === 'tcp' ? `tcp://127.0.0.1:${await port()}` : `unix:${rtrsSocketPath(socketDirectory, name, path)}`);
     }
-    storageNodes.push({ name, memberId: index <= options.replicas ? index : null, rtrs, adminPort: await port() });
+    const witness = name === WITNESS_NAME;
+    const memberId = witness ? options.replicas + 1 : index < options.replicas ? index + 1 : null;
+    storageNodes.push({ name, memberId, witness, rtrs, adminPort: await port() });
   }
   const clientNodes: ClientNodeState[] = [];
   for (let index = 1; index <= options.clientNodes; index++) clientNodes.push({ name: `client-${index}`, adminPort: await port() });
