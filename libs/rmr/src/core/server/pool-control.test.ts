@@ -1,0 +1,246 @@
+import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
+import { Status } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { VersionRecord } from '../../pool-store.ts';
+import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, record, stage } from '../../testing/pool-server-rig.ts';
+import { POOL, versionOf } from '../../testing/scripted-pool.ts';
+import type { ControlRequest, MapReadResult } from '../../wire/control-message.ts';
+import { encodeLeaf, readLeaves } from '../map-leaves.ts';
+
+let rig: PoolServerRig;
+
+beforeEach(() => {
+  rig = new PoolServerRig();
+});
+
+describe('pool control: versions and their maps', () => {
+  test('V2: the map adds are durable with the version, in one commit', () => {
+    rig.serve();
+    const recorded = rig.control(record(2, [1, 2], { mapAdds: [{ memberIds: [3], ranges: [{ offsetBytes: 100, lengthBytes: CHUNK }] }] }));
+    expect([rig.held(), recorded.ended]).toEqual([['commit version 1.2{1,2} add 3:0-1'], false]);
+    rig.store.endAll();
+    expect(recorded.result).toEqual({ owed: [] });
+  });
+
+  test('◆13: adds that would leave no clean copy are owed: not made, and told', () => {
+    rig.serve({ 1: [4], 2: [4] });
+    const range = { offsetBytes: 4 * CHUNK, lengthBytes: CHUNK };
+    const recorded = rig.control(record(2, [1, 2], { mapAdds: [{ memberIds: [3], ranges: [range] }] }));
+    rig.store.end('commit version 1.2{1,2}');
+    expect(recorded.result).toEqual({ owed: [range] });
+    const add: ControlRequest = { op: 'map-add', poolUuid: POOL, epoch: 1, versionSeq: 2, add: { memberIds: [3], ranges: [range] } };
+    const asked = rig.control(add);
+    rig.store.end('commit ');
+    expect(asked.result).toEqual({ owed: [range] });
+    // An in-sync member has it clean by now: the add is made.
+    rig.store.mapOf(2).clear(4, 1);
+    const again = rig.control(add);
+    rig.store.end('commit add 3:4');
+    expect(again.result).toEqual({ owed: [] });
+  });
+
+  test('V3: staged columns come into use with the version, when they are the ones that it names', () => {
+    rig.serve({ 3: [1, 2] });
+    expect(rig.control(stage(2, mapWith(7, 9))).failure).toBeNull();
+    expect(rig.control(stage(3, mapWith(1))).failure).toBeNull();
+    const maps = [
+      { memberId: 2, digest: mapWith(7, 9).digest() },
+      { memberId: 3, digest: mapWith(1).digest() },
+    ];
+    const recorded = rig.control(record(2, [1, 2, 3], { maps }));
+    rig.store.end('commit version 1.2{1,2,3} replace 2:7,9 replace 3:1');
+    expect([recorded.failure, rig.store.mapOf(2).dirtyCount, rig.store.mapOf(3).dirtyCount]).toEqual([null, 2, 1]);
+  });
+
+  test('V3: a column that stands here as it is named need not be staged; one that is clean neither', () => {
+    rig.serve({ 3: [1, 2] });
+    const maps = [
+      { memberId: 2, digest: mapWith().digest() },
+      { memberId: 3, digest: mapWith(1, 2).digest() },
+    ];
+    expect(rig.control(record(2, [1, 2, 3], { maps })).failure).toBeNull();
+    rig.store.end('commit version 1.2{1,2,3}');
+  });
+
+  test('V3: leaves handed over later replace those of before; a reset begins anew', () => {
+    rig.serve();
+    rig.control(stage(2, mapWith(1)));
+    rig.control({ ...stage(2, mapWith(), false), leaves: [encodeLeaf(mapWith(3), 0)] } as ControlRequest);
+    rig.control(record(2, [1, 2, 3], { maps: [{ memberId: 2, digest: mapWith(3).digest() }] }));
+    rig.store.end('commit version 1.2{1,2,3} replace 2:3');
+    rig.control({ ...stage(2, mapWith(), true), leaves: [] } as ControlRequest);
+    rig.control(record(3, [1, 2, 3], { maps: [{ memberId: 2, digest: mapWith().digest() }] }));
+    rig.store.end('commit version 1.3{1,2,3} replace 2:none');
+  });
+
+  test.each<[string, () => void, readonly number[]]>([
+    ['nothing was staged', () => {}, [5]],
+    ['another map was staged', () => void rig.control(stage(2, mapWith(5, 6))), [5]],
+    [
+      'the staged map was used up by a version before',
+      () => {
+        rig.control(stage(2, mapWith(5)));
+        rig.control(record(2, [1, 2, 3]));
+        rig.store.end('commit version 1.2{1,2,3}');
+      },
+      [5],
+    ],
+    [
+      'the member had left IO meanwhile',
+      () => {
+        rig.control(stage(2, mapWith(5)));
+        rig.control(claim(1));
+        rig.store.end('commit promise 1');
+      },
+      [5],
+    ],
+  ])('BAD_MAP: a version is refused, and nothing recorded, when %s', (_name, prepare, chunks) => {
+    rig.serve();
+    prepare();
+    const recorded = rig.control(record(3, [1, 2, 3], { maps: [{ memberId: 2, digest: mapWith(...chunks).digest() }] }));
+    expect([recorded.failure?.code, rig.held()]).toEqual(['BAD_MAP', []]);
+  });
+
+  test('BAD_MAP: leaves without a beginning, and malformed ones, are refused', () => {
+    rig.serve();
+    expect(rig.control(stage(2, mapWith(5), false)).failure?.code).toBe('BAD_MAP');
+    expect(rig.control({ ...stage(2, mapWith()), leaves: [[0, 'nonsense']] } as ControlRequest).failure?.message).toContain('malformed');
+    expect(rig.control({ ...stage(2, mapWith()), leaves: [[1, 'full']] } as ControlRequest).failure?.message).toContain('beyond the map');
+  });
+
+  test('the same version once more, as after a path failed over, is recorded without its maps', () => {
+    rig.serve();
+    rig.control(stage(2, mapWith(5)));
+    const request = record(2, [1, 2, 3], { maps: [{ memberId: 2, digest: mapWith(5).digest() }] });
+    rig.control(request);
+    rig.store.end('commit version 1.2{1,2,3} replace 2:5');
+    const again = rig.control(request);
+    rig.store.end('commit version 1.2{1,2,3}');
+    expect([again.failure, rig.store.mapOf(2).dirtyCount]).toEqual([null, 1]);
+  });
+
+  test('I9: no member of the in-sync set is marked dirty, by a version or by an add', () => {
+    rig.serve();
+    const add = { memberIds: [3, 2], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] };
+    expect(rig.control(record(2, [1, 2], { mapAdds: [add] })).failure).toMatchObject({
+      code: 'BAD_VERSION',
+      message: expect.stringContaining('I9'),
+    });
+    expect(rig.control({ op: 'map-add', poolUuid: POOL, epoch: 1, versionSeq: 1, add }).failure).toMatchObject({
+      code: 'BAD_VERSION',
+      message: expect.stringContaining('I9'),
+    });
+    expect(rig.held()).toEqual([]);
+  });
+
+  test('an add under another version is refused', () => {
+    rig.serve({}, [1, 2]);
+    const add = { memberIds: [3], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] };
+    expect(rig.control({ op: 'map-add', poolUuid: POOL, epoch: 1, versionSeq: 2, add }).failure?.code).toBe('BAD_VERSION');
+  });
+
+  test('an add that cannot be made durable is no success', () => {
+    rig.serve({}, [1, 2]);
+    const add = { memberIds: [3], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] };
+    const asked = rig.control({ op: 'map-add', poolUuid: POOL, epoch: 1, versionSeq: 1, add });
+    rig.store.end('commit add 3:0', Status.EIO);
+    expect(asked.failure?.code).toBe('STORE_ERROR');
+  });
+
+  test('◆21: a new version ends the pulls of the one before', () => {
+    rig.serve({ 1: [4] });
+    rig.join();
+    expect(rig.session(2).ios.map(({ message }) => message.versionSeq)).toEqual([1]);
+    rig.control(record(2, [1, 2]));
+    rig.store.end('commit version 1.2{1,2}');
+    rig.turn();
+    expect(rig.session(2).ios.map(({ message }) => message.versionSeq)).toEqual([1, 2]);
+    rig.session(2).ios.shift()?.answer(Status.OK, new Uint8Array(CHUNK).fill(9));
+    rig.turn();
+    expect(rig.held()).toEqual([]);
+  });
+
+  test('the maps that a member holds are read page by page by its client, and by no one else', () => {
+    rig.serve({ 2: [3, 4] });
+    const mapRead: ControlRequest = { op: 'map-read', poolUuid: POOL, epoch: 1, memberId: 2, fromLeaf: 0 };
+    expect(rig.control(mapRead).result).toEqual({ stamp: null, ...readLeaves(mapWith(3, 4), 0) });
+    expect(rig.control({ ...mapRead, memberId: 3 }).result).toEqual({ stamp: null, leaves: [], nextLeaf: null });
+    expect(rig.control(mapRead, rig.rival).failure?.code).toBe('BAD_STATE');
+  });
+});
+
+describe('pool control: map checks (R3)', () => {
+  const check = (): MapReadResult => rig.control({ op: 'map-check', poolUuid: POOL, fromLeaf: 0 }, rig.rival).result as MapReadResult;
+
+  test('the member’s own map, stamped with the version that is served; anybody may ask', () => {
+    rig.serve({ 1: [3], 2: [4] });
+    expect(check()).toEqual({ stamp: { epoch: 1, seq: 1 }, ...readLeaves(mapWith(3), 0) });
+    rig.control(record(2, [1, 2]));
+    expect(check().stamp).toEqual({ epoch: 1, seq: 1 });
+    rig.store.end('commit version 1.2{1,2}');
+    expect(check().stamp).toEqual({ epoch: 1, seq: 2 });
+  });
+
+  test('◆22: no stamp while the member is not NORMAL', () => {
+    expect(check()).toEqual({ stamp: null, leaves: [], nextLeaf: null });
+    rig.serve({ 1: [3] });
+    rig.pool.onSessionClosed(rig.client, 'cut');
+    expect(check().stamp).toBeNull();
+  });
+
+  test('the maps of a large device are answered page by page', () => {
+    rig = new PoolServerRig(200 * CHUNKS_PER_LEAF);
+    rig.store.mapOf(1).set(0, rig.store.chunkCount);
+    const { leaves, nextLeaf } = check();
+    expect([leaves.length, nextLeaf]).toEqual([64, 64]);
+  });
+});
+
+describe('pool control: enabling (L3)', () => {
+  function recorded(version: VersionRecord = versionOf(1, [1, 2, 3])): void {
+    rig.control(claim(1));
+    rig.store.end('commit promise 1');
+    rig.control(record(version.seq, [1, 2, 3]));
+    rig.store.endAll();
+  }
+
+  test('everything is durable before lastIo and the write intent are forgotten, and only then it serves', () => {
+    recorded();
+    const enabled = rig.control(ENABLE);
+    expect([rig.held(), rig.pool.state, enabled.ended]).toEqual([['flush'], 'CREATED', false]);
+    rig.store.end('flush');
+    expect([rig.held(), rig.pool.state, enabled.ended]).toEqual([['commit reconciled'], 'CREATED', false]);
+    rig.store.end('commit reconciled');
+    expect([rig.pool.state, enabled.failure]).toEqual(['NORMAL', null]);
+  });
+
+  test('a flush that fails is recorded, and the member does not serve', () => {
+    recorded();
+    const enabled = rig.control(ENABLE);
+    rig.store.end('flush', Status.EIO);
+    expect([rig.held(), enabled.ended]).toEqual([['commit volatileLost'], false]);
+    rig.store.end('commit volatileLost');
+    expect([rig.pool.state, enabled.failure?.code, rig.store.volatileLost]).toEqual(['CREATED', 'STORE_ERROR', true]);
+  });
+
+  test('a client that is gone when it would be enabled is not served', () => {
+    recorded();
+    const enabled = rig.control(ENABLE);
+    rig.pool.onSessionClosed(rig.client, 'cut');
+    rig.store.end('flush');
+    rig.store.end('commit reconciled');
+    expect([enabled.failure?.code, rig.pool.state]).toEqual(['BAD_STATE', 'REGISTERED']);
+  });
+
+  test('resync begins with the version that was enabled', () => {
+    rig.serve({ 1: [4] });
+    rig.join();
+    expect(rig.session(2).ios[0]?.message).toMatchObject({ epoch: 1, versionSeq: 1, offsetBytes: 4 * CHUNK });
+  });
+
+  test('enabled once more, as after a path failed over, nothing is done again', () => {
+    rig.serve();
+    expect(rig.control(ENABLE)).toMatchObject({ ended: true, failure: null });
+    expect(rig.held()).toEqual([]);
+  });
+});

@@ -1,0 +1,231 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  IO_BYTES_MAX,
+  RESYNC_BYTES_MAX,
+  RESYNC_BYTES_MIN,
+  RESYNC_DEPTH_DEFAULT,
+  RESYNC_LOAD_MS,
+  RESYNC_READ_MS,
+  RESYNC_WANTED_DEPTH,
+} from '../../constants.ts';
+import { ResyncRig } from '../../testing/resync-rig.ts';
+import { storeOf } from '../../testing/scripted-pool.ts';
+
+let rig: ResyncRig;
+
+beforeEach(() => {
+  rig = new ResyncRig();
+});
+
+describe('resync: bounds (I12)', () => {
+  test('no more pulls than the depth; more only for chunks that IO waits for, and not without end', () => {
+    rig = new ResyncRig({ chunks: 4096 });
+    for (let chunk = 0; chunk < 4096; chunk += 2) rig.store.mapOf(1).set(chunk, 1);
+    rig.start([2], rig.version(5, [1, 2]));
+    expect(rig.reads(2).length).toBe(RESYNC_DEPTH_DEFAULT);
+    rig.answer(2);
+    // The place of a pull is free when it has ended, not when it was answered.
+    expect(rig.reads(2).length).toBe(RESYNC_DEPTH_DEFAULT - 1);
+    rig.store.endAll();
+    rig.turn();
+    expect(rig.reads(2).length).toBe(RESYNC_DEPTH_DEFAULT);
+    rig.session(2).permits = 1000;
+    rig.resync.want(2000, 200);
+    rig.turn();
+    expect(rig.reads(2).length).toBe(RESYNC_DEPTH_DEFAULT + RESYNC_WANTED_DEPTH);
+  });
+
+  test('as many bytes as the way carries without a queue, between two bounds, in requests as large as a message at most', () => {
+    rig = new ResyncRig({ chunks: 4096, chunkBytes: 131072 });
+    rig.store.mapOf(1).set(0, 4096);
+    rig.start([2], rig.version(5, [1, 2]));
+    const inFlight = (): number => rig.session(2).ios.reduce((sum, { message }) => sum + message.lengthBytes, 0);
+    expect(inFlight()).toBe(RESYNC_BYTES_MIN);
+    const seen: number[] = [];
+    for (let i = 0; i < 100; i++) {
+      rig.answer(2);
+      rig.store.endAll();
+      rig.turn();
+      seen.push(inFlight());
+    }
+    expect([Math.max(...seen), seen.at(-1)]).toEqual([RESYNC_BYTES_MAX, RESYNC_BYTES_MAX]);
+    expect(Math.max(...rig.session(2).ios.map(({ message }) => message.lengthBytes))).toBe(IO_BYTES_MAX);
+    for (let i = 0; i < 30; i++) {
+      rig.world.run(RESYNC_READ_MS + 50);
+      rig.answer(2);
+      rig.store.endAll();
+      rig.turn();
+    }
+    expect(inFlight()).toBeLessThanOrEqual(RESYNC_BYTES_MIN);
+    expect(inFlight()).toBeGreaterThan(0);
+  });
+
+  test('the depth can be changed while it runs', () => {
+    rig = new ResyncRig({ options: { depth: 2 } });
+    for (let chunk = 0; chunk < 64; chunk += 2) rig.store.mapOf(1).set(chunk, 1);
+    rig.start([2], rig.version(5, [1, 2]));
+    expect(rig.reads(2).length).toBe(2);
+    rig.resync.options = { depth: 5 };
+    rig.turn();
+    expect(rig.reads(2).length).toBe(5);
+  });
+
+  test('a depth that is lowered while pulls are under way counts for the next ones', () => {
+    rig = new ResyncRig({ options: { depth: 4 } });
+    for (let chunk = 0; chunk < 64; chunk += 2) rig.store.mapOf(1).set(chunk, 1);
+    rig.start([2], rig.version(5, [1, 2]));
+    rig.resync.options = { depth: 1 };
+    rig.turn();
+    for (let left = 3; left >= 0; left--) {
+      rig.answer(2);
+      rig.store.endAll();
+      rig.turn();
+      expect(rig.reads(2).length).toBe(Math.max(left, 1));
+    }
+  });
+
+  test('chunks larger than a message are read in pieces', () => {
+    rig = new ResyncRig({ chunks: 4, chunkBytes: 4 * IO_BYTES_MAX, short: 1000 });
+    rig.store.mapOf(1).set(2, 2);
+    rig.start([2], rig.version(5, [1, 2]));
+    for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(IO_BYTES_MAX);
+    rig.pullAll();
+    expect([rig.store.mapOf(1).dirtyCount, rig.resync.status().pulledBytes]).toEqual([0, 8 * IO_BYTES_MAX - 1000]);
+  });
+
+  test('an all-dirty device without anybody to read from costs no step per chunk', () => {
+    rig = new ResyncRig({ chunks: 2 ** 28, chunkBytes: 4096 });
+    rig.store.mapOf(1).set(0, 2 ** 28);
+    let looked = 0;
+    const { dirtyMap } = rig.store;
+    rig.store.dirtyMap = (memberId) => {
+      looked++;
+      if (looked > 10_000) throw new Error('the maps are looked at once per chunk');
+      return dirtyMap.call(rig.store, memberId);
+    };
+    rig.start([], rig.version(5, [1, 2]));
+    rig.world.run(1000);
+    expect(rig.resync.status().reason).toContain('wait for member 2');
+    rig.store.mapOf(2).set(0, 2 ** 28 - 5);
+    rig
+      .session(2)
+      .next('sync-join')
+      .answer({ poolHandle: 42, memberId: 2, storeUuid: storeOf(2) });
+    rig.turn();
+    expect(rig.reads(2)).toEqual([`${2 ** 28 - 5}+5`]);
+  });
+
+  test('an all-dirty device whose only source has no permit costs no step per chunk', () => {
+    rig = new ResyncRig({ chunks: 2 ** 28, chunkBytes: 4096 });
+    rig.store.mapOf(1).set(0, 2 ** 28);
+    rig.start([], rig.version(5, [1, 2]));
+    let tried = 0;
+    rig.session(2).permits = 0;
+    const { rtrs } = rig.session(2);
+    rtrs.allocate = () => {
+      tried++;
+      if (tried > 1000) throw new Error('a permit is asked for once per chunk');
+      return -1;
+    };
+    rig
+      .session(2)
+      .next('sync-join')
+      .answer({ poolHandle: 42, memberId: 2, storeUuid: storeOf(2) });
+    rig.turn();
+    expect(tried).toBeGreaterThan(0);
+  });
+});
+
+describe('resync: rate', () => {
+  /** Pulls for so many milliseconds, each read answered at once; returns the bytes. */
+  function pullFor(durationMs: number, each: () => void = () => {}): number {
+    const before = rig.resync.status().pulledBytes;
+    const untilMs = rig.world.clock.nowMs() + durationMs;
+    while (rig.world.clock.nowMs() < untilMs) {
+      each();
+      rig.pullAll();
+      rig.world.run(50);
+    }
+    return rig.resync.status().pulledBytes - before;
+  }
+
+  beforeEach(() => {
+    rig = new ResyncRig({ chunks: 1024, chunkBytes: 131072, options: { rateBytes: 4 * 1048576, loadedRateBytes: 1048576 } });
+    rig.store.mapOf(1).set(0, 1024);
+  });
+
+  test('no faster than the rate, and not much slower', () => {
+    rig.start([2], rig.version(5, [1, 2]));
+    pullFor(1000);
+    const bytes = pullFor(4000);
+    expect(bytes).toBeGreaterThan(0.9 * 16 * 1048576);
+    expect(bytes).toBeLessThan(1.1 * 16 * 1048576 + IO_BYTES_MAX);
+    expect(rig.resync.status().bytesPerSecond).toBeGreaterThan(3 * 1048576);
+    expect(rig.resync.status().bytesPerSecond).toBeLessThan(5 * 1048576);
+    const { bytesLeft, bytesPerSecond, etaSeconds } = rig.resync.status();
+    expect(etaSeconds).toBe(Math.ceil(bytesLeft / bytesPerSecond));
+  });
+
+  test('slower while clients do IO, and at full rate some time after', () => {
+    rig.start([2], rig.version(5, [1, 2]));
+    pullFor(1000);
+    const loaded = pullFor(4000, () => rig.resync.noteClientIo(rig.world.clock.nowMs()));
+    expect(loaded).toBeLessThan(1.1 * 4 * 1048576 + IO_BYTES_MAX);
+    expect(loaded).toBeGreaterThan(0.5 * 4 * 1048576);
+    pullFor(RESYNC_LOAD_MS);
+    expect(pullFor(2000)).toBeGreaterThan(0.8 * 8 * 1048576);
+  });
+
+  test('an idle time is not saved up for a burst', () => {
+    rig.start([2], rig.version(5, [1, 2]));
+    rig.resync.paused = true;
+    rig.world.run(60_000);
+    rig.resync.paused = false;
+    rig.turn();
+    let bytes = 0;
+    for (const { message } of rig.session(2).ios) bytes += message.lengthBytes;
+    expect(bytes).toBeLessThanOrEqual(1048576 + IO_BYTES_MAX);
+  });
+
+  test('the rate can be lifted while it runs', () => {
+    rig.start([2], rig.version(5, [1, 2]));
+    pullFor(500);
+    rig.resync.options = { rateBytes: null, loadedRateBytes: null };
+    expect(pullFor(100)).toBeGreaterThan(16 * 1048576);
+  });
+
+  test('chunks that IO waits for come first, and beyond the rate', () => {
+    rig.resync.options = { rateBytes: 1, loadedRateBytes: 1 };
+    rig.start([2], rig.version(5, [1, 2]));
+    rig.resync.want(800, 2);
+    rig.turn();
+    expect(rig.reads(2).slice(-2)).toEqual(['800+1', '801+1']);
+    // Beyond the depth, too.
+    rig.resync.options = { depth: 1 };
+    rig.resync.want(900, 1);
+    rig.turn();
+    expect(rig.reads(2).at(-1)).toBe('900+1');
+  });
+});
+
+describe('resync: paused', () => {
+  test('nothing is begun but what IO waits for; what is under way ends', () => {
+    for (let chunk = 0; chunk < 64; chunk += 2) rig.store.mapOf(1).set(chunk, 1);
+    rig.resync.options = { depth: 2 };
+    rig.start([2], rig.version(5, [1, 2]));
+    rig.resync.paused = true;
+    rig.turn();
+    expect(rig.resync.status()).toMatchObject({ state: 'PAUSED', reason: 'paused by an operator', bytesPerSecond: 0, etaSeconds: null });
+    rig.pullAll();
+    expect([rig.reads(2), rig.resync.locked, rig.store.mapOf(1).dirtyCount]).toEqual([[], 0, 30]);
+    rig.resync.want(40, 1);
+    rig.turn();
+    expect(rig.reads(2)).toEqual(['40+1']);
+    rig.pullAll();
+    expect(rig.store.mapOf(1).dirtyCount).toBe(29);
+    rig.resync.paused = false;
+    rig.turn();
+    rig.pullAll();
+    expect(rig.resync.status().state).toBe('IDLE');
+  });
+});

@@ -1,0 +1,108 @@
+import { Status } from '@rmr/runtime';
+import { VirtualWorld } from '@rmr/testing';
+import { Resync, type ResyncOptions } from '../core/server/resync.ts';
+import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
+import type { VersionRecord } from '../pool-store.ts';
+import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from './scripted-pool.ts';
+import type { ScriptedSession } from './scripted-session.ts';
+import { ScriptedStore } from './scripted-store.ts';
+
+export interface ResyncSetting {
+  readonly chunks?: number;
+  readonly chunkBytes?: number;
+  /** Bytes that the last chunk lacks. */
+  readonly short?: number;
+  readonly options?: ResyncOptions;
+}
+
+/** The resync of member 1, in a pool with members 2 and 3, whose ends of the sync legs are the test. */
+export class ResyncRig {
+  readonly world = new VirtualWorld();
+  readonly sessions = new ScriptedSessions();
+  readonly store: ScriptedStore;
+  readonly peers: SyncPeers;
+  readonly resync: Resync;
+  /** How often what waits was told to look again. */
+  released = 0;
+  readonly #chunkBytes: number;
+
+  constructor({ chunks = 64, chunkBytes = 4096, short = 0, options = {} }: ResyncSetting = {}) {
+    this.#chunkBytes = chunkBytes;
+    this.store = new ScriptedStore(identityOf(1, chunks, chunkBytes, short));
+    this.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
+    this.peers = new SyncPeers(this.world, this.store, this.sessions, () => this.resync.poke());
+    this.resync = new Resync(this.world, this.store, this.peers, options, () => void this.released++);
+    this.world.check(() => this.resync.verify());
+  }
+
+  session(memberId: number): ScriptedSession {
+    return this.sessions.of({ memberId });
+  }
+
+  peer(memberId: number): SyncPeer {
+    return this.peers.all().find((one) => one.member.memberId === memberId) as SyncPeer;
+  }
+
+  /** Reads under way at a member, as `firstChunk+count`. */
+  reads(memberId: number): string[] {
+    return this.session(memberId).ios.map(
+      ({ message }) => `${message.offsetBytes / this.#chunkBytes}+${Math.ceil(message.lengthBytes / this.#chunkBytes)}`,
+    );
+  }
+
+  /** What the store is asked for and has not ended. */
+  held(): string[] {
+    return this.store.held.map(({ what }) => what);
+  }
+
+  /** A chunk run as the store notes it. */
+  at(first: number, count = 1): string {
+    return `${first * this.#chunkBytes}+${count * this.#chunkBytes}`;
+  }
+
+  /** Version 3.`seq`. */
+  version(seq: number, memberIds: readonly number[]): VersionRecord {
+    return versionOf(seq, memberIds, { epoch: 3 });
+  }
+
+  /** The pool is NORMAL under version 5 (unless told otherwise), and these members have answered sync-join. */
+  start(joined: readonly number[] = [2, 3], inForce = this.version(5, [1, 2, 3])): void {
+    this.peers.start(inForce);
+    this.resync.start(inForce);
+    this.world.run(50);
+    for (const memberId of joined) {
+      this.session(memberId)
+        .next('sync-join')
+        .answer({ poolHandle: 40 + memberId, memberId, storeUuid: storeOf(memberId) });
+    }
+    this.turn();
+  }
+
+  /** Ends the turn. */
+  turn(): void {
+    this.world.run(0);
+    this.resync.verify();
+  }
+
+  /** A member answers its oldest read. */
+  answer(memberId: number, status: number = Status.OK, fill = 9, lengthBytes?: number): void {
+    const io = this.session(memberId).ios.shift();
+    if (io === undefined) throw new Error(`nothing is read from member ${memberId}`);
+    if (status === Status.OK) io.answer(status, new Uint8Array(lengthBytes ?? io.message.lengthBytes).fill(fill));
+    else io.answer(status);
+    this.turn();
+  }
+
+  /** Everything that is under way ends well, and what comes of it. */
+  pullAll(): void {
+    for (let again = true; again; ) {
+      again = this.store.endAll().length > 0;
+      this.turn();
+      for (const [address, { ios }] of this.sessions.all()) {
+        if (ios.length === 0) continue;
+        this.answer(Number(address.slice(-1)));
+        again = true;
+      }
+    }
+  }
+}
