@@ -47,6 +47,8 @@ export interface ClusterOptions {
   readonly volatileCache?: boolean;
   /** Bytes per second, as a size. */
   readonly resyncRate?: string;
+  readonly quorum?: 'none' | 'majority';
+  readonly witness?: boolean;
 }
 
 /** Bound of every wait for a condition. Generous: nothing depends on it unless something is broken. */
@@ -75,6 +77,8 @@ export function upArguments(folder: string, options: ClusterOptions): string[] {
   if (options.storageNodes !== undefined) args.push('--storage-nodes', `${options.storageNodes}`, '--replicas', `${options.storageNodes}`);
   if (options.clientNodes !== undefined) args.push('--client-nodes', `${options.clientNodes}`);
   if (options.volatileCache === true) args.push('--volatile-cache');
+  if (options.quorum !== undefined) args.push('--quorum', options.quorum);
+  if (options.witness === true) args.push('--witness');
   if (options.resyncRate !== undefined) args.push('--resync-rate', options.resyncRate);
   if (options.transport !== undefined) args.push('--transport', options.transport);
   if (options.paths !== undefined) args.push('--paths', `${options.paths}`);
