@@ -35,6 +35,13 @@ const poolSchema = z
     legTimeout: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
       .describe('a leg that leaves an IO unanswered for so long is failed'),
+    legSlowFactor: z
+      .number()
+      .min(2)
+      .nullable()
+      .default(20)
+      .describe('a leg that takes so many times as long as its peers, and more than 50 ms, for legSlowFor is failed; null: none is'),
+    legSlowFor: durationValue({ millisecondsMin: 1000 }).default(30_000).describe('for how long a leg may be that slow'),
     quorum: z
       .enum(['none', 'majority'])
       .default('none')

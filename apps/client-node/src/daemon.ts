@@ -47,6 +47,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         queueDepth: pool.queueDepth,
         ioTimeoutMs: pool.ioTimeout,
         legTimeoutMs: pool.legTimeout,
+        legSlowFactor: pool.legSlowFactor,
+        legSlowForMs: pool.legSlowFor,
         quorum: pool.quorum,
         ...(pool.witness === undefined ? {} : { witness: pool.witness }),
       },

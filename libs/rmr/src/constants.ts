@@ -32,6 +32,15 @@ export const CONTROL_TIMEOUT_MS = 60_000;
 export const RECOVERY_RETRY_MS = 500;
 export const RECOVERY_RETRY_MS_MAX = 4_000;
 
+/**
+ * A leg that takes longer than its peers by this factor, and longer than the minimum, for so long leaves too (L7). Looked
+ * at once per period.
+ */
+export const SLOW_LEG_FACTOR_DEFAULT = 20;
+export const SLOW_LEG_FOR_MS_DEFAULT = 30_000;
+export const SLOW_LEG_MS_MIN = 50;
+export const PACE_MS = 1_000;
+
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;
 

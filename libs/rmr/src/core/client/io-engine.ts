@@ -8,6 +8,7 @@ import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { type IoRequest, isLegWide } from './io-request.ts';
 import type { Leg } from './leg.ts';
+import { LegPace } from './leg-pace.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 
@@ -33,6 +34,8 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Legs that take part in IO: NORMAL, and in the current version's in-sync set unless a change is pending. */
   #routeMask = 0;
+  /** Told of every answer to a write or flush. */
+  pace = new LegPace({ slowFactor: null, slowForMs: 0 });
   /** Legs that have a dirty chunk: reads are steered around it. */
   dirtyMask = 0;
   /** A version change is pending: nothing that changes data is sent or completed (W5). */
@@ -345,7 +348,10 @@ export class IoEngine implements RtrsResponseSink {
     // The answer of a leg that nobody waits for any more.
     if (request === null || tag >>> (3 + UNIT_BITS) !== this.#generations[unit] || ((this.#pending[unit] as number) & bit) === 0) return;
     this.#pending[unit] = (this.#pending[unit] as number) & ~bit;
-    if (this.#pending[unit] === 0 && isLegWide(request)) this.#unanswered--;
+    if (isLegWide(request)) {
+      if (this.#pending[unit] === 0) this.#unanswered--;
+      this.pace.note(legIndex, this.#world.clock.nowMs() - (this.#sentAtMs[unit] as number));
+    }
     if (status === Status.OK) {
       if (!isLegWide(request)) {
         if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))

@@ -18,6 +18,9 @@ export interface PoolClientOptions {
   readonly ioTimeoutMs?: number | null;
   /** Milliseconds after which a leg that does not answer an IO leaves (L7). */
   readonly legTimeoutMs?: number;
+  /** A leg that takes so many times as long as its peers, for so many milliseconds, leaves too (L7); null: none does. */
+  readonly legSlowFactor?: number | null;
+  readonly legSlowForMs?: number;
   /** The witness, and the quorum policy that the pool is born with; both are in the pool's metadata afterwards. */
   readonly witness?: MemberAddress;
   readonly quorum?: PoolPolicy['quorum'];

@@ -9,6 +9,8 @@ import {
   RENEW_MS,
   RETURN_RETRY_MS,
   RETURN_RETRY_MS_MAX,
+  SLOW_LEG_FACTOR_DEFAULT,
+  SLOW_LEG_FOR_MS_DEFAULT,
 } from '../../constants.ts';
 import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
@@ -20,6 +22,7 @@ import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest } from './io-request.ts';
 import { Leg, type MemberAddress } from './leg.ts';
+import { LegPace } from './leg-pace.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { dataMembers, isWitness } from './membership.ts';
@@ -84,6 +87,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, preferred);
     const queueDepth = options.queueDepth ?? QUEUE_DEPTH_DEFAULT;
     this.#engine = new IoEngine(this.#world, this, this.#legs, queueDepth, readPolicy, inFlight);
+    const { legSlowFactor = SLOW_LEG_FACTOR_DEFAULT, legSlowForMs = SLOW_LEG_FOR_MS_DEFAULT } = options;
+    this.#engine.pace = new LegPace({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
     this.#engine.park();
     this.#versions = new Versions(this.#world, this.#versionsHost());
     this.#mapChecks = new MapChecks(this.#mapChecksHost());
@@ -299,6 +304,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const others = this.#engine.routeMask & ~slow;
     // L7: unless it is the last.
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
+    const lagging = this.#engine.pace.tooSlow(nowMs, this.#engine.routeMask, this.#engine.dirtyMask);
+    if (lagging !== 0) this.onLegsFailed(lagging, 'it is far slower than the other members');
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
     if (this.#state === 'SERVING') this.#renew(nowMs);
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {

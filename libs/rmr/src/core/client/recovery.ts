@@ -340,7 +340,12 @@ export class Recovery {
   /** C2: from here on only what the grants say counts. */
   #granted(epoch: number, legs: readonly Leg[], voters: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>): void {
     const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-    const lineage = (claims.get(legs[0] as Leg) as ClaimResult).version?.lineageUuid;
+    // Of those that it is to be served with: one that has no version yet says nothing of the others'.
+    const lineage = newestLineage(results);
+    if (lineage === undefined) {
+      this.#wait('the members to belong to one lineage: one of them was recorded while the pool was being claimed');
+      return;
+    }
     const versions = voters
       .map((leg) => (claims.get(leg) as ClaimResult).version)
       .filter((version) => version !== null && version.lineageUuid === lineage) as VersionRecord[];
@@ -563,7 +568,7 @@ function versionOf(leg: Leg): VersionRecord {
  * The lineage that counts among these members: the one that knows of all others as former ones. Null when no member has
  * a version, undefined when two lineages know nothing of one another.
  */
-function newestLineage(probes: readonly ProbeResult[]): string | null | undefined {
+function newestLineage(probes: readonly Pick<ProbeResult, 'version' | 'policy'>[]): string | null | undefined {
   const lineages = new Set(probes.map((probe) => probe.version?.lineageUuid).filter((lineage) => lineage !== undefined));
   if (lineages.size === 0) return null;
   return [...lineages].find((lineage) =>
