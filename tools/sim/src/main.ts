@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { OperationError } from '@rmr/runtime';
 import { runCommandLine } from '@rmr/runtime/cli';
-import { type SimulationResult, simulate } from '@rmr/testing/simulation';
+import { FAULT_KINDS, type SimulationOptions, type SimulationResult, simulate } from '@rmr/testing/simulation';
 import { Command } from 'commander';
 import { ruleOf } from './mutant.ts';
 import { MUTANTS } from './mutants/index.ts';
@@ -22,6 +22,7 @@ const MUTANT_MINUTES = 20;
 interface Options extends SeedOptions {
   readonly log?: boolean;
   readonly trace?: boolean;
+  readonly faults?: string;
   readonly stop?: boolean;
   readonly jobs?: string;
   readonly mutants?: string | true;
@@ -33,6 +34,18 @@ function jobsOf(text: string | undefined): number {
   if (!(Number.isInteger(jobs) && jobs >= 1 && jobs <= JOBS_MAX))
     throw new OperationError('INVALID_ARGUMENT', `--jobs ${text}: write a whole number from 1 to ${JOBS_MAX}`);
   return jobs;
+}
+
+/** What `--faults` and `--trace` say. */
+function simulationOptions(options: Options): SimulationOptions {
+  const faults = options.faults?.split(',').map((name) => name.trim());
+  const unknown = faults?.find((name) => !FAULT_KINDS.includes(name));
+  if (unknown !== undefined)
+    throw new OperationError(
+      'INVALID_ARGUMENT',
+      `--faults: there are no faults of kind "${unknown}"; the kinds are: ${FAULT_KINDS.join(', ')}`,
+    );
+  return { trace: options.trace === true, ...(faults === undefined ? {} : { faults }) };
 }
 
 function report(result: SimulationResult, log: boolean): void {
@@ -54,6 +67,7 @@ const program = new Command('sim')
     'break one rule of the production code at a time, and see that it is caught; only those with this mark, rule or name',
   )
   .option('--limit <minutes>', `with --mutants: after which one that is not caught has escaped; default: ${MUTANT_MINUTES}`)
+  .option('--faults <kinds>', 'only faults of these kinds, with commas between; a wrong one prints the list')
   .option('--stop', 'stop at the first seed that fails')
   .option('--log', 'the log of every seed that fails')
   .option('--trace', 'with --seed: every operation is in the log, and the log is printed in any case')
@@ -92,6 +106,7 @@ program.action(async (options: Options) => {
     await runMutants(options.mutants === true ? '' : options.mutants, options, jobs);
     return;
   }
+  const simulation = simulationOptions(options);
   const totals = new Totals();
   let saidMs = performance.now();
   const onResult = (result: SimulationResult): boolean => {
@@ -105,16 +120,16 @@ program.action(async (options: Options) => {
   };
   if (options.seed !== undefined) {
     for (const seed of seedsOf(options)) {
-      const result = simulate(seed, { trace: options.trace === true });
+      const result = simulate(seed, simulation);
       if (options.trace === true) console.error(result.log);
       onResult(result);
     }
   } else {
-    await runSeeds(seedsOf(options), jobs, jobs === 1 ? null : fileURLToPath(import.meta.url), onResult);
+    await runSeeds(seedsOf(options), jobs, jobs === 1 ? null : fileURLToPath(import.meta.url), onResult, simulation);
   }
   console.log(JSON.stringify(totals));
   process.exitCode = totals.failed === 0 ? 0 : 1;
 });
 
-if (process.argv[2] === WORKER_ARGUMENT) serveAsWorker();
+if (process.argv[2] === WORKER_ARGUMENT) serveAsWorker(process.argv[3] ?? '{}');
 else await runCommandLine(program, process.argv);

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { type SimulationResult, simulate } from '@rmr/testing/simulation';
+import { type SimulationOptions, type SimulationResult, simulate } from '@rmr/testing/simulation';
 
 /** Milliseconds of real time after which a seed counts as hanging. One takes a fraction of a second. */
 const HANG_MS = 120_000;
@@ -7,10 +7,11 @@ const HANG_MS = 120_000;
 /** How the program is started as a worker. */
 export const WORKER_ARGUMENT = '--worker';
 
-/** Runs the seeds that the parent process sends, one after the other. */
-export function serveAsWorker(): void {
+/** Runs the seeds that the parent process sends, one after the other, with the options that it was started with. */
+export function serveAsWorker(options: string): void {
+  const parsed = JSON.parse(options) as SimulationOptions;
   process.on('message', (seed: number) => {
-    process.send?.(simulate(seed));
+    process.send?.(simulate(seed, parsed));
   });
   // The parent is gone.
   process.on('disconnect', () => process.exit());
@@ -24,13 +25,15 @@ function noResult(seed: number, failure: string): SimulationResult {
 /** One process that runs one seed after the other. */
 class Worker {
   readonly #program: string;
+  readonly #options: SimulationOptions;
   readonly #onResult: (worker: Worker, result: SimulationResult) => void;
   #child: ChildProcess | null = null;
   #seed: number | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(program: string, onResult: (worker: Worker, result: SimulationResult) => void) {
+  constructor(program: string, options: SimulationOptions, onResult: (worker: Worker, result: SimulationResult) => void) {
     this.#program = program;
+    this.#options = options;
     this.#onResult = onResult;
   }
 
@@ -55,7 +58,7 @@ class Worker {
   }
 
   #start(): ChildProcess {
-    const child = fork(this.#program, [WORKER_ARGUMENT], { execArgv: process.execArgv });
+    const child = fork(this.#program, [WORKER_ARGUMENT, JSON.stringify(this.#options)], { execArgv: process.execArgv });
     child.on('message', (result: SimulationResult) => {
       if (this.#child === child) this.#end(result);
     });
@@ -84,9 +87,10 @@ export async function runSeeds(
   jobs: number,
   program: string | null,
   onResult: (result: SimulationResult) => boolean,
+  options: SimulationOptions = {},
 ): Promise<void> {
   if (program === null) {
-    for (const seed of seeds) if (!onResult(simulate(seed))) return;
+    for (const seed of seeds) if (!onResult(simulate(seed, options))) return;
     return;
   }
   const source = seeds[Symbol.iterator]();
@@ -112,6 +116,6 @@ export async function runSeeds(
       }
       next(worker);
     };
-    for (let i = 0; i < jobs; i++) next(new Worker(program, ended));
+    for (let i = 0; i < jobs; i++) next(new Worker(program, options, ended));
   });
 }

@@ -59,6 +59,9 @@ const KINDS: readonly FaultKind[] = [
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
 ];
 
+/** Names of all kinds. */
+export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
+
 /** Breaks the cluster: draws kinds of faults that the atlas allows, and ends those that don't end by themselves. */
 export class Faults {
   readonly cluster: SimulatedCluster;
@@ -70,12 +73,13 @@ export class Faults {
   readonly #intervalMs: number;
   #on = false;
 
-  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, seed: number) {
+  /** `only`: the kinds to choose from; null: all. */
+  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, seed: number, only: readonly string[] | null) {
     this.cluster = cluster;
     this.#atlas = atlas;
     this.#random = new SeededRandom(seed ^ 0xfa17);
     const percent = KIND_PERCENT[this.#below(KIND_PERCENT.length)] as number;
-    const kinds = KINDS.filter(() => this.#chance(percent));
+    const kinds = only === null ? KINDS.filter(() => this.#chance(percent)) : KINDS.filter(({ name }) => only.includes(name));
     this.#kinds = kinds.length > 0 ? kinds : KINDS;
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
   }

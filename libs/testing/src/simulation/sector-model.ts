@@ -160,6 +160,11 @@ export class SectorModel {
     }
   }
 
+  /** What the sector may hold after a power loss of everybody now: what nothing durable has replaced. */
+  afterPowerLoss(at: number): readonly number[] {
+    return (this.#sectors[at] as Sector).values.filter((value) => !value.buried).map((value) => value.stamp);
+  }
+
   /** Forgets what no read that is under way can return any more. */
   #prune(sector: Sector): void {
     if (sector.values.length < PRUNE_FROM) return;

@@ -34,10 +34,12 @@ export interface SimulationResult {
   readonly log: string;
 }
 
-/** How a run is watched. It changes nothing about what happens. */
+/** How a run is watched or narrowed. */
 export interface SimulationOptions {
-  /** Every operation is in the log. */
+  /** Every operation is in the log. It changes nothing about what happens. */
   readonly trace?: boolean;
+  /** Only faults of these kinds: another run than without. */
+  readonly faults?: readonly string[];
 }
 
 /**
@@ -66,8 +68,8 @@ class Simulation {
     this.#cluster = cluster;
     this.#workload = new Workload(cluster, model, seed, this.#trace);
     this.#atlas = new FaultAtlas(cluster, model);
-    this.#faults = new Faults(cluster, this.#atlas, seed);
-    this.#checks = new Checks(cluster, this.#workload);
+    this.#faults = new Faults(cluster, this.#atlas, seed, options.faults ?? null);
+    this.#checks = new Checks(cluster, this.#workload, model);
     cluster.listener = {
       isIdle: (client) => this.#workload.idle(client),
       onClientGone: (client) => this.#workload.abandon(client),
@@ -187,6 +189,8 @@ class Simulation {
     }
   }
 }
+
+export { FAULT_KINDS } from './faults.ts';
 
 /** Runs one seed. The same seed always does the same. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {
