@@ -233,12 +233,30 @@ export class Checks {
     for (const node of this.#seen.keys()) if (!holders.includes(node)) this.#seen.delete(node);
   }
 
+  /** I3: what a member of the set is dirty for by its own map, all others of the set know, and the client too. */
+  #checkMapsKnown(holders: readonly SimulatedStorageNode[]): void {
+    const { client, geometry } = this.#cluster;
+    const legs = client?.pool.status().legs ?? [];
+    for (const member of holders) {
+      const { memberId } = member;
+      const known = legs.find((leg) => leg.memberId === memberId)?.dirtyBytes ?? null;
+      const own = member.store?.dirtyBytes(memberId) ?? 0;
+      if (known !== null && known < own) fail('I3', `${member.name} is dirty for ${own} bytes, and the client knows of ${known}`);
+      if (own === 0) continue;
+      for (const holder of holders) {
+        const unknown = geometry.hotChunks.find((chunk) => member.isDirty(memberId, chunk) && !holder.isDirty(memberId, chunk));
+        if (unknown !== undefined) fail('I3', `${member.name} is dirty for chunk ${unknown}, and ${holder.name} does not know`);
+      }
+    }
+  }
+
   /** I3: what members of the set have clean by their own maps is the same on all of them, where no change is under way. */
   #checkCompleteMaps(holders: readonly SimulatedStorageNode[]): void {
     const { client, geometry } = this.#cluster;
     const version = client?.pool.status().version ?? null;
     const current = holders[0]?.store?.version ?? null;
     if (version === null || current === null || !sameVersion(version, current)) return;
+    this.#checkMapsKnown(holders);
     const busy = this.#workload.busyChunks();
     for (const chunk of geometry.hotChunks) {
       if (busy.has(chunk)) continue;

@@ -60,7 +60,7 @@ export const MARKED: readonly Mutant[] = [
       edit(
         STORE_ADAPTER,
         'if (this.#store.submitLastIo()) this.#release();',
-        'this.#release();\n      if (this.#store.submitLastIo()) return;',
+        'this.#release();\n      if (this.#store.submitLastIo()) this.#release();',
       ),
     ],
     seeds: 300,
