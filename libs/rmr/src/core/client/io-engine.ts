@@ -49,7 +49,7 @@ export class IoEngine implements RtrsResponseSink {
   /** Map adds that would have left no clean copy: writes that touch them are not acknowledged (V5, ◆13). */
   #owed: readonly ByteRange[] = [];
   /** Requests that bounced wait for the next round: a new version, or a tick. */
-  #round = 1;
+  #round = 2;
   /** Set once: every request ends with this status. */
   #closedStatus: number = Status.OK;
   #writeSeq = 0;
@@ -616,10 +616,10 @@ export class IoEngine implements RtrsResponseSink {
     return (this.#seqs[this.#oldestWrite] as number) - 1;
   }
 
-  /** The write or flush is to be sent again, in its unit, in the next round. */
-  #sendAgainLater(unit: number): void {
+  /** The write or flush is to be sent again, in its unit, in the round after this one. */
+  #sendAgainLater(unit: number, round = this.#round): void {
     if (this.#again[unit] === 0) this.#againCount++;
-    this.#again[unit] = this.#round;
+    this.#again[unit] = round;
   }
 
   /** W5: all legs of the set have answered a write or flush. */
@@ -640,8 +640,8 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     if (((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
-      // A leg has joined since: it gets what could not complete before.
-      this.#sendAgainLater(unit);
+      // A leg has joined since: it gets what could not complete before, at once.
+      this.#sendAgainLater(unit, this.#round - 1);
       return;
     }
     if (request.type === MessageType.FLUSH) {

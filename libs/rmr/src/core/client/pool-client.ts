@@ -67,7 +67,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
   #waitingFor: WaitingFor | null = null;
-  #fencedBy = '';
   #stopRequested: (() => void) | null = null;
 
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
@@ -646,13 +645,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #fence(by: string): void {
     if (this.#state === 'FENCED' || this.#state === 'STOPPED') return;
     this.#world.log.error('this client is fenced and stops serving the pool', { by });
-    this.#fencedBy = by;
     this.#setState('FENCED');
     this.#versions.stop();
     this.#dropReturn(`fenced: ${by}`);
     this.#recovery.end();
     for (const leg of this.#legs) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
-    this.#wait(`nothing: the pool was taken over (${this.#fencedBy}); restart this node to claim it again`);
+    this.#wait(`nothing: the pool was taken over (${by}); restart this node to claim it again`);
     this.#engine.close(Status.ESHUTDOWN);
   }
 
@@ -691,6 +689,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#dropReturn('the pool is stopped');
     this.#recovery.end();
     this.#world.ticker.unsubscribe(this);
+    this.#witness?.session.removeUser(this);
     for (const leg of this.#legs) {
       leg.session.removeUser(this);
       if (leg.state !== 'REMOVING') leg.setState('REMOVING', 'the pool is stopped');
