@@ -6,7 +6,7 @@ import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType 
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
-import { type IoRequest, isLegWide } from './io-request.ts';
+import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import type { Leg } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import type { ReadPolicy } from './read-policy.ts';
@@ -328,7 +328,12 @@ export class IoEngine implements RtrsResponseSink {
   /** Now and then: what bounced while no version change is under way is tried again. */
   nextRound(): void {
     this.#round++;
-    this.#drain();
+    this.retryWaiting();
+  }
+
+  /** L7: legs that hold up the others; those that pull what they missed are excused. */
+  laggards(nowMs: number): number {
+    return this.pace.tooSlow(nowMs, this.#routeMask, this.dirtyMask);
   }
 
   onResponse(
@@ -692,9 +697,4 @@ export class IoEngine implements RtrsResponseSink {
     this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
-}
-
-/** Whether the status says that the member is not in a state to serve at all, in contrast to an error of its disk. */
-function isMemberOut(status: number): boolean {
-  return status >= 1000;
 }

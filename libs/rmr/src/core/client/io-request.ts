@@ -52,3 +52,8 @@ export class IoRequest {
 export function isLegWide(request: IoRequest): boolean {
   return request.type === MessageType.FLUSH || isWriteType(request.type);
 }
+
+/** Whether the status says that the member is not in a state to serve at all, in contrast to an error of its disk. */
+export function isMemberOut(status: number): boolean {
+  return status >= 1000;
+}

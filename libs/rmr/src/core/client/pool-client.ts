@@ -303,8 +303,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const others = this.#engine.routeMask & ~slow;
     // L7: unless it is the last.
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
-    const lagging = this.#engine.pace.tooSlow(nowMs, this.#engine.routeMask, this.#engine.dirtyMask);
-    if (lagging !== 0) this.onLegsFailed(lagging, 'it is far slower than the other members');
+    this.onLegsFailed(this.#engine.laggards(nowMs), 'it is far slower than the other members');
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
     if (this.#state === 'SERVING') this.#renew(nowMs);
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {
