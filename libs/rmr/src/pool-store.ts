@@ -132,6 +132,11 @@ export interface PoolStore {
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;
   /**
+   * For the pool to set: called when a flush of the disk has failed, whoever asked for it, before anybody else hears of
+   * it. `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
+   */
+  onDoubt: () => void;
+  /**
    * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
    * flush ends with EIO until the store is opened anew. Reads go on.
    */

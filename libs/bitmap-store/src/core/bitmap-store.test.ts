@@ -291,6 +291,20 @@ test('a failed flush is recorded durably before it is answered', () => {
   expect(store.volatileLost).toBe(true);
 });
 
+test('I1: a flush that fails is doubted at once, and told before anybody hears of it; only what is reconciled later is trusted', () => {
+  const told: string[] = [];
+  store.onDoubt = () => told.push(`doubt, volatileLost ${store.volatileLost}`);
+  disk.fail('flush', Status.EIO);
+  store.flush(0, { onDiskDone: (_tag, status) => told.push(`answer ${status}`) });
+  world.run(1_000);
+  expect(told[0]).toBe('doubt, volatileLost true');
+  expect(told).toContain(`answer ${Status.EIO}`);
+  expect(commit({ dirtyAdd: [] })).toBe(Status.OK);
+  expect(store.volatileLost).toBe(true);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  expect(store.volatileLost).toBe(false);
+});
+
 test('a commit whose flush fails is written again with the loss; writes that waited for it fail', () => {
   disk.fail('flush', Status.EIO);
   let status = -1;

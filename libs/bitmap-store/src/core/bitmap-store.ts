@@ -54,6 +54,11 @@ export class BitmapStore implements Ticked {
   #lastIoTo = 0;
   #lastIoStatus: number = Status.OK;
   #onLastIoWritten: (status: number) => void = () => {};
+  /** A flush has failed since the store was last known to be whole; and how often one did. */
+  #doubtful = false;
+  #doubts = 0;
+  /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
+  onDoubt: () => void = () => {};
   #ticks = 0;
   #closing = false;
 
@@ -73,6 +78,12 @@ export class BitmapStore implements Ticked {
       onFlushBegins: () => intent.flushBegins(),
       onFlushEnds: (status) => {
         intent.flushEnds(status === Status.OK);
+        if (status !== Status.OK) {
+          // At once, not only when it is recorded: the next flush may succeed, and would vouch for what this one has lost.
+          this.#doubts++;
+          this.#doubtful = true;
+          this.onDoubt();
+        }
         this.#engine.onFlushEnded(status);
       },
     });
@@ -116,7 +127,7 @@ export class BitmapStore implements Ticked {
 
   /** Data that was accepted but not flushed may be gone; until `reconciled` is committed. */
   get volatileLost(): boolean {
-    return this.#state.usage.volatileLost;
+    return this.#state.usage.volatileLost || this.#doubtful;
   }
 
   /** How often the store was opened. */
@@ -293,8 +304,10 @@ export class BitmapStore implements Ticked {
       return;
     }
     const generation = this.#lastIo.nextGeneration();
+    const doubts = this.#doubts;
     this.#engine.queueCommit(change, (status) => {
       if (status === Status.OK) this.#lastIo.eraseUpTo(generation);
+      if (status === Status.OK && doubts === this.#doubts) this.#doubtful = false;
       done(status);
     });
   }

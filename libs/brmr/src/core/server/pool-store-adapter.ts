@@ -101,6 +101,14 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.policy;
   }
 
+  get onDoubt(): () => void {
+    return this.#store.onDoubt;
+  }
+
+  set onDoubt(listener: () => void) {
+    this.#store.onDoubt = listener;
+  }
+
   get volatileLost(): boolean {
     return this.#store.volatileLost;
   }

@@ -287,7 +287,7 @@ export class Recovery {
     if (known !== null && (complete || !inGrace)) return known;
     if (missing.length === 0) return needed;
     // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
-    const holds = needed.some((leg) => sameVersion(versionOf(leg), highest));
+    const holds = needed.some((leg) => leg.probe?.version != null && sameVersion(leg.probe.version, highest));
     if (quorum === 'majority' && holds && !inGrace) return needed;
     this.#wait(`${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`);
     return null;

@@ -341,6 +341,10 @@ export class PoolControl {
         done(null, fail('STORE_ERROR', `the store could not be flushed (status ${status})`, null));
         return;
       }
+      if (this.#store.volatileLost) {
+        done(null, fail('STORE_ERROR', 'a flush of the disk failed meanwhile', null));
+        return;
+      }
       if (this.#serving.epoch !== request.epoch) {
         done(null, fail('BAD_STATE', `epoch ${request.epoch} is not served any more`, this.#store.promise));
         return;

@@ -35,6 +35,7 @@ class ScriptedStore {
   members: PoolStore['members'] = [];
   policy: PoolStore['policy'] = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
   volatileLost = false;
+  onDoubt = (): void => {};
   failed = false;
 
   #hold(what: string, end: (status: number) => void): void {
@@ -242,6 +243,20 @@ describe('pool server: writes', () => {
     store.end('commit volatileLost');
     expect(answers).toEqual([['f', Status.EIO]]);
     expect(store.volatileLost).toBe(true);
+  });
+
+  test('I1: when a flush that nobody here asked for fails, the pool leaves IO, and no later flush vouches for what it lost', () => {
+    serve();
+    io('f', { type: MessageType.FLUSH });
+    store.volatileLost = true;
+    store.onDoubt();
+    expect(pool.state).toBe('NO_IO');
+    store.end('flush');
+    io('w', { writeSeq: 1 });
+    expect(answers).toEqual([
+      ['f', Status.EIO],
+      ['w', Status.ENOTNORMAL],
+    ]);
   });
 
   test.each([

@@ -125,6 +125,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       resyncStarts: (version) => this.#resyncStarts(version),
       submitLater: () => world.turn.defer(this),
     });
+    store.onDoubt = () => this.storeFailed('a flush of its disk failed: data that was not flushed may be gone');
     world.ticker.subscribe(this);
   }
 
@@ -302,7 +303,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       case Phase.FUA:
       case Phase.FLUSH:
         if (status === Status.OK) {
-          this.#finish(tag, Status.OK);
+          // One that failed before it may have made the kernel forget what this one was to make durable.
+          this.#finish(tag, this.#store.volatileLost ? Status.EIO : Status.OK);
           break;
         }
         // The kernel may have dropped what it could not write: say so durably before anyone hears of the failure.
