@@ -1,4 +1,4 @@
-import { compareVersions, sameVersion, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, formatVersion, sameVersion, type VersionRecord } from '@rmr/rmr';
 import type { DiskRequest } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
@@ -13,6 +13,9 @@ const EXECUTING_MAX = 8 * (128 + 16);
 const CONNECTION_ENDS_MAX = 2_000;
 /** Events that wait for their time. */
 const EVENTS_MAX = 50_000;
+
+/** Chunks that are named in a description. */
+const CHUNKS_NAMED_MAX = 12;
 
 /** What one store said about the hot chunks, under which version. */
 interface SeenMaps {
@@ -119,6 +122,32 @@ export class Checks {
     return null;
   }
 
+  /** How things stand, for the log of a run that failed. */
+  describe(): void {
+    const { world, all, client, geometry } = this.#cluster;
+    for (const node of all) {
+      const store = node.store ?? node.lastStore;
+      const dirty: Record<string, string> = {};
+      for (const member of store?.bitmapStore.mappedMemberIds() ?? []) {
+        const map = store?.dirtyMap(member) ?? null;
+        const chunks: number[] = [];
+        for (let chunk = 0; chunk < geometry.chunkCount && chunks.length < CHUNKS_NAMED_MAX; chunk++)
+          if (map?.test(chunk)) chunks.push(chunk);
+        if (map !== null && map.dirtyCount > 0) dirty[member] = `${map.dirtyCount} chunks: ${chunks.join(' ')}`;
+      }
+      const version = store?.version ?? null;
+      world.log.info('at the end, a node', {
+        node: node.name,
+        state: poolState(node),
+        storeOpen: node.store !== null,
+        version: version === null ? null : formatVersion(version),
+        volatileLost: store?.volatileLost ?? null,
+        dirty: JSON.stringify(dirty),
+      });
+    }
+    if (client !== null) world.log.info('at the end, the client', { status: JSON.stringify(client.pool.status()) });
+  }
+
   /** I5: with nothing dirty and no IO under way, the members have the same bytes. */
   compareMembers(): void {
     const { deviceBytes } = this.#cluster.geometry;
@@ -198,7 +227,9 @@ export class Checks {
   #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
     const { geometry } = this.#cluster;
     const nodes = this.#cluster.members();
-    for (const chunk of geometry.hotChunks) {
+    // Cold chunks too: they are marked with their regions. Where a holder misses nothing, there is nothing to look for.
+    if (holders.some((holder) => holder.dirtyCount(holder.memberId) === 0)) return;
+    for (let chunk = 0; chunk < geometry.chunkCount; chunk++) {
       const clean = nodes.some((node) =>
         holders.includes(node) ? !node.isDirty(node.memberId, chunk) : holders.every((holder) => !holder.isDirty(node.memberId, chunk)),
       );

@@ -111,6 +111,11 @@ export class SimulatedStorageNode {
     return map !== null && map.dirtyCount > 0 && map.test(chunk);
   }
 
+  /** Chunks that are dirty for a member, as this node's store says, or said when it was last open. */
+  dirtyCount(memberId: number): number {
+    return (this.store ?? this.lastStore)?.bitmapStore.dirtyMap(memberId)?.dirtyCount ?? 0;
+  }
+
   start(): void {
     const { world, network } = this.#pool;
     const host = world.host(this.name);

@@ -94,6 +94,7 @@ class Simulation {
       this.#healed();
     } catch (error) {
       failure = errorMessage(error);
+      this.#checks.describe();
       world.log.error('violation', { what: failure });
     }
     return {
