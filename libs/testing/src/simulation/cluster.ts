@@ -9,6 +9,9 @@ import { SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './sim
 
 /** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
 const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
+/** Percentage of runs in which resync is slow, so that members are dirty for seconds, and how slow it may be. */
+const SLOW_RESYNC_PERCENT = 35;
+const SLOW_RESYNC_BYTES = [32 * 1024, 128 * 1024, 512 * 1024] as const;
 /** After which a service manager or an operator starts again what can't go on by itself, in virtual milliseconds. */
 const RESTART_MS = 500;
 /** After which a service manager kills what does not end by itself. */
@@ -79,6 +82,9 @@ export class SimulatedCluster {
       legTimeoutMs: this.#chance(50) ? 3_000 : 30_000,
       pathCount: this.#chance(60) ? 1 : 2,
       quorum: this.#chance(30) ? 'majority' : 'none',
+      resyncRateBytes: this.#chance(SLOW_RESYNC_PERCENT)
+        ? (SLOW_RESYNC_BYTES[randomBelow(random, SLOW_RESYNC_BYTES.length)] as number)
+        : null,
     };
     let percent = randomBelow(random, 100);
     let nodeCount = 1;
@@ -307,7 +313,9 @@ export class SimulatedCluster {
     this.endTakeOver();
     this.network.healAll();
     this.client?.resume();
+    this.#pool.resyncRateBytes = null;
     for (const node of this.all) {
+      node.changeResyncRate();
       node.resume();
       node.setClockRate(1);
       node.onOpened = () => this.listener.onOpened();

@@ -5,6 +5,7 @@ import {
   type MemberAddress,
   type PoolClient,
   type PoolPolicy,
+  type ResyncOptions,
   RmrClient,
   RmrServer,
   Sessions,
@@ -33,6 +34,8 @@ export interface SimulatedPool {
   readonly pathCount: number;
   /** What the pool is born with. */
   readonly quorum: PoolPolicy['quorum'];
+  /** Bytes per second that each node pulls at most; null: as fast as it goes. */
+  resyncRateBytes: number | null;
 }
 
 /** A storage node: the production server cores on a disk in memory. It can crash, lose power, and start again. */
@@ -138,7 +141,8 @@ export class SimulatedStorageNode {
       const { heartbeatIntervalMs, deadAfterMs } = this.#pool;
       const local = { hostUuid: this.hostUuid, hostName: this.name, bootId: this.#bootId, incarnation: randomUuid(host.random) };
       const session = { local, queueDepth: 32, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs };
-      const rmr = new RmrServer(host, slabs, new Sessions(host, network.host(this.name), slabs, session));
+      const sessions = new Sessions(host, network.host(this.name), slabs, session);
+      const rmr = new RmrServer(host, slabs, sessions, resyncAt(this.#pool.resyncRateBytes));
       this.store = new PoolStoreAdapter(store, this.#disk);
       this.lastStore = this.store;
       this.onOpened();
@@ -216,6 +220,11 @@ export class SimulatedStorageNode {
     for (const end of this.#unheard.splice(0)) this.#pool.world.after(0, end);
   }
 
+  /** What the pool says about the rate of resync has changed. */
+  changeResyncRate(): void {
+    for (const pool of this.rmr?.pools() ?? []) pool.resync.options = resyncAt(this.#pool.resyncRateBytes);
+  }
+
   /** From now on the clocks of this host run at this rate. */
   setClockRate(rate: number): void {
     this.#clockRate = rate;
@@ -256,6 +265,10 @@ export class SimulatedStorageNode {
     this.rmr = null;
     this.store = null;
   }
+}
+
+function resyncAt(rateBytes: number | null): ResyncOptions {
+  return { rateBytes, loadedRateBytes: rateBytes };
 }
 
 /** The node as a client's configuration names it. */
