@@ -2,7 +2,7 @@ import { type Edit, edit } from '../mutant.ts';
 import { COMMIT_ENGINE, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
-export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 2')];
+export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
 
 /**
  * A journal record is durable when it is written, and no flush of the disk comes with it, as if the journal lay on a
