@@ -26,8 +26,8 @@ class Stage {
     const pair = [...step.nodes].sort().join(' ');
     for (const name of step.nodes) {
       const ok = {
-        kill: well(name),
-        'lose-power': well(name),
+        kill: !this.down.has(name),
+        'lose-power': !this.down.has(name),
         pause: well(name),
         start: this.down.has(name),
         resume: this.paused.has(name),
@@ -39,7 +39,10 @@ class Stage {
       if (name.startsWith('client') && step.deed !== 'take-over') expect(name, describeStep(step)).toBe(this.client);
     }
     for (const name of step.nodes) {
-      if (step.deed === 'kill' || step.deed === 'lose-power') this.down.add(name);
+      if (step.deed === 'kill' || step.deed === 'lose-power') {
+        this.down.add(name);
+        this.paused.delete(name);
+      }
       if (step.deed === 'start') this.down.delete(name);
       if (step.deed === 'pause') this.paused.add(name);
       if (step.deed === 'resume') this.paused.delete(name);

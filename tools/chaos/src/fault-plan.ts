@@ -9,6 +9,7 @@ export const FAULT_KINDS = [
   'pause-client',
   'partition-client',
   'partition-storage',
+  'half-write',
   'take-over',
   'power-cycle',
 ] as const;
@@ -23,6 +24,7 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   'pause-client': 5,
   'partition-client': 12,
   'partition-storage': 10,
+  'half-write': 10,
   'take-over': 6,
   'power-cycle': 10,
 };
@@ -55,6 +57,9 @@ const SHORT_MS_MAX = 400;
 const MEDIUM_MS_MAX = 3000;
 const LONG_MS_MIN = 6000;
 const LONG_MS_MAX = 9000;
+/** When both are killed, so long after a storage node was paused, writes are on the other members only. */
+const HALF_WRITE_MS_MIN = 50;
+const HALF_WRITE_MS_MAX = 500;
 /** What a take-over takes, generously, in the plan. */
 const TAKE_OVER_MS = 1000;
 
@@ -144,6 +149,18 @@ export class FaultPlan {
         return there([this.#pick(storage)], 'pause', 'resume');
       case 'pause-client':
         return there([this.#client], 'pause', 'resume');
+      case 'half-write': {
+        const paused = this.#pick(storage);
+        if (!free(paused) || !free(this.#client)) return [];
+        const killMs = atMs + HALF_WRITE_MS_MIN + randomBelow(this.#random, HALF_WRITE_MS_MAX - HALF_WRITE_MS_MIN);
+        return [
+          { atMs, fault, deed: 'pause', nodes: [paused] },
+          // What was sent to the paused one waits in its socket, and dies with it.
+          { atMs: killMs, fault, deed: kill, nodes: [paused, this.#client] },
+          { atMs: killMs + this.#drawDuration(), fault, deed: 'start', nodes: [paused] },
+          { atMs: killMs + this.#drawDuration(), fault, deed: 'start', nodes: [this.#client] },
+        ];
+      }
       case 'partition-client':
         return apart([this.#client, this.#pick(storage)]);
       case 'partition-storage': {

@@ -80,7 +80,7 @@ export class FaultRunner {
         check();
         await pause(Math.min(LOOK_MS, step.atMs));
       }
-      if (step.deed !== 'start' && step.deed !== 'resume' && step.deed !== 'join') this.#count(step.fault);
+      if (isBeginning(step)) this.#count(step.fault);
       this.#say(describeStep(step));
       await this.#carryOut(step);
       last = describeStep(step);
@@ -110,7 +110,7 @@ export class FaultRunner {
   }
 
   async #carryOut(step: Step): Promise<void> {
-    if (step.deed !== 'start' && step.deed !== 'resume') this.#disturb(step.nodes);
+    this.#disturb(step.nodes);
     switch (step.deed) {
       case 'kill':
         return await this.#kill(step.nodes, false);
@@ -199,6 +199,12 @@ export class FaultRunner {
   #count(kind: FaultKind): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
+}
+
+/** Whether a fault begins with this step: it is neither its undoing nor the second blow of a half write. */
+function isBeginning({ deed, fault }: Step): boolean {
+  if (fault === 'half-write') return deed === 'pause';
+  return deed !== 'start' && deed !== 'resume' && deed !== 'join';
 }
 
 /** Where a client node serves, for those who connect; null while it does not run. */
