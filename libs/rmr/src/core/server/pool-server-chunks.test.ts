@@ -419,6 +419,17 @@ describe('pool server: chunks without a clean copy (I8)', () => {
     expect([rig.answers, rig.held()]).toEqual([[['r', Status.ELOST]], []]);
   });
 
+  test('I11: a request that waits for another chunk goes on waiting beside a lost one, and the lost one is told once', () => {
+    rig.serve({ 1: [4, 6], 2: [4], 3: [4, 6] });
+    rig.read('lost', { chunk: 4 });
+    rig.read('other', { chunk: 6 });
+    confirm(1000);
+    expect(rig.answers).toEqual([['lost', Status.ELOST]]);
+    rig.read('again', { chunk: 4 });
+    confirm(1000);
+    expect(rig.answers.slice(1)).toEqual([['again', Status.ELOST]]);
+  });
+
   test('what one member is found to have clean is pulled and served', () => {
     rig.serve({ 1: [4], 2: [4], 3: [4] });
     rig.read('r', { chunk: 4 });

@@ -99,6 +99,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #locks = new Set<number>();
   /** Chunks that IO waits for, and since when (clock milliseconds). */
   readonly #wanted = new Map<number, number>();
+  /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
+  readonly #toldLost = new Set<number>();
   #cursor = 0;
   #budgetBytes = 0;
   #budgetAtMs = 0;
@@ -159,6 +161,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#abandon();
     this.#version = null;
     this.#wanted.clear();
+    this.#toldLost.clear();
     this.#setState('IDLE');
   }
 
@@ -182,6 +185,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const end = firstChunk + chunkCount;
     for (let chunk = own.nextDirty(firstChunk, end); chunk < end; chunk = chunk + 1 < end ? own.nextDirty(chunk + 1, end) : end) {
       if (!this.#wanted.has(chunk)) this.#wanted.set(chunk, nowMs);
+      this.#toldLost.delete(chunk);
     }
     this.#later();
   }
@@ -446,7 +450,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         if (this.#pullFrom(chunk, chunk + 1) === Begun.NO_SOURCE) {
           urgent = true;
           stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
-          if (this.isLost(chunk)) this.#onReleased();
+          if (this.isLost(chunk) && !this.#toldLost.has(chunk)) {
+            this.#toldLost.add(chunk);
+            this.#onReleased();
+          }
         }
       }
     }
