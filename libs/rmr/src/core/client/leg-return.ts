@@ -141,9 +141,13 @@ export class LegReturn {
   #spread(memberIds: readonly number[]): void {
     const { poolUuid, epoch, maps } = this.#host;
     this.phase = 'copying the dirty maps';
+    const inSync = this.#host.inSyncLegs();
+    // Of the members outside of the set nobody clears anything: what others hold of them may be dirtier than what was
+    // judged by here, and would take the last clean copy at the next assembly (V5, I8).
+    const outside = memberIds.filter((memberId) => !inSync.some((leg) => leg.member.memberId === memberId));
     this.#spreads = [
       new MapSpread(this.leg, poolUuid, epoch, maps, memberIds),
-      ...this.#host.inSyncLegs().map((leg) => new MapSpread(leg, poolUuid, epoch, maps, [this.leg.member.memberId])),
+      ...inSync.map((leg) => new MapSpread(leg, poolUuid, epoch, maps, outside)),
     ];
     this.#round();
   }
