@@ -59,6 +59,7 @@ export class Checks {
     this.#checkSourceRemains(holders);
     this.#checkMapDiscipline(holders);
     if (this.#cluster.settled) this.#checkCompleteMaps(holders);
+    this.#checkSucceeded();
   }
 
   /** I6: the write that is being acknowledged is on every member, or counted as missing there on every member that has it. */
@@ -102,6 +103,7 @@ export class Checks {
     const stranger = this.#cluster.nodes.find((node) => !nodes.includes(node));
     if (stranger !== undefined) return `${stranger.name} is no member`;
     if (client === null) return 'there is no client';
+    if (this.#cluster.draining) return 'the client is being stopped';
     const status = client.pool.status();
     if (status.state !== 'SERVING') return `the client is ${status.state} and waits for ${status.waitingFor?.what ?? 'nothing'}`;
     if (status.versionChangePending) return 'a version change is pending';
@@ -262,6 +264,27 @@ export class Checks {
       }
     }
     for (const node of this.#seen.keys()) if (!holders.includes(node)) this.#seen.delete(node);
+  }
+
+  /**
+   * V2, V4: every older version has a member in its set that knows of a newer one, so that nobody can take the pool into
+   * service with what the older one says. With quorum `majority` it is the majority that makes sure of that.
+   */
+  #checkSucceeded(): void {
+    const { client, all } = this.#cluster;
+    const status = client?.pool.status() ?? null;
+    if (status === null || status.version === null || status.state !== 'SERVING' || status.policy.quorum !== 'none') return;
+    const { version: current } = status;
+    for (const { name, version } of all) {
+      if (version === null || version.lineageUuid !== current.lineageUuid || compareVersions(version, current) >= 0) continue;
+      const set = version.inSync.map((member) =>
+        all.find((node) => node.memberId === member.memberId && node.storeUuid === member.storeUuid),
+      );
+      const knows = (node: SimulatedStorageNode | undefined): boolean =>
+        node === undefined || (node.version !== null && compareVersions(node.version, version) > 0);
+      if (!set.some(knows))
+        fail('V4', `${name} has version ${formatVersion(version)}, and nobody in its set knows of ${formatVersion(current)}`);
+    }
   }
 
   /** I3: what a member of the set is dirty for by its own map, all others of the set know, and the client too. */

@@ -44,14 +44,14 @@ export class FaultAtlas {
   }
 
   /**
-   * Whether a medium may lose something now: for the chunk, or for null every hot one, another member of the in-sync set
+   * Whether a medium may lose something now: for the chunk, or for null every one, another member of the in-sync set
    * has a good copy, and nothing is under way that could change that unseen.
    */
   mayLose(node: SimulatedStorageNode, chunk: number | null): boolean {
     this.observe();
     const inSync = this.#cluster.inSync();
     if (!this.#cluster.settled || !inSync.every((member) => member.store !== null)) return false;
-    const chunks = chunk === null ? this.#cluster.geometry.hotChunks : [chunk];
+    const chunks = chunk === null ? Array.from({ length: this.#cluster.geometry.chunkCount }, (_, each) => each) : [chunk];
     return chunks.every((each) => inSync.some((member) => member !== node && this.#isGood(member, each)));
   }
 

@@ -10,6 +10,8 @@ const KIND_PERCENT = [30, 60, 100] as const;
 const INTERVAL_MS = [150, 600, 1_500] as const;
 /** Kinds that are drawn in vain, as they are impossible or forbidden now, before the next moment is waited for. */
 const TRIES_MAX = 4;
+/** How long a version change is waited for, to strike within it. */
+const CHANGE_AWAITED_MS = 4_000;
 /** Clocks differ by up to this share: far more than any crystal. */
 const DRIFT_MAX = 0.1;
 
@@ -24,6 +26,7 @@ interface FaultKind {
 const KINDS: readonly FaultKind[] = [
   // Processes.
   { name: 'client crash', weight: 6, strike: (faults) => faults.crashClient() },
+  { name: 'crash in a version change', weight: 4, strike: (faults) => faults.crashInVersionChange() },
   { name: 'client stop', weight: 2, strike: (faults) => faults.stopClient() },
   { name: 'client pause', weight: 2, strike: (faults) => faults.pauseClient() },
   { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver(false) },
@@ -132,6 +135,27 @@ export class Faults {
     if (this.cluster.client === null) return false;
     this.cluster.crashClient();
     this.#startClientLater();
+    return true;
+  }
+
+  /** The next version change is not brought to its end by the client that began it; a member or two may die with it. */
+  crashInVersionChange(): boolean {
+    const { client, world } = this.cluster;
+    if (client === null || client.paused || client.pool.state !== 'SERVING') return false;
+    const untilMs = world.scheduler.nowMs + CHANGE_AWAITED_MS;
+    const look = (): void => {
+      if (!this.#on || this.cluster.client !== client || world.scheduler.nowMs >= untilMs) return;
+      if (!client.pool.status().versionChangePending) {
+        world.after(1, look);
+        return;
+      }
+      world.after(this.#below(this.#chance(70) ? 10 : 200), () => {
+        if (!this.#on || this.cluster.client !== client) return;
+        if (this.#chance(30)) this.crashNodes(1 + this.#below(2));
+        this.crashClient();
+      });
+    };
+    look();
     return true;
   }
 
