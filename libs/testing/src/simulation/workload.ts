@@ -29,6 +29,8 @@ interface Style {
   readonly forMsMax: number;
   /** The sectors of the next operation, within an area and relative to it. */
   readonly range: (random: SeededRandom, area: Area, chunkSectors: number) => { readonly first: number; readonly count: number };
+  /** Instead of these, chunks that a member lacks, whole or in part, while there are any. */
+  readonly aimsAtDirty?: true;
 }
 
 function anywhere(random: SeededRandom, area: Area): { first: number; count: number } {
@@ -83,6 +85,19 @@ const STYLES: readonly Style[] = [
     concurrency: 8,
     forMsMax: 5_000,
     range: wholeChunks,
+  },
+  {
+    name: 'behind',
+    write: 45,
+    fua: 5,
+    discard: 10,
+    zeroes: 5,
+    flush: 10,
+    pauseMsMax: 12,
+    concurrency: 8,
+    forMsMax: 5_000,
+    range: wholeChunks,
+    aimsAtDirty: true,
   },
   { name: 'reads', write: 8, fua: 2, discard: 1, zeroes: 0, flush: 2, pauseMsMax: 6, concurrency: 8, forMsMax: 3_000, range: anywhere },
   {
@@ -248,9 +263,28 @@ export class Workload {
       this.#submit(client, type, flags, 0, 0);
       return;
     }
+    const behind = style.aimsAtDirty === true ? this.#dirtyChunk() : null;
+    if (behind !== null) {
+      const { firstSector, sectorCount } = geometry.sectorsOf(behind);
+      const count = this.#chance(60) ? sectorCount : 1 + randomBelow(this.#random, sectorCount);
+      this.#submit(client, type, flags, firstSector + randomBelow(this.#random, sectorCount - count + 1), count);
+      return;
+    }
     const area = this.#area ?? (geometry.areas[randomBelow(this.#random, geometry.areas.length)] as Area);
     const { first, count } = style.range(this.#random, area, geometry.chunkBytes / SECTOR_BYTES);
     this.#submit(client, type, flags, area.firstSector + first, count);
+  }
+
+  /** A hot chunk that is dirty for a member by its own map, or null. */
+  #dirtyChunk(): number | null {
+    const { geometry, nodes } = this.#cluster;
+    const { hotChunks } = geometry;
+    const from = randomBelow(this.#random, hotChunks.length);
+    for (let i = 0; i < hotChunks.length; i++) {
+      const chunk = hotChunks[(from + i) % hotChunks.length] as number;
+      if (nodes.some((node) => node.isDirty(node.memberId, chunk))) return chunk;
+    }
+    return null;
   }
 
   #submit(client: SimulatedClient, type: IoType, flags: number, firstSector: number, sectorCount: number): void {

@@ -57,7 +57,6 @@ export class IoEngine implements RtrsResponseSink {
   /** The next flush fails once: acknowledged data that was not flushed is lost for certain. */
   #flushErrorDue = false;
 
-  /** Per unit. */
   readonly #requests: (IoRequest | null)[];
   readonly #pending: Uint8Array;
   readonly #ok: Uint8Array;
@@ -325,7 +324,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** Now and then: what bounced while no version change is under way is tried again. */
+  /** Now and then: what bounced is tried again. */
   nextRound(): void {
     this.#round++;
     this.retryWaiting();

@@ -126,11 +126,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** Hands an IO in. It waits as long as there is no usable leg (see `ioTimeoutMs`). */
   submit(request: IoRequest): void {
-    assert(
-      request.type === MessageType.FLUSH ? request.lengthBytes === 0 : request.lengthBytes > 0,
-      'pool client: the length does not fit the type',
-    );
-    assert(request.type !== MessageType.WRITE || request.lengthBytes <= IO_BYTES_MAX, 'pool client: a write beyond the limit');
+    const { lengthBytes, type } = request;
+    assert((lengthBytes === 0) === (type === MessageType.FLUSH) && lengthBytes >= 0, 'pool client: the length does not fit the type');
+    assert(type !== MessageType.WRITE || lengthBytes <= IO_BYTES_MAX, 'pool client: a write beyond the limit');
     this.#engine.submit(request);
   }
 
@@ -435,6 +433,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       ...change,
       onDurable: (version) => {
         this.#refreshDirty();
+        this.#learnMembers(this.#versions.members); // A removal that was superseded: the member needs its leg.
         if (!this.#versions.paused) {
           this.#waitingFor = null;
           this.#engine.setVersion(this.#epoch, version.seq, this.#versions.missing());
@@ -608,6 +607,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
     this.#wait('a member of the in-sync set to come back');
     this.membership.interrupted('no member is left');
+    this.#learnMembers(this.#versions.members);
     this.#recovery.begin();
   }
 

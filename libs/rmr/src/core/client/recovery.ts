@@ -45,6 +45,9 @@ export interface VersionMemory {
   readonly durable: VersionRecord;
   /** Later attempts that may have reached somebody (V4), oldest first. */
   readonly attempts: readonly VersionRecord[];
+  /** Member table and policy of the durable version: those of an attempt don't count. */
+  readonly members: readonly MemberRecord[];
+  readonly policy: PoolPolicy;
 }
 
 /** What recovery is given and whom it tells. */
@@ -83,7 +86,7 @@ export interface RecoveryOptions {
  */
 export class Recovery {
   readonly #world: World;
-  readonly #legs: readonly Leg[];
+  readonly #allLegs: readonly Leg[];
   readonly #options: RecoveryOptions;
   #active = false;
   /** An attempt is under way; its number tells its answers from those of an older one. */
@@ -106,8 +109,13 @@ export class Recovery {
 
   constructor(world: World, legs: readonly Leg[], options: RecoveryOptions) {
     this.#world = world;
-    this.#legs = legs;
+    this.#allLegs = legs;
     this.#options = options;
+  }
+
+  /** A leg that was on its way out is nothing to go on with. */
+  get #legs(): readonly Leg[] {
+    return this.#allLegs.filter((leg) => leg.state !== 'REMOVING');
   }
 
   /** Starts, or starts over. */
@@ -397,7 +405,9 @@ export class Recovery {
     maps: PoolMaps,
     known: boolean,
   ): Plan {
+    const memory = known ? this.#options.memory() : null;
     const members = memberTable(
+      memory?.members ?? null,
       this.#legs,
       this.#options.witness(),
       legs,
@@ -405,7 +415,7 @@ export class Recovery {
     );
     const memberIds = dataMembers(members).map((member) => member.memberId);
     const inSync = legs.map((leg) => ({ memberId: leg.member.memberId, storeUuid: storeOf(leg) }));
-    const recorded = (highest === null ? undefined : claims.get(holderOf(legs, claims, highest)))?.policy;
+    const recorded = memory?.policy ?? (highest === null ? undefined : claims.get(holderOf(legs, claims, highest)))?.policy;
     let policy: PoolPolicy = recorded ?? { quorum: this.#options.quorum, highestMemberId: 0, formerLineages: [] };
     let lineageUuid = highest?.lineageUuid ?? randomUuid(this.#world.random);
     if (highest === null) {
@@ -653,15 +663,21 @@ function geometryOf(legs: readonly Leg[]): Assembled['geometry'] {
 }
 
 /**
- * The member table: as the members remember it, with addresses and names from the configuration; at birth made of it.
+ * The member table: as this client or else the holder of the highest version remembers it, with addresses and names from the configuration; at birth made of it.
  * A member of the configuration that the table lacks is no member.
  */
-function memberTable(all: readonly Leg[], witness: Leg | null, present: readonly Leg[], results: readonly ClaimResult[]): MemberRecord[] {
+function memberTable(
+  remembered: readonly MemberRecord[] | null,
+  all: readonly Leg[],
+  witness: Leg | null,
+  present: readonly Leg[],
+  results: readonly ClaimResult[],
+): MemberRecord[] {
   const table = new Map<number, MemberRecord>();
   const highest = results.reduce((a, b) =>
     b.version !== null && (a.version === null || compareVersions(b.version, a.version) > 0) ? b : a,
   );
-  for (const member of highest.members) table.set(member.memberId, member);
+  for (const member of remembered ?? highest.members) table.set(member.memberId, member);
   const born = table.size === 0;
   for (const leg of [...all, ...(witness === null ? [] : [witness])]) {
     const { memberId, name, addresses } = leg.member;

@@ -102,7 +102,8 @@ export class Versions {
 
   /** What this client remembers of its versions, for recovery (L5). */
   get memory(): VersionMemory | null {
-    return this.#current === null ? null : { durable: this.#current, attempts: this.#attempts };
+    if (this.#current === null) return null;
+    return { durable: this.#current, attempts: this.#attempts, members: this.#members, policy: this.#policy };
   }
 
   /** The newest version that was sent out: the legs that have not recorded it yet, and since when (wall clock), for status. */
