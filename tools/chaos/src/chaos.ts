@@ -27,6 +27,9 @@ export interface ChaosOptions {
   readonly minutes: number;
   readonly seed: number;
   readonly replicas: number;
+  /** How many have to record who is in sync, and whether one votes that has no data. */
+  readonly quorum: 'none' | 'majority';
+  readonly witness: boolean;
   readonly directory: string;
   readonly faults: readonly FaultKind[];
   /** Stores forget what was not flushed when their storage node dies. */
@@ -42,6 +45,8 @@ export interface ChaosTotals {
   readonly seed: number;
   readonly minutes: number;
   readonly replicas: number;
+  readonly quorum: 'none' | 'majority';
+  readonly witness: boolean;
   readonly volatileCache: boolean;
   readonly rounds: number;
   readonly faults: Readonly<Record<string, number>>;
@@ -74,12 +79,12 @@ export class Chaos {
     const { directory, seed } = options;
     this.#options = options;
     this.#plan = new FaultPlan(new SeededRandom(seed), targets);
-    const witness = {
+    const observer = {
       serverLost: () => this.#fio?.serverLost(),
       serverReplaced: () => this.#writer.abandonConnection(),
       volatileLost: () => this.#writer.record.volatileLost(),
     };
-    this.#runner = new FaultRunner(directory, targets, witness, (line) => this.#say(line));
+    this.#runner = new FaultRunner(directory, targets, observer, (line) => this.#say(line));
     const endpoint = () => endpointUri(directory, this.#runner.client);
     this.#writer = new VerifiedWriter({
       seed,
@@ -108,7 +113,7 @@ export class Chaos {
    * end, its data and logs are left. Throws only when the run could not begin.
    */
   static async run(options: ChaosOptions): Promise<ChaosTotals> {
-    const { directory, replicas, say, signal } = options;
+    const { directory, replicas, quorum, witness, volatileCache, say, signal } = options;
     if (existsSync(clusterFilePath(directory))) {
       throw new OperationError('CONFLICT', `${directory} holds a cluster already, of unknown content; choose an empty or new directory`);
     }
@@ -119,15 +124,18 @@ export class Chaos {
       clientNodes: 2,
       sizeBytes: WRITER_BYTES + FIO_BYTES,
       chunkSizeBytes: CHUNK_BYTES,
-      volatileCache: options.volatileCache,
+      quorum,
+      witness,
+      volatileCache,
     };
     newClusterOptions(asked);
     const { state } = await up({ directory, asked, web: false, progress: () => {}, signal });
-    say(`seed ${options.seed}, ${replicas} members, in ${directory}`);
+    say(`seed ${options.seed}, ${replicas} members${witness ? ' and a witness' : ''}, quorum ${quorum}, in ${directory}`);
     const targets: FaultTargets = {
-      storage: state.storageNodes.map((node) => node.name),
+      members: state.storageNodes.filter((node) => !node.witness).map((node) => node.name),
+      witnesses: state.storageNodes.filter((node) => node.witness).map((node) => node.name),
       clients: state.clientNodes.map((node) => node.name),
-      volatileCache: options.volatileCache,
+      volatileCache,
       kinds: options.faults,
     };
     try {
@@ -260,12 +268,14 @@ export class Chaos {
   }
 
   #totals(failure: string | null): ChaosTotals {
-    const { seed, replicas, volatileCache } = this.#options;
+    const { seed, replicas, quorum, witness, volatileCache } = this.#options;
     const { reads, writes, discards, flushes, errors, writtenBytes, readBytes } = this.#writer.record.counters;
     return {
       seed,
       minutes: Math.round((performance.now() - this.#startedMs) / 600) / 100,
       replicas,
+      quorum,
+      witness,
       volatileCache,
       rounds: this.#rounds,
       faults: Object.fromEntries(this.#runner.counts),

@@ -20,6 +20,8 @@ interface Flags {
   readonly minutes: string;
   readonly seed?: string;
   readonly replicas: string;
+  readonly quorum: string;
+  readonly witness?: true;
   readonly volatileCache?: true;
   readonly faults?: string;
   readonly dir?: string;
@@ -36,6 +38,8 @@ export function buildProgram(): Command {
     .option('--minutes <number>', 'how long', '2')
     .option('--seed <number>', 'repeat the faults and the load of a former run (their timing is never quite the same)')
     .option('--replicas <number>', 'members of the pool', '2')
+    .option('--quorum <policy>', 'none or majority', 'none')
+    .option('--witness', 'a storage node more, without data, which votes')
     .option('--volatile-cache', 'stores forget what was not flushed when their storage node dies')
     .option('--faults <list>', `kinds of faults, separated by commas (default: all of ${FAULT_KINDS.join(',')})`)
     .option('--dir <dir>', 'where the cluster is; it is kept (default: a temporary directory that is removed after a success)')
@@ -51,6 +55,7 @@ async function run(flags: Flags): Promise<void> {
   const minutes = numberIn('--minutes', flags.minutes, 0, 100_000);
   const seed = flags.seed === undefined ? Math.floor(Math.random() * SEED_MAX) : wholeIn('--seed', flags.seed, 0, Number.MAX_SAFE_INTEGER);
   const replicas = wholeIn('--replicas', flags.replicas, 1, REPLICAS_MAX);
+  const quorum = quorumOf(flags.quorum);
   const faults = flags.faults === undefined ? FAULT_KINDS : parseFaultKinds(flags.faults);
   const directory = flags.dir === undefined ? mkdtempSync(join(temporaryFolder(), 'rmr-chaos-')) : resolve(flags.dir);
   mkdirSync(join(directory, 'logs'), { recursive: true });
@@ -61,11 +66,15 @@ async function run(flags: Flags): Promise<void> {
   };
   const interrupted = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
-  const volatileCache = flags.volatileCache === true;
-  const totals = await Chaos.run({ minutes, seed, replicas, volatileCache, faults, directory, say, signal: interrupted.signal });
+  const cluster = { replicas, quorum, witness: flags.witness === true, volatileCache: flags.volatileCache === true };
+  const totals = await Chaos.run({ minutes, seed, ...cluster, faults, directory, say, signal: interrupted.signal });
   if (totals.failure !== null) {
+    const again = [`--seed ${seed} --minutes ${minutes} --replicas ${replicas} --quorum ${quorum}`];
+    if (cluster.witness) again.push('--witness');
+    if (cluster.volatileCache) again.push('--volatile-cache');
+    if (flags.faults !== undefined) again.push(`--faults ${flags.faults}`);
     process.stderr.write(
-      `\nFAILED: ${totals.failure}\n\nThe cluster's directory is kept: ${directory}\nLook at logs/chaos.log for what was done and when, logs/*.log for what the daemons say, logs/status-at-failure.json.\nThe same faults again: npm run -s chaos -- --seed ${seed} --minutes ${minutes} --replicas ${replicas}${volatileCache ? ' --volatile-cache' : ''}${flags.faults === undefined ? '' : ` --faults ${flags.faults}`}\n`,
+      `\nFAILED: ${totals.failure}\n\nThe cluster's directory is kept: ${directory}\nLook at logs/chaos.log for what was done and when, logs/*.log for what the daemons say, logs/status-at-failure.json.\nThe same faults again: npm run -s chaos -- ${again.join(' ')}\n`,
     );
     process.exitCode = 1;
   } else if (flags.dir === undefined && flags.keep !== true) {
@@ -74,6 +83,11 @@ async function run(flags: Flags): Promise<void> {
     process.stderr.write(`The cluster's directory is kept: ${directory}\n`);
   }
   process.stdout.write(`${JSON.stringify(totals)}\n`);
+}
+
+function quorumOf(text: string): 'none' | 'majority' {
+  if (text === 'none' || text === 'majority') return text;
+  throw new OperationError('INVALID_ARGUMENT', `--quorum "${text}": write none or majority`);
 }
 
 /** Memory where there is enough: what is tested are processes, not disks. */

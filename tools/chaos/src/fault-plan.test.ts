@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { describeStep, FAULT_KINDS, FaultPlan, type FaultTargets, parseFaultKinds, type Step } from './fault-plan.ts';
 
 const TARGETS: FaultTargets = {
-  storage: ['storage-1', 'storage-2', 'storage-3'],
+  members: ['storage-1', 'storage-2'],
+  witnesses: ['witness'],
   clients: ['client-1', 'client-2'],
   volatileCache: false,
   kinds: FAULT_KINDS,
@@ -85,7 +86,7 @@ describe('plan of faults', () => {
     expect(new Set(flat.map((step) => step.fault))).toEqual(new Set(FAULT_KINDS));
     for (const deed of ['kill', 'lose-power', 'pause', 'cut'] as const) {
       const nodes = new Set(flat.filter((step) => step.deed === deed).flatMap((step) => step.nodes));
-      expect([...nodes].sort(), deed).toEqual([...TARGETS.clients, ...TARGETS.storage].sort());
+      expect([...nodes].sort(), deed).toEqual([...TARGETS.clients, ...TARGETS.members, ...TARGETS.witnesses].sort());
     }
     // Two begin before the first is undone.
     const begins = (step: Step | undefined): boolean => step?.deed === 'kill' || step?.deed === 'pause' || step?.deed === 'cut';
@@ -110,7 +111,7 @@ describe('plan of faults', () => {
       );
     expect(kinds({ kinds: ['kill-client', 'pause-storage'] })).toEqual(new Set(['kill-client', 'pause-storage']));
     expect(kinds({ clients: ['client-1'] })).not.toContain('take-over');
-    expect(kinds({ storage: ['storage-1'] })).not.toContain('partition-storage');
+    expect(kinds({ members: ['storage-1'], witnesses: [] })).not.toContain('partition-storage');
     expect(() => rounds(5, { ...TARGETS, clients: ['client-1'], kinds: ['take-over'] })).toThrow('none of them is possible');
   });
 

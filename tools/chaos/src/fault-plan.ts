@@ -40,7 +40,9 @@ export type Deed =
 
 /** The cluster that faults are for. */
 export interface FaultTargets {
-  readonly storage: readonly string[];
+  /** Storage nodes with data, and those without. */
+  readonly members: readonly string[];
+  readonly witnesses: readonly string[];
   readonly clients: readonly string[];
   /** Whether stores forget what was not flushed when their node dies. */
   readonly volatileCache: boolean;
@@ -77,12 +79,15 @@ export function parseFaultKinds(text: string): readonly FaultKind[] {
 export class FaultPlan {
   readonly #random: Random;
   readonly #targets: FaultTargets;
+  /** All storage nodes. */
+  readonly #storage: readonly string[];
   /** The client node that serves. */
   #client: string;
 
   constructor(random: Random, targets: FaultTargets) {
     this.#random = random;
     this.#targets = targets;
+    this.#storage = [...targets.members, ...targets.witnesses];
     this.#client = targets.clients[0] as string;
     if (this.#possibleKinds().length === 0) {
       throw new OperationError('INVALID_ARGUMENT', `--faults ${targets.kinds.join(',')}: none of them is possible in this cluster`);
@@ -117,7 +122,8 @@ export class FaultPlan {
   /** One fault from its beginning to its undoing; none when what was drawn is busy. */
   #draw(atMs: number, free: (name: string) => boolean): Step[] {
     const fault = this.#drawKind();
-    const { storage, volatileCache } = this.#targets;
+    const storage = this.#storage;
+    const { volatileCache } = this.#targets;
     const endMs = atMs + this.#drawDuration();
     const there = (nodes: readonly string[], begin: 'kill' | 'pause' | 'lose-power', end: 'start' | 'resume'): Step[] => {
       const chosen = nodes.filter(free);
@@ -192,9 +198,9 @@ export class FaultPlan {
   }
 
   #possibleKinds(): FaultKind[] {
-    const { kinds, storage, clients } = this.#targets;
+    const { kinds, clients } = this.#targets;
     return kinds.filter((kind) => {
-      if (kind === 'partition-storage') return storage.length > 1;
+      if (kind === 'partition-storage') return this.#storage.length > 1;
       return kind === 'take-over' ? clients.length > 1 : true;
     });
   }

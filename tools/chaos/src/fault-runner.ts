@@ -23,7 +23,7 @@ const NOTICE_MS_MAX = 30_000;
 const LOOK_MS = 50;
 
 /** Told what a fault means for those who use the device. */
-export interface FaultWitness {
+export interface FaultObserver {
   /** The process that serves the device is gone, or about to be replaced. */
   serverLost(): void;
   /** No connection to the former client node may be used from now on: another one serves. */
@@ -38,18 +38,18 @@ export class FaultRunner {
   readonly counts = new Map<FaultKind, number>();
   readonly #directory: string;
   readonly #targets: FaultTargets;
-  readonly #witness: FaultWitness;
+  readonly #observer: FaultObserver;
   readonly #say: (line: string) => void;
   readonly #down = new Set<string>();
-  /** Storage nodes that had a fault in this round: they may be out of the in-sync set. */
+  /** Members that had a fault in this round: they may be out of the in-sync set. */
   readonly #disturbed = new Set<string>();
   #client: string;
   #powerLost = false;
 
-  constructor(directory: string, targets: FaultTargets, witness: FaultWitness, say: (line: string) => void) {
+  constructor(directory: string, targets: FaultTargets, observer: FaultObserver, say: (line: string) => void) {
     this.#directory = directory;
     this.#targets = targets;
-    this.#witness = witness;
+    this.#observer = observer;
     this.#say = say;
     this.#client = targets.clients[0] as string;
     for (const name of targets.clients.slice(1)) this.#down.add(name);
@@ -96,7 +96,8 @@ export class FaultRunner {
     for (const [name, state] of processStates(this.#directory)) {
       if (state === 'paused') await resumeNode(this.#directory, name);
     }
-    const missing = [...this.#targets.storage, this.#client].filter((name) => this.#down.has(name));
+    const { members, witnesses } = this.#targets;
+    const missing = [...members, ...witnesses, this.#client].filter((name) => this.#down.has(name));
     if (missing.length > 0) await this.#start(missing);
   }
 
@@ -133,18 +134,18 @@ export class FaultRunner {
   }
 
   #disturb(nodes: readonly string[]): void {
-    for (const name of nodes) if (this.#targets.storage.includes(name)) this.#disturbed.add(name);
+    for (const name of nodes) if (this.#targets.members.includes(name)) this.#disturbed.add(name);
   }
 
   async #kill(nodes: readonly string[], power: boolean): Promise<void> {
     for (const name of nodes) this.#down.add(name);
-    if (nodes.includes(this.#client)) this.#witness.serverLost();
+    if (nodes.includes(this.#client)) this.#observer.serverLost();
     await (power ? losePower : kill)(this.#directory, nodes);
-    const storage = nodes.filter((name) => this.#targets.storage.includes(name));
-    if (!power || storage.length === 0) return;
+    const { members, volatileCache } = this.#targets;
+    if (!power || !nodes.some((name) => members.includes(name))) return;
     this.#powerLost = true;
     // As long as one member had no fault at all it has been in sync, and has everything.
-    if (this.#targets.volatileCache && this.#targets.storage.every((name) => this.#disturbed.has(name))) this.#witness.volatileLost();
+    if (volatileCache && members.every((name) => this.#disturbed.has(name))) this.#observer.volatileLost();
   }
 
   async #start(nodes: readonly string[]): Promise<void> {
@@ -153,7 +154,7 @@ export class FaultRunner {
   }
 
   async #takeOver(from: string, to: string, after: 'kill' | 'pause'): Promise<void> {
-    this.#witness.serverLost();
+    this.#observer.serverLost();
     this.#client = to;
     if (after === 'kill') {
       await this.#kill([from], false);
@@ -164,7 +165,7 @@ export class FaultRunner {
     await pauseNode(this.#directory, from);
     await this.#start([to]);
     if (await this.#waitFor(TAKE_OVER_MS_MAX, async () => (await this.#poolState(to)) === 'SERVING')) {
-      this.#witness.serverReplaced();
+      this.#observer.serverReplaced();
       await resumeNode(this.#directory, from);
       // I7: one client node serves, and the other one knows that it does not.
       if (!(await this.#waitFor(NOTICE_MS_MAX, async () => allowed.includes(await this.#poolState(from))))) {

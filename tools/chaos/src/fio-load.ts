@@ -9,6 +9,8 @@ const JOBS = 2;
 /** Writes per second and job: a pass takes some seconds, and daemons have time for everything else. */
 const WRITES_PER_SECOND = 300;
 const RETRY_MS = 100;
+/** The end of fio's output that is kept: enough for its reasons, however much it says. */
+const OUTPUT_CHARACTERS_MAX = 16_384;
 /** What fio says of a block that is not what it wrote. */
 const MISMATCH = /\bverify: bad\b|verify failed/;
 
@@ -59,9 +61,10 @@ export class FioLoad {
     return this.#failure;
   }
 
-  /** The client node is about to end: errors of the present pass are its. */
+  /** The client node is about to end, and the present pass with it: fio would complain about every request it has left. */
   serverLost(): void {
     this.#losses++;
+    this.#child?.kill('SIGKILL');
   }
 
   /** Stops issuing requests until {@link thaw}; those that are under way go on. */
@@ -109,9 +112,14 @@ export class FioLoad {
     const child = spawn('fio', this.#arguments(uri), { cwd: this.#options.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let output = '';
+    let mismatch = false;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
+        // What came before a mismatch matters, what comes after it does not.
+        if (mismatch) return;
         output += text;
+        mismatch = MISMATCH.test(output);
+        output = output.slice(-OUTPUT_CHARACTERS_MAX);
       });
     }
     const code = await new Promise<number | null>((resolve, reject) => {
@@ -119,7 +127,7 @@ export class FioLoad {
       child.once('close', resolve);
     });
     this.#child = null;
-    if (MISMATCH.test(output)) this.#failure ??= `fio read something else than it had written:\n${output.trim()}`;
+    if (mismatch) this.#failure ??= `fio read something else than it had written:\n${output.trim()}`;
     else if (code === 0) this.#passes++;
     else if (this.#losses !== losses) this.#interrupted++;
     else this.#failure ??= `fio failed with exit code ${code} while the client node lived:\n${output.trim()}`;
