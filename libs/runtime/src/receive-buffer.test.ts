@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from './random.ts';
 import { ReceiveBuffer } from './receive-buffer.ts';
-import { SLAB_BYTES, type Slab, SlabPool } from './slab.ts';
+import { SLAB_BYTES, type Slab, SlabPool, SMALL_SLAB_BYTES } from './slab.ts';
 
 /** Frames of 4 bytes of length and as many bytes of content, each byte the low bits of its position in the stream. */
 function stream(lengths: readonly number[]): Uint8Array {
@@ -68,6 +68,20 @@ describe('receive buffer', () => {
       receive.dispose();
       expect(pool.heldBytes).toBe(0);
     }
+  });
+
+  test('a buffer holds little until a read fills it, and a standard slab from then on', () => {
+    const pool = new SlabPool();
+    const receive = new ReceiveBuffer(pool);
+    const first = receive.target();
+    expect(first.length).toBe(SMALL_SLAB_BYTES);
+    receive.received(first.length - 1);
+    receive.consume(first.length - 1);
+    expect(receive.target().length).toBe(SMALL_SLAB_BYTES);
+    receive.received(SMALL_SLAB_BYTES);
+    receive.consume(SMALL_SLAB_BYTES);
+    expect(receive.target().length).toBe(SLAB_BYTES);
+    expect(pool.heldBytes).toBe(SLAB_BYTES);
   });
 
   test('an idle buffer starts over in the same memory', () => {

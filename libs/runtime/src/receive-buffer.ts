@@ -7,7 +7,8 @@ const TAIL_BYTES_MIN = 16 * 1024;
 /**
  * The receiving side of a stream: bytes are read into slabs and parsed in place. A frame is always contiguous; its
  * payload can be kept as a view by retaining {@link slab}. Bytes are moved only when a frame would cross the end of
- * its slab, and then only the part that has arrived.
+ * its slab, and then only the part that has arrived. It begins with a small slab, and goes on with standard ones from
+ * the first read on that fills it.
  *
  * The unread bytes are `slab.bytes[start..end)`.
  */
@@ -24,7 +25,7 @@ export class ReceiveBuffer {
 
   constructor(pool: SlabPool) {
     this.#pool = pool;
-    this.slab = pool.take();
+    this.slab = pool.takeSmall();
   }
 
   /** Unread bytes. */
@@ -36,7 +37,9 @@ export class ReceiveBuffer {
   target(): Uint8Array {
     this.#dropTarget();
     if (this.start === this.end) {
-      if (this.slab.references === 1 && this.slab.bytes.length >= this.#largeFrameBytes) {
+      if (this.slab.bytes.length < SLAB_BYTES && this.end === this.slab.bytes.length) {
+        this.#moveTo(Math.max(SLAB_BYTES, this.#largeFrameBytes));
+      } else if (this.slab.references === 1 && this.slab.bytes.length >= this.#largeFrameBytes) {
         this.start = 0;
         this.end = 0;
       } else if (this.slab.bytes.length - this.end < Math.max(TAIL_BYTES_MIN, this.#largeFrameBytes)) {

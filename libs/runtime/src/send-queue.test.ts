@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from './random.ts';
 import { COPY_BYTES_MAX, SendQueue } from './send-queue.ts';
-import { SlabPool } from './slab.ts';
+import { SLAB_BYTES, SlabPool } from './slab.ts';
 import type { ByteStream } from './stream.ts';
 
 /** A stream that keeps references, as a socket does, and takes them when told to. */
@@ -64,6 +64,24 @@ describe('send queue', () => {
       expect(queue.pendingBytes).toBe(0);
       expect(Buffer.concat(stream.taken).equals(Buffer.from(expected))).toBe(true);
       queue.dispose();
+      expect(pool.heldBytes).toBe(0);
+    }
+  });
+
+  test('a queue from which everything has left holds no memory', () => {
+    const pool = new SlabPool();
+    const stream = new LazyStream();
+    const queue = new SendQueue(pool, stream);
+    expect(pool.heldBytes).toBe(0);
+    for (let round = 0; round < 3; round++) {
+      queue.append(new Uint8Array(100), null);
+      queue.flush();
+      expect(pool.heldBytes).toBe(SLAB_BYTES);
+      queue.append(new Uint8Array(100), null);
+      queue.written(stream.take());
+      expect(pool.heldBytes).toBe(SLAB_BYTES);
+      queue.flush();
+      queue.written(stream.take());
       expect(pool.heldBytes).toBe(0);
     }
   });

@@ -15,8 +15,8 @@ export const COPY_BYTES_MAX = 16 * 1024;
 export class SendQueue {
   readonly #pool: SlabPool;
   readonly #stream: ByteStream;
-  /** Where headers are encoded and small payloads copied to. */
-  #slab: Slab;
+  /** Where headers are encoded and small payloads copied to; none while nothing waits, so that idle streams hold no memory. */
+  #slab: Slab | null = null;
   #position = 0;
   /** Start of what the slab holds that the stream has not been given. */
   #segmentStart = 0;
@@ -33,11 +33,11 @@ export class SendQueue {
   constructor(pool: SlabPool, stream: ByteStream) {
     this.#pool = pool;
     this.#stream = stream;
-    this.#slab = pool.take();
   }
 
-  /** The memory into which {@link reserve} points. Changes with every call of it. */
+  /** The memory into which {@link reserve} pointed last: ask for it after that call. */
   get bytes(): Uint8Array {
+    assert(this.#slab !== null, 'send queue: nothing is reserved');
     return this.#slab.bytes;
   }
 
@@ -49,7 +49,9 @@ export class SendQueue {
   /** Room for `byteCount` (at most a slab's) contiguous bytes, which the caller fills at the returned offset of {@link bytes} at once. */
   reserve(byteCount: number): number {
     assert(byteCount <= SLAB_BYTES, 'send queue: reserved more than a slab');
-    if (this.#position + byteCount > this.#slab.bytes.length) {
+    if (this.#slab === null) {
+      this.#slab = this.#pool.take();
+    } else if (this.#position + byteCount > this.#slab.bytes.length) {
       this.#seal();
       this.#hold(this.#slab);
       this.#slab = this.#pool.take();
@@ -74,7 +76,7 @@ export class SendQueue {
     while (from < view.length) {
       const part = Math.min(view.length - from, SLAB_BYTES);
       const offset = this.reserve(part);
-      this.#slab.bytes.set(part === view.length ? view : view.subarray(from, from + part), offset);
+      this.bytes.set(part === view.length ? view : view.subarray(from, from + part), offset);
       from += part;
     }
   }
@@ -96,7 +98,9 @@ export class SendQueue {
       this.#heldHead = (this.#heldHead + 1) % this.#heldSlabs.length;
       this.#heldCount--;
     }
-    if (this.#takenBytes === this.#givenBytes && this.#segmentStart === this.#position) {
+    if (this.#slab !== null && this.#takenBytes === this.#givenBytes && this.#segmentStart === this.#position) {
+      this.#slab.release();
+      this.#slab = null;
       this.#position = 0;
       this.#segmentStart = 0;
     }
@@ -111,12 +115,13 @@ export class SendQueue {
       this.#heldSlabs[this.#heldHead] = null;
       this.#heldHead = (this.#heldHead + 1) % this.#heldSlabs.length;
     }
-    this.#slab.release();
+    this.#slab?.release();
+    this.#slab = null;
   }
 
   #seal(): void {
     if (this.#segmentStart === this.#position) return;
-    this.#give(this.#slab.bytes.subarray(this.#segmentStart, this.#position));
+    this.#give(this.bytes.subarray(this.#segmentStart, this.#position));
     this.#segmentStart = this.#position;
   }
 

@@ -2,6 +2,10 @@ import { assert } from './errors.ts';
 
 /** Bytes in a standard slab: one large socket read. */
 export const SLAB_BYTES = 256 * 1024;
+/** Bytes in the small slab with which a stream begins to receive: most handshakes need no more, and idle peers hold no more. */
+export const SMALL_SLAB_BYTES = 16 * 1024;
+/** Free small slabs a pool keeps. */
+const FREE_SMALL_MAX = 64;
 /** Free standard slabs a pool keeps; more are given back to the allocator. */
 const FREE_STANDARD_MAX = 64;
 /** Free large slabs a pool keeps. */
@@ -48,6 +52,7 @@ export class Slab {
  * (permits on a session, in-flight bytes on an NBD connection; I12).
  */
 export class SlabPool {
+  readonly #small: Slab[] = [];
   readonly #standard: Slab[] = [];
   readonly #large: Slab[] = [];
   #heldBytes = 0;
@@ -74,10 +79,21 @@ export class SlabPool {
     return new Slab(this, byteCount);
   }
 
+  /** A slab of {@link SMALL_SLAB_BYTES}, held once. Its content is whatever was there before. */
+  takeSmall(): Slab {
+    this.#heldBytes += SMALL_SLAB_BYTES;
+    const slab = this.#small.pop();
+    if (slab === undefined) return new Slab(this, SMALL_SLAB_BYTES);
+    slab.revive();
+    return slab;
+  }
+
   /** For {@link Slab.release} alone. */
   giveBack(slab: Slab): void {
     this.#heldBytes -= slab.bytes.length;
-    if (slab.bytes.length === SLAB_BYTES) {
+    if (slab.bytes.length === SMALL_SLAB_BYTES) {
+      if (this.#small.length < FREE_SMALL_MAX) this.#small.push(slab);
+    } else if (slab.bytes.length === SLAB_BYTES) {
       if (this.#standard.length < FREE_STANDARD_MAX) this.#standard.push(slab);
     } else if (this.#large.length < FREE_LARGE_MAX) {
       this.#large.push(slab);

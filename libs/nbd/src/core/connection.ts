@@ -60,7 +60,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   /** Greets the client and begins to listen to it. */
   start(): void {
     this.#stream.attach(this);
-    encodeGreeting(this.send.bytes, this.send.reserve(GREETING_BYTES));
+    const at = this.send.reserve(GREETING_BYTES);
+    encodeGreeting(this.send.bytes, at);
     this.wake();
   }
 
