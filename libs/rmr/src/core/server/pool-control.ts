@@ -349,6 +349,7 @@ export class PoolControl {
         done(null, fail('BAD_STATE', `epoch ${request.epoch} is not served any more`, this.#store.promise));
         return;
       }
+      this.#serving.enabledSeq = version.seq;
       this.#serving.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
       this.#host.resyncStarts(version);
       done({}, null);

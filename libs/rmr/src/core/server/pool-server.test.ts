@@ -400,6 +400,26 @@ describe('pool server: claims', () => {
     expect(answers).toEqual([['w', Status.ENOTNORMAL]]);
   });
 
+  test('L3, W6: a write from before the member was away is not executed after its return, however long its path held it up', () => {
+    serve();
+    control({ op: 'disable', poolUuid: POOL, epoch: 1 });
+    control(claim(1));
+    store.end('commit promise');
+    control(record(1, 2, 7));
+    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
+    control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 2 });
+    store.end('flush');
+    store.end('commit reconciled');
+    expect(pool.state).toBe('NORMAL');
+    io('straggler', { writeSeq: 5, versionSeq: 1 });
+    io('new', { writeSeq: 8, versionSeq: 2 });
+    store.end('write 0');
+    expect(answers).toEqual([
+      ['straggler', Status.EVERSION],
+      ['new', Status.OK],
+    ]);
+  });
+
   test('a store that is taken away while a claim waits for what executes: both get their turn, and nothing is recorded afterwards', () => {
     serve();
     io('w', { writeSeq: 1 });

@@ -394,7 +394,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     if (this.#serving.state !== 'NORMAL') return Status.ENOTNORMAL;
     if (message.memId >= this.#store.identity.queueDepth) return Status.EPROTO;
     if (message.versionSeq === this.#serving.versionSeq) return Status.OK;
-    if (message.versionSeq > this.#serving.versionSeq) return Status.EVERSION;
+    if (message.versionSeq > this.#serving.versionSeq || message.versionSeq < this.#serving.enabledSeq) return Status.EVERSION;
     // W6: a write of before the shrink is acceptable if the shrink has counted it in.
     return isWriteType(message.type) && message.writeSeq > this.#serving.horizon ? Status.EVERSION : Status.OK;
   }

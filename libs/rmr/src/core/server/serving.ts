@@ -9,6 +9,11 @@ export class Serving {
   /** Sequence number of the version that requests have to be of, and up to which write older ones are acceptable (W6). */
   versionSeq: number;
   horizon = 0;
+  /**
+   * Sequence number of the version with which this member came into IO. What was sent under an older one is from before,
+   * held up on a path that was slow or dead while the member was away: newer data may have been pulled since (L3).
+   */
+  enabledSeq = 0;
   /** The session of the client that holds the promise, while it lives. */
   holder: RtrsServerSession | null = null;
   /** A map update is ahead: what would wait for a chunk is given back (L4). */
