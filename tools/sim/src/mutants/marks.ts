@@ -287,7 +287,7 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         SYNC_PEERS,
-        'if (stamp === null || this.#version !== version ',
+        'if (stamp === null || this.#version !== version || this.recording ',
         'if (fromLeaf < 0 && stamp !== null && this.#version !== version ',
       ),
     ],

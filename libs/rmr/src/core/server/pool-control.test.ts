@@ -1,6 +1,7 @@
 import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { MAP_CHECK_MS } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, record, stage } from '../../testing/pool-server-rig.ts';
 import { POOL, versionOf } from '../../testing/scripted-pool.ts';
@@ -20,6 +21,22 @@ describe('pool control: versions and their maps', () => {
     expect([rig.held(), recorded.ended]).toEqual([['commit version 1.2{1,2} add 3:0-1'], false]);
     rig.store.endAll();
     expect(recorded.result).toEqual({ owed: [] });
+  });
+
+  test('◆22: a clear of the former version does not undo the map adds of the one that is being recorded', () => {
+    rig.serve({ 3: [4] });
+    rig.join(3);
+    rig.world.runUntil(() => rig.session(3).ops.includes('map-check'), 10 * MAP_CHECK_MS, 'a map check of member 3');
+    const recorded = rig.control(
+      record(2, [1, 2], { mapAdds: [{ memberIds: [3], ranges: [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }] }] }),
+    );
+    rig
+      .session(3)
+      .next('map-check')
+      .answer({ stamp: { epoch: 1, seq: 1 }, ...readLeaves(mapWith(), 0) });
+    expect(rig.held()).toEqual(['commit version 1.2{1,2} add 3:4']);
+    rig.store.endAll();
+    expect([recorded.failure, rig.store.mapOf(3).test(4)]).toEqual([null, true]);
   });
 
   test('◆13: adds that would leave no clean copy are owed: not made, and told', () => {

@@ -21,6 +21,8 @@ export interface ControlHost {
   /** Gives back what waits for chunks (L4). */
   bounceWaiting(): void;
   resyncStarts(version: VersionRecord): void;
+  /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
+  versionRecording(recording: boolean): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
   submitLater(): void;
 }
@@ -251,7 +253,9 @@ export class PoolControl {
     }
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
+    this.#host.versionRecording(true);
     this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyAdd: make }, (status) => {
+      this.#host.versionRecording(false);
       if (status !== Status.OK) {
         done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
         return;

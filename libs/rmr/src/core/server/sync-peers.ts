@@ -163,6 +163,11 @@ export class SyncPeers implements Ticked {
   readonly #scratch: DirtyMap;
   /** IO waits for a chunk that no in-sync member has clean, as far as is known here. */
   urgent = false;
+  /**
+   * A version is being recorded: no clear counts from here on, though the one before it is still the current one. It would
+   * reach the store behind the version's own map adds and undo them (◆22).
+   */
+  recording = false;
   #checkedMs = 0;
 
   /** `onChange`: a peer is ready, has a permit, or is known to have more clean. */
@@ -271,7 +276,8 @@ export class SyncPeers implements Ticked {
       }
       // R3 (◆22): a clear counts under the version of its stamp alone.
       const { stamp } = answer;
-      if (stamp === null || this.#version !== version || stamp.epoch !== version.epoch || stamp.seq !== version.seq) return;
+      if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)
+        return;
       const { runs, reason } = clearedRuns(held, this.#scratch, fromLeaf, answer, CLEARED_RUNS_MAX);
       if (reason !== null) {
         this.#world.log.warn('a map check was answered with nonsense', { member: peer.member.memberId, reason });
