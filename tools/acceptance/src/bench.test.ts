@@ -12,6 +12,11 @@ const DAEMON_BYTES_MAX = 200 * MIB;
 
 interface BenchReport {
   readonly series: readonly { readonly subject: string; readonly median: { readonly operations: number } }[];
+  readonly resync: {
+    readonly runs: readonly { readonly bytes: number }[];
+    readonly copies: readonly number[];
+    readonly foreground: readonly { readonly healthy: { readonly operations: number }; readonly during: { readonly operations: number } }[];
+  };
   readonly memory: readonly { readonly process: string; readonly residentBytesMax: number }[];
 }
 
@@ -32,3 +37,25 @@ testNeeding('fio', 'fio nbd engine')(
     expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+testNeeding(
+  'fio',
+  'fio nbd engine',
+  'nbdkit',
+  'nbdcopy',
+)('bench: resync is measured over a member that comes back, and nothing is left behind', async () => {
+  const folder = newFolder('resync');
+  const json = join(newFolder('resync-figures'), 'figures.json');
+  const scope = ['--quick', '--rounds', '1', '--time', '100ms', '--size', '64MiB'];
+  const outcome = succeeded(await runProgram(process.execPath, [BENCH_TOOL, '--resync', ...scope, '--dir', folder, '--json', json]));
+  expect(outcome.stdout).toContain('| resync of 64 MiB without other IO |');
+  const { resync } = JSON.parse(readFileSync(json, 'utf8')) as BenchReport;
+  expect(resync.runs).toHaveLength(1);
+  expect(resync.runs[0]?.bytes).toBeGreaterThanOrEqual(64 * MIB);
+  expect(resync.copies).toHaveLength(1);
+  // Whether they count depends on the machine, not on the program.
+  expect(resync.foreground).toHaveLength(1);
+  expect(resync.foreground[0]?.healthy.operations).toBeGreaterThan(0);
+  expect(resync.foreground[0]?.during.operations).toBeGreaterThan(0);
+  expect(readdirSync(folder)).toEqual([]);
+});

@@ -1,10 +1,12 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MIB } from '@rmr/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type BenchmarkOptions, runBenchmark } from './benchmark.ts';
+import { Cleanup } from './cleanup.ts';
+import { startCopy } from './nbdcopy.ts';
 import { isAlive } from './process-usage.ts';
 import { findProgram } from './processes.ts';
 
@@ -62,10 +64,28 @@ test.skipIf(missing('fio', 'qemu-nbd'))(
   async () => {
     const interrupted = new AbortController();
     const run = runBenchmark(options({ subjects: /qemu quorum/, runMs: 30_000 }), interrupted.signal, (text) => {
-      if (text.includes('round 1')) interrupted.abort();
+      if (text.includes('warming up')) interrupted.abort();
     });
-    await expect(run).rejects.toThrow();
+    await expect(run).rejects.toMatchObject({ name: 'AbortError' });
     expect(readdirSync(folder)).toEqual([]);
+  },
+  60_000,
+);
+
+test.skipIf(missing('fio', 'nbdkit', 'nbdcopy'))(
+  'nbdcopy copies between two servers of random data (fio, nbdkit, nbdcopy)',
+  async () => {
+    const cleanup = new Cleanup();
+    try {
+      const copy = await startCopy({ folder, sizeBytes: 8 * MIB, cleanup, signal: never });
+      const images = (): Buffer[] => ['from', 'to'].map((end) => readFileSync(join(folder, end, 'nbdkit.img')));
+      const [from, before] = images() as [Buffer, Buffer];
+      expect(before.equals(from)).toBe(false);
+      expect(await copy()).toBeGreaterThan(0);
+      expect(images()[1]?.equals(from)).toBe(true);
+    } finally {
+      expect(await cleanup.run()).toBe(true);
+    }
   },
   60_000,
 );

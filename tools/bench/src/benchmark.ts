@@ -1,23 +1,16 @@
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatSize, OperationError } from '@rmr/runtime';
+import { OperationError } from '@rmr/runtime';
 import { Cleanup } from './cleanup.ts';
 import { clusterSubject } from './cluster-subject.ts';
 import { distributedPeers } from './distributed-subjects.ts';
 import { measure } from './measure.ts';
+import { createFolder, fileSystemOf } from './medium.ts';
 import { NBD_PEERS } from './peer-subjects.ts';
 import { findProgram } from './processes.ts';
 import { createReport, type Report } from './report.ts';
 import type { Subject, SubjectKind } from './subject.ts';
 import { FULL_WORKLOADS, QUICK_WORKLOADS, type Workload } from './workloads.ts';
-
-/** Magic numbers of file systems in `statfs`, for the report. */
-const FILE_SYSTEMS: Readonly<Record<number, string>> = { 16914836: 'tmpfs', 61267: 'ext4', 1481003842: 'xfs', 2435016766: 'btrfs' };
-/** Room left on the medium beside the images, as a part of them: metadata, logs, the fio report. */
-const SPACE_RESERVE = 1.1;
-/** The longest folder name that still leaves room for socket names within the 107 bytes of a unix socket's path. */
-const FOLDER_BYTES_MAX = 60;
 
 /** What to run. */
 export interface BenchmarkOptions {
@@ -66,7 +59,8 @@ export async function runBenchmark(options: BenchmarkOptions, signal: AbortSigna
 
   const cleanup = new Cleanup();
   try {
-    const folder = createFolder(options, kinds, cleanup);
+    const imageBytes = kinds.reduce((sum, kind) => sum + kind.copies * options.sizeBytes, 0);
+    const folder = createFolder(options.folder, imageBytes, cleanup);
     const subjects: Subject[] = [];
     for (const [index, kind] of kinds.entries()) {
       signal.throwIfAborted();
@@ -82,36 +76,4 @@ export async function runBenchmark(options: BenchmarkOptions, signal: AbortSigna
     onProgress('cleaning up');
     await cleanup.run();
   }
-}
-
-function createFolder(options: BenchmarkOptions, kinds: readonly SubjectKind[], cleanup: Cleanup): string {
-  const parent = options.folder ?? defaultFolder();
-  const { bavail, bsize } = statfsSync(parent);
-  const needed = kinds.reduce((sum, kind) => sum + kind.copies * options.sizeBytes, 0) * SPACE_RESERVE;
-  if (bavail * bsize < needed) {
-    throw new OperationError(
-      'NO_SPACE',
-      `${parent} has ${formatSize(bavail * bsize)} free and the images need ${formatSize(needed)}; name another place with --dir, or lower --size`,
-    );
-  }
-  const folder = mkdtempSync(join(parent, 'rmr-bench-'));
-  cleanup.add(`remove ${folder}`, () => rmSync(folder, { recursive: true, force: true }));
-  if (Buffer.byteLength(folder) > FOLDER_BYTES_MAX) {
-    throw new OperationError('INVALID_ARGUMENT', `--dir: ${parent} is too long for unix sockets inside it; name a shorter one`);
-  }
-  return folder;
-}
-
-/** Memory where there is one, so that software is measured and not the disk. */
-function defaultFolder(): string {
-  try {
-    return fileSystemOf('/dev/shm') === 'tmpfs' ? '/dev/shm' : tmpdir();
-  } catch {
-    return tmpdir();
-  }
-}
-
-function fileSystemOf(path: string): string {
-  const { type } = statfsSync(path);
-  return FILE_SYSTEMS[type] ?? `file system 0x${type.toString(16)}`;
 }

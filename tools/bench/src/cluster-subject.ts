@@ -1,20 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { OperationError } from '@rmr/runtime';
+import { type ClusterFile, cluster, readClusterFile, takeDown } from './cluster-tool.ts';
 import { fillWithRandomData } from './fio.ts';
-import { isAlive } from './process-usage.ts';
-import { runToEnd } from './processes.ts';
 import { OUR_NAME_PREFIX, type Subject, type SubjectKind } from './subject.ts';
-
-/** The harness, as built by `npm run build`. */
-const CLUSTER_TOOL = fileURLToPath(new URL('../../cluster/dist/main.mjs', import.meta.url));
-
-/** The part of `cluster.json` that the benchmark reads. */
-interface ClusterFile {
-  readonly storageNodes: readonly { readonly name: string; readonly pid: number | null }[];
-  readonly clientNode: { readonly name: string; readonly pid: number | null; readonly nbdUri: string };
-}
 
 /** RMR itself: a client node and `replicas` storage nodes, started with the cluster tool. */
 export function clusterSubject(replicas: number, transport: 'tcp' | 'unix'): SubjectKind {
@@ -61,32 +49,8 @@ export function nbdTarget(uri: string): readonly string[] {
   return ['--ioengine=nbd', `--uri=${uri}`];
 }
 
-function cluster(args: readonly string[], signal?: AbortSignal): Promise<string> {
-  return runToEnd(process.execPath, [CLUSTER_TOOL, ...args], signal);
-}
-
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const startedMs = performance.now();
   await work();
   return performance.now() - startedMs;
-}
-
-function readClusterFile(folder: string): ClusterFile {
-  return JSON.parse(readFileSync(join(folder, 'cluster.json'), 'utf8')) as ClusterFile;
-}
-
-/** Stops the daemons, whatever state the start had reached. */
-async function takeDown(folder: string): Promise<void> {
-  let pids: readonly (number | null)[] = [];
-  try {
-    const file = readClusterFile(folder);
-    pids = [file.clientNode.pid, ...file.storageNodes.map((node) => node.pid)];
-  } catch {
-    // The start did not get as far as its file.
-  }
-  try {
-    await cluster(['down', '--dir', folder]);
-  } finally {
-    for (const pid of pids) if (pid !== null && isAlive(pid)) process.kill(pid, 'SIGKILL');
-  }
 }

@@ -1,5 +1,6 @@
 import { KIB, MIB } from '@rmr/runtime';
 import type { ProcessMemory, Series } from './measure.ts';
+import { copyRatio, foregroundRatio, type ResyncMeasurements } from './resync-figures.ts';
 import { median, type RatioWithSpread, ratioOfMedians } from './statistics.ts';
 import { isOurs, OUR_NAME_PREFIX } from './subject.ts';
 import type { Workload } from './workloads.ts';
@@ -45,6 +46,11 @@ const GOALS: readonly Goal[] = [
   { pattern: 'read', blockBytes: MIB, depth: 8, peer: 'Ceph RBD ×2', metric: 'iops', milestone: null, target: 1.5 },
 ];
 
+/** Speed of resync as a part of that of nbdcopy between two file servers: at least. */
+const RESYNC_SPEED = { milestone: 0.5, target: 0.8 };
+/** p99 of foreground IO while resync is throttled as it is by default, as a multiple of p99 when healthy: at most. */
+const RESYNC_FOREGROUND = { milestone: 3, target: 2 };
+
 /** One goal, judged. */
 export interface Verdict {
   readonly goal: string;
@@ -57,9 +63,9 @@ export interface Verdict {
 }
 
 /** Judges what these measurements allow to be judged. */
-export function judge(series: readonly Series[], memory: readonly ProcessMemory[]): Verdict[] {
+export function judge(series: readonly Series[], memory: readonly ProcessMemory[], resync?: ResyncMeasurements): Verdict[] {
   const verdicts = GOALS.flatMap((goal) => judgeRatio(goal, series));
-  return [...verdicts, ...judgeSweep(series), ...judgeMemory(memory)];
+  return [...verdicts, ...judgeSweep(series), ...judgeMemory(memory), ...(resync === undefined ? [] : judgeResync(resync))];
 }
 
 function judgeRatio(goal: Goal, series: readonly Series[]): Verdict[] {
@@ -128,6 +134,31 @@ function judgeMemory(memory: readonly ProcessMemory[]): Verdict[] {
       targetMet: met,
     },
   ];
+}
+
+function judgeResync(resync: ResyncMeasurements): Verdict[] {
+  const verdicts: Verdict[] = [];
+  const speed = copyRatio(resync);
+  if (speed !== null) {
+    verdicts.push({
+      goal: `resync: rate ≥ ${RESYNC_SPEED.target}× nbdcopy between two nbdkit file servers, first milestone ≥ ${RESYNC_SPEED.milestone}×`,
+      measured: formatRatio(speed),
+      spread: speed,
+      milestoneMet: speed.ratio >= RESYNC_SPEED.milestone,
+      targetMet: speed.ratio >= RESYNC_SPEED.target,
+    });
+  }
+  const foreground = foregroundRatio(resync);
+  if (foreground !== null) {
+    verdicts.push({
+      goal: `foreground p99 latency during throttled resync ≤ ${RESYNC_FOREGROUND.target}× healthy, first milestone ≤ ${RESYNC_FOREGROUND.milestone}×`,
+      measured: formatRatio(foreground),
+      spread: foreground,
+      milestoneMet: foreground.ratio <= RESYNC_FOREGROUND.milestone,
+      targetMet: foreground.ratio <= RESYNC_FOREGROUND.target,
+    });
+  }
+  return verdicts;
 }
 
 /** `2.31× (1.90–2.75)`. */

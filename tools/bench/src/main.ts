@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
-import { errorMessage, MIB, OPERATION_ERRORS, OperationError, parseDuration, parseSize } from '@rmr/runtime';
+import { errorMessage, GIB, MIB, OPERATION_ERRORS, OperationError, parseDuration, parseSize } from '@rmr/runtime';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type BenchmarkOptions, runBenchmark, selectSubjects, selectWorkloads } from './benchmark.ts';
 import { toMarkdown } from './report.ts';
+import { runResyncBenchmark } from './resync.ts';
 
 /** Device size of a full run: large against every cache on the way, small enough for eleven copies in memory. */
 const FULL_SIZE_BYTES = 512 * MIB;
@@ -10,6 +11,11 @@ const QUICK_SIZE_BYTES = 128 * MIB;
 const FULL_RUN_MS = 2000;
 /** Quick runs are short because `--quick --compare` has to end within two minutes. */
 const QUICK_RUN_MS = 400;
+/** What a member misses: a resync of more than a second. Throttled it takes half a minute, four times as long as a run. */
+const RESYNC_SIZE_BYTES = GIB;
+const RESYNC_QUICK_SIZE_BYTES = 128 * MIB;
+const RESYNC_RUN_MS = 8000;
+const RESYNC_QUICK_RUN_MS = 1000;
 const ROUNDS = 3;
 /** What a shell reports for a program that Ctrl-C ended. */
 const EXIT_INTERRUPTED = 130;
@@ -17,6 +23,7 @@ const EXIT_INTERRUPTED = 130;
 interface Flags {
   readonly compare?: boolean;
   readonly quick?: boolean;
+  readonly resync?: boolean;
   readonly json?: string;
   readonly markdown?: string;
   readonly dir?: string;
@@ -35,12 +42,26 @@ const command = new Command('bench')
   .description('Measures a replicated device with fio, and what else does the same job on this host, taking turns.')
   .option('--compare', 'measure the peers that are installed as well, and print ratios')
   .option('--quick', 'fewer workloads, short runs: under two minutes, also with --compare')
+  .addOption(
+    new Option('--resync', 'measure how fast a member pulls what it has missed, and what that costs other IO; nothing else').conflicts([
+      'compare',
+      'only',
+      'subjects',
+      'gluster',
+      'rbd',
+      'list',
+    ]),
+  )
   .option('--json <file>', 'write everything that was measured as JSON')
   .option('--markdown <file>', 'write the report to a file as well')
   .option('--dir <folder>', 'where images and sockets go (default: /dev/shm when it is a tmpfs)')
-  .option('--size <size>', 'device size (default: 512MiB, quick: 128MiB)', sizeFlag)
+  .option(
+    '--size <size>',
+    'device size (default: 512MiB, quick: 128MiB); with --resync, what the member misses (default: 1GiB, quick: 128MiB)',
+    sizeFlag,
+  )
   .option('--rounds <count>', 'runs per workload and subject', countFlag, ROUNDS)
-  .option('--time <duration>', 'duration of a run (default: 2s, quick: 400ms)', durationFlag)
+  .option('--time <duration>', 'duration of a run (default: 2s, quick: 400ms; with --resync 8s, quick: 1s)', durationFlag)
   .addOption(new Option('--transport <kind>', 'between our daemons').choices(['unix', 'tcp']).default('unix'))
   .option('--only <pattern>', 'only workloads whose name matches this regular expression', patternFlag)
   .option('--subjects <pattern>', 'only subjects whose name matches this regular expression', patternFlag)
@@ -77,15 +98,22 @@ function countFlag(text: string): number {
   return Number(text);
 }
 
+function defaultsOf(resync: boolean, quick: boolean): Pick<BenchmarkOptions, 'sizeBytes' | 'runMs'> {
+  if (resync && quick) return { sizeBytes: RESYNC_QUICK_SIZE_BYTES, runMs: RESYNC_QUICK_RUN_MS };
+  if (resync) return { sizeBytes: RESYNC_SIZE_BYTES, runMs: RESYNC_RUN_MS };
+  return quick ? { sizeBytes: QUICK_SIZE_BYTES, runMs: QUICK_RUN_MS } : { sizeBytes: FULL_SIZE_BYTES, runMs: FULL_RUN_MS };
+}
+
 function toOptions(flags: Flags): BenchmarkOptions {
   const quick = flags.quick === true;
+  const defaults = defaultsOf(flags.resync === true, quick);
   return {
     compare: flags.compare === true,
     quick,
     folder: flags.dir,
-    sizeBytes: flags.size ?? (quick ? QUICK_SIZE_BYTES : FULL_SIZE_BYTES),
+    sizeBytes: flags.size ?? defaults.sizeBytes,
     rounds: flags.rounds,
-    runMs: flags.time ?? (quick ? QUICK_RUN_MS : FULL_RUN_MS),
+    runMs: flags.time ?? defaults.runMs,
     transport: flags.transport,
     only: flags.only,
     subjects: flags.subjects,
@@ -108,7 +136,8 @@ async function main(): Promise<number> {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
   try {
-    const report = await runBenchmark(options, interrupted.signal, (text) => console.error(`bench: ${text}`));
+    const run = flags.resync === true ? runResyncBenchmark : runBenchmark;
+    const report = await run(options, interrupted.signal, (text) => console.error(`bench: ${text}`));
     const markdown = toMarkdown(report);
     console.log(markdown);
     if (flags.markdown !== undefined) writeFileSync(flags.markdown, markdown);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { KIB } from '@rmr/runtime';
 import { type FioResult, runFio } from './fio.ts';
 import { cpuSeconds, type MemoryUse, memoryUse } from './process-usage.ts';
+import type { ResyncMeasurements } from './resync-figures.ts';
 import { isOurs, type Subject, type SubjectProcess } from './subject.ts';
 import type { Workload } from './workloads.ts';
 
@@ -58,6 +59,8 @@ const WARM_UP_RUNS = 10;
 export interface Measurements {
   readonly series: readonly Series[];
   readonly memory: readonly ProcessMemory[];
+  /** What `--resync` measured, which measures nothing else. */
+  readonly resync?: ResyncMeasurements;
 }
 
 /**

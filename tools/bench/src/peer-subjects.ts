@@ -8,11 +8,14 @@ import type { Subject, SubjectEnvironment, SubjectKind, SubjectProcess } from '.
 /** Connections that a qemu-nbd server accepts at once: more than any workload opens. */
 const QEMU_CONNECTIONS_MAX = 16;
 
+/** nbdkit with its file plugin. Where it listens, {@link nbdkitUri} says. */
+export const NBDKIT_FILE = peer('nbdkit file', 1, 'nbdkit', (environment) => startNbdkit('nbdkit file', environment));
+
 /** The peers that speak NBD, the one that competes for the same job first. */
 export const NBD_PEERS: readonly SubjectKind[] = [
   peer('qemu quorum', 2, 'qemu-nbd', startQuorum),
   peer('qemu-nbd', 1, 'qemu-nbd', startSingleQemu),
-  peer('nbdkit file', 1, 'nbdkit', (environment) => startNbdkit('nbdkit file', environment)),
+  NBDKIT_FILE,
   peer('nbdkit memory', 1, 'nbdkit', (environment) => startNbdkit('nbdkit memory', environment)),
 ];
 
@@ -74,11 +77,20 @@ function startQemu(environment: SubjectEnvironment, socket: string, what: readon
   return startServer('qemu-nbd', args, socket, `${socket}.log`, environment.cleanup, environment.signal);
 }
 
+/** The URI of an nbdkit that was started in this folder. */
+export function nbdkitUri(folder: string): string {
+  return `nbd+unix:///?socket=${nbdkitSocket(folder)}`;
+}
+
+function nbdkitSocket(folder: string): string {
+  return join(folder, 'nbdkit.sock');
+}
+
 async function startNbdkit(
   name: 'nbdkit file' | 'nbdkit memory',
   environment: SubjectEnvironment,
 ): Promise<Omit<Subject, 'name' | 'replicas'>> {
-  const socket = join(environment.folder, 'nbdkit.sock');
+  const socket = nbdkitSocket(environment.folder);
   const plugin = name === 'nbdkit file' ? ['file', image(environment, 'nbdkit.img')] : ['memory', `${environment.sizeBytes}`];
   const args = ['--foreground', '--exit-with-parent', '--unix', socket, ...plugin];
   const server = await startServer('nbdkit', args, socket, `${socket}.log`, environment.cleanup, environment.signal);
@@ -87,7 +99,7 @@ async function startNbdkit(
       name === 'nbdkit file'
         ? 'nbdkit with its file plugin: unreplicated, multi-threaded C'
         : 'nbdkit with its memory plugin: unreplicated, no file at all; the practical limit of one NBD hop',
-    target: nbdTarget(`nbd+unix:///?socket=${socket}`),
+    target: nbdTarget(nbdkitUri(environment.folder)),
     processes: [{ role: 'storage', name, pid: server.pid }],
     startUpMs: { 'new device': server.startUpMs },
   };

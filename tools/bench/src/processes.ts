@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { OperationError } from '@rmr/runtime';
@@ -49,6 +49,27 @@ export function runToEnd(command: string, args: readonly string[], signal?: Abor
   });
 }
 
+/** A program that runs beside what is measured. */
+export interface BackgroundProcess {
+  readonly child: ChildProcess;
+  /** Ends it and returns when it is gone; it may have ended by itself. */
+  stop(): Promise<void>;
+}
+
+/** Starts a program whose words go to `logPath`. It is stopped by `cleanup` at the latest. */
+export function startBackground(command: string, args: readonly string[], logPath: string, cleanup: Cleanup): BackgroundProcess {
+  const log = openSync(logPath, 'a');
+  const child = spawn(command, args, { stdio: ['ignore', log, log] });
+  closeSync(log);
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  const stop = (): Promise<void> => stopChild(child, ended);
+  cleanup.add(`stop ${command}`, stop);
+  return { child, stop };
+}
+
 /** A running NBD server that this benchmark started. */
 export interface Server {
   readonly pid: number;
@@ -67,14 +88,7 @@ export async function startServer(
   signal: AbortSignal,
 ): Promise<Server> {
   const startedMs = performance.now();
-  const log = openSync(logPath, 'a');
-  const child = spawn(command, args, { stdio: ['ignore', log, log] });
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.once('error', () => resolve());
-  });
-  const stop = (): Promise<void> => stopChild(child, ended);
-  cleanup.add(`stop ${command}`, stop);
+  const { child, stop } = startBackground(command, args, logPath, cleanup);
   while (!(await greets(socketPath))) {
     signal.throwIfAborted();
     if (child.pid === undefined || child.exitCode !== null || performance.now() - startedMs > SERVER_START_MS_MAX) {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { judge } from './goals.ts';
 import type { ProcessMemory, Run, Series } from './measure.ts';
 import { createReport, toMarkdown } from './report.ts';
+import type { ResyncMeasurements } from './resync-figures.ts';
 import type { Subject } from './subject.ts';
 import { FULL_WORKLOADS, type Workload } from './workloads.ts';
 
@@ -37,6 +38,24 @@ function series(of: Workload, subject: string, iops: readonly number[], p50Us = 
 
 function daemon(megabytes: number): ProcessMemory {
   return { subject: 'rmr ×2', process: 'client-1', role: 'client', residentBytes: MIB, residentBytesMax: megabytes * MIB };
+}
+
+function resync(bytesPerSecond: number, duringP99Us: number, leftAfterBytes: number): ResyncMeasurements {
+  const result = { operations: 1000, iops: 4000, bytesPerSecond: MIB, p50Us: 900, p99Us: 1000, p999Us: 3000 };
+  return {
+    missedBytes: 64 * MIB,
+    runs: [{ bytes: 64 * MIB, bytesPerSecond }],
+    copies: [100 * MIB],
+    foreground: [
+      {
+        healthy: result,
+        during: { ...result, p99Us: duringP99Us },
+        leftBeforeBytes: 64 * MIB,
+        leftAfterBytes,
+        resyncBytesPerSecond: 32 * MIB,
+      },
+    ],
+  };
 }
 
 const RANDOM_WRITE = workload('randwrite', 4 * KIB, 32);
@@ -93,4 +112,25 @@ test('the report names what was not measured and why, and prints ratios with the
   expect(markdown).toContain('3.10× (3.00–3.20)');
   expect(markdown).toContain('new device: 400 ms');
   expect(JSON.stringify(report)).not.toContain('--secret');
+});
+
+test('of resync more speed is better, and less foreground latency', () => {
+  expect(judge([], [], resync(70 * MIB, 2500, MIB))).toMatchObject([
+    { goal: /nbdcopy/, milestoneMet: true, targetMet: false },
+    { goal: /foreground p99/, milestoneMet: true, targetMet: false },
+  ]);
+  expect(judge([], [], resync(40 * MIB, 3500, MIB)).map((each) => each.milestoneMet)).toEqual([false, false]);
+  expect(judge([], [], resync(90 * MIB, 1500, MIB)).map((each) => each.targetMet)).toEqual([true, true]);
+});
+
+test('the report says when foreground figures do not count, and does not judge them', () => {
+  const conditions = { folder: '/dev/shm/x', fileSystem: 'tmpfs', sizeBytes: 97 * MIB, rounds: 1, runMs: 400 };
+  const of = (leftAfterBytes: number): string =>
+    toMarkdown(createReport(conditions, [], [], { series: [], memory: [], resync: resync(80 * MIB, 1100, leftAfterBytes) }));
+  expect(of(MIB)).toContain('| resync of 64 MiB without other IO | 80 | 80 |');
+  expect(of(MIB)).toContain('during resync, which pulls 32 MiB/s');
+  expect(of(MIB)).toContain('1.10× (1.10–1.10)');
+  expect(of(MIB)).not.toContain('do not count');
+  expect(of(0)).toContain('do not count**: in round 1');
+  expect(of(0)).not.toContain('1.10×');
 });

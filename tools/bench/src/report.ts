@@ -1,9 +1,12 @@
 import { cpus, totalmem } from 'node:os';
 import { formatSize, MIB } from '@rmr/runtime';
+import type { FioResult } from './fio.ts';
 import { formatRatio, GOAL_SUBJECT, judge, type Verdict } from './goals.ts';
 import type { Measurements, Run, Series } from './measure.ts';
+import { counts, type ResyncMeasurements } from './resync-figures.ts';
 import { median, type RatioWithSpread, ratioOfMedians } from './statistics.ts';
 import { isOurs, type Subject } from './subject.ts';
+import { FOREGROUND } from './workloads.ts';
 
 /** Everything that a benchmark run says; written as it is with `--json`. */
 export interface Report {
@@ -22,6 +25,8 @@ export interface Report {
   readonly notMeasured: readonly { readonly name: string; readonly why: string }[];
   readonly series: readonly (Series & { readonly median: Run })[];
   readonly memory: Measurements['memory'];
+  /** Null unless it was asked for with `--resync`. */
+  readonly resync: ResyncMeasurements | null;
   readonly ratios: readonly Ratio[];
   readonly verdicts: readonly Verdict[];
 }
@@ -39,7 +44,7 @@ export function createReport(
   conditions: Report['conditions'],
   subjects: readonly Subject[],
   notMeasured: Report['notMeasured'],
-  { series, memory }: Measurements,
+  { series, memory, resync }: Measurements,
 ): Report {
   return {
     format: 1,
@@ -50,8 +55,9 @@ export function createReport(
     notMeasured,
     series: series.map((each) => ({ ...each, median: medianRun(each.runs) })),
     memory,
+    resync: resync ?? null,
     ratios: ratiosOf(series),
-    verdicts: judge(series, memory),
+    verdicts: judge(series, memory, resync),
   };
 }
 
@@ -109,7 +115,8 @@ export function toMarkdown(report: Report): string {
     lines.push(group === 'workloads' ? '## Workloads' : '## Request sizes', '', ...seriesTable(series), '');
   }
   if (report.ratios.length > 0) lines.push(`## ${GOAL_SUBJECT} against its peers`, '', ...ratioTable(report.ratios), '');
-  lines.push('## Daemons', '', ...daemonTable(report), '');
+  if (report.memory.length > 0) lines.push('## Daemons', '', ...daemonTable(report), '');
+  if (report.resync !== null) lines.push('## Resync', '', ...resyncSection(report.resync), '');
   if (report.verdicts.length > 0) lines.push('## Goals', '', ...verdictTable(report.verdicts), '');
   return lines.join('\n');
 }
@@ -153,6 +160,47 @@ function startUpText(report: Report, name: string): string {
   return Object.entries(subject?.startUpMs ?? {})
     .map(([kind, milliseconds]) => `${kind}: ${Math.round(milliseconds)} ms`)
     .join(', ');
+}
+
+function resyncSection({ missedBytes, runs, copies, foreground }: ResyncMeasurements): string[] {
+  const speedRow = (what: string, speeds: readonly number[]): string[][] =>
+    speeds.length === 0 ? [] : [[what, formatSpeed(median(speeds)), speeds.map(formatSpeed).join(', ')]];
+  const speeds = [
+    ...speedRow(
+      `resync of ${formatSize(missedBytes)} without other IO`,
+      runs.map((run) => run.bytesPerSecond),
+    ),
+    ...speedRow('nbdcopy of as many bytes between two nbdkit file servers', copies),
+  ];
+  const latencyRow = (what: string, results: readonly FioResult[]): string[] => {
+    const of = (key: keyof FioResult): number => median(results.map((result) => result[key]));
+    return [what, Math.round(of('iops')).toLocaleString('en'), formatUs(of('p50Us')), formatUs(of('p99Us')), formatUs(of('p999Us'))];
+  };
+  const meanwhile = formatSpeed(median(foreground.map((round) => round.resyncBytesPerSecond)));
+  const latencies = [
+    latencyRow(
+      'healthy',
+      foreground.map((round) => round.healthy),
+    ),
+    latencyRow(
+      `during resync, which pulls ${meanwhile} MiB/s`,
+      foreground.map((round) => round.during),
+    ),
+  ];
+  const voidRounds = foreground.flatMap((round, index) => (counts(round) ? [] : [index + 1]));
+  return [
+    ...table(['what', 'MiB/s', 'rounds'], speeds, 1),
+    '',
+    ...table([`foreground: ${FOREGROUND.name}`, 'IOPS', 'p50', 'p99', 'p99.9'], latencies, 1),
+    '',
+    voidRounds.length === 0
+      ? 'Bytes were left to pull for as long as every foreground run lasted. After every resync the members were byte-identical.'
+      : `**The foreground figures do not count**: in round ${voidRounds.join(', ')} resync stood still, or nothing was left of it when the run ended; ask for a larger --size or a shorter --time. After every resync the members were byte-identical.`,
+  ];
+}
+
+function formatSpeed(bytesPerSecond: number): string {
+  return (bytesPerSecond / MIB).toFixed(0);
 }
 
 function verdictTable(verdicts: readonly Verdict[]): string[] {

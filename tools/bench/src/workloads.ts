@@ -41,6 +41,9 @@ const BASE: readonly Omit<Workload, 'name' | 'group' | 'connections'>[] = [
   { pattern: 'read', blockBytes: MIB, depth: 8 },
 ];
 
+/** What a client does while a member resyncs: shallow, so that it is latency that suffers and not the queue. */
+export const FOREGROUND: Workload = named({ pattern: 'randrw', readPercent: 50, blockBytes: 4 * KIB, depth: 4, connections: 1 });
+
 const SWEEP: readonly Workload[] = SWEEP_BLOCK_BYTES.map((blockBytes) => {
   const depth = Math.min(SWEEP_BYTES_IN_FLIGHT / blockBytes, SWEEP_DEPTH_MAX);
   const name = `sweep: ${formatSize(blockBytes)} sequential write, depth ${depth}`;
