@@ -40,3 +40,11 @@ export function controlCall<T>(
     else done(null, { code: null, message: `${whom} refused ${request.op} (status ${status})`, failure: null });
   });
 }
+
+/**
+ * C3: whether a member refused a request because somebody else has claimed the pool. One that it refused because of this
+ * client's own newer claim was only late.
+ */
+export function isFenced(failure: ControlFailure | null, clientInstance: string): boolean {
+  return failure?.code === 'STALE_EPOCH' && failure.promise?.clientInstance !== clientInstance;
+}

@@ -29,8 +29,8 @@ export class ScriptedCall {
     this.#done(Status.OK, encodeControlBody(result));
   }
 
-  refuse(code: ControlFailure['code'], message = 'no'): void {
-    this.#done(CONTROL_FAILURE_STATUS[code], encodeControlBody({ code, message, promise: null }));
+  refuse(code: ControlFailure['code'], message = 'no', promise: ControlFailure['promise'] = null): void {
+    this.#done(CONTROL_FAILURE_STATUS[code], encodeControlBody({ code, message, promise }));
   }
 
   /** No answer comes: the session has ended, or the time is up. */

@@ -6,7 +6,6 @@ import {
   MAP_CHECK_URGENT_MS,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
-  RENEW_MS,
   RETURN_RETRY_MS,
   RETURN_RETRY_MS_MAX,
   SLOW_LEG_FACTOR_DEFAULT,
@@ -16,6 +15,7 @@ import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
+import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import type { PoolClientCounters } from './io-counters.ts';
 import { IoEngine } from './io-engine.ts';
@@ -32,6 +32,7 @@ import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry
 import type { PoolMaps } from './pool-maps.ts';
 import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery, unfitness } from './recovery.ts';
+import { Renewal } from './renewal.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
 
@@ -63,7 +64,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** A flush waits for a chunk that no in-sync member has clean. */
   #flushWaits = false;
   #mapsCheckedMs = 0;
-  #renewedMs = 0;
+  readonly #renewal: Renewal;
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
   #waitingFor: WaitingFor | null = null;
@@ -92,6 +93,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#versions = new Versions(this.#world, this.#versionsHost());
     this.#mapChecks = new MapChecks(this.#mapChecksHost());
     this.membership = new Membership(this.#membershipHost());
+    this.#renewal = new Renewal({
+      poolUuid: options.poolUuid,
+      clientInstance: client.instanceUuid,
+      epoch: () => this.#epoch,
+      inSyncLegs: () => this.#inSyncLegs(),
+      onFenced: (by) => this.#fence(by),
+      onRefused: (leg, reason) => this.onLegsFailed(leg.bit, reason),
+    });
     this.#recovery = new Recovery(this.#world, this.#legs, {
       poolUuid: options.poolUuid,
       queueDepth,
@@ -273,19 +282,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.membership.interrupted('a member left the in-sync set');
   }
 
-  /** Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status). */
-  #renew(nowMs: number): void {
-    if (nowMs - this.#renewedMs < RENEW_MS) return;
-    this.#renewedMs = nowMs;
-    for (const leg of this.#inSyncLegs()) {
-      leg.call({ op: 'renew', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-        if (leg.state !== 'NORMAL' || failure?.code == null) return;
-        if (failure.code === 'STALE_EPOCH') this.#fence(failure.message);
-        else this.onLegsFailed(leg.bit, failure.message);
-      });
-    }
-  }
-
   /** Tells a member that it is out of the set. */
   #disable(leg: Leg): void {
     if (!leg.connected) return;
@@ -303,7 +299,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
     this.onLegsFailed(this.#engine.laggards(nowMs), 'it is far slower than the other members');
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
-    if (this.#state === 'SERVING') this.#renew(nowMs);
+    if (this.#state === 'SERVING') this.#renewal.tick(nowMs);
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {
       this.#versions.tick(nowMs);
       this.#goOn();
@@ -511,7 +507,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       grow: (leg, columns, newLineage, onDurable) => this.#versions.change({ joining: { leg, columns, newLineage }, onDurable }),
       joined: (leg, version) => this.#joined(leg, version),
       gaveUp: (_leg, reason, failure) => {
-        if (failure?.code === 'STALE_EPOCH') this.#fence(failure.message);
+        if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
         else this.#endReturn(reason);
       },
     };

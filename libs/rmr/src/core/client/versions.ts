@@ -4,6 +4,7 @@ import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../p
 import { mergeRanges } from '../../ranges.ts';
 import { formatVersion, sameMember } from '../../version.ts';
 import { claimResultSchema, type MapAdd, owedResultSchema } from '../../wire/control-message.ts';
+import { isFenced } from '../control-call.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import { isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
@@ -289,7 +290,7 @@ export class Versions {
       },
       owedResultSchema,
       (result, failure) => {
-        if (failure?.code === 'STALE_EPOCH') this.#host.onFenced(failure.message);
+        if (failure !== null && isFenced(failure.failure, this.#host.clientInstance)) this.#host.onFenced(failure.message);
         else done(result, `version ${formatVersion(version)} could not be recorded: ${failure?.message ?? 'no answer'}`);
       },
     );
@@ -329,7 +330,7 @@ export class Versions {
     leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (result, failure) => {
       this.#witnessBusy = false;
       this.#witnessAtMs = this.#world.clock.nowMs() + RETURN_RETRY_MS_MAX / 30;
-      if (failure?.code === 'STALE_EPOCH') {
+      if (failure !== null && isFenced(failure.failure, clientInstance)) {
         this.#host.onFenced(failure.message);
         return;
       }
