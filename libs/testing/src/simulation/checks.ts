@@ -268,15 +268,16 @@ export class Checks {
 
   /**
    * V2, V4: every older version has a member in its set that knows of a newer one, so that nobody can take the pool into
-   * service with what the older one says. With quorum `majority` it is the majority that makes sure of that.
+   * service with what the older one says. With quorum `majority`, be it of the pool or of who has the older one, it is the
+   * majority that makes sure of that.
    */
   #checkSucceeded(): void {
     const { client, all } = this.#cluster;
     const status = client?.pool.status() ?? null;
     if (status === null || status.version === null || status.state !== 'SERVING' || status.policy.quorum !== 'none') return;
     const { version: current } = status;
-    for (const { name, version } of all) {
-      if (version === null || version.lineageUuid !== current.lineageUuid || compareVersions(version, current) >= 0) continue;
+    for (const { name, version, store } of all) {
+      if (version === null || store?.policy.quorum === 'majority' || version.lineageUuid !== current.lineageUuid || compareVersions(version, current) >= 0) continue;
       const set = version.inSync.map((member) =>
         all.find((node) => node.memberId === member.memberId && node.storeUuid === member.storeUuid),
       );

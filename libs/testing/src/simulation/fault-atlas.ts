@@ -57,6 +57,8 @@ export class FaultAtlas {
 
   /** Notes what has changed. Called again and again. */
   observe(): void {
+    // With a majority, a pool may come into service without the one member that has kept everything.
+    this.#weigh(false);
     for (const [node, loss] of this.#losses) {
       if (loss.flushFaultDue) {
         if (node.disk.faultsDue > 0) continue;
