@@ -132,6 +132,11 @@ export interface PoolStore {
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;
   /**
+   * A flush failed, or the disk was away, and the host has not been down since: what can be read may be in the page cache
+   * alone, where no later flush finds it. Until `reconciled`.
+   */
+  readonly cacheDoubtful: boolean;
+  /**
    * For the pool to set: called when a flush of the disk has failed, whoever asked for it, before anybody else hears of
    * it. `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
    */

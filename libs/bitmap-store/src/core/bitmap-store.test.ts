@@ -305,6 +305,24 @@ test('I1: a flush that fails is doubted at once, and told before anybody hears o
   expect(store.volatileLost).toBe(false);
 });
 
+test('L6: after a failed flush the page cache is doubtful until it is reconciled, also over a restart of the process, but not of the host', () => {
+  expect(store.cacheDoubtful).toBe(false);
+  disk.fail('flush', Status.EIO);
+  store.flush(0, { onDiskDone: () => {} });
+  world.run(1_000);
+  expect(store.cacheDoubtful).toBe(true);
+  close();
+  reopen();
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([true, true]);
+  close();
+  reopen(testUuid(77));
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([true, false]);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  close();
+  reopen(testUuid(77));
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([false, false]);
+});
+
 test('a commit whose flush fails is written again with the loss; writes that waited for it fail', () => {
   disk.fail('flush', Status.EIO);
   let status = -1;

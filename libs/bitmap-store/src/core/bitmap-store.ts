@@ -54,6 +54,8 @@ export class BitmapStore implements Ticked {
   #lastIoTo = 0;
   #lastIoStatus: number = Status.OK;
   #onLastIoWritten: (status: number) => void = () => {};
+  /** It was opened with volatile state that was lost on this very boot. */
+  readonly #cacheDoubtful: boolean;
   /** A flush has failed since the store was last known to be whole; and how often one did. */
   #doubtful = false;
   #doubts = 0;
@@ -63,7 +65,8 @@ export class BitmapStore implements Ticked {
   #closing = false;
 
   /** For `openStore`. */
-  constructor(disk: Disk, loaded: LoadedStore, world: StoreWorld, label: string) {
+  constructor(disk: Disk, loaded: LoadedStore, world: StoreWorld, label: string, cacheDoubtful = false) {
+    this.#cacheDoubtful = cacheDoubtful;
     this.superblock = loaded.superblock;
     this.layout = loaded.layout;
     this.label = label;
@@ -128,6 +131,14 @@ export class BitmapStore implements Ticked {
   /** Data that was accepted but not flushed may be gone; until `reconciled` is committed. */
   get volatileLost(): boolean {
     return this.#state.usage.volatileLost || this.#doubtful;
+  }
+
+  /**
+   * A flush failed, or the disk was away, and the host has not been down since: what can be read may be in the page cache
+   * alone, where no later flush finds it. Until `reconciled` is committed.
+   */
+  get cacheDoubtful(): boolean {
+    return !this.layout.witness && (this.#doubtful || (this.#cacheDoubtful && this.#state.usage.volatileLost));
   }
 
   /** How often the store was opened. */

@@ -23,11 +23,11 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
       done(loaded);
       return;
     }
-    const store = new BitmapStore(disk, loaded, options.world, options.label);
     const { usage } = loaded.state;
     const cacheSurvived = usage.bootId === options.bootId && disk.features.survivesProcessCrash;
-    // A witness has no data that could be lost, and what it commits is durable before it is answered.
     const doubtful = options.doubtful === true;
+    const store = new BitmapStore(disk, loaded, options.world, options.label, cacheSurvived && (doubtful || usage.volatileLost));
+    // A witness has no data that could be lost, and what it commits is durable before it is answered.
     const lost = (doubtful || (!usage.cleanShutdown && !cacheSurvived)) && !loaded.superblock.witness;
     if (lost && !usage.volatileLost) {
       const why = doubtful ? 'the disk failed or was away' : 'the host went down while the store was open';

@@ -29,6 +29,7 @@ export class ScriptedStore implements PoolStore {
   members: PoolStore['members'] = [];
   policy: PoolStore['policy'] = NEW_POLICY;
   volatileLost = false;
+  cacheDoubtful = false;
   onDoubt = (): void => {};
   readonly failed = false;
   lastIoRanges: LastIo[] = [];

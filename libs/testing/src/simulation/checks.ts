@@ -277,7 +277,13 @@ export class Checks {
     if (status === null || status.version === null || status.state !== 'SERVING' || status.policy.quorum !== 'none') return;
     const { version: current } = status;
     for (const { name, version, store } of all) {
-      if (version === null || store?.policy.quorum === 'majority' || version.lineageUuid !== current.lineageUuid || compareVersions(version, current) >= 0) continue;
+      if (
+        version === null ||
+        store?.policy.quorum === 'majority' ||
+        version.lineageUuid !== current.lineageUuid ||
+        compareVersions(version, current) >= 0
+      )
+        continue;
       const set = version.inSync.map((member) =>
         all.find((node) => node.memberId === member.memberId && node.storeUuid === member.storeUuid),
       );

@@ -76,6 +76,8 @@ class Simulation {
       onPowerLost: (nodes) => this.#atlas.powerLost(nodes),
       onOpened: () => this.#atlas.observe(),
     };
+    // What power had taken before does not become durable with this.
+    this.#workload.onDurable = () => this.#atlas.observe();
     this.#workload.onAcknowledged = (operation) => this.#checks.acknowledged(operation);
     const watch = (node: SimulatedStorageNode): void => {
       node.onDiskRequest = (at, request) => this.#checks.diskRequest(at, request);

@@ -238,6 +238,12 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: 'what a failed flush left in the page cache alone is not written again',
+    rule: 'L6, I1',
+    edits: [edit(POOL_CONTROL, 'if (!this.#store.cacheDoubtful || ', 'if (this.#host.handle >= 0 || ')],
+    seeds: 300,
+  },
+  {
     name: 'a torn record is accepted',
     rule: 'journal',
     edits: [edit(RECORD, "return 'the checksum is wrong';", ';')],

@@ -113,6 +113,10 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.volatileLost;
   }
 
+  get cacheDoubtful(): boolean {
+    return this.#store.cacheDoubtful;
+  }
+
   get failed(): boolean {
     return this.#store.failed;
   }

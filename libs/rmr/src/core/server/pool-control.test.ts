@@ -3,7 +3,7 @@ import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MAP_CHECK_MS } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
-import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, record, stage } from '../../testing/pool-server-rig.ts';
+import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
 import { POOL, versionOf } from '../../testing/scripted-pool.ts';
 import type { ControlRequest, MapReadResult } from '../../wire/control-message.ts';
 import { encodeLeaf, readLeaves } from '../map-leaves.ts';
@@ -12,6 +12,44 @@ let rig: PoolServerRig;
 
 beforeEach(() => {
   rig = new PoolServerRig();
+});
+
+describe('pool control: a flush failed before', () => {
+  /** Up to the point where the member is enabled: by version 1.1 of member 1 alone, with the first 5 chunks in the write intent. */
+  function enable(dirty: readonly number[] = []): RigOutcome {
+    rig.store.cacheDoubtful = true;
+    rig.store.intent = [{ offsetBytes: 0, lengthBytes: 5 * CHUNK }];
+    rig.control(claim(1));
+    rig.store.endAll();
+    rig.control(record(1, [1]));
+    rig.store.endAll();
+    for (const chunk of dirty) rig.store.mapOf(1).set(chunk, 1);
+    return rig.control(ENABLE);
+  }
+
+  test('L6, I1: what may be in the page cache alone is written again before a flush vouches for it, but for what will be pulled', () => {
+    const enabled = enable([0, 2]);
+    const steps = [
+      `read ${CHUNK}+${CHUNK}`,
+      `write ${CHUNK}+${CHUNK}`,
+      `read ${3 * CHUNK}+${2 * CHUNK}`,
+      `write ${3 * CHUNK}+${2 * CHUNK}`,
+    ];
+    expect(rig.store.endAll()).toEqual([...steps, 'flush', 'commit reconciled']);
+    expect([enabled.failure, rig.pool.state]).toEqual([null, 'NORMAL']);
+  });
+
+  test('with everything to be pulled nothing is written', () => {
+    enable([0, 1, 2, 3, 4]);
+    expect(rig.store.endAll()).toEqual(['flush', 'commit reconciled']);
+  });
+
+  test('a member whose disk fails again does not come into service', () => {
+    const enabled = enable();
+    rig.store.end(`read 0+${5 * CHUNK}`);
+    rig.store.end(`write 0+${5 * CHUNK}`, Status.EIO);
+    expect([rig.held(), enabled.failure?.code, rig.pool.state]).toEqual([[], 'STORE_ERROR', 'CREATED']);
+  });
 });
 
 describe('pool control: versions and their maps', () => {

@@ -5,6 +5,7 @@ import type { PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.t
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
 import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
+import { CacheRewrite } from './cache-rewrite.ts';
 import { judgeAdds } from './map-adds.ts';
 import type { Serving } from './serving.ts';
 
@@ -362,6 +363,14 @@ export class PoolControl {
 
   /** Makes everything durable and records that `lastIo` and the write intent are not needed any more. */
   #flushAndForget(done: (status: number) => void): void {
+    const rewritten = (status: number): void => {
+      if (status === Status.OK) this.#flush(done);
+      else done(status);
+    };
+    if (!this.#store.cacheDoubtful || !new CacheRewrite(this.#store, () => this.#host.submitLater(), rewritten).begin()) this.#flush(done);
+  }
+
+  #flush(done: (status: number) => void): void {
     this.#store.flush(0, {
       onDiskDone: (_tag, status) => {
         if (status === Status.OK) this.#store.commit({ reconciled: true }, done);

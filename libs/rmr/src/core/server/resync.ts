@@ -15,6 +15,7 @@ import {
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
+import { isZero } from './zeroes.ts';
 
 /** How resync behaves; all of it can be changed while it runs. */
 export interface ResyncOptions {
@@ -655,12 +656,4 @@ const NO_MEMBERS = new Uint8Array(0);
 function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
   const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
   return { depth, rateBytes, loadedRateBytes };
-}
-
-/** Whether all bytes are zero: then the range is made a hole. */
-function isZero(data: Uint8Array): boolean {
-  if (data.byteOffset % 4 !== 0 || data.length % 4 !== 0) return data.every((byte) => byte === 0);
-  const words = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
-  for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
-  return true;
 }
