@@ -241,13 +241,17 @@ export class Recovery {
     let voters: readonly Leg[] = chosen;
     if (policy.quorum === 'majority' && !this.#forced) {
       // Whoever can grant does: a majority of grants fences every other client.
-      voters = [...holders, ...present.filter((leg) => !holders.includes(leg)), ...(witness?.probe == null ? [] : [witness])].filter(
-        (leg) => members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)),
-      );
-      if (voters.length < majorityOf(members)) {
-        const absent = members.filter((member) => !voters.some((leg) => leg.member.memberId === member.memberId));
+      const entitled = [
+        ...holders,
+        ...present.filter((leg) => !holders.includes(leg)),
+        ...(witness?.probe == null ? [] : [witness]),
+      ].filter((leg) => members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)));
+      // A member whose removal is being superseded (L5) grants too, and counts for nothing.
+      voters = [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
+      if (entitled.length < majorityOf(members)) {
+        const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
         this.#wait(
-          `a majority: ${voters.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`,
+          `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`,
         );
         return;
       }
