@@ -276,10 +276,10 @@ export class Checks {
     const status = client?.pool.status() ?? null;
     if (status === null || status.version === null || status.state !== 'SERVING' || status.policy.quorum !== 'none') return;
     const { version: current } = status;
-    for (const { name, version, store } of all) {
+    for (const { name, version, store, lastStore } of all) {
       if (
         version === null ||
-        store?.policy.quorum === 'majority' ||
+        (store ?? lastStore)?.policy.quorum === 'majority' ||
         version.lineageUuid !== current.lineageUuid ||
         compareVersions(version, current) >= 0
       )
