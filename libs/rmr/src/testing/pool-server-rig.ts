@@ -155,7 +155,7 @@ export function record(seq: number, memberIds: readonly number[], rest: Partial<
   const version = versionOf(seq, memberIds, { horizon });
   const members = [1, 2, 3].map((memberId) => memberOf(memberId));
   const base = { op: 'record-version' as const, poolUuid: POOL, epoch: 1, version, members, policy: POLICY, newLineage: false };
-  return { ...base, mapAdds: [], mapErase: [], maps: [], ...fields };
+  return { ...base, mapAdds: [], mapKnown: [], mapErase: [], maps: [], ...fields };
 }
 
 /** Hands over a column whole. */

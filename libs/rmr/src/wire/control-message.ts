@@ -112,6 +112,9 @@ export const emptyResultSchema = z.strictObject({});
 const mapAddSchema = z.strictObject({ memberIds: z.array(memberId).min(1).max(MEMBERS_MAX), ranges: rangesSchema });
 export type MapAdd = z.infer<typeof mapAddSchema>;
 
+const mapKnownSchema = z.strictObject({ memberId, dirty: rangesSchema });
+export type MapKnown = z.infer<typeof mapKnownSchema>;
+
 /** Every request, told apart by `op`. */
 export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('probe'), poolUuid: uuid }),
@@ -135,6 +138,11 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
     newLineage: z.boolean(),
     /** Chunks that become dirty with the version: what leavers miss of writes in flight (V2), a new member's whole device. */
     mapAdds: z.array(mapAddSchema).max(MEMBERS_MAX),
+    /**
+     * Of members outside of the set: all ranges in which something may be dirty for them, as the client knows. What a
+     * holder has dirty beyond was cleared, and the holder has not heard of it (V2); it becomes clean before the adds.
+     */
+    mapKnown: z.array(mapKnownSchema).max(MEMBERS_MAX),
     /** Members that are gone for good. */
     mapErase: z.array(memberId).max(MEMBERS_MAX),
     /** These columns are replaced by the staged ones; what stands there afterwards must have this digest (V3, L4). */

@@ -527,6 +527,7 @@ export class Recovery {
         policy: { ...policy, formerLineages: [...policy.formerLineages] },
         newLineage: newLineage || voteOnly,
         mapAdds: [],
+        mapKnown: [],
         mapErase: voteOnly ? [] : [...erase],
         maps: voteOnly ? [] : dataMembers(members).map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() })),
       },

@@ -1,13 +1,13 @@
 import { assert, type World } from '@rmr/runtime';
-import { MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import { KNOWN_RUNS_MAX, MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
 import { formatVersion, sameMember } from '../../version.ts';
-import { claimResultSchema, type MapAdd, owedResultSchema } from '../../wire/control-message.ts';
+import { claimResultSchema, type MapAdd, type MapKnown, owedResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
-import { isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
+import { dataMembers, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import type { VersionMemory } from './recovery.ts';
 
@@ -186,6 +186,7 @@ export class Versions {
     const mapAdds: MapAdd[] = ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }];
     const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
     if (change.allDirty !== undefined) mapAdds.push({ memberIds: [...change.allDirty], ranges: [whole] });
+    const known = joining === undefined ? this.#known(members, inSync, change, ranges) : [];
     this.#world.log.info('version changes', { from: formatVersion(current), to: formatVersion(version), incompleteWrites: ranges.length });
     this.#paused = false;
     this.#host.freeze();
@@ -195,7 +196,7 @@ export class Versions {
     let left = targets.length;
     const owed: ByteRange[] = [];
     for (const leg of targets) {
-      this.#record(leg, version, members, policy, mapAdds, change, joining?.leg === leg && joining.newLineage, (result, reason) => {
+      this.#record(leg, version, members, policy, mapAdds, known, change, joining?.leg === leg && joining.newLineage, (result, reason) => {
         if (attempt !== this.#attempt) return;
         if (result === null) {
           this.#host.onNotRecorded(leg, reason);
@@ -223,6 +224,35 @@ export class Versions {
         });
       });
     }
+  }
+
+  /**
+   * V2: all that may be dirty for the members outside of the set, so that every holder clears the rest. Writes in flight
+   * and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet.
+   */
+  #known(
+    members: readonly MemberRecord[],
+    inSync: readonly { readonly memberId: number }[],
+    { allDirty = [] }: VersionChange,
+    incomplete: readonly ByteRange[],
+  ): MapKnown[] {
+    const { maps } = this.#host;
+    const outside = dataMembers(members).filter(
+      ({ memberId }) => !allDirty.includes(memberId) && !inSync.some((member) => member.memberId === memberId),
+    );
+    return outside.map(({ memberId }) => {
+      const runs = maps.of(memberId).runs(KNOWN_RUNS_MAX);
+      const last = runs[KNOWN_RUNS_MAX - 1];
+      const dirty = runs.map(({ first, count }) => ({
+        offsetBytes: first * maps.chunkSizeBytes,
+        lengthBytes: count * maps.chunkSizeBytes,
+      }));
+      if (last !== undefined) {
+        const offsetBytes = last.first * maps.chunkSizeBytes;
+        dirty.push({ offsetBytes, lengthBytes: maps.chunkCount * maps.chunkSizeBytes - offsetBytes });
+      }
+      return { memberId, dirty: mergeRanges([...dirty, ...incomplete, ...this.owed]) };
+    });
   }
 
   /** Quorum: whether enough have recorded the version, judged by what was and by what comes. */
@@ -271,6 +301,7 @@ export class Versions {
     members: readonly MemberRecord[],
     policy: PoolPolicy,
     mapAdds: MapAdd[],
+    mapKnown: MapKnown[],
     change: VersionChange,
     newLineage: boolean,
     done: (result: { readonly owed: readonly ByteRange[] } | null, reason: string) => void,
@@ -285,6 +316,7 @@ export class Versions {
         policy: { ...policy, formerLineages: [...policy.formerLineages] },
         newLineage,
         mapAdds,
+        mapKnown,
         mapErase: [...(change.erase ?? [])],
         maps: [...(change.joining?.columns.get(leg) ?? [])],
       },
@@ -311,7 +343,7 @@ export class Versions {
       return;
     }
     const plain: VersionChange = { onDurable: change.onDurable };
-    this.#record(leg, version, members, policy, [], plain, true, (result, reason) => {
+    this.#record(leg, version, members, policy, [], [], plain, true, (result, reason) => {
       if (attempt !== this.#attempt) return;
       if (result === null) {
         this.#world.log.warn('the witness did not record a version', { reason });

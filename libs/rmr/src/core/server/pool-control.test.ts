@@ -61,6 +61,23 @@ describe('pool control: versions and their maps', () => {
     expect(recorded.result).toEqual({ owed: [] });
   });
 
+  test('V2: what has become clean for members outside of the set, and was not heard of here, becomes clean with the version, before its adds', () => {
+    rig.serve({ 3: [0, 1, 2, 5, 9, 15] });
+    const chunks = (first: number, count: number) => ({ offsetBytes: first * CHUNK, lengthBytes: count * CHUNK });
+    const mapKnown = [{ memberId: 3, dirty: [chunks(9, 1), { offsetBytes: CHUNK + 100, lengthBytes: 1 }] }];
+    const mapAdds = [{ memberIds: [3], ranges: [chunks(5, 1)] }];
+    const recorded = rig.control(record(2, [1, 2], { mapKnown, mapAdds }));
+    rig.store.endAll();
+    expect(recorded.failure).toBeNull();
+    expect(rig.store.mapOf(3).runs(9)).toEqual([1, 5, 9].map((first) => ({ first, count: 1 })));
+  });
+
+  test('I9: of a member in the set nobody else says what is clean', () => {
+    rig.serve({ 2: [4] });
+    const recorded = rig.control(record(2, [1, 2], { mapKnown: [{ memberId: 2, dirty: [] }] }));
+    expect([recorded.failure?.code, rig.store.mapOf(2).dirtyCount]).toEqual(['BAD_VERSION', 1]);
+  });
+
   test('◆22: a clear of the former version does not undo the map adds of the one that is being recorded', () => {
     rig.serve({ 3: [4] });
     rig.join(3);

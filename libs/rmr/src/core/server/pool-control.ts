@@ -8,6 +8,7 @@ import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
 import { judgeAdds } from './map-adds.ts';
 import type { Serving } from './serving.ts';
+import { unheardClears } from './unheard-clears.ts';
 
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
@@ -231,6 +232,8 @@ export class PoolControl {
     else if (current !== null && !foreign && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
     else if (current !== null && !foreign && compareVersions(next, current) === 0 && !sameVersion(next, current))
       wrong = 'its sequence number was used for another set';
+    else if (request.mapKnown.some(({ memberId: id }) => next.inSync.some((member) => member.memberId === id)))
+      wrong = 'I9: a member of its in-sync set speaks for itself';
     else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
       wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
     if (wrong !== null) {
@@ -254,8 +257,9 @@ export class PoolControl {
     }
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
+    const dirtyClear = again ? [] : unheardClears(this.#store, request.mapKnown);
     this.#host.versionRecording(true);
-    this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyAdd: make }, (status) => {
+    this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {
       this.#host.versionRecording(false);
       if (status !== Status.OK) {
         done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));

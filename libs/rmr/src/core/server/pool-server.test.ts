@@ -160,6 +160,7 @@ const record = (epoch: number, seq: number, horizon = 0, inSync = [STORE, OTHER]
   policy: { quorum: 'none', highestMemberId: 2, formerLineages: [] },
   newLineage: false,
   mapAdds: [],
+  mapKnown: [],
   mapErase: [],
   maps: [],
 });
@@ -169,7 +170,7 @@ function serve(): void {
   control(claim(1));
   store.end('commit promise');
   control(record(1, 1));
-  store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
+  store.end('commit dirtyAdd,dirtyClear,dirtyErase,dirtyReplace,members,policy,version');
   const enabled = control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 1 });
   store.end('flush');
   store.end('commit reconciled');
@@ -274,7 +275,7 @@ describe('pool server: writes', () => {
   test('W6: after a shrink an older write is accepted up to the horizon and refused beyond it', () => {
     serve();
     control(record(1, 2, 10, [STORE]));
-    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
+    store.end('commit dirtyAdd,dirtyClear,dirtyErase,dirtyReplace,members,policy,version');
     io('in', { writeSeq: 10 });
     io('out', { writeSeq: 11, offsetBytes: 8192 });
     io('new', { writeSeq: 11, versionSeq: 2, offsetBytes: 16384 });
@@ -368,7 +369,7 @@ describe('pool server: claims', () => {
   test('V1: a version never falls, and its number is never used for another set', () => {
     serve();
     control(record(1, 3, 0, [STORE]));
-    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
+    store.end('commit dirtyAdd,dirtyClear,dirtyErase,dirtyReplace,members,policy,version');
     expect(control(record(1, 2)).failure?.code).toBe('BAD_VERSION');
     expect(control(record(1, 3, 0, [STORE, OTHER])).failure?.message).toContain('used for another set');
     expect(control(record(1, 4, 0, [OTHER])).failure?.message).toContain('not in its in-sync set');
@@ -406,7 +407,7 @@ describe('pool server: claims', () => {
     control(claim(1));
     store.end('commit promise');
     control(record(1, 2, 7));
-    store.end('commit dirtyAdd,dirtyErase,dirtyReplace,members,policy,version');
+    store.end('commit dirtyAdd,dirtyClear,dirtyErase,dirtyReplace,members,policy,version');
     control({ op: 'enable', poolUuid: POOL, epoch: 1, versionSeq: 2 });
     store.end('flush');
     store.end('commit reconciled');
