@@ -207,9 +207,7 @@ export const MARKED: readonly Mutant[] = [
     name: "a stale holder's columns count",
     mark: 14,
     rule: 'assembly',
-    edits: [
-      edit(ASSEMBLY, 'if (all || highest === null) return grants;', 'if (all || highest === null || grants.length > 0) return grants;'),
-    ],
+    edits: [edit(ASSEMBLY, 'if (highest === null) return', 'if (highest === null || grants.length > 0) return')],
     seeds: 300,
   },
   {

@@ -3,7 +3,7 @@ import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange } from '../../pool-store.ts';
 import { versionOf } from '../../testing/scripted-pool.ts';
-import { assembleMaps, type Grant, holdersOf, markReturning, reconcile } from './assembly.ts';
+import { assembleMaps, type Grant, type Holders, holdersOf, markReturning, reconcile } from './assembly.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 const CHUNK = 4096;
@@ -16,6 +16,8 @@ function mapWith(chunks: readonly number[]): DirtyMap {
   for (const chunk of chunks) map.set(chunk, 1);
   return map;
 }
+
+const all = (grants: readonly Grant[]): Holders => ({ owners: grants, holders: grants });
 
 function grant(memberId: number, rest: Partial<Omit<Grant, 'columns'>> & { columns?: Record<number, readonly number[]> } = {}): Grant {
   const columns = new Map(Object.entries(rest.columns ?? {}).map(([id, chunks]) => [Number(id), mapWith(chunks)]));
@@ -40,7 +42,7 @@ describe('assembly: whose maps count', () => {
     const highest = versionOf(2, [1, 2]);
     const current = grant(1, { version: highest, columns: { 3: [4] } });
     const stale = grant(2, { version: versionOf(1, [1, 2, 3]), columns: { 1: [0, 1], 3: [9] } });
-    expect(holdersOf([current, stale], highest, false)).toEqual([current]);
+    expect(holdersOf([current, stale], highest, false)).toEqual(all([current]));
     assembleMaps(maps, holdersOf([current, stale], highest, false), [1, 2, 3]);
     expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [4]]);
   });
@@ -49,40 +51,46 @@ describe('assembly: whose maps count', () => {
     const highest = versionOf(2, [1, 2]);
     const holder = grant(1, { version: highest });
     const others = [grant(2, { version: null }), grant(3, { version: versionOf(2, [1, 3]) })];
-    expect(holdersOf([holder, ...others], highest, false)).toEqual([holder]);
+    expect(holdersOf([holder, ...others], highest, false)).toEqual(all([holder]));
   });
 
-  test('L5: for a client that has served the pool all along every member of its last version counts', () => {
-    const grants = [grant(1, { version: versionOf(3, [1]) }), grant(2, { version: versionOf(2, [1, 2]) })];
-    expect(holdersOf(grants, versionOf(3, [1]), true)).toEqual(grants);
+  test('L5, I8: to a client that has served the pool all along every member speaks for itself, and the newest attempt for the absent', () => {
+    // Member 3, which is away, has cleared chunk 7, as who took part in the attempt knows.
+    const attempt = grant(1, { version: versionOf(3, [1, 3]), columns: { 1: [7], 2: [1, 7], 3: [2] } });
+    const before = grant(2, { version: versionOf(2, [1, 2, 3]), columns: { 1: [5], 2: [1], 3: [2, 7] } });
+    expect(holdersOf([attempt, before], versionOf(3, [1, 3]), true)).toEqual({ owners: [attempt, before], holders: [attempt] });
+    assembleMaps(maps, holdersOf([attempt, before], versionOf(3, [1, 3]), true), [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[7], [1], [2]]);
+    // An attempt of which only a witness has heard says nothing.
+    expect(holdersOf([before], versionOf(3, [1, 3]), true)).toEqual(all([before]));
   });
 
   test('a pool without any version has no stale holder', () => {
     const grants = [grant(1, { version: null }), grant(2, { version: null })];
-    expect(holdersOf(grants, null, false)).toEqual(grants);
+    expect(holdersOf(grants, null, false)).toEqual(all(grants));
   });
 
   test('a holder supplies its own column, whatever others say of it', () => {
     const holders = [grant(1, { columns: { 1: [1], 2: [5, 6] } }), grant(2, { columns: { 1: [2, 3], 2: [6] } })];
-    assembleMaps(maps, holders, [1, 2]);
+    assembleMaps(maps, all(holders), [1, 2]);
     expect([dirty(1), dirty(2)]).toEqual([[1], [6]]);
   });
 
   test('a holder that has no column of its own is clean', () => {
-    assembleMaps(maps, [grant(1), grant(2, { columns: { 1: [2, 3] } })], [1, 2]);
+    assembleMaps(maps, all([grant(1), grant(2, { columns: { 1: [2, 3] } })]), [1, 2]);
     expect(dirty(1)).toEqual([]);
   });
 
   test('every other column is the union over the holders', () => {
     const holders = [grant(1, { columns: { 3: [1, 2] } }), grant(2, { columns: { 3: [2, 7], 4: [0] } })];
-    assembleMaps(maps, holders, [1, 2, 3, 4]);
+    assembleMaps(maps, all(holders), [1, 2, 3, 4]);
     expect([dirty(3), dirty(4)]).toEqual([[1, 2, 7], [0]]);
   });
 
   test('what the maps held before is replaced, and the grants stay as they are', () => {
     const holders = [grant(1, { columns: { 2: [1] } }), grant(3, { columns: { 2: [4] } })];
     maps.put(2, mapWith([9]));
-    assembleMaps(maps, holders, [1, 2, 3]);
+    assembleMaps(maps, all(holders), [1, 2, 3]);
     maps.of(2).set(15, 1);
     expect(holders.map((holder) => holder.columns.get(2)?.dirtyCount)).toEqual([1, 1]);
     expect(dirty(2)).toEqual([1, 4, 15]);

@@ -1,7 +1,7 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
 import type { ByteRange, VersionRecord } from '../../pool-store.ts';
-import { sameVersion } from '../../version.ts';
+import { compareVersions, sameVersion } from '../../version.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
 /** What a member's grant says that assembly works with. */
@@ -18,17 +18,30 @@ export interface Grant {
 
 /**
  * Whose columns count: the members that hold the highest version. What a stale holder says is worthless (◆14). A client
- * that has served the pool all along knows that every member of its last durable version holds complete maps: then all count.
+ * that has served the pool all along knows that every member of its last durable version holds complete maps, and so
+ * knows what it lacks itself; of others the newest attempt says most.
  */
-export function holdersOf(grants: readonly Grant[], highest: VersionRecord | null, all: boolean): readonly Grant[] {
-  if (all || highest === null) return grants;
-  return grants.filter((grant) => grant.version !== null && sameVersion(grant.version, highest));
+export function holdersOf(grants: readonly Grant[], highest: VersionRecord | null, all: boolean): Holders {
+  if (highest === null) return { owners: grants, holders: grants };
+  let newest = highest;
+  if (all) {
+    const held = grants.map((grant) => grant.version).filter((version) => version !== null);
+    newest = held.reduce((a, b) => (compareVersions(b, a) > 0 ? b : a), held[0] ?? highest);
+  }
+  const holders = grants.filter((grant) => grant.version !== null && sameVersion(grant.version, newest));
+  return { owners: all ? grants : holders, holders };
 }
 
-/** Maps at assembly: a holder supplies its own column; every other column is the union over the holders. */
-export function assembleMaps(maps: PoolMaps, holders: readonly Grant[], memberIds: readonly number[]): void {
+/** Who supplies its own column at assembly, and whose word counts for all other columns. */
+export interface Holders {
+  readonly owners: readonly Grant[];
+  readonly holders: readonly Grant[];
+}
+
+/** Maps at assembly: an owner supplies its own column; every other column is the union over the holders. */
+export function assembleMaps(maps: PoolMaps, { owners, holders }: Holders, memberIds: readonly number[]): void {
   for (const memberId of memberIds) {
-    const own = holders.find((grant) => grant.memberId === memberId);
+    const own = owners.find((grant) => grant.memberId === memberId);
     const column = new DirtyMap(maps.chunkCount);
     for (const grant of own === undefined ? holders : [own]) {
       const map = grant.columns.get(memberId);
