@@ -1,4 +1,4 @@
-import { compareVersions, formatVersion, sameVersion, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, formatVersion, type PromiseRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
 import type { DiskRequest } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
@@ -34,6 +34,12 @@ export class Checks {
   readonly #workload: Workload;
   readonly #model: SectorModel;
   readonly #seen = new Map<SimulatedStorageNode, SeenMaps>();
+  /** Changes of data that a disk has been given: the store of the process, and since when its pool was NORMAL. */
+  readonly #begun = new WeakMap<DiskRequest, { readonly store: object; readonly normalSinceMs: number }>();
+  /** The promise of every store, when it was last looked at. */
+  readonly #promises = new Map<string, PromiseRecord>();
+  /** What the client said about the members outside of the set, and under which version. */
+  #missed: { readonly client: object; readonly version: VersionRecord; readonly bytes: ReadonlyMap<number, number> } | null = null;
 
   constructor(cluster: SimulatedCluster, workload: Workload, model: SectorModel) {
     this.#cluster = cluster;
@@ -45,6 +51,9 @@ export class Checks {
   tick(): void {
     this.#cluster.verify();
     this.#checkOneWriter();
+    this.#checkPromises();
+    this.#checkNumbers();
+    this.#checkClientMaps();
     this.#checkWaitingIsNamed();
     this.#checkBounds();
   }
@@ -87,6 +96,7 @@ export class Checks {
   /** I4: a member that serves reads no chunk that is dirty for it. */
   diskRequest(node: SimulatedStorageNode, request: DiskRequest): void {
     const { store } = node;
+    if (store !== null && isDataChange(node, request)) this.#begun.set(request, { store, normalSinceMs: normalSinceMs(node) });
     if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
     const from = request.offsetBytes - store.bitmapStore.dataOffset;
     const { chunkBytes, deviceBytes } = this.#cluster.geometry;
@@ -94,6 +104,14 @@ export class Checks {
     for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < from + request.lengthBytes; chunk++) {
       if (node.isDirty(node.memberId, chunk)) fail('I4', `${node.name} reads chunk ${chunk}, which is dirty for it`);
     }
+  }
+
+  /** I7, I10: data that a disk was given before its pool was enabled anew is not written after: a grant waits for it (◆17). */
+  diskEnd(node: SimulatedStorageNode, request: DiskRequest): void {
+    const begun = this.#begun.get(request);
+    if (begun === undefined || begun.store !== node.store || poolState(node) !== 'NORMAL') return;
+    if (normalSinceMs(node) !== begun.normalSinceMs)
+      fail('I10', `${node.name} writes data at ${request.offsetBytes} that it was given before it was enabled anew`);
   }
 
   /** Null when the pool is served and whole; else what is missing. For when no fault is made any more (I11). */
@@ -182,6 +200,53 @@ export class Checks {
 
   #checkOneWriter(): void {
     if (this.#cluster.servedByTwo) fail('I7', 'a client that lost the pool to another has not noticed');
+  }
+
+  /** C2: what a store has promised rises, and one epoch is nobody else's. */
+  #checkPromises(): void {
+    for (const { name, store } of this.#cluster.all) {
+      const promise = store?.promise ?? null;
+      if (store === null || promise === null) continue;
+      const { storeUuid } = store.identity;
+      const before = this.#promises.get(storeUuid);
+      this.#promises.set(storeUuid, promise);
+      if (before === undefined || before === promise || promise.epoch > before.epoch) continue;
+      if (promise.epoch === before.epoch && promise.clientInstance === before.clientInstance) continue;
+      fail('C2', `${name} had promised epoch ${before.epoch} to ${before.clientName}, and now ${promise.epoch} to ${promise.clientName}`);
+    }
+  }
+
+  /** V1: a number stands for one set. */
+  #checkNumbers(): void {
+    const { all } = this.#cluster;
+    for (const [index, { name, version }] of all.entries()) {
+      if (version === null) continue;
+      for (const other of all.slice(index + 1)) {
+        const { version: theirs } = other;
+        if (theirs === null || theirs.lineageUuid !== version.lineageUuid || compareVersions(version, theirs) !== 0) continue;
+        if (!sameVersion(version, theirs))
+          fail('V1', `${name} has version ${formatVersion(version)}, and ${other.name} has ${formatVersion(theirs)}`);
+      }
+    }
+  }
+
+  /** I9: while a version lasts, what the client counts as missing on a member outside of its set only grows. */
+  #checkClientMaps(): void {
+    const { client } = this.#cluster;
+    const status = client?.pool.status() ?? null;
+    const before = this.#missed;
+    this.#missed = null;
+    if (client === null || status === null || status.version === null || status.state !== 'SERVING') return;
+    const { version } = status;
+    const bytes = new Map<number, number>();
+    for (const { memberId, inSync, dirtyBytes } of status.legs) if (!inSync && dirtyBytes !== null) bytes.set(memberId, dirtyBytes);
+    this.#missed = { client, version, bytes };
+    if (before === null || before.client !== client || !sameVersion(before.version, version)) return;
+    for (const [memberId, was] of before.bytes) {
+      const is = bytes.get(memberId);
+      if (is !== undefined && is < was)
+        fail('I9', `the client had ${was} bytes dirty for member ${memberId}, which is out of the set, and now has ${is}`);
+    }
   }
 
   #checkWaitingIsNamed(): void {
@@ -336,6 +401,16 @@ export class Checks {
       }
     }
   }
+}
+
+/** Whether the request changes the data area. */
+function isDataChange({ store }: SimulatedStorageNode, { kind, offsetBytes }: DiskRequest): boolean {
+  return store !== null && kind !== 'read' && kind !== 'flush' && offsetBytes >= store.bitmapStore.dataOffset;
+}
+
+/** When the pool of the node entered the state that it is in, by the node's wall clock as it was then. */
+function normalSinceMs(node: SimulatedStorageNode): number {
+  return node.rmr?.pools()[0]?.describe().sinceMs ?? 0;
 }
 
 function poolState(node: SimulatedStorageNode): string {

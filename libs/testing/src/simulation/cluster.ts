@@ -50,6 +50,8 @@ export class SimulatedCluster {
   client: SimulatedClient | null = null;
   /** A second client that wants the pool while the first is cut off. */
   rival: SimulatedClient | null = null;
+  /** The client that a rival took the pool from, while it is still around: nobody may serve it. */
+  robbed: SimulatedClient | null = null;
   /** Set when the workload has to let the client's IO end. */
   draining = false;
   listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
@@ -266,7 +268,8 @@ export class SimulatedCluster {
   /** A second client wants the pool while the first is cut off: it must wait, then get it, and the first must not serve again. False: not now. */
   takeOver(live: boolean): boolean {
     const old = this.client;
-    if (old === null || this.rival !== null || this.draining || old.pool.state !== 'SERVING') return false;
+    if (old === null || this.rival !== null || this.draining) return false;
+    if (old.pool.state !== 'SERVING' && !(live && old.pool.state === 'RECOVERING')) return false;
     if (!live) for (const node of this.all) this.network.partition(old.name, node.name);
     const rival = this.#newClient(live);
     this.rival = rival;
@@ -301,7 +304,9 @@ export class SimulatedCluster {
       old.crash();
       return;
     }
+    this.robbed = old;
     this.world.after(ROBBED_MS, () => {
+      if (this.robbed === old) this.robbed = null;
       const now = old.pool.status();
       if (now.state === 'SERVING' && now.epoch === epoch && !old.paused) this.#servedByTwo = true;
       old.crash();
@@ -320,6 +325,7 @@ export class SimulatedCluster {
       node.setClockRate(1);
       node.onOpened = () => this.listener.onOpened();
       node.diskLatencyMs = 0;
+      node.unstick();
       node.disk.clearFaults();
       node.disk.repair();
       node.disk.resume();

@@ -1,5 +1,6 @@
 import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import type { MemoryStream } from '../memory-stream.ts';
+import { AimedFaults } from './aimed-faults.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -37,6 +38,14 @@ const KINDS: readonly FaultKind[] = [
   { name: 'node pause', weight: 3, strike: (faults) => faults.pauseNode() },
   { name: 'witness crash', weight: 1, strike: (faults) => faults.crashWitness() },
   { name: 'crash of everything', weight: 1, strike: (faults) => faults.crashEverything() },
+  // Between two steps of the protocol.
+  { name: 'answers lost in a shrink', weight: 3, strike: (faults) => faults.aimed.answersLost() },
+  { name: 'crash in a return', weight: 3, strike: (faults) => faults.aimed.crashInReturn() },
+  { name: 'late map answers', weight: 3, strike: (faults) => faults.aimed.lateMapAnswers() },
+  { name: 'take-over overtakes requests', weight: 2, strike: (faults) => faults.aimed.takeOverOvertakes() },
+  { name: 'race for the pool', weight: 1, strike: (faults) => faults.aimed.raceForPool() },
+  { name: 'late path', weight: 4, strike: (faults) => faults.aimed.latePath() },
+  { name: 'stuck write', weight: 4, strike: (faults) => faults.aimed.stuckWrite() },
   // Power.
   { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
   { name: 'power loss of several', weight: 2, strike: (faults) => faults.losePower(faults.some()) },
@@ -68,6 +77,9 @@ export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
 /** Breaks the cluster: draws kinds of faults that the atlas allows, and ends those that don't end by themselves. */
 export class Faults {
   readonly cluster: SimulatedCluster;
+  readonly aimed: AimedFaults;
+  /** An operator takes a member out, and lets it in again later. */
+  takeOut: (node: SimulatedStorageNode) => void = () => {};
   /** How often each kind was made. */
   readonly counts = new Map<string, number>();
   readonly #atlas: FaultAtlas;
@@ -85,6 +97,12 @@ export class Faults {
     const kinds = only === null ? KINDS.filter(() => this.#chance(percent)) : KINDS.filter(({ name }) => only.includes(name));
     this.#kinds = kinds.length > 0 ? kinds : KINDS;
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
+    this.aimed = new AimedFaults(this, new SeededRandom(seed ^ 0xa13d));
+  }
+
+  /** Whether faults are made still. */
+  get on(): boolean {
+    return this.#on;
   }
 
   /** Faults made so far. */
@@ -134,7 +152,7 @@ export class Faults {
   crashClient(): boolean {
     if (this.cluster.client === null) return false;
     this.cluster.crashClient();
-    this.#startClientLater();
+    this.startClientLater();
     return true;
   }
 
@@ -163,7 +181,7 @@ export class Faults {
     const { client } = this.cluster;
     if (client === null || client.paused) return false;
     this.cluster.stopClient();
-    this.#startClientLater();
+    this.startClientLater();
     return true;
   }
 
@@ -171,7 +189,7 @@ export class Faults {
     const { client } = this.cluster;
     if (client === null || client.paused) return false;
     client.pause();
-    this.#later(() => client.resume());
+    this.later(() => client.resume());
     return true;
   }
 
@@ -209,7 +227,7 @@ export class Faults {
     const node = this.#node();
     if (!node.running) return false;
     node.pause();
-    this.#later(() => node.resume());
+    this.later(() => node.resume());
     return true;
   }
 
@@ -249,7 +267,7 @@ export class Faults {
     const stream = this.#connection();
     if (stream === null) return false;
     stream.delay(this.#spikeMs());
-    this.#later(() => stream.delay(0));
+    this.later(() => stream.delay(0));
     return true;
   }
 
@@ -257,7 +275,7 @@ export class Faults {
     const [a, b] = this.#pair();
     const { network } = this.cluster;
     network.slow(a, b, this.#spikeMs());
-    this.#later(() => network.slow(a, b, 0));
+    this.later(() => network.slow(a, b, 0));
     return true;
   }
 
@@ -266,7 +284,7 @@ export class Faults {
     const { network } = this.cluster;
     if (this.#chance(60)) network.partition(a, b);
     else network.partitionOneWay(a, b);
-    this.#later(() => network.heal(a, b));
+    this.later(() => network.heal(a, b));
     return true;
   }
 
@@ -281,7 +299,7 @@ export class Faults {
       if (direction !== 0) network.partitionOneWay(lonely, other);
       if (direction !== 1) network.partitionOneWay(other, lonely);
     }
-    this.#later(() => {
+    this.later(() => {
       for (const other of others) network.heal(lonely, other);
     });
     return true;
@@ -294,7 +312,7 @@ export class Faults {
     const usualMs = node.diskLatencyMs;
     if (usualMs > 10) return false;
     node.diskLatencyMs = 20 + this.#below(500);
-    this.#later(() => {
+    this.later(() => {
       node.diskLatencyMs = usualMs;
     });
     return true;
@@ -305,7 +323,7 @@ export class Faults {
     if (!node.running) return false;
     const { disk } = node;
     disk.hang();
-    this.#later(() => disk.resume());
+    this.later(() => disk.resume());
     return true;
   }
 
@@ -404,7 +422,8 @@ export class Faults {
     return ends[this.#below(Math.max(1, ends.length))] ?? null;
   }
 
-  #startClientLater(): void {
+  /** A client that has crashed is started again. */
+  startClientLater(): void {
     // A client that is being stopped is gone later: look again until it is.
     const { client, world } = this.cluster;
     const start = (): void => {
@@ -417,7 +436,8 @@ export class Faults {
     world.after(this.#aWhileMs(), start);
   }
 
-  #later(end: () => void): void {
+  /** Calls back after a while, short or long. */
+  later(end: () => void): void {
     this.cluster.world.after(this.#aWhileMs(), end);
   }
 

@@ -43,8 +43,7 @@ export class Operator {
   }
 
   start(): void {
-    if (!this.#inService) return;
-    this.#thinkLater();
+    if (this.#inService) this.#thinkLater();
     this.#askLater();
   }
 
@@ -94,6 +93,13 @@ export class Operator {
       default:
         this.#changeQuorum();
     }
+  }
+
+  /** Maintenance mode, for a while, as soon as may be; not while something else is wished for. */
+  takeOut(node: SimulatedStorageNode): void {
+    if (!this.#on || this.#wishes.length > 0 || !this.#cluster.nodes.includes(node)) return;
+    this.#rest(node);
+    this.#askNext();
   }
 
   /** Maintenance mode, for a while. */

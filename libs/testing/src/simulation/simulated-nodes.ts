@@ -49,6 +49,8 @@ export class SimulatedStorageNode {
   diskLatencyMs = 0;
   /** Sees every request that the disk gets. */
   onDiskRequest: (node: SimulatedStorageNode, request: DiskRequest) => void = () => {};
+  /** Sees every request that the disk has done, before its effect. */
+  onDiskEnd: (node: SimulatedStorageNode, request: DiskRequest) => void = () => {};
   /** The store has been opened. */
   onOpened: () => void = () => {};
   readonly #pool: SimulatedPool;
@@ -61,6 +63,8 @@ export class SimulatedStorageNode {
   #paused = false;
   #clockRate = 1;
   #wallSkewMs = 0;
+  /** The next write of data takes so much longer than others, which overtake it. */
+  #stuck: { readonly forMs: number; readonly onStuck: () => void } | null = null;
   /** Disk requests that ended while the process was stopped by SIGSTOP. */
   #unheard: (() => void)[] = [];
   rmr: RmrServer | null = null;
@@ -220,6 +224,16 @@ export class SimulatedStorageNode {
     for (const end of this.#unheard.splice(0)) this.#pool.world.after(0, end);
   }
 
+  /** The disk takes so much longer for the next write of data than for others, which overtake it. `onStuck`: it has come. */
+  stickNextWrite(forMs: number, onStuck: () => void): void {
+    this.#stuck = { forMs, onStuck };
+  }
+
+  /** No write gets stuck any more. */
+  unstick(): void {
+    this.#stuck = null;
+  }
+
   /** What the pool says about the rate of resync has changed. */
   changeResyncRate(): void {
     for (const pool of this.rmr?.pools() ?? []) pool.resync.options = resyncAt(this.#pool.resyncRateBytes);
@@ -245,10 +259,20 @@ export class SimulatedStorageNode {
 
   readonly #schedule = (request: DiskRequest, end: () => void): void => {
     this.onDiskRequest(this, request);
-    const delayMs = this.diskLatencyMs === 0 ? 0 : (this.#random.u32() / 0x1_0000_0000) * this.diskLatencyMs;
+    let delayMs = this.diskLatencyMs === 0 ? 0 : (this.#random.u32() / 0x1_0000_0000) * this.diskLatencyMs;
+    const stuck = this.#stuck;
+    if (stuck !== null && request.kind === 'write' && request.offsetBytes >= (this.store?.bitmapStore.dataOffset ?? Number.MAX_VALUE)) {
+      this.#stuck = null;
+      delayMs += stuck.forMs;
+      stuck.onStuck();
+    }
+    const ended = (): void => {
+      this.onDiskEnd(this, request);
+      end();
+    };
     this.#pool.world.after(delayMs, () => {
-      if (this.#paused) this.#unheard.push(end);
-      else end();
+      if (this.#paused) this.#unheard.push(ended);
+      else ended();
     });
   };
 

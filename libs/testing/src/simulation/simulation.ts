@@ -80,11 +80,13 @@ class Simulation {
     this.#workload.onDurable = () => this.#atlas.observe();
     this.#workload.onAcknowledged = (operation) => this.#checks.acknowledged(operation);
     const watch = (node: SimulatedStorageNode): void => {
+      node.onDiskEnd = (at, request) => this.#checks.diskEnd(at, request);
       node.onDiskRequest = (at, request) => this.#checks.diskRequest(at, request);
     };
     for (const node of cluster.nodes) watch(node);
     cluster.onNode = watch;
     this.#operator = new Operator(cluster, this.#atlas, seed);
+    this.#faults.takeOut = (node) => this.#operator.takeOut(node);
     cluster.world.check(() => this.#look());
   }
 

@@ -12,6 +12,8 @@ const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([nam
 
 /** Operations under way at a time, at most. */
 export const CONCURRENCY_MAX = 24;
+/** Percentage of moments at which a client that was robbed of the pool is used too. */
+const ROBBED_PERCENT = 30;
 
 /** How the device is used for a while. */
 interface Style {
@@ -229,6 +231,7 @@ export class Workload {
     world.after(1 + randomBelow(this.#random, this.#style.pauseMsMax), () => {
       if (!this.#issuing) return;
       if (world.scheduler.nowMs >= this.#styleUntilMs) this.#chooseStyle();
+      this.#useRobbed();
       const { client } = this.#cluster;
       if (client !== null && !this.#cluster.draining && this.operations.size < this.#style.concurrency) this.#issue(client);
       this.#issueLater();
@@ -275,6 +278,29 @@ export class Workload {
     const area = this.#area ?? (geometry.areas[randomBelow(this.#random, geometry.areas.length)] as Area);
     const { first, count } = style.range(this.#random, area, geometry.chunkBytes / SECTOR_BYTES);
     this.#submit(client, type, flags, area.firstSector + first, count);
+  }
+
+  /**
+   * I7: whoever uses a client that was robbed of the pool does not know it yet, and must be served nothing: neither a read,
+   * nor a write, of which the model is not told, so that it is a violation to see it.
+   */
+  #useRobbed(): void {
+    const { robbed, geometry } = this.#cluster;
+    if (robbed === null || !this.#chance(ROBBED_PERCENT)) return;
+    const request = new IoRequest({
+      onIoDone: (_request, status) => {
+        if (status === Status.OK) throw new Error(`I7: ${robbed.name} was served after another client had taken the pool over`);
+      },
+    });
+    const sector = randomBelow(this.#random, geometry.hotSectorCount);
+    request.type = this.#chance(50) ? MessageType.READ : MessageType.WRITE;
+    request.offsetBytes = geometry.offsetOf(sector);
+    request.lengthBytes = SECTOR_BYTES;
+    if (request.type === MessageType.WRITE) {
+      request.payload = new Uint8Array(SECTOR_BYTES);
+      new Float64Array(request.payload.buffer).fill(this.#nextStamp++);
+    }
+    robbed.pool.submit(request);
   }
 
   /** A hot chunk that is dirty for a member by its own map, or null. */

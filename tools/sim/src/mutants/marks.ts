@@ -285,8 +285,9 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         SYNC_PEERS,
-        'if (stamp === null || this.#version !== version || this.recording ',
-        'if (fromLeaf < 0 && stamp !== null && this.#version !== version ',
+        'if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)
+        return;',
+        '',
       ),
     ],
     seeds: 300,

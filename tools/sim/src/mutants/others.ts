@@ -118,7 +118,12 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a sequence number is used again for another set',
     rule: 'V1',
-    edits: [edit(VERSIONS, 'seq: ++this.#seq,', 'seq: current.seq + 1,')],
+    // A member that stays has heard of the former attempt before, and refuses its number for another set: the client would
+    // lose all legs, and begin a new epoch. The rule is kept at both ends.
+    edits: [
+      edit(VERSIONS, 'seq: ++this.#seq,', 'seq: current.seq + 1,'),
+      edit(POOL_CONTROL, 'compareVersions(next, current) === 0 && !sameVersion(next, current))', 'compareVersions(next, current) > 9e15)'),
+    ],
     seeds: 300,
   },
   {
@@ -255,6 +260,12 @@ export const OTHERS: readonly Mutant[] = [
     name: 'the requests of a dead path are sent again before the server has drained it',
     rule: 'I10',
     edits: [edit(RTRS_CLIENT_SESSION, 'carrier.frames.sendSignal(FrameKind.FENCE, lost.pathId);', 'this.onFenced(carrier, lost.pathId);')],
+    seeds: 300,
+  },
+  {
+    name: 'a member that is back executes what was sent to it before it left',
+    rule: 'L3, W6, I10',
+    edits: [edit(POOL_SERVER, ' || message.versionSeq < this.#serving.enabledSeq) return', ') return')],
     seeds: 300,
   },
   {

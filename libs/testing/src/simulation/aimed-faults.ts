@@ -1,0 +1,235 @@
+import { compareVersions } from '@rmr/rmr';
+import type { SeededRandom } from '@rmr/runtime';
+import { randomBelow } from '@rmr/runtime';
+import type { MemoryStream } from '../memory-stream.ts';
+import type { SimulatedCluster } from './cluster.ts';
+import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** How long a return is followed, to strike when its version is recorded by some. */
+const RETURN_AWAITED_MS = 6_000;
+/** Sessions are given up after two seconds of silence: what is late comes before that. */
+const LATE_MS_MAX = 1_700;
+/** How long a disk may be busy with one write while others go on. */
+const STUCK_MS_MAX = 6_000;
+
+/** What aimed faults need from those who draw them. */
+export interface FaultContext {
+  readonly cluster: SimulatedCluster;
+  /** Whether faults are made still. */
+  readonly on: boolean;
+  /** Calls back after a while, short or long. */
+  later(end: () => void): void;
+  /** A client that has crashed is started again. */
+  startClientLater(): void;
+  /** An operator takes a member out, and lets it in again later. */
+  takeOut(node: SimulatedStorageNode): void;
+}
+
+/**
+ * Faults that strike at a moment: between what one member has recorded and the next has not, between what was sent and
+ * what makes it stale. Drawn at random, two faults hardly ever meet like that.
+ */
+export class AimedFaults {
+  readonly #context: FaultContext;
+  readonly #random: SeededRandom;
+
+  constructor(context: FaultContext, random: SeededRandom) {
+    this.#context = context;
+    this.#random = random;
+  }
+
+  /**
+   * A member leaves, and nothing that the others say of it reaches the client any more: what they have recorded without
+   * its knowing must not be forgotten, nor its number be used again (V1, V4, L5).
+   */
+  answersLost(): boolean {
+    const client = this.#servingClient();
+    const inSync = this.#inSync();
+    if (client === null || inSync.length < 2) return false;
+    const { network, world } = this.#cluster;
+    const leaver = this.#oneOf(inSync);
+    const others = inSync.filter((node) => node !== leaver);
+    const unheard = this.#chance(60) ? others : [this.#oneOf(others)];
+    for (const node of unheard) network.partitionOneWay(node.name, client.name);
+    network.cut(client.name, leaver.name);
+    world.after(2_500 + this.#below(6_000), () => {
+      for (const node of unheard) network.heal(client.name, node.name);
+    });
+    return true;
+  }
+
+  /**
+   * A member returns, and the client dies when others have recorded the version that admits it and the member itself has
+   * not: what it holds is of before it left (V3, ◆14).
+   */
+  crashInReturn(): boolean {
+    const client = this.#servingClient();
+    const { nodes, network, world } = this.#cluster;
+    if (client === null || nodes.length < 2) return false;
+    const inSync = this.#cluster.inSync();
+    const away = nodes.filter((node) => node.running && !inSync.includes(node) && this.#cluster.isMember(node));
+    const node = this.#oneOf(away.length > 0 ? away : nodes);
+    network.slow(client.name, node.name, 20 + this.#below(200));
+    if (inSync.includes(node)) {
+      network.cut(client.name, node.name);
+      if (this.#chance(50)) {
+        network.partition(client.name, node.name);
+        world.after(this.#below(1_500), () => network.heal(client.name, node.name));
+      }
+    }
+    const untilMs = world.scheduler.nowMs + RETURN_AWAITED_MS;
+    const look = (): void => {
+      const gone = !this.#context.on || this.#cluster.client !== client;
+      if (gone || world.scheduler.nowMs >= untilMs) {
+        network.slow(client.name, node.name, 0);
+        return;
+      }
+      if (!this.#lacksItsVersion(node)) {
+        world.after(1, look);
+        return;
+      }
+      network.slow(client.name, node.name, 0);
+      // What is on its way to it is lost, too.
+      network.cut(client.name, node.name);
+      this.#cluster.crashClient();
+      this.#context.startClientLater();
+    };
+    look();
+    return true;
+  }
+
+  /** Others have recorded a version with this member in its set, and it has not. */
+  #lacksItsVersion(node: SimulatedStorageNode): boolean {
+    const { version, memberId } = node;
+    const highest = this.#cluster.highestVersion();
+    if (highest === null || !highest.inSync.some((member) => member.memberId === memberId)) return false;
+    return version === null || compareVersions(version, highest) < 0;
+  }
+
+  /** What a member that is being synced says it has clean is heard of when it has left the set, and has missed something (R3, ◆22). */
+  lateMapAnswers(): boolean {
+    const client = this.#servingClient();
+    const inSync = this.#inSync();
+    const behind = inSync.filter((node) => node.dirtyCount(node.memberId) > 0);
+    if (client === null || behind.length === 0 || inSync.length < 2) return false;
+    const { network, world, all } = this.#cluster;
+    const node = this.#oneOf(behind);
+    const hosts = [client, ...all.filter((other) => other !== node)].map((host) => host.name);
+    const lateMs = 200 + this.#below(LATE_MS_MAX - 200);
+    for (const host of hosts) network.slow(node.name, host, lateMs);
+    world.after(this.#below(1_500), () => {
+      if (!this.#context.on || this.#cluster.client !== client) return;
+      if (this.#chance(60)) {
+        this.#context.takeOut(node);
+        return;
+      }
+      network.cut(client.name, node.name);
+      network.partition(client.name, node.name);
+      this.#context.later(() => network.heal(client.name, node.name));
+    });
+    world.after(1_500 + lateMs + this.#below(1_000), () => {
+      for (const host of hosts) network.slow(node.name, host, 0);
+    });
+    return true;
+  }
+
+  /** What a client sends reaches the members late, and another has taken the pool over by then (I7, C2). */
+  takeOverOvertakes(): boolean {
+    const client = this.#servingClient();
+    if (client === null) return false;
+    const { network, world, all } = this.#cluster;
+    const late = all.filter(() => this.#chance(70));
+    for (const node of late) network.slow(client.name, node.name, 100 + this.#below(LATE_MS_MAX - 100));
+    world.after(this.#below(1_500), () => {
+      if (this.#context.on && this.#cluster.client === client) this.#cluster.takeOver(true);
+    });
+    world.after(3_000 + this.#below(3_000), () => {
+      for (const node of late) network.slow(client.name, node.name, 0);
+    });
+    return true;
+  }
+
+  /** Two clients claim the pool at the same time: the one that had it and lost its sessions, and one that is to take it over (C2). */
+  raceForPool(): boolean {
+    const client = this.#servingClient();
+    if (client === null || this.#cluster.rival !== null) return false;
+    const { network, world, all } = this.#cluster;
+    for (const node of all) network.cut(client.name, node.name);
+    world.after(this.#below(this.#chance(50) ? 100 : 1_500), () => {
+      if (!this.#context.on || this.#cluster.client !== client || !this.#cluster.takeOver(true)) return;
+      const { rival } = this.#cluster;
+      // One of the two is late, with some members.
+      const slow = rival !== null && this.#chance(50) ? rival : client;
+      const late = all.filter(() => this.#chance(50));
+      for (const node of late) network.slow(slow.name, node.name, this.#below(LATE_MS_MAX));
+      world.after(3_000 + this.#below(3_000), () => {
+        for (const node of late) network.slow(slow.name, node.name, 0);
+      });
+    });
+    return true;
+  }
+
+  /** One of several connections to a member breaks for the client; what it had sent on it arrives there all the same, late (I10). */
+  latePath(): boolean {
+    const { client, network, world, nodes } = this.#cluster;
+    if (client === null) return false;
+    const ends = nodes.map((node) => this.#pathsTo(client, node)).filter((paths) => paths.length > 1);
+    if (ends.length === 0) return false;
+    const end = this.#oneOf(this.#oneOf(ends));
+    end.peer.delay(300 + this.#below(LATE_MS_MAX - 300));
+    world.after(this.#below(this.#chance(50) ? 50 : 600), () => {
+      if (!end.isClosed) network.halve(end);
+    });
+    return true;
+  }
+
+  /** A disk is busy with one write for long while it does others; the client may lose its way to it meanwhile (◆17, I10). */
+  stuckWrite(): boolean {
+    const { client, network, world, nodes } = this.#cluster;
+    const node = this.#oneOf(nodes);
+    if (client === null || node.store === null) return false;
+    node.stickNextWrite(100 + this.#below(STUCK_MS_MAX), () => {
+      world.after(this.#below(100), () => {
+        if (!this.#context.on || this.#cluster.client !== client) return;
+        const then = this.#below(10);
+        if (then < 4) network.cut(client.name, node.name);
+        else if (then < 7) {
+          const paths = this.#pathsTo(client, node);
+          if (paths.length > 0) network.cutStream(this.#oneOf(paths));
+        } else if (then < 9) this.#cluster.takeOver(true);
+      });
+    });
+    return true;
+  }
+
+  /** The client's ends of its connections to the node. */
+  #pathsTo(client: SimulatedClient, node: SimulatedStorageNode): MemoryStream[] {
+    return this.#cluster.network.endsAt(client.name).filter((end) => end.peer.host === node.name && !end.peer.isClosed);
+  }
+
+  get #cluster(): SimulatedCluster {
+    return this.#context.cluster;
+  }
+
+  /** The client, if it serves and no version change is under way. */
+  #servingClient(): SimulatedClient | null {
+    const { client, draining, settled } = this.#cluster;
+    return client === null || draining || client.paused || !settled ? null : client;
+  }
+
+  #inSync(): readonly SimulatedStorageNode[] {
+    return this.#cluster.inSync().filter((node) => node.store !== null);
+  }
+
+  #oneOf<T>(choices: readonly T[]): T {
+    return choices[this.#below(choices.length)] as T;
+  }
+
+  #chance(percent: number): boolean {
+    return this.#below(100) < percent;
+  }
+
+  #below(bound: number): number {
+    return randomBelow(this.#random, bound);
+  }
+}
