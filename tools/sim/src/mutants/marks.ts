@@ -285,9 +285,8 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         SYNC_PEERS,
-        'if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)
-        return;',
-        '',
+        'if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)',
+        'if (fromLeaf < 0)',
       ),
     ],
     seeds: 300,
