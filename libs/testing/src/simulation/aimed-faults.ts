@@ -5,8 +5,10 @@ import type { MemoryStream } from '../memory-stream.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** How long a return is followed, to strike when its version is recorded by some. */
-const RETURN_AWAITED_MS = 6_000;
+/** How long a moment to strike is waited for. */
+const MOMENT_AWAITED_MS = 6_000;
+/** Bytes per second of resync, so that members are behind for seconds. */
+const SLOW_RESYNC_BYTES = 16 * 1024;
 /** Sessions are given up after two seconds of silence: what is late comes before that. */
 const LATE_MS_MAX = 1_700;
 /** How long a disk may be busy with one write while others go on. */
@@ -64,37 +66,26 @@ export class AimedFaults {
    */
   crashInReturn(): boolean {
     const client = this.#servingClient();
-    const { nodes, network, world } = this.#cluster;
+    const { nodes, network } = this.#cluster;
     if (client === null || nodes.length < 2) return false;
     const inSync = this.#cluster.inSync();
     const away = nodes.filter((node) => node.running && !inSync.includes(node) && this.#cluster.isMember(node));
     const node = this.#oneOf(away.length > 0 ? away : nodes);
     network.slow(client.name, node.name, 20 + this.#below(200));
     if (inSync.includes(node)) {
-      network.cut(client.name, node.name);
-      if (this.#chance(50)) {
-        network.partition(client.name, node.name);
-        world.after(this.#below(1_500), () => network.heal(client.name, node.name));
-      }
+      this.#sever(client, node, this.#chance(50) ? 0 : this.#below(1_500));
     }
-    const untilMs = world.scheduler.nowMs + RETURN_AWAITED_MS;
-    const look = (): void => {
-      const gone = !this.#context.on || this.#cluster.client !== client;
-      if (gone || world.scheduler.nowMs >= untilMs) {
-        network.slow(client.name, node.name, 0);
-        return;
-      }
-      if (!this.#lacksItsVersion(node)) {
-        world.after(1, look);
-        return;
-      }
-      network.slow(client.name, node.name, 0);
-      // What is on its way to it is lost, too.
-      network.cut(client.name, node.name);
-      this.#cluster.crashClient();
-      this.#context.startClientLater();
-    };
-    look();
+    this.#when(
+      client,
+      () => this.#lacksItsVersion(node),
+      () => {
+        // What is on its way to it is lost, too.
+        network.cut(client.name, node.name);
+        this.#cluster.crashClient();
+        this.#context.startClientLater();
+      },
+      () => network.slow(client.name, node.name, 0),
+    );
     return true;
   }
 
@@ -110,43 +101,69 @@ export class AimedFaults {
   lateMapAnswers(): boolean {
     const client = this.#servingClient();
     const inSync = this.#inSync();
-    const behind = inSync.filter((node) => node.dirtyCount(node.memberId) > 0);
-    if (client === null || behind.length === 0 || inSync.length < 2) return false;
+    if (client === null || inSync.length < 2) return false;
+    const isBehind = (node: SimulatedStorageNode): boolean => node.dirtyCount(node.memberId) > 0;
+    const behind = inSync.filter(isBehind);
+    const node = this.#oneOf(behind.length > 0 ? behind : inSync);
+    // Slowly enough that it is behind for seconds.
+    const endLimit = this.#cluster.limitResync(SLOW_RESYNC_BYTES);
+    if (behind.length === 0) this.#sever(client, node, this.#below(600));
+    this.#when(
+      client,
+      () => this.#inSync().includes(node) && isBehind(node) && this.#cluster.settled,
+      () => this.#answersComeLate(client, node),
+      () => this.#cluster.world.after(4_000, endLimit),
+    );
+    return true;
+  }
+
+  #answersComeLate(client: SimulatedClient, node: SimulatedStorageNode): void {
     const { network, world, all } = this.#cluster;
-    const node = this.#oneOf(behind);
     const hosts = [client, ...all.filter((other) => other !== node)].map((host) => host.name);
     const lateMs = 200 + this.#below(LATE_MS_MAX - 200);
     for (const host of hosts) network.slow(node.name, host, lateMs);
     world.after(this.#below(1_500), () => {
       if (!this.#context.on || this.#cluster.client !== client) return;
-      if (this.#chance(60)) {
-        this.#context.takeOut(node);
-        return;
-      }
-      network.cut(client.name, node.name);
-      network.partition(client.name, node.name);
-      this.#context.later(() => network.heal(client.name, node.name));
+      if (this.#chance(60)) this.#context.takeOut(node);
+      else this.#sever(client, node, 500 + this.#below(3_000));
     });
     world.after(1_500 + lateMs + this.#below(1_000), () => {
       for (const host of hosts) network.slow(node.name, host, 0);
     });
+  }
+
+  /**
+   * What a client sends reaches the members late, and another has taken the pool over by then (I7, C2). Twice in a row, now
+   * and then: then both count their versions from the same number.
+   */
+  takeOverOvertakes(): boolean {
+    const client = this.#servingClient();
+    if (client === null || this.#cluster.rival !== null) return false;
+    if (this.#chance(30)) {
+      this.#overtake(client);
+      return true;
+    }
+    if (!this.#cluster.takeOver(true)) return false;
+    const follow = (triesLeft: number): void => {
+      if (!this.#context.on || triesLeft === 0) return;
+      const next = this.#servingClient();
+      if (next !== null && next !== client && this.#cluster.rival === null) this.#overtake(next);
+      else this.#cluster.world.after(50, () => follow(triesLeft - 1));
+    };
+    follow(100);
     return true;
   }
 
-  /** What a client sends reaches the members late, and another has taken the pool over by then (I7, C2). */
-  takeOverOvertakes(): boolean {
-    const client = this.#servingClient();
-    if (client === null) return false;
+  #overtake(client: SimulatedClient): void {
     const { network, world, all } = this.#cluster;
-    const late = all.filter(() => this.#chance(70));
+    const late = all.filter(() => this.#chance(80));
     for (const node of late) network.slow(client.name, node.name, 100 + this.#below(LATE_MS_MAX - 100));
-    world.after(this.#below(1_500), () => {
+    world.after(this.#below(1_000), () => {
       if (this.#context.on && this.#cluster.client === client) this.#cluster.takeOver(true);
     });
     world.after(3_000 + this.#below(3_000), () => {
       for (const node of late) network.slow(client.name, node.name, 0);
     });
-    return true;
   }
 
   /** Two clients claim the pool at the same time: the one that had it and lost its sessions, and one that is to take it over (C2). */
@@ -200,6 +217,31 @@ export class AimedFaults {
       });
     });
     return true;
+  }
+
+  /** The client's connections to the node break, and for so long there are no others. */
+  #sever(client: SimulatedClient, node: SimulatedStorageNode, forMs: number): void {
+    const { network, world } = this.#cluster;
+    network.cut(client.name, node.name);
+    if (forMs === 0) return;
+    network.partition(client.name, node.name);
+    world.after(forMs, () => network.heal(client.name, node.name));
+  }
+
+  /** `then` at the first moment at which the condition holds, unless the client is another by then or it takes too long; `after` in any case. */
+  #when(client: SimulatedClient, condition: () => boolean, then: () => void, after: () => void): void {
+    const { world } = this.#cluster;
+    const untilMs = world.scheduler.nowMs + MOMENT_AWAITED_MS;
+    const look = (): void => {
+      const inVain = !this.#context.on || this.#cluster.client !== client || world.scheduler.nowMs >= untilMs;
+      if (!inVain && !condition()) {
+        world.after(1, look);
+        return;
+      }
+      if (!inVain) then();
+      after();
+    };
+    look();
   }
 
   /** The client's ends of its connections to the node. */

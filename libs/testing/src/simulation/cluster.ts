@@ -58,6 +58,8 @@ export class SimulatedCluster {
   readonly #random: SeededRandom;
   readonly #pool: SimulatedPool;
   readonly #journalBytes: number | undefined;
+  /** The rate of resync without {@link limitResync}. */
+  #usualResyncBytes: number | null;
   #highestMemberId = 0;
   #clientCount = 0;
   #servedByTwo = false;
@@ -88,6 +90,7 @@ export class SimulatedCluster {
         ? (SLOW_RESYNC_BYTES[randomBelow(random, SLOW_RESYNC_BYTES.length)] as number)
         : null,
     };
+    this.#usualResyncBytes = this.#pool.resyncRateBytes;
     let percent = randomBelow(random, 100);
     let nodeCount = 1;
     for (; percent >= (NODE_COUNT_PERCENT[nodeCount - 1] as number); nodeCount++) percent -= NODE_COUNT_PERCENT[nodeCount - 1] as number;
@@ -313,14 +316,28 @@ export class SimulatedCluster {
     });
   }
 
+  /** Resync is no faster than this from now on, until the returned function is called. */
+  limitResync(bytesPerSecond: number): () => void {
+    const usual = this.#usualResyncBytes;
+    this.#changeResyncRate(Math.min(usual ?? bytesPerSecond, bytesPerSecond));
+    return () => {
+      if (usual === this.#usualResyncBytes) this.#changeResyncRate(usual);
+    };
+  }
+
+  #changeResyncRate(bytesPerSecond: number | null): void {
+    this.#pool.resyncRateBytes = bytesPerSecond;
+    for (const node of this.all) node.changeResyncRate();
+  }
+
   /** Everything that is broken is whole again, everything that is down comes up: only what the cores have to do themselves is left. */
   heal(): void {
     this.endTakeOver();
     this.network.healAll();
     this.client?.resume();
-    this.#pool.resyncRateBytes = null;
+    this.#usualResyncBytes = null;
+    this.#changeResyncRate(null);
     for (const node of this.all) {
-      node.changeResyncRate();
       node.resume();
       node.setClockRate(1);
       node.onOpened = () => this.listener.onOpened();
