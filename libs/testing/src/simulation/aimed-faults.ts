@@ -186,16 +186,20 @@ export class AimedFaults {
     return true;
   }
 
-  /** One of several connections to a member breaks for the client; what it had sent on it arrives there all the same, late (I10). */
+  /**
+   * A connection to a member breaks for the client, or all of them; what it had sent on it arrives there all the same, late:
+   * after it was sent again on another path, or after the member has left and come back on another session (I10).
+   */
   latePath(): boolean {
     const { client, network, world, nodes } = this.#cluster;
     if (client === null) return false;
-    const ends = nodes.map((node) => this.#pathsTo(client, node)).filter((paths) => paths.length > 1);
-    if (ends.length === 0) return false;
-    const end = this.#oneOf(this.#oneOf(ends));
-    end.peer.delay(300 + this.#below(LATE_MS_MAX - 300));
+    const sessions = nodes.map((node) => this.#pathsTo(client, node)).filter((paths) => paths.length > 0);
+    if (sessions.length === 0) return false;
+    const paths = this.#oneOf(sessions);
+    const broken = paths.length > 1 && this.#chance(75) ? [this.#oneOf(paths)] : paths;
+    for (const end of broken) end.peer.delay(300 + this.#below(LATE_MS_MAX - 300));
     world.after(this.#below(this.#chance(50) ? 50 : 600), () => {
-      if (!end.isClosed) network.halve(end);
+      for (const end of broken) if (!end.isClosed) network.halve(end);
     });
     return true;
   }
