@@ -179,10 +179,12 @@ async function main() {
   const built = await check('build', [NX, 'run-many', '-t', 'build', '--outputStyle=static']);
   // No test depends on speed: the bound only ends what hangs, on the busiest machine too.
   await tests('unit tests', 'unit.json', ['--config', 'scripts/unit-tests.config.ts', '--testTimeout=120000', '--hookTimeout=120000']);
+  if (built) await check('simulator', ['scripts/simulate.mjs']);
   if (existsSync(ACCEPTANCE)) {
     if (built) await tests('real-client tests', 'acceptance.json', [], ACCEPTANCE);
     else totals.failed.push('real-client tests: not run, the build failed');
   }
+  if (built) await check('chaos', ['scripts/run.mjs', 'chaos', '--minutes', '2', '--replicas', '3']);
   return report();
 }
 
