@@ -45,9 +45,12 @@ export const HEARTBEAT_INTERVAL_MS_MAX = 60_000;
 /** A tick that comes later than this tells that our own process did not run: that silence is not the peer's. */
 export const STALL_MS_MIN = 500;
 
-/** Reconnect delays: the first is short, as most losses are a peer's restart; the last keeps a dead host's cost at nothing. */
+/**
+ * Reconnect delays: the first is short, as most losses are a peer's restart; the last is what IO may wait on top for a node that is
+ * back, and still costs a dead host next to nothing.
+ */
 export const RECONNECT_MS_MIN = 100;
-export const RECONNECT_MS_MAX = 10_000;
+export const RECONNECT_MS_MAX = 2_000;
 
 /** How long a server may take to finish what it received on a dead path before the session is given up (I10). */
 export const DRAIN_TIMEOUT_MS = 30_000;

@@ -204,7 +204,7 @@ describe('path loss behind a fence (I10)', () => {
   });
 
   test('when the path that carries the fence dies too, another asks again', () => {
-    const pair = new Pair({ paths: 3, client: { reconnectMsMin: 5_000 } }).connect();
+    const pair = new Pair({ paths: 3, client: { reconnectMsMin: 5_000, reconnectMsMax: 10_000 } }).connect();
     pair.server.echo = false;
     for (let i = 0; i < 9; i++) pair.client.send(`${i}`, i);
     pair.until(() => pair.server.held.length === 9, WAIT_MS, 'the requests');
