@@ -2,7 +2,7 @@ import { type ClientNodeStatus, clientSessionStatus, type NodeIdentity } from '@
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
-import { IO_BYTES_MAX, IoRequest, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
+import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
@@ -28,7 +28,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
       local: host,
       pathPolicy: config.transport.pathPolicy,
       queueDepth: Math.max(1, ...config.pools.map((pool) => pool.queueDepth)),
-      maxPayloadBytes: IO_BYTES_MAX,
+      maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
       payloadChecksum: config.transport.payloadChecksum,
       heartbeatIntervalMs: config.transport.heartbeatInterval,
       deadAfterMs: config.transport.deadAfter,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createStore, openStore } from '@rmr/brmr/node';
-import { IO_BYTES_MAX, type PoolServer, type ResyncOptions, RmrServer, Sessions } from '@rmr/rmr';
+import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolServer, type ResyncOptions, RmrServer, Sessions } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { SILENT_LOGGER, SlabPool, type StreamListener } from '@rmr/runtime';
 import { createSystemWorld, SocketTransport } from '@rmr/runtime/node';
@@ -13,7 +13,7 @@ export function testSession(hostName: string) {
   return {
     local,
     queueDepth: 64,
-    maxPayloadBytes: IO_BYTES_MAX,
+    maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
     payloadChecksum: false,
     heartbeatIntervalMs: 200,
     deadAfterMs: 5_000,

@@ -2,7 +2,7 @@ import { clientSessionStatus, type NodeIdentity, type StorageNodeStatus } from '
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { StoreKeeper } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
-import { IO_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
+import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
@@ -25,7 +25,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const sessions = new Sessions(world, transport, slabs, {
     local: host,
     queueDepth: SYNC_QUEUE_DEPTH,
-    maxPayloadBytes: IO_BYTES_MAX,
+    maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
     payloadChecksum: config.transport.payloadChecksum,
     heartbeatIntervalMs: config.transport.heartbeatInterval,
     deadAfterMs: config.transport.deadAfter,
@@ -41,7 +41,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     {
       local: host,
       queueDepth: config.limits.queueDepth,
-      maxPayloadBytes: IO_BYTES_MAX,
+      maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
       payloadChecksum: config.transport.payloadChecksum,
       heartbeatIntervalMs: config.transport.heartbeatInterval,
       deadAfterMs: config.transport.deadAfter,

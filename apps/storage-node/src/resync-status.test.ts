@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type ServerPoolStatus, storageNodeStatusSchema } from '@rmr/admin-api';
 import { type Daemon, Metrics } from '@rmr/admin-api/node';
 import { createStore } from '@rmr/brmr/node';
-import { IO_BYTES_MAX, IoRequest, type IoType, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
+import { IoRequest, type IoType, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
 import { KIB, MIB, SILENT_LOGGER, SlabPool, Status } from '@rmr/runtime';
 import { createSystemWorld, loadConfig, SocketTransport } from '@rmr/runtime/node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -44,7 +44,14 @@ beforeEach(async () => {
   client = new RmrClient(createSystemWorld(SILENT_LOGGER), new SocketTransport(), new SlabPool(), {
     instanceUuid: local.incarnation,
     name: 'client-1',
-    session: { local, queueDepth: 16, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs: 200, deadAfterMs: 5_000 },
+    session: {
+      local,
+      queueDepth: 16,
+      maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
+      payloadChecksum: false,
+      heartbeatIntervalMs: 200,
+      deadAfterMs: 5_000,
+    },
   });
   pool = client.open(
     {

@@ -43,3 +43,4 @@ export type { LegState, ServerPoolState } from './states.ts';
 export { compareVersions, formatVersion, isInSync, sameVersion } from './version.ts';
 export { decodeExtents } from './wire/extents.ts';
 export { IoFlag, MessageType } from './wire/io-message.ts';
+export { MESSAGE_PAYLOAD_BYTES_MAX } from './wire/unresolved-writes.ts';

@@ -159,6 +159,8 @@ export interface PoolStore {
   /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
   recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
   lastIo(): readonly LastIo[];
+  /** Those of them that touch the range and are not known to be resolved on all legs (W7). Usually none. */
+  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[];
 
   /**
    * Before data of a write may be submitted: its regions are in the write intent, durably (◆4), and its chunks are

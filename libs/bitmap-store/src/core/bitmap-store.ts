@@ -192,6 +192,11 @@ export class BitmapStore implements Ticked {
     return this.#lastIo.entries();
   }
 
+  /** The entries of {@link lastIo} that touch the range and are not known to be resolved on all legs (W7). */
+  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[] {
+    return this.#lastIo.within(offsetBytes, lengthBytes, this.#state.intent.completedThrough);
+  }
+
   /** Who is told when a {@link submitLastIo} that returned false has ended. */
   set onLastIoWritten(listener: (status: number) => void) {
     this.#onLastIoWritten = listener;

@@ -11,6 +11,8 @@ import {
 import type { Layout } from '../format/layout.ts';
 import type { LastIo } from '../types.ts';
 
+const NONE: readonly LastIo[] = [];
+
 /** The last_io array in memory, with the range that has yet to reach the kernel. */
 export class LastIoTable {
   readonly bytes: Uint8Array;
@@ -115,6 +117,22 @@ export class LastIoTable {
       });
     }
     return entries;
+  }
+
+  /** The entries of writes after `afterSeq` that touch the range. Allocates nothing where there is none. */
+  within(offsetBytes: number, lengthBytes: number, afterSeq: number): readonly LastIo[] {
+    let found: LastIo[] | null = null;
+    for (let memId = 0; memId < this.#queueDepth; memId++) {
+      const at = memId * LAST_IO_ENTRY_BYTES;
+      if (lastIoEmpty(this.#view, at)) continue;
+      const from = lastIoOffsetBytes(this.#view, at);
+      const length = lastIoLengthBytes(this.#view, at);
+      const writeSeq = lastIoWriteSeq(this.#view, at);
+      if (writeSeq <= afterSeq || from >= offsetBytes + lengthBytes || from + length <= offsetBytes) continue;
+      found ??= [];
+      found.push({ memId, writeSeq, offsetBytes: from, lengthBytes: length });
+    }
+    return found ?? NONE;
   }
 
   verify(): void {

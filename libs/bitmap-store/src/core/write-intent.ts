@@ -77,6 +77,11 @@ export class WriteIntent {
     return this.#state[OVERFLOW] !== PlaceState.FREE;
   }
 
+  /** Every write up to this sequence number is resolved on all legs (W7). */
+  get completedThrough(): number {
+    return this.#completedThrough;
+  }
+
   /** Every write up to this sequence number is resolved on all legs. */
   setCompletedThrough(writeSeq: number): void {
     if (writeSeq > this.#completedThrough) this.#completedThrough = writeSeq;

@@ -2,7 +2,8 @@ import { Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { Resync, type ResyncOptions } from '../core/server/resync.ts';
 import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
-import type { VersionRecord } from '../pool-store.ts';
+import type { LastIo, VersionRecord } from '../pool-store.ts';
+import { encodeUnresolved } from '../wire/unresolved-writes.ts';
 import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from './scripted-pool.ts';
 import type { ScriptedSession } from './scripted-session.ts';
 import { ScriptedStore } from './scripted-store.ts';
@@ -85,11 +86,15 @@ export class ResyncRig {
   }
 
   /** A member answers its oldest read. */
-  answer(memberId: number, status: number = Status.OK, fill = 9, lengthBytes?: number): void {
+  answer(memberId: number, status: number = Status.OK, fill = 9, lengthBytes?: number, unresolved: readonly LastIo[] = []): void {
     const io = this.session(memberId).ios.shift();
     if (io === undefined) throw new Error(`nothing is read from member ${memberId}`);
-    if (status === Status.OK) io.answer(status, new Uint8Array(lengthBytes ?? io.message.lengthBytes).fill(fill));
-    else io.answer(status);
+    if (status === Status.OK) {
+      const dataBytes = lengthBytes ?? io.message.lengthBytes;
+      const payload = new Uint8Array(dataBytes + 24 * unresolved.length).fill(fill, 0, dataBytes);
+      encodeUnresolved(unresolved, payload.subarray(dataBytes));
+      io.answer(status, payload);
+    } else io.answer(status);
     this.turn();
   }
 

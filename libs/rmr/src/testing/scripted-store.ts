@@ -115,6 +115,10 @@ export class ScriptedStore implements PoolStore {
     return this.lastIoRanges;
   }
 
+  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[] {
+    return this.lastIoRanges.filter((io) => io.offsetBytes < offsetBytes + lengthBytes && offsetBytes < io.offsetBytes + io.lengthBytes);
+  }
+
   prepareWrite(
     offsetBytes: number,
     lengthBytes: number,

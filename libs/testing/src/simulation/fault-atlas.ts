@@ -25,6 +25,8 @@ export class FaultAtlas {
   /** Hot chunks without a copy that has certainly kept what was not flushed. */
   readonly #bare = new Set<number>();
 
+  #version: VersionRecord | null = null;
+
   constructor(cluster: SimulatedCluster, model: SectorModel) {
     this.#cluster = cluster;
     this.#model = model;
@@ -55,8 +57,15 @@ export class FaultAtlas {
     return chunks.every((each) => inSync.some((member) => member !== node && this.#isGood(member, each)));
   }
 
+  /** Notes what a new version has changed: at once, as it may serve without the one that has kept everything. */
+  observeVersion(): void {
+    const version = this.#cluster.highestVersion();
+    if (version !== this.#version) this.observe();
+  }
+
   /** Notes what has changed. Called again and again. */
   observe(): void {
+    this.#version = this.#cluster.highestVersion();
     // With a majority, a pool may come into service without the one member that has kept everything.
     this.#weigh(false);
     for (const [node, loss] of this.#losses) {

@@ -1,7 +1,7 @@
 import { openStore } from '@rmr/bitmap-store';
 import { PoolStoreAdapter } from '@rmr/brmr';
 import {
-  IO_BYTES_MAX,
+  MESSAGE_PAYLOAD_BYTES_MAX,
   type MemberAddress,
   type PoolClient,
   type PoolPolicy,
@@ -144,7 +144,14 @@ export class SimulatedStorageNode {
       const slabs = new SlabPool();
       const { heartbeatIntervalMs, deadAfterMs } = this.#pool;
       const local = { hostUuid: this.hostUuid, hostName: this.name, bootId: this.#bootId, incarnation: randomUuid(host.random) };
-      const session = { local, queueDepth: 32, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs };
+      const session = {
+        local,
+        queueDepth: 32,
+        maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
+        payloadChecksum: false,
+        heartbeatIntervalMs,
+        deadAfterMs,
+      };
       const sessions = new Sessions(host, network.host(this.name), slabs, session);
       const rmr = new RmrServer(host, slabs, sessions, resyncAt(this.#pool.resyncRateBytes));
       this.store = new PoolStoreAdapter(store, this.#disk);
@@ -155,7 +162,7 @@ export class SimulatedStorageNode {
       const server = new RtrsServer(
         host,
         slabs,
-        { local, queueDepth: 128, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs },
+        { local, queueDepth: 128, maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs },
         rmr,
       );
       this.#server = server;
@@ -330,7 +337,7 @@ export class SimulatedClient {
     this.#client = new RmrClient(this.host, network.host(name), new SlabPool(), {
       instanceUuid: incarnation,
       name,
-      session: { local, queueDepth, maxPayloadBytes: IO_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs },
+      session: { local, queueDepth, maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX, payloadChecksum: false, heartbeatIntervalMs, deadAfterMs },
     });
     this.pool = this.#client.open(
       {

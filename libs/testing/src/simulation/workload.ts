@@ -150,8 +150,8 @@ export function isChange(operation: Operation): boolean {
 export class Workload {
   readonly operations = new Set<Operation>();
   operationCount = 0;
-  /** Told that a flush or FUA write was acknowledged, before the model is. */
-  onDurable: () => void = () => {};
+  /** Told of every answer, before the model is. */
+  onAnswer: () => void = () => {};
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
   readonly #cluster: SimulatedCluster;
@@ -346,9 +346,9 @@ export class Workload {
     let oldestMs = beganMs;
     for (const other of this.operations) oldestMs = Math.min(oldestMs, other.beganMs);
     model.oldestOperationMs = oldestMs;
+    this.onAnswer();
     const durable = request.type === MessageType.FLUSH || (request.flags & IoFlag.FUA) !== 0;
     if (durable && status !== Status.OK && status !== Status.ESHUTDOWN) model.flushFails(nowMs);
-    if (durable && status === Status.OK) this.onDurable();
     if (request.type === MessageType.FLUSH) {
       if (status === Status.OK) model.flushEnds(beganMs);
       this.#onFlushed(status);

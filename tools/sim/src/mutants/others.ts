@@ -224,6 +224,13 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
 
+  {
+    name: 'a pull does not enter into lastIo what the data shows of unresolved writes',
+    rule: 'R1, I2',
+    edits: [edit(RESYNC, 'this.#noteUnresolved(pull);', '')],
+    seeds: 300,
+  },
+
   // Stores.
   {
     name: 'metadata is answered before it is durable',

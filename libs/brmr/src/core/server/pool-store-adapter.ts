@@ -163,6 +163,10 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.lastIo();
   }
 
+  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[] {
+    return this.#store.unresolvedWrites(offsetBytes, lengthBytes);
+  }
+
   prepareWrite(
     offsetBytes: number,
     lengthBytes: number,

@@ -6,6 +6,7 @@ import { POOL, RIVAL, storeOf, versionOf } from '../../testing/scripted-pool.ts'
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { decodeExtents } from '../../wire/extents.ts';
 import { MessageType } from '../../wire/io-message.ts';
+import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import { readLeaves } from '../map-leaves.ts';
 
 let rig: PoolServerRig;
@@ -58,6 +59,16 @@ describe('pool server: reads of other storage nodes (R1)', () => {
     rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
     expect(rig.answers).toEqual([['s', Status.OK]]);
     expect(rig.pool.counters).toMatchObject({ syncReads: 1, syncReadBytes: CHUNK, reads: 0 });
+  });
+
+  test('I2: behind the data stand the writes that it may show and that are not resolved', () => {
+    rig.serve();
+    const touching = { memId: 3, writeSeq: 9, offsetBytes: 6 * CHUNK - 512, lengthBytes: 1024 };
+    rig.store.lastIoRanges = [touching, { memId: 4, writeSeq: 10, offsetBytes: 9 * CHUNK, lengthBytes: 512 }];
+    rig.syncRead('s', { chunk: 5 });
+    rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
+    const payload = rig.payloads.get('s') as Uint8Array;
+    expect(decodeUnresolved(payload.subarray(CHUNK), 64, CHUNK * 64)).toEqual([touching]);
   });
 
   test('EDIRTY: a dirty chunk is not served, and never pulled for another', () => {

@@ -7,6 +7,7 @@ import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync, type ResyncOptions } from './resync.ts';
@@ -232,11 +233,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
-        this.#arena.take(message.lengthBytes);
+        this.#arena.take(
+          message.lengthBytes + (message.type === MessageType.SYNC_READ ? unresolvedBytesMax(this.#store.identity.queueDepth) : 0),
+        );
         this.#readSlabs[tag] = this.#arena.slab;
         this.#readViews[tag] = this.#arena.view;
         this.#phases[tag] = Phase.DATA;
-        this.#store.read(message.offsetBytes, this.#arena.view, tag, this);
+        this.#store.read(message.offsetBytes, this.#arena.view.subarray(0, message.lengthBytes), tag, this);
         break;
       case MessageType.FLUSH:
         this.#store.setCompletedThrough(message.completedThrough);
@@ -656,14 +659,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
-      this.#forget(tag);
-      return;
+      return this.#forget(tag);
     }
-    const view = this.#readViews[tag] as Uint8Array;
+    let view = this.#readViews[tag] as Uint8Array;
+    if (this.#types[tag] === MessageType.SYNC_READ) {
+      // Asked for after the data was read: what it shows of a write has been recorded by then (W3).
+      const lengthBytes = this.#lengths[tag] as number;
+      const unresolved = this.#store.unresolvedWrites(this.#offsets[tag] as number, lengthBytes);
+      view = view.subarray(0, lengthBytes + encodeUnresolved(unresolved, view.subarray(lengthBytes)));
+    }
     this.#readSlabs[tag] = null;
     this.#readViews[tag] = null;
-    if (status === Status.OK) request.respond(status, 0, view, slab);
-    else request.respond(status, 0, null, null);
+    request.respond(status, 0, status === Status.OK ? view : null, status === Status.OK ? slab : null);
     slab.release();
     this.#forget(tag);
   }

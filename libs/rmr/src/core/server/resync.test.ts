@@ -49,6 +49,24 @@ describe('resync: one pull (R1)', () => {
     expect(rig.held()).toEqual(['commit clear 1:4']);
   });
 
+  test('I2, W3: unresolved writes that the data shows are in the own lastIo before the data is written, unless their unit is further', () => {
+    rig.store.mapOf(1).set(4, 1);
+    rig.store.lastIoRanges = [{ memId: 2, writeSeq: 8, offsetBytes: 0, lengthBytes: 512 }];
+    rig.start([2]);
+    rig.store.calls.length = 0;
+    const write = (memId: number, writeSeq: number) => ({ memId, writeSeq, offsetBytes: 4 * 4096, lengthBytes: 1024 });
+    rig.answer(2, Status.OK, 9, undefined, [write(1, 6), write(2, 7)]);
+    expect(rig.store.calls.filter((call) => call.startsWith('lastIo'))).toEqual([`lastIo 1 #6 ${4 * 4096}+1024`]);
+    expect(rig.held()).toEqual([`write ${rig.at(4)}`]);
+  });
+
+  test('a source whose unresolved writes make no sense is not believed', () => {
+    rig.store.mapOf(1).set(4, 1);
+    rig.start([2]);
+    rig.answer(2, Status.OK, 9, 4096 + 7);
+    expect([rig.held(), rig.store.mapOf(1).dirtyCount]).toEqual([[], 1]);
+  });
+
   test('what reads as zeroes becomes a hole', () => {
     rig.store.mapOf(1).set(4, 1);
     rig.start([2]);

@@ -12,8 +12,9 @@ import {
   RESYNC_RETRY_MS_MAX,
   RESYNC_WANTED_DEPTH,
 } from '../../constants.ts';
-import type { PoolStore, VersionRecord } from '../../pool-store.ts';
+import type { LastIo, PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
+import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { isZero } from './zeroes.ts';
 
@@ -63,6 +64,9 @@ class Pull {
   peer: SyncPeer | null = null;
   data: Uint8Array | null = null;
   slab: Slab | null = null;
+  unresolved: readonly LastIo[] = [];
+  /** The newest write that the data shows and that is not resolved yet; 0: none. */
+  unresolvedSeq = 0;
   /** Clock milliseconds. */
   startedMs = 0;
 }
@@ -299,7 +303,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     assert(pull.phase === Phase.READ, 'resync: an answer without a read');
     const lengthBytes = this.#pieceBytes(pull);
-    if (status !== Status.OK || payload === null || slab === null || payload.length !== lengthBytes) {
+    if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
       this.#failed(
@@ -308,14 +312,23 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#release(pull);
       return;
     }
+    const { queueDepth, sizeBytes } = this.#store.identity;
+    const unresolved = decodeUnresolved(payload.subarray(lengthBytes), queueDepth, sizeBytes);
+    if (unresolved === null) {
+      this.#failed(`${peer.describe()} answered with malformed unresolved writes`);
+      this.#release(pull);
+      return;
+    }
     this.#adapt(pull, lengthBytes);
     slab.retain();
     pull.slab = slab;
-    pull.data = payload;
+    pull.data = payload.subarray(0, lengthBytes);
+    pull.unresolved = unresolved;
+    pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
     pull.phase = Phase.PREPARE;
     const offsetBytes = this.#pieceOffset(pull);
-    if (this.#store.prepareWrite(offsetBytes, lengthBytes, 0, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    if (this.#store.prepareWrite(offsetBytes, lengthBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
     this.#world.turn.defer(this);
   }
 
@@ -374,8 +387,23 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.phase = Phase.WRITE;
     const offsetBytes = this.#pieceOffset(pull);
     const data = pull.data as Uint8Array;
+    this.#noteUnresolved(pull);
     if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
     else this.#store.write(offsetBytes, data, tag, this);
+  }
+
+  /**
+   * I2: the data shows writes that are not resolved yet, and that this member may never get: it waited for this very chunk,
+   * or is still on its way, when the client and the source die. Nobody would suspect the chunk then. So what the source has
+   * in `lastIo` of them goes into the own one before the data is written; a newer write of the unit resolves the older.
+   */
+  #noteUnresolved(pull: Pull): void {
+    if (pull.unresolved.length === 0) return;
+    const newest = new Map(this.#store.lastIo().map(({ memId, writeSeq }) => [memId, writeSeq]));
+    for (const { memId, writeSeq, offsetBytes, lengthBytes } of pull.unresolved) {
+      if ((newest.get(memId) ?? 0) < writeSeq) this.#store.recordLastIo(memId, writeSeq, offsetBytes, lengthBytes);
+    }
+    pull.unresolved = [];
   }
 
   /** The next piece of a chunk that is larger than a message. */
