@@ -285,7 +285,7 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         SYNC_PEERS,
-        'if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)',
+        'if (stamp === null || this.#version !== version || this.#clearsHeld || stamp.epoch !== version.epoch || stamp.seq !== version.seq)',
         'if (fromLeaf < 0)',
       ),
     ],

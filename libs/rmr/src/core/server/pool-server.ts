@@ -124,9 +124,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       drain: (done) => this.#drain(done),
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
-      versionRecording: (recording) => {
-        this.#peers.recording = recording;
-      },
+      versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
     store.onDoubt = () => this.storeFailed('a flush of its disk failed: data that was not flushed may be gone');

@@ -163,11 +163,7 @@ export class SyncPeers implements Ticked {
   readonly #scratch: DirtyMap;
   /** IO waits for a chunk that no in-sync member has clean, as far as is known here. */
   urgent = false;
-  /**
-   * A version is being recorded: no clear counts from here on, though the one before it is still the current one. It would
-   * reach the store behind the version's own map adds and undo them (◆22).
-   */
-  recording = false;
+  #clearsHeld = false;
   #checkedMs = 0;
 
   /** `onChange`: a peer is ready, has a permit, or is known to have more clean. */
@@ -177,6 +173,14 @@ export class SyncPeers implements Ticked {
     this.#sessions = sessions;
     this.#onChange = onChange;
     this.#scratch = new DirtyMap(Math.ceil(store.identity.sizeBytes / store.identity.chunkSizeBytes));
+  }
+
+  /**
+   * While a version is being recorded no clear counts, though the one before it is still the current one. It would reach
+   * the store behind the version's own map adds and undo them (◆22).
+   */
+  holdClears(hold: boolean): void {
+    this.#clearsHeld = hold;
   }
 
   /** The pool is NORMAL under this version. */
@@ -276,7 +280,7 @@ export class SyncPeers implements Ticked {
       }
       // R3 (◆22): a clear counts under the version of its stamp alone.
       const { stamp } = answer;
-      if (stamp === null || this.#version !== version || this.recording || stamp.epoch !== version.epoch || stamp.seq !== version.seq)
+      if (stamp === null || this.#version !== version || this.#clearsHeld || stamp.epoch !== version.epoch || stamp.seq !== version.seq)
         return;
       const { runs, reason } = clearedRuns(held, this.#scratch, fromLeaf, answer, CLEARED_RUNS_MAX);
       if (reason !== null) {
