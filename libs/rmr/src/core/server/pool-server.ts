@@ -657,7 +657,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
-      return this.#forget(tag);
+      this.#forget(tag);
+      return;
     }
     let view = this.#readViews[tag] as Uint8Array;
     if (this.#types[tag] === MessageType.SYNC_READ) {
