@@ -11,6 +11,7 @@ export class Totals {
   readonly #faultKinds: Record<string, number> = {};
   #operations = 0;
   #changes = 0;
+  #forced = 0;
   #faults = 0;
   #events = 0;
   #virtualHours = 0;
@@ -20,6 +21,7 @@ export class Totals {
     this.seeds++;
     this.#operations += result.operations;
     this.#changes += result.changes;
+    this.#forced += result.forced;
     this.#faults += result.faults;
     this.#events += result.events;
     this.#virtualHours += result.virtualMs / 3_600_000;
@@ -36,6 +38,7 @@ export class Totals {
       failed: this.failed,
       operations: this.#operations,
       membershipChanges: this.#changes,
+      forcedPools: this.#forced,
       faults: this.#faults,
       faultKinds: Object.fromEntries(Object.entries(this.#faultKinds).sort(([a], [b]) => (a < b ? -1 : 1))),
       events: this.#events,

@@ -19,7 +19,7 @@ export function serveAsWorker(options: string): void {
 
 /** Stands for the result of a seed that had none. */
 function noResult(seed: number, failure: string): SimulationResult {
-  return { seed, failure, operations: 0, faults: 0, changes: 0, faultCounts: {}, events: 0, virtualMs: 0, log: '' };
+  return { seed, failure, operations: 0, faults: 0, changes: 0, forced: 0, faultCounts: {}, events: 0, virtualMs: 0, log: '' };
 }
 
 /** One process that runs one seed after the other. */

@@ -283,7 +283,7 @@ export class Checks {
     const version = this.#cluster.highestVersion();
     if (version === null) return null;
     const holders = this.#cluster.inSync();
-    const all = holders.every(({ store }) => store?.version != null && compareVersions(store.version, version) === 0);
+    const all = holders.every(({ store }) => store?.version != null && sameVersion(store.version, version));
     return all ? holders : null;
   }
 
@@ -293,14 +293,19 @@ export class Checks {
    */
   #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
     const { geometry } = this.#cluster;
+    const { lost } = this.#cluster;
     const nodes = this.#cluster.members();
     // Cold chunks too: they are marked with their regions. Where a holder misses nothing, there is nothing to look for.
-    if (holders.some((holder) => holder.dirtyCount(holder.memberId) === 0)) return;
+    if (holders.some((holder) => holder.dirtyCount(holder.memberId) === 0)) {
+      lost.clear();
+      return;
+    }
     for (let chunk = 0; chunk < geometry.chunkCount; chunk++) {
       const clean = nodes.some((node) =>
         holders.includes(node) ? !node.isDirty(node.memberId, chunk) : holders.every((holder) => !holder.isDirty(node.memberId, chunk)),
       );
-      if (!clean) fail('I8', `chunk ${chunk} is dirty for every member`);
+      if (clean) lost.delete(chunk);
+      else if (!lost.has(chunk)) fail('I8', `chunk ${chunk} is dirty for every member`);
     }
   }
 

@@ -1,5 +1,5 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
-import { compareVersions, type MemberRecord, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, type MemberRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
 import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
 import { MemoryDisk } from '../memory-disk.ts';
 import { MemoryNetwork } from '../memory-network.ts';
@@ -52,6 +52,8 @@ export class SimulatedCluster {
   rival: SimulatedClient | null = null;
   /** The client that a rival took the pool from, while it is still around: nobody may serve it. */
   robbed: SimulatedClient | null = null;
+  /** Chunks that no member has had clean since the pool was forced into service without those that had (I8). */
+  readonly lost = new Set<number>();
   /** Set when the workload has to let the client's IO end. */
   draining = false;
   listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
@@ -143,17 +145,20 @@ export class SimulatedCluster {
 
   #table(): readonly MemberRecord[] {
     const version = this.highestVersion();
-    const holder = this.nodes.find((node) => version !== null && node.version !== null && compareVersions(node.version, version) === 0);
+    const holder = this.nodes.find((node) => version !== null && node.version !== null && sameVersion(node.version, version));
     return (holder?.store ?? holder?.lastStore)?.members ?? [];
   }
 
   // Knowledge from outside.
 
-  /** The highest version on any disk, as far as it was seen. */
+  /** The highest version on any disk, as far as it was seen. Lineages that the pool was forced out of do not count. */
   highestVersion(): VersionRecord | null {
+    const former = this.nodes.flatMap((node) => node.policy?.formerLineages ?? []);
     let highest: VersionRecord | null = null;
-    for (const { version } of this.nodes)
-      if (version !== null && (highest === null || compareVersions(version, highest) > 0)) highest = version;
+    for (const { version } of this.nodes) {
+      if (version === null || former.includes(version.lineageUuid)) continue;
+      if (highest === null || compareVersions(version, highest) > 0) highest = version;
+    }
     return highest;
   }
 

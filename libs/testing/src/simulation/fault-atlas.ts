@@ -78,9 +78,17 @@ export class FaultAtlas {
       if (store === null || store.volatileLost || !this.#cluster.inSync().includes(node)) continue;
       // A version made since then has made the member equal to the others, or counts what it lost as dirty.
       const { version } = store;
-      if (version !== null && (loss.since === null || compareVersions(version, loss.since) > 0)) this.#losses.delete(node);
+      if (version !== null && this.#isSince(version, loss.since)) this.#losses.delete(node);
     }
     this.#weigh(false);
+  }
+
+  /** Whether the version was made after `since` was the highest. */
+  #isSince(version: VersionRecord, since: VersionRecord | null): boolean {
+    if (since === null) return true;
+    if (version.lineageUuid === since.lineageUuid) return compareVersions(version, since) > 0;
+    // The pool was forced into another lineage meanwhile: numbers of two lineages say nothing of their order.
+    return version.lineageUuid === this.#cluster.highestVersion()?.lineageUuid;
   }
 
   /** Tells the model of chunks whose last good copy is gone; of all that have none when `again`. */

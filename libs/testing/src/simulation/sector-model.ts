@@ -12,6 +12,9 @@ export const SECTOR_BYTES = 512;
 /** Values of a sector from which on old ones are forgotten. */
 const PRUNE_FROM = 6;
 
+/** The stamp of a value that may be any that the sector ever had. */
+const ANY = Number.NaN;
+
 /** When sectors got their first value: before everything, and after nothing. */
 const LONG_AGO_MS = -Number.MAX_VALUE;
 
@@ -32,6 +35,8 @@ interface Value {
 /** One sector: its values, and what has befallen it. */
 interface Sector {
   values: Value[];
+  /** Stamps of everything that was ever written to it. */
+  readonly written: Set<number>;
   /** When power took what was not flushed, the last time: what was answered before proves nothing after. */
   volatileLostMs: number;
   /** When a flush failed, the last time: what was not durable by then need not be after a later flush either. */
@@ -52,6 +57,7 @@ export class SectorModel {
   constructor(sectorCount: number) {
     this.#sectors = Array.from({ length: sectorCount }, () => ({
       values: [newValue(0, LONG_AGO_MS, LONG_AGO_MS)],
+      written: new Set([0]),
       volatileLostMs: Number.NEGATIVE_INFINITY,
       flushFailedMs: Number.NEGATIVE_INFINITY,
     }));
@@ -65,7 +71,9 @@ export class SectorModel {
   /** A write (or discard: stamp 0) of these sectors begins. */
   writeBegins(firstSector: number, sectorCount: number, stamp: number, nowMs: number): void {
     for (let at = firstSector; at < firstSector + sectorCount; at++) {
-      (this.#sectors[at] as Sector).values.push(newValue(stamp, nowMs, Number.POSITIVE_INFINITY));
+      const { values, written } = this.#sectors[at] as Sector;
+      values.push(newValue(stamp, nowMs, Number.POSITIVE_INFINITY));
+      written.add(stamp);
     }
   }
 
@@ -129,6 +137,11 @@ export class SectorModel {
     if (beganMs <= volatileLostMs) return;
     let alive: Value | null = null;
     for (const value of values) if (value.stamp === stamp && value.beganMs <= nowMs && value.deadMs >= beganMs) alive = value;
+    if (alive === null && sector.written.has(stamp) && values.some((value) => Number.isNaN(value.stamp) && value.deadMs >= beganMs)) {
+      // From now on it is known which one it is.
+      alive = newValue(stamp, LONG_AGO_MS, LONG_AGO_MS);
+      values.push(alive);
+    }
     if (alive === null) {
       const overwritten = values.some((value) => value.stamp === stamp && value.beganMs <= nowMs);
       const allowed = values.filter((value) => value.deadMs >= beganMs && value.beganMs <= nowMs).map((value) => value.stamp);
@@ -157,6 +170,17 @@ export class SectorModel {
         value.replacedMs = Number.POSITIVE_INFINITY;
         if (value.endMs === Number.POSITIVE_INFINITY) value.endMs = nowMs;
       }
+    }
+  }
+
+  /**
+   * The pool was forced into service without those who had the last word: every sector may have any value that it ever
+   * had. The first read says which one, and then it stays. What is being written yet may still take effect.
+   */
+  forget(): void {
+    for (const sector of this.#sectors) {
+      const underWay = sector.values.filter((value) => value.endMs === Number.POSITIVE_INFINITY);
+      sector.values = [newValue(ANY, LONG_AGO_MS, LONG_AGO_MS), ...underWay];
     }
   }
 

@@ -60,6 +60,8 @@ export class SimulatedStorageNode {
   #host: VirtualHost | null = null;
   #server: RtrsServer | null = null;
   readonly #listeners: StreamListener[] = [];
+  /** It stays down, whoever wants to start it. */
+  heldDown = false;
   #paused = false;
   #clockRate = 1;
   #wallSkewMs = 0;
@@ -112,6 +114,11 @@ export class SimulatedStorageNode {
     return (this.store ?? this.lastStore)?.version ?? null;
   }
 
+  /** The pool's policy as it is on the disk, as far as it was seen. */
+  get policy(): PoolPolicy | null {
+    return (this.store ?? this.lastStore)?.policy ?? null;
+  }
+
   /** Whether a chunk is dirty for a member, as this node's store says, or said when it was last open. */
   isDirty(memberId: number, chunk: number): boolean {
     const map = (this.store ?? this.lastStore)?.bitmapStore.dirtyMap(memberId) ?? null;
@@ -124,6 +131,7 @@ export class SimulatedStorageNode {
   }
 
   start(): void {
+    if (this.heldDown) return;
     const { world, network } = this.#pool;
     const host = world.host(this.name);
     host.setClockRate(this.#clockRate);

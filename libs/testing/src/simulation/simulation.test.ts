@@ -121,3 +121,41 @@ test('a power loss takes what was not flushed of the chunks that nobody else had
   model.read(1, 0, 30, 40);
   expect(model.violation).toContain('sector 1');
 });
+
+test('a forced pool may have anything that it ever had; what the first read says stays, until it is overwritten', () => {
+  const model = new SectorModel(3);
+  for (const stamp of [1, 2]) {
+    model.writeBegins(0, 3, stamp, 20 * stamp);
+    model.writeEnds(0, 3, stamp, 20 * stamp, 20 * stamp + 10, true);
+  }
+  model.forget();
+  model.writeBegins(2, 1, 3, 100);
+  model.writeEnds(2, 1, 3, 100, 110, false);
+  model.read(0, 1, 120, 130);
+  model.read(0, 1, 140, 150);
+  model.read(2, 3, 140, 150);
+  expect(model.violation).toBeNull();
+  model.read(0, 2, 160, 170);
+  expect(model.violation).toContain('sector 0');
+  for (const stamp of [7, 3]) {
+    const other = new SectorModel(1);
+    other.forget();
+    other.read(0, stamp, 10, 20);
+    expect(other.violation).toContain('never written');
+  }
+});
+
+test('a forced pool that loses power before it was flushed may have anything once more', () => {
+  const model = new SectorModel(1);
+  model.writeBegins(0, 1, 1, 0);
+  model.writeEnds(0, 1, 1, 0, 10, true);
+  model.forget();
+  model.read(0, 1, 20, 30);
+  model.volatileLost(0, 1, 40);
+  model.read(0, 0, 50, 60);
+  expect(model.violation).toBeNull();
+  model.flushEnds(70);
+  model.volatileLost(0, 1, 80);
+  model.read(0, 1, 90, 100);
+  expect(model.violation).toContain('sector 0');
+});

@@ -1,8 +1,9 @@
 import { errorMessage, randomBelow, SeededRandom, Status, statusName, TICK_INTERVAL_MS } from '@rmr/runtime';
 import { Checks } from './checks.ts';
 import { SimulatedCluster } from './cluster.ts';
+import { DISASTER, Disaster } from './disaster.ts';
 import { FaultAtlas } from './fault-atlas.ts';
-import { Faults } from './faults.ts';
+import { Faults, FAULT_KINDS as KINDS } from './faults.ts';
 import { Operator } from './operator.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -26,6 +27,8 @@ export interface SimulationResult {
   readonly faults: number;
   /** Changes of the membership that were made. */
   readonly changes: number;
+  /** Pools that were forced into service. */
+  readonly forced: number;
   /** Faults made, by kind. */
   readonly faultCounts: Readonly<Record<string, number>>;
   readonly events: number;
@@ -55,6 +58,7 @@ class Simulation {
   readonly #faults: Faults;
   readonly #checks: Checks;
   readonly #operator: Operator;
+  readonly #disaster: Disaster;
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
@@ -87,6 +91,12 @@ class Simulation {
     cluster.onNode = watch;
     this.#operator = new Operator(cluster, this.#atlas, seed);
     this.#faults.takeOut = (node) => this.#operator.takeOut(node);
+    const disaster = options.faults?.includes(DISASTER);
+    this.#disaster = new Disaster(
+      { cluster, model, atlas: this.#atlas, operator: this.#operator, workload: this.#workload },
+      seed,
+      disaster,
+    );
     cluster.world.check(() => this.#look());
   }
 
@@ -107,7 +117,8 @@ class Simulation {
       operations: this.#workload.operationCount,
       changes: this.#operator.changeCount,
       faults: this.#faults.count,
-      faultCounts: Object.fromEntries(this.#faults.counts),
+      faultCounts: Object.fromEntries([...this.#faults.counts, [DISASTER, this.#disaster.count]]),
+      forced: this.#disaster.forcedCount,
       events: world.scheduler.eventCount,
       virtualMs: world.scheduler.nowMs,
       log: failure === null && !this.#trace ? '' : world.log.text(),
@@ -119,16 +130,21 @@ class Simulation {
     this.#workload.start();
     this.#faults.start();
     this.#operator.start();
+    this.#disaster.start();
     this.#cluster.world.run(5_000 + randomBelow(this.#random, 30_000));
     this.#faults.stop();
     this.#operator.finish();
+    this.#disaster.finish();
   }
 
   #healed(): void {
-    const unfinished = (): string | null => this.#operator.pending ?? this.#checks.unfinished();
+    const unfinished = (): string | null => this.#disaster.pending ?? this.#operator.pending ?? this.#checks.unfinished();
     this.#cluster.heal();
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#workload.stop();
+    this.#until('the pool to be served', () => this.#disaster.unserved);
+    this.#workload.readsSucceed = true;
+    if (this.#cluster.lost.size > 0) this.#useLost();
     this.#until('the pool to be whole again', unfinished);
     this.#untilIdle();
     this.#compare();
@@ -140,6 +156,14 @@ class Simulation {
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#until('the pool to be whole after a power loss of all', unfinished);
     this.#compare();
+  }
+
+  /** I8: with chunks that nobody has any more, everything ends: reads of them with an error, flushes too. */
+  #useLost(): void {
+    this.#workload.readAll();
+    this.#untilIdle();
+    this.#flush();
+    this.#disaster.overwrite();
   }
 
   /** Every leg answers, and all say the same (I2); every member has the same (I5). */
@@ -173,6 +197,7 @@ class Simulation {
 
   /** After every event. */
   #look(): void {
+    this.#disaster.look();
     const { nowMs } = this.#cluster.world.scheduler;
     if (nowMs < this.#nextTickMs) return;
     this.#nextTickMs = nowMs + TICK_INTERVAL_MS;
@@ -195,7 +220,8 @@ class Simulation {
   }
 }
 
-export { FAULT_KINDS } from './faults.ts';
+/** Names of all kinds of faults. */
+export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER];
 
 /** Runs one seed. The same seed always does the same. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {

@@ -1,4 +1,4 @@
-import { IoFlag, IoRequest, type IoType, MessageType } from '@rmr/rmr';
+import { type ByteRange, IoFlag, IoRequest, type IoType, MessageType } from '@rmr/rmr';
 import { type LogFields, randomBelow, SeededRandom, Status, statusName } from '@rmr/runtime';
 import type { SimulatedCluster } from './cluster.ts';
 import type { Area } from './geometry.ts';
@@ -152,6 +152,8 @@ export class Workload {
   operationCount = 0;
   /** Told of every answer, before the model is. */
   onAnswer: () => void = () => {};
+  /** Whether a read that fails is a violation: nothing is broken any more. */
+  readsSucceed = false;
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
   readonly #cluster: SimulatedCluster;
@@ -197,6 +199,17 @@ export class Workload {
     for (const area of this.#cluster.geometry.areas) this.#submit(client, MessageType.READ, 0, area.firstSector, area.sectorCount);
   }
 
+  /** Replaces chunks whole: one with hot sectors, or a run without. */
+  overwrite(firstChunk: number, chunkCount: number): void {
+    const client = this.#cluster.client as SimulatedClient;
+    const { geometry } = this.#cluster;
+    const { firstSector, sectorCount } = geometry.sectorsOf(firstChunk);
+    const offsetBytes = firstChunk * geometry.chunkBytes;
+    const lengthBytes = (chunkCount - 1) * geometry.chunkBytes + geometry.bytesOf(firstChunk + chunkCount - 1);
+    const type = chunkCount === 1 && this.#chance(50) ? MessageType.WRITE : MessageType.WRITE_ZEROES;
+    this.#submit(client, type, 0, firstSector, sectorCount, { offsetBytes, lengthBytes });
+  }
+
   /** None of the client's operations is under way. */
   idle(client: SimulatedClient): boolean {
     for (const operation of this.operations) if (operation.client === client) return false;
@@ -208,7 +221,7 @@ export class Workload {
     const { geometry } = this.#cluster;
     const busy = new Set<number>();
     for (const operation of this.operations) {
-      if (!isChange(operation)) continue;
+      if (!isChange(operation) || operation.sectorCount === 0) continue;
       const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
       for (let chunk = geometry.chunkOf(operation.firstSector); chunk <= last; chunk++) busy.add(chunk);
     }
@@ -315,7 +328,8 @@ export class Workload {
     return null;
   }
 
-  #submit(client: SimulatedClient, type: IoType, flags: number, firstSector: number, sectorCount: number): void {
+  /** `range`: what is asked for on the device, where it is more than the hot sectors. */
+  #submit(client: SimulatedClient, type: IoType, flags: number, firstSector: number, sectorCount: number, range?: ByteRange): void {
     const { geometry, world } = this.#cluster;
     const request = new IoRequest({ onIoDone: (_request, status, payload) => this.#ended(operation, status, payload) });
     const stamp = type === MessageType.WRITE ? this.#nextStamp++ : 0;
@@ -323,8 +337,8 @@ export class Workload {
     const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount };
     request.type = type;
     request.flags = flags;
-    request.offsetBytes = type === MessageType.FLUSH ? 0 : geometry.offsetOf(firstSector);
-    request.lengthBytes = sectorCount * SECTOR_BYTES;
+    request.offsetBytes = range?.offsetBytes ?? (type === MessageType.FLUSH ? 0 : geometry.offsetOf(firstSector));
+    request.lengthBytes = range?.lengthBytes ?? sectorCount * SECTOR_BYTES;
     if (type === MessageType.WRITE) {
       request.payload = new Uint8Array(request.lengthBytes);
       new Float64Array(request.payload.buffer).fill(stamp);
@@ -354,9 +368,11 @@ export class Workload {
       this.#onFlushed(status);
     } else if (request.type === MessageType.READ) {
       if (status === Status.OK && payload !== null) this.#read(operation, payload, nowMs);
+      else if (this.readsSucceed && status === Status.EIO && !this.#touchesLost(operation))
+        throw new Error('I8: a read failed, and none of its chunks is lost');
     } else if (status === Status.OK) {
       model.writeEnds(firstSector, sectorCount, stamp, beganMs, nowMs, durable);
-      this.onAcknowledged(operation);
+      if (sectorCount > 0) this.onAcknowledged(operation);
     } else {
       model.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
     }
@@ -374,6 +390,14 @@ export class Workload {
       }
       this.#model.read(firstSector + i, first, beganMs, nowMs);
     }
+  }
+
+  /** I8: reads and partial writes of a chunk without a clean copy fail. */
+  #touchesLost({ firstSector, sectorCount }: Operation): boolean {
+    const { geometry, lost } = this.#cluster;
+    const last = geometry.chunkOf(firstSector + sectorCount - 1);
+    for (let chunk = geometry.chunkOf(firstSector); chunk <= last; chunk++) if (lost.has(chunk)) return true;
+    return false;
   }
 
   #log(event: string, operation: Operation, more: LogFields): void {

@@ -25,4 +25,5 @@ export const STORE_CONSTANTS = `${STORE}/constants.ts`;
 export const RECORD = `${STORE}/format/record.ts`;
 export const RTRS_CLIENT_SESSION = `${RTRS}/client-session.ts`;
 export const RTRS_SERVER_SESSION = `${RTRS}/server-session.ts`;
+export const DISASTER = 'libs/testing/src/simulation/disaster.ts';
 export const MEMORY_DISK = 'libs/testing/src/memory-disk.ts';

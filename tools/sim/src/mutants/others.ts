@@ -4,6 +4,7 @@ import {
   COMMIT_ENGINE,
   ENGINE,
   LEG_RETURN,
+  POOL_CLIENT,
   POOL_CONTROL,
   POOL_SERVER,
   RECORD,
@@ -13,7 +14,7 @@ import {
   RTRS_SERVER_SESSION,
   VERSIONS,
 } from './files.ts';
-import { JOURNAL_APART } from './settings.ts';
+import { DISASTERS, JOURNAL_APART } from './settings.ts';
 
 /** Orderings and checks without a mark. */
 export const OTHERS: readonly Mutant[] = [
@@ -259,6 +260,49 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a torn record is accepted',
     rule: 'journal',
     edits: [edit(RECORD, "return 'the checksum is wrong';", ';')],
+    seeds: 300,
+  },
+
+  // Force.
+  {
+    // Either mark alone covers for the other: force marks who is absent, and a return marks who is of another lineage.
+    name: 'a member of a former lineage comes back with what it had',
+    rule: 'force, I4',
+    edits: [
+      edit(LEG_RETURN, '      maps.of(memberId).set(0, maps.chunkCount);\n', ''),
+      edit(RECOVERY, 'if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);', ''),
+    ],
+    settings: DISASTERS,
+    seeds: 300,
+  },
+  {
+    name: 'force takes the columns of stale members for complete',
+    rule: 'force, ◆14',
+    edits: [edit(RECOVERY, 'holdersOf(grants, highest, known)', 'holdersOf(grants, highest, known || this.#forced)')],
+    settings: DISASTERS,
+    seeds: 300,
+  },
+  {
+    name: 'a forced pool keeps a quorum that it does not have',
+    rule: 'force, I11',
+    edits: [edit(RECOVERY, "? policy.quorum : 'none'", '? policy.quorum : policy.quorum')],
+    settings: DISASTERS,
+    seeds: 300,
+  },
+  {
+    name: 'a flush waits for chunks that are lost',
+    rule: 'I8, I11',
+    edits: [edit(POOL_CLIENT, 'this.#maps?.heldElsewhere(this.#inSyncIds())', 'this.#maps?.dirtyForAll(this.#inSyncIds())')],
+    settings: DISASTERS,
+    seeds: 300,
+  },
+  {
+    name: 'who was on its way from a former lineage into the set cannot record what follows',
+    rule: 'force, I11',
+    edits: [
+      edit(RECOVERY, 'newLineage: foreign.includes(leg) || voteOnly', 'newLineage: (foreign.includes(leg) && this.#forced) || voteOnly'),
+    ],
+    settings: DISASTERS,
     seeds: 300,
   },
 

@@ -1,8 +1,11 @@
 import { type Edit, edit } from '../mutant.ts';
-import { COMMIT_ENGINE, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
+import { COMMIT_ENGINE, DISASTER, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
+
+/** Members go for long in every run that has several, so that the pool has to be forced. */
+export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'RUNS_PERCENT = 100')];
 
 /**
  * A journal record is durable when it is written, and no flush of the disk comes with it, as if the journal lay on a

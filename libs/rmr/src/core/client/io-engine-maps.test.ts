@@ -74,7 +74,9 @@ beforeEach(() => {
       engine.legsLeft(mask);
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
-    onWriteMissed: (offset, length) => void missed.push([offset, length]),
+    onWriteEnded: ({ offsetBytes, lengthBytes }, _status, isMissed) => {
+      if (isMissed) missed.push([offsetBytes, lengthBytes]);
+    },
     flushMustWait: () => mustWait,
   };
   const world: World = {

@@ -83,7 +83,7 @@ beforeEach(() => {
       engine.legsLeft(mask);
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
-    onWriteMissed: () => {},
+    onWriteEnded: () => {},
     flushMustWait: () => false,
   };
   const world: World = {
@@ -98,7 +98,7 @@ beforeEach(() => {
     onFenced: () => host.onFenced(),
     onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason),
     cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
-    onWriteMissed: (offset, length) => host.onWriteMissed(offset, length),
+    onWriteEnded: (range, status, missed) => host.onWriteEnded(range, status, missed),
     flushMustWait: () => host.flushMustWait(),
   };
   engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);

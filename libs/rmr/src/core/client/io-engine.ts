@@ -687,7 +687,7 @@ export class IoEngine implements RtrsResponseSink {
 
   #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     this.#releaseUnit(unit);
-    if (this.#message.missingCount > 0 && isWriteType(request.type)) this.#host.onWriteMissed(request.offsetBytes, request.lengthBytes);
+    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, this.#message.missingCount > 0);
     this.#finish(request, status, payload, slab);
     this.#drain();
   }

@@ -36,6 +36,8 @@ let maps: PoolMaps;
 /** What the host was told, in order. */
 let told: string[];
 let unfit: string;
+/** Whether members answer the freeze at once. */
+let freezes: boolean;
 let quiet: (() => void) | null;
 let grown: { columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; newLineage: boolean; durable: (version: VersionRecord) => void } | null;
 let refreshMaps: ReturnHost['refreshMaps'];
@@ -96,6 +98,7 @@ beforeEach(() => {
   maps = new PoolMaps(LEAVES * CHUNKS_PER_LEAF * CHUNK, CHUNK);
   told = [];
   unfit = '';
+  freezes = true;
   quiet = null;
   grown = null;
   refreshMaps = (done) => done(true);
@@ -114,6 +117,7 @@ beforeEach(() => {
     hold: (onQuiet) => {
       told.push('hold');
       quiet = onQuiet;
+      if (freezes) for (const member of [1, 2]) session(member).next('freeze').answer();
     },
     grow: (leg, columns, newLineage, durable) => {
       told.push(`grow ${leg.member.memberId}`);
@@ -179,6 +183,25 @@ describe('leg return (L3): the order', () => {
     stageAll();
     expect(told.at(-1)).toBe('grow 3');
     expect(grown?.columns.get(legs[0] as Leg)).toEqual([{ memberId: 3, digest: maps.of(3).digest() }]);
+  });
+
+  test('L4: the version waits until every in-sync member has heard of the freeze that it ends', () => {
+    freezes = false;
+    upTo('hold');
+    quiet?.();
+    session(1).next('freeze').answer();
+    expect([told.at(-1), open()]).toEqual(['hold', ['freeze 2']]);
+    session(2).next('freeze').answer();
+    expect(told.at(-1)).toBe('grow 3');
+  });
+
+  test('L4: a member that does not freeze ends the return', () => {
+    freezes = false;
+    upTo('hold');
+    session(1).next('freeze').refuse('STORE_ERROR');
+    session(2).next('freeze').answer();
+    quiet?.();
+    expect(told.slice(-2)).toEqual(['hold', expect.stringContaining('gave up, held')]);
   });
 
   test('I12, L4: maps that change all the time do not hold IO for ever', () => {

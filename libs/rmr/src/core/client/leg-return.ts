@@ -32,7 +32,7 @@ export interface ReturnHost {
   refreshMaps(done: (known: boolean) => void): void;
   /** The maps were changed: what depends on them is looked at again. */
   onMapsChanged(): void;
-  /** Freezes IO that changes data, has members bounce what waits there, and calls back when everything has been answered (L4). */
+  /** Freezes IO that changes data, and calls back when everything has been answered (L4). */
   hold(onQuiet: () => void): void;
   /** Records the version with the leg in its set on all its members; calls back when it is durable there (V3). */
   grow(
@@ -179,12 +179,24 @@ export class LegReturn {
   #freeze(): void {
     this.phase = 'freezing IO for the map update';
     this.#held = true;
-    this.#host.hold(() => {
-      if (this.#ended) return;
+    const { poolUuid, epoch } = this.#host;
+    const legs = this.#host.inSyncLegs();
+    // A member that heard of the freeze only after the version that ends it would bounce for ever what waits for chunks there.
+    let left = legs.length + 1;
+    const quiet = (): void => {
+      if (this.#ended || --left > 0) return;
       this.phase = 'handing over the last of the dirty maps';
       this.#rounds = 0;
       this.#handOver();
-    });
+    };
+    for (const leg of legs) {
+      leg.call({ op: 'freeze', poolUuid, epoch }, emptyResultSchema, (result, failure) => {
+        if (this.#ended) return;
+        if (result === null) this.#giveUp(`${leg.describe()} did not freeze: ${failure?.message ?? 'no answer'}`, failure?.failure ?? null);
+        else quiet();
+      });
+    }
+    if (!this.#ended) this.#host.hold(quiet);
   }
 
   /**

@@ -300,7 +300,10 @@ export class Membership {
     if (leg.state !== 'NORMAL') return;
     const others = this.#host.legs().filter((other) => other !== leg && other.state === 'NORMAL');
     if (others.length === 0) throw new OperationError('CONFLICT', `${leg.describe()} is the last member in sync`);
-    const chunk = this.#host.maps().dirtyForAll(others.map((other) => other.member.memberId));
+    const chunk = this.#host.maps().heldOnlyBy(
+      leg.member.memberId,
+      others.map((other) => other.member.memberId),
+    );
     if (chunk >= 0) {
       throw new OperationError(
         'CONFLICT',
@@ -331,7 +334,7 @@ export class Membership {
     const others = dataMembers(this.#host.versions.members)
       .map((member) => member.memberId)
       .filter((id) => id !== memberId);
-    const chunk = this.#host.maps().dirtyForAll(others);
+    const chunk = this.#host.maps().heldOnlyBy(memberId, others);
     if (chunk >= 0) throw new OperationError('CONFLICT', `member ${memberId} has the last clean copy of chunk ${chunk} and maybe others`);
   }
 

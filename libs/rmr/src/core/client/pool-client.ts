@@ -11,7 +11,7 @@ import {
   SLOW_LEG_FACTOR_DEFAULT,
   SLOW_LEG_FOR_MS_DEFAULT,
 } from '../../constants.ts';
-import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
@@ -245,13 +245,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return clean === 0 ? candidates : clean;
   }
 
-  onWriteMissed(offsetBytes: number, lengthBytes: number): void {
-    for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, { offsetBytes, lengthBytes });
+  onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
+    if (status === Status.OK) this.#maps?.written(range.offsetBytes, range.lengthBytes);
+    if (missed) for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, range);
   }
 
   flushMustWait(): boolean {
     const { dirtyMask, routeMask } = this.#engine;
-    this.#flushWaits = routeMask !== 0 && dirtyMask === routeMask && (this.#maps?.dirtyForAll(this.#inSyncIds()) ?? -1) >= 0;
+    this.#flushWaits = routeMask !== 0 && dirtyMask === routeMask && (this.#maps?.heldElsewhere(this.#inSyncIds()) ?? -1) >= 0;
     return this.#flushWaits;
   }
 
@@ -497,14 +498,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
           });
         }
       },
-      hold: (onQuiet) => {
-        this.#engine.hold(onQuiet);
-        for (const leg of this.#inSyncLegs()) {
-          leg.call({ op: 'freeze', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-            if (failure !== null) this.#world.log.warn('a member did not freeze for a map update', { reason: failure.message });
-          });
-        }
-      },
+      hold: (onQuiet) => this.#engine.hold(onQuiet),
       grow: (leg, columns, newLineage, onDurable) => this.#versions.change({ joining: { leg, columns, newLineage }, onDurable }),
       joined: (leg, version) => this.#joined(leg, version),
       gaveUp: (_leg, reason, failure) => {
@@ -515,6 +509,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   #unfit(leg: Leg, probe: ProbeResult): string {
+    if (probe.policy.formerLineages.includes(this.#versions.current?.lineageUuid ?? ''))
+      return `${leg.describe()} belongs to a newer lineage, into which the pool was forced without those that are served here`;
     const unfit = unfitness(leg, probe, { poolUuid: this.options.poolUuid, queueDepth: this.options.queueDepth ?? QUEUE_DEPTH_DEFAULT });
     if (unfit !== '') return unfit;
     const { storeUuid, sizeBytes, chunkSizeBytes } = probe.identity;

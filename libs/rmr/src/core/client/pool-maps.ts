@@ -10,6 +10,8 @@ export class PoolMaps {
   readonly sizeBytes: number;
   readonly chunkCount: number;
   readonly #maps = new Map<number, DirtyMap>();
+  /** I8: chunks that nobody had clean when the maps were complete, and that nothing was written to since. Null: there are none. */
+  #lost: DirtyMap | null = null;
 
   constructor(sizeBytes: number, chunkSizeBytes: number) {
     this.sizeBytes = sizeBytes;
@@ -64,6 +66,35 @@ export class PoolMaps {
       from,
       end,
     );
+  }
+
+  /** I8: the maps are complete, and those of all members: what is dirty in all of them has no clean copy anywhere. */
+  noteLost(memberIds: readonly number[]): void {
+    this.#lost = null;
+    for (let chunk = this.dirtyForAll(memberIds); chunk >= 0; chunk = this.dirtyForAll(memberIds, chunk + 1)) {
+      this.#lost ??= new DirtyMap(this.chunkCount);
+      this.#lost.set(chunk, 1);
+    }
+  }
+
+  /** The range was written: who has written it whole has the chunk clean, though that may not be known here yet. */
+  written(offsetBytes: number, lengthBytes: number): void {
+    this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+  }
+
+  /** The first chunk that none of these members, which are in sync, has clean, but perhaps another; or -1. */
+  heldElsewhere(inSyncIds: readonly number[]): number {
+    let chunk = this.dirtyForAll(inSyncIds);
+    while (chunk >= 0 && this.#lost?.test(chunk) === true) chunk = this.dirtyForAll(inSyncIds, this.#lost.nextClean(chunk));
+    return chunk;
+  }
+
+  /** The first chunk that the member has clean and none of the others, or -1. */
+  heldOnlyBy(memberId: number, others: readonly number[]): number {
+    const own = this.of(memberId);
+    let chunk = this.dirtyForAll(others);
+    while (chunk >= 0 && own.test(chunk)) chunk = this.dirtyForAll(others, own.nextClean(chunk));
+    return chunk;
   }
 
   /** Bytes in chunks that are dirty for the member. */

@@ -77,7 +77,7 @@ function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, str
   if (gate !== null && (gate.kind === 'QUORUM' || writes || request.type === MessageType.FLUSH)) return [gate.kind, gate.what];
   if (request.type === MessageType.EXTENTS) return null;
   if (request.type === MessageType.FLUSH) {
-    const chunk = maps.dirtyForAll(inSyncIds);
+    const chunk = maps.heldElsewhere(inSyncIds);
     return chunk < 0 ? null : ['FLUSH', `chunks that only ${holdersOf(view, chunk)} has clean: they may not be durable there`];
   }
   if (writes && view.engine.owed.some((range) => overlaps(range, request))) {

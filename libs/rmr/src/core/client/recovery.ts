@@ -1,6 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert, randomUuid, type World } from '@rmr/runtime';
-import { FORMER_LINEAGES_MAX, MEMBERS_MAX, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import { FORMER_LINEAGES_MAX, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import {
@@ -14,9 +14,11 @@ import {
 import type { SharedSession } from '../shared-session.ts';
 import { assembleMaps, type Grant, holdersOf, reconcile } from './assembly.ts';
 import type { Leg } from './leg.ts';
+import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
 import { MapSpread } from './map-spread.ts';
-import { dataMembers, majorityOf } from './membership.ts';
+import { memberTable, unknownColumns } from './member-table.ts';
+import { dataMembers, majorityOf, suffices } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
@@ -103,7 +105,7 @@ export class Recovery {
   /** Until then a client that has served the pool waits for all members of its last version. */
   #graceUntilMs = 0;
   #spreads: MapSpread[] = [];
-  /** The operator wants the pool served with what is there. */
+  /** The attempt under way is to serve the pool with what is there. */
   #forced = false;
   #participants: readonly Leg[] = [];
 
@@ -126,10 +128,15 @@ export class Recovery {
     this.#run();
   }
 
-  /** Takes the pool into service with the members that are there, as a new lineage; the caller has asked the operator twice. */
+  /**
+   * Takes the pool into service with the members that are there now, as a new lineage unless they suffice anyway; the
+   * caller has asked the operator twice. It is tried once: who is there when it is tried again may be others.
+   */
   force(): void {
-    this.#forced = true;
-    this.poke();
+    if (!this.#active) return;
+    this.#retryMs = RECOVERY_RETRY_MS;
+    this.#run();
+    this.#forced = this.#busy;
   }
 
   /** Something changed. */
@@ -157,6 +164,8 @@ export class Recovery {
   }
 
   #abandon(): void {
+    if (this.#forced) this.#world.log.warn('the pool was not forced into service: look who is there, and ask again');
+    this.#forced = false;
     this.#attempt++;
     this.#busy = false;
     this.#pokedWhileBusy = false;
@@ -222,50 +231,67 @@ export class Recovery {
       this.#wait(`an operator: ${odd.describe()} and ${first.describe()} differ in size or chunk size`);
       return;
     }
-    const lineage = newestLineage(present.map((leg) => leg.probe as ProbeResult));
+    const memory = this.#options.memory();
+    const remembered = memory === null ? [] : [{ version: memory.durable, policy: memory.policy }];
+    const lineage = newestLineage([...present.map((leg) => leg.probe as ProbeResult), ...remembered]);
     if (lineage === undefined) {
       this.#wait('an operator: the members belong to different lineages of this pool, and none knows of the others');
       return;
     }
     const holders = present.filter((leg) => (leg.probe as ProbeResult).version?.lineageUuid === lineage);
-    if (lineage === null || holders.length === 0) {
+    if (lineage !== null && holders.length === 0) {
+      this.#wait('a member that has a version of the lineage that this client has served: those that are there were left behind');
+      return;
+    }
+    if (lineage === null) {
       const needed = this.#bornWith(present);
       if (needed !== null) this.#claim(needed, witness === null ? needed : [...needed, witness]);
       return;
     }
     const newest = holders.reduce((a, b) => (compareVersions(versionOf(b), versionOf(a)) > 0 ? b : a));
-    const { members, policy } = newest.probe as ProbeResult;
+    // A witness may know of a later version than those who are there and have data.
+    const later = witness?.probe?.version?.lineageUuid === lineage && compareVersions(versionOf(witness), versionOf(newest)) > 0;
+    const informed = later ? witness : newest;
+    const highest = versionOf(informed);
+    const { members, policy } = informed.probe as ProbeResult;
     this.#options.onMembers(members);
-    const chosen = this.#forced ? forcedSet(holders, versionOf(newest)) : this.#inSyncLegs(holders, versionOf(newest), policy.quorum);
-    if (chosen === null) return;
-    let voters: readonly Leg[] = chosen;
-    if (policy.quorum === 'majority' && !this.#forced) {
-      // Whoever can grant does: a majority of grants fences every other client.
-      const entitled = [
-        ...holders,
-        ...present.filter((leg) => !holders.includes(leg)),
-        ...(witness?.probe == null ? [] : [witness]),
-      ].filter((leg) => members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)));
-      // A member whose removal is being superseded (L5) grants too, and counts for nothing.
-      voters = [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
-      if (entitled.length < majorityOf(members)) {
-        const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
-        this.#wait(
-          `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`,
-        );
-        return;
-      }
+    const needed = this.#inSyncLegs(holders, highest, policy.quorum);
+    const suffice =
+      typeof needed === 'string' ? needed : this.#voters(needed, [...new Set([...holders, ...present])], members, policy.quorum);
+    if (typeof suffice === 'string' && !this.#forced) {
+      this.#wait(suffice);
+      return;
     }
+    // Those that are there suffice: nothing has to be left behind.
+    if (typeof suffice !== 'string') this.#forced = false;
+    const chosen = typeof needed === 'string' || this.#forced ? forcedSet(present, versionOf(newest)) : needed;
     for (const leg of present) {
       if (chosen.includes(leg)) continue;
-      if (leg.state === 'CREATED' || leg.state === 'RECONNECTING') {
-        leg.setState(
-          'FAILED',
-          `out of the in-sync set since version ${formatVersion(versionOf(newest))}: it returns when the pool is served`,
-        );
-      }
+      if (leg.state === 'CREATED' || leg.state === 'RECONNECTING')
+        leg.setState('FAILED', `out of the in-sync set since version ${formatVersion(highest)}: it returns when the pool is served`);
     }
-    this.#claim(chosen, voters);
+    this.#claim(chosen, typeof suffice === 'string' ? chosen : suffice);
+  }
+
+  /** The legs that are to grant, or which majority is missing. */
+  #voters(
+    chosen: readonly Leg[],
+    present: readonly Leg[],
+    members: readonly MemberRecord[],
+    quorum: PoolPolicy['quorum'],
+  ): readonly Leg[] | string {
+    if (quorum !== 'majority') return chosen;
+    // Whoever can grant does: a majority of grants fences every other client.
+    const witness = this.#options.witness();
+    const entitled = [...present, ...(witness?.probe == null ? [] : [witness])].filter((leg) =>
+      members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)),
+    );
+    if (entitled.length < majorityOf(members)) {
+      const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
+      return `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`;
+    }
+    // A member whose removal is being superseded (L5) grants too, and counts for nothing.
+    return [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
   }
 
   /** A pool that is being born: all stores are there, and new. */
@@ -281,8 +307,8 @@ export class Recovery {
     return present;
   }
 
-  /** The legs to claim, or null when they are not all there, which is said. */
-  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | null {
+  /** The legs to claim, or who is missing. */
+  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | string {
     const needed: Leg[] = [];
     const missing: string[] = [];
     for (const member of highest.inSync) {
@@ -293,7 +319,7 @@ export class Recovery {
       else if (store !== undefined) missing.push(`${leg.describe()} with its former store ${member.storeUuid} (it has ${store} now)`);
       else missing.push(leg.problem || `${leg.describe()}: ${leg.session.lostReason}`);
     }
-    const inGrace = this.#world.clock.nowMs() < this.#graceUntilMs;
+    const inGrace = this.#world.clock.nowMs() < this.#graceUntilMs && !this.#forced;
     const known = this.#knownSet(present, highest);
     const complete = known !== null && known.length === (this.#options.memory()?.durable.inSync.length ?? 0);
     if (known !== null && (complete || !inGrace)) return known;
@@ -301,8 +327,7 @@ export class Recovery {
     // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
     const holds = needed.some((leg) => leg.probe?.version != null && sameVersion(leg.probe.version, highest));
     if (quorum === 'majority' && holds && !inGrace) return needed;
-    this.#wait(`${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`);
-    return null;
+    return `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`;
   }
 
   /** L5: the present members of this client's last durable version, if no other version can be assembled without them. */
@@ -364,7 +389,7 @@ export class Recovery {
     const highest = versions.length === 0 ? null : highestVersion(versions);
     const has = (member: InSyncMember): boolean => legs.some((leg) => isLegOf(leg, member));
     const memory = this.#options.memory();
-    const known = memory !== null && highest !== null && mayGoOn(memory, highest, has);
+    const known = memory !== null && highest !== null && !this.#forced && mayGoOn(memory, highest, has);
     if (highest !== null && !known && !this.#forced) {
       const quorum = results.some((result) => result.policy.quorum === 'majority');
       const held = legs.some((leg) => {
@@ -427,7 +452,7 @@ export class Recovery {
       const zeroed = legs.every((leg) => leg.probe?.identity.createdZeroed === true);
       for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
     } else {
-      assembleMaps(maps, holdersOf(grants, highest, known || this.#forced), memberIds);
+      assembleMaps(maps, holdersOf(grants, highest, known), memberIds);
       reconcile(maps, grants, memberIds);
     }
     if (this.#forced && highest !== null) {
@@ -436,15 +461,19 @@ export class Recovery {
         if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);
       }
       lineageUuid = randomUuid(this.#world.random);
-      policy = { ...policy, formerLineages: [...policy.formerLineages, highest.lineageUuid].slice(-FORMER_LINEAGES_MAX) };
-      const lost = DirtyMap.firstInAll(memberIds.map((memberId) => maps.of(memberId)));
+      const isThere = ({ memberId }: MemberRecord): boolean => inSync.some((member) => member.memberId === memberId);
+      // Without a majority all IO would wait for those that are left behind.
+      const quorum = suffices(isThere, { members, policy }, { members, policy }) ? policy.quorum : 'none';
+      policy = { ...policy, quorum, formerLineages: [...policy.formerLineages, highest.lineageUuid].slice(-FORMER_LINEAGES_MAX) };
       this.#world.log.warn('the pool is forced into service as a new lineage', {
         lineage: lineageUuid,
         former: highest.lineageUuid,
         members: inSync.map((member) => member.memberId),
-        firstLostChunk: lost,
+        firstLostChunk: maps.dirtyForAll(memberIds),
+        quorum,
       });
     }
+    maps.noteLost(memberIds);
     policy = { ...policy, highestMemberId: Math.max(policy.highestMemberId, ...members.map((member) => member.memberId)) };
     const version: VersionRecord = { lineageUuid, epoch, seq: 1, inSync, horizon: 0 };
     assert(this.#forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');
@@ -455,7 +484,7 @@ export class Recovery {
       members,
       policy,
       maps,
-      newLineage: this.#forced,
+      foreign: legs.filter((leg) => (claims.get(leg)?.version?.lineageUuid ?? lineageUuid) !== lineageUuid),
       erase: unknownColumns(
         legs.map((leg) => claims.get(leg) as ClaimResult),
         members,
@@ -515,7 +544,7 @@ export class Recovery {
   }
 
   #record(leg: Leg, plan: Plan, done: (failure: string | null) => void): void {
-    const { version, members, policy, maps, newLineage, erase } = plan;
+    const { version, members, policy, maps, foreign, erase } = plan;
     const voteOnly = leg === plan.witness;
     leg.call(
       {
@@ -525,7 +554,7 @@ export class Recovery {
         version: { ...version, inSync: [...version.inSync] },
         members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
         policy: { ...policy, formerLineages: [...policy.formerLineages] },
-        newLineage: newLineage || voteOnly,
+        newLineage: foreign.includes(leg) || voteOnly,
         mapAdds: [],
         mapKnown: [],
         mapErase: voteOnly ? [] : [...erase],
@@ -567,7 +596,8 @@ interface Plan {
   readonly members: readonly MemberRecord[];
   readonly policy: PoolPolicy;
   readonly maps: PoolMaps;
-  readonly newLineage: boolean;
+  /** Legs that have a version of another lineage, which this one follows. */
+  readonly foreign: readonly Leg[];
   /** Columns of members that are none any more. */
   readonly erase: readonly number[];
   readonly allVolatileLost: boolean;
@@ -579,39 +609,12 @@ function versionOf(leg: Leg): VersionRecord {
   return version;
 }
 
-/**
- * The lineage that counts among these members: the one that knows of all others as former ones. Null when no member has
- * a version, undefined when two lineages know nothing of one another.
- */
-function newestLineage(probes: readonly Pick<ProbeResult, 'version' | 'policy'>[]): string | null | undefined {
-  const lineages = new Set(probes.map((probe) => probe.version?.lineageUuid).filter((lineage) => lineage !== undefined));
-  if (lineages.size === 0) return null;
-  return [...lineages].find((lineage) =>
-    [...lineages].every(
-      (other) =>
-        other === lineage || probes.some((probe) => probe.version?.lineageUuid === lineage && probe.policy.formerLineages.includes(other)),
-    ),
-  );
-}
-
-/** The members to force the pool with: those of the set that are there, else those that know most of it. */
-function forcedSet(holders: readonly Leg[], highest: VersionRecord): readonly Leg[] {
-  const inSync = holders.filter((leg) => highest.inSync.some((member) => isLegOf(leg, member)));
-  return inSync.length > 0 ? inSync : holders.filter((leg) => sameVersion(versionOf(leg), highest));
-}
-
 function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, highest: VersionRecord): Leg {
   const holder = legs.find((leg) => {
     const version = claims.get(leg)?.version;
     return version != null && sameVersion(version, highest);
   });
   return holder ?? (legs[0] as Leg);
-}
-
-/** Ids that some member has a column of, and that are no members. */
-function unknownColumns(results: readonly ClaimResult[], members: readonly MemberRecord[]): number[] {
-  const ids = new Set(results.flatMap((result) => result.columns.map((column) => column.memberId)));
-  return [...ids].filter((id) => !members.some((member) => member.memberId === id)).slice(0, MEMBERS_MAX);
 }
 
 /** Why a member that answers can't take part in the pool, or an empty string. */
@@ -665,32 +668,4 @@ function geometryOf(legs: readonly Leg[]): Assembled['geometry'] {
     fastPunch: probes.every((probe) => probe.features.fastPunch),
     fastZero: probes.every((probe) => probe.features.fastZero),
   };
-}
-
-/**
- * The member table: as this client or else the holder of the highest version remembers it, with addresses and names from the configuration; at birth made of it.
- * A member of the configuration that the table lacks is no member.
- */
-function memberTable(
-  remembered: readonly MemberRecord[] | null,
-  all: readonly Leg[],
-  witness: Leg | null,
-  present: readonly Leg[],
-  results: readonly ClaimResult[],
-): MemberRecord[] {
-  const table = new Map<number, MemberRecord>();
-  const highest = results.reduce((a, b) =>
-    b.version !== null && (a.version === null || compareVersions(b.version, a.version) > 0) ? b : a,
-  );
-  for (const member of remembered ?? highest.members) table.set(member.memberId, member);
-  const born = table.size === 0;
-  for (const leg of [...all, ...(witness === null ? [] : [witness])]) {
-    const { memberId, name, addresses } = leg.member;
-    const known = table.get(memberId);
-    if (known === undefined && !born) continue;
-    const storeUuid = known?.storeUuid ?? (present.includes(leg) || leg === witness ? leg.probe?.identity.storeUuid : undefined);
-    if (storeUuid === undefined) continue;
-    table.set(memberId, { ...known, memberId, storeUuid, name, addresses, ...(leg === witness ? { role: 'witness' as const } : {}) });
-  }
-  return [...table.values()].sort((a, b) => a.memberId - b.memberId);
 }

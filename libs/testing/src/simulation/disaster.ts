@@ -1,0 +1,283 @@
+import { sameVersion, type VersionRecord } from '@rmr/rmr';
+import { randomBelow, SeededRandom } from '@rmr/runtime';
+import type { SimulatedCluster } from './cluster.ts';
+import type { FaultAtlas } from './fault-atlas.ts';
+import type { Operator } from './operator.ts';
+import type { SectorModel } from './sector-model.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+import type { Workload } from './workload.ts';
+
+/** As a kind of fault: its name. */
+export const DISASTER = 'disaster';
+
+/** Percentage of runs in which members go for so long that an operator forces the pool into service without them. */
+const RUNS_PERCENT = 6;
+/** Percentage of them in which all go that were in sync, where there are others. */
+const ALL_IN_SYNC_PERCENT = 50;
+/** Between two looks at how things stand. */
+const LOOK_MS = 100;
+/** How long a pool has waited before it is forced. */
+const PATIENCE_MS = 4_000;
+/** How often the operator asks. */
+const ASK_MS = 1_000;
+/** Chunks without hot sectors that are overwritten at a time. */
+const OVERWRITE_CHUNKS = 64;
+
+/** What a disaster has to do with. */
+interface Surroundings {
+  readonly cluster: SimulatedCluster;
+  readonly model: SectorModel;
+  readonly atlas: FaultAtlas;
+  readonly operator: Operator;
+  readonly workload: Workload;
+}
+
+/** `PLANNED`, `STRUCK`: members are gone. `FORCED`: the pool is served as a new lineage. `OVER`: nobody is kept down any more, or it never came to pass. */
+type Stage = 'PLANNED' | 'STRUCK' | 'FORCED' | 'OVER';
+
+/**
+ * Members are gone for long, and the pool cannot be served without them: an operator forces it into service, with whoever
+ * is there. The others come back later, with nothing that counts.
+ *
+ * When one that had the last word is in the new set, nothing is lost but the chunks that were clean nowhere else (I8).
+ * Otherwise everything may be as it was at any time before: the model is told to forget. Then the former lineage
+ * could still be taken into service by those who were left behind, as nobody tells them: whoever forces a pool has to
+ * keep them away until it is served, and so they come back when nothing breaks any more.
+ */
+export class Disaster {
+  /** Disasters that struck. */
+  count = 0;
+  /** Pools that were forced. */
+  forcedCount = 0;
+  readonly #around: Surroundings;
+  readonly #cluster: SimulatedCluster;
+  readonly #random: SeededRandom;
+  /** Whether all go that are in sync. */
+  readonly #all: boolean;
+  #stage: Stage;
+  #faultsGoOn = true;
+  #struckMs = 0;
+  #askedMs = 0;
+  #absent: readonly SimulatedStorageNode[] = [];
+  /** When the absent may come back, in virtual milliseconds. */
+  #backMs = 0;
+  /** They could take the former lineage into service. */
+  #dangerous = false;
+  #overwrites = false;
+  /** The lineage that counts, and the last version of it that was seen on each node. */
+  #lineage = '';
+  readonly #versions = new Map<SimulatedStorageNode, VersionRecord>();
+
+  /** `wanted`: whether there is to be one; undefined: that is drawn. */
+  constructor(around: Surroundings, seed: number, wanted: boolean | undefined) {
+    this.#around = around;
+    this.#cluster = around.cluster;
+    this.#random = new SeededRandom(seed ^ 0xd15a);
+    const drawn = this.#chance(RUNS_PERCENT);
+    this.#all = this.#chance(ALL_IN_SYNC_PERCENT);
+    this.#stage = (wanted ?? drawn) && this.#cluster.nodes.length > 1 ? 'PLANNED' : 'OVER';
+  }
+
+  start(): void {
+    if (this.#stage === 'PLANNED') this.#later(1_000 + this.#below(15_000));
+  }
+
+  /** No faults are made any more: a disaster that has not struck never will. */
+  finish(): void {
+    this.#faultsGoOn = false;
+    if (this.#stage === 'PLANNED') this.#stage = 'OVER';
+  }
+
+  /** From now on somebody replaces what is lost. */
+  overwrite(): void {
+    this.#overwrites = true;
+  }
+
+  /** Why the pool is not served yet, or null. */
+  get unserved(): string | null {
+    return this.#stage === 'STRUCK' || !this.#cluster.settled ? 'the pool is not served' : null;
+  }
+
+  /** What is not done yet, or null. */
+  get pending(): string | null {
+    if (this.#stage === 'STRUCK') return 'the pool is to be forced into service';
+    if (this.#stage === 'FORCED') return `${this.#absent.map((node) => node.name).join(' and ')} are to come back`;
+    return this.#cluster.lost.size > 0 ? `${this.#cluster.lost.size} chunks are lost` : null;
+  }
+
+  /** After every event: a new lineage has to be noticed before anything is read under it. */
+  look(): void {
+    if (this.#stage !== 'STRUCK') return;
+    const highest = this.#cluster.highestVersion();
+    if (highest === null) return;
+    if (highest.lineageUuid === this.#lineage) {
+      for (const node of this.#cluster.nodes) if (node.version?.lineageUuid === this.#lineage) this.#versions.set(node, node.version);
+      return;
+    }
+    const holders = this.#cluster.inSync();
+    if (holders.every((node) => node.version !== null && sameVersion(node.version, highest))) this.#forced(highest, holders);
+  }
+
+  /** The pool has a new lineage, on these nodes. */
+  #forced(version: VersionRecord, holders: readonly SimulatedStorageNode[]): void {
+    const cluster = this.#cluster;
+    const { geometry, lost, world } = cluster;
+    const before = [...this.#versions.values()].reduce((a, b) => ((b.epoch - a.epoch || b.seq - a.seq) > 0 ? b : a));
+    const heldIt = (node: SimulatedStorageNode): boolean => {
+      const had = this.#versions.get(node);
+      return had !== undefined && sameVersion(had, before);
+    };
+    const complete = holders.some(heldIt);
+    const wasInSync = (node: SimulatedStorageNode): boolean => before.inSync.some(({ memberId }) => memberId === node.memberId);
+    const policies = [...this.#versions.keys()].map((node) => node.policy?.quorum);
+    this.#dangerous = !holders.some(wasInSync) || policies.includes('majority');
+    lost.clear();
+    for (let chunk = 0; chunk < geometry.chunkCount; chunk++)
+      if (holders.every((node) => node.isDirty(node.memberId, chunk))) lost.add(chunk);
+    if (!complete) this.#around.model.forget();
+    this.#around.atlas.observe();
+    this.forcedCount++;
+    world.log.info('the pool was forced', {
+      complete,
+      dangerous: this.#dangerous,
+      lostChunks: lost.size,
+      holders: holders.map((node) => node.name).join(' '),
+    });
+    this.#lineage = version.lineageUuid;
+    this.#versions.clear();
+    for (const node of holders) this.#versions.set(node, version);
+  }
+
+  #later(delayMs: number): void {
+    this.#cluster.world.after(delayMs, () => {
+      if (this.#stage === 'PLANNED') this.#strike();
+      else if (this.#stage === 'STRUCK') this.#goOn();
+      else if (this.#stage === 'FORCED') this.#bringBack();
+      else this.#replaceLost();
+      if (this.#stage !== 'OVER' || this.#cluster.lost.size > 0) this.#later(LOOK_MS);
+    });
+  }
+
+  /** Takes members down for good, if now is a moment for it. */
+  #strike(): void {
+    const cluster = this.#cluster;
+    const { client } = cluster;
+    const version = cluster.highestVersion();
+    if (client === null || version === null || cluster.rival !== null || cluster.draining || !cluster.settled) return;
+    const members = cluster.members();
+    const inSync = cluster.inSync();
+    const others = members.filter((node) => !inSync.includes(node) && node.version !== null);
+    if (inSync.length === 0 || this.#around.operator.pending !== null || members.length !== cluster.nodes.length) return;
+    const all = this.#all;
+    // Who knows another table would bring it back.
+    const knows = (node: SimulatedStorageNode): boolean => sameTable(node, inSync[0] as SimulatedStorageNode);
+    if (all ? others.length === 0 || !others.every(knows) : inSync.length < 2) return;
+    const absent = all ? [...inSync] : this.#some(inSync, 1, inSync.length - 1);
+    // Some that are out of the set may be gone, too.
+    absent.push(...this.#some(others, 0, all ? others.length - 1 : others.length));
+    this.#absent = absent;
+    this.#stage = 'STRUCK';
+    this.#lineage = version.lineageUuid;
+    this.look();
+    this.count++;
+    cluster.world.log.info('fault', { kind: DISASTER, gone: absent.map((node) => node.name).join(' ') });
+    for (const node of absent) {
+      node.heldDown = true;
+      if (this.#chance(50)) node.crash();
+      else cluster.losePower([node]);
+    }
+    if (!all || this.#chance(50)) {
+      cluster.crashClient();
+      cluster.world.after(this.#below(1_000), () => cluster.startClient());
+    }
+    this.#struckMs = cluster.world.scheduler.nowMs;
+    this.#backMs = this.#struckMs + this.#below(30_000);
+  }
+
+  /** The pool waits, or is served by now. */
+  #goOn(): void {
+    const { client, settled, world } = this.#cluster;
+    const { nowMs } = world.scheduler;
+    if (nowMs < this.#struckMs + PATIENCE_MS || client === null || client.paused) return;
+    if (settled) {
+      this.#stage = 'FORCED';
+      if (this.#dangerous) this.#keepAway();
+      return;
+    }
+    if (client.pool.state !== 'RECOVERING' || nowMs < this.#askedMs + ASK_MS) return;
+    // An operator looks who is there: those that are only about to start would be left behind.
+    const { legs } = client.pool.status();
+    const there = (node: SimulatedStorageNode): boolean =>
+      node.store !== null && legs.some((leg) => leg.memberId === node.memberId && leg.connected);
+    if (!this.#cluster.members().every((node) => node.heldDown || there(node))) return;
+    this.#askedMs = nowMs;
+    world.log.info('the operator forces the pool', { client: client.name });
+    client.pool.force();
+  }
+
+  /** Everybody who is of a former lineage stays down. */
+  #keepAway(): void {
+    const lineage = this.#cluster.highestVersion()?.lineageUuid;
+    this.#absent = this.#cluster.members().filter((node) => node.version?.lineageUuid !== lineage);
+    for (const node of this.#absent) {
+      if (node.running) node.crash();
+      node.heldDown = true;
+    }
+  }
+
+  #bringBack(): void {
+    const { client, world, lost } = this.#cluster;
+    if (this.#dangerous) {
+      if (this.#faultsGoOn || (lost.size > 0 && !this.#overwrites)) return;
+      if (client === null || client.pool.state !== 'SERVING') {
+        this.#keepAway();
+        return;
+      }
+    } else if (this.#faultsGoOn && world.scheduler.nowMs < this.#backMs) {
+      return;
+    }
+    // An operator may have given one up for good.
+    this.#absent = this.#absent.filter((node) => this.#cluster.nodes.includes(node));
+    for (const node of this.#absent) {
+      node.heldDown = false;
+      if (!node.running) node.start();
+    }
+    const lineage = this.#cluster.highestVersion()?.lineageUuid;
+    if (!this.#dangerous || this.#absent.every((node) => node.version?.lineageUuid === lineage)) this.#stage = 'OVER';
+  }
+
+  /** Overwrites what is lost, piece by piece. */
+  #replaceLost(): void {
+    const { client, geometry, lost, settled } = this.#cluster;
+    const { workload } = this.#around;
+    if (!this.#overwrites || client === null || !settled || workload.operations.size > 0) return;
+    const inSync = this.#cluster.inSync();
+    for (const chunk of lost) if (inSync.some((node) => !node.isDirty(node.memberId, chunk))) lost.delete(chunk);
+    const [first] = lost;
+    if (first === undefined) return;
+    const isCold = (chunk: number): boolean => geometry.sectorsOf(chunk).sectorCount === 0;
+    let count = 1;
+    if (isCold(first)) while (count < OVERWRITE_CHUNKS && lost.has(first + count) && isCold(first + count)) count++;
+    workload.overwrite(first, count);
+  }
+
+  /** So many of the nodes, drawn. */
+  #some(nodes: readonly SimulatedStorageNode[], least: number, most: number): SimulatedStorageNode[] {
+    const left = [...nodes];
+    const count = least + this.#below(most - least + 1);
+    return Array.from({ length: count }, () => left.splice(this.#below(left.length), 1)[0] as SimulatedStorageNode);
+  }
+
+  #chance(percent: number): boolean {
+    return this.#below(100) < percent;
+  }
+
+  #below(bound: number): number {
+    return randomBelow(this.#random, bound);
+  }
+}
+
+/** Whether both know the same members, in the same condition. */
+function sameTable(a: SimulatedStorageNode, b: SimulatedStorageNode): boolean {
+  return JSON.stringify(a.lastStore?.members) === JSON.stringify(b.lastStore?.members);
+}
