@@ -14,6 +14,10 @@ export const DISASTER = 'disaster';
 const RUNS_PERCENT = 6;
 /** Percentage of them in which all go that were in sync, where there are others. */
 const ALL_IN_SYNC_PERCENT = 50;
+/** Percentage in which it strikes while a version is on its way to its members. */
+const AMID_PERCENT = 40;
+/** Percentage in which the client dies when one of those that were left behind is about to be in the set again. */
+const CRASH_ON_RETURN_PERCENT = 50;
 /** Between two looks at how things stand. */
 const LOOK_MS = 100;
 /** How long a pool has waited before it is forced. */
@@ -54,6 +58,10 @@ export class Disaster {
   readonly #random: SeededRandom;
   /** Whether all go that are in sync. */
   readonly #all: boolean;
+  /** Whether a version that is being recorded is waited for; not before this virtual time. */
+  readonly #amid: boolean;
+  #fromMs = Number.POSITIVE_INFINITY;
+  #crashOnReturn: boolean;
   #stage: Stage;
   #faultsGoOn = true;
   #struckMs = 0;
@@ -75,11 +83,15 @@ export class Disaster {
     this.#random = new SeededRandom(seed ^ 0xd15a);
     const drawn = this.#chance(RUNS_PERCENT);
     this.#all = this.#chance(ALL_IN_SYNC_PERCENT);
+    this.#amid = !this.#all && this.#chance(AMID_PERCENT);
+    this.#crashOnReturn = this.#chance(CRASH_ON_RETURN_PERCENT);
     this.#stage = (wanted ?? drawn) && this.#cluster.nodes.length > 1 ? 'PLANNED' : 'OVER';
   }
 
   start(): void {
-    if (this.#stage === 'PLANNED') this.#later(1_000 + this.#below(15_000));
+    if (this.#stage !== 'PLANNED') return;
+    this.#fromMs = 1_000 + this.#below(15_000);
+    this.#later(this.#fromMs);
   }
 
   /** No faults are made any more: a disaster that has not struck never will. */
@@ -107,9 +119,15 @@ export class Disaster {
 
   /** After every event: a new lineage has to be noticed before anything is read under it. */
   look(): void {
-    if (this.#stage !== 'STRUCK') return;
+    if (this.#stage === 'OVER' ? !this.#crashOnReturn : this.#stage === 'PLANNED' && !this.#amid) return;
     const highest = this.#cluster.highestVersion();
     if (highest === null) return;
+    if (this.#stage === 'PLANNED') {
+      const isOnItsWay = this.#cluster.inSync().some((node) => node.version === null || !sameVersion(node.version, highest));
+      if (isOnItsWay && this.#cluster.world.scheduler.nowMs >= this.#fromMs) this.#strike();
+    }
+    if (this.#stage === 'OVER') this.#crashHalfway(highest);
+    if (this.#stage !== 'STRUCK') return;
     if (highest.lineageUuid === this.#lineage) {
       for (const node of this.#cluster.nodes) if (node.version?.lineageUuid === this.#lineage) this.#versions.set(node, node.version);
       return;
@@ -150,7 +168,8 @@ export class Disaster {
 
   #later(delayMs: number): void {
     this.#cluster.world.after(delayMs, () => {
-      if (this.#stage === 'PLANNED') this.#strike();
+      if (this.#stage === 'PLANNED' && !this.#amid) this.#strike();
+      else if (this.#stage === 'PLANNED') this.look();
       else if (this.#stage === 'STRUCK') this.#goOn();
       else if (this.#stage === 'FORCED') this.#bringBack();
       else this.#replaceLost();
@@ -163,7 +182,7 @@ export class Disaster {
     const cluster = this.#cluster;
     const { client } = cluster;
     const version = cluster.highestVersion();
-    if (client === null || version === null || cluster.rival !== null || cluster.draining || !cluster.settled) return;
+    if (client === null || version === null || cluster.rival !== null || cluster.draining || !(this.#amid || cluster.settled)) return;
     const members = cluster.members();
     const inSync = cluster.inSync();
     const others = members.filter((node) => !inSync.includes(node) && node.version !== null);
@@ -192,6 +211,22 @@ export class Disaster {
     }
     this.#struckMs = cluster.world.scheduler.nowMs;
     this.#backMs = this.#struckMs + this.#below(30_000);
+  }
+
+  /** The version with one of those that were left behind in its set has reached others, and not that one itself. */
+  #crashHalfway(highest: VersionRecord): void {
+    if (!this.#faultsGoOn) {
+      this.#crashOnReturn = false;
+      return;
+    }
+    const halfway = this.#absent.some(
+      ({ memberId, version }) =>
+        version !== null && version.lineageUuid !== highest.lineageUuid && highest.inSync.some((member) => member.memberId === memberId),
+    );
+    if (!halfway) return;
+    this.#crashOnReturn = false;
+    this.#cluster.crashClient();
+    this.#cluster.world.after(this.#below(1_000), () => this.#cluster.startClient());
   }
 
   /** The pool waits, or is served by now. */

@@ -160,6 +160,7 @@ class Simulation {
 
   /** I8: with chunks that nobody has any more, everything ends: reads of them with an error, flushes too. */
   #useLost(): void {
+    this.#untilIdle();
     this.#workload.readAll();
     this.#untilIdle();
     this.#flush();
