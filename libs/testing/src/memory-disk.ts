@@ -144,6 +144,11 @@ export class MemoryDisk implements Disk {
     return this.#volatile.length;
   }
 
+  /** Calls `visit` for every change that a power loss may take. */
+  forEachVolatile(visit: (offsetBytes: number, lengthBytes: number) => void): void {
+    for (const { offsetBytes, lengthBytes } of this.#volatile) visit(offsetBytes, lengthBytes);
+  }
+
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
     this.#enqueue('read', offsetBytes, target.length, target, tag, sink);
   }
@@ -253,6 +258,21 @@ export class MemoryDisk implements Disk {
     this.#held.length = 0;
     this.#whenQuiet = null;
     this.#closed = false;
+  }
+
+  /**
+   * The process that used the disk is killed: of what the kernel had been given and had not answered, some is done all the
+   * same, whole or in part, in whatever order. Nothing is answered.
+   */
+  kill(random: Random): void {
+    for (const request of this.#inFlight) {
+      if (request.kind === 'read' || request.kind === 'flush') continue;
+      const fate = randomBelow(random, 3);
+      if (fate === 0) continue;
+      if (fate === 1 || request.kind !== 'write') this.#change(request);
+      else this.#writePart(request, random);
+    }
+    this.abandon();
   }
 
   /**
@@ -373,11 +393,15 @@ export class MemoryDisk implements Disk {
       return Status.OK;
     }
     if (kind === 'write' && this.#pagesAfter(request) > this.#capacityPages) return Status.ENOSPC;
+    this.#change(request);
+    return Status.OK;
+  }
+
+  #change({ kind, offsetBytes, lengthBytes, bytes }: Request): void {
     if (this.#badSectors.size > 0) this.#rewrite(offsetBytes, lengthBytes);
-    const change = { offsetBytes, lengthBytes, bytes: kind === 'write' ? (request.bytes as Uint8Array).slice() : null };
+    const change = { offsetBytes, lengthBytes, bytes: kind === 'write' ? (bytes as Uint8Array).slice() : null };
     this.#current.apply(change);
     this.#volatile.push(change);
-    return Status.OK;
   }
 
   /** As after a failed fsync: the cache still shows what was written, but nothing will bring it to the medium. */

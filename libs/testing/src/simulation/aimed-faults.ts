@@ -3,10 +3,9 @@ import type { SeededRandom } from '@rmr/runtime';
 import { randomBelow } from '@rmr/runtime';
 import type { MemoryStream } from '../memory-stream.ts';
 import type { SimulatedCluster } from './cluster.ts';
+import { type FaultContext, strikeWhen } from './fault-context.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** How long a moment to strike is waited for. */
-const MOMENT_AWAITED_MS = 6_000;
 /** Bytes per second of resync, so that members are behind for seconds. */
 const SLOW_RESYNC_BYTES = 16 * 1024;
 /** Sessions are given up after two seconds of silence: what is late comes before that. */
@@ -14,22 +13,9 @@ const LATE_MS_MAX = 1_700;
 /** How long a disk may be busy with one write while others go on. */
 const STUCK_MS_MAX = 6_000;
 
-/** What aimed faults need from those who draw them. */
-export interface FaultContext {
-  readonly cluster: SimulatedCluster;
-  /** Whether faults are made still. */
-  readonly on: boolean;
-  /** Calls back after a while, short or long. */
-  later(end: () => void): void;
-  /** A client that has crashed is started again. */
-  startClientLater(): void;
-  /** An operator takes a member out, and lets it in again later. */
-  takeOut(node: SimulatedStorageNode): void;
-}
-
 /**
- * Faults that strike at a moment: between what one member has recorded and the next has not, between what was sent and
- * what makes it stale. Drawn at random, two faults hardly ever meet like that.
+ * Faults that strike between two steps of the protocol: between what one member has recorded and the next has not, between
+ * what was sent and what makes it stale. Drawn at random, two faults hardly ever meet like that.
  */
 export class AimedFaults {
   readonly #context: FaultContext;
@@ -75,17 +61,16 @@ export class AimedFaults {
     if (inSync.includes(node)) {
       this.#sever(client, node, this.#chance(50) ? 0 : this.#below(1_500));
     }
-    this.#when(
-      client,
-      () => this.#lacksItsVersion(node),
-      () => {
+    strikeWhen(this.#context, {
+      wanted: () => this.#cluster.client === client,
+      condition: () => this.#lacksItsVersion(node),
+      strike: () => {
         // What is on its way to it is lost, too.
         network.cut(client.name, node.name);
-        this.#cluster.crashClient();
-        this.#context.startClientLater();
+        this.#context.crashClient();
       },
-      () => network.slow(client.name, node.name, 0),
-    );
+      after: () => network.slow(client.name, node.name, 0),
+    });
     return true;
   }
 
@@ -108,12 +93,12 @@ export class AimedFaults {
     // Slowly enough that it is behind for seconds.
     const endLimit = this.#cluster.limitResync(SLOW_RESYNC_BYTES);
     if (behind.length === 0) this.#sever(client, node, this.#below(600));
-    this.#when(
-      client,
-      () => this.#inSync().includes(node) && isBehind(node) && this.#cluster.settled,
-      () => this.#answersComeLate(client, node),
-      () => this.#cluster.world.after(4_000, endLimit),
-    );
+    strikeWhen(this.#context, {
+      wanted: () => this.#cluster.client === client,
+      condition: () => this.#inSync().includes(node) && isBehind(node) && this.#cluster.settled,
+      strike: () => this.#answersComeLate(client, node),
+      after: () => this.#cluster.world.after(4_000, endLimit),
+    });
     return true;
   }
 
@@ -230,22 +215,6 @@ export class AimedFaults {
     if (forMs === 0) return;
     network.partition(client.name, node.name);
     world.after(forMs, () => network.heal(client.name, node.name));
-  }
-
-  /** `then` at the first moment at which the condition holds, unless the client is another by then or it takes too long; `after` in any case. */
-  #when(client: SimulatedClient, condition: () => boolean, then: () => void, after: () => void): void {
-    const { world } = this.#cluster;
-    const untilMs = world.scheduler.nowMs + MOMENT_AWAITED_MS;
-    const look = (): void => {
-      const inVain = !this.#context.on || this.#cluster.client !== client || world.scheduler.nowMs >= untilMs;
-      if (!inVain && !condition()) {
-        world.after(1, look);
-        return;
-      }
-      if (!inVain) then();
-      after();
-    };
-    look();
   }
 
   /** The client's ends of its connections to the node. */

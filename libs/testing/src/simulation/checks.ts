@@ -65,13 +65,17 @@ export class Checks {
       this.#seen.clear();
       return;
     }
+    for (const node of this.#cluster.nodes) this.#checkVolatileIsNamed(node, 0, this.#cluster.geometry.deviceBytes);
     this.#checkSourceRemains(holders);
     this.#checkMapDiscipline(holders);
     if (this.#cluster.settled) this.#checkCompleteMaps(holders);
     this.#checkSucceeded();
   }
 
-  /** I6: the write that is being acknowledged is on every member, or counted as missing there on every member that has it. */
+  /**
+   * I6: the write that is being acknowledged is on every member, or counted as missing there on every member that has it.
+   * I1: a member that loses power now knows where it may lack the write.
+   */
   acknowledged(operation: Operation): void {
     const version = operation.client.pool.status().version;
     if (version === null) return;
@@ -79,6 +83,8 @@ export class Checks {
     const nodes = this.#cluster.members();
     const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId)).filter((node) => node !== undefined);
     const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
+    const { offsetBytes, lengthBytes } = operation.request;
+    for (const node of inSync) this.#checkVolatileIsNamed(node, offsetBytes, lengthBytes);
     for (const absent of nodes) {
       if (inSync.includes(absent)) continue;
       for (const holder of inSync) {
@@ -91,6 +97,71 @@ export class Checks {
         }
       }
     }
+  }
+
+  /**
+   * I1: what is durable by a flush or FUA write that is being acknowledged, as it would turn out if all lost power now. Every
+   * member that is in sync and clean has it; where none is clean, somebody else who counts as clean has (flush rule, ◆8).
+   */
+  durable(operation: Operation): void {
+    const version = operation.client.pool.status().version;
+    if (version === null) return;
+    const { geometry } = this.#cluster;
+    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId)).filter((node) => node !== undefined);
+    const others = this.#cluster.members().filter((node) => !inSync.includes(node));
+    const all = operation.sectorCount === 0;
+    const first = all ? 0 : geometry.chunkOf(operation.firstSector);
+    const last = all ? geometry.chunkCount : geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
+    for (const chunk of geometry.hotChunks) {
+      if (chunk < first || chunk > last) continue;
+      const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
+      const from = all ? firstSector : Math.max(firstSector, operation.firstSector);
+      const end = all ? firstSector + sectorCount : Math.min(firstSector + sectorCount, operation.firstSector + operation.sectorCount);
+      const clean = inSync.filter((node) => !node.isDirty(node.memberId, chunk));
+      for (const node of clean) {
+        const wrong = this.#wrongAfterPowerLoss(node, from, end);
+        if (wrong !== null) fail('I1', `a flush or FUA write was acknowledged, and after a power loss ${wrong}`);
+      }
+      if (clean.length > 0) continue;
+      const sources = others.filter((node) => inSync.every((holder) => !holder.isDirty(node.memberId, chunk)));
+      const wrong = sources.map((node) => this.#wrongAfterPowerLoss(node, from, end));
+      if (!wrong.includes(null))
+        fail('I1', `a flush was acknowledged, chunk ${chunk} is dirty for all in sync, and after a power loss ${wrong.join(', ')}`);
+    }
+  }
+
+  /** What the member would have in these sectors, of one chunk, after a power loss, and must not; null: nothing. */
+  #wrongAfterPowerLoss({ name, disk, store, lastStore }: SimulatedStorageNode, from: number, end: number): string | null {
+    const dataOffset = (store ?? lastStore)?.bitmapStore.dataOffset ?? 0;
+    const data = disk.peekDurable(dataOffset + this.#cluster.geometry.offsetOf(from), (end - from) * SECTOR_BYTES);
+    const words = new Float64Array(data.buffer);
+    for (let sector = from; sector < end; sector++) {
+      const stamp = words[((sector - from) * SECTOR_BYTES) / Float64Array.BYTES_PER_ELEMENT] as number;
+      if (!this.#model.mayHoldAfterPowerLoss(sector, stamp))
+        return `${name} would have ${stamp} in sector ${sector}, not ${this.#model.afterPowerLoss(sector).join(' or ')}`;
+    }
+    return null;
+  }
+
+  /**
+   * I1: what a power loss of the member would take of this range is in its write intent, or dirty for it: else it would
+   * come back with older data, and nobody would know (W3, W7).
+   */
+  #checkVolatileIsNamed(node: SimulatedStorageNode, offsetBytes: number, lengthBytes: number): void {
+    const { store, disk } = node;
+    if (store === null || disk.volatileCount === 0) return;
+    const { chunkBytes } = this.#cluster.geometry;
+    const intent = store.intentRanges();
+    disk.forEachVolatile((diskOffset, changeBytes) => {
+      const from = Math.max(diskOffset - store.bitmapStore.dataOffset, offsetBytes);
+      const end = Math.min(diskOffset - store.bitmapStore.dataOffset + changeBytes, offsetBytes + lengthBytes);
+      for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < end; chunk++) {
+        const at = Math.max(from, chunk * chunkBytes);
+        const named = intent.some((range) => range.offsetBytes <= at && at < range.offsetBytes + range.lengthBytes);
+        if (!named && !node.isDirty(node.memberId, chunk))
+          fail('I1', `${node.name} could lose chunk ${chunk} with its power, which is neither in its write intent nor dirty for it`);
+      }
+    });
   }
 
   /** I4: a member that serves reads no chunk that is dirty for it. */

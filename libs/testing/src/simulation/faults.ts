@@ -1,8 +1,11 @@
 import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import type { MemoryStream } from '../memory-stream.ts';
+import { AimedCrashes } from './aimed-crashes.ts';
 import { AimedFaults } from './aimed-faults.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
+import type { FaultContext } from './fault-context.ts';
+import type { Moments } from './moments.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
@@ -46,6 +49,11 @@ const KINDS: readonly FaultKind[] = [
   { name: 'race for the pool', weight: 1, strike: (faults) => faults.aimed.raceForPool() },
   { name: 'late path', weight: 4, strike: (faults) => faults.aimed.latePath() },
   { name: 'stuck write', weight: 4, strike: (faults) => faults.aimed.stuckWrite() },
+  // While data is on its way.
+  { name: 'crash at a write', weight: 4, strike: (faults) => faults.crashes.crashAtWrite() },
+  { name: 'crash at an acknowledgement', weight: 4, strike: (faults) => faults.crashes.crashAtAcknowledgement() },
+  { name: 'left alone behind', weight: 5, strike: (faults) => faults.crashes.leaveAloneBehind() },
+  { name: 'crash after a failed flush', weight: 4, strike: (faults) => faults.crashes.crashAfterFailedFlush() },
   // Power.
   { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
   { name: 'power loss of several', weight: 2, strike: (faults) => faults.losePower(faults.some()) },
@@ -75,22 +83,25 @@ const KINDS: readonly FaultKind[] = [
 export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
 
 /** Breaks the cluster: draws kinds of faults that the atlas allows, and ends those that don't end by themselves. */
-export class Faults {
+export class Faults implements FaultContext {
   readonly cluster: SimulatedCluster;
   readonly aimed: AimedFaults;
+  readonly crashes: AimedCrashes;
   /** An operator takes a member out, and lets it in again later. */
   takeOut: (node: SimulatedStorageNode) => void = () => {};
   /** How often each kind was made. */
   readonly counts = new Map<string, number>();
   readonly #atlas: FaultAtlas;
+  readonly #moments: Moments;
   readonly #random: SeededRandom;
   readonly #kinds: readonly FaultKind[];
   readonly #intervalMs: number;
   #on = false;
 
   /** `only`: the kinds to choose from; null: all. */
-  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, seed: number, only: readonly string[] | null) {
+  constructor(cluster: SimulatedCluster, atlas: FaultAtlas, moments: Moments, seed: number, only: readonly string[] | null) {
     this.cluster = cluster;
+    this.#moments = moments;
     this.#atlas = atlas;
     this.#random = new SeededRandom(seed ^ 0xfa17);
     const percent = KIND_PERCENT[this.#below(KIND_PERCENT.length)] as number;
@@ -98,6 +109,7 @@ export class Faults {
     this.#kinds = kinds.length > 0 ? kinds : KINDS;
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
     this.aimed = new AimedFaults(this, new SeededRandom(seed ^ 0xa13d));
+    this.crashes = new AimedCrashes(this, atlas, moments, new SeededRandom(seed ^ 0xc4a5));
   }
 
   /** Whether faults are made still. */
@@ -120,6 +132,7 @@ export class Faults {
   /** No fault is made any more. What is broken stays so until the cluster is healed. */
   stop(): void {
     this.#on = false;
+    this.#moments.clear();
   }
 
   #strikeLater(): void {
@@ -152,7 +165,7 @@ export class Faults {
   crashClient(): boolean {
     if (this.cluster.client === null) return false;
     this.cluster.crashClient();
-    this.startClientLater();
+    this.#startClientLater();
     return true;
   }
 
@@ -181,7 +194,7 @@ export class Faults {
     const { client } = this.cluster;
     if (client === null || client.paused) return false;
     this.cluster.stopClient();
-    this.startClientLater();
+    this.#startClientLater();
     return true;
   }
 
@@ -189,7 +202,7 @@ export class Faults {
     const { client } = this.cluster;
     if (client === null || client.paused) return false;
     client.pause();
-    this.later(() => client.resume());
+    this.#later(() => client.resume());
     return true;
   }
 
@@ -227,7 +240,7 @@ export class Faults {
     const node = this.#node();
     if (!node.running) return false;
     node.pause();
-    this.later(() => node.resume());
+    this.#later(() => node.resume());
     return true;
   }
 
@@ -267,7 +280,7 @@ export class Faults {
     const stream = this.#connection();
     if (stream === null) return false;
     stream.delay(this.#spikeMs());
-    this.later(() => stream.delay(0));
+    this.#later(() => stream.delay(0));
     return true;
   }
 
@@ -275,7 +288,7 @@ export class Faults {
     const [a, b] = this.#pair();
     const { network } = this.cluster;
     network.slow(a, b, this.#spikeMs());
-    this.later(() => network.slow(a, b, 0));
+    this.#later(() => network.slow(a, b, 0));
     return true;
   }
 
@@ -284,7 +297,7 @@ export class Faults {
     const { network } = this.cluster;
     if (this.#chance(60)) network.partition(a, b);
     else network.partitionOneWay(a, b);
-    this.later(() => network.heal(a, b));
+    this.#later(() => network.heal(a, b));
     return true;
   }
 
@@ -299,7 +312,7 @@ export class Faults {
       if (direction !== 0) network.partitionOneWay(lonely, other);
       if (direction !== 1) network.partitionOneWay(other, lonely);
     }
-    this.later(() => {
+    this.#later(() => {
       for (const other of others) network.heal(lonely, other);
     });
     return true;
@@ -312,7 +325,7 @@ export class Faults {
     const usualMs = node.diskLatencyMs;
     if (usualMs > 10) return false;
     node.diskLatencyMs = 20 + this.#below(500);
-    this.later(() => {
+    this.#later(() => {
       node.diskLatencyMs = usualMs;
     });
     return true;
@@ -323,7 +336,7 @@ export class Faults {
     if (!node.running) return false;
     const { disk } = node;
     disk.hang();
-    this.later(() => disk.resume());
+    this.#later(() => disk.resume());
     return true;
   }
 
@@ -422,8 +435,7 @@ export class Faults {
     return ends[this.#below(Math.max(1, ends.length))] ?? null;
   }
 
-  /** A client that has crashed is started again. */
-  startClientLater(): void {
+  #startClientLater(): void {
     // A client that is being stopped is gone later: look again until it is.
     const { client, world } = this.cluster;
     const start = (): void => {
@@ -436,8 +448,7 @@ export class Faults {
     world.after(this.#aWhileMs(), start);
   }
 
-  /** Calls back after a while, short or long. */
-  later(end: () => void): void {
+  #later(end: () => void): void {
     this.cluster.world.after(this.#aWhileMs(), end);
   }
 

@@ -189,6 +189,11 @@ export class SectorModel {
     return (this.#sectors[at] as Sector).values.filter((value) => !value.buried).map((value) => value.stamp);
   }
 
+  /** Whether the sector may hold `stamp` after a power loss of everybody now. */
+  mayHoldAfterPowerLoss(at: number, stamp: number): boolean {
+    return (this.#sectors[at] as Sector).values.some((value) => value.stamp === stamp && !value.buried);
+  }
+
   /** Forgets what no read that is under way can return any more. */
   #prune(sector: Sector): void {
     if (sector.values.length < PRUNE_FROM) return;

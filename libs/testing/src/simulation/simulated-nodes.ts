@@ -16,6 +16,7 @@ import { OperationError, randomUuid, SeededRandom, SlabPool, type StreamListener
 import type { DiskRequest, MemoryDisk } from '../memory-disk.ts';
 import type { MemoryNetwork } from '../memory-network.ts';
 import type { VirtualHost, VirtualWorld } from '../virtual-world.ts';
+import type { Geometry } from './geometry.ts';
 
 /** After which a service manager starts a process again that has ended, in virtual milliseconds. */
 const RESTART_MS = 500;
@@ -130,6 +131,12 @@ export class SimulatedStorageNode {
     return (this.store ?? this.lastStore)?.bitmapStore.dirtyMap(memberId)?.dirtyCount ?? 0;
   }
 
+  /** The chunk at a place on the disk, or -1 when there is metadata. */
+  chunkAt(diskOffset: number, { chunkBytes, deviceBytes }: Geometry): number {
+    const offsetBytes = diskOffset - (this.store?.bitmapStore.dataOffset ?? Number.POSITIVE_INFINITY);
+    return offsetBytes < 0 || offsetBytes >= deviceBytes ? -1 : Math.floor(offsetBytes / chunkBytes);
+  }
+
   start(): void {
     if (this.heldDown) return;
     const { world, network } = this.#pool;
@@ -209,10 +216,10 @@ export class SimulatedStorageNode {
     });
   }
 
-  /** The process dies; what it had written stays in the page cache. */
+  /** The process dies; what it had written stays in the page cache, and of what it was writing some. */
   crash(): void {
     this.#end();
-    this.#disk.abandon();
+    this.#disk.kill(this.#random);
     this.#disk = this.#disk.copy();
   }
 

@@ -4,6 +4,7 @@ import { SimulatedCluster } from './cluster.ts';
 import { DISASTER, Disaster } from './disaster.ts';
 import { FaultAtlas } from './fault-atlas.ts';
 import { Faults, FAULT_KINDS as KINDS } from './faults.ts';
+import { Moments } from './moments.ts';
 import { Operator } from './operator.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -71,8 +72,9 @@ class Simulation {
     const model = new SectorModel(cluster.geometry.hotSectorCount);
     this.#cluster = cluster;
     this.#workload = new Workload(cluster, model, seed, this.#trace);
+    const moments = new Moments();
     this.#atlas = new FaultAtlas(cluster, model);
-    this.#faults = new Faults(cluster, this.#atlas, seed, options.faults ?? null);
+    this.#faults = new Faults(cluster, this.#atlas, moments, seed, options.faults ?? null);
     this.#checks = new Checks(cluster, this.#workload, model);
     cluster.listener = {
       isIdle: (client) => this.#workload.idle(client),
@@ -82,10 +84,24 @@ class Simulation {
     };
     // What power had taken by then is no surprise to a read, and does not become durable with a flush.
     this.#workload.onAnswer = () => this.#atlas.observeVersion();
-    this.#workload.onAcknowledged = (operation) => this.#checks.acknowledged(operation);
+    this.#workload.onAcknowledged = (operation) => {
+      this.#checks.acknowledged(operation);
+      moments.reached('acknowledged', null);
+    };
+    this.#workload.onDurable = (operation) => {
+      this.#checks.durable(operation);
+      moments.reached('durable', null);
+    };
     const watch = (node: SimulatedStorageNode): void => {
       node.onDiskEnd = (at, request) => this.#checks.diskEnd(at, request);
-      node.onDiskRequest = (at, request) => this.#checks.diskRequest(at, request);
+      node.onDiskRequest = (at, request) => {
+        this.#checks.diskRequest(at, request);
+        if (request.kind !== 'write' || !(moments.awaited('write') || moments.awaited('write behind'))) return;
+        const chunk = at.chunkAt(request.offsetBytes, cluster.geometry);
+        if (chunk < 0) return;
+        moments.reached('write', at);
+        if (at.isDirty(at.memberId, chunk)) moments.reached('write behind', at);
+      };
     };
     for (const node of cluster.nodes) watch(node);
     cluster.onNode = watch;

@@ -114,6 +114,19 @@ const STYLES: readonly Style[] = [
     forMsMax: 3_000,
     range: anywhere,
   },
+  // Little is durable, and no more in flight than a few: a crash finds what a flush or another write would have covered.
+  {
+    name: 'unflushed',
+    write: 60,
+    fua: 0,
+    discard: 4,
+    zeroes: 4,
+    flush: 2,
+    pauseMsMax: 12,
+    concurrency: 3,
+    forMsMax: 6_000,
+    range: anywhere,
+  },
   // Long enough for regions to leave the write intent by themselves.
   {
     name: 'idle',
@@ -156,6 +169,8 @@ export class Workload {
   readsSucceed = false;
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
+  /** Told of every flush that was acknowledged, and of every change that is durable with its acknowledgement, at that moment. */
+  onDurable: (operation: Operation) => void = () => {};
   readonly #cluster: SimulatedCluster;
   readonly #model: SectorModel;
   readonly #random: SeededRandom;
@@ -364,7 +379,10 @@ export class Workload {
     const durable = request.type === MessageType.FLUSH || (request.flags & IoFlag.FUA) !== 0;
     if (durable && status !== Status.OK && status !== Status.ESHUTDOWN) model.flushFails(nowMs);
     if (request.type === MessageType.FLUSH) {
-      if (status === Status.OK) model.flushEnds(beganMs);
+      if (status === Status.OK) {
+        model.flushEnds(beganMs);
+        this.onDurable(operation);
+      }
       this.#onFlushed(status);
     } else if (request.type === MessageType.READ) {
       if (status === Status.OK && payload !== null) this.#read(operation, payload, nowMs);
@@ -373,6 +391,7 @@ export class Workload {
     } else if (status === Status.OK) {
       model.writeEnds(firstSector, sectorCount, stamp, beganMs, nowMs, durable);
       if (sectorCount > 0) this.onAcknowledged(operation);
+      if (durable) this.onDurable(operation);
     } else {
       model.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
     }

@@ -1,0 +1,37 @@
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+
+/**
+ * Moments at which a fault does most harm:
+ * - `write`: a node is about to write data to its disk;
+ * - `write behind`: the same, into a chunk that is dirty for it: a pull, or a write that replaces the chunk;
+ * - `acknowledged`: a change that is not durable has been acknowledged;
+ * - `durable`: a flush or FUA write has been acknowledged.
+ */
+export type Moment = 'write' | 'write behind' | 'acknowledged' | 'durable';
+
+/** Lets faults wait for a moment. */
+export class Moments {
+  readonly #waiting = new Map<Moment, (node: SimulatedStorageNode | null) => void>();
+
+  /** `strike` is called at the next such moment, from within whatever happens there. Who waited for it before waits no more. */
+  await(moment: Moment, strike: (node: SimulatedStorageNode | null) => void): void {
+    this.#waiting.set(moment, strike);
+  }
+
+  /** Nobody waits any more. */
+  clear(): void {
+    this.#waiting.clear();
+  }
+
+  awaited(moment: Moment): boolean {
+    return this.#waiting.has(moment);
+  }
+
+  /** It is there. `node`: whose it is, if it is one's. */
+  reached(moment: Moment, node: SimulatedStorageNode | null): void {
+    const strike = this.#waiting.get(moment);
+    if (strike === undefined) return;
+    this.#waiting.delete(moment);
+    strike(node);
+  }
+}
