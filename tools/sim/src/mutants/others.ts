@@ -13,8 +13,9 @@ import {
   RTRS_CLIENT_SESSION,
   RTRS_SERVER_SESSION,
   VERSIONS,
+  WRITE_INTENT,
 } from './files.ts';
-import { DISASTERS, JOURNAL_APART } from './settings.ts';
+import { DISASTERS, JOURNAL_APART, SMALL_INTENT } from './settings.ts';
 
 /** Orderings and checks without a mark. */
 export const OTHERS: readonly Mutant[] = [
@@ -199,10 +200,12 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
+    // What was reconciled stays in the write intent until a flush has begun after it: without that, too, nothing names the data.
     name: 'an enabled member forgets lastIo without a flush',
     rule: 'L3',
-    settings: JOURNAL_APART,
+    settings: [...JOURNAL_APART, ...SMALL_INTENT],
     edits: [
+      edit(WRITE_INTENT, 'this.#changeHolds(Hold.RECONCILE, Hold.FLUSH);', 'this.#changeHolds(Hold.RECONCILE, Hold.NONE);'),
       edit(
         POOL_CONTROL,
         '#flushAndForget(done: (status: number) => void): void {',
@@ -212,9 +215,10 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    // Until its region leaves the write intent, that names what was pulled: with few places it leaves soon.
     name: 'a pull clears before it flushes',
     rule: 'R1',
-    settings: JOURNAL_APART,
+    settings: [...JOURNAL_APART, ...SMALL_INTENT],
     edits: [
       edit(
         RESYNC,
