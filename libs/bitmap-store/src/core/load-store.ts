@@ -50,6 +50,12 @@ export interface LoadWarning {
   readonly fields: LogFields;
 }
 
+/** A record with its place on the disk. */
+export interface StoredRecord {
+  readonly offsetBytes: number;
+  readonly bytes: Uint8Array;
+}
+
 /** A store as read from its disk. */
 export interface LoadedStore {
   readonly superblock: Superblock;
@@ -63,6 +69,11 @@ export interface LoadedStore {
   readonly homeIndex: number;
   /** Offsets of superblock copies that must be written again. */
   readonly damagedSuperblocks: readonly number[];
+  /**
+   * The home record and journal records that the state was read from, where they lie. A flush that failed makes the kernel
+   * drop what it could not write, and the page cache go on to show it: what was read may never reach the disk by itself.
+   */
+  readonly records: readonly StoredRecord[];
   /** last_io has entries that say nothing: writes may have been forgotten. */
   readonly lastIoDamaged: boolean;
   readonly warnings: readonly LoadWarning[];
@@ -104,8 +115,8 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
     state.maps[slot] = map;
   }
 
-  const ring = yield* replayJournal(expected, layout, seed, state, home.tail);
-  if (ring instanceof OperationError) return ring;
+  const journal = yield* replayJournal(expected, layout, seed, state, home.tail);
+  if (journal instanceof OperationError) return journal;
 
   const lastIoBytes = new Uint8Array(layout.lastIoBytes);
   const status = yield { kind: 'read', offsetBytes: LAST_IO_OFFSET, target: lastIoBytes };
@@ -123,10 +134,11 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
     layout,
     seed,
     state,
-    ring,
+    ring: journal.ring,
     lastIo,
     homeGeneration: home.generation,
     homeIndex: home.index,
+    records: [home.record, ...journal.records],
     damagedSuperblocks: damaged,
     lastIoDamaged: badEntries > 0,
     warnings,
@@ -228,7 +240,7 @@ function* readHome(
   layout: Layout,
   seed: number,
   state: StoreState,
-): Procedure<{ generation: number; index: number; tail: number } | OperationError> {
+): Procedure<{ generation: number; index: number; tail: number; record: StoredRecord } | OperationError> {
   let best: { bytes: Uint8Array; view: DataView; generation: number; index: number; tail: number } | null = null;
   const reasons: string[] = [];
   for (const [index, offset] of [HOME_A_OFFSET, HOME_B_OFFSET].entries()) {
@@ -250,7 +262,11 @@ function* readHome(
   if (best === null) return damage(expected, `both copies of the pool metadata are unusable (${reasons.join('; ')})`);
   if (hasSwitch(best.view, 0)) return damage(expected, 'the pool metadata has an entry that belongs in the journal');
   state.applyRecord(best.bytes, best.view, 0, []);
-  return { generation: best.generation, index: best.index, tail: best.tail };
+  const record = {
+    offsetBytes: best.index === 0 ? HOME_A_OFFSET : HOME_B_OFFSET,
+    bytes: best.bytes.subarray(0, paddedBytes(recordLength(best.view, 0))),
+  };
+  return { generation: best.generation, index: best.index, tail: best.tail, record };
 }
 
 /** Reads one side of a slot's map. */
@@ -297,7 +313,7 @@ function* replayJournal(
   seed: number,
   state: StoreState,
   tail: number,
-): Procedure<JournalRing | OperationError> {
+): Procedure<{ ring: JournalRing; records: readonly StoredRecord[] } | OperationError> {
   const journal = new Uint8Array(layout.journalBytes);
   const view = new DataView(journal.buffer);
   const status = yield { kind: 'read', offsetBytes: JOURNAL_OFFSET, target: journal };
@@ -341,7 +357,11 @@ function* replayJournal(
     ring.append(record.offset, record.size);
   }
   ring.verify();
-  return ring;
+  const records = found.map(({ offset, size }) => ({
+    offsetBytes: JOURNAL_OFFSET + offset,
+    bytes: journal.subarray(offset, offset + size),
+  }));
+  return { ring, records };
 }
 
 function hasSwitch(view: DataView, offset: number): boolean {

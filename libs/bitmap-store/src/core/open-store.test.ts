@@ -116,6 +116,26 @@ test.each([SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET])(
   },
 );
 
+test.each([0, 1, 2, 3, 4])(
+  'what a flush that failed while the store was closed has dropped, number %i, is written again by the next process, which reads it from the page cache',
+  (skip) => {
+    const disk = usedDisk();
+    const world = new VirtualWorld(1);
+    const store = opened(disk, world);
+    disk.fail('flush', Status.EIO, 1, skip);
+    store.close(() => {});
+    world.run(0);
+    disk.abandon();
+    disk.clearFaults();
+    const next = opened(disk, world);
+    next.commit({ promise: { epoch: 99, clientInstance: testUuid(9), clientName: 'client' } }, () => {});
+    world.run(0);
+    expect(disk.volatileCount).toBe(0);
+    disk.crash(new SeededRandom(1));
+    expect(opened(disk, world).promise?.epoch).toBe(99);
+  },
+);
+
 test('one copy of a newer format version, whole, decides: the store is not touched', () => {
   const disk = usedDisk();
   const page = disk.peek(SUPERBLOCK_A_OFFSET, 4096);

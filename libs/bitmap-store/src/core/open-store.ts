@@ -65,8 +65,13 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
     if (status !== Status.OK) return notWritable(options.label, status);
     options.world.log.warn('a superblock copy was repaired from the other one', { store: options.label, offsetBytes });
   }
-  // What was read may be in the page cache only: after a process crash the newest record may not be on the disk yet.
-  // It must be before another one is written, or a power loss could keep the later and lose the earlier.
+  // What was read may be in the page cache only: after a process crash the newest record may not be on the disk yet, and
+  // after a flush that failed it never will be unless it is written again. It must be there before another one is written,
+  // or a power loss could keep the later and lose the earlier.
+  for (const { offsetBytes, bytes } of loaded.records) {
+    const status = yield { kind: 'write', offsetBytes, source: bytes };
+    if (status !== Status.OK) return notWritable(options.label, status);
+  }
   const status = yield FLUSH_STEP;
   return status === Status.OK ? loaded : notWritable(options.label, status);
 }
