@@ -46,13 +46,17 @@ export class AimedCrashes {
     );
   }
 
-  /** A member is just getting what it lacks when the others go: what only they have is not to be had any more. */
+  /**
+   * A member is just getting what it lacks when the others go, or some: what only they have is not to be had any more. The
+   * client may follow.
+   */
   leaveAloneBehind(): boolean {
     return this.#await('write behind', (behind) =>
       this.#soon(10, () => {
         const { client, network } = this.#cluster;
+        const leavingPercent = this.#chance(50) ? 100 : 50;
         for (const node of this.#cluster.nodes) {
-          if (node === behind || !node.running) continue;
+          if (node === behind || !node.running || !this.#chance(leavingPercent)) continue;
           if (this.#chance(50) || client === null) {
             node.crash();
             this.#cluster.startLater(node, this.#aWhileMs());
@@ -61,6 +65,7 @@ export class AimedCrashes {
             this.#cluster.world.after(this.#aWhileMs(), () => network.heal(client.name, node.name));
           }
         }
+        if (this.#chance(30)) this.#soon(200, () => this.#context.crashClient());
       }),
     );
   }

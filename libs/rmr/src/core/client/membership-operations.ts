@@ -121,6 +121,10 @@ export class Membership {
       done(error);
     };
     this.#ask(joining, failed, (probe) => {
+      if (joining.state === 'REMOVING') {
+        failed(new OperationError('UNAVAILABLE', `adding member ${member.memberId}: the pool was assembled anew meanwhile; try again`));
+        return;
+      }
       this.#enqueue(`adding member ${member.memberId}`, failed, () => {
         this.#checkEmptyStore(joining, probe);
         const { storeUuid } = probe.identity;
@@ -351,7 +355,8 @@ export class Membership {
   }
 
   #remove(leg: Leg, why: string): void {
-    this.#host.takeOut(leg, 'REMOVING', why);
+    // An assembly meanwhile drops the legs to those that are no members.
+    if (leg.state !== 'REMOVING') this.#host.takeOut(leg, 'REMOVING', why);
     this.#host.dropLeg(leg);
   }
 }
