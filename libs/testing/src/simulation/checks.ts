@@ -418,13 +418,9 @@ export class Checks {
     if (status === null || status.version === null || status.state !== 'SERVING' || status.policy.quorum !== 'none') return;
     const { version: current } = status;
     for (const { name, version, store, lastStore } of all) {
-      if (
-        version === null ||
-        (store ?? lastStore)?.policy.quorum === 'majority' ||
-        version.lineageUuid !== current.lineageUuid ||
-        compareVersions(version, current) >= 0
-      )
-        continue;
+      // What was recorded while the majority counted needs one to be taken into service, whatever has become of the policy.
+      if ((store ?? lastStore)?.policy.quorum === 'majority') continue;
+      if (version === null || version.lineageUuid !== current.lineageUuid || compareVersions(version, current) >= 0) continue;
       const set = version.inSync.map((member) =>
         all.find((node) => node.memberId === member.memberId && node.storeUuid === member.storeUuid),
       );

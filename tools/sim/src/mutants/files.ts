@@ -19,6 +19,7 @@ export const SYNC_PEERS = `${SERVER}/sync-peers.ts`;
 export const STORE_ADAPTER = 'libs/brmr/src/core/server/pool-store-adapter.ts';
 export const BITMAP_STORE = `${STORE}/core/bitmap-store.ts`;
 export const COMMIT_ENGINE = `${STORE}/core/commit-engine.ts`;
+export const CHECKPOINT = `${STORE}/core/checkpoint.ts`;
 export const OPEN_STORE = `${STORE}/core/open-store.ts`;
 export const WRITE_INTENT = `${STORE}/core/write-intent.ts`;
 export const STORE_CONSTANTS = `${STORE}/constants.ts`;

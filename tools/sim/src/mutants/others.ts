@@ -15,7 +15,7 @@ import {
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
-import { DISASTERS, JOURNAL_APART, SMALL_INTENT } from './settings.ts';
+import { DISASTERS, JOURNAL_APART, METADATA_APART, SMALL_INTENT } from './settings.ts';
 
 /** Orderings and checks without a mark. */
 export const OTHERS: readonly Mutant[] = [
@@ -200,11 +200,10 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    // What was reconciled stays in the write intent until a flush has begun after it: that goes too. Yet a store that is opened,
-    // and one that is given a map, is flushed for that: this one escapes.
+    // What was reconciled stays in the write intent until a flush has begun after it: that goes too.
     name: 'an enabled member forgets lastIo without a flush',
     rule: 'L3',
-    settings: [...JOURNAL_APART, ...SMALL_INTENT],
+    settings: [...METADATA_APART, ...SMALL_INTENT],
     edits: [
       edit(WRITE_INTENT, 'this.#changeHolds(Hold.RECONCILE, Hold.FLUSH);', 'this.#changeHolds(Hold.RECONCILE, Hold.NONE);'),
       edit(

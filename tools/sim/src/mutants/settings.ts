@@ -1,5 +1,5 @@
 import { type Edit, edit } from '../mutant.ts';
-import { COMMIT_ENGINE, DISASTER, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
+import { CHECKPOINT, COMMIT_ENGINE, DISASTER, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
@@ -22,10 +22,21 @@ export const JOURNAL_APART: readonly Edit[] = [
     'corrupt(offsetBytes: number, bytes: Uint8Array): void {',
     `makeDurable(offsetBytes: number, lengthBytes: number): void {
     const within = (change: Change): boolean => change.offsetBytes >= offsetBytes && change.offsetBytes < offsetBytes + lengthBytes;
+    for (const change of this.#volatile) if (within(change)) this.#durable.apply(change);
     this.#volatile = this.#volatile.map((change) => (within(change) ? { ...change, lengthBytes: 0, bytes: null } : change));
-    this.#durable.apply({ offsetBytes, lengthBytes, bytes: this.peek(offsetBytes, lengthBytes) });
   }
 
   corrupt(offsetBytes: number, bytes: Uint8Array): void {`,
+  ),
+];
+
+/** As {@link JOURNAL_APART}, with the dirty maps on the other device, too: a map that is staged, as for every return, flushes no data. */
+export const METADATA_APART: readonly Edit[] = [
+  ...JOURNAL_APART,
+  edit(CHECKPOINT, '      page--;\n    }\n  }\n  return yield FLUSH_STEP;', '      page--;\n    }\n  }\n  return Status.OK;'),
+  edit(
+    COMMIT_ENGINE,
+    '    if (status !== Status.OK) {\n      this.#setPhase(Phase.IDLE);',
+    '    (this.#parts.disk as any).makeDurable(0, this.#parts.state.layout.dataOffset);\n    if (status !== Status.OK) {\n      this.#setPhase(Phase.IDLE);',
   ),
 ];
