@@ -189,9 +189,10 @@ export class SectorModel {
     return (this.#sectors[at] as Sector).values.filter((value) => !value.buried).map((value) => value.stamp);
   }
 
-  /** Whether the sector may hold `stamp` after a power loss of everybody now. */
+  /** Whether the sector may hold `stamp` after a power loss of everybody now: after a force that may be whatever it ever held. */
   mayHoldAfterPowerLoss(at: number, stamp: number): boolean {
-    return (this.#sectors[at] as Sector).values.some((value) => value.stamp === stamp && !value.buried);
+    const { values, written } = this.#sectors[at] as Sector;
+    return values.some((value) => !value.buried && (value.stamp === stamp || (Number.isNaN(value.stamp) && written.has(stamp))));
   }
 
   /** Forgets what no read that is under way can return any more. */
