@@ -14,7 +14,7 @@ export const DISASTER = 'disaster';
 const RUNS_PERCENT = 6;
 /** Percentage of them in which all go that were in sync, where there are others. */
 const ALL_IN_SYNC_PERCENT = 50;
-/** Percentage in which it strikes while a version is on its way to its members. */
+/** Percentage in which it strikes while the version with a member that returns is on its way to its members. */
 const AMID_PERCENT = 40;
 /** Percentage in which the client dies when one of those that were left behind is about to be in the set again. */
 const CRASH_ON_RETURN_PERCENT = 50;
@@ -191,7 +191,9 @@ export class Disaster {
     // Who knows another table would bring it back.
     const knows = (node: SimulatedStorageNode): boolean => sameTable(node, inSync[0] as SimulatedStorageNode);
     if (all ? others.length === 0 || !others.every(knows) : inSync.length < 2) return;
-    const absent = all ? [...inSync] : this.#some(inSync, 1, inSync.length - 1);
+    const mayGo = this.#amid ? asideFrom(inSync, version) : inSync;
+    if (mayGo.length === 0) return;
+    const absent = all ? [...inSync] : this.#some(mayGo, 1, Math.min(mayGo.length, inSync.length - 1));
     // Some that are out of the set may be gone, too.
     absent.push(...this.#some(others, 0, all ? others.length - 1 : others.length));
     this.#absent = absent;
@@ -209,6 +211,7 @@ export class Disaster {
       cluster.crashClient();
       cluster.world.after(this.#below(1_000), () => cluster.startClient());
     }
+    if (this.#amid) this.#crashBehind(inSync, version);
     this.#struckMs = cluster.world.scheduler.nowMs;
     this.#backMs = this.#struckMs + this.#below(30_000);
   }
@@ -219,14 +222,24 @@ export class Disaster {
       this.#crashOnReturn = false;
       return;
     }
-    const halfway = this.#absent.some(
+    const halfway = this.#absent.filter(
       ({ memberId, version }) =>
         version !== null && version.lineageUuid !== highest.lineageUuid && highest.inSync.some((member) => member.memberId === memberId),
     );
-    if (!halfway) return;
+    if (halfway.length === 0) return;
     this.#crashOnReturn = false;
+    this.#crashBehind(halfway, highest);
     this.#cluster.crashClient();
     this.#cluster.world.after(this.#below(1_000), () => this.#cluster.startClient());
+  }
+
+  /** Those that have not recorded the version yet do not get to it. */
+  #crashBehind(nodes: readonly SimulatedStorageNode[], version: VersionRecord): void {
+    for (const node of nodes) {
+      if (!node.running || holds(node, version)) continue;
+      node.crash();
+      this.#cluster.startLater(node, this.#below(1_000));
+    }
   }
 
   /** The pool waits, or is served by now. */
@@ -253,7 +266,8 @@ export class Disaster {
   /** Everybody who is of a former lineage stays down. */
   #keepAway(): void {
     const lineage = this.#cluster.highestVersion()?.lineageUuid;
-    this.#absent = this.#cluster.members().filter((node) => node.version?.lineageUuid !== lineage);
+    // Whoever has got a new disk meanwhile has no version, and comes back with the others.
+    this.#absent = this.#cluster.nodes.filter((node) => node.heldDown || (node.version !== null && node.version.lineageUuid !== lineage));
     for (const node of this.#absent) {
       if (node.running) node.crash();
       node.heldDown = true;
@@ -278,7 +292,7 @@ export class Disaster {
       if (!node.running) node.start();
     }
     const lineage = this.#cluster.highestVersion()?.lineageUuid;
-    if (!this.#dangerous || this.#absent.every((node) => node.version?.lineageUuid === lineage)) this.#stage = 'OVER';
+    if (!this.#dangerous || this.#absent.every((node) => (node.version?.lineageUuid ?? lineage) === lineage)) this.#stage = 'OVER';
   }
 
   /** Overwrites what is lost, piece by piece. */
@@ -310,6 +324,20 @@ export class Disaster {
   #below(bound: number): number {
     return randomBelow(this.#random, bound);
   }
+}
+
+function holds(node: SimulatedStorageNode, version: VersionRecord): boolean {
+  return node.version !== null && sameVersion(node.version, version);
+}
+
+/**
+ * The set without one that holds the version and one that comes back with it and has not recorded it: what that one thinks
+ * that it lacks counts for nothing (◆14). Empty when nobody is coming back.
+ */
+function asideFrom(inSync: readonly SimulatedStorageNode[], version: VersionRecord): readonly SimulatedStorageNode[] {
+  const holder = inSync.find((node) => holds(node, version));
+  const returning = inSync.find((node) => !holds(node, version) && (holder?.dirtyCount(node.memberId) ?? 0) > 0);
+  return returning === undefined ? [] : inSync.filter((node) => node !== holder && node !== returning);
 }
 
 /** Whether both know the same members, in the same condition. */
