@@ -270,6 +270,7 @@ export const OTHERS: readonly Mutant[] = [
   // Force.
   {
     // Either mark alone covers for the other: force marks who is absent, and a return marks who is of another lineage.
+    // And where one that is there has lost power, reconciliation marks its whole write intent for all others: most runs are covered by that.
     name: 'a member of a former lineage comes back with what it had',
     rule: 'force, I4',
     edits: [
@@ -277,7 +278,7 @@ export const OTHERS: readonly Mutant[] = [
       edit(RECOVERY, 'if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);', ''),
     ],
     settings: DISASTERS,
-    seeds: 300,
+    seeds: 600,
   },
   {
     name: 'force takes the columns of stale members for complete',
