@@ -12,3 +12,20 @@ export function mergeRanges(ranges: readonly ByteRange[]): ByteRange[] {
   }
   return merged;
 }
+
+/** What of the ranges none of `others` covers. */
+export function subtractRanges(ranges: readonly ByteRange[], others: readonly ByteRange[]): ByteRange[] {
+  const gaps = mergeRanges(others);
+  const rest: ByteRange[] = [];
+  for (const { offsetBytes, lengthBytes } of ranges) {
+    const end = offsetBytes + lengthBytes;
+    let from = offsetBytes;
+    for (const gap of gaps) {
+      if (gap.offsetBytes >= end) break;
+      if (gap.offsetBytes > from) rest.push({ offsetBytes: from, lengthBytes: gap.offsetBytes - from });
+      from = Math.max(from, gap.offsetBytes + gap.lengthBytes);
+    }
+    if (from < end) rest.push({ offsetBytes: from, lengthBytes: end - from });
+  }
+  return rest;
+}

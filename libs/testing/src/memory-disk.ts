@@ -12,6 +12,8 @@ export interface DiskRequest {
   readonly kind: DiskRequestKind;
   readonly offsetBytes: number;
   readonly lengthBytes: number;
+  /** What a write writes; null: something else. */
+  readonly bytes: Uint8Array | null;
 }
 
 export interface MemoryDiskOptions {
@@ -26,7 +28,6 @@ export interface MemoryDiskOptions {
 }
 
 interface Request extends DiskRequest {
-  readonly bytes: Uint8Array | null;
   readonly tag: number;
   readonly sink: DiskSink;
   /** For a flush: how many changes had ended when it was queued. */

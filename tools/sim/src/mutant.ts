@@ -24,6 +24,8 @@ export interface Mutant {
    * simulator that the mutant is compared with, too.
    */
   readonly settings?: readonly Edit[];
+  /** Kinds of faults that its runs are narrowed to, so that what it takes to catch it comes often; without: all. */
+  readonly faults?: readonly string[];
   /** Seeds, from 1 on, within which it must be caught. */
   readonly seeds: number;
 }

@@ -92,8 +92,12 @@ class Program {
   }
 
   /** Runs seeds, one after the other in a process of its own, until `onResult` says that it is enough. */
-  async run(seeds: Iterable<number>, onResult: (result: SimulationResult) => boolean): Promise<void> {
-    await runSeeds(seeds, 1, this.path, onResult);
+  async run(
+    seeds: Iterable<number>,
+    faults: readonly string[] | undefined,
+    onResult: (result: SimulationResult) => boolean,
+  ): Promise<void> {
+    await runSeeds(seeds, 1, this.path, onResult, faults === undefined ? {} : { faults });
   }
 
   remove(): void {
@@ -140,7 +144,7 @@ export class MutationSuite {
   }
 
   async #runMutant(mutant: Mutant): Promise<MutationResult> {
-    const { settings = [], edits } = mutant;
+    const { settings = [], edits, faults } = mutant;
     const { first, last } = this.#options.seeds ?? { first: 1, last: mutant.seeds };
     const startedMs = performance.now();
     const program = await this.#build([...settings, ...edits], mutant.name);
@@ -151,15 +155,14 @@ export class MutationSuite {
     let excused = 0;
     for (let next = first; next <= last; ) {
       let failed: SimulationResult | null = null;
-      await program.run(range(next, last), (result) => {
+      await program.run(range(next, last), faults, (result) => {
         next = result.seed + 1;
         if (result.failure !== null) failed = result;
         return failed === null && performance.now() - startedMs < this.#options.limitMs;
       });
       const caught = failed as SimulationResult | null;
       if (caught !== null) {
-        if (await this.#holds(settings, mutant.name, caught.seed))
-          return end(caught.seed, (caught.failure as string).split('\n')[0] as string);
+        if (await this.#holds(mutant, caught.seed)) return end(caught.seed, (caught.failure as string).split('\n')[0] as string);
         excused++;
       }
       if (performance.now() - startedMs >= this.#options.limitMs && next <= last)
@@ -170,15 +173,15 @@ export class MutationSuite {
   }
 
   /** Whether the seed passes without the mutant. */
-  async #holds(settings: readonly Edit[], mutant: string, seed: number): Promise<boolean> {
+  async #holds({ settings = [], faults, name }: Mutant, seed: number): Promise<boolean> {
     const key = JSON.stringify(settings);
     let reference = this.#references.get(key);
     if (reference === undefined) {
-      reference = this.#build(settings, mutant);
+      reference = this.#build(settings, name);
       this.#references.set(key, reference);
     }
     let holds = false;
-    await (await reference).run([seed], (result) => {
+    await (await reference).run([seed], faults, (result) => {
       holds = result.failure === null;
       return false;
     });

@@ -31,8 +31,12 @@ export function encodeUnresolved(entries: readonly LastIo[], bytes: Uint8Array):
   return at;
 }
 
+const NONE: readonly LastIo[] = [];
+
 /** The entries that fill `bytes`, or null when they are malformed: half an entry, an IO unit or range that the store does not have. */
-export function decodeUnresolved(bytes: Uint8Array, queueDepth: number, sizeBytes: number): LastIo[] | null {
+export function decodeUnresolved(bytes: Uint8Array, queueDepth: number, sizeBytes: number): readonly LastIo[] | null {
+  // Nearly always.
+  if (bytes.length === 0) return NONE;
   if (bytes.length % ENTRY_BYTES !== 0) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const entries: LastIo[] = [];

@@ -1,6 +1,6 @@
 import { compareVersions, type VersionRecord } from '@rmr/rmr';
 import type { SimulatedCluster } from './cluster.ts';
-import type { SectorModel } from './sector-model.ts';
+import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** A member that may have lost what it had not flushed. */
@@ -24,6 +24,8 @@ export class FaultAtlas {
   readonly #losses = new Map<SimulatedStorageNode, Loss>();
   /** Hot chunks without a copy that has certainly kept what was not flushed. */
   readonly #bare = new Set<number>();
+  /** By hot chunk: a member that was seen to have kept everything. */
+  readonly #keepers = new Map<number, SimulatedStorageNode>();
 
   #version: VersionRecord | null = null;
 
@@ -97,15 +99,45 @@ export class FaultAtlas {
     const inSync = this.#cluster.inSync();
     if (inSync.length === 0) return;
     for (const chunk of geometry.hotChunks) {
-      if (inSync.some((member) => this.#keeps(member, chunk))) {
+      const keeper = inSync.find((member) => this.#keeps(member, chunk));
+      if (keeper !== undefined) {
         this.#bare.delete(chunk);
+        this.#keepers.set(chunk, keeper);
         continue;
       }
       if (this.#bare.has(chunk) && !again) continue;
+      this.#checkKeeper(chunk, inSync);
       this.#bare.add(chunk);
       const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
       this.#model.volatileLost(firstSector, sectorCount, world.scheduler.nowMs);
     }
+  }
+
+  /**
+   * I1: what nobody else has is not given up while the one that has it stays in the set (reconciliation: survivors come
+   * first). Of others that have lost something, one may have lost nothing of this chunk; and one that is away may have it.
+   */
+  #checkKeeper(chunk: number, inSync: readonly SimulatedStorageNode[]): void {
+    const keeper = this.#keepers.get(chunk);
+    this.#keepers.delete(chunk);
+    if (keeper === undefined || this.#losses.has(keeper) || !inSync.includes(keeper)) return;
+    const clean = inSync.filter((member) => !member.isDirty(member.memberId, chunk));
+    if (clean.some((member) => this.#hasWhatMayBeRead(member, chunk))) return;
+    const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
+    if (away.some((member) => inSync.every((holder) => !holder.isDirty(member.memberId, chunk)))) return;
+    throw new Error(`I1: ${keeper.name} alone has kept everything of chunk ${chunk}, is in the set, and the chunk is dirty for it`);
+  }
+
+  #hasWhatMayBeRead({ disk, store, lastStore }: SimulatedStorageNode, chunk: number): boolean {
+    const { geometry, world } = this.#cluster;
+    const dataOffset = (store ?? lastStore)?.bitmapStore.dataOffset ?? 0;
+    const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
+    const words = new Float64Array(disk.peek(dataOffset + geometry.offsetOf(firstSector), sectorCount * SECTOR_BYTES).slice().buffer);
+    for (let at = 0; at < sectorCount; at++) {
+      const stamp = words[(at * SECTOR_BYTES) / Float64Array.BYTES_PER_ELEMENT] as number;
+      if (!this.#model.mayRead(firstSector + at, stamp, world.scheduler.nowMs)) return false;
+    }
+    return true;
   }
 
   /** The member has everything of the chunk that was ever acknowledged. */

@@ -159,6 +159,12 @@ export class SectorModel {
     for (const value of values) if (value !== alive && value.endMs < alive.beganMs) kill(sector, value, alive, nowMs);
   }
 
+  /** Whether a read that begins now may return `stamp`. */
+  mayRead(at: number, stamp: number, nowMs: number): boolean {
+    const { values, written } = this.#sectors[at] as Sector;
+    return values.some((value) => value.deadMs >= nowMs && (value.stamp === stamp || (Number.isNaN(value.stamp) && written.has(stamp))));
+  }
+
   /** Nobody kept what was not flushed of these sectors: every value that was not buried may be there again, and only those. */
   volatileLost(firstSector: number, sectorCount: number, nowMs: number): void {
     for (let at = firstSector; at < firstSector + sectorCount; at++) {

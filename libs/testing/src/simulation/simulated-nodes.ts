@@ -17,6 +17,7 @@ import type { DiskRequest, MemoryDisk } from '../memory-disk.ts';
 import type { MemoryNetwork } from '../memory-network.ts';
 import type { VirtualHost, VirtualWorld } from '../virtual-world.ts';
 import type { Geometry } from './geometry.ts';
+import { SECTOR_BYTES } from './sector-model.ts';
 
 /** After which a service manager starts a process again that has ended, in virtual milliseconds. */
 const RESTART_MS = 500;
@@ -135,6 +136,12 @@ export class SimulatedStorageNode {
   chunkAt(diskOffset: number, { chunkBytes, deviceBytes }: Geometry): number {
     const offsetBytes = diskOffset - (this.store?.bitmapStore.dataOffset ?? Number.POSITIVE_INFINITY);
     return offsetBytes < 0 || offsetBytes >= deviceBytes ? -1 : Math.floor(offsetBytes / chunkBytes);
+  }
+
+  /** Whether the request writes metadata that a power loss may tear: it takes more than one sector. */
+  tearsMetadata({ kind, offsetBytes, bytes }: DiskRequest): boolean {
+    const dataOffset = this.store?.bitmapStore.dataOffset ?? 0;
+    return kind === 'write' && offsetBytes < dataOffset && bytes?.subarray(SECTOR_BYTES).some((byte) => byte !== 0) === true;
   }
 
   start(): void {

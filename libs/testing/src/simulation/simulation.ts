@@ -6,6 +6,7 @@ import { FaultAtlas } from './fault-atlas.ts';
 import { Faults, FAULT_KINDS as KINDS } from './faults.ts';
 import { Moments } from './moments.ts';
 import { Operator } from './operator.ts';
+import { SCHEME_NAMES, Schemes } from './schemes.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 import { Workload } from './workload.ts';
@@ -60,6 +61,7 @@ class Simulation {
   readonly #checks: Checks;
   readonly #operator: Operator;
   readonly #disaster: Disaster;
+  readonly #schemes: Schemes;
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
@@ -96,7 +98,9 @@ class Simulation {
       node.onDiskEnd = (at, request) => this.#checks.diskEnd(at, request);
       node.onDiskRequest = (at, request) => {
         this.#checks.diskRequest(at, request);
-        if (request.kind !== 'write' || !(moments.awaited('write') || moments.awaited('write behind'))) return;
+        if (request.kind !== 'write') return;
+        if (moments.awaited('record') && at.tearsMetadata(request)) moments.reached('record', at);
+        if (!(moments.awaited('write') || moments.awaited('write behind'))) return;
         const chunk = at.chunkAt(request.offsetBytes, cluster.geometry);
         if (chunk < 0) return;
         moments.reached('write', at);
@@ -113,6 +117,7 @@ class Simulation {
       seed,
       disaster,
     );
+    this.#schemes = new Schemes(this.#faults, this.#workload, moments, seed, options.faults ?? null);
     cluster.world.check(() => this.#look());
   }
 
@@ -133,7 +138,7 @@ class Simulation {
       operations: this.#workload.operationCount,
       changes: this.#operator.changeCount,
       faults: this.#faults.count,
-      faultCounts: Object.fromEntries([...this.#faults.counts, [DISASTER, this.#disaster.count]]),
+      faultCounts: Object.fromEntries([...this.#faults.counts, [DISASTER, this.#disaster.count], ...this.#schemes.counts]),
       forced: this.#disaster.forcedCount,
       events: world.scheduler.eventCount,
       virtualMs: world.scheduler.nowMs,
@@ -147,6 +152,7 @@ class Simulation {
     this.#faults.start();
     this.#operator.start();
     this.#disaster.start();
+    this.#schemes.start();
     this.#cluster.world.run(5_000 + randomBelow(this.#random, 30_000));
     this.#faults.stop();
     this.#operator.finish();
@@ -238,7 +244,7 @@ class Simulation {
 }
 
 /** Names of all kinds of faults. */
-export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER];
+export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER, ...SCHEME_NAMES];
 
 /** Runs one seed. The same seed always does the same. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {

@@ -167,6 +167,8 @@ export class Workload {
   onAnswer: () => void = () => {};
   /** Whether a read that fails is a violation: nothing is broken any more. */
   readsSucceed = false;
+  /** False: no flush and no FUA write is asked for. */
+  mayBeDurable = true;
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
   /** Told of every flush that was acknowledged, and of every change that is durable with its acknowledgement, at that moment. */
@@ -293,9 +295,10 @@ export class Workload {
       flags = this.#chance(50) ? IoFlag.NO_HOLE : 0;
     } else if (falls(style.flush)) type = MessageType.FLUSH;
     if (type === MessageType.FLUSH) {
-      this.#submit(client, type, flags, 0, 0);
+      if (this.mayBeDurable) this.#submit(client, type, flags, 0, 0);
       return;
     }
+    if (!this.mayBeDurable) flags &= ~IoFlag.FUA;
     const behind = style.aimsAtDirty === true ? this.#dirtyChunk() : null;
     if (behind !== null) {
       const { firstSector, sectorCount } = geometry.sectorsOf(behind);

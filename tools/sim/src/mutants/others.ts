@@ -15,7 +15,7 @@ import {
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
-import { DISASTERS, JOURNAL_APART, METADATA_APART, SMALL_INTENT } from './settings.ts';
+import { DISASTERS, JOURNAL_APART, OPENED_APART, QUICK_BOUNCES, SMALL_INTENT } from './settings.ts';
 
 /** Orderings and checks without a mark. */
 export const OTHERS: readonly Mutant[] = [
@@ -113,6 +113,8 @@ export const OTHERS: readonly Mutant[] = [
         request.round = this.#round;`,
       ),
     ],
+    settings: QUICK_BOUNCES,
+    faults: ['slow link', 'slow disk', 'client crash', 'late map answers', 'node crash', 'stuck write'],
     seeds: 300,
   },
 
@@ -135,9 +137,33 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
+    name: 'who holds maps is not told with a shrink what the leaver had made clean',
+    rule: 'V2, I8',
+    edits: [edit(POOL_CONTROL, 'again ? [] : unheardClears(this.#store, request.mapKnown)', '[]')],
+    seeds: 300,
+  },
+  {
+    name: 'what a version brings as clean is cleared after its adds',
+    rule: 'V2, I6',
+    edits: [
+      edit(
+        POOL_CONTROL,
+        'dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {',
+        'dirtyErase, dirtyReplace, dirtyAdd: make }, () => {});\n    this.#store.commit({ dirtyClear }, (status) => {',
+      ),
+    ],
+    seeds: 300,
+  },
+  {
+    name: 'clears count while a version is being recorded',
+    rule: 'R3, ◆22',
+    edits: [edit(POOL_SERVER, 'this.#peers.holdClears(recording)', '{}')],
+    seeds: 300,
+  },
+  {
     name: 'a version counts that too few have recorded',
     rule: 'quorum',
-    edits: [edit(VERSIONS, 'this.#paused = !suffices(', 'this.#paused = current === null && !suffices(')],
+    edits: [edit(VERSIONS, 'this.#paused = !suffices(', 'this.#paused = members.length < 0 && !suffices(')],
     seeds: 300,
   },
   {
@@ -200,10 +226,10 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    // What was reconciled stays in the write intent until a flush has begun after it: that goes too.
+    // What was reconciled stays in the write intent until a flush has begun after it: that goes too. Opening a store flushes as well.
     name: 'an enabled member forgets lastIo without a flush',
     rule: 'L3',
-    settings: [...METADATA_APART, ...SMALL_INTENT],
+    settings: [...OPENED_APART, ...SMALL_INTENT],
     edits: [
       edit(WRITE_INTENT, 'this.#changeHolds(Hold.RECONCILE, Hold.FLUSH);', 'this.#changeHolds(Hold.RECONCILE, Hold.NONE);'),
       edit(
@@ -233,6 +259,7 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a pull does not enter into lastIo what the data shows of unresolved writes',
     rule: 'R1, I2',
     edits: [edit(RESYNC, 'this.#noteUnresolved(pull);', '')],
+    faults: ['left alone behind', 'late map answers', 'client crash'],
     seeds: 300,
   },
 
@@ -258,12 +285,15 @@ export const OTHERS: readonly Mutant[] = [
     name: 'what a failed flush left in the page cache alone is not written again',
     rule: 'L6, I1',
     edits: [edit(POOL_CONTROL, 'if (!this.#store.cacheDoubtful || ', 'if (this.#host.handle >= 0 || ')],
+    faults: ['crash after a failed flush', 'flush error', 'power loss', 'client crash'],
     seeds: 300,
   },
   {
     name: 'a torn record is accepted',
     rule: 'journal',
-    edits: [edit(RECORD, "return 'the checksum is wrong';", ';')],
+    // Where the ring was empty before, the framing gives a torn record away: the number of entries.
+    edits: [edit(RECORD, "return 'the checksum is wrong';", ';'), edit(RECORD, "return 'the number of entries is wrong';", ';')],
+    faults: ['power loss at a record'],
     seeds: 300,
   },
 

@@ -1,11 +1,14 @@
 import { type Edit, edit } from '../mutant.ts';
-import { CHECKPOINT, COMMIT_ENGINE, DISASTER, MEMORY_DISK, STORE_CONSTANTS } from './files.ts';
+import { CHECKPOINT, COMMIT_ENGINE, CONSTANTS, DISASTER, MEMORY_DISK, OPEN_STORE, STORE_CONSTANTS } from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
 
 /** Members go for long in every run that has several, so that the pool has to be forced. */
 export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'RUNS_PERCENT = 100')];
+
+/** Storage nodes give back at once what waits for dirty chunks, and clients send it again and again. */
+export const QUICK_BOUNCES: readonly Edit[] = [edit(CONSTANTS, 'WAIT_BOUNCE_MS = 5_000', 'WAIT_BOUNCE_MS = 20')];
 
 /**
  * A journal record is durable when it is written, and no flush of the disk comes with it, as if the journal lay on a
@@ -38,5 +41,15 @@ export const METADATA_APART: readonly Edit[] = [
     COMMIT_ENGINE,
     '    if (status !== Status.OK) {\n      this.#setPhase(Phase.IDLE);',
     '    (this.#parts.disk as any).makeDurable(0, this.#parts.state.layout.dataOffset);\n    if (status !== Status.OK) {\n      this.#setPhase(Phase.IDLE);',
+  ),
+];
+
+/** As {@link METADATA_APART}, also when a store is opened: what another process has written and not flushed stays volatile. */
+export const OPENED_APART: readonly Edit[] = [
+  ...METADATA_APART,
+  edit(
+    OPEN_STORE,
+    'const status = yield FLUSH_STEP;',
+    '(disk as any).makeDurable(0, loaded.state.layout.dataOffset);\n  const status = Status.OK;',
   ),
 ];

@@ -1,10 +1,11 @@
 import { assert, type World } from '@rmr/runtime';
 import { KNOWN_RUNS_MAX, MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
-import { mergeRanges } from '../../ranges.ts';
+import { mergeRanges, subtractRanges } from '../../ranges.ts';
 import { formatVersion, sameMember } from '../../version.ts';
 import { claimResultSchema, type MapAdd, type MapKnown, owedResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
+import { judgeAdds } from '../map-adds.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import { dataMembers, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
@@ -183,7 +184,9 @@ export class Versions {
     };
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
-    const mapAdds: MapAdd[] = ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }];
+    // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
+    const judged = this.#judgeAdds(members, ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }]);
+    const mapAdds = [...judged.make];
     const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
     if (change.allDirty !== undefined) mapAdds.push({ memberIds: [...change.allDirty], ranges: [whole] });
     const known = joining === undefined ? this.#known(members, inSync, change, ranges) : [];
@@ -194,7 +197,7 @@ export class Versions {
     const recording = { version, legs: new Set(targets), sinceMs: this.#world.clock.wallMs() };
     this.#recording = recording;
     let left = targets.length;
-    const owed: ByteRange[] = [];
+    const owed = [...judged.owed];
     for (const leg of targets) {
       this.#record(leg, version, members, policy, mapAdds, known, change, joining?.leg === leg && joining.newLineage, (result, reason) => {
         if (attempt !== this.#attempt) return;
@@ -206,7 +209,7 @@ export class Versions {
         recording.legs.delete(leg);
         if (--left > 0) return;
         // The client's own maps follow: what the members marked, but for what is owed.
-        for (const memberId of marked) for (const range of ranges) if (!touches(range, owed)) this.#host.maps.add(memberId, range);
+        this.#noteMade(judged.make, owed);
         for (const memberId of change.allDirty ?? []) this.#host.maps.add(memberId, whole);
         this.#witnessRecords(version, members, policy, change, attempt, (witnessed) => {
           const recorded = (member: MemberRecord): boolean =>
@@ -253,6 +256,18 @@ export class Versions {
       }
       return { memberId, dirty: mergeRanges([...dirty, ...incomplete, ...this.owed]) };
     });
+  }
+
+  /** V5, by the maps that this client holds. */
+  #judgeAdds(members: readonly MemberRecord[], adds: readonly MapAdd[]): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
+    const { maps } = this.#host;
+    return judgeAdds({ identity: maps, members: this.#members, dirtyMap: (memberId) => maps.of(memberId) }, members, adds);
+  }
+
+  /** The client's own maps follow: what all members have marked, chunk by chunk. */
+  #noteMade(adds: readonly MapAdd[], owed: readonly ByteRange[]): void {
+    for (const { memberIds, ranges } of adds)
+      for (const range of subtractRanges(ranges, owed)) for (const memberId of memberIds) this.#host.maps.add(memberId, range);
   }
 
   /** Quorum: whether enough have recorded the version, judged by what was and by what comes. */
@@ -375,34 +390,32 @@ export class Versions {
   #askOwed(nowMs: number): void {
     if (this.#owed.length === 0 || this.#owedBusy || nowMs - this.#owedAskedMs < MAP_CHECK_URGENT_MS) return;
     this.#owedAskedMs = nowMs;
+    const add = this.#owed.shift() as MapAdd;
+    this.#owed.push(add);
+    const { make, owed: rest } = this.#judgeAdds(this.#members, [add]);
+    const [asked] = make;
+    if (asked === undefined) return;
     this.#owedBusy = true;
     const attempt = this.#attempt;
-    const add = this.#owed[0] as MapAdd;
     const legs = this.#host.normalLegs();
-    const rest: ByteRange[] = [];
     let left = legs.length;
     for (const leg of legs) {
       leg.call(
-        { op: 'map-add', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch, versionSeq: this.#seq, add },
+        { op: 'map-add', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch, versionSeq: this.#seq, add: asked },
         owedResultSchema,
         (result) => {
-          rest.push(...(result?.owed ?? add.ranges));
+          rest.push(...(result?.owed ?? asked.ranges));
           if (--left > 0) return;
           this.#owedBusy = false;
-          if (attempt !== this.#attempt || this.#owed[0] !== add) return;
-          this.#owed.shift();
+          if (attempt !== this.#attempt || !this.#owed.includes(add)) return;
+          this.#noteMade([asked], rest);
+          this.#owed = this.#owed.filter((other) => other !== add);
           if (rest.length > 0) this.#owed.push({ memberIds: add.memberIds, ranges: mergeRanges(rest) });
           this.#host.onOwedChanged(this.owed);
         },
       );
     }
   }
-}
-
-function touches(range: ByteRange, others: readonly ByteRange[]): boolean {
-  return others.some(
-    (other) => other.offsetBytes < range.offsetBytes + range.lengthBytes && range.offsetBytes < other.offsetBytes + other.lengthBytes,
-  );
 }
 
 /** The adds without those for a member that is back: its writes are sent again. */

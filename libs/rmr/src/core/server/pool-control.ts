@@ -4,9 +4,9 @@ import { Status, type World } from '@rmr/runtime';
 import type { PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
 import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
+import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
-import { judgeAdds } from './map-adds.ts';
 import type { Serving } from './serving.ts';
 import { unheardClears } from './unheard-clears.ts';
 

@@ -324,7 +324,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.slab = slab;
     pull.data = payload.subarray(0, lengthBytes);
     pull.unresolved = unresolved;
-    pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
+    pull.unresolvedSeq = 0;
+    for (const { writeSeq } of unresolved) pull.unresolvedSeq = Math.max(pull.unresolvedSeq, writeSeq);
     this.#onDisk++;
     pull.phase = Phase.PREPARE;
     const offsetBytes = this.#pieceOffset(pull);

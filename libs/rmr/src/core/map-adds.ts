@@ -1,28 +1,38 @@
 import { DirtyMap } from '@rmr/dirty-map';
-import type { ByteRange, MemberRecord, PoolStore } from '../../pool-store.ts';
-import { mergeRanges } from '../../ranges.ts';
-import type { MapAdd } from '../../wire/control-message.ts';
+import type { ByteRange, MemberRecord } from '../pool-store.ts';
+import { mergeRanges } from '../ranges.ts';
+import type { MapAdd } from '../wire/control-message.ts';
+
+/** Whoever holds the dirty maps of a pool: a member, in its store, and the client that serves it. */
+export interface MapHolder {
+  readonly identity: { readonly chunkSizeBytes: number; readonly sizeBytes: number };
+  /** The member table that is in force. */
+  readonly members: readonly MemberRecord[];
+  /** Null: all clean. */
+  dirtyMap(memberId: number): DirtyMap | null;
+}
 
 /**
- * V5 (◆12, I8): which map adds may be made here, and which ranges are owed as they would leave no member with a clean
- * copy of a chunk, by this holder's maps. `members` is the member table that comes into force with the adds.
+ * V5 (◆12, I8): which map adds may be made, and which ranges are owed as they would leave no member with a clean copy of a
+ * chunk, by this holder's maps. `members` is the member table that comes into force with the adds. An add is made when no
+ * holder objects: what one of them knows to be lacking, another may still take for the copy that remains.
  *
  * What a member lacks that is new, or has a new store, is never owed: there is no copy to be kept.
  */
 export function judgeAdds(
-  store: PoolStore,
+  holder: MapHolder,
   members: readonly MemberRecord[],
   adds: readonly MapAdd[],
 ): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
-  const { chunkSizeBytes, sizeBytes } = store.identity;
+  const { chunkSizeBytes, sizeBytes } = holder.identity;
   const make: MapAdd[] = [];
   const owed: ByteRange[] = [];
   for (const add of adds) {
     const { memberIds, ranges } = add;
-    const holdsCopies = memberIds.filter((id) => !isNew(id, store.members, members)).map((id) => store.dirtyMap(id));
+    const holdsCopies = memberIds.filter((id) => !isNew(id, holder.members, members)).map((id) => holder.dirtyMap(id));
     const others = members
       .filter(({ memberId, role }) => role !== 'witness' && !memberIds.includes(memberId))
-      .map(({ memberId }) => store.dirtyMap(memberId));
+      .map(({ memberId }) => holder.dirtyMap(memberId));
     const allowed: ByteRange[] = [];
     for (const { offsetBytes, lengthBytes } of ranges) {
       const end = Math.min(offsetBytes + lengthBytes, sizeBytes);

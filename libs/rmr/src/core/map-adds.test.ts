@@ -1,8 +1,8 @@
 import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ByteRange } from '../../pool-store.ts';
-import { identityOf, memberOf, storeOf } from '../../testing/scripted-pool.ts';
-import { ScriptedStore } from '../../testing/scripted-store.ts';
+import type { ByteRange } from '../pool-store.ts';
+import { identityOf, memberOf, storeOf } from '../testing/scripted-pool.ts';
+import { ScriptedStore } from '../testing/scripted-store.ts';
 import { judgeAdds } from './map-adds.ts';
 
 const CHUNK = 4096;

@@ -1,0 +1,155 @@
+import { SILENT_LOGGER } from '@rmr/runtime';
+import { VirtualWorld } from '@rmr/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { MAP_CHECK_URGENT_MS } from '../../constants.ts';
+import type { ByteRange } from '../../pool-store.ts';
+import { CLIENT, identityOf, LINEAGE, memberOf, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
+import { ScriptedSession } from '../../testing/scripted-session.ts';
+import type { ProbeResult } from '../../wire/control-message.ts';
+import { Leg } from './leg.ts';
+import { PoolMaps } from './pool-maps.ts';
+import { Versions } from './versions.ts';
+
+const CHUNK = 4096;
+const CHUNKS = 16;
+
+const chunks = (first: number, count = 1): ByteRange => ({ offsetBytes: first * CHUNK, lengthBytes: count * CHUNK });
+
+let sessions: ScriptedSession[];
+let legs: Leg[];
+let normal: Leg[];
+let maps: PoolMaps;
+/** Writes in flight. */
+let incomplete: ByteRange[];
+/** What the host was told of last. */
+let owed: readonly ByteRange[];
+let durable: number[];
+let nowMs: number;
+let versions: Versions;
+
+const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
+const change = (): void => versions.change({ onDurable: ({ seq }) => void durable.push(seq) });
+
+/** Chunks that the client has dirty for the member. */
+const dirtyFor = (memberId: number): number[] => [...Array(CHUNKS).keys()].filter((chunk) => maps.of(memberId).test(chunk));
+
+/** Time for owed adds to be asked for again. */
+function tick(): void {
+  nowMs += MAP_CHECK_URGENT_MS;
+  versions.tick(nowMs);
+}
+
+beforeEach(() => {
+  sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
+  legs = sessions.map(({ shared }, index) => {
+    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
+    const leg = new Leg(index, member, shared, SILENT_LOGGER, () => 0);
+    leg.probe = { identity: { ...identityOf(index + 1, CHUNKS, CHUNK), witness: false } } as ProbeResult;
+    return leg;
+  });
+  maps = new PoolMaps(CHUNKS * CHUNK, CHUNK);
+  incomplete = [];
+  owed = [];
+  durable = [];
+  nowMs = 0;
+  versions = new Versions(new VirtualWorld().host('client-1'), {
+    poolUuid: POOL,
+    clientInstance: CLIENT,
+    clientName: 'client-1',
+    epoch: 1,
+    maps,
+    normalLegs: () => normal,
+    witnessLeg: () => null,
+    freeze: () => {},
+    incompleteWriteRanges: () => incomplete,
+    writeSeq: 5,
+    onFenced: (by) => expect.fail(by),
+    onNotRecorded: (_leg, reason) => expect.fail(reason),
+    onPaused: (what) => expect.fail(what),
+    onOwedChanged: (ranges) => {
+      owed = ranges;
+    },
+  });
+  versions.adopt(
+    versionOf(1, [2, 3], { lineageUuid: LINEAGE }),
+    [1, 2, 3].map((memberId) => memberOf(memberId)),
+    POLICY,
+    false,
+  );
+  normal = legs.slice(1, 2);
+});
+
+describe('adds of a shrink (V2, V5)', () => {
+  beforeEach(() => {
+    // Member 1 is out of the set, 3 leaves, 2 stays.
+    incomplete = [chunks(4, 2)];
+    maps.add(2, chunks(4));
+  });
+
+  test('what no holder objects to is marked by all, the client included', () => {
+    change();
+    const record = session(2).next('record-version');
+    expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(4, 2)] }]);
+    record.answer({ owed: [] });
+    expect([durable, owed, dirtyFor(3)]).toEqual([[2], [], [4, 5]]);
+  });
+
+  test('V5: the client objects too: of a member that was about to return it may know more than any other holder', () => {
+    maps.add(1, chunks(4));
+    change();
+    const record = session(2).next('record-version');
+    expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(5)] }]);
+    record.answer({ owed: [] });
+    expect([durable, owed, dirtyFor(3)]).toEqual([[2], [chunks(4)], [5]]);
+    // As long as the client knows of no other copy, nobody is asked.
+    tick();
+    expect(session(2).ops).toEqual([]);
+    // An in-sync member has pulled it.
+    maps.of(2).clear(4, 1);
+    tick();
+    const add = session(2).next('map-add');
+    expect(add.request.add).toEqual({ memberIds: [3], ranges: [chunks(4)] });
+    add.answer({ owed: [] });
+    expect([owed, dirtyFor(3)]).toEqual([[], [4, 5]]);
+  });
+
+  test('V5: of a write that is owed in part, the client marks the chunks that the members have marked', () => {
+    change();
+    session(2)
+      .next('record-version')
+      .answer({ owed: [chunks(4)] });
+    expect([durable, owed, dirtyFor(3)]).toEqual([[2], [chunks(4)], [5]]);
+  });
+
+  test('V5: what is owed is asked for until the member makes it; what may not be asked for holds up nothing else', () => {
+    maps.add(2, chunks(8));
+    incomplete = [chunks(8)];
+    change();
+    session(2)
+      .next('record-version')
+      .answer({ owed: [chunks(8)] });
+    // Another version, with another write that is owed by the client's own maps.
+    normal = legs.slice(0, 2);
+    versions.adopt(
+      versionOf(3, [1, 2, 3]),
+      [1, 2, 3].map((memberId) => memberOf(memberId)),
+      POLICY,
+      false,
+    );
+    normal = legs.slice(1, 2);
+    maps.of(2).clear(8, 1);
+    maps.add(2, chunks(4));
+    maps.add(1, chunks(4));
+    incomplete = [chunks(4), chunks(8)];
+    change();
+    session(2)
+      .next('record-version')
+      .answer({ owed: [chunks(8)] });
+    expect(owed).toEqual([chunks(4), chunks(8)]);
+    tick();
+    const add = session(2).next('map-add');
+    expect(add.request.add.ranges).toEqual([chunks(8)]);
+    add.answer({ owed: [] });
+    expect([owed, dirtyFor(3).includes(8)]).toEqual([[chunks(4)], true]);
+  });
+});
