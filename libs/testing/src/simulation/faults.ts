@@ -98,14 +98,15 @@ export class Faults implements FaultContext {
   readonly #intervalMs: number;
   #on = false;
 
-  /** `only`: the kinds to choose from; null: all. */
+  /** `only`: the kinds to choose from; if it names none, a run has some or all, as drawn. */
   constructor(cluster: SimulatedCluster, atlas: FaultAtlas, moments: Moments, seed: number, only: readonly string[] | null) {
     this.cluster = cluster;
     this.#moments = moments;
     this.#atlas = atlas;
     this.#random = new SeededRandom(seed ^ 0xfa17);
     const percent = KIND_PERCENT[this.#below(KIND_PERCENT.length)] as number;
-    const kinds = only === null ? KINDS.filter(() => this.#chance(percent)) : KINDS.filter(({ name }) => only.includes(name));
+    const wanted = KINDS.filter(({ name }) => only?.includes(name));
+    const kinds = wanted.length > 0 ? wanted : KINDS.filter(() => this.#chance(percent));
     this.#kinds = kinds.length > 0 ? kinds : KINDS;
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
     this.aimed = new AimedFaults(this, new SeededRandom(seed ^ 0xa13d));

@@ -6,7 +6,7 @@ import type { SimulatedStorageNode } from './simulated-nodes.ts';
  * - `write behind`: the same, into a chunk that is dirty for it: a pull, or a write that replaces the chunk;
  * - `acknowledged`: a change that is not durable has been acknowledged;
  * - `durable`: a flush or FUA write has been acknowledged;
- * - `record`: a node is about to write metadata that takes more than one sector.
+ * - `record`: a node is about to write a journal record that takes more than one sector.
  */
 export type Moment = 'write' | 'write behind' | 'acknowledged' | 'durable' | 'record';
 

@@ -75,9 +75,9 @@ export class Schemes {
    * may not be durable where it is (flush rule, ◆8).
    */
   onlyCopyAway(client: SimulatedClient, inSync: readonly SimulatedStorageNode[]): void {
-    if (inSync.length < 2) return;
+    if (inSync.length < 2 || inSync[0]?.policy?.quorum === 'majority') return;
     const { cluster } = this.#context;
-    const { network, world } = cluster;
+    const { world } = cluster;
     const behind = this.#oneOf(inSync);
     this.#workload.mayBeDurable = false;
     const endLimit = cluster.limitResync(RESYNC_BYTES);
@@ -85,12 +85,22 @@ export class Schemes {
       this.#workload.mayBeDurable = true;
       endLimit();
     };
-    this.#cutOff([client], behind);
-    world.after(200 + this.#below(600), () => network.heal(client.name, behind.name));
+    const heal = this.#cutOff([client], behind);
+    const wanted = (): boolean => cluster.client === client;
+    const isIn = (): boolean => cluster.inSync().includes(behind);
     let struck = false;
     strikeWhen(this.#context, {
-      wanted: () => cluster.client === client,
-      condition: () => cluster.settled && cluster.inSync().includes(behind) && behind.dirtyCount(behind.memberId) > 0,
+      wanted,
+      condition: () => cluster.settled && !isIn(),
+      strike: () => {
+        for (let left = 3; left > 0 && this.#workload.operations.size < CONCURRENCY_MAX; left--)
+          this.#workload.overwrite(this.#oneOf(cluster.geometry.hotChunks), 1);
+      },
+      after: () => world.after(50 + this.#below(500), heal),
+    });
+    strikeWhen(this.#context, {
+      wanted,
+      condition: () => cluster.settled && isIn() && behind.dirtyCount(behind.memberId) > 0,
       strike: () => {
         struck = true;
         this.#leaveAlone(client, behind, end);

@@ -21,6 +21,8 @@ import { SECTOR_BYTES } from './sector-model.ts';
 
 /** After which a service manager starts a process again that has ended, in virtual milliseconds. */
 const RESTART_MS = 500;
+/** What a journal record begins with. */
+const JOURNAL_MAGIC = new TextEncoder().encode('RMRJ');
 
 /** What the nodes of a simulated pool share. */
 export interface SimulatedPool {
@@ -138,10 +140,11 @@ export class SimulatedStorageNode {
     return offsetBytes < 0 || offsetBytes >= deviceBytes ? -1 : Math.floor(offsetBytes / chunkBytes);
   }
 
-  /** Whether the request writes metadata that a power loss may tear: it takes more than one sector. */
-  tearsMetadata({ kind, offsetBytes, bytes }: DiskRequest): boolean {
-    const dataOffset = this.store?.bitmapStore.dataOffset ?? 0;
-    return kind === 'write' && offsetBytes < dataOffset && bytes?.subarray(SECTOR_BYTES).some((byte) => byte !== 0) === true;
+  /** Whether the request writes a journal record that a power loss may tear: one of more than a sector. */
+  writesLongRecord({ offsetBytes, bytes }: DiskRequest): boolean {
+    if (bytes === null || offsetBytes >= (this.store?.bitmapStore.dataOffset ?? 0)) return false;
+    const isRecord = JOURNAL_MAGIC.every((byte, at) => bytes[at] === byte);
+    return isRecord && bytes.subarray(SECTOR_BYTES).some((byte) => byte !== 0);
   }
 
   start(): void {

@@ -99,7 +99,7 @@ class Simulation {
       node.onDiskRequest = (at, request) => {
         this.#checks.diskRequest(at, request);
         if (request.kind !== 'write') return;
-        if (moments.awaited('record') && at.tearsMetadata(request)) moments.reached('record', at);
+        if (moments.awaited('record') && at.writesLongRecord(request)) moments.reached('record', at);
         if (!(moments.awaited('write') || moments.awaited('write behind'))) return;
         const chunk = at.chunkAt(request.offsetBytes, cluster.geometry);
         if (chunk < 0) return;

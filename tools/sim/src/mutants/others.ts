@@ -137,12 +137,6 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'who holds maps is not told with a shrink what the leaver had made clean',
-    rule: 'V2, I8',
-    edits: [edit(POOL_CONTROL, 'again ? [] : unheardClears(this.#store, request.mapKnown)', '[]')],
-    seeds: 300,
-  },
-  {
     name: 'what a version brings as clean is cleared after its adds',
     rule: 'V2, I6',
     edits: [
@@ -152,12 +146,6 @@ export const OTHERS: readonly Mutant[] = [
         'dirtyErase, dirtyReplace, dirtyAdd: make }, () => {});\n    this.#store.commit({ dirtyClear }, (status) => {',
       ),
     ],
-    seeds: 300,
-  },
-  {
-    name: 'clears count while a version is being recorded',
-    rule: 'R3, ◆22',
-    edits: [edit(POOL_SERVER, 'this.#peers.holdClears(recording)', '{}')],
     seeds: 300,
   },
   {
