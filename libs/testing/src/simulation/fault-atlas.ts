@@ -1,4 +1,4 @@
-import { compareVersions, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, sameVersion, type VersionRecord } from '@rmr/rmr';
 import type { SimulatedCluster } from './cluster.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -99,10 +99,11 @@ export class FaultAtlas {
     const inSync = this.#cluster.inSync();
     if (inSync.length === 0) return;
     for (const chunk of geometry.hotChunks) {
-      const keeper = inSync.find((member) => this.#keeps(member, chunk));
-      if (keeper !== undefined) {
+      // Who has not recorded the version, as a new member, does not know yet what it lacks.
+      const keeper = inSync.find((member) => this.#keeps(member, chunk) && this.#holdsVersion(member));
+      if (keeper !== undefined) this.#keepers.set(chunk, keeper);
+      if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk))) {
         this.#bare.delete(chunk);
-        this.#keepers.set(chunk, keeper);
         continue;
       }
       if (this.#bare.has(chunk) && !again) continue;
@@ -143,6 +144,10 @@ export class FaultAtlas {
   /** The member has everything of the chunk that was ever acknowledged. */
   #keeps(member: SimulatedStorageNode, chunk: number): boolean {
     return !this.#losses.has(member) && !member.isDirty(member.memberId, chunk);
+  }
+
+  #holdsVersion({ version }: SimulatedStorageNode): boolean {
+    return version !== null && this.#version !== null && sameVersion(version, this.#version);
   }
 
   /** As {@link #keeps}, and can read it. */

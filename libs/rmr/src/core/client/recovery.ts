@@ -211,9 +211,10 @@ export class Recovery {
     const present = this.#legs.filter((leg) => leg.probe !== null);
     const witness = this.#options.witness();
     for (const leg of [...present, ...(witness === null || witness.probe === null ? [] : [witness])]) {
-      const promise = (leg.probe as ProbeResult).promise;
+      const { promise, version } = leg.probe as ProbeResult;
+      // V1: the version to come has this epoch, and must rise above all that is there, whatever was promised.
+      this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promise?.epoch ?? 0, version?.epoch ?? 0);
       if (promise === null) continue;
-      this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promise.epoch);
       if (this.#servedEpoch > 0 && promise.epoch > this.#servedEpoch && promise.clientInstance !== this.#options.clientInstance) {
         this.#options.onFenced(`${promise.clientName} holds epoch ${promise.epoch}`);
         return;

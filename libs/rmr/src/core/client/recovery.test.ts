@@ -1,0 +1,323 @@
+import { SILENT_LOGGER } from '@rmr/runtime';
+import { type VirtualHost, VirtualWorld } from '@rmr/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { RECOVERY_RETRY_MS } from '../../constants.ts';
+import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, RIVAL, versionOf } from '../../testing/scripted-pool.ts';
+import { ScriptedSession } from '../../testing/scripted-session.ts';
+import type { ClaimResult, ControlRequest, ProbeResult } from '../../wire/control-message.ts';
+import { Leg } from './leg.ts';
+import { type Assembled, Recovery, type VersionMemory } from './recovery.ts';
+
+const CHUNK = 4096;
+const CHUNKS = 16;
+const MEMBERS = [1, 2, 3].map((memberId) => memberOf(memberId));
+/** The version that members have unless a test says something else. */
+const CURRENT = versionOf(4, [1, 2, 3], { epoch: 5 });
+
+type RecordRequest = ControlRequest & { op: 'record-version' };
+
+let virtual: VirtualWorld;
+let world: VirtualHost;
+let sessions: ScriptedSession[];
+let legs: Leg[];
+let memory: VersionMemory | null;
+let waiting: string;
+let fencedBy: string | null;
+let attempts: VersionRecord[];
+let assembled: Assembled | null;
+let policy: PoolPolicy & ClaimResult['policy'];
+let recovery: Recovery;
+
+const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
+/** All requests without an answer. */
+const open = (): string[] => sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
+
+function probe(memberId: number, fields: Partial<ProbeResult> = {}): ProbeResult {
+  return {
+    poolHandle: 1,
+    state: 'REGISTERED',
+    identity: identityOf(memberId, CHUNKS, CHUNK),
+    features: { fastPunch: true, fastZero: true, extents: true },
+    promise: null,
+    version: CURRENT,
+    members: MEMBERS,
+    policy,
+    volatileLost: false,
+    ...fields,
+  };
+}
+
+function claim(fields: Partial<ClaimResult> = {}): ClaimResult {
+  return { version: CURRENT, members: MEMBERS, policy, volatileLost: false, lastIo: [], intent: [], columns: [], ...fields };
+}
+
+/** All that are connected answer the probe. */
+function answerProbes(fields: (memberId: number) => Partial<ProbeResult> = () => ({})): void {
+  for (const [index, each] of sessions.entries()) if (each.connected) each.next('probe').answer(probe(index + 1, fields(index + 1)));
+}
+
+/** These grant. */
+function grant(memberIds: readonly number[], fields: (memberId: number) => Partial<ClaimResult> = () => ({})): void {
+  for (const memberId of memberIds)
+    session(memberId)
+      .next('claim')
+      .answer(claim(fields(memberId)));
+}
+
+/** Columns in which members differ from what was assembled are staged; then these record the version. */
+function record(memberIds: readonly number[]): RecordRequest[] {
+  for (const { calls } of sessions) while (calls[0]?.request.op === 'map-stage') calls.shift()?.answer();
+  return memberIds.map((memberId) => {
+    const call = session(memberId).next('record-version');
+    call.answer({ owed: [] });
+    return call.request;
+  });
+}
+
+function enable(memberIds: readonly number[]): void {
+  for (const memberId of memberIds) session(memberId).next('enable').answer();
+}
+
+/** Time for the next attempt. */
+function retry(): void {
+  virtual.run(4 * RECOVERY_RETRY_MS);
+  recovery.tick(world.clock.nowMs());
+}
+
+function cut(...memberIds: readonly number[]): void {
+  for (const memberId of memberIds) {
+    session(memberId).cut();
+    // As the pool's client does.
+    (legs[memberId - 1] as Leg).probe = null;
+    recovery.sessionDown(session(memberId).shared);
+  }
+}
+
+beforeEach(() => {
+  virtual = new VirtualWorld();
+  world = virtual.host('client-1');
+  sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
+  legs = sessions.map(({ shared }, index) => {
+    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
+    return new Leg(index, member, shared, SILENT_LOGGER, () => 0);
+  });
+  memory = null;
+  waiting = '';
+  fencedBy = null;
+  attempts = [];
+  assembled = null;
+  policy = { ...POLICY };
+  recovery = new Recovery(world, legs, {
+    poolUuid: POOL,
+    queueDepth: 16,
+    clientInstance: CLIENT,
+    clientName: 'client-1',
+    quorum: 'none',
+    takeover: false,
+    witness: () => null,
+    onMembers: () => {},
+    memory: () => memory,
+    onAttempt: (version) => attempts.push(version),
+    onWaiting: (what) => {
+      waiting = what;
+    },
+    onFenced: (by) => {
+      fencedBy = by;
+    },
+    onAssembled: (result) => {
+      assembled = result;
+    },
+  });
+});
+
+describe('the assemble rule', () => {
+  test('C1: a pool is claimed when every member of the highest in-sync set is there; till then it is said who is missing', () => {
+    cut(3);
+    recovery.begin();
+    answerProbes();
+    expect(open()).toEqual([]);
+    expect(waiting).toContain('storage-3');
+    expect(waiting).toContain('in-sync set of version 5.4{1,2,3}');
+    session(3).reconnect();
+    recovery.poke();
+    answerProbes();
+    expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
+  });
+
+  test('who is out of the highest set is not waited for, and not believed', () => {
+    cut(3);
+    recovery.begin();
+    answerProbes(() => ({ version: versionOf(6, [1, 2], { epoch: 5 }) }));
+    expect(open()).toEqual(['claim 1', 'claim 2']);
+  });
+
+  test('claim, record on all, enable: in this order, and what may exist is noted before it is sent', () => {
+    recovery.begin();
+    answerProbes((memberId) => ({ promise: { epoch: 4 + memberId, clientInstance: RIVAL, clientName: 'client-2' } }));
+    expect(session(1).calls[0]?.request).toMatchObject({ op: 'claim', epoch: 8, clientInstance: CLIENT });
+    grant([1, 2]);
+    expect([open(), attempts]).toEqual([['claim 3'], []]);
+    grant([3]);
+    expect(attempts.map(({ epoch, seq }) => [epoch, seq])).toEqual([[8, 1]]);
+    record([1, 2]);
+    expect(open()).toEqual(['record-version 3']);
+    record([3]);
+    enable([1, 2, 3]);
+    expect(assembled?.version).toMatchObject({ epoch: 8, seq: 1, lineageUuid: LINEAGE });
+  });
+
+  test('C2: a version that was recorded while the pool was being claimed counts, and is waited for', () => {
+    recovery.begin();
+    answerProbes(() => ({ version: versionOf(6, [1, 2], { epoch: 5 }) }));
+    grant([1]);
+    grant([2], () => ({ version: versionOf(7, [2, 3], { epoch: 5 }) }));
+    expect([open(), attempts]).toEqual([[], []]);
+    expect(waiting).toContain('5.7{2,3}');
+  });
+
+  test('C2: a refusal names the epoch to be beaten', () => {
+    recovery.begin();
+    answerProbes();
+    session(1).next('claim').refuse('STALE_EPOCH', 'epoch 20 is promised', { epoch: 20, clientInstance: RIVAL, clientName: 'client-2' });
+    expect(waiting).toContain('epoch 20 is promised');
+    for (const { calls } of sessions) calls.length = 0;
+    retry();
+    answerProbes();
+    expect(session(1).calls[0]?.request).toMatchObject({ op: 'claim', epoch: 21 });
+  });
+
+  test('◆15: what may differ is dirty for all but one under the new version', () => {
+    recovery.begin();
+    answerProbes();
+    grant([1, 2, 3], (memberId) => ({ lastIo: memberId === 2 ? [{ offsetBytes: 3 * CHUNK, lengthBytes: CHUNK }] : [] }));
+    record([1, 2, 3]);
+    enable([1, 2, 3]);
+    const dirty = [1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3));
+    expect(dirty).toEqual([false, true, true]);
+  });
+});
+
+describe('a recovery that is disturbed', () => {
+  test('a session that ends ends the attempt: later answers mean nothing, and it starts over', () => {
+    recovery.begin();
+    answerProbes();
+    const late = session(1).next('claim');
+    cut(3);
+    late.answer(claim());
+    grant([2]);
+    expect([open(), attempts]).toEqual([[], []]);
+    retry();
+    expect(open()).toEqual(['probe 1', 'probe 2']);
+  });
+
+  test('C3: a client that has served is fenced when another has been promised more', () => {
+    recovery.begin();
+    answerProbes();
+    grant([1, 2, 3]);
+    record([1, 2, 3]);
+    enable([1, 2, 3]);
+    expect(assembled).not.toBeNull();
+    recovery.begin();
+    answerProbes(() => ({ promise: { epoch: 9, clientInstance: RIVAL, clientName: 'client-2' } }));
+    expect(fencedBy).toContain('client-2');
+    expect(open()).toEqual([]);
+  });
+});
+
+describe('a client that has served the pool (L5)', () => {
+  const attempt = (seq: number, memberIds: readonly number[]): VersionRecord => versionOf(seq, memberIds, { epoch: 5 });
+
+  beforeEach(() => {
+    memory = { durable: CURRENT, attempts: [], members: MEMBERS, policy };
+    cut(2, 3);
+  });
+
+  test('goes on with any member of its last durable version, after a moment for the others', () => {
+    recovery.begin();
+    answerProbes();
+    expect(waiting).toContain('storage-2');
+    retry();
+    answerProbes();
+    expect(open()).toEqual(['claim 1']);
+    grant([1]);
+    expect(record([1])[0]?.version.inSync.map(({ memberId }) => memberId)).toEqual([1]);
+    enable([1]);
+    expect(assembled?.legs).toEqual([legs[0]]);
+  });
+
+  test('V4: not when an attempt may exist without any of them', () => {
+    memory = { durable: CURRENT, attempts: [attempt(5, [1, 2]), attempt(6, [2])], members: MEMBERS, policy };
+    recovery.begin();
+    answerProbes();
+    retry();
+    answerProbes();
+    expect(open()).toEqual([]);
+    expect(waiting).toContain('storage-2');
+  });
+
+  test('not when somebody has a version that it did not make', () => {
+    recovery.begin();
+    answerProbes(() => ({ version: versionOf(1, [1, 2], { epoch: 6 }) }));
+    retry();
+    answerProbes(() => ({ version: versionOf(1, [1, 2], { epoch: 6 }) }));
+    expect([open(), waiting.includes('6.1{1,2}')]).toEqual([[], true]);
+  });
+});
+
+describe('force', () => {
+  beforeEach(() => {
+    cut(3);
+    recovery.begin();
+    answerProbes();
+  });
+
+  /** Two of three are there, and an operator forces the pool. */
+  function force(): RecordRequest {
+    recovery.force();
+    answerProbes();
+    grant([1, 2]);
+    const [request] = record([1, 2]);
+    enable([1, 2]);
+    return request as RecordRequest;
+  }
+
+  test('begins a new lineage with those that are there: the others have nothing that counts', () => {
+    const { version, policy: recorded, newLineage } = force();
+    expect([version.lineageUuid === LINEAGE, recorded.formerLineages, newLineage]).toEqual([false, [LINEAGE], true]);
+    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).dirtyCount)).toEqual([0, 0, CHUNKS]);
+  });
+
+  test('where those that are there suffice nothing is left behind', () => {
+    session(3).reconnect();
+    recovery.force();
+    answerProbes();
+    grant([1, 2, 3]);
+    const [request] = record([1, 2, 3]);
+    expect(request?.version.lineageUuid).toBe(LINEAGE);
+  });
+
+  test('a majority that is not there any more is not waited for', () => {
+    policy = { ...policy, quorum: 'majority' };
+    cut(2);
+    recovery.force();
+    answerProbes();
+    grant([1]);
+    expect(record([1])[0]?.policy.quorum).toBe('none');
+  });
+
+  test('it is tried once: who is there later may be others', () => {
+    recovery.force();
+    cut(2);
+    session(1).calls.length = 0;
+    retry();
+    answerProbes();
+    expect([open(), waiting.includes('storage-2')]).toEqual([[], true]);
+  });
+
+  test('lineages that know nothing of one another are for an operator to choose from', () => {
+    retry();
+    answerProbes((memberId) => (memberId === 2 ? { version: versionOf(1, [2], { epoch: 9, lineageUuid: OTHER_LINEAGE }) } : {}));
+    expect([open(), waiting.includes('different lineages')]).toEqual([[], true]);
+  });
+});
