@@ -70,13 +70,11 @@ export class IoEngine implements RtrsResponseSink {
   #againCount = 0;
   readonly #freeUnits: Uint16Array;
   #freeCount: number;
-
   readonly #writes: InFlightRanges;
   /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
   readonly #reads: InFlightRanges;
   /** The unit of the oldest write in flight, or -1 when that has to be looked up. */
   #oldestWrite = -1;
-
   readonly #waiting = new WaitingList();
   #draining = false;
   readonly #slots = new Int32Array(MEMBERS_MAX);
@@ -327,7 +325,7 @@ export class IoEngine implements RtrsResponseSink {
   /** Now and then: what bounced is tried again. */
   nextRound(): void {
     this.#round++;
-    this.retryWaiting();
+    this.#drain();
   }
 
   /** L7: legs that hold up the others; those that pull what they missed are excused. */
@@ -687,7 +685,9 @@ export class IoEngine implements RtrsResponseSink {
 
   #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     this.#releaseUnit(unit);
-    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, this.#message.missingCount > 0);
+    // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
+    const applied = ((this.#ok[unit] as number) | (this.#statuses[unit] === Status.ELOST ? 0 : (this.#failed[unit] as number))) !== 0;
+    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
     this.#finish(request, status, payload, slab);
     this.#drain();
   }
