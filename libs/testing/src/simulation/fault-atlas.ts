@@ -24,8 +24,8 @@ export class FaultAtlas {
   readonly #losses = new Map<SimulatedStorageNode, Loss>();
   /** Hot chunks without a copy that has certainly kept what was not flushed. */
   readonly #bare = new Set<number>();
-  /** By hot chunk: a member that was seen to have kept everything. */
-  readonly #keepers = new Map<number, SimulatedStorageNode>();
+  /** By hot chunk: a member that was seen to have kept everything, under a version of this lineage. */
+  readonly #keepers = new Map<number, { readonly member: SimulatedStorageNode; readonly lineageUuid: string }>();
 
   #version: VersionRecord | null = null;
 
@@ -101,7 +101,7 @@ export class FaultAtlas {
     for (const chunk of geometry.hotChunks) {
       // Who has not recorded the version, as a new member, does not know yet what it lacks.
       const keeper = inSync.find((member) => this.#keeps(member, chunk) && this.#holdsVersion(member));
-      if (keeper !== undefined) this.#keepers.set(chunk, keeper);
+      if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: this.#version?.lineageUuid ?? '' });
       if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk))) {
         this.#bare.delete(chunk);
         continue;
@@ -117,11 +117,13 @@ export class FaultAtlas {
   /**
    * I1: what nobody else has is not given up while the one that has it stays in the set (reconciliation: survivors come
    * first). Of others that have lost something, one may have lost nothing of this chunk; and one that is away may have it.
+   * Who forces a pool may give up more: what a member says of itself does not count where it has not recorded the last version.
    */
   #checkKeeper(chunk: number, inSync: readonly SimulatedStorageNode[]): void {
-    const keeper = this.#keepers.get(chunk);
+    const { member: keeper, lineageUuid } = this.#keepers.get(chunk) ?? {};
     this.#keepers.delete(chunk);
     if (keeper === undefined || this.#losses.has(keeper) || !inSync.includes(keeper)) return;
+    if (lineageUuid !== this.#version?.lineageUuid) return;
     const clean = inSync.filter((member) => !member.isDirty(member.memberId, chunk));
     if (clean.some((member) => this.#hasWhatMayBeRead(member, chunk))) return;
     const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
