@@ -257,7 +257,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a returning member that lost volatile state does not mark what its write intent says',
     mark: 19,
     rule: 'L3',
-    edits: [edit(ASSEMBLY, 'if (grant.volatileLost)\n', 'if (grant.memberId < 0)\n')],
+    edits: [edit(ASSEMBLY, 'if (!grant.volatileLost) return;', 'if (grant.memberId >= 0) return;')],
     seeds: 300,
   },
   {

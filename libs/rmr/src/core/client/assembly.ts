@@ -114,8 +114,17 @@ export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: r
 /**
  * L3: what a returning member has to mark dirty for itself besides what it missed: its `lastIo` chunks where an in-sync
  * member is clean (◆18), and, if its volatile state was lost, its write-intent regions where any other member is clean (◆19).
+ *
+ * Not on account of members that are away and had left before it (`leftBefore`): what was flushed after they left it has,
+ * and they may not. Where nobody else is clean, it stays clean, and the chunk becomes dirty for them (I1).
  */
-export function markReturning(maps: PoolMaps, grant: Grant, inSync: readonly number[], memberIds: readonly number[]): void {
+export function markReturning(
+  maps: PoolMaps,
+  grant: Grant,
+  inSync: readonly number[],
+  memberIds: readonly number[],
+  leftBefore: readonly number[],
+): void {
   assert(!inSync.includes(grant.memberId), 'L3: a member returns that is in sync');
   const own = maps.of(grant.memberId);
   const mark = (ranges: readonly ByteRange[], others: readonly number[]): void => {
@@ -124,9 +133,16 @@ export function markReturning(maps: PoolMaps, grant: Grant, inSync: readonly num
     });
   };
   mark(grant.lastIo, inSync);
-  if (grant.volatileLost)
-    mark(
-      grant.intent,
-      memberIds.filter((memberId) => memberId !== grant.memberId),
-    );
+  if (!grant.volatileLost) return;
+  assert(
+    leftBefore.every((memberId) => !inSync.includes(memberId)),
+    'L3: a member has left that is in sync',
+  );
+  mark(
+    grant.intent,
+    memberIds.filter((memberId) => memberId !== grant.memberId && !leftBefore.includes(memberId)),
+  );
+  forEachChunk(chunksOf(maps, grant.intent), (chunk) => {
+    if (!own.test(chunk)) for (const memberId of leftBefore) maps.of(memberId).set(chunk, 1);
+  });
 }

@@ -111,6 +111,7 @@ beforeEach(() => {
     clientInstance: CLIENT,
     clientName: 'client-1',
     inSyncLegs: () => legs.slice(0, 2),
+    leftBefore: () => [],
     unfit: () => unfit,
     refreshMaps: (done) => refreshMaps(done),
     onMapsChanged: () => void told.push('maps changed'),

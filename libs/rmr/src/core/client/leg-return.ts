@@ -26,6 +26,8 @@ export interface ReturnHost {
   readonly clientName: string;
   /** The legs that are NORMAL. */
   inSyncLegs(): readonly Leg[];
+  /** The members that are away, and are known to have left the set before this one. */
+  leftBefore(memberId: number): readonly number[];
   /** Why a member that answers can't take part, or an empty string. */
   unfit(leg: Leg, probe: ProbeResult): string;
   /** Brings the maps of the in-sync members to the truth, which they know. `done` gets whether that worked. */
@@ -132,7 +134,13 @@ export class LegReturn {
       maps.of(memberId).set(0, maps.chunkCount);
     } else {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
-      markReturning(maps, { memberId, version, volatileLost, lastIo, intent, columns: new Map() }, inSync, memberIds);
+      markReturning(
+        maps,
+        { memberId, version, volatileLost, lastIo, intent, columns: new Map() },
+        inSync,
+        memberIds,
+        this.#host.leftBefore(memberId),
+      );
     }
     this.#host.onMapsChanged();
     this.#spread(memberIds);

@@ -484,6 +484,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       clientInstance: this.#client.instanceUuid,
       clientName: this.#client.name,
       inSyncLegs: () => this.#inSyncLegs(),
+      leftBefore: (memberId) => this.#versions.leftBefore(memberId),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {

@@ -153,3 +153,35 @@ describe('adds of a shrink (V2, V5)', () => {
     expect([owed, dirtyFor(3).includes(8)]).toEqual([[chunks(4)], true]);
   });
 });
+
+describe('who left first (L3)', () => {
+  /** These stay or come, and record the version. */
+  function becomes(...memberIds: readonly number[]): void {
+    const before = versions.current?.inSync.map(({ memberId }) => memberId) ?? [];
+    const [joining] = memberIds.filter((memberId) => !before.includes(memberId)).map((memberId) => legs[memberId - 1] as Leg);
+    normal = legs.filter((leg) => leg !== joining && memberIds.includes(leg.member.memberId));
+    versions.change({
+      onDurable: () => {},
+      ...(joining === undefined ? {} : { joining: { leg: joining, columns: new Map(), newLineage: false } }),
+    });
+    for (const memberId of memberIds) session(memberId).next('record-version').answer({ owed: [] });
+  }
+
+  test('who was away already when this client took the pool over left before those that leave later', () => {
+    becomes(2);
+    expect([versions.leftBefore(3), versions.leftBefore(1)]).toEqual([[1], []]);
+  });
+
+  test('of those that leave with one version nobody knows', () => {
+    becomes(1, 2, 3);
+    becomes(2);
+    expect([versions.leftBefore(3), versions.leftBefore(1)]).toEqual([[], []]);
+  });
+
+  test('who comes back and leaves again has left last', () => {
+    becomes(2);
+    becomes(1, 2);
+    becomes(2);
+    expect([versions.leftBefore(1), versions.leftBefore(3)]).toEqual([[3], []]);
+  });
+});

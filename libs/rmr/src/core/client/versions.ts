@@ -68,6 +68,8 @@ export class Versions {
   #attempt = 0;
   /** A version that is on all its members and that too few have recorded. */
   #paused = false;
+  /** The sequence number of the version with which each member that is away has left the set; 0: before this client had the pool. */
+  readonly #leftWith = new Map<number, number>();
   #owed: MapAdd[] = [];
   #owedAskedMs = 0;
   #owedBusy = false;
@@ -132,6 +134,12 @@ export class Versions {
     return missingMembers(this.#members, this.#current?.inSync.map((member) => member.memberId) ?? []);
   }
 
+  /** The members that are away, and are known to have left the set before this one did, which is away too. */
+  leftBefore(memberId: number): number[] {
+    const leftWith = this.#leftWith.get(memberId) ?? 0;
+    return this.missing().filter((other) => (this.#leftWith.get(other) ?? 0) < leftWith);
+  }
+
   /** V4: this version may exist from now on. Of attempts with the same set the newest says all. */
   noteAttempt(version: VersionRecord): void {
     const key = (record: VersionRecord): string => record.inSync.map((member) => `${member.memberId} ${member.storeUuid}`).join();
@@ -148,6 +156,7 @@ export class Versions {
       members,
       policy,
     );
+    this.#leftWith.clear();
     this.#current = version;
     this.#attempts = [];
     this.#members = members;
@@ -216,6 +225,8 @@ export class Versions {
             isWitness(member) ? witnessed : inSync.some((other) => other.memberId === member.memberId);
           this.#judge(version, recorded, members, policy);
           this.#witnessRecorded = witnessed;
+          for (const memberId of leavers) this.#leftWith.set(memberId, version.seq);
+          for (const { memberId } of inSync) this.#leftWith.delete(memberId);
           this.#current = version;
           this.#attempts = [];
           this.#members = members;
