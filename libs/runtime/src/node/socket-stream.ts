@@ -2,6 +2,10 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../errors.ts';
 import type { ByteStream, ByteStreamHandler } from '../stream.ts';
 import { writeDirectly } from './direct-writer.ts';
+import { setSendBuffer } from './send-buffer.ts';
+
+/** What a unix socket holds that was not read yet: the largest message. */
+const UNIX_SEND_BYTES = 1024 * 1024;
 
 /** The part of a libuv stream handle that is used here. */
 interface StreamHandle {
@@ -48,10 +52,11 @@ export class SocketStream implements ByteStream {
     this.#handler?.onWritten(this.#takenTotal);
   };
 
-  constructor(socket: Socket, peerDescription: string) {
+  constructor(socket: Socket, peerDescription: string, isUnix: boolean) {
     this.#socket = socket;
     this.peerDescription = peerDescription;
-    socket.setNoDelay(true);
+    if (isUnix) setSendBuffer(descriptorOf(socket), UNIX_SEND_BYTES);
+    else socket.setNoDelay(true);
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (this.#closeReason === '') this.#closeReason = error.code ?? error.message;
     });
@@ -200,7 +205,7 @@ export function onReadOptions(stream: () => SocketStream | null): OnReadOptions 
  * Turns a socket that a server has just accepted (with `pauseOnConnect`) into a stream. Node offers `onread` only to
  * sockets that connect, so the accepted handle moves to a socket that was built with it.
  */
-export function acceptedStream(accepted: Socket, peerDescription: string): SocketStream {
+export function acceptedStream(accepted: Socket, peerDescription: string, isUnix: boolean): SocketStream {
   const owner = accepted as unknown as { _handle: StreamHandle | null };
   const handle = owner._handle;
   assert(handle !== null, 'stream: an accepted socket has no handle');
@@ -216,6 +221,6 @@ export function acceptedStream(accepted: Socket, peerDescription: string): Socke
     onread: onReadOptions(() => stream),
   };
   const socket = new Socket(options);
-  stream = new SocketStream(socket, peerDescription);
+  stream = new SocketStream(socket, peerDescription, isUnix);
   return stream;
 }

@@ -87,6 +87,24 @@ describe.each(['tcp://127.0.0.1:0', `unix:${folder}/echo`])('socket stream on %s
   });
 });
 
+test.each(['connects', 'accepts'])(
+  'a unix socket takes more at a time than the kernel would by default: the side that %s',
+  async (side) => {
+    const transport = new SocketTransport();
+    const streams: ByteStream[] = [];
+    const listener = await listening(transport, `unix:${folder}/large`, (stream) => streams.push(stream));
+    const connected = await new Promise<ByteStream>((resolve, reject) => transport.connect(listener.address, resolve, reject));
+    await expect.poll(() => streams.length).toBe(1);
+    const writer = side === 'connects' ? connected : (streams[0] as ByteStream);
+    // Nobody reads. The default is about 200 KiB; twice that is allowed to everybody.
+    writer.write(new Uint8Array(300 * 1024));
+    writer.flush();
+    expect(writer.queuedBytes).toBe(0);
+    for (const stream of [connected, ...streams]) stream.destroy('enough');
+    await new Promise<void>((resolve) => listener.close(resolve));
+  },
+);
+
 test('a refused connection says why', async () => {
   const reason = await new Promise((resolve) =>
     new SocketTransport().connect(`unix:${folder}/nobody`, () => resolve('connected'), resolve),

@@ -73,7 +73,7 @@ export class SocketTransport implements Transport {
     socket.once('connect', () => {
       socket.removeListener('error', failed);
       socket.pause();
-      const connected = new SocketStream(socket, address);
+      const connected = new SocketStream(socket, address, 'path' in target);
       stream = connected;
       this.#connected.set(connected, address);
       socket.once('close', () => this.#connected.delete(connected));
@@ -106,7 +106,7 @@ export class SocketTransport implements Transport {
       // The descriptor may be gone before we look.
       if (socket.destroyed) return;
       const peer = 'path' in target ? address : tcpAddress(socket.remoteAddress ?? '?', socket.remotePort ?? 0);
-      onConnection(acceptedStream(socket, peer));
+      onConnection(acceptedStream(socket, peer, 'path' in target));
     });
     const start = (): void => {
       server.once('error', (error: NodeJS.ErrnoException) => {
