@@ -135,7 +135,7 @@ function table(path: string, store: StoreInspection): string {
     ],
     ...store.members.map((member): [string, string] => [
       `member ${member.memberId}`,
-      `${member.name} ${member.addresses.join(' ')} store ${member.storeUuid}${member.role === 'witness' ? ', witness' : ''}${member.maintenance === true ? ', in maintenance' : ''}`,
+      [`${member.name} ${member.addresses.join(' ')} store ${member.storeUuid}`, ...conditionsOf(member)].join(', '),
     ]),
     ...store.dirty.map(({ memberId, chunks }): [string, string] => [
       `dirty for ${memberId}`,
@@ -160,4 +160,12 @@ function sizeFlag(flag: string, text: string): number {
 function numberFlag(flag: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new OperationError('INVALID_ARGUMENT', `${flag} "${text}": write a whole number`);
   return Number(text);
+}
+
+function conditionsOf({ role, maintenance, left }: StoreInspection['members'][number]): string[] {
+  return [
+    ...(role === 'witness' ? ['witness'] : []),
+    ...(maintenance === true ? ['in maintenance'] : []),
+    ...(left === undefined ? [] : [`out of the set since version ${left.epoch}.${left.seq}`]),
+  ];
 }

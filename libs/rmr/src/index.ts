@@ -14,7 +14,7 @@ export {
 export { PoolClientCounters } from './core/client/io-counters.ts';
 export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
 export type { MemberAddress } from './core/client/leg.ts';
-export type { OperationDone } from './core/client/membership-operations.ts';
+export type { LastCopies, OperationDone } from './core/client/membership-operations.ts';
 export { PoolClient } from './core/client/pool-client.ts';
 export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './core/client/pool-client-types.ts';
 export type { PoolWait, PoolWaitKind } from './core/client/pool-waits.ts';

@@ -46,8 +46,8 @@ export const EntryType = {
 } as const;
 
 /** Flags of a member in {@link EntryType.MEMBERS}. */
-export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2 } as const;
-const MEMBER_FLAGS_ALL = 3;
+export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2, LEFT: 4 } as const;
+const MEMBER_FLAGS_ALL = 7;
 
 /** The quorum policies, by their number in {@link EntryType.POLICY}. */
 const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
@@ -117,14 +117,21 @@ export function isPolicyDefault(policy: PoolPolicy): boolean {
 }
 
 function memberFlags(member: MemberRecord): number {
-  return (member.role === 'witness' ? MemberFlag.WITNESS : 0) | (member.maintenance === true ? MemberFlag.MAINTENANCE : 0);
+  return (
+    (member.role === 'witness' ? MemberFlag.WITNESS : 0) |
+    (member.maintenance === true ? MemberFlag.MAINTENANCE : 0) |
+    (member.left === undefined ? 0 : MemberFlag.LEFT)
+  );
 }
+
+/** Bytes of the version with which a member has left. */
+const LEFT_BYTES = 16;
 
 /** Payload bytes of the member table. */
 export function membersPayloadBytes(members: readonly MemberRecord[]): number {
   let size = 8;
   for (const member of members) {
-    size += 20 + encodeText(member.name).length;
+    size += 20 + encodeText(member.name).length + (member.left === undefined ? 0 : LEFT_BYTES);
     for (const address of member.addresses) size += 1 + encodeText(address).length;
   }
   return size;
@@ -149,6 +156,10 @@ export function addMembers(writer: RecordWriter, members: readonly MemberRecord[
       writer.bytes.set(text, at + 1);
       at += 1 + text.length;
     }
+    if (member.left === undefined) continue;
+    writeU64(writer.view, at, member.left.epoch);
+    writeU64(writer.view, at + 8, member.left.seq);
+    at += LEFT_BYTES;
   }
 }
 
@@ -257,6 +268,13 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses.push(text);
       position += 1 + length;
     }
+    let left: MemberRecord['left'];
+    if ((flags & MemberFlag.LEFT) !== 0) {
+      if (position + LEFT_BYTES > end) return null;
+      left = { epoch: readU64(view, position), seq: readU64(view, position + 8) };
+      if (!(left.epoch >= 1 && left.seq >= 1)) return null;
+      position += LEFT_BYTES;
+    }
     members.push({
       memberId,
       storeUuid,
@@ -264,6 +282,7 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses,
       ...((flags & MemberFlag.WITNESS) === 0 ? {} : { role: 'witness' }),
       ...((flags & MemberFlag.MAINTENANCE) === 0 ? {} : { maintenance: true }),
+      ...(left === undefined ? {} : { left }),
     });
   }
   return position === end ? members : null;

@@ -174,20 +174,21 @@ test('golden: the bytes of a journal record with a promise, a version, usage and
   );
 });
 
-test('golden: the bytes of a member table with a witness and a member in maintenance', () => {
+test('golden: the bytes of a member table with a witness, a member in maintenance and one that has left', () => {
   const writer = new RecordWriter();
   writer.begin();
   const members: MemberRecord[] = [
     { memberId: 1, storeUuid: testUuid(0x11), name: 'n1', addresses: ['a'] },
     { memberId: 2, storeUuid: testUuid(0x12), name: 'n2', addresses: ['b', 'cc'], maintenance: true },
+    { memberId: 3, storeUuid: testUuid(0x14), name: 'n3', addresses: ['d'], left: { epoch: 7, seq: 258 } },
     { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
   ];
   addMembers(writer, members);
   const { bytes, view } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
-      '030000004f000000', // member table, 79 bytes
-      '0300000000000000',
+      '0300000077000000', // member table, 119 bytes
+      '0400000000000000',
       '01020100', // id, name length, addresses, flags
       '00000000000040008000000000000011',
       '6e31',
@@ -197,16 +198,28 @@ test('golden: the bytes of a member table with a witness and a member in mainten
       '6e32',
       '0162',
       '026363',
+      '03020104', // has left
+      '00000000000040008000000000000014',
+      '6e33',
+      '0164',
+      '07000000000000000201000000000000', // with version 7.258
       '09000001', // witness
       '00000000000040008000000000000013',
       '00',
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readMembers(bytes, view, at, 79)).toEqual(members);
+  expect(readMembers(bytes, view, at, 119)).toEqual(members);
   const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
-  bytes[at + 8 + 3] = 4;
+  // The version that a member has left with begins at 1.
+  const seqAt = at + 8 + 24 + 28 + 20 + 4 + 8;
+  expect(bytes[seqAt]).toBe(2);
+  bytes.fill(0, seqAt, seqAt + 8);
+  expect(invalid()).toMatch(/member table/);
+  bytes[seqAt] = 1;
+  expect(invalid()).toBeNull();
+  bytes[at + 8 + 3] = 8;
   expect(invalid()).toMatch(/member table/);
 });
 

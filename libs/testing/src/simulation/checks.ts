@@ -361,20 +361,18 @@ export class Checks {
    * itself, and all of them together for the others.
    */
   #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
-    const { geometry } = this.#cluster;
-    const { lost } = this.#cluster;
-    const nodes = this.#cluster.members();
+    const { geometry, lost } = this.#cluster;
+    const present = this.#cluster.members().map((node) => node.memberId);
+    // Whose disk was taken away has nothing, but nobody knows that yet.
+    const known = [...present, ...this.#cluster.membersGone()];
     // Cold chunks too: they are marked with their regions. Where a holder misses nothing, there is nothing to look for.
     if (holders.some((holder) => holder.dirtyCount(holder.memberId) === 0)) {
       lost.clear();
       return;
     }
     for (let chunk = 0; chunk < geometry.chunkCount; chunk++) {
-      const clean = nodes.some((node) =>
-        holders.includes(node) ? !node.isDirty(node.memberId, chunk) : holders.every((holder) => !holder.isDirty(node.memberId, chunk)),
-      );
-      if (clean) lost.delete(chunk);
-      else if (!lost.has(chunk)) fail('I8', `chunk ${chunk} is dirty for every member`);
+      if (this.#cluster.isClean(chunk, holders, present)) lost.delete(chunk);
+      else if (!lost.has(chunk) && !this.#cluster.isClean(chunk, holders, known)) fail('I8', `chunk ${chunk} is dirty for every member`);
     }
   }
 

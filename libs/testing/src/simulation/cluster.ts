@@ -52,8 +52,10 @@ export class SimulatedCluster {
   rival: SimulatedClient | null = null;
   /** The client that a rival took the pool from, while it is still around: nobody may serve it. */
   robbed: SimulatedClient | null = null;
-  /** Chunks that no member has had clean since the pool was forced into service without those that had (I8). */
+  /** Chunks that no member has had clean since the pool was forced into service without those that had, or they were given up (I8). */
   readonly lost = new Set<number>();
+  /** Stores on disks that were taken away. */
+  readonly #goneStores = new Set<string>();
   /** Set when the workload has to let the client's IO end. */
   draining = false;
   listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
@@ -117,6 +119,12 @@ export class SimulatedCluster {
     this.nodes.splice(this.nodes.indexOf(node), 1);
   }
 
+  /** A disk is taken away, and an empty one put in its place. The node is down. */
+  replaceDisk(node: SimulatedStorageNode): void {
+    this.#goneStores.add(node.storeUuid);
+    node.replaceDisk(this.newDisk(node.memberId));
+  }
+
   /** Data nodes and witness. */
   get all(): readonly SimulatedStorageNode[] {
     return this.witness === null ? this.nodes : [...this.nodes, this.witness];
@@ -141,6 +149,29 @@ export class SimulatedCluster {
   /** The data nodes that are members. */
   members(): readonly SimulatedStorageNode[] {
     return this.nodes.filter((node) => this.isMember(node));
+  }
+
+  /** The members, by the table of the highest version, whose store was taken away: the pool has not been told yet. */
+  membersGone(): readonly number[] {
+    return this.#table()
+      .filter(({ storeUuid }) => this.#goneStores.has(storeUuid))
+      .map(({ memberId }) => memberId);
+  }
+
+  /** What only a member has clean whose store was taken away is lost. */
+  giveUp(memberId: number): void {
+    if (!this.membersGone().includes(memberId)) return;
+    const others = this.members().map((node) => node.memberId);
+    const inSync = this.inSync();
+    for (let chunk = 0; chunk < this.geometry.chunkCount; chunk++) if (!this.isClean(chunk, inSync, others)) this.lost.add(chunk);
+  }
+
+  /** I8: whether one of the members counts as clean: one of the set speaks for itself, all of them together for the others. */
+  isClean(chunk: number, holders: readonly SimulatedStorageNode[], memberIds: readonly number[]): boolean {
+    return memberIds.some((memberId) => {
+      const own = holders.find((holder) => holder.memberId === memberId);
+      return (own === undefined ? holders : [own]).every((holder) => !holder.isDirty(memberId, chunk));
+    });
   }
 
   #table(): readonly MemberRecord[] {

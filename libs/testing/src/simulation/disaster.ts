@@ -103,6 +103,7 @@ export class Disaster {
   /** From now on somebody replaces what is lost. */
   overwrite(): void {
     this.#overwrites = true;
+    this.#overwriteLater();
   }
 
   /** Why the pool is not served yet, or null. */
@@ -172,8 +173,14 @@ export class Disaster {
       else if (this.#stage === 'PLANNED') this.look();
       else if (this.#stage === 'STRUCK') this.#goOn();
       else if (this.#stage === 'FORCED') this.#bringBack();
-      else this.#replaceLost();
-      if (this.#stage !== 'OVER' || this.#cluster.lost.size > 0) this.#later(LOOK_MS);
+      if (this.#stage !== 'OVER') this.#later(LOOK_MS);
+    });
+  }
+
+  #overwriteLater(): void {
+    this.#cluster.world.after(LOOK_MS, () => {
+      if (this.#stage === 'OVER') this.#overwriteLost();
+      this.#overwriteLater();
     });
   }
 
@@ -296,10 +303,10 @@ export class Disaster {
   }
 
   /** Overwrites what is lost, piece by piece. */
-  #replaceLost(): void {
+  #overwriteLost(): void {
     const { client, geometry, lost, settled } = this.#cluster;
     const { workload } = this.#around;
-    if (!this.#overwrites || client === null || !settled || workload.operations.size > 0) return;
+    if (client === null || !settled || workload.operations.size > 0) return;
     const inSync = this.#cluster.inSync();
     for (const chunk of lost) if (inSync.some((node) => !node.isDirty(node.memberId, chunk))) lost.delete(chunk);
     const [first] = lost;
@@ -342,5 +349,6 @@ function asideFrom(inSync: readonly SimulatedStorageNode[], version: VersionReco
 
 /** Whether both know the same members, in the same condition. */
 function sameTable(a: SimulatedStorageNode, b: SimulatedStorageNode): boolean {
-  return JSON.stringify(a.lastStore?.members) === JSON.stringify(b.lastStore?.members);
+  const table = ({ lastStore }: SimulatedStorageNode): string => JSON.stringify(lastStore?.members.map(({ left: _left, ...rest }) => rest));
+  return table(a) === table(b);
 }

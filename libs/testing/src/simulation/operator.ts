@@ -10,6 +10,10 @@ const NODES_MAX = 6;
 const RUNS_PERCENT = 50;
 /** Until the operator looks again at what was not done. */
 const RETRY_MS = 400;
+/** Percentage of replaced disks after which all others lose power before the pool is told: they may come to rely on the old one. */
+const POWER_LOSS_PERCENT = 25;
+/** How often a replacement is refused, as the store that is gone has the last clean copy of something, before that is given up. */
+const REFUSALS_MAX = 10;
 
 /** What the operator wants, step by step; a step is asked for until it is done or refused for good. */
 interface Wish {
@@ -30,6 +34,7 @@ export class Operator {
   readonly #cluster: SimulatedCluster;
   readonly #atlas: FaultAtlas;
   readonly #random: SeededRandom;
+  readonly #disasters: SeededRandom;
   readonly #inService: boolean;
   #wishes: Wish[] = [];
   #asking = false;
@@ -39,6 +44,7 @@ export class Operator {
     this.#cluster = cluster;
     this.#atlas = atlas;
     this.#random = new SeededRandom(seed ^ 0x09e7);
+    this.#disasters = new SeededRandom(seed ^ 0xd15c);
     this.#inService = this.#chance(RUNS_PERCENT);
   }
 
@@ -138,7 +144,7 @@ export class Operator {
   #remove(node: SimulatedStorageNode): void {
     this.#wish({
       what: `${node.name} to be removed`,
-      ask: (done) => this.#membership?.remove(node.memberId, done),
+      ask: (done) => this.#membership?.remove(node.memberId, 'KEEP', done),
       fulfilled: () => this.#cluster.settled && this.#cluster.nodes.includes(node) && !this.#cluster.isMember(node),
       onFulfilled: () => this.#cluster.dropNode(node),
       optional: true,
@@ -153,11 +159,21 @@ export class Operator {
         return;
       }
       if (node.running) node.crash();
-      node.replaceDisk(this.#cluster.newDisk(node.memberId));
+      this.#cluster.replaceDisk(node);
       node.start();
+      if (randomBelow(this.#disasters, 100) < POWER_LOSS_PERCENT) this.#cluster.losePower(this.#cluster.members());
+      let refusals = 0;
       this.#wish({
         what: `the store of ${node.name} to be replaced`,
-        ask: (done) => this.#membership?.replaceStore(node.memberId, done),
+        ask: (done) => {
+          const givesUp = refusals >= REFUSALS_MAX;
+          // Who could still come back and have a copy is waited for.
+          if (givesUp) this.#cluster.giveUp(node.memberId);
+          this.#membership?.replaceStore(node.memberId, givesUp ? 'GIVE_UP' : 'KEEP', (error) => {
+            if (error?.code === 'CONFLICT') refusals++;
+            done(error);
+          });
+        },
         fulfilled: () => this.#cluster.settled && node.store !== null && this.#cluster.isMember(node),
         onFulfilled: () => this.#wishMaintenance(node, false, false, () => {}),
         optional: false,

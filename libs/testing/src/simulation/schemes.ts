@@ -1,4 +1,4 @@
-import { randomBelow, SeededRandom } from '@rmr/runtime';
+import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import { type FaultContext, strikeWhen } from './fault-context.ts';
 import type { Moments } from './moments.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
@@ -9,6 +9,9 @@ const RUNS_PERCENT = 6;
 /** Bytes per second of resync while only what IO asks for is to be pulled. */
 const RESYNC_BYTES = 1024;
 
+/** After which those that are kept away while others lose power come back, if nothing else ends it. */
+const KEEPER_OUT_MS = 15_000;
+
 interface Scheme {
   readonly name: string;
   readonly begin: (schemes: Schemes, client: SimulatedClient, inSync: readonly SimulatedStorageNode[]) => void;
@@ -17,6 +20,7 @@ interface Scheme {
 const SCHEMES: readonly Scheme[] = [
   { name: 'only copy away', begin: (schemes, client, inSync) => schemes.onlyCopyAway(client, inSync) },
   { name: 'ahead at a crash', begin: (schemes, client, inSync) => schemes.aheadAtCrash(client, inSync) },
+  { name: 'last keeper out', begin: (schemes, client) => schemes.lastKeeperOut(client) },
   { name: 'power loss at a record', begin: (schemes) => schemes.powerLossAtRecord() },
 ];
 
@@ -56,14 +60,11 @@ export class Schemes {
     cluster.world.after(1_000 + this.#below(6_000), () => {
       if (!this.#context.on) return;
       const { client, rival, draining, settled } = cluster;
-      if (client !== null && rival === null && !draining && !client.paused && settled) {
+      const inSync = cluster.inSync().filter((node) => node.store !== null);
+      if (client !== null && rival === null && !draining && !client.paused && settled && inSync.length > 0) {
         cluster.world.log.info('fault', { kind: scheme.name });
         this.counts.set(scheme.name, (this.counts.get(scheme.name) ?? 0) + 1);
-        scheme.begin(
-          this,
-          client,
-          cluster.inSync().filter((node) => node.store !== null),
-        );
+        scheme.begin(this, client, inSync);
       }
       this.#later(scheme);
     });
@@ -162,6 +163,57 @@ export class Schemes {
     });
   }
 
+  /**
+   * All but one lose power, and what nobody has flushed. One of them comes back, and has not pulled anything yet when what
+   * is left is flushed, and then its keeper loses power, too, and comes back. The others come back last, and have nothing
+   * that counts (◆19).
+   */
+  lastKeeperOut(client: SimulatedClient): void {
+    const { cluster } = this.#context;
+    if (cluster.nodes.length < 3 || cluster.nodes[0]?.policy?.quorum === 'majority') return;
+    const wanted = (): boolean => cluster.client === client;
+    strikeWhen(this.#context, {
+      wanted,
+      condition: () => cluster.settled && cluster.inSync().filter((node) => node.store !== null).length >= 3,
+      strike: () => {
+        this.#workload.mayBeDurable = false;
+        cluster.world.after(50 + this.#below(300), () => {
+          this.#workload.mayBeDurable = true;
+          if (this.#context.on && wanted()) this.#losePowerInTurn(client);
+        });
+      },
+    });
+  }
+
+  #losePowerInTurn(client: SimulatedClient): void {
+    const { cluster } = this.#context;
+    const { world } = cluster;
+    const [keeper, behind, ...away] = this.#shuffled(cluster.inSync());
+    if (keeper === undefined || behind === undefined || away.length === 0) return;
+    const wanted = (): boolean => cluster.client === client;
+    const endLimit = cluster.limitResync(RESYNC_BYTES);
+    const heals = away.map((node) => this.#cutOff([client, keeper, behind], node));
+    const end = (): void => {
+      endLimit();
+      for (const heal of heals) heal();
+    };
+    world.after(KEEPER_OUT_MS, end);
+    cluster.losePower([behind, ...away]);
+    const isBack = (node: SimulatedStorageNode): boolean =>
+      cluster.settled && cluster.inSync().includes(node) && node.dirtyCount(node.memberId) > 0;
+    strikeWhen(this.#context, {
+      wanted,
+      condition: () => isBack(behind) && this.#workload.operations.size < CONCURRENCY_MAX,
+      strike: () => {
+        this.#workload.flush((status) => {
+          if (status !== Status.OK || !wanted() || !this.#context.on) return;
+          cluster.losePower([keeper]);
+          strikeWhen(this.#context, { wanted, condition: () => isBack(keeper), strike: end });
+        });
+      },
+    });
+  }
+
   /** A record of more than one sector is on its way to the disk when the power goes: it is torn, or there, or not. */
   powerLossAtRecord(): void {
     if (this.#moments.awaited('record')) return;
@@ -182,6 +234,11 @@ export class Schemes {
     return () => {
       for (const { name } of hosts) network.heal(name, node.name);
     };
+  }
+
+  #shuffled<T>(list: readonly T[]): T[] {
+    const left = [...list];
+    return list.map(() => left.splice(this.#below(left.length), 1)[0] as T);
   }
 
   #oneOf<T>(choices: readonly T[]): T {

@@ -167,6 +167,7 @@ class Simulation {
     this.#until('the pool to be served', () => this.#disaster.unserved);
     this.#workload.readsSucceed = true;
     if (this.#cluster.lost.size > 0) this.#useLost();
+    this.#disaster.overwrite();
     this.#until('the pool to be whole again', unfinished);
     this.#untilIdle();
     this.#compare();
@@ -186,7 +187,6 @@ class Simulation {
     this.#workload.readAll();
     this.#untilIdle();
     this.#flush();
-    this.#disaster.overwrite();
   }
 
   /** Every leg answers, and all say the same (I2); every member has the same (I5). */

@@ -151,6 +151,15 @@ export interface Operation {
   readonly beganMs: number;
   readonly firstSector: number;
   readonly sectorCount: number;
+  /** Wants to know how a flush has ended. */
+  readonly onEnd?: (status: number) => void;
+}
+
+/** What is not the rule for an operation. */
+interface SubmitOptions {
+  /** Instead of the place of its sectors. */
+  readonly range?: ByteRange;
+  readonly onEnd?: (status: number) => void;
 }
 
 /** Whether the operation changes data. */
@@ -177,7 +186,6 @@ export class Workload {
   readonly #model: SectorModel;
   readonly #random: SeededRandom;
   readonly #trace: boolean;
-  #onFlushed: (status: number) => void = () => {};
   #nextStamp = 1;
   #issuing = false;
   #style: Style = STYLES[0] as Style;
@@ -206,8 +214,7 @@ export class Workload {
 
   /** Asks for a flush, and calls `done` with how it ended. */
   flush(done: (status: number) => void): void {
-    this.#onFlushed = done;
-    this.#submit(this.#cluster.client as SimulatedClient, MessageType.FLUSH, 0, 0, 0);
+    this.#submit(this.#cluster.client as SimulatedClient, MessageType.FLUSH, 0, 0, 0, { onEnd: done });
   }
 
   /** Reads everything. */
@@ -224,7 +231,7 @@ export class Workload {
     const offsetBytes = firstChunk * geometry.chunkBytes;
     const lengthBytes = (chunkCount - 1) * geometry.chunkBytes + geometry.bytesOf(firstChunk + chunkCount - 1);
     const type = chunkCount === 1 && this.#chance(50) ? MessageType.WRITE : MessageType.WRITE_ZEROES;
-    this.#submit(client, type, 0, firstSector, sectorCount, { offsetBytes, lengthBytes });
+    this.#submit(client, type, 0, firstSector, sectorCount, { range: { offsetBytes, lengthBytes } });
   }
 
   /** None of the client's operations is under way. */
@@ -347,12 +354,19 @@ export class Workload {
   }
 
   /** `range`: what is asked for on the device, where it is more than the hot sectors. */
-  #submit(client: SimulatedClient, type: IoType, flags: number, firstSector: number, sectorCount: number, range?: ByteRange): void {
+  #submit(
+    client: SimulatedClient,
+    type: IoType,
+    flags: number,
+    firstSector: number,
+    sectorCount: number,
+    { range, onEnd }: SubmitOptions = {},
+  ): void {
     const { geometry, world } = this.#cluster;
     const request = new IoRequest({ onIoDone: (_request, status, payload) => this.#ended(operation, status, payload) });
     const stamp = type === MessageType.WRITE ? this.#nextStamp++ : 0;
     const beganMs = world.scheduler.nowMs;
-    const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount };
+    const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount, ...(onEnd === undefined ? {} : { onEnd }) };
     request.type = type;
     request.flags = flags;
     request.offsetBytes = range?.offsetBytes ?? (type === MessageType.FLUSH ? 0 : geometry.offsetOf(firstSector));
@@ -386,7 +400,7 @@ export class Workload {
         model.flushEnds(beganMs);
         this.onDurable(operation);
       }
-      this.#onFlushed(status);
+      operation.onEnd?.(status);
     } else if (request.type === MessageType.READ) {
       if (status === Status.OK && payload !== null) this.#read(operation, payload, nowMs);
       else if (this.readsSucceed && status === Status.EIO && !this.#touchesLost(operation))

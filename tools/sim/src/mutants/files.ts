@@ -29,3 +29,4 @@ export const RTRS_SERVER_SESSION = `${RTRS}/server-session.ts`;
 export const DISASTER = 'libs/testing/src/simulation/disaster.ts';
 export const CONSTANTS = 'libs/rmr/src/constants.ts';
 export const MEMORY_DISK = 'libs/testing/src/memory-disk.ts';
+export const CLUSTER = 'libs/testing/src/simulation/cluster.ts';

@@ -16,7 +16,7 @@ import {
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
-import { JOURNAL_APART, METADATA_APART, SMALL_INTENT } from './settings.ts';
+import { JOURNAL_APART, METADATA_APART, SMALL_INTENT, THREE_MEMBERS } from './settings.ts';
 
 /** One or more for every mark of docs/protocol.md: each stands for a rule that was shown to be necessary. */
 export const MARKED: readonly Mutant[] = [
@@ -189,6 +189,15 @@ export const MARKED: readonly Mutant[] = [
     mark: 11,
     rule: 'V4, L5',
     edits: [edit(RECOVERY, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
+    seeds: 300,
+  },
+  {
+    name: 'a returning member relies on those that had left before it',
+    mark: 19,
+    rule: 'L3',
+    edits: [edit(POOL_CLIENT, 'leftBefore: (memberId) => leftBefore(this.#versions.members, memberId),', 'leftBefore: () => [],')],
+    settings: THREE_MEMBERS,
+    faults: ['last keeper out'],
     seeds: 300,
   },
   {

@@ -1,11 +1,17 @@
 import { type Edit, edit } from '../mutant.ts';
-import { CHECKPOINT, COMMIT_ENGINE, CONSTANTS, DISASTER, MEMORY_DISK, OPEN_STORE, STORE_CONSTANTS } from './files.ts';
+import { CHECKPOINT, CLUSTER, COMMIT_ENGINE, CONSTANTS, DISASTER, MEMORY_DISK, OPEN_STORE, STORE_CONSTANTS } from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
 
 /** Members go for long in every run that has several, so that the pool has to be forced. */
 export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'RUNS_PERCENT = 100')];
+
+/** Every pool has three members or more. */
+export const THREE_MEMBERS: readonly Edit[] = [
+  edit(CLUSTER, 'NODE_COUNT_PERCENT = [8, 37, 40, 10, 5]', 'NODE_COUNT_PERCENT = [0, 0, 85, 10, 5]'),
+  edit(CLUSTER, "this.#chance(30) ? 'majority' : 'none'", "this.#chance(0) ? 'majority' : 'none'"),
+];
 
 /** Storage nodes give back at once what waits for dirty chunks, and clients send it again and again. */
 export const QUICK_BOUNCES: readonly Edit[] = [edit(CONSTANTS, 'WAIT_BOUNCE_MS = 5_000', 'WAIT_BOUNCE_MS = 20')];

@@ -1,12 +1,13 @@
 import type { OperationError } from '@rmr/runtime';
 import { SILENT_LOGGER } from '@rmr/runtime';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { MEMBER_ANSWER_MS } from '../../constants.ts';
-import { identityOf, memberOf, POLICY, POOL } from '../../testing/scripted-pool.ts';
+import { identityOf, memberOf, POLICY, POOL, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
-import { Membership, type MembershipHost } from './membership-operations.ts';
+import { type LastCopies, Membership, type MembershipHost } from './membership-operations.ts';
+import { PoolMaps } from './pool-maps.ts';
 
 const PROBE: ProbeResult = {
   poolHandle: 9,
@@ -49,4 +50,70 @@ test.each([
   then(session, membership);
   expect(error).toMatchObject({ code: 'UNAVAILABLE' });
   expect(changes).toEqual([]);
+});
+
+describe('the last clean copy of a chunk (I8)', () => {
+  /** Member 2 alone has chunks 3 and 5 clean. It is away, and `replace` finds an empty store in its place. */
+  function twoMembers() {
+    const session = new ScriptedSession();
+    const leg = new Leg(0, memberOf(2), session.shared, SILENT_LOGGER, () => 0);
+    leg.setState('FAILED', 'its host is down');
+    const maps = new PoolMaps(8 * 4096, 4096);
+    maps.of(1).set(3, 1);
+    maps.of(1).set(5, 1);
+    const changes: Parameters<MembershipHost['change']>[0][] = [];
+    const versions = { members: [memberOf(1), memberOf(2)], policy: POLICY };
+    const host: Partial<MembershipHost> = {
+      poolUuid: POOL,
+      queueDepth: 16,
+      log: SILENT_LOGGER,
+      versions: versions as unknown as MembershipHost['versions'],
+      nowMs: () => 0,
+      epoch: () => 1,
+      serving: () => true,
+      geometry: () => ({ sizeBytes: 8 * 4096, chunkSizeBytes: 4096 }) as ReturnType<MembershipHost['geometry']>,
+      maps: () => maps,
+      legs: () => [leg],
+      takeOut: (gone, to, why) => gone.setState(to, why),
+      change: (change) => void changes.push(change),
+      goOn: () => {},
+    };
+    const membership = new Membership(host as MembershipHost);
+    const errors: (OperationError | null)[] = [];
+    const operations = {
+      replace: (lastCopies: LastCopies) => {
+        membership.replaceStore(2, lastCopies, (error) => errors.push(error));
+        membership.tick(0);
+        session.next('probe').answer({ ...PROBE, identity: { ...identityOf(2, 8, 4096), storeUuid: storeOf(7), witness: false } });
+        membership.startNext();
+      },
+      remove: (lastCopies: LastCopies) => {
+        membership.remove(2, lastCopies, (error) => errors.push(error));
+        membership.startNext();
+      },
+    };
+    return { operations, maps, changes, errors };
+  }
+
+  test.each(['replace', 'remove'] as const)('%s is refused, and says how many chunks there are', (name) => {
+    const { operations, changes, errors } = twoMembers();
+    operations[name]('KEEP');
+    expect(changes).toEqual([]);
+    expect(errors).toMatchObject([{ code: 'CONFLICT' }]);
+    expect(errors[0]?.message).toContain('member 2 has the last clean copy of 2 chunks, the first of which is 3');
+  });
+
+  test.each(['replace', 'remove'] as const)(
+    '%s is made when an operator gives it up, and flushes wait (◆8) until that is durable',
+    (name) => {
+      const { operations, maps, changes, errors } = twoMembers();
+      operations[name]('GIVE_UP');
+      expect([changes.length, errors]).toEqual([1, []]);
+      expect(maps.heldElsewhere([1])).toBe(3);
+      // What the version with its map adds makes of it.
+      maps.of(2).set(0, 8);
+      changes[0]?.onDurable();
+      expect(maps.heldElsewhere([1])).toBe(-1);
+    },
+  );
 });

@@ -1,4 +1,5 @@
-import { OperationError } from '@rmr/runtime';
+import type { DirtyMap } from '@rmr/dirty-map';
+import { type Logger, OperationError } from '@rmr/runtime';
 import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
@@ -13,8 +14,15 @@ import type { VersionChange, Versions } from './versions.ts';
 /** Called once, when the change is durable, or with the reason why it was not made. */
 export type OperationDone = (error: OperationError | null) => void;
 
+/**
+ * What becomes of chunks that nobody has clean but the store that is to go: `KEEP`: the change is refused, `GIVE_UP`: they
+ * are LOST (I8), as an operator says who knows that the store is gone for good.
+ */
+export type LastCopies = 'KEEP' | 'GIVE_UP';
+
 /** What changes of the membership need from the pool's client. */
 export interface MembershipHost {
+  readonly log: Logger;
   readonly poolUuid: string;
   readonly queueDepth: number;
   readonly versions: Versions;
@@ -145,11 +153,11 @@ export class Membership {
   }
 
   /** Removes a member for good: it leaves the set and the table, then its map goes everywhere, then it is told. */
-  remove(memberId: number, done: OperationDone): void {
+  remove(memberId: number, lastCopies: LastCopies, done: OperationDone): void {
     this.#enqueue(`removing member ${memberId}`, done, () => {
       const { leg } = this.#find(memberId);
       this.#mayLeave(leg);
-      this.#mayLoseCopy(memberId);
+      const givenUp = this.#lastCopies(memberId, lastCopies);
       this.#keepsQuorum(
         leg,
         this.#host.versions.members.filter((member) => member.memberId !== memberId),
@@ -160,6 +168,7 @@ export class Membership {
       this.#host.change({
         members,
         onDurable: () => {
+          this.#host.maps().giveUp(givenUp);
           // Only now: a table that still has the member must have its map (I3).
           this.#host.change({
             erase: [memberId],
@@ -178,7 +187,7 @@ export class Membership {
   }
 
   /** Gives a member the new, empty store that it has now in the place of the one that it had. */
-  replaceStore(memberId: number, done: OperationDone): void {
+  replaceStore(memberId: number, lastCopies: LastCopies, done: OperationDone): void {
     const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
     if (leg === undefined) {
       done(new OperationError('NOT_FOUND', `the pool has no member ${memberId}`));
@@ -192,11 +201,12 @@ export class Membership {
           throw new OperationError('CONFLICT', `${leg.describe()} has its store ${storeUuid} as before: there is nothing to replace`);
         if (leg.state === 'NORMAL') throw new OperationError('CONFLICT', `${leg.describe()} is in sync`);
         this.#checkEmptyStore(leg, probe);
-        this.#mayLoseCopy(memberId);
+        const givenUp = this.#lastCopies(memberId, lastCopies);
         this.#host.change({
           members: withMember(this.#host.versions.members, { ...member, storeUuid }),
           allDirty: [memberId],
           onDurable: () => {
+            this.#host.maps().giveUp(givenUp);
             leg.problem = '';
             leg.returnAtMs = 0;
             this.#end(null);
@@ -333,13 +343,24 @@ export class Membership {
     }
   }
 
-  /** I8: the member must not hold the last clean copy of a chunk among all members. */
-  #mayLoseCopy(memberId: number): void {
-    const others = dataMembers(this.#host.versions.members)
-      .map((member) => member.memberId)
-      .filter((id) => id !== memberId);
-    const chunk = this.#host.maps().heldOnlyBy(memberId, others);
-    if (chunk >= 0) throw new OperationError('CONFLICT', `member ${memberId} has the last clean copy of chunk ${chunk} and maybe others`);
+  /** I8: the member must not hold the last clean copy of a chunk among all members, unless such copies are given up: these chunks. */
+  #lastCopies(memberId: number, lastCopies: LastCopies): DirtyMap | null {
+    const ids = dataMembers(this.#host.versions.members).map((member) => member.memberId);
+    const chunks = this.#host.maps().allHeldOnlyBy(
+      memberId,
+      ids.filter((id) => id !== memberId),
+    );
+    if (chunks === null) return null;
+    const [first] = chunks.runs(1);
+    const what = `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;
+    if (lastCopies === 'KEEP') {
+      throw new OperationError(
+        'CONFLICT',
+        `member ${memberId} has the last clean copy of ${what}: bring its store back, or give up what only it has`,
+      );
+    }
+    this.#host.log.warn('the last clean copies of a member are given up, and so these chunks are lost', { memberId, what });
+    return chunks;
   }
 
   /** A store that was made for this pool and has never been part of it. */

@@ -1,4 +1,4 @@
-import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
+import type { MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 
 /** Who has to record a version so that it counts. */
 export function majorityOf(members: readonly MemberRecord[]): number {
@@ -36,4 +36,25 @@ export function missingMembers(members: readonly MemberRecord[], inSyncIds: read
   return dataMembers(members)
     .map((member) => member.memberId)
     .filter((id) => !inSyncIds.includes(id));
+}
+
+/**
+ * The table as it is recorded with a version: who is out of its set and was not before has left with it (L3 ◆19), and who is
+ * in it has not left.
+ */
+export function withDepartures(members: readonly MemberRecord[], { epoch, seq, inSync }: VersionRecord): MemberRecord[] {
+  return members.map((member) => {
+    if (isWitness(member)) return member;
+    const { left, ...rest } = member;
+    return inSync.some(({ memberId }) => memberId === member.memberId) ? rest : { ...rest, left: left ?? { epoch, seq } };
+  });
+}
+
+/** The ids of members that have left the set before this one did: what was flushed meanwhile it may have, and they have not. */
+export function leftBefore(members: readonly MemberRecord[], memberId: number): number[] {
+  const own = members.find((member) => member.memberId === memberId)?.left;
+  if (own === undefined) return [];
+  const isEarlier = ({ left }: MemberRecord): boolean =>
+    left !== undefined && (left.epoch < own.epoch || (left.epoch === own.epoch && left.seq < own.seq));
+  return members.filter(isEarlier).map((member) => member.memberId);
 }

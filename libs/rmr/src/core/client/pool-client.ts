@@ -25,7 +25,7 @@ import { Leg, type MemberAddress } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
-import { dataMembers, isWitness } from './membership.ts';
+import { dataMembers, isWitness, leftBefore } from './membership.ts';
 import { Membership, type MembershipHost } from './membership-operations.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
@@ -398,6 +398,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   #membershipHost(): MembershipHost {
     return {
+      log: this.#world.log,
       poolUuid: this.options.poolUuid,
       queueDepth: this.options.queueDepth ?? QUEUE_DEPTH_DEFAULT,
       epoch: () => this.#epoch,
@@ -484,7 +485,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       clientInstance: this.#client.instanceUuid,
       clientName: this.#client.name,
       inSyncLegs: () => this.#inSyncLegs(),
-      leftBefore: (memberId) => this.#versions.leftBefore(memberId),
+      leftBefore: (memberId) => leftBefore(this.#versions.members, memberId),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {

@@ -37,6 +37,17 @@ describe('chunks that are lost (I8)', () => {
     expect(maps.heldElsewhere([1, 2])).toBe(2);
   });
 
+  test('◆8: what only one member had, and was given up', () => {
+    const chunks = maps.allHeldOnlyBy(1, [2]);
+    expect(chunks?.runs(9)).toEqual([
+      { first: 0, count: 2 },
+      { first: 5, count: 5 },
+    ]);
+    maps.giveUp(chunks);
+    maps.of(1).set(0, 10);
+    expect([maps.heldElsewhere([2]), maps.allHeldOnlyBy(1, [2])]).toEqual([-1, null]);
+  });
+
   test('no member has the last clean copy of them', () => {
     expect([maps.heldOnlyBy(1, [2]), maps.heldOnlyBy(2, [1])]).toEqual([0, -1]);
   });

@@ -10,7 +10,7 @@ export class PoolMaps {
   readonly sizeBytes: number;
   readonly chunkCount: number;
   readonly #maps = new Map<number, DirtyMap>();
-  /** I8: chunks that nobody had clean when the maps were complete, and that nothing was written to since. Null: there are none. */
+  /** I8: chunks that nobody had clean when the maps were complete, or that were given up, and that nothing was written to since. Null: there are none. */
   #lost: DirtyMap | null = null;
 
   constructor(sizeBytes: number, chunkSizeBytes: number) {
@@ -70,11 +70,14 @@ export class PoolMaps {
 
   /** I8: the maps are complete, and those of all members: what is dirty in all of them has no clean copy anywhere. */
   noteLost(memberIds: readonly number[]): void {
-    this.#lost = null;
-    for (let chunk = this.dirtyForAll(memberIds); chunk >= 0; chunk = this.dirtyForAll(memberIds, chunk + 1)) {
-      this.#lost ??= new DirtyMap(this.chunkCount);
-      this.#lost.set(chunk, 1);
-    }
+    this.#lost = this.#allDirtyFor(memberIds);
+  }
+
+  /** I8: the only clean copies of these chunks are no more. */
+  giveUp(chunks: DirtyMap | null): void {
+    if (chunks === null) return;
+    this.#lost ??= new DirtyMap(this.chunkCount);
+    this.#lost.mergeFrom(chunks);
   }
 
   /** The range was written: who has written it whole has the chunk clean, though that may not be known here yet. */
@@ -95,6 +98,25 @@ export class PoolMaps {
     let chunk = this.dirtyForAll(others);
     while (chunk >= 0 && own.test(chunk)) chunk = this.dirtyForAll(others, own.nextClean(chunk));
     return chunk;
+  }
+
+  /** All chunks that the member has clean and none of the others, or null. */
+  allHeldOnlyBy(memberId: number, others: readonly number[]): DirtyMap | null {
+    const chunks = this.#allDirtyFor(others);
+    this.of(memberId).forEachRun((first, count) => chunks?.clear(first, count));
+    return chunks === null || chunks.dirtyCount === 0 ? null : chunks;
+  }
+
+  /** The chunks that are dirty for every one of these members; null: there are none. */
+  #allDirtyFor(memberIds: readonly number[]): DirtyMap | null {
+    let all: DirtyMap | null = null;
+    for (let chunk = this.dirtyForAll(memberIds); chunk >= 0; ) {
+      all ??= new DirtyMap(this.chunkCount);
+      const end = Math.min(...memberIds.map((memberId) => this.of(memberId).nextClean(chunk)));
+      all.set(chunk, end - chunk);
+      chunk = this.dirtyForAll(memberIds, end);
+    }
+    return all;
   }
 
   /** Bytes in chunks that are dirty for the member. */

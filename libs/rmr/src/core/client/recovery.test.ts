@@ -303,7 +303,11 @@ describe('force', () => {
     recovery.force();
     answerProbes();
     grant([1]);
-    expect(record([1])[0]?.policy.quorum).toBe('none');
+    const [request] = record([1]);
+    expect(request?.policy.quorum).toBe('none');
+    // L3: who left when is in the table.
+    const left = { epoch: 6, seq: 1 };
+    expect(request?.members.map((member) => member.left)).toEqual([undefined, left, left]);
   });
 
   test('it is tried once: who is there later may be others', () => {

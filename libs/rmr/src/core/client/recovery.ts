@@ -18,7 +18,7 @@ import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
 import { MapSpread } from './map-spread.ts';
 import { memberTable, unknownColumns } from './member-table.ts';
-import { dataMembers, majorityOf, suffices } from './membership.ts';
+import { dataMembers, majorityOf, suffices, withDepartures } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
@@ -482,7 +482,7 @@ export class Recovery {
       version,
       legs,
       witness: voters.find((leg) => !legs.includes(leg) && leg === this.#options.witness()) ?? null,
-      members,
+      members: withDepartures(members, version),
       policy,
       maps,
       foreign: legs.filter((leg) => (claims.get(leg)?.version?.lineageUuid ?? lineageUuid) !== lineageUuid),

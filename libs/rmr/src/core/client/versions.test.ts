@@ -7,6 +7,7 @@ import { CLIENT, identityOf, LINEAGE, memberOf, POLICY, POOL, versionOf } from '
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
+import { leftBefore, withDepartures } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 import { Versions } from './versions.ts';
 
@@ -70,12 +71,9 @@ beforeEach(() => {
       owed = ranges;
     },
   });
-  versions.adopt(
-    versionOf(1, [2, 3], { lineageUuid: LINEAGE }),
-    [1, 2, 3].map((memberId) => memberOf(memberId)),
-    POLICY,
-    false,
-  );
+  const version = versionOf(1, [2, 3], { lineageUuid: LINEAGE });
+  const members = [1, 2, 3].map((memberId) => memberOf(memberId));
+  versions.adopt(version, withDepartures(members, version), POLICY, false);
   normal = legs.slice(1, 2);
 });
 
@@ -169,19 +167,28 @@ describe('who left first (L3)', () => {
 
   test('who was away already when this client took the pool over left before those that leave later', () => {
     becomes(2);
-    expect([versions.leftBefore(3), versions.leftBefore(1)]).toEqual([[1], []]);
+    expect([leftBefore(versions.members, 3), leftBefore(versions.members, 1)]).toEqual([[1], []]);
   });
 
   test('of those that leave with one version nobody knows', () => {
     becomes(1, 2, 3);
     becomes(2);
-    expect([versions.leftBefore(3), versions.leftBefore(1)]).toEqual([[], []]);
+    expect([leftBefore(versions.members, 3), leftBefore(versions.members, 1)]).toEqual([[], []]);
   });
 
   test('who comes back and leaves again has left last', () => {
     becomes(2);
     becomes(1, 2);
     becomes(2);
-    expect([versions.leftBefore(1), versions.leftBefore(3)]).toEqual([[3], []]);
+    expect([leftBefore(versions.members, 1), leftBefore(versions.members, 3)]).toEqual([[3], []]);
+  });
+
+  test('the next client knows, as it is recorded with every version', () => {
+    becomes(2);
+    normal = legs.slice(1, 2);
+    change();
+    const recorded = session(2).next('record-version').request.members;
+    const next = versionOf(1, [2], { epoch: 2 });
+    expect(leftBefore(withDepartures(recorded, next), 3)).toEqual([1]);
   });
 });

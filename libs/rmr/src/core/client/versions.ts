@@ -8,7 +8,7 @@ import { isFenced } from '../control-call.ts';
 import { judgeAdds } from '../map-adds.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
-import { dataMembers, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
+import { dataMembers, isWitness, majorityOf, missingMembers, suffices, withDepartures } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import type { VersionMemory } from './recovery.ts';
 
@@ -68,8 +68,6 @@ export class Versions {
   #attempt = 0;
   /** A version that is on all its members and that too few have recorded. */
   #paused = false;
-  /** The sequence number of the version with which each member that is away has left the set; 0: before this client had the pool. */
-  readonly #leftWith = new Map<number, number>();
   #owed: MapAdd[] = [];
   #owedAskedMs = 0;
   #owedBusy = false;
@@ -134,12 +132,6 @@ export class Versions {
     return missingMembers(this.#members, this.#current?.inSync.map((member) => member.memberId) ?? []);
   }
 
-  /** The members that are away, and are known to have left the set before this one did, which is away too. */
-  leftBefore(memberId: number): number[] {
-    const leftWith = this.#leftWith.get(memberId) ?? 0;
-    return this.missing().filter((other) => (this.#leftWith.get(other) ?? 0) < leftWith);
-  }
-
   /** V4: this version may exist from now on. Of attempts with the same set the newest says all. */
   noteAttempt(version: VersionRecord): void {
     const key = (record: VersionRecord): string => record.inSync.map((member) => `${member.memberId} ${member.storeUuid}`).join();
@@ -156,7 +148,6 @@ export class Versions {
       members,
       policy,
     );
-    this.#leftWith.clear();
     this.#current = version;
     this.#attempts = [];
     this.#members = members;
@@ -182,7 +173,6 @@ export class Versions {
     const inSync = targets.map((leg) => ({ memberId: leg.member.memberId, storeUuid: leg.storeUuid as string }));
     const leavers = current.inSync.filter((member) => !inSync.some((other) => sameMember(member, other))).map((member) => member.memberId);
     const attempt = ++this.#attempt;
-    const members = change.members ?? this.#members;
     const policy = change.policy ?? this.#policy;
     const version: VersionRecord = {
       lineageUuid: current.lineageUuid,
@@ -191,6 +181,7 @@ export class Versions {
       inSync,
       horizon: this.#host.writeSeq,
     };
+    const members = withDepartures(change.members ?? this.#members, version);
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
     // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
@@ -225,8 +216,6 @@ export class Versions {
             isWitness(member) ? witnessed : inSync.some((other) => other.memberId === member.memberId);
           this.#judge(version, recorded, members, policy);
           this.#witnessRecorded = witnessed;
-          for (const memberId of leavers) this.#leftWith.set(memberId, version.seq);
-          for (const { memberId } of inSync) this.#leftWith.delete(memberId);
           this.#current = version;
           this.#attempts = [];
           this.#members = members;
