@@ -34,7 +34,7 @@ export class Operator {
   readonly #cluster: SimulatedCluster;
   readonly #atlas: FaultAtlas;
   readonly #random: SeededRandom;
-  readonly #disasters: SeededRandom;
+  readonly #powerLosses: SeededRandom;
   readonly #inService: boolean;
   #wishes: Wish[] = [];
   #asking = false;
@@ -44,7 +44,7 @@ export class Operator {
     this.#cluster = cluster;
     this.#atlas = atlas;
     this.#random = new SeededRandom(seed ^ 0x09e7);
-    this.#disasters = new SeededRandom(seed ^ 0xd15c);
+    this.#powerLosses = new SeededRandom(seed ^ 0xd15c);
     this.#inService = this.#chance(RUNS_PERCENT);
   }
 
@@ -161,7 +161,7 @@ export class Operator {
       if (node.running) node.crash();
       this.#cluster.replaceDisk(node);
       node.start();
-      if (randomBelow(this.#disasters, 100) < POWER_LOSS_PERCENT) this.#cluster.losePower(this.#cluster.members());
+      if (randomBelow(this.#powerLosses, 100) < POWER_LOSS_PERCENT) this.#cluster.losePower(this.#cluster.members());
       let refusals = 0;
       this.#wish({
         what: `the store of ${node.name} to be replaced`,
