@@ -98,6 +98,8 @@ class Simulation {
       node.onDiskEnd = (at, request) => this.#checks.diskEnd(at, request);
       node.onDiskRequest = (at, request) => {
         this.#checks.diskRequest(at, request);
+        // Before anybody pulls what a new version serves.
+        this.#atlas.observeVersion();
         if (request.kind !== 'write') return;
         if (moments.awaited('record') && at.writesLongRecord(request)) moments.reached('record', at);
         if (!(moments.awaited('write') || moments.awaited('write behind'))) return;

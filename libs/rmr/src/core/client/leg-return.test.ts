@@ -35,6 +35,8 @@ let legs: Leg[];
 let maps: PoolMaps;
 /** What the host was told, in order. */
 let told: string[];
+/** The members of which it was judged what is owed for them. */
+let owedJudged: number[];
 let unfit: string;
 /** Whether members answer the freeze at once. */
 let freezes: boolean;
@@ -97,6 +99,7 @@ beforeEach(() => {
   legs[2]?.setState('FAILED', 'cut');
   maps = new PoolMaps(LEAVES * CHUNKS_PER_LEAF * CHUNK, CHUNK);
   told = [];
+  owedJudged = [];
   unfit = '';
   freezes = true;
   quiet = null;
@@ -112,6 +115,7 @@ beforeEach(() => {
     clientName: 'client-1',
     inSyncLegs: () => legs.slice(0, 2),
     leftBefore: () => [],
+    markOwed: (memberId) => void owedJudged.push(memberId),
     unfit: () => unfit,
     refreshMaps: (done) => refreshMaps(done),
     onMapsChanged: () => void told.push('maps changed'),
@@ -239,7 +243,7 @@ describe('leg return (L3): the order', () => {
     expect(stageAll()).toContain('1 gets column 3: 1');
   });
 
-  test('◆18: what it may lack is judged by maps that the others have brought to the truth, and after its grant', () => {
+  test('◆18, V5: what it may lack, and is owed, is judged by maps that the others have brought to the truth, and after its grant', () => {
     let refreshed: (known: boolean) => void = () => {};
     refreshMaps = (done) => {
       told.push('refresh');
@@ -252,11 +256,11 @@ describe('leg return (L3): the order', () => {
     member3()
       .next('claim')
       .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }] });
-    expect([told, open()]).toEqual([['refresh'], []]);
+    expect([told, open(), owedJudged]).toEqual([['refresh'], [], []]);
     // Member 1 has pulled the chunk meanwhile, and says so.
     maps.of(1).clear(2, 1);
     refreshed(true);
-    expect([maps.of(3).test(2), told, open().length]).toEqual([true, ['refresh', 'maps changed'], 3]);
+    expect([maps.of(3).test(2), told, open().length, owedJudged]).toEqual([true, ['refresh', 'maps changed'], 3, [3]]);
   });
 
   test('a store of a lineage that was left behind has nothing that counts: all of it is dirty', () => {

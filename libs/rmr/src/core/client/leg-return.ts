@@ -28,6 +28,8 @@ export interface ReturnHost {
   inSyncLegs(): readonly Leg[];
   /** The members that are away, and are known to have left the set before this one. */
   leftBefore(memberId: number): readonly number[];
+  /** V5: of what is owed for the member, it misses what one of the set has clean. */
+  markOwed(memberId: number): void;
   /** Why a member that answers can't take part, or an empty string. */
   unfit(leg: Leg, probe: ProbeResult): string;
   /** Brings the maps of the in-sync members to the truth, which they know. `done` gets whether that worked. */
@@ -134,6 +136,7 @@ export class LegReturn {
       maps.of(memberId).set(0, maps.chunkCount);
     } else {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
+      this.#host.markOwed(memberId);
       markReturning(
         maps,
         { memberId, version, volatileLost, lastIo, intent, columns: new Map() },

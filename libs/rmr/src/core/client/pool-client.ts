@@ -247,7 +247,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
     if (status === Status.OK) this.#maps?.written(range.offsetBytes, range.lengthBytes);
-    if (missed) for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, range);
+    if (!missed) return;
+    if (status === Status.OK) {
+      for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, range);
+      return;
+    }
+    this.#versions.failedWrite(range);
+    this.#engine.setOwed(this.#versions.owed);
   }
 
   flushMustWait(): boolean {
@@ -486,6 +492,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       clientName: this.#client.name,
       inSyncLegs: () => this.#inSyncLegs(),
       leftBefore: (memberId) => leftBefore(this.#versions.members, memberId),
+      markOwed: (memberId) => this.#versions.markOwed(memberId),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {

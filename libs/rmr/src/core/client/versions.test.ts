@@ -152,6 +152,56 @@ describe('adds of a shrink (V2, V5)', () => {
   });
 });
 
+describe('what is owed (V5, I8)', () => {
+  /** Where something may be dirty for the member, as a version's record says. */
+  const knownFor = (memberId: number, known: readonly { readonly memberId: number; readonly dirty: readonly ByteRange[] }[]) =>
+    known.find((each) => each.memberId === memberId)?.dirty;
+
+  test('of who leaves, a holder clears what the client knows to be clean there, also where a write in flight is owed', () => {
+    incomplete = [chunks(4, 2)];
+    maps.add(1, chunks(4));
+    maps.add(2, chunks(4));
+    maps.add(3, chunks(9));
+    change();
+    const record = session(2).next('record-version');
+    // Chunk 5 is marked with this very version; member 1, which was out before, may have been marked in all of it.
+    expect(knownFor(3, record.request.mapKnown)).toEqual([chunks(5), chunks(9)]);
+    expect(knownFor(1, record.request.mapKnown)).toEqual([chunks(4, 2)]);
+  });
+
+  test('a write that failed is missed where a member of the set has the chunk clean, and owed where none is known to', () => {
+    maps.add(2, chunks(4));
+    maps.add(3, chunks(4));
+    versions.failedWrite(chunks(4, 2));
+    expect([dirtyFor(1), versions.owed]).toEqual([[5], [chunks(4)]]);
+    tick();
+    expect(session(2).ops).toEqual([]);
+    maps.of(2).clear(4, 1);
+    tick();
+    session(2).next('map-add').answer({ owed: [] });
+    expect([dirtyFor(1), versions.owed]).toEqual([[4, 5], []]);
+  });
+
+  test('a member that returns misses what is owed for it where one of the set turns out to have the chunk clean', () => {
+    maps.add(2, chunks(4, 2));
+    maps.add(3, chunks(4, 2));
+    versions.failedWrite(chunks(4, 2));
+    maps.of(3).clear(5, 1);
+    versions.markOwed(1);
+    versions.markOwed(2);
+    expect([dirtyFor(1), dirtyFor(2)]).toEqual([[5], [4, 5]]);
+  });
+
+  test('nothing is owed for a member that was removed', () => {
+    maps.add(2, chunks(4));
+    maps.add(3, chunks(4));
+    versions.failedWrite(chunks(4));
+    versions.change({ members: versions.members.filter(({ memberId }) => memberId !== 1), onDurable: () => {} });
+    session(2).next('record-version').answer({ owed: [] });
+    expect(versions.owed).toEqual([]);
+  });
+});
+
 describe('who left first (L3)', () => {
   /** These stay or come, and record the version. */
   function becomes(...memberIds: readonly number[]): void {

@@ -189,7 +189,8 @@ export class Versions {
     const mapAdds = [...judged.make];
     const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
     if (change.allDirty !== undefined) mapAdds.push({ memberIds: [...change.allDirty], ranges: [whole] });
-    const known = joining === undefined ? this.#known(members, inSync, change, ranges) : [];
+    const marks = new Map(marked.map((memberId) => [memberId, subtractRanges(ranges, judged.owed)]));
+    const known = joining === undefined ? this.#known(members, inSync, change, ranges, marks) : [];
     this.#world.log.info('version changes', { from: formatVersion(current), to: formatVersion(version), incompleteWrites: ranges.length });
     this.#paused = false;
     this.#host.freeze();
@@ -221,6 +222,7 @@ export class Versions {
           this.#members = members;
           this.#policy = policy;
           if (joining !== undefined) this.#owed = withoutMember(this.#owed, joining.leg.member.memberId);
+          for (const id of this.owedIds) if (!members.some((member) => member.memberId === id)) this.#owed = withoutMember(this.#owed, id);
           if (owed.length > 0) this.#owed.push({ memberIds: marked, ranges: mergeRanges(owed) });
           this.#host.onOwedChanged(this.owed);
           change.onDurable(version);
@@ -231,13 +233,16 @@ export class Versions {
 
   /**
    * V2: all that may be dirty for the members outside of the set, so that every holder clears the rest. Writes in flight
-   * and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet.
+   * and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet. For who
+   * leaves with this version nobody has: only `marks` are, and not what is owed. A holder that has not heard that the
+   * leaver has pulled such a chunk would forget the last clean copy of it (I8).
    */
   #known(
     members: readonly MemberRecord[],
     inSync: readonly { readonly memberId: number }[],
     { allDirty = [] }: VersionChange,
     incomplete: readonly ByteRange[],
+    marks: ReadonlyMap<number, readonly ByteRange[]>,
   ): MapKnown[] {
     const { maps } = this.#host;
     const outside = dataMembers(members).filter(
@@ -254,7 +259,7 @@ export class Versions {
         const offsetBytes = last.first * maps.chunkSizeBytes;
         dirty.push({ offsetBytes, lengthBytes: maps.chunkCount * maps.chunkSizeBytes - offsetBytes });
       }
-      return { memberId, dirty: mergeRanges([...dirty, ...incomplete, ...this.owed]) };
+      return { memberId, dirty: mergeRanges([...dirty, ...(marks.get(memberId) ?? [...incomplete, ...this.owed])]) };
     });
   }
 
@@ -281,6 +286,32 @@ export class Versions {
     this.#host.onPaused(
       `a majority: version ${formatVersion(version)} is recorded by ${length} of ${members.length} members, ${majorityOf(members)} are needed`,
     );
+  }
+
+  /**
+   * V5: a write has ended with an error, and members of the set may have it in part. Those outside of it miss it where one
+   * of the set has the chunk clean; where none is known to have, it is owed: they may have the last clean copy.
+   */
+  failedWrite(range: ByteRange): void {
+    const memberIds = this.missing();
+    if (memberIds.length === 0) return;
+    const { make, owed } = this.#judgeAdds(this.#members, [{ memberIds, ranges: [range] }]);
+    this.#noteMade(make, []);
+    if (owed.length > 0) this.#owed.push({ memberIds, ranges: owed });
+  }
+
+  /** V5: a member returns, and who has what clean is known: of what is owed for it, it misses what one of the set has clean. */
+  markOwed(memberId: number): void {
+    const { maps } = this.#host;
+    const inSync = this.#current?.inSync ?? [];
+    for (const { ranges } of this.#owed.filter((add) => add.memberIds.includes(memberId))) {
+      for (const { offsetBytes, lengthBytes } of ranges) {
+        const first = maps.firstChunk(offsetBytes);
+        for (let chunk = first; chunk < first + maps.chunksOf(offsetBytes, lengthBytes); chunk++) {
+          if (inSync.some((member) => !maps.of(member.memberId).test(chunk))) maps.of(memberId).set(chunk, 1);
+        }
+      }
+    }
   }
 
   /** Work that waits for time: the witness, owed adds. */
