@@ -247,13 +247,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
     if (status === Status.OK) this.#maps?.written(range.offsetBytes, range.lengthBytes);
-    if (!missed) return;
-    if (status === Status.OK) {
-      for (const memberId of this.#versions.missing()) this.#maps?.add(memberId, range);
-      return;
-    }
-    this.#versions.failedWrite(range);
-    this.#engine.setOwed(this.#versions.owed);
+    if (missed && this.#versions.missed(range, status === Status.OK)) this.#engine.setOwed(this.#versions.owed);
   }
 
   flushMustWait(): boolean {

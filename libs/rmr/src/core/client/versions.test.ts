@@ -172,7 +172,7 @@ describe('what is owed (V5, I8)', () => {
   test('a write that failed is missed where a member of the set has the chunk clean, and owed where none is known to', () => {
     maps.add(2, chunks(4));
     maps.add(3, chunks(4));
-    versions.failedWrite(chunks(4, 2));
+    expect(versions.missed(chunks(4, 2), false)).toBe(true);
     expect([dirtyFor(1), versions.owed]).toEqual([[5], [chunks(4)]]);
     tick();
     expect(session(2).ops).toEqual([]);
@@ -182,10 +182,17 @@ describe('what is owed (V5, I8)', () => {
     expect([dirtyFor(1), versions.owed]).toEqual([[4, 5], []]);
   });
 
+  test('one that succeeded is missed for certain: who took it has it, though the maps here may not say so yet', () => {
+    maps.add(2, chunks(4));
+    maps.add(3, chunks(4));
+    expect(versions.missed(chunks(4), true)).toBe(false);
+    expect([dirtyFor(1), versions.owed]).toEqual([[4], []]);
+  });
+
   test('a member that returns misses what is owed for it where one of the set turns out to have the chunk clean', () => {
     maps.add(2, chunks(4, 2));
     maps.add(3, chunks(4, 2));
-    versions.failedWrite(chunks(4, 2));
+    versions.missed(chunks(4, 2), false);
     maps.of(3).clear(5, 1);
     versions.markOwed(1);
     versions.markOwed(2);
@@ -195,7 +202,7 @@ describe('what is owed (V5, I8)', () => {
   test('nothing is owed for a member that was removed', () => {
     maps.add(2, chunks(4));
     maps.add(3, chunks(4));
-    versions.failedWrite(chunks(4));
+    versions.missed(chunks(4), false);
     versions.change({ members: versions.members.filter(({ memberId }) => memberId !== 1), onDurable: () => {} });
     session(2).next('record-version').answer({ owed: [] });
     expect(versions.owed).toEqual([]);

@@ -289,15 +289,20 @@ export class Versions {
   }
 
   /**
-   * V5: a write has ended with an error, and members of the set may have it in part. Those outside of it miss it where one
-   * of the set has the chunk clean; where none is known to have, it is owed: they may have the last clean copy.
+   * A write has ended, and members of the set may have it: those outside of it miss it. When it has failed, they do where
+   * one of the set has the chunk clean; where none is known to have, the add is owed, as they may have the last clean copy
+   * (V5). Returns whether more is owed now.
    */
-  failedWrite(range: ByteRange): void {
+  missed(range: ByteRange, succeeded: boolean): boolean {
     const memberIds = this.missing();
-    if (memberIds.length === 0) return;
+    if (succeeded || memberIds.length === 0) {
+      for (const memberId of memberIds) this.#host.maps.add(memberId, range);
+      return false;
+    }
     const { make, owed } = this.#judgeAdds(this.#members, [{ memberIds, ranges: [range] }]);
     this.#noteMade(make, []);
     if (owed.length > 0) this.#owed.push({ memberIds, ranges: owed });
+    return owed.length > 0;
   }
 
   /** V5: a member returns, and who has what clean is known: of what is owed for it, it misses what one of the set has clean. */
