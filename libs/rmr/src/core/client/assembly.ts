@@ -146,3 +146,16 @@ export function markReturning(
     if (!own.test(chunk)) for (const memberId of leftBefore) maps.of(memberId).set(chunk, 1);
   });
 }
+
+/**
+ * L3, after {@link markReturning}: the `lastIo` chunks that the member keeps, as no in-sync member has them clean to compare
+ * with. It may have a write there that others which are away never got, and that nobody will send again.
+ */
+export function unsharedChunks(maps: PoolMaps, { memberId, lastIo }: Grant): number[] {
+  const own = maps.of(memberId);
+  const kept: number[] = [];
+  forEachChunk(chunksOf(maps, lastIo), (chunk) => {
+    if (!own.test(chunk)) kept.push(chunk);
+  });
+  return kept;
+}

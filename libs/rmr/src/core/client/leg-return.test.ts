@@ -365,6 +365,47 @@ describe('leg return: every failure ends it once', () => {
   });
 });
 
+describe('leg return: a chunk that nobody in sync has (I2)', () => {
+  const lastIo = [{ offsetBytes: 2 * CHUNK, lengthBytes: 2 * CHUNK }];
+  const marked = () => [2, 3].filter((chunk) => maps.of(4).test(chunk));
+
+  beforeEach(() => {
+    // Chunk 2 is dirty for both that are in sync; member 4 is away too, and has it as member 3 has.
+    host = Object.assign(host, { memberIds: [1, 2, 3, 4] });
+    for (const memberId of [1, 2]) maps.of(memberId).set(2, 1);
+    returning.start();
+    member3().next('probe').answer(PROBE);
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, lastIo });
+    stageAll();
+  });
+
+  test('the others that are away may lack a write there: they are marked with the version of the return, not before', () => {
+    expect([maps.of(3).test(2), maps.of(3).test(3), marked()]).toEqual([false, true, []]);
+    quiet?.();
+    expect(marked()).toEqual([2]);
+    expect(stageAll()).toContain('1 gets column 4: 1');
+    grown?.durable(version(5, [1, 2, 3]));
+    returning.cancel();
+    expect(marked()).toEqual([2]);
+  });
+
+  test('a return that is broken off before its version is durable leaves no marks on them: they may have the last clean copy', () => {
+    quiet?.();
+    stageAll();
+    returning.cancel();
+    expect(marked()).toEqual([]);
+  });
+
+  test('what was overwritten since is no matter of the member any more', () => {
+    maps.of(1).clear(2, 1);
+    maps.of(3).set(2, 1);
+    quiet?.();
+    expect(marked()).toEqual([]);
+  });
+});
+
 describe('leg return: cancelled', () => {
   test.each(Object.keys(STEPS))('during %s: nothing more is said or sent', (step) => {
     upTo(step);

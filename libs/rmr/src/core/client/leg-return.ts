@@ -9,7 +9,7 @@ import {
   type ProbeResult,
   probeResultSchema,
 } from '../../wire/control-message.ts';
-import { markReturning } from './assembly.ts';
+import { markReturning, unsharedChunks } from './assembly.ts';
 import type { Leg } from './leg.ts';
 import { type ColumnDigest, MapSpread } from './map-spread.ts';
 import type { PoolMaps } from './pool-maps.ts';
@@ -63,6 +63,10 @@ export class LegReturn {
   #held = false;
   #ended = false;
   #newLineage = false;
+  /** Chunks that the member comes back with and nobody in sync can be compared with. */
+  #unshared: readonly number[] = [];
+  /** What was marked for others on account of these chunks: it counts with the version of this return, or not at all. */
+  #marked: { readonly memberId: number; readonly chunk: number }[] = [];
   /** What it is doing, for people. */
   phase = 'asking the member';
 
@@ -95,6 +99,7 @@ export class LegReturn {
   /** Ends it without a word to the host. */
   cancel(): void {
     this.#ended = true;
+    for (const { memberId, chunk } of this.#marked.splice(0)) this.#host.maps.of(memberId).clear(chunk, 1);
     for (const spread of this.#spreads) spread.cancel();
   }
 
@@ -137,13 +142,9 @@ export class LegReturn {
     } else {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
       this.#host.markOwed(memberId);
-      markReturning(
-        maps,
-        { memberId, version, volatileLost, lastIo, intent, columns: new Map() },
-        inSync,
-        memberIds,
-        this.#host.leftBefore(memberId),
-      );
+      const grant = { memberId, version, volatileLost, lastIo, intent, columns: new Map() };
+      markReturning(maps, grant, inSync, memberIds, this.#host.leftBefore(memberId));
+      this.#unshared = unsharedChunks(maps, grant);
     }
     this.#host.onMapsChanged();
     this.#spread(memberIds);
@@ -198,6 +199,7 @@ export class LegReturn {
       if (this.#ended || --left > 0) return;
       this.phase = 'handing over the last of the dirty maps';
       this.#rounds = 0;
+      this.#markOthers();
       this.#handOver();
     };
     for (const leg of legs) {
@@ -208,6 +210,21 @@ export class LegReturn {
       });
     }
     if (!this.#ended) this.#host.hold(quiet);
+  }
+
+  /**
+   * I2: where the member comes back with a chunk that nobody in sync has, it is the authority: the others that are away may
+   * lack what it had got of a write when its client died. Under the freeze, so that nothing else marks them meanwhile.
+   */
+  #markOthers(): void {
+    const { maps, memberIds } = this.#host;
+    const own = maps.of(this.leg.member.memberId);
+    const away = memberIds.filter(
+      (id) => id !== this.leg.member.memberId && !this.#host.inSyncLegs().some((leg) => leg.member.memberId === id),
+    );
+    for (const chunk of this.#unshared.filter((each) => !own.test(each))) {
+      for (const memberId of away) if (maps.of(memberId).set(chunk, 1) > 0) this.#marked.push({ memberId, chunk });
+    }
   }
 
   /**
@@ -228,6 +245,7 @@ export class LegReturn {
     const columns = new Map(this.#spreads.map((spread) => [spread.leg, spread.digests()]));
     this.#host.grow(this.leg, columns, this.#newLineage, (version) => {
       if (this.#ended) return;
+      this.#marked = [];
       this.phase = 'enabling the member';
       const { leg } = this;
       leg.call(
