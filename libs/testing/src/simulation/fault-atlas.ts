@@ -97,17 +97,19 @@ export class FaultAtlas {
   #weigh(again: boolean): void {
     const { geometry, world } = this.#cluster;
     const inSync = this.#cluster.inSync();
-    if (inSync.length === 0) return;
+    // The one that the set is of: power may be lost right after it was recorded, and before anybody has looked.
+    const version = this.#cluster.highestVersion();
+    if (inSync.length === 0 || version === null) return;
     for (const chunk of geometry.hotChunks) {
       // Who has not recorded the version, as a new member, does not know yet what it lacks.
-      const keeper = inSync.find((member) => this.#keeps(member, chunk) && this.#holdsVersion(member));
-      if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: this.#version?.lineageUuid ?? '' });
+      const keeper = inSync.find((member) => this.#keeps(member, chunk) && member.version !== null && sameVersion(member.version, version));
+      if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: version.lineageUuid });
       if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk))) {
         this.#bare.delete(chunk);
         continue;
       }
       if (this.#bare.has(chunk) && !again) continue;
-      this.#checkKeeper(chunk, inSync);
+      this.#checkKeeper(chunk, inSync, version);
       this.#bare.add(chunk);
       const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
       this.#model.volatileLost(firstSector, sectorCount, world.scheduler.nowMs);
@@ -119,11 +121,11 @@ export class FaultAtlas {
    * first). Of others that have lost something, one may have lost nothing of this chunk; and one that is away may have it.
    * Who forces a pool may give up more: what a member says of itself does not count where it has not recorded the last version.
    */
-  #checkKeeper(chunk: number, inSync: readonly SimulatedStorageNode[]): void {
+  #checkKeeper(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): void {
     const { member: keeper, lineageUuid } = this.#keepers.get(chunk) ?? {};
     this.#keepers.delete(chunk);
     if (keeper === undefined || this.#losses.has(keeper) || !inSync.includes(keeper)) return;
-    if (lineageUuid !== this.#version?.lineageUuid) return;
+    if (lineageUuid !== version.lineageUuid) return;
     const clean = inSync.filter((member) => !member.isDirty(member.memberId, chunk));
     if (clean.some((member) => this.#hasWhatMayBeRead(member, chunk))) return;
     const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
@@ -146,10 +148,6 @@ export class FaultAtlas {
   /** The member has everything of the chunk that was ever acknowledged. */
   #keeps(member: SimulatedStorageNode, chunk: number): boolean {
     return !this.#losses.has(member) && !member.isDirty(member.memberId, chunk);
-  }
-
-  #holdsVersion({ version }: SimulatedStorageNode): boolean {
-    return version !== null && this.#version !== null && sameVersion(version, this.#version);
   }
 
   /** As {@link #keeps}, and can read it. */
