@@ -213,7 +213,7 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
   const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   // The version that a member has left with begins at 1.
-  const seqAt = at + 8 + 24 + 28 + 20 + 4 + 8;
+  const seqAt = at + 8 + 24 + 27 + 24 + 8;
   expect(bytes[seqAt]).toBe(2);
   bytes.fill(0, seqAt, seqAt + 8);
   expect(invalid()).toMatch(/member table/);

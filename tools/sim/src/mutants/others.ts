@@ -39,19 +39,6 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'others that are away are not marked where a member comes back alone with a chunk',
-    rule: 'L3, I2',
-    edits: [
-      edit(
-        LEG_RETURN,
-        'for (const chunk of this.#unshared.filter((each) => !own.test(each)))',
-        'for (const chunk of this.#unshared.filter((each) => each < 0))',
-      ),
-    ],
-    faults: ['only copy away'],
-    seeds: 300,
-  },
-  {
     name: 'FUA is answered without a flush',
     rule: 'I1',
     edits: [edit(POOL_SERVER, '& IoFlag.FUA) !== 0 && isWriteType', '& IoFlag.FUA) === 99 && isWriteType')],
