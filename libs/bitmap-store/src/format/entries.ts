@@ -23,7 +23,7 @@ export const EntryType = {
   PROMISE: 1,
   /** lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then per member: id (1), zero (7), store UUID (16) */
   VERSION: 2,
-  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text */
+  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text; with {@link MemberFlag}.LEFT the epoch (8) and seq (8) of the version that it left with */
   MEMBERS: 3,
   /** flags (4), zero (4), boot id (16), opens (8) */
   USAGE: 4,

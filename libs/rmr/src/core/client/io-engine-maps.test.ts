@@ -70,7 +70,7 @@ beforeEach(() => {
     onFenced: () => {},
     onLegsFailed: (mask, reason) => {
       failed.push([mask, reason]);
-      engine.freeze();
+      engine.freeze(false);
       engine.legsLeft(mask);
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
@@ -157,7 +157,7 @@ describe('io engine: a map update is ahead (L4)', () => {
   test('a freeze, or losing all legs, ends the hold', () => {
     write('w');
     engine.hold(onQuiet);
-    engine.freeze();
+    engine.freeze(false);
     answerBoth();
     expect([quiet, ended]).toEqual([0, []]);
     engine.setVersion(5, 2, [3]);
@@ -186,7 +186,7 @@ describe('io engine: what bounces (◆20)', () => {
     answer(1, Status.EBOUNCED);
     answerBoth();
     expect(ended).toEqual([['other', Status.OK]]);
-    engine.freeze();
+    engine.freeze(false);
     engine.setVersion(5, 2, []);
     for (const leg of [0, 1]) {
       expect(sent(leg).map(({ message }) => message)).toMatchObject([
@@ -234,7 +234,7 @@ describe('io engine: what bounces (◆20)', () => {
     engine.hold(onQuiet);
     engine.nextRound();
     expect([quiet, sent(0)]).toEqual([1, []]);
-    engine.freeze();
+    engine.freeze(false);
     engine.nextRound();
     expect(sent(0)).toEqual([]);
     engine.setVersion(5, 2, [3]);
@@ -264,7 +264,7 @@ describe('io engine: what bounces (◆20)', () => {
   test('a member that leaves while a write waits to be sent again is not waited for', () => {
     write('w');
     answer(0, Status.EBOUNCED);
-    engine.freeze();
+    engine.freeze(false);
     engine.legsLeft(0b10);
     engine.verify();
     expect(ended).toEqual([]);
@@ -379,7 +379,7 @@ describe('io engine: owed adds (◆13)', () => {
     write('w', 8192);
     engine.setOwed(owed);
     answerBoth();
-    engine.freeze();
+    engine.freeze(false);
     engine.setOwed([]);
     engine.resume(0b111, 5, 2, []);
     engine.verify();
@@ -396,7 +396,7 @@ describe('io engine: owed adds (◆13)', () => {
     mustWait = true;
     flush('f');
     answerBoth();
-    engine.freeze();
+    engine.freeze(false);
     mustWait = false;
     engine.resume(0b111, 5, 2, []);
     engine.nextRound();
@@ -475,7 +475,7 @@ describe('io engine: dirty chunks', () => {
     write('w', 4096, 12288);
     answerBoth();
     expect(missed).toEqual([[4096, 12288]]);
-    engine.freeze();
+    engine.freeze(false);
     engine.setVersion(5, 2, []);
     write('x');
     answerBoth();

@@ -79,7 +79,7 @@ beforeEach(() => {
     onFenced: () => fenced++,
     onLegsFailed: (mask, reason) => {
       failed.push([mask, reason]);
-      engine.freeze();
+      engine.freeze(false);
       engine.legsLeft(mask);
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
@@ -183,7 +183,7 @@ describe('io engine: writes', () => {
   test('W5: a write that waits for a leaver completes without it, after the shrink', () => {
     write('w');
     leg(1).answer();
-    engine.freeze();
+    engine.freeze(false);
     engine.legsLeft(0b01);
     expect(engine.incompleteWriteRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4096 }]);
     expect(ended).toEqual([]);
@@ -308,17 +308,45 @@ describe('io engine: reads', () => {
   });
 
   test('reads go on while a version change is pending', () => {
-    engine.freeze();
+    engine.freeze(false);
     engine.legsLeft(0b10);
     read('r');
     leg(0).answer(Status.OK, new Uint8Array(4096));
     expect(ended).toEqual([['r', Status.OK]]);
   });
 
+  test('I7: where a majority decides, reads wait for the version too, those in flight as well', () => {
+    read('in flight');
+    engine.freeze(true);
+    engine.legsLeft(0b01);
+    leg(1).answer(Status.OK, new Uint8Array(4096));
+    read('later');
+    expect([ended, leg(1).sent.length]).toEqual([[], 0]);
+    // The version supersedes another, and now enough have recorded it.
+    engine.freeze(false);
+    read('last');
+    expect([ended, leg(1).sent.length]).toEqual([[], 0]);
+    engine.setVersion(1, 2, [1]);
+    for (let i = 0; i < 3; i++) leg(1).answer(Status.OK, new Uint8Array(4096));
+    expect(ended.map(([name]) => name)).toEqual(['in flight', 'later', 'last']);
+  });
+
+  test('quorum: too few have recorded the version: no read is sent or answered', () => {
+    read('in flight');
+    engine.freeze(false);
+    engine.suspend();
+    read('later');
+    for (const { sent } of legs) for (const request of sent.splice(0)) request.answer(Status.OK, new Uint8Array(4096));
+    expect([ended, legs.every(({ sent }) => sent.length === 0)]).toEqual([[], true]);
+    engine.setVersion(1, 2, []);
+    for (const { sent } of legs) for (const request of sent.splice(0)) request.answer(Status.OK, new Uint8Array(4096));
+    expect(ended.map(([name]) => name).sort()).toEqual(['in flight', 'later']);
+  });
+
   test('a read in flight on a leg that left is sent to another at once', () => {
     read('r');
     expect(leg(1).sent.length).toBe(1);
-    engine.freeze();
+    engine.freeze(false);
     engine.legsLeft(0b10);
     leg(0).answer(Status.OK, new Uint8Array(4096));
     expect(ended).toEqual([['r', Status.OK]]);
@@ -328,7 +356,7 @@ describe('io engine: reads', () => {
 test('io engine: what waits longer than the timeout fails with EIO, and slow legs are named', () => {
   write('slow');
   leg(0).answer();
-  engine.freeze();
+  engine.freeze(false);
   flush('waits');
   expect(engine.expire(1, 1)).toBe(0b10);
   expect(ended).toEqual([['waits', Status.EIO]]);

@@ -11,6 +11,7 @@ import type { Leg } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
+import { WriteSequence } from './write-sequence.ts';
 
 const UNIT_BITS = 10;
 const GENERATION_MAX = 0x1ffff;
@@ -42,7 +43,8 @@ export class IoEngine implements RtrsResponseSink {
   #frozen = false;
   /** A map update is ahead: nothing that changes data is sent, what is in flight completes (L4). */
   #holding = false;
-  #suspended = false;
+  /** With {@link #frozen}: reads wait too, those in flight as well, as others may go on without these legs (quorum). */
+  #readsWait = false;
   #onQuiet: (() => void) | null = null;
   /** Writes and flushes that a leg has not answered yet. */
   #unanswered = 0;
@@ -52,7 +54,6 @@ export class IoEngine implements RtrsResponseSink {
   #round = 2;
   /** Set once: every request ends with this status. */
   #closedStatus: number = Status.OK;
-  #writeSeq = 0;
   #nextTicket = 1;
   /** The next flush fails once: acknowledged data that was not flushed is lost for certain. */
   #flushErrorDue = false;
@@ -63,7 +64,6 @@ export class IoEngine implements RtrsResponseSink {
   readonly #failed: Uint8Array;
   readonly #statuses: Int32Array;
   readonly #generations: Uint32Array;
-  readonly #seqs: Float64Array;
   readonly #sentAtMs: Float64Array;
   /** The round in which a write or flush bounced, 0 = it did not. It is sent again in the same unit: `lastIo` keeps naming its range meanwhile. */
   readonly #again: Float64Array;
@@ -71,10 +71,9 @@ export class IoEngine implements RtrsResponseSink {
   readonly #freeUnits: Uint16Array;
   #freeCount: number;
   readonly #writes: InFlightRanges;
+  readonly #sequence: WriteSequence;
   /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
   readonly #reads: InFlightRanges;
-  /** The unit of the oldest write in flight, or -1 when that has to be looked up. */
-  #oldestWrite = -1;
   readonly #waiting = new WaitingList();
   #draining = false;
   readonly #slots = new Int32Array(MEMBERS_MAX);
@@ -92,11 +91,11 @@ export class IoEngine implements RtrsResponseSink {
     this.#failed = new Uint8Array(unitCount);
     this.#statuses = new Int32Array(unitCount);
     this.#generations = new Uint32Array(unitCount);
-    this.#seqs = new Float64Array(unitCount);
     this.#sentAtMs = new Float64Array(unitCount);
     this.#again = new Float64Array(unitCount);
     this.#reads = new InFlightRanges(unitCount);
     this.#writes = new InFlightRanges(unitCount);
+    this.#sequence = new WriteSequence(this.#writes, unitCount);
     this.#freeUnits = new Uint16Array(unitCount);
     for (let i = 0; i < unitCount; i++) this.#freeUnits[i] = unitCount - 1 - i;
     this.#freeCount = unitCount;
@@ -108,7 +107,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** The sequence number of the newest write. */
   get writeSeq(): number {
-    return this.#writeSeq;
+    return this.#sequence.newest;
   }
 
   /** Requests in flight. */
@@ -165,17 +164,17 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /**
-   * Too few have recorded the version (quorum): nothing is sent, reads neither, as others may go on without these legs;
-   * nothing completes that changes data. Ended by {@link setVersion}.
+   * Too few have recorded the version (quorum): nothing is sent and nothing completes, reads neither, as others may go on
+   * without these legs. Ended by {@link setVersion}.
    */
   suspend(): void {
     assert(this.#frozen, 'engine: suspended without a version change');
-    this.#suspended = true;
+    this.#readsWait = true;
   }
 
   /** Legs are in the set from now on, while IO is suspended. */
   route(routeMask: number): void {
-    assert(this.#frozen && this.#suspended, 'engine: legs come without a version change');
+    assert(this.#frozen && this.#readsWait, 'engine: legs come without a version change');
     this.#routeMask = routeMask;
   }
 
@@ -188,7 +187,7 @@ export class IoEngine implements RtrsResponseSink {
     for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
     this.#frozen = false;
     this.#holding = false;
-    this.#suspended = false;
+    this.#readsWait = false;
     this.#onQuiet = null;
     this.#round++;
     this.#settleAll();
@@ -206,9 +205,10 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** A version change begins. */
-  freeze(): void {
+  /** A version change begins. `readsToo`: a majority decides, and it may be others that go on, until enough have recorded the version (I7). */
+  freeze(readsToo: boolean): void {
     this.#frozen = true;
+    this.#readsWait ||= readsToo;
     this.#holding = false;
     this.#onQuiet = null;
   }
@@ -267,7 +267,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#routeMask = 0;
     this.#frozen = true;
     this.#holding = false;
-    this.#suspended = false;
+    this.#readsWait = false;
     this.#onQuiet = null;
     this.#owed = [];
     for (let unit = 0; unit < this.#unitCount; unit++) {
@@ -356,7 +356,8 @@ export class IoEngine implements RtrsResponseSink {
     }
     if (status === Status.OK) {
       if (!isLegWide(request)) {
-        if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
+        if (this.#readsWait) this.#waitAgain(unit, request);
+        else if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
           this.#complete(unit, request, Status.OK, payload, slab);
         else this.#readFailed(unit, request, bit, Status.EPROTO);
         return;
@@ -369,9 +370,7 @@ export class IoEngine implements RtrsResponseSink {
       this.counters.bounces++;
       if (!isLegWide(request)) {
         request.round = this.#round;
-        this.#releaseUnit(unit);
-        this.#waiting.insertByTicket(request);
-        this.#drain();
+        this.#waitAgain(unit, request);
         return;
       }
       this.#sendAgainLater(unit);
@@ -471,7 +470,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Sends the request if nothing stands against it. */
   #dispatch(request: IoRequest, again = false): boolean {
-    if (this.#routeMask === 0 || this.#freeCount === 0 || this.#suspended) return false;
+    if (this.#routeMask === 0 || this.#freeCount === 0 || this.#readsWait) return false;
     const legWide = isLegWide(request);
     if (legWide && (this.#frozen || this.#holding)) return false;
     if (request.round === this.#round) return false;
@@ -522,15 +521,8 @@ export class IoEngine implements RtrsResponseSink {
     message.memId = unit;
     message.offsetBytes = request.offsetBytes;
     message.lengthBytes = request.lengthBytes;
-    if (request.type === MessageType.FLUSH) {
-      message.writeSeq = 0;
-    } else {
-      message.writeSeq = ++this.#writeSeq;
-      this.#seqs[unit] = message.writeSeq;
-      if (this.#writes.count === 1) this.#oldestWrite = unit;
-      else if (this.#oldestWrite === unit) this.#oldestWrite = -1;
-    }
-    message.completedThrough = this.#completedThrough();
+    message.writeSeq = request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit);
+    message.completedThrough = this.#sequence.completedThrough();
     for (let index = 0; index < this.#legs.length; index++) {
       if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#slots[index] as number, request);
     }
@@ -557,7 +549,7 @@ export class IoEngine implements RtrsResponseSink {
     message.offsetBytes = request.offsetBytes;
     message.lengthBytes = request.lengthBytes;
     message.writeSeq = 0;
-    message.completedThrough = this.#completedThrough();
+    message.completedThrough = this.#sequence.completedThrough();
     this.#send(unit, index, slot, request);
     return true;
   }
@@ -590,7 +582,7 @@ export class IoEngine implements RtrsResponseSink {
     const request = this.#requests[unit] as IoRequest;
     if (isWriteType(request.type)) {
       this.#writes.remove(unit);
-      if (this.#oldestWrite === unit) this.#oldestWrite = -1;
+      this.#sequence.ended(unit);
     } else if (request.type === MessageType.READ) {
       this.#reads.remove(unit);
     }
@@ -603,19 +595,6 @@ export class IoEngine implements RtrsResponseSink {
     this.#pending[unit] = 0;
     this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
     this.#freeUnits[this.#freeCount++] = unit;
-  }
-
-  /** Every write up to this number is resolved on all legs (W7). */
-  #completedThrough(): number {
-    const { count, units } = this.#writes;
-    if (count === 0) return this.#writeSeq;
-    if (this.#oldestWrite < 0) {
-      let oldest = units[0] as number;
-      for (let i = 1; i < count; i++)
-        if ((this.#seqs[units[i] as number] as number) < (this.#seqs[oldest] as number)) oldest = units[i] as number;
-      this.#oldestWrite = oldest;
-    }
-    return (this.#seqs[this.#oldestWrite] as number) - 1;
   }
 
   /** The write or flush is to be sent again, in its unit, in the round after this one. */
@@ -662,6 +641,13 @@ export class IoEngine implements RtrsResponseSink {
   #isOwed(request: IoRequest): boolean {
     const end = request.offsetBytes + request.lengthBytes;
     return this.#owed.some(({ offsetBytes, lengthBytes }) => offsetBytes < end && request.offsetBytes < offsetBytes + lengthBytes);
+  }
+
+  /** A read goes back into the line, to be sent anew. */
+  #waitAgain(unit: number, request: IoRequest): void {
+    this.#releaseUnit(unit);
+    this.#waiting.insertByTicket(request);
+    this.#drain();
   }
 
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {

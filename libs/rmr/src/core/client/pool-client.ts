@@ -273,7 +273,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     }
     if (leaving === 0) return;
     this.#dropReturn('the in-sync set shrinks');
-    this.#engine.freeze();
+    this.#engine.freeze(this.#versions.majority);
     if ((this.#engine.routeMask & ~leaving) === 0) {
       this.#lostAllLegs();
       return;
@@ -378,7 +378,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       },
       normalLegs: () => this.#inSyncLegs(),
       witnessLeg: () => this.#witness,
-      freeze: () => this.#engine.freeze(),
+      freeze: (readsToo) => this.#engine.freeze(readsToo),
       incompleteWriteRanges: () => this.#engine.incompleteWriteRanges(),
       onFenced: (by) => this.#fence(by),
       onNotRecorded: (leg, reason) => {
@@ -414,7 +414,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         const wasNormal = leg.state === 'NORMAL';
         leg.setState(to, why);
         if (!wasNormal) return;
-        this.#engine.freeze();
+        this.#engine.freeze(this.#versions.majority);
         this.#engine.legsLeft(leg.bit);
       },
       change: (change) => this.#changeVersion(change),

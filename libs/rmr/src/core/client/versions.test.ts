@@ -25,6 +25,8 @@ let incomplete: ByteRange[];
 /** What the host was told of last. */
 let owed: readonly ByteRange[];
 let durable: number[];
+/** What the last freeze said of reads. */
+let readsWait: boolean;
 let nowMs: number;
 let versions: Versions;
 
@@ -61,7 +63,9 @@ beforeEach(() => {
     maps,
     normalLegs: () => normal,
     witnessLeg: () => null,
-    freeze: () => {},
+    freeze: (readsToo) => {
+      readsWait = readsToo;
+    },
     incompleteWriteRanges: () => incomplete,
     writeSeq: 5,
     onFenced: (by) => expect.fail(by),
@@ -75,6 +79,18 @@ beforeEach(() => {
   const members = [1, 2, 3].map((memberId) => memberOf(memberId));
   versions.adopt(version, withDepartures(members, version), POLICY, false);
   normal = legs.slice(1, 2);
+});
+
+test('quorum: reads wait for a version where a majority decides: by what is, by what comes, or by what few have recorded', () => {
+  change();
+  expect(readsWait).toBe(false);
+  versions.change({ policy: { ...POLICY, quorum: 'majority' }, onDurable: () => {} });
+  expect(readsWait).toBe(true);
+  const version = versionOf(2, [2, 3], { lineageUuid: LINEAGE });
+  const members = [1, 2, 3].map((memberId) => memberOf(memberId));
+  versions.adopt(version, members, { ...POLICY, quorum: 'majority' }, false);
+  versions.change({ policy: POLICY, onDurable: () => {} });
+  expect(readsWait).toBe(true);
 });
 
 describe('adds of a shrink (V2, V5)', () => {

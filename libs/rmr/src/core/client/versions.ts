@@ -22,8 +22,8 @@ export interface VersionsHost {
   /** The legs that are NORMAL. */
   normalLegs(): readonly Leg[];
   witnessLeg(): Leg | null;
-  /** IO that changes data stops, and nothing completes, until a version is durable (W5). */
-  freeze(): void;
+  /** IO that changes data stops, and nothing of it completes, until a version is durable (W5); `readsToo`: so do reads. */
+  freeze(readsToo: boolean): void;
   /** Ranges of the writes that are in flight, and the sequence number of the newest. */
   incompleteWriteRanges(): ByteRange[];
   readonly writeSeq: number;
@@ -95,6 +95,11 @@ export class Versions {
 
   get policy(): PoolPolicy {
     return this.#policy;
+  }
+
+  /** A majority decides which members go on: by the last version that enough have recorded, or by the current one. */
+  get majority(): boolean {
+    return this.#ratified.policy.quorum === 'majority' || this.#policy.quorum === 'majority';
   }
 
   /** IO is paused as too few members have recorded the version (quorum). */
@@ -193,7 +198,7 @@ export class Versions {
     const known = joining === undefined ? this.#known(members, inSync, change, ranges, marks) : [];
     this.#world.log.info('version changes', { from: formatVersion(current), to: formatVersion(version), incompleteWrites: ranges.length });
     this.#paused = false;
-    this.#host.freeze();
+    this.#host.freeze(this.majority || policy.quorum === 'majority');
     this.noteAttempt(version);
     const recording = { version, legs: new Set(targets), sinceMs: this.#world.clock.wallMs() };
     this.#recording = recording;
