@@ -44,7 +44,7 @@ export const PACE_MS = 1_000;
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;
 
-/** Runs of dirty chunks that a version record tells of a member outside of the set, at most; what lies beyond counts as dirty. */
+/** Runs of dirty chunks that a version record tells of a member, at most; what lies beyond counts as dirty. */
 export const KNOWN_RUNS_MAX = 256;
 
 /** Ranges in one control message: a full `lastIo` and write intent fit. */

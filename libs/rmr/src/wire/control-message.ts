@@ -140,8 +140,8 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
     /** Chunks that become dirty with the version: what leavers miss of writes in flight (V2), a new member's whole device. */
     mapAdds: z.array(mapAddSchema).max(MEMBERS_MAX),
     /**
-     * Of members outside of the set: all ranges in which something may be dirty for them, as the client knows. What a
-     * holder has dirty beyond was cleared, and the holder has not heard of it (V2); it becomes clean before the adds.
+     * All ranges in which something may be dirty for a member, as the client knows. What a holder has dirty beyond was
+     * cleared, and the holder has not heard of it (V2); it becomes clean before the adds. It says nothing to the member itself.
      */
     mapKnown: z.array(mapKnownSchema).max(MEMBERS_MAX),
     /** Members that are gone for good. */

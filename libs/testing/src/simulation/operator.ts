@@ -134,7 +134,16 @@ export class Operator {
     node.start();
     this.#wish({
       what: `${node.name} to be a member`,
-      ask: (done) => this.#membership?.add(addressOf(node), done),
+      ask: (done) =>
+        this.#membership?.add(addressOf(node), (error) => {
+          // It was in a version that too few had recorded, and the pool went on without: its store has to be made anew.
+          if (error?.code === 'CONFLICT' && node.running && !this.#cluster.isMember(node)) {
+            node.crash();
+            this.#cluster.replaceDisk(node);
+            node.start();
+          }
+          done(error);
+        }),
       fulfilled: () => this.#cluster.settled && this.#cluster.isMember(node),
       onFulfilled: () => {},
       optional: false,

@@ -154,12 +154,20 @@ export class LegReturn {
     const { poolUuid, epoch, maps } = this.#host;
     this.phase = 'copying the dirty maps';
     const inSync = this.#host.inSyncLegs();
-    // Of the members outside of the set nobody clears anything: what others hold of them may be dirtier than what was
-    // judged by here, and would take the last clean copy at the next assembly (V5, I8).
-    const outside = memberIds.filter((memberId) => !inSync.some((leg) => leg.member.memberId === memberId));
+    // What others hold may be dirtier than what was judged by here. Of members outside of the set nobody clears anything; one
+    // of the set may be away at the next assembly, and cannot speak for itself then: the last clean copy would be forgotten (V5, I8).
     this.#spreads = [
       new MapSpread(this.leg, poolUuid, epoch, maps, memberIds),
-      ...inSync.map((leg) => new MapSpread(leg, poolUuid, epoch, maps, outside)),
+      ...inSync.map(
+        (leg) =>
+          new MapSpread(
+            leg,
+            poolUuid,
+            epoch,
+            maps,
+            memberIds.filter((memberId) => memberId !== leg.member.memberId),
+          ),
+      ),
     ];
     this.#round();
   }

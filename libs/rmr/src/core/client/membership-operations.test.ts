@@ -2,7 +2,8 @@ import type { OperationError } from '@rmr/runtime';
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { MEMBER_ANSWER_MS } from '../../constants.ts';
-import { identityOf, memberOf, POLICY, POOL, storeOf } from '../../testing/scripted-pool.ts';
+import type { MemberRecord } from '../../pool-store.ts';
+import { identityOf, memberOf, POLICY, POOL, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
@@ -116,4 +117,62 @@ describe('the last clean copy of a chunk (I8)', () => {
       expect(maps.heldElsewhere([1])).toBe(-1);
     },
   );
+});
+
+describe('quorum: what too few have recorded does not count yet', () => {
+  /** A pool that is paused or not as `versions.paused` says. */
+  function pool(paused: boolean) {
+    const session = new ScriptedSession();
+    const leg = new Leg(0, memberOf(4), session.shared, SILENT_LOGGER, () => 0);
+    const versions = { members: [memberOf(1), memberOf(2)] as readonly MemberRecord[], policy: POLICY, paused };
+    const removed: Leg[] = [];
+    const host: Partial<MembershipHost> = {
+      poolUuid: POOL,
+      queueDepth: 16,
+      log: SILENT_LOGGER,
+      versions: versions as unknown as MembershipHost['versions'],
+      nowMs: () => 0,
+      serving: () => true,
+      geometry: () => ({ sizeBytes: 8 * 4096, chunkSizeBytes: 4096 }) as ReturnType<MembershipHost['geometry']>,
+      legs: () => [],
+      addLeg: () => leg,
+      takeOut: () => {},
+      dropLeg: (gone) => void removed.push(gone),
+      change: ({ members, onDurable }) => {
+        versions.members = members ?? [];
+        onDurable();
+      },
+      goOn: () => {},
+    };
+    const membership = new Membership(host as MembershipHost);
+    const ended: (OperationError | null)[] = [];
+    const add = (probe: Partial<ProbeResult> = {}): void => {
+      membership.add(memberOf(4), (error) => ended.push(error));
+      membership.tick(0);
+      session.next('probe').answer({ ...PROBE, ...probe });
+      membership.startNext();
+    };
+    return { add, ended, removed };
+  }
+
+  test('a change that counts is reported as made', () => {
+    const { add, ended, removed } = pool(false);
+    add();
+    expect([ended, removed]).toEqual([[null], []]);
+  });
+
+  test('one that does not count yet is reported so, and the new member keeps its leg: it may be needed for the majority', () => {
+    const { add, ended, removed } = pool(true);
+    add();
+    expect([ended[0]?.code, removed]).toEqual(['UNAVAILABLE', []]);
+    expect(ended[0]?.message).toContain('only when a majority has');
+  });
+
+  test('where the pool went on without, the store has a version that never counted: it has to be made anew, and the error says so', () => {
+    const { add, ended, removed } = pool(false);
+    add({ version: versionOf(5, [1, 4]) });
+    expect([ended[0]?.code, removed.length]).toEqual(['CONFLICT', 1]);
+    expect(ended[0]?.message).toContain('(version 1.5{1,4})');
+    expect(ended[0]?.message).toContain('create it anew');
+  });
 });

@@ -3,6 +3,7 @@ import { type Logger, OperationError } from '@rmr/runtime';
 import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
+import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
 import type { Leg, MemberAddress } from './leg.ts';
 import { dataMembers, isWitness, majorityOf, withMember } from './membership.ts';
@@ -78,7 +79,7 @@ export class Membership {
   setMaintenance(memberId: number, on: boolean, done: OperationDone): void {
     this.#enqueue(`maintenance of member ${memberId}`, done, () => {
       const { leg, member } = this.#find(memberId);
-      if ((member.maintenance === true) === on) return this.#end(null);
+      if ((member.maintenance === true) === on) return this.#made();
       if (on) {
         this.#mayLeave(leg);
         this.#keepsQuorum(leg, this.#host.versions.members);
@@ -90,7 +91,7 @@ export class Membership {
       if (!on) leg.returnAtMs = 0;
       const { maintenance: _before, ...rest } = member;
       const members = withMember(this.#host.versions.members, on ? { ...rest, maintenance: true } : rest);
-      this.#host.change({ members, onDurable: () => this.#end(null) });
+      this.#host.change({ members, onDurable: () => this.#made() });
     });
   }
 
@@ -125,7 +126,8 @@ export class Membership {
       return;
     }
     const failed: OperationDone = (error) => {
-      if (error !== null && leg === null) this.#remove(joining, 'it was not added');
+      const isMember = versions.members.some((known) => known.memberId === member.memberId);
+      if (error !== null && leg === null && !isMember) this.#remove(joining, 'it was not added');
       done(error);
     };
     this.#ask(joining, failed, (probe) => {
@@ -145,7 +147,7 @@ export class Membership {
           onDurable: () => {
             joining.problem = '';
             joining.returnAtMs = 0;
-            this.#end(null);
+            this.#made();
           },
         });
       });
@@ -178,7 +180,7 @@ export class Membership {
                 leg.call({ op: 'leave', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch() }, emptyResultSchema, () => {});
               }
               this.#host.dropLeg(leg);
-              this.#end(null);
+              this.#made();
             },
           });
         },
@@ -209,7 +211,7 @@ export class Membership {
             this.#host.maps().giveUp(givenUp);
             leg.problem = '';
             leg.returnAtMs = 0;
-            this.#end(null);
+            this.#made();
           },
         });
       });
@@ -220,9 +222,9 @@ export class Membership {
   setQuorum(quorum: PoolPolicy['quorum'], done: OperationDone): void {
     this.#enqueue(`quorum ${quorum}`, done, () => {
       const { policy } = this.#host.versions;
-      if (policy.quorum === quorum) return this.#end(null);
+      if (policy.quorum === quorum) return this.#made();
       this.#keepsQuorum(null, this.#host.versions.members, 'majority');
-      this.#host.change({ policy: { ...policy, quorum }, onDurable: () => this.#end(null) });
+      this.#host.change({ policy: { ...policy, quorum }, onDurable: () => this.#made() });
     });
   }
 
@@ -292,6 +294,13 @@ export class Membership {
     }
     this.#queue.push({ what, run, done });
     this.#host.goOn();
+  }
+
+  /** The change is durable on every in-sync member. Whether it counts, too few having recorded it, is not known yet (quorum). */
+  #made(): void {
+    const why =
+      'the members in sync have recorded it, but it counts only when a majority has: until then the pool waits, as its status says';
+    this.#end(this.#host.versions.paused ? new OperationError('UNAVAILABLE', why) : null);
   }
 
   #end(error: OperationError | null): void {
@@ -367,8 +376,13 @@ export class Membership {
   #checkEmptyStore(leg: Leg, probe: ProbeResult): void {
     const unfit = unfitness(leg, probe, { poolUuid: this.#host.poolUuid, queueDepth: this.#host.queueDepth });
     if (unfit !== '') throw new OperationError('CONFLICT', unfit);
-    if (probe.version !== null)
-      throw new OperationError('CONFLICT', `the store of ${leg.describe()} has been part of a pool; create an empty one`);
+    if (probe.version !== null) {
+      const version = formatVersion(probe.version);
+      throw new OperationError(
+        'CONFLICT',
+        `the store of ${leg.describe()} has been part of a pool (version ${version}), and is no member of this one: if nothing on it is needed, create it anew, and ask again`,
+      );
+    }
     const geometry = this.#host.geometry();
     if (probe.identity.sizeBytes !== geometry?.sizeBytes || probe.identity.chunkSizeBytes !== geometry.chunkSizeBytes) {
       throw new OperationError('CONFLICT', `the store of ${leg.describe()} differs from the pool in size or chunk size`);

@@ -183,6 +183,8 @@ describe('what is owed (V5, I8)', () => {
     // Chunk 5 is marked with this very version; member 1, which was out before, may have been marked in all of it.
     expect(knownFor(3, record.request.mapKnown)).toEqual([chunks(5), chunks(9)]);
     expect(knownFor(1, record.request.mapKnown)).toEqual([chunks(4, 2)]);
+    // Who stays may be away at the next assembly: others have to know what it has clean. Nobody marks it.
+    expect(knownFor(2, record.request.mapKnown)).toEqual([chunks(4)]);
   });
 
   test('a write that failed is missed where a member of the set has the chunk clean, and owed where none is known to', () => {

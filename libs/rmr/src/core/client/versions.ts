@@ -237,10 +237,11 @@ export class Versions {
   }
 
   /**
-   * V2: all that may be dirty for the members outside of the set, so that every holder clears the rest. Writes in flight
-   * and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet. For who
-   * leaves with this version nobody has: only `marks` are, and not what is owed. A holder that has not heard that the
-   * leaver has pulled such a chunk would forget the last clean copy of it (I8).
+   * V2: all that may be dirty for each member, so that every holder clears the rest: who is away answers no map check, and
+   * who is in the set may be away at the next assembly (I8). For those that were outside of the set before, writes in
+   * flight and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet. For
+   * who leaves with this version nobody has: only `marks` are, and not what is owed. A holder that has not heard that the
+   * leaver has pulled such a chunk would forget the last clean copy of it. For who stays in the set, nobody marks anything.
    */
   #known(
     members: readonly MemberRecord[],
@@ -250,10 +251,9 @@ export class Versions {
     marks: ReadonlyMap<number, readonly ByteRange[]>,
   ): MapKnown[] {
     const { maps } = this.#host;
-    const outside = dataMembers(members).filter(
-      ({ memberId }) => !allDirty.includes(memberId) && !inSync.some((member) => member.memberId === memberId),
-    );
-    return outside.map(({ memberId }) => {
+    const stays = (memberId: number): boolean => inSync.some((member) => member.memberId === memberId);
+    const judged = dataMembers(members).filter(({ memberId }) => !allDirty.includes(memberId));
+    return judged.map(({ memberId }) => {
       const runs = maps.of(memberId).runs(KNOWN_RUNS_MAX);
       const last = runs[KNOWN_RUNS_MAX - 1];
       const dirty = runs.map(({ first, count }) => ({
@@ -264,7 +264,8 @@ export class Versions {
         const offsetBytes = last.first * maps.chunkSizeBytes;
         dirty.push({ offsetBytes, lengthBytes: maps.chunkCount * maps.chunkSizeBytes - offsetBytes });
       }
-      return { memberId, dirty: mergeRanges([...dirty, ...(marks.get(memberId) ?? [...incomplete, ...this.owed])]) };
+      const marked = stays(memberId) ? [] : (marks.get(memberId) ?? [...incomplete, ...this.owed]);
+      return { memberId, dirty: mergeRanges([...dirty, ...marked]) };
     });
   }
 

@@ -8,7 +8,7 @@ import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
 import type { Serving } from './serving.ts';
-import { unheardClears } from './unheard-clears.ts';
+import { type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
 
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
@@ -232,8 +232,6 @@ export class PoolControl {
     else if (current !== null && !foreign && compareVersions(next, current) < 0) wrong = `it is older than ${formatVersion(current)}`;
     else if (current !== null && !foreign && compareVersions(next, current) === 0 && !sameVersion(next, current))
       wrong = 'its sequence number was used for another set';
-    else if (request.mapKnown.some(({ memberId: id }) => next.inSync.some((member) => member.memberId === id)))
-      wrong = 'I9: a member of its in-sync set speaks for itself';
     else if (request.mapAdds.some((add) => add.memberIds.some((id) => next.inSync.some((member) => member.memberId === id))))
       wrong = 'I9: it marks chunks dirty for a member of its in-sync set';
     if (wrong !== null) {
@@ -243,12 +241,19 @@ export class PoolControl {
     const { make, owed } = judgeAdds(this.#store, request.members, request.mapAdds);
     // The same record once more: the path failed over while it was being recorded.
     const again = current !== null && sameVersion(next, current);
-    const dirtyReplace: { memberId: number; map: DirtyMap }[] = [];
+    const dirtyReplace: KnownColumn[] = [];
+    const known: KnownColumn[] = [];
     if (!again) {
+      // I9: nothing becomes dirty for members that are in the set, as this one has been all along, and stay there.
+      const isIn = (version: VersionRecord | null, id: number): boolean =>
+        version?.inSync.some((member) => member.memberId === id) === true;
+      const stays = (id: number): boolean => this.#serving.state === 'NORMAL' && isIn(current, id) && isIn(next, id);
+      const told = request.mapKnown.filter(({ memberId: id }) => id !== memberId && (stays(id) || !isIn(next, id)));
+      known.push(...knownColumns(this.#store, told));
       for (const { memberId: id, digest } of request.maps) {
         const staged = this.#staged.get(id);
         if (staged !== undefined && staged.digest() === digest) {
-          dirtyReplace.push({ memberId: id, map: staged });
+          (id !== memberId && stays(id) ? known : dirtyReplace).push({ memberId: id, map: staged });
         } else if ((this.#store.dirtyMap(id) ?? this.#emptyMap()).digest() !== digest) {
           done(null, fail('BAD_MAP', `version ${formatVersion(next)}: the dirty map of member ${id} was not handed over whole`, null));
           return;
@@ -257,7 +262,7 @@ export class PoolControl {
     }
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
-    const dirtyClear = again ? [] : unheardClears(this.#store, request.mapKnown);
+    const dirtyClear = unheardClears(this.#store, known);
     this.#host.versionRecording(true);
     this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {
       this.#host.versionRecording(false);
