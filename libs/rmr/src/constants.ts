@@ -61,6 +61,11 @@ export const SPREAD_ROUNDS_MAX = 4;
 /** How often a client asks its members whether they still serve it. */
 export const RENEW_MS = 1_000;
 
+/** Quorum: for so long after a majority was asked, and has answered that it serves this client, reads are answered (I7). */
+export const LEASE_MS = 4_000;
+/** Quorum: so long a new client waits for the lease of the former one to end. Longer, as clocks run at up to 10 % of difference. */
+export const LEASE_END_MS = 5_000;
+
 /** When the return of a member is tried again after a failure: first, and at most. */
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;

@@ -18,6 +18,8 @@ const RESTART_MS = 500;
 const KILL_MS = 8_000;
 /** How long a client that was robbed of the pool stays around: it must have noticed by then. */
 const ROBBED_MS = 10_000;
+/** How often, if it has not noticed. */
+const ROBBED_TIMES = 3;
 /** After which a rival that could not get the pool gives up. */
 const RIVAL_MS = 15_000;
 
@@ -344,10 +346,21 @@ export class SimulatedCluster {
       return;
     }
     this.robbed = old;
+    this.#judgeRobbed(old, epoch, ROBBED_TIMES);
+  }
+
+  /** It is given time more than once, and a whole network again: it may be cut off or stopped for most of it. */
+  #judgeRobbed(old: SimulatedClient, epoch: number, timesLeft: number): void {
     this.world.after(ROBBED_MS, () => {
       if (this.robbed === old) this.robbed = null;
       const now = old.pool.status();
-      if (now.state === 'SERVING' && now.epoch === epoch && !old.paused) this.#servedByTwo = true;
+      const unaware = now.state === 'SERVING' && now.epoch === epoch;
+      if (unaware && timesLeft > 1) {
+        for (const node of this.all) this.network.heal(old.name, node.name);
+        this.#judgeRobbed(old, epoch, timesLeft - 1);
+        return;
+      }
+      if (unaware && !old.paused) this.#servedByTwo = true;
       old.crash();
     });
   }

@@ -53,6 +53,7 @@ let ended: [string, number][];
 let failed: [number, string][];
 let fenced: number;
 let turn: TurnTask[];
+let nowMs: number;
 let host: IoEngineHost;
 
 function submit(name: string, type: IoType, offsetBytes = 0, lengthBytes = 4096): void {
@@ -74,6 +75,7 @@ beforeEach(() => {
   failed = [];
   fenced = 0;
   turn = [];
+  nowMs = 0;
   legs = [new ScriptedLeg(), new ScriptedLeg(), new ScriptedLeg()];
   host = {
     onFenced: () => fenced++,
@@ -87,7 +89,7 @@ beforeEach(() => {
     flushMustWait: () => false,
   };
   const world: World = {
-    clock: { nowMs: () => 0, wallMs: () => 0 },
+    clock: { nowMs: () => nowMs, wallMs: () => 0 },
     ticker: { subscribe() {}, unsubscribe() {} },
     turn: { defer: (task) => turn.push(task) },
     random: { u32: () => 0 },
@@ -341,6 +343,25 @@ describe('io engine: reads', () => {
     engine.setVersion(1, 2, []);
     for (const { sent } of legs) for (const request of sent.splice(0)) request.answer(Status.OK, new Uint8Array(4096));
     expect(ended.map(([name]) => name).sort()).toEqual(['in flight', 'later']);
+  });
+
+  test('I7: a read is answered under a lease, and waits for the next one when that has run out before its answer is there', () => {
+    engine.readsUntilMs = 10;
+    nowMs = 9;
+    read('in time');
+    leg(1).answer(Status.OK, new Uint8Array(4096));
+    read('late');
+    nowMs = 10;
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    read('after');
+    write('write', 8192);
+    expect([ended, leg(0).sent.length, leg(1).sent.length]).toEqual([[['in time', Status.OK]], 1, 1]);
+    engine.readsUntilMs = 20;
+    engine.retryWaiting();
+    leg(0).sent.splice(0, 1);
+    leg(1).sent.splice(0, 1);
+    for (const { sent } of legs) for (const request of sent.splice(0)) request.answer(Status.OK, new Uint8Array(4096));
+    expect(ended.map(([name]) => name).sort()).toEqual(['after', 'in time', 'late']);
   });
 
   test('a read in flight on a leg that left is sent to another at once', () => {

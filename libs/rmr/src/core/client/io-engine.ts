@@ -35,6 +35,8 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Legs that take part in IO: NORMAL, and in the current version's in-sync set unless a change is pending. */
   #routeMask = 0;
+  /** Quorum: until then reads are answered; later, others may be served without the members that are read from (I7). */
+  readsUntilMs = Number.POSITIVE_INFINITY;
   /** Told of every answer to a write or flush. */
   pace = new LegPace({ slowFactor: null, slowForMs: 0 });
   /** Legs that have a dirty chunk: reads are steered around it. */
@@ -356,7 +358,7 @@ export class IoEngine implements RtrsResponseSink {
     }
     if (status === Status.OK) {
       if (!isLegWide(request)) {
-        if (this.#readsWait) this.#waitAgain(unit, request);
+        if (!this.#mayRead()) this.#waitAgain(unit, request);
         else if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
           this.#complete(unit, request, Status.OK, payload, slab);
         else this.#readFailed(unit, request, bit, Status.EPROTO);
@@ -468,11 +470,16 @@ export class IoEngine implements RtrsResponseSink {
     return false;
   }
 
+  #mayRead(): boolean {
+    if (this.#readsWait) return false;
+    return this.readsUntilMs === Number.POSITIVE_INFINITY || this.#world.clock.nowMs() < this.readsUntilMs;
+  }
+
   /** Sends the request if nothing stands against it. */
   #dispatch(request: IoRequest, again = false): boolean {
-    if (this.#routeMask === 0 || this.#freeCount === 0 || this.#readsWait) return false;
+    if (this.#routeMask === 0 || this.#freeCount === 0) return false;
     const legWide = isLegWide(request);
-    if (legWide && (this.#frozen || this.#holding)) return false;
+    if (legWide ? this.#frozen || this.#holding : !this.#mayRead()) return false;
     if (request.round === this.#round) return false;
     const { offsetBytes, lengthBytes } = request;
     // W1.

@@ -5,11 +5,11 @@ import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
+import { unfitness } from './fitness.ts';
 import type { Leg, MemberAddress } from './leg.ts';
 import { dataMembers, isWitness, majorityOf, withMember } from './membership.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
-import { unfitness } from './recovery.ts';
 import type { VersionChange, Versions } from './versions.ts';
 
 /** Called once, when the change is durable, or with the reason why it was not made. */

@@ -85,6 +85,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withou
     memberIds: dataMembers(versions.members).map((member) => member.memberId),
     owedIds: versions.owedIds,
     gate: gateOf(pool),
+    readsHeld: engine.readsUntilMs <= nowMs,
     describe: (memberId) => describe(pool, memberId),
     nowMs,
     wallMs,

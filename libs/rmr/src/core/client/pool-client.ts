@@ -17,6 +17,7 @@ import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.
 import { MessageType } from '../../wire/io-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
+import { unfitToReturn } from './fitness.ts';
 import type { PoolClientCounters } from './io-counters.ts';
 import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
@@ -31,7 +32,7 @@ import { type PoolSituation, situationStatus, witnessStatus } from './pool-clien
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { ReadPolicy } from './read-policy.ts';
-import { type Assembled, Recovery, unfitness } from './recovery.ts';
+import { type Assembled, Recovery } from './recovery.ts';
 import { Renewal } from './renewal.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
@@ -96,8 +97,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#renewal = new Renewal({
       poolUuid: options.poolUuid,
       clientInstance: client.instanceUuid,
+      versions: this.#versions,
+      engine: this.#engine,
       epoch: () => this.#epoch,
       inSyncLegs: () => this.#inSyncLegs(),
+      witness: () => this.#witness,
       onFenced: (by) => this.#fence(by),
       onRefused: (leg, reason) => this.onLegsFailed(leg.bit, reason),
     });
@@ -435,6 +439,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         this.#learnMembers(this.#versions.members); // A removal that was superseded: the member needs its leg.
         if (!this.#versions.paused) {
           this.#waitingFor = null;
+          this.#renewal.extend();
           this.#engine.setVersion(this.#epoch, version.seq, this.#versions.missing());
         }
         change.onDurable?.();
@@ -512,18 +517,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   #unfit(leg: Leg, probe: ProbeResult): string {
-    if (probe.policy.formerLineages.includes(this.#versions.current?.lineageUuid ?? ''))
-      return `${leg.describe()} belongs to a newer lineage, into which the pool was forced without those that are served here`;
-    const unfit = unfitness(leg, probe, { poolUuid: this.options.poolUuid, queueDepth: this.options.queueDepth ?? QUEUE_DEPTH_DEFAULT });
-    if (unfit !== '') return unfit;
-    const { storeUuid, sizeBytes, chunkSizeBytes } = probe.identity;
-    const known = this.#versions.members.find((member) => member.memberId === leg.member.memberId);
-    if (known === undefined) return `${leg.describe()} is not a member of this pool: add it`;
-    if (known.storeUuid !== storeUuid)
-      return `${leg.describe()} has store ${storeUuid}, where the pool knows ${known.storeUuid}: replace the member's store, or bring the former one back`;
-    if (sizeBytes !== this.#geometry?.sizeBytes || chunkSizeBytes !== this.#geometry.chunkSizeBytes)
-      return `${leg.describe()} differs from the pool in size or chunk size`;
-    return '';
+    const { poolUuid, queueDepth = QUEUE_DEPTH_DEFAULT } = this.options;
+    const { members, current } = this.#versions;
+    return unfitToReturn(leg, probe, { poolUuid, queueDepth, lineageUuid: current?.lineageUuid, members, geometry: this.#geometry });
   }
 
   #joined(leg: Leg, version: VersionRecord): void {
@@ -626,6 +622,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       mask |= leg.bit;
     }
     this.#refreshDirty();
+    this.#renewal.begin(this.#world.clock.nowMs());
     if (this.#geometry === null) {
       this.#geometry = geometry;
       this.#onGeometry(this);

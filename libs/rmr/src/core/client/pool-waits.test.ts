@@ -15,6 +15,7 @@ let maps: PoolMaps;
 let requests: IoRequest[];
 let owed: ByteRange[];
 let gate: PoolGate | null;
+let readsHeld: boolean;
 
 beforeEach(() => {
   // The last chunk is half a chunk.
@@ -22,6 +23,7 @@ beforeEach(() => {
   requests = [];
   owed = [];
   gate = null;
+  readsHeld = false;
 });
 
 function submit(type: IoType, offsetBytes: number, lengthBytes: number, agoMs = 0): void {
@@ -44,6 +46,7 @@ function view(inSyncIds: readonly number[]): WaitView {
     maps,
     inSyncIds,
     gate,
+    readsHeld,
     describe: (memberId) => `member ${memberId}`,
     memberIds: [1, 2, 3],
     owedIds: [3],
@@ -66,6 +69,20 @@ describe('what IO waits for', () => {
     submit(MessageType.WRITE, 0, 4096, 20_000);
     submit(MessageType.FLUSH, 0, 0, 20_000);
     expect(poolWaits(view([1]))).toEqual([]);
+  });
+
+  test('reads: for a majority to answer that the client is still served; writes do not', () => {
+    readsHeld = true;
+    submit(MessageType.READ, 0, 4096, 10);
+    submit(MessageType.WRITE, 0, 4096, 10);
+    expect(poolWaits(view([1]))).toEqual([
+      {
+        kind: 'QUORUM',
+        what: 'a majority of the members to answer that they still serve this client',
+        sinceMs: WALL_MS + NOW_MS - 10,
+        requests: 1,
+      },
+    ]);
   });
 
   test('the member that alone has a chunk clean is named, with the age of the oldest request', () => {

@@ -9,8 +9,9 @@ const PULL_MS = 1_000;
 
 /**
  * What IO of a pool that is served waits for, other than its turn. `VERSION`: a version to be recorded by its members.
- * `QUORUM`: enough members to record it. `MAP_UPDATE`: the dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one,
- * has clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5).
+ * `QUORUM`: enough members to record it, or, for reads, to answer that they still serve this client. `MAP_UPDATE`: the
+ * dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one, has
+ * clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5).
  */
 export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED';
 
@@ -38,6 +39,8 @@ export interface WaitView {
   readonly inSyncIds: readonly number[];
   /** Null: nothing is held up as a whole. */
   readonly gate: PoolGate | null;
+  /** Reads wait for a majority to answer that this client is served (I7). */
+  readonly readsHeld: boolean;
   /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state. */
   readonly describe: (memberId: number) => string;
   /** All members of the pool. */
@@ -75,6 +78,8 @@ function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, str
   const { maps, inSyncIds, gate, describe } = view;
   const writes = isWriteType(request.type);
   if (gate !== null && (gate.kind === 'QUORUM' || writes || request.type === MessageType.FLUSH)) return [gate.kind, gate.what];
+  if (view.readsHeld && !writes && request.type !== MessageType.FLUSH)
+    return ['QUORUM', 'a majority of the members to answer that they still serve this client'];
   if (request.type === MessageType.EXTENTS) return null;
   if (request.type === MessageType.FLUSH) {
     const chunk = maps.heldElsewhere(inSyncIds);

@@ -1,7 +1,7 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { RECOVERY_RETRY_MS } from '../../constants.ts';
+import { LEASE_END_MS, RECOVERY_RETRY_MS } from '../../constants.ts';
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, RIVAL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
@@ -262,6 +262,58 @@ describe('a client that has served the pool (L5)', () => {
     retry();
     answerProbes(() => ({ version: versionOf(1, [1, 2], { epoch: 6 }) }));
     expect([open(), waiting.includes('6.1{1,2}')]).toEqual([[], true]);
+  });
+});
+
+describe('the lease of the former client (quorum, I7)', () => {
+  /** Two of three have granted. */
+  function grantedByMajority(): void {
+    policy = { ...policy, quorum: 'majority' };
+    cut(3);
+    recovery.begin();
+    answerProbes();
+    retry();
+    answerProbes();
+    grant([1, 2]);
+  }
+
+  function pass(ms: number): void {
+    virtual.run(ms);
+    recovery.tick(world.clock.nowMs());
+  }
+
+  test('it is waited for where a member that the former client reads from has not granted', () => {
+    grantedByMajority();
+    pass(LEASE_END_MS - 1);
+    expect([open(), waiting]).toEqual([[], '5 s to pass, in which the former client may still read from member 3']);
+    pass(1);
+    const [request] = record([1, 2]);
+    enable([1, 2]);
+    expect([request?.version.inSync.length, assembled?.legs.length]).toEqual([2, 2]);
+  });
+
+  test('an operator who forces the pool meanwhile does not make it begin anew', () => {
+    grantedByMajority();
+    pass(LEASE_END_MS - 1);
+    recovery.force();
+    pass(1);
+    const [request] = record([1, 2]);
+    expect(request?.version.lineageUuid).toBe(LINEAGE);
+  });
+
+  test('who is lost meanwhile ends the attempt', () => {
+    grantedByMajority();
+    cut(2);
+    pass(LEASE_END_MS);
+    expect(open().filter((each) => each.startsWith('record-version'))).toEqual([]);
+  });
+
+  test('where every member in sync has granted there is none', () => {
+    policy = { ...policy, quorum: 'majority' };
+    recovery.begin();
+    answerProbes();
+    grant([1, 2, 3]);
+    expect(record([1, 2, 3]).length).toBe(3);
   });
 });
 

@@ -1,6 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert, randomUuid, type World } from '@rmr/runtime';
-import { FORMER_LINEAGES_MAX, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import { FORMER_LINEAGES_MAX, LEASE_END_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import {
@@ -13,6 +13,7 @@ import {
 } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
 import { assembleMaps, type Grant, holdersOf, reconcile } from './assembly.ts';
+import { unfitness } from './fitness.ts';
 import type { Leg } from './leg.ts';
 import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
@@ -108,6 +109,8 @@ export class Recovery {
   /** The attempt under way is to serve the pool with what is there. */
   #forced = false;
   #participants: readonly Leg[] = [];
+  /** What the attempt goes on with when the lease of the former client has ended. */
+  #afterLease: { readonly atMs: number; readonly goOn: () => void } | null = null;
 
   constructor(world: World, legs: readonly Leg[], options: RecoveryOptions) {
     this.#world = world;
@@ -133,7 +136,8 @@ export class Recovery {
    * caller has asked the operator twice. It is tried once: who is there when it is tried again may be others.
    */
   force(): void {
-    if (!this.#active) return;
+    // Those that are there suffice, and begin in a moment.
+    if (!this.#active || this.#afterLease !== null) return;
     this.#retryMs = RECOVERY_RETRY_MS;
     this.#run();
     this.#forced = this.#busy;
@@ -161,6 +165,10 @@ export class Recovery {
   tick(nowMs: number): void {
     if (!this.#active) return;
     if (!this.#busy && nowMs >= this.#retryAtMs) this.#run();
+    if (this.#afterLease === null || nowMs < this.#afterLease.atMs) return;
+    const { goOn } = this.#afterLease;
+    this.#afterLease = null;
+    goOn();
   }
 
   #abandon(): void {
@@ -172,6 +180,7 @@ export class Recovery {
     for (const spread of this.#spreads) spread.cancel();
     this.#spreads = [];
     this.#participants = [];
+    this.#afterLease = null;
   }
 
   #wait(what: string): void {
@@ -391,6 +400,8 @@ export class Recovery {
     const has = (member: InSyncMember): boolean => legs.some((leg) => isLegOf(leg, member));
     const memory = this.#options.memory();
     const known = memory !== null && highest !== null && !this.#forced && mayGoOn(memory, highest, has);
+    // I7: the former client may go on reading from members that have not granted.
+    const maybeRead = highest !== null && !known && !this.#forced ? highest.inSync.filter((member) => !has(member)) : [];
     if (highest !== null && !known && !this.#forced) {
       const quorum = results.some((result) => result.policy.quorum === 'majority');
       const held = legs.some((leg) => {
@@ -419,9 +430,18 @@ export class Recovery {
         grants.set(leg, grant);
         if (grants.size < legs.length) return;
         const all = legs.map((granted) => grants.get(granted) as Grant);
-        this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
+        const goOn = (): void => this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
+        if (maybeRead.length === 0) goOn();
+        else this.#waitForLease(maybeRead, goOn);
       });
     }
+  }
+
+  /** Quorum: all grants are there, so that nobody renews the lease of the former client any more; it ends by itself. */
+  #waitForLease(members: readonly InSyncMember[], goOn: () => void): void {
+    this.#afterLease = { atMs: this.#world.clock.nowMs() + LEASE_END_MS, goOn };
+    const names = members.map(({ memberId }) => `member ${memberId}`).join(' and ');
+    this.#options.onWaiting(`${LEASE_END_MS / 1000} s to pass, in which the former client may still read from ${names}`);
   }
 
   /** Assembles and reconciles the maps, and says what is to be recorded. */
@@ -616,18 +636,6 @@ function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, h
     return version != null && sameVersion(version, highest);
   });
   return holder ?? (legs[0] as Leg);
-}
-
-/** Why a member that answers can't take part in the pool, or an empty string. */
-export function unfitness(leg: Leg, { identity }: ProbeResult, pool: { readonly poolUuid: string; readonly queueDepth: number }): string {
-  if (identity.poolUuid !== pool.poolUuid) return `${leg.describe()} has a store of pool ${identity.poolUuid}`;
-  if (identity.memberId !== leg.member.memberId) {
-    return `${leg.member.name} has the store of member ${identity.memberId}, where this node's configuration expects member ${leg.member.memberId}`;
-  }
-  if (identity.queueDepth < pool.queueDepth) {
-    return `${leg.describe()} was created with queue depth ${identity.queueDepth}; configure queueDepth ${identity.queueDepth} or less`;
-  }
-  return '';
 }
 
 function storeOf(leg: Leg): string {

@@ -1,6 +1,6 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { RENEW_MS } from '../../constants.ts';
+import { LEASE_MS, RENEW_MS } from '../../constants.ts';
 import { CLIENT, memberOf, POOL } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import { Leg } from './leg.ts';
@@ -12,6 +12,9 @@ let epoch: number;
 let wallMs: number;
 let heard: string[];
 let renewal: Renewal;
+let majority: boolean;
+let witness: Leg | null;
+let engine: { readsUntilMs: number; retryWaiting: () => void };
 
 beforeEach(() => {
   session = new ScriptedSession();
@@ -20,11 +23,23 @@ beforeEach(() => {
   leg.setState('NORMAL', 'enabled');
   epoch = 1;
   heard = [];
+  majority = false;
+  witness = null;
+  engine = { readsUntilMs: 0, retryWaiting: () => void heard.push('drain') };
   renewal = new Renewal({
     poolUuid: POOL,
     clientInstance: CLIENT,
+    versions: {
+      get majority() {
+        return majority;
+      },
+      isMajority: (ids) => ids.size >= 2,
+      witnessReady: true,
+    },
+    engine,
     epoch: () => epoch,
     inSyncLegs: () => [leg],
+    witness: () => witness,
     onFenced: () => void heard.push('fenced'),
     onRefused: () => void heard.push('refused'),
   });
@@ -60,5 +75,58 @@ describe('renewal (C3)', () => {
     leg.setState('NORMAL', 'enabled');
     session.next('renew').refuse('BAD_STATE', 'NO_IO');
     expect(heard).toEqual([]);
+  });
+});
+
+describe('the lease that reads are answered under (quorum, I7)', () => {
+  let arbiter: ScriptedSession;
+
+  beforeEach(() => {
+    arbiter = new ScriptedSession();
+    witness = new Leg(7, memberOf(9), arbiter.shared, SILENT_LOGGER, () => 0);
+    majority = true;
+  });
+
+  test('there is none until a majority has answered, the witness included; it runs from when it was asked', () => {
+    renewal.begin(10_000);
+    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    session.next('renew').answer({});
+    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    heard = [];
+    arbiter.next('renew').answer({});
+    expect([engine.readsUntilMs, heard]).toEqual([10_000 + LEASE_MS, ['drain']]);
+  });
+
+  test('each question counts by itself, and a late answer shortens nothing', () => {
+    renewal.begin(10_000);
+    const first = [session.next('renew'), arbiter.next('renew')] as const;
+    first[0].answer({});
+    renewal.tick(11_000);
+    session.next('renew').answer({});
+    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    arbiter.next('renew').answer({});
+    first[1].answer({});
+    expect(engine.readsUntilMs).toBe(11_000 + LEASE_MS);
+  });
+
+  test('an answer to an earlier epoch, or a refusal, confirms nothing; a witness that has somebody else fences', () => {
+    renewal.begin(10_000);
+    epoch = 2;
+    session.next('renew').answer({});
+    arbiter.next('renew').answer({});
+    renewal.tick(11_000);
+    session.next('renew').answer({});
+    arbiter.next('renew').refuse('BAD_STATE', 'CREATED');
+    expect([engine.readsUntilMs, heard]).toEqual([Number.NEGATIVE_INFINITY, ['drain']]);
+    renewal.tick(12_000);
+    arbiter.next('renew').refuse('STALE_EPOCH', 'epoch 3 is promised', promiseOf('00000000-0000-4000-8000-00000000ffff'));
+    expect(heard).toEqual(['drain', 'fenced']);
+  });
+
+  test('where no majority decides, reads need none, from the version on that says so', () => {
+    renewal.begin(10_000);
+    majority = false;
+    renewal.extend();
+    expect(engine.readsUntilMs).toBe(Number.POSITIVE_INFINITY);
   });
 });

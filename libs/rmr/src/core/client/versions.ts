@@ -102,6 +102,13 @@ export class Versions {
     return this.#ratified.policy.quorum === 'majority' || this.#policy.quorum === 'majority';
   }
 
+  /** Whether these are a majority of the members, as they are and as they were when enough had recorded them last. */
+  isMajority(memberIds: ReadonlySet<number>): boolean {
+    return [this.#members, this.#ratified.members].every(
+      (members) => members.filter(({ memberId }) => memberIds.has(memberId)).length >= majorityOf(members),
+    );
+  }
+
   /** IO is paused as too few members have recorded the version (quorum). */
   get paused(): boolean {
     return this.#paused;
