@@ -323,6 +323,21 @@ test('L6: after a failed flush the page cache is doubtful until it is reconciled
   expect([store.volatileLost, store.cacheDoubtful]).toEqual([false, false]);
 });
 
+test('L6, I1: a failed flush is known to the next process also where the journal could not be written any more', () => {
+  disk.fail('flush', Status.EIO);
+  // The mark is written, and then the record is not.
+  disk.fail('write', Status.EIO, 1, 1);
+  store.flush(0, { onDiskDone: () => {} });
+  world.run(1_000);
+  expect(store.failed).toBe(true);
+  reopen();
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([true, true]);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  // It says nothing of the processes that come later.
+  reopen();
+  expect(store.volatileLost).toBe(false);
+});
+
 test('a commit whose flush fails is written again with the loss; writes that waited for it fail', () => {
   disk.fail('flush', Status.EIO);
   let status = -1;

@@ -1,8 +1,9 @@
 import type { DirtyMap } from '@rmr/dirty-map';
-import { assert, type Disk, type DiskSink, type Logger, Status, type Ticked, type Ticker, type Turn } from '@rmr/runtime';
+import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Ticked, type Ticker, type Turn } from '@rmr/runtime';
 import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
+import { encodeDoubt } from '../format/doubt.ts';
 import type { Usage } from '../format/entries.ts';
-import { LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
+import { DOUBT_OFFSET, LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
 import type { Superblock } from '../format/superblock.ts';
 import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { invalidChange, type StoreChange } from './change-encoder.ts';
@@ -40,6 +41,7 @@ export class BitmapStore implements Ticked {
   /** What the disk is called in messages. */
   readonly label: string;
   readonly #disk: Disk;
+  readonly #seed: number;
   readonly #world: StoreWorld;
   readonly #state: StoreState;
   readonly #lastIo: LastIoTable;
@@ -63,6 +65,7 @@ export class BitmapStore implements Ticked {
   onDoubt: () => void = () => {};
   #ticks = 0;
   #closing = false;
+  #diskClosed = false;
 
   /** For `openStore`. */
   constructor(disk: Disk, loaded: LoadedStore, world: StoreWorld, label: string, cacheDoubtful = false) {
@@ -71,6 +74,7 @@ export class BitmapStore implements Ticked {
     this.layout = loaded.layout;
     this.label = label;
     this.#disk = disk;
+    this.#seed = loaded.seed;
     this.#world = world;
     this.#state = loaded.state;
     this.#lastIo = loaded.lastIo;
@@ -85,6 +89,7 @@ export class BitmapStore implements Ticked {
           // At once, not only when it is recorded: the next flush may succeed, and would vouch for what this one has lost.
           this.#doubts++;
           this.#doubtful = true;
+          this.#markDoubt();
           this.onDoubt();
         }
         this.#engine.onFlushEnded(status);
@@ -343,7 +348,10 @@ export class BitmapStore implements Ticked {
     this.#closing = true;
     this.#world.ticker.unsubscribe(this);
     let result: number = Status.OK;
-    const closeDisk = (): void => this.#disk.close((status) => done(result === Status.OK ? status : result));
+    const closeDisk = (): void => {
+      this.#diskClosed = true;
+      this.#disk.close((status) => done(result === Status.OK ? status : result));
+    };
     const settle = (): void => this.#engine.whenIdle(closeDisk);
     this.#engine.whenIdle(() => {
       if (this.#engine.failed) {
@@ -372,6 +380,18 @@ export class BitmapStore implements Ticked {
     this.#flushes.verify();
     this.#lastIo.verify();
     assert(this.#state.maps.length === MEMBER_SLOTS, 'store: one map per slot');
+  }
+
+  /** L6: for the page cache, as the process may end before the journal has it, or the journal may not be writable either. */
+  #markDoubt(): void {
+    if (this.layout.witness || this.#diskClosed) return;
+    this.#disk.write(DOUBT_OFFSET, encodeDoubt(this.#seed, this.#state.usage.openCount), 0, {
+      onDiskDone: (_tag, status) => {
+        if (status === Status.OK) return;
+        this.#world.log.error('the mark of a failed flush can not be written', { store: this.label, status: statusName(status) });
+      },
+    });
+    this.#disk.submit();
   }
 
   #flushForClose(done: (status: number) => void): void {

@@ -1,9 +1,11 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type LogFields, OperationError, Status, statusName } from '@rmr/runtime';
 import { FORMAT_VERSION, MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
+import { DOUBT_BYTES, isDoubt } from '../format/doubt.ts';
 import { EntryType, invalidEntries, type Usage } from '../format/entries.ts';
 import {
   computeLayout,
+  DOUBT_OFFSET,
   HOME_A_OFFSET,
   HOME_B_OFFSET,
   JOURNAL_OFFSET,
@@ -76,6 +78,8 @@ export interface LoadedStore {
   readonly records: readonly StoredRecord[];
   /** last_io has entries that say nothing: writes may have been forgotten. */
   readonly lastIoDamaged: boolean;
+  /** A flush failed in the process that had the store open last, and it could not record that (L6). */
+  readonly flushFailed: boolean;
   readonly warnings: readonly LoadWarning[];
 }
 
@@ -129,6 +133,9 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
       fields: { store: expected.label, entries: badEntries },
     });
   }
+  const doubt = new Uint8Array(DOUBT_BYTES);
+  const doubtStatus = yield { kind: 'read', offsetBytes: DOUBT_OFFSET, target: doubt };
+  if (doubtStatus !== Status.OK) return unreadable(expected, 'the mark of a failed flush', DOUBT_OFFSET, doubtStatus);
   return {
     superblock,
     layout,
@@ -141,6 +148,7 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
     records: [home.record, ...journal.records],
     damagedSuperblocks: damaged,
     lastIoDamaged: badEntries > 0,
+    flushFailed: !state.usage.cleanShutdown && isDoubt(doubt, seed, state.usage.openCount),
     warnings,
   };
 }

@@ -25,7 +25,7 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
     }
     const { usage } = loaded.state;
     const cacheSurvived = usage.bootId === options.bootId && disk.features.survivesProcessCrash;
-    const doubtful = options.doubtful === true;
+    const doubtful = options.doubtful === true || loaded.flushFailed;
     const store = new BitmapStore(disk, loaded, options.world, options.label, cacheSurvived && (doubtful || usage.volatileLost));
     // A witness has no data that could be lost, and what it commits is durable before it is answered.
     const lost = (doubtful || (!usage.cleanShutdown && !cacheSurvived)) && !loaded.superblock.witness;

@@ -25,7 +25,9 @@ import { CHUNKS_PER_PAGE } from './map-sector.ts';
 export const SUPERBLOCK_A_OFFSET = 0;
 /** Second superblock: far from the first, so that whoever overwrites the head of a disk leaves one. */
 export const SUPERBLOCK_B_OFFSET = MIB - PAGE_BYTES;
-/** The two home records. What lies between the first superblock and them is unused. */
+/** The mark of a failed flush. */
+export const DOUBT_OFFSET = PAGE_BYTES;
+/** The two home records. What lies between the mark and them is unused. */
 export const HOME_A_OFFSET = 64 * KIB;
 export const HOME_B_OFFSET = HOME_A_OFFSET + RECORD_BYTES_MAX;
 export const LAST_IO_OFFSET = HOME_B_OFFSET + RECORD_BYTES_MAX;
