@@ -81,6 +81,18 @@ describe('pool control: versions and their maps', () => {
     expect([1, 2].map((memberId) => rig.store.mapOf(memberId).runs(9))).toEqual([[{ first: 3, count: 1 }], [{ first: 5, count: 1 }]]);
   });
 
+  test('I12: however scattered what is held, the record has a range for each gap in what is known, and none for a column', () => {
+    const scattered = Array.from({ length: 7 }, (_, index) => 2 * index);
+    rig.serve({ 2: scattered, 3: scattered }, [1, 2]);
+    rig.control(stage(2, mapWith(4)));
+    rig.control(record(2, [1, 2], { mapKnown: [{ memberId: 3, dirty: [] }], maps: [{ memberId: 2, digest: mapWith(4).digest() }] }));
+    const [held] = rig.held();
+    expect(held).toContain('replace 2:4');
+    expect(held).toContain('clear ');
+    rig.store.endAll();
+    expect(rig.store.mapOf(2).runs(9)).toEqual([{ first: 4, count: 1 }]);
+  });
+
   test('I9: a column that is handed over of a member that stays in the set makes nothing dirty', () => {
     rig.serve({ 2: [4, 5] });
     rig.control(stage(2, mapWith(5, 6)));

@@ -8,7 +8,7 @@ import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
 import type { Serving } from './serving.ts';
-import { type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
+import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
 
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
@@ -253,7 +253,9 @@ export class PoolControl {
       for (const { memberId: id, digest } of request.maps) {
         const staged = this.#staged.get(id);
         if (staged !== undefined && staged.digest() === digest) {
-          (id !== memberId && stays(id) ? known : dirtyReplace).push({ memberId: id, map: staged });
+          const held = this.#store.dirtyMap(id);
+          if (id === memberId || !stays(id)) dirtyReplace.push({ memberId: id, map: staged });
+          else if (held !== null) dirtyReplace.push({ memberId: id, map: dirtyByBoth(held, staged) });
         } else if ((this.#store.dirtyMap(id) ?? this.#emptyMap()).digest() !== digest) {
           done(null, fail('BAD_MAP', `version ${formatVersion(next)}: the dirty map of member ${id} was not handed over whole`, null));
           return;

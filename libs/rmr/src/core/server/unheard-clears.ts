@@ -31,17 +31,33 @@ export function unheardClears(store: PoolStore, known: readonly KnownColumn[]): 
   const { chunkSizeBytes, sizeBytes } = store.identity;
   const clears: DirtyChange[] = [];
   for (const { memberId, map } of known) {
+    const held = store.dirtyMap(memberId);
+    if (held === null) continue;
+    const { chunkCount } = map;
+    // One range for each gap in what is known, however scattered what is held: a record has room for so many (I12).
     const ranges: { offsetBytes: number; lengthBytes: number }[] = [];
-    store.dirtyMap(memberId)?.forEachRun((first, count) => {
-      const end = first + count;
-      for (let clean = map.nextClean(first, end); clean < end; ) {
-        const dirty = map.nextDirty(clean, end);
-        const offsetBytes = clean * chunkSizeBytes;
+    for (let clean = map.nextClean(0); clean < chunkCount; ) {
+      const dirty = map.nextDirty(clean);
+      const offsetBytes = clean * chunkSizeBytes;
+      if (held.nextDirty(clean, dirty) < dirty)
         ranges.push({ offsetBytes, lengthBytes: Math.min(dirty * chunkSizeBytes, sizeBytes) - offsetBytes });
-        clean = map.nextClean(dirty, end);
-      }
-    });
+      clean = dirty < chunkCount ? map.nextClean(dirty) : chunkCount;
+    }
     if (ranges.length > 0) clears.push({ memberIds: [memberId], ranges });
   }
   return clears;
+}
+
+/** What is dirty by both: as {@link unheardClears}, for a column that was handed over whole and may be scattered. */
+export function dirtyByBoth(held: DirtyMap, known: DirtyMap): DirtyMap {
+  const both = new DirtyMap(held.chunkCount);
+  held.forEachRun((first, count) => {
+    const end = first + count;
+    for (let dirty = known.nextDirty(first, end); dirty < end; ) {
+      const clean = known.nextClean(dirty, end);
+      both.set(dirty, clean - dirty);
+      dirty = clean < end ? known.nextDirty(clean, end) : end;
+    }
+  });
+  return both;
 }
