@@ -43,6 +43,8 @@ export interface MemberRecord {
   readonly role?: 'data' | 'witness' | undefined;
   /** Taken out of IO on purpose: it stays out until an operator lets it back. Absent: it is not. */
   readonly maintenance?: boolean | undefined;
+  /** The version with which it has come into the in-sync set. Absent: it is out of it, or came before this was recorded. */
+  readonly joined?: { readonly epoch: number; readonly seq: number } | undefined;
   /** The version with which it has left the in-sync set. Absent: it is in it. */
   readonly left?: { readonly epoch: number; readonly seq: number } | undefined;
 }

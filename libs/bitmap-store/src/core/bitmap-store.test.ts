@@ -338,6 +338,34 @@ test('L6, I1: a failed flush is known to the next process also where the journal
   expect(store.volatileLost).toBe(false);
 });
 
+test('L6, I1: what is written after a failed flush was reconciled is not doubted by the next process', () => {
+  disk.fail('flush', Status.EIO);
+  store.flush(0, { onDiskDone: () => {} });
+  world.run(1_000);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  world.run(1_000);
+  reopen();
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([false, false]);
+});
+
+test('L6, I1: a flush that fails while the mark of the former one is being erased is marked', () => {
+  disk.fail('flush', Status.EIO);
+  store.flush(0, { onDiskDone: () => {} });
+  world.run(1_000);
+  let reconciled = false;
+  store.commit({ reconciled: true }, () => {
+    reconciled = true;
+    disk.fail('flush', Status.EIO);
+    // The mark is written, and then the record is not.
+    disk.fail('write', Status.EIO, 1, 1);
+    store.flush(0, { onDiskDone: () => {} });
+  });
+  world.run(1_000);
+  expect([reconciled, store.failed]).toEqual([true, true]);
+  reopen();
+  expect([store.volatileLost, store.cacheDoubtful]).toEqual([true, true]);
+});
+
 test('a commit whose flush fails is written again with the loss; writes that waited for it fail', () => {
   disk.fail('flush', Status.EIO);
   let status = -1;

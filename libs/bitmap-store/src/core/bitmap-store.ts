@@ -1,7 +1,7 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Ticked, type Ticker, type Turn } from '@rmr/runtime';
 import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
-import { encodeDoubt } from '../format/doubt.ts';
+import { DOUBT_BYTES, encodeDoubt } from '../format/doubt.ts';
 import type { Usage } from '../format/entries.ts';
 import { DOUBT_OFFSET, LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
 import type { Superblock } from '../format/superblock.ts';
@@ -61,6 +61,10 @@ export class BitmapStore implements Ticked {
   /** A flush has failed since the store was last known to be whole; and how often one did. */
   #doubtful = false;
   #doubts = 0;
+  /** The mark on the disk does not say yet what `#doubtful` says; and it is being written. */
+  #markDue = false;
+  #markWriting = false;
+  #onMarkWritten: (() => void) | null = null;
   /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
   onDoubt: () => void = () => {};
   #ticks = 0;
@@ -89,7 +93,7 @@ export class BitmapStore implements Ticked {
           // At once, not only when it is recorded: the next flush may succeed, and would vouch for what this one has lost.
           this.#doubts++;
           this.#doubtful = true;
-          this.#markDoubt();
+          this.#writeMark();
           this.onDoubt();
         }
         this.#engine.onFlushEnded(status);
@@ -328,7 +332,11 @@ export class BitmapStore implements Ticked {
     const doubts = this.#doubts;
     this.#engine.queueCommit(change, (status) => {
       if (status === Status.OK) this.#lastIo.eraseUpTo(generation);
-      if (status === Status.OK && doubts === this.#doubts) this.#doubtful = false;
+      if (status === Status.OK && doubts === this.#doubts && this.#doubtful) {
+        this.#doubtful = false;
+        // I1: left behind, it would make the next process doubt what was written from now on, too.
+        this.#writeMark();
+      }
       done(status);
     });
   }
@@ -349,6 +357,10 @@ export class BitmapStore implements Ticked {
     this.#world.ticker.unsubscribe(this);
     let result: number = Status.OK;
     const closeDisk = (): void => {
+      if (this.#markWriting) {
+        this.#onMarkWritten = closeDisk;
+        return;
+      }
       this.#diskClosed = true;
       this.#disk.close((status) => done(result === Status.OK ? status : result));
     };
@@ -382,13 +394,30 @@ export class BitmapStore implements Ticked {
     assert(this.#state.maps.length === MEMBER_SLOTS, 'store: one map per slot');
   }
 
-  /** L6: for the page cache, as the process may end before the journal has it, or the journal may not be writable either. */
-  #markDoubt(): void {
+  /**
+   * L6: makes the mark of a failed flush say what is known now. For the page cache, as the process may end before the journal
+   * has it, or the journal may not be writable either. A failed flush may cost the mark itself, so each writes it anew.
+   */
+  #writeMark(): void {
     if (this.layout.witness || this.#diskClosed) return;
-    this.#disk.write(DOUBT_OFFSET, encodeDoubt(this.#seed, this.#state.usage.openCount), 0, {
+    this.#markDue = true;
+    if (this.#markWriting) return;
+    this.#markDue = false;
+    this.#markWriting = true;
+    const doubtful = this.#doubtful;
+    const sector = doubtful ? encodeDoubt(this.#seed, this.#state.usage.openCount) : new Uint8Array(DOUBT_BYTES);
+    this.#disk.write(DOUBT_OFFSET, sector, 0, {
       onDiskDone: (_tag, status) => {
-        if (status === Status.OK) return;
-        this.#world.log.error('the mark of a failed flush can not be written', { store: this.label, status: statusName(status) });
+        this.#markWriting = false;
+        if (status !== Status.OK) {
+          this.#world.log.error('the mark of a failed flush can not be written', {
+            store: this.label,
+            doubtful,
+            status: statusName(status),
+          });
+        }
+        if (this.#markDue) this.#writeMark();
+        else this.#onMarkWritten?.();
       },
     });
     this.#disk.submit();

@@ -23,7 +23,7 @@ export const EntryType = {
   PROMISE: 1,
   /** lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then per member: id (1), zero (7), store UUID (16) */
   VERSION: 2,
-  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text; with {@link MemberFlag}.LEFT the epoch (8) and seq (8) of the version that it left with */
+  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text; with {@link MemberFlag}.LEFT or JOINED the epoch (8) and seq (8) of the version that it left or came with */
   MEMBERS: 3,
   /** flags (4), zero (4), boot id (16), opens (8) */
   USAGE: 4,
@@ -46,8 +46,8 @@ export const EntryType = {
 } as const;
 
 /** Flags of a member in {@link EntryType.MEMBERS}. */
-export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2, LEFT: 4 } as const;
-const MEMBER_FLAGS_ALL = 7;
+export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2, LEFT: 4, JOINED: 8 } as const;
+const MEMBER_FLAGS_ALL = 15;
 
 /** The quorum policies, by their number in {@link EntryType.POLICY}. */
 const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
@@ -120,18 +120,25 @@ function memberFlags(member: MemberRecord): number {
   return (
     (member.role === 'witness' ? MemberFlag.WITNESS : 0) |
     (member.maintenance === true ? MemberFlag.MAINTENANCE : 0) |
-    (member.left === undefined ? 0 : MemberFlag.LEFT)
+    (member.left === undefined ? 0 : MemberFlag.LEFT) |
+    (member.joined === undefined ? 0 : MemberFlag.JOINED)
   );
 }
 
-/** Bytes of the version with which a member has left. */
-const LEFT_BYTES = 16;
+/** Bytes of the version with which a member has left the in-sync set, or has come into it. */
+const MOVE_BYTES = 16;
+
+/** When the member last went in or out of the set, where that is known. */
+function moveOf(member: MemberRecord): MemberRecord['left'] {
+  assert(member.left === undefined || member.joined === undefined, 'entries: a member is in the in-sync set and out of it');
+  return member.left ?? member.joined;
+}
 
 /** Payload bytes of the member table. */
 export function membersPayloadBytes(members: readonly MemberRecord[]): number {
   let size = 8;
   for (const member of members) {
-    size += 20 + encodeText(member.name).length + (member.left === undefined ? 0 : LEFT_BYTES);
+    size += 20 + encodeText(member.name).length + (moveOf(member) === undefined ? 0 : MOVE_BYTES);
     for (const address of member.addresses) size += 1 + encodeText(address).length;
   }
   return size;
@@ -156,10 +163,11 @@ export function addMembers(writer: RecordWriter, members: readonly MemberRecord[
       writer.bytes.set(text, at + 1);
       at += 1 + text.length;
     }
-    if (member.left === undefined) continue;
-    writeU64(writer.view, at, member.left.epoch);
-    writeU64(writer.view, at + 8, member.left.seq);
-    at += LEFT_BYTES;
+    const move = moveOf(member);
+    if (move === undefined) continue;
+    writeU64(writer.view, at, move.epoch);
+    writeU64(writer.view, at + 8, move.seq);
+    at += MOVE_BYTES;
   }
 }
 
@@ -268,12 +276,14 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses.push(text);
       position += 1 + length;
     }
-    let left: MemberRecord['left'];
-    if ((flags & MemberFlag.LEFT) !== 0) {
-      if (position + LEFT_BYTES > end) return null;
-      left = { epoch: readU64(view, position), seq: readU64(view, position + 8) };
-      if (!(left.epoch >= 1 && left.seq >= 1)) return null;
-      position += LEFT_BYTES;
+    let move: MemberRecord['left'];
+    const isMove = flags & (MemberFlag.LEFT | MemberFlag.JOINED);
+    if (isMove === (MemberFlag.LEFT | MemberFlag.JOINED)) return null;
+    if (isMove !== 0) {
+      if (position + MOVE_BYTES > end) return null;
+      move = { epoch: readU64(view, position), seq: readU64(view, position + 8) };
+      if (!(move.epoch >= 1 && move.seq >= 1)) return null;
+      position += MOVE_BYTES;
     }
     members.push({
       memberId,
@@ -282,7 +292,7 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses,
       ...((flags & MemberFlag.WITNESS) === 0 ? {} : { role: 'witness' }),
       ...((flags & MemberFlag.MAINTENANCE) === 0 ? {} : { maintenance: true }),
-      ...(left === undefined ? {} : { left }),
+      ...(move === undefined ? {} : isMove === MemberFlag.LEFT ? { left: move } : { joined: move }),
     });
   }
   return position === end ? members : null;
@@ -317,6 +327,9 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
       return `member ${member.memberId} has the role "${String(member.role)}"; it must be data or witness`;
     }
     if (!isUuid(member.storeUuid)) return `the store UUID of member ${member.memberId} is not a UUID`;
+    if (member.left !== undefined && member.joined !== undefined) {
+      return `member ${member.memberId} has left the in-sync set and is in it; one of the two must be absent`;
+    }
     if (encodeText(member.name).length > NAME_BYTES_MAX)
       return `the name of member ${member.memberId} is longer than ${NAME_BYTES_MAX} bytes`;
     if (member.addresses.length > ADDRESSES_PER_MEMBER_MAX) {

@@ -14,6 +14,7 @@ import {
   invalidEntries,
   invalidPolicy,
   isPolicyDefault,
+  MemberFlag,
   POLICY_DEFAULT,
   readMembers,
   readPolicy,
@@ -174,12 +175,12 @@ test('golden: the bytes of a journal record with a promise, a version, usage and
   );
 });
 
-test('golden: the bytes of a member table with a witness, a member in maintenance and one that has left', () => {
+test('golden: the bytes of a member table with a witness, a member in maintenance, one that has left and one that has joined', () => {
   const writer = new RecordWriter();
   writer.begin();
   const members: MemberRecord[] = [
     { memberId: 1, storeUuid: testUuid(0x11), name: 'n1', addresses: ['a'] },
-    { memberId: 2, storeUuid: testUuid(0x12), name: 'n2', addresses: ['b', 'cc'], maintenance: true },
+    { memberId: 2, storeUuid: testUuid(0x12), name: 'n2', addresses: ['b', 'cc'], maintenance: true, joined: { epoch: 5, seq: 1 } },
     { memberId: 3, storeUuid: testUuid(0x14), name: 'n3', addresses: ['d'], left: { epoch: 7, seq: 258 } },
     { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
   ];
@@ -187,17 +188,18 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
   const { bytes, view } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
-      '0300000077000000', // member table, 119 bytes
+      '0300000087000000', // member table, 135 bytes
       '0400000000000000',
       '01020100', // id, name length, addresses, flags
       '00000000000040008000000000000011',
       '6e31',
       '0161',
-      '02020202', // in maintenance
+      '0202020a', // in maintenance, has joined
       '00000000000040008000000000000012',
       '6e32',
       '0162',
       '026363',
+      '05000000000000000100000000000000', // with version 5.1
       '03020104', // has left
       '00000000000040008000000000000014',
       '6e33',
@@ -209,18 +211,22 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readMembers(bytes, view, at, 119)).toEqual(members);
+  expect(readMembers(bytes, view, at, 135)).toEqual(members);
   const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   // The version that a member has left with begins at 1.
-  const seqAt = at + 8 + 24 + 27 + 24 + 8;
+  const seqAt = at + 8 + 24 + 43 + 24 + 8;
   expect(bytes[seqAt]).toBe(2);
   bytes.fill(0, seqAt, seqAt + 8);
   expect(invalid()).toMatch(/member table/);
   bytes[seqAt] = 1;
   expect(invalid()).toBeNull();
-  bytes[at + 8 + 3] = 8;
-  expect(invalid()).toMatch(/member table/);
+  const flagsAt = at + 8 + 24 + 43 + 3;
+  expect(bytes[flagsAt]).toBe(MemberFlag.LEFT);
+  for (const flags of [MemberFlag.LEFT | MemberFlag.JOINED, 16 | MemberFlag.LEFT]) {
+    bytes[flagsAt] = flags;
+    expect(invalid()).toMatch(/member table/);
+  }
 });
 
 test('golden: the bytes of policies, with former lineages and without', () => {

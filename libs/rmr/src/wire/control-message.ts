@@ -35,6 +35,7 @@ const memberSchema = z.strictObject({
   addresses: z.array(z.string().min(1).max(256)).min(1).max(8),
   role: z.enum(['data', 'witness']).optional(),
   maintenance: z.boolean().optional(),
+  joined: z.strictObject({ epoch: u32.min(1), seq: u32.min(1) }).optional(),
   left: z.strictObject({ epoch: u32.min(1), seq: u32.min(1) }).optional(),
 });
 const policySchema = z.strictObject({

@@ -349,6 +349,7 @@ function asideFrom(inSync: readonly SimulatedStorageNode[], version: VersionReco
 
 /** Whether both know the same members, in the same condition. */
 function sameTable(a: SimulatedStorageNode, b: SimulatedStorageNode): boolean {
-  const table = ({ lastStore }: SimulatedStorageNode): string => JSON.stringify(lastStore?.members.map(({ left: _left, ...rest }) => rest));
+  const table = ({ lastStore }: SimulatedStorageNode): string =>
+    JSON.stringify(lastStore?.members.map(({ joined: _joined, left: _left, ...rest }) => rest));
   return table(a) === table(b);
 }

@@ -9,6 +9,7 @@ export const POOL_CLIENT = `${CLIENT}/pool-client.ts`;
 export const VERSIONS = `${CLIENT}/versions.ts`;
 export const RECOVERY = `${CLIENT}/recovery.ts`;
 export const ASSEMBLY = `${CLIENT}/assembly.ts`;
+export const MEMBERSHIP = `${CLIENT}/membership.ts`;
 export const LEG_RETURN = `${CLIENT}/leg-return.ts`;
 export const MAP_CHECKS = `${CLIENT}/map-checks.ts`;
 export const POOL_SERVER = `${SERVER}/pool-server.ts`;

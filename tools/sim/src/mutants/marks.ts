@@ -5,6 +5,7 @@ import {
   ENGINE,
   MAP_ADDS,
   MAP_CHECKS,
+  MEMBERSHIP,
   OPEN_STORE,
   POOL_CLIENT,
   POOL_CONTROL,
@@ -219,6 +220,15 @@ export const MARKED: readonly Mutant[] = [
     mark: 14,
     rule: 'assembly',
     edits: [edit(ASSEMBLY, 'if (highest === null) return', 'if (highest === null || grants.length > 0) return')],
+    seeds: 300,
+  },
+  {
+    name: 'a member that has left and come back meanwhile speaks for itself',
+    mark: 14,
+    rule: 'assembly',
+    edits: [
+      edit(MEMBERSHIP, 'return joined !== undefined && (joined.epoch', 'return joined !== undefined && (joined.epoch >= 0 || joined.epoch'),
+    ],
     seeds: 300,
   },
   {

@@ -301,7 +301,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'force takes the columns of stale members for complete',
     rule: 'force, ◆14',
-    edits: [edit(RECOVERY, 'holdersOf(grants, highest, known)', 'holdersOf(grants, highest, known || this.#forced)')],
+    edits: [edit(RECOVERY, 'holdersOf(grants, highest, known, members)', 'holdersOf(grants, highest, known || this.#forced, members)')],
     settings: DISASTERS,
     seeds: 300,
   },

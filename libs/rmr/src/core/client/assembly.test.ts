@@ -1,8 +1,8 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ByteRange } from '../../pool-store.ts';
-import { versionOf } from '../../testing/scripted-pool.ts';
+import type { ByteRange, MemberRecord, VersionRecord } from '../../pool-store.ts';
+import { memberOf, OTHER_LINEAGE, versionOf } from '../../testing/scripted-pool.ts';
 import { assembleMaps, type Grant, type Holders, holdersOf, markReturning, reconcile } from './assembly.ts';
 import { PoolMaps } from './pool-maps.ts';
 
@@ -42,8 +42,8 @@ describe('assembly: whose maps count', () => {
     const highest = versionOf(2, [1, 2]);
     const current = grant(1, { version: highest, columns: { 3: [4] } });
     const stale = grant(2, { version: versionOf(1, [1, 2, 3]), columns: { 1: [0, 1], 3: [9] } });
-    expect(holdersOf([current, stale], highest, false)).toEqual(all([current]));
-    assembleMaps(maps, holdersOf([current, stale], highest, false), [1, 2, 3]);
+    expect(holdersOf([current, stale], highest, false, [])).toEqual(all([current]));
+    assembleMaps(maps, holdersOf([current, stale], highest, false, []), [1, 2, 3]);
     expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [], [4]]);
   });
 
@@ -51,23 +51,51 @@ describe('assembly: whose maps count', () => {
     const highest = versionOf(2, [1, 2]);
     const holder = grant(1, { version: highest });
     const others = [grant(2, { version: null }), grant(3, { version: versionOf(2, [1, 3]) })];
-    expect(holdersOf([holder, ...others], highest, false)).toEqual(all([holder]));
+    expect(holdersOf([holder, ...others], highest, false, [])).toEqual(all([holder]));
+  });
+
+  test('◆14, I1: a member that the highest version has not reached knows what it has pulled, if it has been in sync all along', () => {
+    const highest = versionOf(4, [2, 3]);
+    const table = (joined: MemberRecord['joined']): MemberRecord[] => [memberOf(1), { ...memberOf(2), joined }, memberOf(3)];
+    // It has pulled all but chunk 5 from member 1, which has left: the holder has not heard of that.
+    const holder = grant(3, { version: highest, columns: { 1: [], 2: [4, 5, 6], 3: [0] } });
+    const reached = (version: VersionRecord): Grant => grant(2, { version, columns: { 1: [9], 2: [5], 3: [8] } });
+    const before = reached(versionOf(3, [1, 2, 3]));
+    for (const joined of [
+      { epoch: 1, seq: 3 },
+      { epoch: 1, seq: 1 },
+    ]) {
+      expect(holdersOf([holder, before], highest, false, table(joined))).toEqual({ owners: [holder, before], holders: [holder] });
+    }
+    assembleMaps(maps, holdersOf([holder, before], highest, false, table({ epoch: 1, seq: 3 })), [1, 2, 3]);
+    expect([dirty(1), dirty(2), dirty(3)]).toEqual([[], [5], [0]]);
+
+    // It was out in between, it was not in sync then, another client has reconciled since, or nobody knows.
+    const stale = all([holder]);
+    expect(holdersOf([holder, before], highest, false, table({ epoch: 1, seq: 4 }))).toEqual(stale);
+    expect(holdersOf([holder, before], highest, false, table(undefined))).toEqual(stale);
+    const others = [
+      versionOf(3, [1, 3]),
+      versionOf(3, [1, 2, 3], { epoch: 0 }),
+      { ...versionOf(3, [1, 2, 3]), lineageUuid: OTHER_LINEAGE },
+    ];
+    for (const other of others) expect(holdersOf([holder, reached(other)], highest, false, table({ epoch: 1, seq: 1 }))).toEqual(stale);
   });
 
   test('L5, I8: to a client that has served the pool all along every member speaks for itself, and the newest attempt for the absent', () => {
     // Member 3, which is away, has cleared chunk 7, as who took part in the attempt knows.
     const attempt = grant(1, { version: versionOf(3, [1, 3]), columns: { 1: [7], 2: [1, 7], 3: [2] } });
     const before = grant(2, { version: versionOf(2, [1, 2, 3]), columns: { 1: [5], 2: [1], 3: [2, 7] } });
-    expect(holdersOf([attempt, before], versionOf(3, [1, 3]), true)).toEqual({ owners: [attempt, before], holders: [attempt] });
-    assembleMaps(maps, holdersOf([attempt, before], versionOf(3, [1, 3]), true), [1, 2, 3]);
+    expect(holdersOf([attempt, before], versionOf(3, [1, 3]), true, [])).toEqual({ owners: [attempt, before], holders: [attempt] });
+    assembleMaps(maps, holdersOf([attempt, before], versionOf(3, [1, 3]), true, []), [1, 2, 3]);
     expect([dirty(1), dirty(2), dirty(3)]).toEqual([[7], [1], [2]]);
     // An attempt of which only a witness has heard says nothing.
-    expect(holdersOf([before], versionOf(3, [1, 3]), true)).toEqual(all([before]));
+    expect(holdersOf([before], versionOf(3, [1, 3]), true, [])).toEqual(all([before]));
   });
 
   test('a pool without any version has no stale holder', () => {
     const grants = [grant(1, { version: null }), grant(2, { version: null })];
-    expect(holdersOf(grants, null, false)).toEqual(all(grants));
+    expect(holdersOf(grants, null, false, [])).toEqual(all(grants));
   });
 
   test('a holder supplies its own column, whatever others say of it', () => {

@@ -1,7 +1,8 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
-import type { ByteRange, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, sameVersion } from '../../version.ts';
+import { hasStayed } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
 /** What a member's grant says that assembly works with. */
@@ -17,11 +18,18 @@ export interface Grant {
 }
 
 /**
- * Whose columns count: the members that hold the highest version. What a stale holder says is worthless (◆14). A client
- * that has served the pool all along knows that every member of its last durable version holds complete maps, and so
- * knows what it lacks itself; of others the newest attempt says most.
+ * Whose columns count: the members that hold the highest version. What a stale holder says of others is worthless (◆14), and so
+ * is what it says of itself, unless it has been in sync all along and the version has just not reached it, as `members`, the
+ * table of that version, says: it may have pulled what only it knows of. A client that has served the pool all along knows
+ * that every member of its last durable version holds complete maps, and so knows what it lacks itself; of others the newest
+ * attempt says most.
  */
-export function holdersOf(grants: readonly Grant[], highest: VersionRecord | null, all: boolean): Holders {
+export function holdersOf(
+  grants: readonly Grant[],
+  highest: VersionRecord | null,
+  all: boolean,
+  members: readonly MemberRecord[],
+): Holders {
   if (highest === null) return { owners: grants, holders: grants };
   let newest = highest;
   if (all) {
@@ -29,7 +37,9 @@ export function holdersOf(grants: readonly Grant[], highest: VersionRecord | nul
     newest = held.reduce((a, b) => (compareVersions(b, a) > 0 ? b : a), held[0] ?? highest);
   }
   const holders = grants.filter((grant) => grant.version !== null && sameVersion(grant.version, newest));
-  return { owners: all ? grants : holders, holders };
+  const knowsItself = (grant: Grant): boolean =>
+    holders.includes(grant) || (grant.version !== null && hasStayed(members, grant.memberId, grant.version, newest));
+  return { owners: all ? grants : grants.filter(knowsItself), holders };
 }
 
 /** Who supplies its own column at assembly, and whose word counts for all other columns. */

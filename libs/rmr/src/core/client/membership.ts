@@ -1,4 +1,5 @@
 import type { MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import { sameMember } from '../../version.ts';
 
 /** Who has to record a version so that it counts. */
 export function majorityOf(members: readonly MemberRecord[]): number {
@@ -39,15 +40,29 @@ export function missingMembers(members: readonly MemberRecord[], inSyncIds: read
 }
 
 /**
- * The table as it is recorded with a version: who is out of its set and was not before has left with it (L3 ◆19), and who is
- * in it has not left.
+ * The table as it is recorded with a version: who is in its set and was not before has joined with it (◆14), who is out of it
+ * and was not before has left with it (L3 ◆19).
  */
-export function withDepartures(members: readonly MemberRecord[], { epoch, seq, inSync }: VersionRecord): MemberRecord[] {
+export function datedTable(members: readonly MemberRecord[], { epoch, seq, inSync }: VersionRecord): MemberRecord[] {
   return members.map((member) => {
     if (isWitness(member)) return member;
-    const { left, ...rest } = member;
-    return inSync.some(({ memberId }) => memberId === member.memberId) ? rest : { ...rest, left: left ?? { epoch, seq } };
+    const { joined, left, ...rest } = member;
+    const isIn = inSync.some(({ memberId }) => memberId === member.memberId);
+    return isIn ? { ...rest, joined: joined ?? { epoch, seq } } : { ...rest, left: left ?? { epoch, seq } };
   });
+}
+
+/**
+ * Whether a member whose newest version is `held` has been in sync from then until `newest`, of which `members` is the table,
+ * under one client. Then nothing can have become dirty for it that it does not know of (I9): what it says of itself is true.
+ */
+export function hasStayed(members: readonly MemberRecord[], memberId: number, held: VersionRecord, newest: VersionRecord): boolean {
+  if (held.lineageUuid !== newest.lineageUuid || held.epoch !== newest.epoch) return false;
+  const then = held.inSync.find((member) => member.memberId === memberId);
+  const now = newest.inSync.find((member) => member.memberId === memberId);
+  if (then === undefined || now === undefined || !sameMember(then, now)) return false;
+  const joined = members.find((member) => member.memberId === memberId)?.joined;
+  return joined !== undefined && (joined.epoch < held.epoch || (joined.epoch === held.epoch && joined.seq <= held.seq));
 }
 
 /** The ids of members that have left the set before this one did: what was flushed meanwhile it may have, and they have not. */

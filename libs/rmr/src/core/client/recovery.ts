@@ -19,7 +19,7 @@ import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
 import { MapSpread } from './map-spread.ts';
 import { memberTable, unknownColumns } from './member-table.ts';
-import { dataMembers, majorityOf, suffices, withDepartures } from './membership.ts';
+import { dataMembers, datedTable, majorityOf, suffices } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
@@ -473,7 +473,7 @@ export class Recovery {
       const zeroed = legs.every((leg) => leg.probe?.identity.createdZeroed === true);
       for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
     } else {
-      assembleMaps(maps, holdersOf(grants, highest, known), memberIds);
+      assembleMaps(maps, holdersOf(grants, highest, known, members), memberIds);
       reconcile(maps, grants, memberIds);
     }
     if (this.#forced && highest !== null) {
@@ -502,7 +502,7 @@ export class Recovery {
       version,
       legs,
       witness: voters.find((leg) => !legs.includes(leg) && leg === this.#options.witness()) ?? null,
-      members: withDepartures(members, version),
+      members: datedTable(members, version),
       policy,
       maps,
       foreign: legs.filter((leg) => (claims.get(leg)?.version?.lineageUuid ?? lineageUuid) !== lineageUuid),

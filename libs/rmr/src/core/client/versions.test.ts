@@ -7,7 +7,7 @@ import { CLIENT, identityOf, LINEAGE, memberOf, POLICY, POOL, versionOf } from '
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
-import { leftBefore, withDepartures } from './membership.ts';
+import { datedTable, leftBefore } from './membership.ts';
 import { PoolMaps } from './pool-maps.ts';
 import { Versions } from './versions.ts';
 
@@ -77,7 +77,7 @@ beforeEach(() => {
   });
   const version = versionOf(1, [2, 3], { lineageUuid: LINEAGE });
   const members = [1, 2, 3].map((memberId) => memberOf(memberId));
-  versions.adopt(version, withDepartures(members, version), POLICY, false);
+  versions.adopt(version, datedTable(members, version), POLICY, false);
   normal = legs.slice(1, 2);
 });
 
@@ -264,6 +264,19 @@ describe('who left first (L3)', () => {
     change();
     const recorded = session(2).next('record-version').request.members;
     const next = versionOf(1, [2], { epoch: 2 });
-    expect(leftBefore(withDepartures(recorded, next), 3)).toEqual([1]);
+    expect(leftBefore(datedTable(recorded, next), 3)).toEqual([1]);
+  });
+
+  test('◆14: since when who is in the set has been in it is recorded, too', () => {
+    const joined = (): unknown[] => versions.members.map((member) => member.joined ?? null);
+    const [first, second] = joined();
+    becomes(2);
+    expect(joined()).toEqual([null, second, null]);
+    becomes(1, 2);
+    const { epoch, seq } = versions.current ?? { epoch: 0, seq: 0 };
+    expect(joined()).toEqual([{ epoch, seq }, second, null]);
+    expect(first).not.toEqual({ epoch, seq });
+    becomes(2, 3, 1);
+    expect(joined().slice(0, 2)).toEqual([{ epoch, seq }, second]);
   });
 });

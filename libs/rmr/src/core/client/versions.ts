@@ -8,7 +8,7 @@ import { isFenced } from '../control-call.ts';
 import { judgeAdds } from '../map-adds.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
-import { dataMembers, isWitness, majorityOf, missingMembers, suffices, withDepartures } from './membership.ts';
+import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import type { VersionMemory } from './recovery.ts';
 
@@ -193,7 +193,7 @@ export class Versions {
       inSync,
       horizon: this.#host.writeSeq,
     };
-    const members = withDepartures(change.members ?? this.#members, version);
+    const members = datedTable(change.members ?? this.#members, version);
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
     // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
