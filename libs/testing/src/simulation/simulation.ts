@@ -185,6 +185,8 @@ class Simulation {
 
   /** I8: with chunks that nobody has any more, everything ends: reads of them with an error, flushes too. */
   #useLost(): void {
+    // A client that was asked to end before the faults stopped does so when its IO has ended, and there is none then.
+    this.#until('a client that stays', () => (this.#cluster.draining || !this.#cluster.settled ? 'one is being stopped or starts' : null));
     this.#untilIdle();
     this.#workload.readAll();
     this.#untilIdle();
