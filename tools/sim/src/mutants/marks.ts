@@ -270,7 +270,7 @@ export const MARKED: readonly Mutant[] = [
     rule: 'L3',
     edits: [edit(ASSEMBLY, 'mark(grant.lastIo, inSync);', '')],
     faults: ['crash at a write', 'client crash', 'isolation', 'partition', 'take-over'],
-    seeds: 300,
+    seeds: 1_000,
   },
   {
     name: 'a returning member that lost volatile state does not mark what its write intent says',
@@ -298,7 +298,7 @@ export const MARKED: readonly Mutant[] = [
       edit(RESYNC, 'const stale = pull.generation !== this.#generation;', 'const stale = false;'),
       edit(RESYNC, 'if (pull.phase !== Phase.READ) continue;', 'if (pull.phase >= Phase.FREE) continue;'),
     ],
-    seeds: 300,
+    seeds: 1_000,
   },
   {
     name: 'a storage node takes clears of any version',

@@ -1,6 +1,7 @@
 import { edit, type Mutant } from '../mutant.ts';
 import {
   ASSEMBLY,
+  BITMAP_STORE,
   COMMIT_ENGINE,
   ENGINE,
   LEG_RETURN,
@@ -115,7 +116,7 @@ export const OTHERS: readonly Mutant[] = [
     ],
     settings: QUICK_BOUNCES,
     faults: ['slow link', 'slow disk', 'client crash', 'late map answers', 'node crash', 'stuck write'],
-    seeds: 300,
+    seeds: 1_000,
   },
 
   // Versions, claims, assembly.
@@ -137,15 +138,9 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'what a version brings as clean is cleared after its adds',
+    name: 'a version brings as clean what writes in flight are marking',
     rule: 'V2, I6',
-    edits: [
-      edit(
-        POOL_CONTROL,
-        'dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {',
-        'dirtyErase, dirtyReplace, dirtyAdd: make }, () => {});\n    this.#store.commit({ dirtyClear }, (status) => {',
-      ),
-    ],
+    edits: [edit(VERSIONS, 'mergeRanges([...dirty, ...marked])', 'mergeRanges([...dirty])')],
     seeds: 300,
   },
   {
@@ -226,7 +221,7 @@ export const OTHERS: readonly Mutant[] = [
         '#flushAndForget(done: (status: number) => void): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ reconciled: true }, done);',
       ),
     ],
-    seeds: 300,
+    seeds: 1_000,
   },
   {
     // Until its region leaves the write intent, that names what was pulled: with few places it leaves soon.
@@ -248,7 +243,7 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'R1, I2',
     edits: [edit(RESYNC, 'this.#noteUnresolved(pull);', '')],
     faults: ['left alone behind', 'late map answers', 'client crash'],
-    seeds: 300,
+    seeds: 1_000,
   },
 
   // Stores.
@@ -266,7 +261,9 @@ export const OTHERS: readonly Mutant[] = [
       edit(POOL_SERVER, 'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));', 'this.#finish(tag, status);'),
       edit(POOL_CONTROL, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
       edit(COMMIT_ENGINE, 'this.#plan.usage = { ...this.#plan.usage, volatileLost: true };', ''),
+      edit(BITMAP_STORE, 'this.#doubtful = true;\n          this.#writeMark();', 'this.#doubtful = true;'),
     ],
+    faults: ['client crash', 'crash after a failed flush', 'crash of everything', 'flush error', 'node crash', 'power loss'],
     seeds: 300,
   },
   {
