@@ -48,6 +48,14 @@ function reopen(bootId = BOOT_1): void {
   store.verify();
 }
 
+/** Lets so much time pass that regions which nobody writes to may leave the write intent. */
+function idle(): void {
+  for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
+    store.tick();
+    world.run(0);
+  }
+}
+
 const range = (first: number, count: number) => ({ offsetBytes: first * chunkBytes, lengthBytes: count * chunkBytes });
 
 test('what was committed is there after clean shutdown, process crash and power loss', () => {
@@ -546,13 +554,26 @@ test('writes to more regions than the set holds go on, at the price of one mark 
   expect(new Set(outcomes.byTag.values())).toEqual(new Set([Status.OK]));
   expect(store.counters.intentOverflow).toBe(true);
   store.setCompletedThrough(INTENT_ACTIVE_MAX + 10);
-  for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
-    store.tick();
-    world.run(0);
-  }
+  idle();
   expect(store.counters.intentOverflow).toBe(false);
   expect(store.intentRanges()).toEqual([]);
   store.verify();
+  reopen(BOOT_2);
+  expect(store.intentRanges()).toEqual([]);
+});
+
+test('W7: what a former client has left in the write intent leaves it once it is reconciled and flushed, also if nothing was lost', () => {
+  store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes);
+  world.run(0);
+  expect(commit({ promise: { epoch: 2, clientInstance: testUuid(6), clientName: 'next' } })).toBe(Status.OK);
+  idle();
+  expect(store.intentRanges()).toHaveLength(1);
+  expect([store.volatileLost, commit({ reconciled: true })]).toEqual([false, Status.OK]);
+  expect(store.intentRanges()).toHaveLength(1);
+  const { flush } = disk.ended;
+  idle();
+  expect(store.intentRanges()).toEqual([]);
+  expect(disk.ended.flush).toBeGreaterThan(flush);
   reopen(BOOT_2);
   expect(store.intentRanges()).toEqual([]);
 });

@@ -304,6 +304,11 @@ export class BitmapStore implements Ticked {
     this.#state.intent.setCompletedThrough(writeSeq);
   }
 
+  /** Whether the write intent has regions of a former process or client that nothing but a reconciliation lets go. */
+  get intentAwaitsReconciliation(): boolean {
+    return this.#state.intent.awaitsReconciliation;
+  }
+
   /** The ranges that may differ between members after a power loss, in order. */
   intentRanges(): readonly ByteRange[] {
     return this.#state.intent.ranges();

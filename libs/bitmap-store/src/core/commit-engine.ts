@@ -238,6 +238,8 @@ export class CommitEngine implements DiskSink, TurnTask {
       this.#parts.state.intent.leaveIdle(this.#writer);
     }
     if (this.#writer.entryCount === 0) {
+      // What is asked for holds already. What depends on it has to be told all the same: a reconciliation lets regions go.
+      this.#tellApplied();
       this.#completeUnits(Status.OK, Status.OK);
       if (this.#queue.length > 0) this.#kick();
       return;
@@ -415,11 +417,15 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#staged = null;
     ring.append(this.#recordOffset, this.#recordBytes);
     this.#setPhase(Phase.IDLE);
-    for (const unit of this.#inRecord) if (unit.kind === UnitKind.COMMIT) this.#parts.onApplied(unit.change);
+    this.#tellApplied();
     if (ring.liveBytes * 2 > ring.journalBytes || ring.placeFor(RECORD_BYTES_MAX) < 0) this.startCheckpoint();
     // A write must not go on as if its leg were whole: the flush that failed may have been for data.
     this.#completeUnits(Status.OK, flushFailed ? Status.EIO : Status.OK);
     this.#kick();
+  }
+
+  #tellApplied(): void {
+    for (const unit of this.#inRecord) if (unit.kind === UnitKind.COMMIT) this.#parts.onApplied(unit.change);
   }
 
   #completeUnits(commitStatus: number, prepareStatus: number): void {

@@ -77,6 +77,11 @@ export class WriteIntent {
     return this.#state[OVERFLOW] !== PlaceState.FREE;
   }
 
+  /** Whether regions are held until a reconciliation lets go of them. */
+  get awaitsReconciliation(): boolean {
+    return this.#state.some((state, place) => state !== PlaceState.FREE && this.#hold[place] === Hold.RECONCILE);
+  }
+
   /** Every write up to this sequence number is resolved on all legs (W7). */
   get completedThrough(): number {
     return this.#completedThrough;

@@ -206,6 +206,8 @@ export class Checks {
     }
     for (const node of nodes) {
       if (poolState(node) !== 'NORMAL') return `${node.name} is ${poolState(node)}`;
+      // W7: they would never leave, and a power loss would cost a resync of them for ever.
+      if (node.store?.bitmapStore.intentAwaitsReconciliation === true) return `${node.name} holds regions in its write intent`;
       for (const { memberId } of nodes) {
         const dirtyBytes = node.store?.dirtyBytes(memberId) ?? 0;
         if (dirtyBytes > 0) return `${node.name} has ${dirtyBytes} bytes dirty for member ${memberId}`;
