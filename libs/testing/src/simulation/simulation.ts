@@ -6,7 +6,7 @@ import { FaultAtlas } from './fault-atlas.ts';
 import { Faults, FAULT_KINDS as KINDS } from './faults.ts';
 import { Moments } from './moments.ts';
 import { Operator } from './operator.ts';
-import { SCHEME_NAMES, Schemes } from './schemes.ts';
+import { SCHEME_NAMES, Schemes } from './schemes/schemes.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 import { Workload } from './workload.ts';

@@ -178,6 +178,8 @@ export class Workload {
   readsSucceed = false;
   /** False: no flush and no FUA write is asked for. */
   mayBeDurable = true;
+  /** False: nothing but reads is asked for. */
+  mayChange = true;
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
   /** Told of every flush that was acknowledged, and of every change that is durable with its acknowledgement, at that moment. */
@@ -232,6 +234,13 @@ export class Workload {
     const lengthBytes = (chunkCount - 1) * geometry.chunkBytes + geometry.bytesOf(firstChunk + chunkCount - 1);
     const type = chunkCount === 1 && this.#chance(50) ? MessageType.WRITE : MessageType.WRITE_ZEROES;
     this.#submit(client, type, 0, firstSector, sectorCount, { range: { offsetBytes, lengthBytes } });
+  }
+
+  /** Writes one sector of a chunk with hot sectors. */
+  overwritePart(chunk: number): void {
+    const { firstSector, sectorCount } = this.#cluster.geometry.sectorsOf(chunk);
+    const client = this.#cluster.client as SimulatedClient;
+    this.#submit(client, MessageType.WRITE, 0, firstSector + randomBelow(this.#random, sectorCount), 1);
   }
 
   /** None of the client's operations is under way. */
@@ -292,6 +301,7 @@ export class Workload {
     };
     let type: IoType = MessageType.READ;
     let flags = 0;
+    if (!this.mayChange) share = 100;
     if (falls(style.write)) type = MessageType.WRITE;
     else if (falls(style.fua)) {
       type = MessageType.WRITE;

@@ -17,7 +17,7 @@ import {
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
-import { JOURNAL_APART, METADATA_APART, SMALL_INTENT, THREE_MEMBERS } from './settings.ts';
+import { JOURNAL_APART, MAJORITY_OF_THREE, METADATA_APART, SMALL_INTENT, THREE_MEMBERS } from './settings.ts';
 
 /** One or more for every mark of docs/protocol.md: each stands for a rule that was shown to be necessary. */
 export const MARKED: readonly Mutant[] = [
@@ -269,8 +269,9 @@ export const MARKED: readonly Mutant[] = [
     mark: 18,
     rule: 'L3',
     edits: [edit(ASSEMBLY, 'mark(grant.lastIo, inSync);', '')],
-    faults: ['crash at a write', 'client crash', 'isolation', 'partition', 'take-over'],
-    seeds: 1_000,
+    settings: MAJORITY_OF_THREE,
+    faults: ['ahead at a crash'],
+    seeds: 300,
   },
   {
     name: 'a returning member that lost volatile state does not mark what its write intent says',
@@ -298,7 +299,8 @@ export const MARKED: readonly Mutant[] = [
       edit(RESYNC, 'const stale = pull.generation !== this.#generation;', 'const stale = false;'),
       edit(RESYNC, 'if (pull.phase !== Phase.READ) continue;', 'if (pull.phase >= Phase.FREE) continue;'),
     ],
-    seeds: 1_000,
+    faults: ['late pull'],
+    seeds: 300,
   },
   {
     name: 'a storage node takes clears of any version',

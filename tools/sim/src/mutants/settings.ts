@@ -4,6 +4,9 @@ import { CHECKPOINT, CLUSTER, COMMIT_ENGINE, CONSTANTS, DISASTER, MEMORY_DISK, O
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
 
+/** Regions leave the write intent within a fraction of a second when nothing is written there, instead of ten to twenty seconds. */
+export const QUICK_IDLE: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_IDLE_TICKS = 200', 'INTENT_IDLE_TICKS = 2')];
+
 /** Members go for long in every run that has several, so that the pool has to be forced. */
 export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'RUNS_PERCENT = 100')];
 
@@ -11,6 +14,12 @@ export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'R
 export const THREE_MEMBERS: readonly Edit[] = [
   edit(CLUSTER, 'NODE_COUNT_PERCENT = [8, 37, 40, 10, 5]', 'NODE_COUNT_PERCENT = [0, 0, 85, 10, 5]'),
   edit(CLUSTER, "this.#chance(30) ? 'majority' : 'none'", "this.#chance(0) ? 'majority' : 'none'"),
+];
+
+/** Every pool has three members or more, and a majority of them suffices. */
+export const MAJORITY_OF_THREE: readonly Edit[] = [
+  edit(CLUSTER, 'NODE_COUNT_PERCENT = [8, 37, 40, 10, 5]', 'NODE_COUNT_PERCENT = [0, 0, 85, 10, 5]'),
+  edit(CLUSTER, "this.#chance(30) ? 'majority' : 'none'", "this.#chance(100) ? 'majority' : 'none'"),
 ];
 
 /** Storage nodes give back at once what waits for dirty chunks, and clients send it again and again. */
