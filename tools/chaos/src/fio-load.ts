@@ -101,14 +101,16 @@ export class FioLoad {
 
   async #repeat(): Promise<void> {
     while (!this.#stopped && this.#failure === null) {
+      const losses = this.#losses;
       const uri = this.#options.uri();
       if (this.#frozen || uri === null || !(await answers(uri))) await pause(RETRY_MS);
-      else if (!this.#stopped && !this.#frozen) await this.#pass(uri);
+      // The one that has answered may have been lost meanwhile.
+      else if (!this.#stopped && !this.#frozen && losses === this.#losses) await this.#pass(uri, losses);
     }
   }
 
-  async #pass(uri: string): Promise<void> {
-    const losses = this.#losses;
+  /** `losses`: how many servers had been lost when it was looked for. */
+  async #pass(uri: string, losses: number): Promise<void> {
     const child = spawn('fio', this.#arguments(uri), { cwd: this.#options.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let output = '';

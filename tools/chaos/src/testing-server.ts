@@ -22,6 +22,8 @@ export class TestingServer {
   /** While true, requests are executed but not answered. */
   silent = false;
   arrived = 0;
+  /** Told of every connection, before it is answered. */
+  onConnection: () => void = () => {};
   readonly #folder = mkdtempSync(join(tmpdir(), 'rmr-chaos-'));
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -31,6 +33,7 @@ export class TestingServer {
     this.address = { export: 'pool-1', socket: { path: join(this.#folder, 'nbd.sock') } };
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
+      this.onConnection();
       this.#serve(socket).catch(() => socket.destroy());
     });
   }

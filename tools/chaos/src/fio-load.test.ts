@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { FioLoad, fioAvailable } from './fio-load.ts';
+import { TestingServer } from './testing-server.ts';
+
+test.skipIf(!fioAvailable())('fio is not started against a client node that was lost while it was asked whether it serves', async () => {
+  const server = new TestingServer(1024 * 1024);
+  await server.listen();
+  const { socket, export: name } = server.address;
+  const uri = `nbd+unix:///${name}?socket=${(socket as { path: string }).path}`;
+  let connections = 0;
+  let askedAfterwards = 0;
+  const load = new FioLoad({
+    firstByte: 0,
+    lengthBytes: 1024 * 1024,
+    uri: () => {
+      if (connections === 0) return uri;
+      askedAfterwards++;
+      return null;
+    },
+    folder: '.',
+  });
+  server.onConnection = () => {
+    connections++;
+    load.serverLost();
+  };
+  await expect.poll(() => askedAfterwards + (load.failure === null ? 0 : 1), { timeout: 60_000 }).toBeGreaterThan(0);
+  expect([load.failure, connections]).toEqual([null, 1]);
+  await load.kill();
+  await server.close();
+});
