@@ -454,6 +454,46 @@ test('a checkpoint that fails now and then is made again, and its pages are not 
   expect(store.dirtyMap(1)?.digest()).toBe(digest);
 });
 
+test.each(['a checkpoint', 'the staging of maps'] as const)(
+  'I3, I6: a flush that fails while %s writes, whoever asked for it, makes it fail: what it had written before may be gone',
+  (which) => {
+    const held = new HeldRequests(1);
+    let slow = false;
+    // The first map is written at once, the second one is not.
+    disk = createdDisk().copy({
+      schedule: (request, end) =>
+        slow && request.kind === 'write' && request.offsetBytes >= store.layout.mapsOffset + 2 * store.layout.mapBytes
+          ? held.schedule(request, end)
+          : end(),
+    });
+    store = opened(disk, world);
+    slow = true;
+    let staged = -1;
+    if (which === 'a checkpoint') {
+      for (let i = 0; held.waiting.length === 0; i++) commit({ dirtyAdd: [{ memberIds: [1, 2], ranges: [range(i, 1)] }] });
+    } else {
+      const dirtyReplace = [1, 2].map((memberId) => ({ memberId, map: new DirtyMap(deviceBytes / chunkBytes) }));
+      for (const { map } of dirtyReplace) map.set(7, 9);
+      store.commit({ dirtyReplace }, (status) => {
+        staged = status;
+      });
+      world.run(0);
+    }
+    expect(held.waiting).toHaveLength(1);
+    slow = false;
+    disk.fail('flush', Status.EIO);
+    store.flush(1, outcomes);
+    world.run(0);
+    held.endOne();
+    world.run(0);
+    expect([outcomes.byTag.get(1), staged]).toEqual([Status.EIO, which === 'a checkpoint' ? -1 : Status.EIO]);
+    const dirty = [store.dirtyBytes(1), store.dirtyBytes(2)];
+    disk.crash(world.random);
+    reopen(BOOT_2);
+    expect([store.dirtyBytes(1), store.dirtyBytes(2)]).toEqual(dirty);
+  },
+);
+
 test('maps that can not be staged refuse the change, and change nothing', () => {
   commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 5)] }] });
   disk.faultOf = ({ kind }) => (kind === 'punch' ? Status.EIO : Status.OK);
@@ -578,6 +618,93 @@ test('W7: what a former client has left in the write intent leaves it once it is
   expect(store.intentRanges()).toEqual([]);
 });
 
+test('W7, I1: what is in the write intent when a flush fails stays there until it is reconciled: the next flush does not vouch for what this one has lost', () => {
+  store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes);
+  world.run(0);
+  store.setCompletedThrough(1);
+  disk.fail('flush', Status.EIO);
+  store.flush(2, outcomes);
+  world.run(0);
+  idle();
+  expect(store.intentRanges()).toHaveLength(1);
+  expect(commit({ reconciled: true })).toBe(Status.OK);
+  idle();
+  expect([store.intentRanges(), store.volatileLost]).toEqual([[], false]);
+});
+
+test.each(['of its own record', 'that was running when it was asked for'] as const)(
+  'W7, I1: a reconciliation lets go of nothing where a flush has failed since it was asked for: one %s',
+  (which) => {
+    const held = new HeldRequests(1);
+    let slow = false;
+    disk = createdDisk().copy({ schedule: (request, end) => (request.kind === 'flush' && slow ? held.schedule(request, end) : end()) });
+    store = opened(disk, world);
+    store.prepareWrite(0, 4096, 1, NOBODY, 0, 1, outcomes);
+    world.run(0);
+    store.setCompletedThrough(1);
+    disk.fail('flush', Status.EIO);
+    store.flush(2, outcomes);
+    world.run(0);
+    slow = which === 'that was running when it was asked for';
+    // A commit whose record the running flush is for: what is asked for meanwhile waits behind it.
+    if (slow) store.commit({ dirtyAdd: [{ memberIds: [1], ranges: [range(0, 1)] }] }, () => {});
+    world.run(0);
+    disk.fail('flush', Status.EIO);
+    store.commit({ reconciled: true }, () => {});
+    world.run(0);
+    slow = false;
+    while (held.endOne()) world.run(0);
+    world.run(0);
+    expect(disk.faultsDue).toBe(0);
+    idle();
+    expect([store.intentRanges().length, store.volatileLost]).toEqual([1, true]);
+    expect(close()).toBe(Status.OK);
+    reopen();
+    expect([store.intentRanges().length, store.volatileLost]).toEqual([1, true]);
+    expect(commit({ reconciled: true })).toBe(Status.OK);
+    idle();
+    expect([store.intentRanges(), store.volatileLost]).toEqual([[], false]);
+  },
+);
+
+test('I6, I3: a member that gets its slot by a write which then waits for the full write intent has the slot by the next commit as well', () => {
+  const regionBytes = 4 << 20;
+  disk = createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 });
+  store = opened(disk, world);
+  for (let region = 0; region < INTENT_ACTIVE_MAX; region++) {
+    store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
+    if (region % 100 === 0) world.run(0);
+  }
+  world.run(0);
+  store.setCompletedThrough(10);
+  const region = INTENT_ACTIVE_MAX;
+  store.prepareWrite(region * regionBytes, 4096, region + 1, Uint8Array.of(5), 1, region, outcomes);
+  let dirtyWhenAnswered = -1;
+  store.commit({ dirtyAdd: [{ memberIds: [5], ranges: [{ offsetBytes: 0, lengthBytes: 4096 }] }] }, (status) => {
+    expect([status, outcomes.byTag.has(region)]).toEqual([Status.OK, false]);
+    dirtyWhenAnswered = store.dirtyBytes(5);
+  });
+  world.run(0);
+  expect([dirtyWhenAnswered, outcomes.byTag.get(region)]).toEqual([128 << 10, Status.OK]);
+  expect(store.dirtyBytes(5)).toBe(2 * (128 << 10));
+  reopen();
+  expect(store.dirtyBytes(5)).toBe(2 * (128 << 10));
+});
+
+test('I6: a member that is erased and becomes dirty again in one record has its slot', () => {
+  const dirtyAdd = [{ memberIds: [5], ranges: [range(0, 1)] }];
+  expect(commit({ dirtyAdd })).toBe(Status.OK);
+  store.commit({ dirtyErase: [5] }, () => {});
+  expect(commit({ dirtyAdd })).toBe(Status.OK);
+  expect(store.dirtyBytes(5)).toBe(chunkBytes);
+  store.commit({ dirtyErase: [5] }, () => {});
+  store.prepareWrite(chunkBytes, chunkBytes, 1, Uint8Array.of(5), 1, 1, outcomes);
+  world.run(0);
+  expect(store.dirtyBytes(5)).toBe(chunkBytes);
+  reopen();
+  expect(store.dirtyBytes(5)).toBe(chunkBytes);
+});
+
 test('a discard over more regions than a write may enter takes the mark for all regions at once', () => {
   disk = createdDisk({ deviceBytes: 2 ** 36, chunkBytes: 128 << 10 });
   store = opened(disk, world);
@@ -620,4 +747,10 @@ test('closing waits for what is under way and leaves an empty journal', () => {
   expect(disk.volatileCount).toBe(0);
   reopen(BOOT_2);
   expect(store.volatileLost).toBe(false);
+});
+
+test('I11: closing ends, with the error, where the disk refuses last_io at once', () => {
+  store.recordLastIo(0, 1, 0, 4096);
+  disk.fail('write', Status.EIO);
+  expect(close()).toBe(Status.EIO);
 });

@@ -58,9 +58,8 @@ export class BitmapStore implements Ticked {
   #onLastIoWritten: (status: number) => void = () => {};
   /** It was opened with volatile state that was lost on this very boot. */
   readonly #cacheDoubtful: boolean;
-  /** A flush has failed since the store was last known to be whole; and how often one did. */
+  /** A flush has failed since the store was last known to be whole. */
   #doubtful = false;
-  #doubts = 0;
   /** The mark on the disk does not say yet what `#doubtful` says; and it is being written. */
   #markDue = false;
   #markWriting = false;
@@ -91,7 +90,6 @@ export class BitmapStore implements Ticked {
         intent.flushEnds(status === Status.OK);
         if (status !== Status.OK) {
           // At once, not only when it is recorded: the next flush may succeed, and would vouch for what this one has lost.
-          this.#doubts++;
           this.#doubtful = true;
           this.#writeMark();
           this.onDoubt();
@@ -334,10 +332,10 @@ export class BitmapStore implements Ticked {
       return;
     }
     const generation = this.#lastIo.nextGeneration();
-    const doubts = this.#doubts;
+    const { failureCount } = this.#flushes;
     this.#engine.queueCommit(change, (status) => {
       if (status === Status.OK) this.#lastIo.eraseUpTo(generation);
-      if (status === Status.OK && doubts === this.#doubts && this.#doubtful) {
+      if (status === Status.OK && failureCount === this.#flushes.failureCount && this.#doubtful) {
         this.#doubtful = false;
         // I1: left behind, it would make the next process doubt what was written from now on, too.
         this.#writeMark();
@@ -430,7 +428,9 @@ export class BitmapStore implements Ticked {
 
   #flushForClose(done: (status: number) => void): void {
     if (this.submitLastIo()) this.#flushes.request(0, { onDiskDone: (_tag, status) => done(status) }, false);
-    else this.#onLastIoWritten = (status) => (status === Status.OK ? this.#flushForClose(done) : done(status));
+    else if (this.#lastIoWriting) this.#onLastIoWritten = (status) => (status === Status.OK ? this.#flushForClose(done) : done(status));
+    // I11: it has failed at once, so that the listener is never told.
+    else done(this.#lastIoStatus);
   }
 
   #onApplied(change: StoreChange): void {

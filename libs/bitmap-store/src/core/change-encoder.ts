@@ -140,6 +140,8 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
 /** Which member has which slot, and how the store is used, as it will be once the record under construction is durable. */
 export class RecordPlan {
   readonly memberIds = new Int16Array(MEMBER_SLOTS);
+  /** As it will be by what is in the record so far. */
+  readonly #recordedIds = new Int16Array(MEMBER_SLOTS);
   usage: Usage;
 
   constructor(state: StoreState) {
@@ -150,6 +152,7 @@ export class RecordPlan {
   /** Starts from what is durable. */
   begin(state: StoreState): void {
     this.memberIds.set(state.slotMembers);
+    this.#recordedIds.set(state.slotMembers);
     this.usage = state.usage;
   }
 
@@ -160,6 +163,16 @@ export class RecordPlan {
     const free = this.memberIds.indexOf(-1);
     if (free >= 0) this.memberIds[free] = memberId;
     return free;
+  }
+
+  /**
+   * Adds the slots to the record where they are not the recorded ones. I3, I6: whoever records a dirty bit compares, as the slot may
+   * have been given by a write that is not in this record: it found the write intent full.
+   */
+  recordSlots(writer: RecordWriter): void {
+    if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
+    addSlots(writer, this.memberIds);
+    this.#recordedIds.set(this.memberIds);
   }
 
   /** Whether the change's members find slots. */
@@ -190,7 +203,6 @@ export function encodeChange(
   if (change.version !== undefined) addVersion(writer, change.version);
   if (change.members !== undefined) addMembers(writer, change.members);
   if (change.policy !== undefined) addPolicy(writer, change.policy);
-  const before = plan.memberIds.slice();
   if (staged === null) {
     for (const memberId of change.dirtyErase ?? []) {
       const slot = plan.memberIds.indexOf(memberId);
@@ -204,7 +216,7 @@ export function encodeChange(
     planStaged(plan, change);
     for (const { slot } of staged) addMapSwitch(writer, slot, 1 - (state.sides[slot] as number));
   }
-  if (before.some((memberId, slot) => memberId !== plan.memberIds[slot])) addSlots(writer, plan.memberIds);
+  plan.recordSlots(writer);
   const usage = usageAfter(plan.usage, change);
   if (usage === null) return;
   plan.usage = usage;

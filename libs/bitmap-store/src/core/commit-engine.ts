@@ -1,6 +1,6 @@
 import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Turn, type TurnTask } from '@rmr/runtime';
 import { INTENT_REGIONS_PER_WRITE_MAX, RECORD_BYTES_MAX } from '../constants.ts';
-import { addDirty, addSlots, addUsage, EntryType, invalidEntries, putRange } from '../format/entries.ts';
+import { addDirty, addUsage, EntryType, invalidEntries, putRange } from '../format/entries.ts';
 import { JOURNAL_OFFSET } from '../format/layout.ts';
 import { entryBytes, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from '../format/record.ts';
 import { changeBytesMax, encodeChange, needsStaging, RecordPlan, type StoreChange, stageMaps } from './change-encoder.ts';
@@ -8,7 +8,7 @@ import { checkpoint, writeStagedMaps } from './checkpoint.ts';
 import { Phase, TRANSITIONS } from './commit-phase.ts';
 import type { FlushGroup } from './flush-group.ts';
 import type { JournalRing } from './journal-ring.ts';
-import { ProcedureRun, type StepTarget } from './procedure.ts';
+import { type Procedure, ProcedureRun, type StepTarget } from './procedure.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 import { type CommitUnit, type PrepareUnit, PrepareUnits, type RefusedUnit, UnitKind, type WaitUnit } from './wait-unit.ts';
 import { EnterResult } from './write-intent.ts';
@@ -52,8 +52,6 @@ export class CommitEngine implements DiskSink, TurnTask {
   readonly #writer = new RecordWriter();
   readonly #plan: RecordPlan;
   readonly #units = new PrepareUnits();
-  /** Procedures flush through the group, so that every failure is seen in one place. */
-  readonly #procedureTarget: StepTarget;
   #phase: Phase = Phase.IDLE;
   #queue: WaitUnit[] = [];
   #inRecord: WaitUnit[] = [];
@@ -79,15 +77,6 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#plan = new RecordPlan(parts.state);
     this.#homeGeneration = parts.homeGeneration;
     this.#homeIndex = parts.homeIndex;
-    const { disk, flushes } = parts;
-    this.#procedureTarget = {
-      read: (offset, target, tag, sink) => disk.read(offset, target, tag, sink),
-      write: (offset, source, tag, sink) => disk.write(offset, source, tag, sink),
-      zero: (offset, length, tag, sink) => disk.zero(offset, length, tag, sink),
-      punch: (offset, length, tag, sink) => disk.punch(offset, length, tag, sink),
-      flush: (tag, sink) => flushes.request(tag, sink, true),
-      submit: () => disk.submit(),
-    };
   }
 
   get failed(): boolean {
@@ -116,7 +105,7 @@ export class CommitEngine implements DiskSink, TurnTask {
 
   /** Queues a change. `first` puts it before everything that has not begun. */
   queueCommit(change: StoreChange, done: (status: number) => void, first = false): void {
-    const unit: CommitUnit = { kind: UnitKind.COMMIT, change, done };
+    const unit: CommitUnit = { kind: UnitKind.COMMIT, change, failuresBefore: this.#parts.flushes.failureCount, done };
     if (first) this.#queue.unshift(unit);
     else this.#queue.push(unit);
     this.#kick();
@@ -159,7 +148,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     const { state, ring, seed } = this.#parts;
     const tail = ring.nextSequence;
     const run = checkpoint(state, seed, tail, this.#homeGeneration + 1, 1 - this.#homeIndex);
-    new ProcedureRun(this.#procedureTarget, run, (status) => this.#onCheckpointDone(status, tail));
+    this.#runProcedure(run, (status) => this.#onCheckpointDone(status, tail));
   }
 
   runAtTurnEnd(): void {
@@ -262,7 +251,7 @@ export class CommitEngine implements DiskSink, TurnTask {
           continue;
         }
         if (changeBytesMax(unit.change, false) > this.#writer.bytesLeft) break;
-        encodeChange(this.#writer, this.#parts.state, this.#plan, unit.change, null);
+        encodeChange(this.#writer, this.#parts.state, this.#plan, this.#changeOf(unit), null);
         this.#inRecord.push(unit);
       } else {
         this.#inRecord.push(unit);
@@ -295,7 +284,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     if (entered === EnterResult.SET_FULL) entered = state.intent.enter(writer, unit.firstRegion, unit.lastRegion, unit.writeSeq, true);
     if (entered === EnterResult.RECORD_FULL || writer.bytesLeft < DIRTY_BYTES) return false;
     if (mask > 0) {
-      if (this.#plan.memberIds.some((memberId, slot) => memberId !== state.slotMembers[slot])) addSlots(writer, this.#plan.memberIds);
+      this.#plan.recordSlots(writer);
       putRange(writer, addDirty(writer, EntryType.DIRTY_SET, mask, 1), 0, unit.firstChunk, unit.chunkCount);
     }
     this.#inRecord.push(unit);
@@ -350,7 +339,29 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#setPhase(Phase.STAGING);
     const { state, seed } = this.#parts;
     const staged = stageMaps(state, this.#plan, unit.change);
-    new ProcedureRun(this.#procedureTarget, writeStagedMaps(state, seed, staged), (status) => this.#onStaged(unit, staged, status));
+    this.#runProcedure(writeStagedMaps(state, seed, staged), (status) => this.#onStaged(unit, staged, status));
+  }
+
+  /**
+   * Procedures flush through the group, so that every failure is seen in one place. I3, I6: a flush that has failed since the
+   * procedure began, whoever asked for it, may have taken what it had written by then, and its own would not bring that back.
+   */
+  #runProcedure(procedure: Procedure<number>, done: (status: number) => void): void {
+    const { disk, flushes } = this.#parts;
+    const { failureCount } = flushes;
+    const target: StepTarget = {
+      read: (offset, into, tag, sink) => disk.read(offset, into, tag, sink),
+      write: (offset, source, tag, sink) => disk.write(offset, source, tag, sink),
+      zero: (offset, length, tag, sink) => disk.zero(offset, length, tag, sink),
+      punch: (offset, length, tag, sink) => disk.punch(offset, length, tag, sink),
+      flush: (tag, sink) => {
+        const onDiskDone = (_tag: number, status: number): void =>
+          sink.onDiskDone(tag, status === Status.OK && failureCount !== flushes.failureCount ? Status.EIO : status);
+        flushes.request(tag, { onDiskDone }, true);
+      },
+      submit: () => disk.submit(),
+    };
+    new ProcedureRun(target, procedure, done);
   }
 
   #onStaged(unit: CommitUnit, staged: readonly StagedMap[], status: number): void {
@@ -363,7 +374,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#staged = staged;
     this.#writer.begin(RESERVE_BYTES);
     this.#plan.begin(this.#parts.state);
-    encodeChange(this.#writer, this.#parts.state, this.#plan, unit.change, staged);
+    encodeChange(this.#writer, this.#parts.state, this.#plan, this.#changeOf(unit), staged);
     this.#inRecord.push(unit);
     const offset = this.#parts.ring.placeFor(RECORD_BYTES_MAX);
     assert(offset >= 0, 'engine: staging began with room in the journal');
@@ -425,7 +436,16 @@ export class CommitEngine implements DiskSink, TurnTask {
   }
 
   #tellApplied(): void {
-    for (const unit of this.#inRecord) if (unit.kind === UnitKind.COMMIT) this.#parts.onApplied(unit.change);
+    for (const unit of this.#inRecord) if (unit.kind === UnitKind.COMMIT) this.#parts.onApplied(this.#changeOf(unit));
+  }
+
+  /**
+   * What the commit changes. I1, W7: a flush that has failed since it was asked for may have taken what a reconciliation vouches
+   * for; volatile state counts as lost and the write intent holds its regions until the next one.
+   */
+  #changeOf({ change, failuresBefore }: CommitUnit): StoreChange {
+    if (change.reconciled !== true || failuresBefore === this.#parts.flushes.failureCount) return change;
+    return { ...change, reconciled: false };
   }
 
   #completeUnits(commitStatus: number, prepareStatus: number): void {

@@ -32,6 +32,8 @@ export class FlushGroup implements DiskSink, TurnTask {
   #running = false;
   /** Disk flushes so far. */
   flushCount = 0;
+  /** Those of them that failed. */
+  failureCount = 0;
 
   constructor(disk: Disk, turn: Turn, observer: FlushObserver) {
     this.#disk = disk;
@@ -78,6 +80,7 @@ export class FlushGroup implements DiskSink, TurnTask {
     const sinks = this.#coveredSinks;
     const internal = this.#coveredInternal;
     if (status !== 0) {
+      this.failureCount++;
       this.#failedStatus = status;
       for (let i = 0; i < tags.length; i++) {
         if (internal[i] === true) continue;

@@ -10,7 +10,8 @@ import {
   SUPERBLOCK_B_OFFSET,
 } from '../format/layout.ts';
 import { storeSeed } from '../format/superblock.ts';
-import { BOOT_1, createdDisk, diskBytesFor, open, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import { BOOT_1, createdDisk, diskBytesFor, HeldRequests, open, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import type { MetadataChange } from '../types.ts';
 import { BitmapStore } from './bitmap-store.ts';
 import { type CreateOptions, createStore } from './create-store.ts';
 import { inspectStore } from './inspect-store.ts';
@@ -135,6 +136,79 @@ test.each([0, 1, 2, 3, 4])(
     expect(opened(disk, world).promise?.epoch).toBe(99);
   },
 );
+
+test.each(['the store fails', 'its process is killed'] as const)(
+  'I3, I6: a bit whose map page a failed flush has dropped is written again by the next process, which reads it from the page cache, before its record goes: %s',
+  (ending) => {
+    const disk = createdDisk();
+    const world = new VirtualWorld(1);
+    let store = opened(disk, world);
+    const add = (chunk: number): void => {
+      store.commit({ dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: chunk * 4096, lengthBytes: 4096 }] }] }, () => {});
+      world.run(0);
+    };
+    const close = (): void => {
+      store.close(() => {});
+      world.run(0);
+      disk.abandon();
+    };
+    // The member has its slot in the home record: the map is read when the store is opened.
+    add(0);
+    close();
+    store = opened(disk, world);
+    add(40_000);
+    let mapWritten = false;
+    let ended = false;
+    disk.faultOf = ({ kind, offsetBytes }) => {
+      if (kind === 'write' && offsetBytes >= store.layout.mapsOffset) mapWritten = true;
+      if (kind !== 'flush' || !mapWritten) return Status.OK;
+      if (ending === 'its process is killed') disk.hang();
+      ended = true;
+      return Status.EIO;
+    };
+    for (let chunk = 1; !ended; chunk++) add(chunk);
+    expect(store.failed).toBe(ending === 'the store fails');
+    disk.faultOf = null;
+    disk.abandon();
+    disk.resume();
+    store = opened(disk, world);
+    expect(store.dirtyMap(1)?.test(40_000)).toBe(true);
+    close();
+    disk.crash(new SeededRandom(1));
+    expect(opened(disk, world).dirtyMap(1)?.test(40_000)).toBe(true);
+  },
+);
+
+test("a map that was erased while a checkpoint wrote it does not come back as another member's", () => {
+  const held = new HeldRequests(1);
+  let slow = false;
+  const disk = createdDisk().copy({
+    schedule: (request, end) =>
+      slow && request.kind === 'write' && request.offsetBytes >= store.layout.mapsOffset ? held.schedule(request, end) : end(),
+  });
+  const world = new VirtualWorld(1);
+  let store = opened(disk, world);
+  const commit = (change: MetadataChange): void => {
+    store.commit(change, (status) => expect(status).toBe(Status.OK));
+    world.run(0);
+  };
+  slow = true;
+  for (let chunk = 0; held.waiting.length === 0; chunk++) {
+    commit({ dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: chunk * 4096, lengthBytes: 4096 }] }] });
+  }
+  commit({ dirtyErase: [1] });
+  slow = false;
+  held.endOne();
+  world.run(0);
+  // The home record has no member in the slot, so that its map is not read; the page has the bits of the one that was erased.
+  disk.abandon();
+  store = opened(disk, world);
+  commit({ dirtyAdd: [{ memberIds: [2], ranges: [{ offsetBytes: 40_000 * 4096, lengthBytes: 4096 }] }] });
+  store.close((status) => expect(status).toBe(Status.OK));
+  world.run(0);
+  disk.abandon();
+  expect(opened(disk, world).dirtyBytes(2)).toBe(4096);
+});
 
 test('one copy of a newer format version, whole, decides: the store is not touched', () => {
   const disk = usedDisk();

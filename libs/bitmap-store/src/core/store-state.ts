@@ -58,7 +58,7 @@ export class StoreState {
   readonly sides = new Uint8Array(MEMBER_SLOTS);
   readonly maps: DirtyMap[];
   readonly intent: WriteIntent;
-  /** Per slot: pages of the map that differ from the disk (1 = differs). */
+  /** Per slot: pages of the map that may differ from the disk (1 = may differ). */
   readonly changedPages: Uint8Array[];
   changedPageCount = 0;
 
@@ -151,7 +151,11 @@ export class StoreState {
       for (let range = payload + 8; range < payload + payloadBytes; range += 8) {
         const first = view.getUint32(range, true);
         const count = view.getUint32(range + 4, true);
-        if ((dirty ? map.set(first, count) : map.clear(first, count)) > 0) this.#markPages(slot, first, count);
+        if (dirty) map.set(first, count);
+        else map.clear(first, count);
+        // I3, I6: also where no bit changes. A map that was read at open may show a page of the page cache that a failed flush has
+        // dropped, and one whose slot was freed since is not read at all: the disk may differ from it wherever a record changes it.
+        this.#markPages(slot, first, count);
       }
     }
   }
@@ -170,7 +174,7 @@ export class StoreState {
     for (let page = Math.floor(first / CHUNKS_PER_PAGE); page <= last; page++) this.pageChanged(slot, page);
   }
 
-  /** The page differs from the disk. */
+  /** The page may differ from the disk. */
   pageChanged(slot: number, page: number): void {
     const pages = this.changedPages[slot] as Uint8Array;
     if (pages[page] === 1) return;

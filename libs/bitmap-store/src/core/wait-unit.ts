@@ -9,6 +9,8 @@ export const UnitKind = { PREPARE: 0, COMMIT: 1, REFUSED: 2 } as const;
 export interface CommitUnit {
   readonly kind: typeof UnitKind.COMMIT;
   readonly change: StoreChange;
+  /** How many flushes of the disk had failed when it was asked for. */
+  readonly failuresBefore: number;
   readonly done: (status: number) => void;
 }
 

@@ -139,11 +139,36 @@ test('what an earlier process entered stays until reconciliation and a flush aft
   expect(intent.idleCanLeave).toBe(false);
   intent.release();
   expect(intent.idleCanLeave).toBe(false);
-  intent.flushBegins();
-  intent.flushEnds(false);
-  expect(intent.idleCanLeave).toBe(false);
   flush();
   expect(intent.idleCanLeave).toBe(true);
+});
+
+test('W7, I1: a flush that failed holds everything, what is reconciled and awaits a flush as well, until the next reconciliation', () => {
+  enter(1, 1);
+  intent.applyEnter(2);
+  intent.release();
+  intent.touch(3, 3, 2);
+  intent.enter(writer, 3, 3, 2, false);
+  intent.setCompletedThrough(1);
+  intent.flushBegins();
+  intent.flushEnds(false);
+  intent.applyEnter(3);
+  enter(4, 1);
+  intent.nextPeriod();
+  intent.nextPeriod();
+  flush();
+  expect([intent.idleCanLeave, intent.awaitsReconciliation, intent.idleNeedsFlush]).toEqual([true, true, false]);
+  writer.begin();
+  intent.leaveIdle(writer);
+  // What was entered later is not held; the others are.
+  expect(intent.ranges()).toEqual([{ offsetBytes: REGION, lengthBytes: 3 * REGION }]);
+  intent.release();
+  expect(intent.idleCanLeave).toBe(false);
+  flush();
+  writer.begin();
+  intent.leaveIdle(writer);
+  // The newest write of this one is not resolved, which the failure has not made forgotten.
+  expect(intent.ranges()).toEqual([{ offsetBytes: 3 * REGION, lengthBytes: REGION }]);
 });
 
 test('a new epoch starts sequence numbers over and holds everything until reconciliation', () => {

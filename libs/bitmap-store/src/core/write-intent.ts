@@ -10,7 +10,7 @@ const PlaceState = { FREE: 0, ENTERING: 1, ACTIVE: 2 } as const;
 /** Why a region may not leave although its newest write is resolved. */
 const Hold = {
   NONE: 0,
-  /** It was entered under an earlier process or client epoch: only reconciliation lets go of it. */
+  /** It was entered under an earlier process or client epoch, or before a flush that failed: only reconciliation lets go of it. */
   RECONCILE: 1,
   /** Reconciled; data of earlier writes may still be unflushed: the next flush lets go of it. */
   FLUSH: 2,
@@ -165,22 +165,24 @@ export class WriteIntent {
 
   /** It has ended. */
   flushEnds(succeeded: boolean): void {
+    if (!succeeded) {
+      // I1: what it was to make durable may be gone, and the next flush, which may succeed, would vouch for it.
+      this.#holdUsed();
+      this.#awaitingFlush = false;
+      return;
+    }
     if (this.#awaitingFlush) {
-      this.#changeHolds(Hold.FLUSHING, succeeded ? Hold.NONE : Hold.FLUSH);
+      this.#changeHolds(Hold.FLUSHING, Hold.NONE);
       this.#awaitingFlush = this.#hold.includes(Hold.FLUSH);
     }
-    if (!succeeded) return;
     this.#flushedThrough = Math.max(this.#flushedThrough, this.#completedAtFlushBegin);
     this.#exhausted = false;
   }
 
   /** A new client epoch: sequence numbers may start over, and only reconciliation lets go of what is in the set. */
   holdAll(): void {
-    for (let place = 0; place <= OVERFLOW; place++) {
-      if (this.#state[place] === PlaceState.FREE) continue;
-      this.#hold[place] = Hold.RECONCILE;
-      this.#newest[place] = 0;
-    }
+    this.#holdUsed();
+    this.#newest.fill(0);
     this.#completedThrough = 0;
     this.#flushedThrough = 0;
     this.#completedAtFlushBegin = 0;
@@ -360,6 +362,11 @@ export class WriteIntent {
     }
     this.#exhausted = true;
     return -1;
+  }
+
+  /** Only a reconciliation lets go of what is in the set. */
+  #holdUsed(): void {
+    for (let place = 0; place <= OVERFLOW; place++) if (this.#state[place] !== PlaceState.FREE) this.#hold[place] = Hold.RECONCILE;
   }
 
   #changeHolds(from: number, to: number): void {

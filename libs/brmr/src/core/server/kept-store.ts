@@ -234,7 +234,11 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#pool = this.#parts.registry.register(opened.store);
     this.#setState('ATTACHED', `opened as member ${identity.memberId} of pool ${identity.poolName}`);
     this.#setSince();
+    // L6: a disk that was slow to open is no reason to take the store for whole when it is detached for something else.
+    this.#hanging = false;
     this.#presenceAskedMs = this.#sinceMs;
+    // What the store was asked before it was detached may never be answered.
+    this.#presenceAsking = false;
     this.#tellFirstOutcome(null);
   }
 
@@ -276,8 +280,9 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#presenceAskedMs = nowMs;
     this.#presenceAsking = true;
     opened.checkPresence((reason) => {
+      if (this.#opened !== opened) return;
       this.#presenceAsking = false;
-      if (reason !== null && this.#opened === opened && this.#state === 'ATTACHED') this.#detach(reason);
+      if (reason !== null && this.#state === 'ATTACHED') this.#detach(reason);
     });
   }
 

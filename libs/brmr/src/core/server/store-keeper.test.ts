@@ -40,6 +40,8 @@ class Slot {
   refusal: OperationErrorCode | null = null;
   waitingMs = 0;
   gone: string | null = null;
+  /** Nobody says whether the path still leads to the store. */
+  unknown = false;
   opened = 0;
 }
 
@@ -87,7 +89,9 @@ const opener = {
       done({
         store: new PoolStoreAdapter(store, disk),
         waitingMs: () => slot.waitingMs,
-        checkPresence: (known) => world.after(1, () => known(slot.gone)),
+        checkPresence: (known) => {
+          if (!slot.unknown) world.after(1, () => known(slot.gone));
+        },
       });
     });
   },
@@ -325,6 +329,40 @@ describe('store keeper: disks that fail', () => {
     slot('/a').refusal = null;
     world.runUntil(() => state('/a') === 'ATTACHED', 10_000, 'the store to be attached');
     expect(pool('/a').store.volatileLost).toBe(true);
+  });
+
+  test('L6: a path that leads elsewhere: the store counts as having been away also if its disk was slow when it was opened', () => {
+    stop();
+    world.run(0);
+    disk.abandon();
+    disk.hang();
+    keep({ '/a': disk });
+    world.run(IO_TIMEOUT_MS + 1000);
+    expect(state('/a')).toBe('OPENING');
+    disk.resume();
+    world.run(0);
+    expect([state('/a'), doubtful.size]).toEqual(['ATTACHED', 0]);
+    slot('/a').gone = '/a was removed';
+    slot('/a').refusal = 'NOT_FOUND';
+    world.run(2000);
+    // It was closed without an error: what is elsewhere now may be written there.
+    expect([state('/a'), lostAfter(disk), doubtful.has('/a')]).toEqual(['DETACHED', false, true]);
+  });
+
+  test('a store that was detached while its path was asked for is asked anew once it is back', () => {
+    slot('/a').unknown = true;
+    world.run(2000);
+    disk.fail('write', Status.EIO);
+    commit();
+    world.run(100);
+    expect(state('/a')).toBe('DETACHED');
+    slot('/a').unknown = false;
+    world.run(RETRY_MS + 100);
+    expect(state('/a')).toBe('ATTACHED');
+    slot('/a').gone = '/a was removed';
+    slot('/a').refusal = 'NOT_FOUND';
+    world.run(2000);
+    expect(state('/a')).toBe('DETACHED');
   });
 
   test('a disk that hangs: clients are told, and the store waits for its requests, saying how many', () => {
