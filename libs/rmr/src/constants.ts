@@ -98,6 +98,9 @@ export const RESYNC_RETRY_MS = 250;
 export const RESYNC_RETRY_MS_MAX = 10_000;
 /** Client IO within so many milliseconds makes resync keep to its rate under load. */
 export const RESYNC_LOAD_MS = 1_000;
+/** A chunk that its source could not read is asked for again after so long; and so many are remembered. */
+export const RESYNC_UNREADABLE_MS = 10_000;
+export const UNREADABLE_CHUNKS_MAX = 1024;
 /** Resync beside client IO, in bytes per second, unless configured. */
 export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
 

@@ -236,9 +236,9 @@ export class MemoryDisk implements Disk {
     return false;
   }
 
-  /** Bad sectors are readable again, with what they held. */
-  repair(): void {
-    this.#badSectors.clear();
+  /** Bad sectors are readable again, with what they held, but those at offsets that stay broken. */
+  repair(staysBroken: (offsetBytes: number) => boolean = () => false): void {
+    for (const sector of this.#badSectors) if (!staysBroken(sector * SECTOR_BYTES)) this.#badSectors.delete(sector);
   }
 
   /** Requests submitted from now on are held. */

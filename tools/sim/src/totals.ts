@@ -10,6 +10,9 @@ export class Totals {
   readonly #failedSeeds: number[] = [];
   readonly #faultKinds: Record<string, number> = {};
   #operations = 0;
+  /** The fewest of a run. */
+  #operationsMin = Number.POSITIVE_INFINITY;
+  #faultsMin = Number.POSITIVE_INFINITY;
   #changes = 0;
   #forced = 0;
   #faults = 0;
@@ -20,6 +23,8 @@ export class Totals {
   add(result: SimulationResult): void {
     this.seeds++;
     this.#operations += result.operations;
+    this.#operationsMin = Math.min(this.#operationsMin, result.operations);
+    this.#faultsMin = Math.min(this.#faultsMin, result.faults);
     this.#changes += result.changes;
     this.#forced += result.forced;
     this.#faults += result.faults;
@@ -37,9 +42,11 @@ export class Totals {
       seeds: this.seeds,
       failed: this.failed,
       operations: this.#operations,
+      operationsMin: this.seeds === 0 ? 0 : this.#operationsMin,
       membershipChanges: this.#changes,
       forcedPools: this.#forced,
       faults: this.#faults,
+      faultsMin: this.seeds === 0 ? 0 : this.#faultsMin,
       faultKinds: Object.fromEntries(Object.entries(this.#faultKinds).sort(([a], [b]) => (a < b ? -1 : 1))),
       events: this.#events,
       virtualHours: round(this.#virtualHours),

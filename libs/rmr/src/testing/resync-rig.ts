@@ -2,7 +2,7 @@ import { Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { Resync, type ResyncOptions } from '../core/server/resync.ts';
 import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
-import type { LastIo, VersionRecord } from '../pool-store.ts';
+import type { ByteRange, LastIo, VersionRecord } from '../pool-store.ts';
 import { encodeUnresolved } from '../wire/unresolved-writes.ts';
 import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from './scripted-pool.ts';
 import type { ScriptedSession } from './scripted-session.ts';
@@ -25,6 +25,8 @@ export class ResyncRig {
   readonly resync: Resync;
   /** How often what waits was told to look again. */
   released = 0;
+  /** What was pulled, in order. */
+  readonly pulled: ByteRange[] = [];
   readonly #chunkBytes: number;
 
   constructor({ chunks = 64, chunkBytes = 4096, short = 0, options = {} }: ResyncSetting = {}) {
@@ -32,7 +34,14 @@ export class ResyncRig {
     this.store = new ScriptedStore(identityOf(1, chunks, chunkBytes, short));
     this.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
     this.peers = new SyncPeers(this.world, this.store, this.sessions, () => this.resync.poke());
-    this.resync = new Resync(this.world, this.store, this.peers, options, () => void this.released++);
+    this.resync = new Resync(
+      this.world,
+      this.store,
+      this.peers,
+      options,
+      () => void this.released++,
+      (offsetBytes, lengthBytes) => void this.pulled.push({ offsetBytes, lengthBytes }),
+    );
     this.world.check(() => this.resync.verify());
   }
 

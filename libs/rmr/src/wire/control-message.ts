@@ -81,6 +81,8 @@ export const claimResultSchema = z.strictObject({
   volatileLost: z.boolean(),
   lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
   intent: rangesSchema,
+  /** Chunks in which its disk could not read something, and that were not written since. */
+  unreadable: rangesSchema,
   /** The dirty maps that the member holds; members without one are all clean. */
   columns: z.array(columnSchema).max(MEMBERS_MAX),
 });

@@ -90,6 +90,8 @@ export class SimulatedCluster {
       heartbeatIntervalMs: 500,
       deadAfterMs: 2_000,
       legTimeoutMs: this.#chance(50) ? 3_000 : 30_000,
+      legSlowForMs: this.#chance(30) ? 1_000 : 30_000,
+      readPolicy: this.#chance(60) ? 'round-robin' : this.#chance(50) ? 'min-inflight' : 'preferred',
       pathCount: this.#chance(60) ? 1 : 2,
       quorum: this.#chance(30) ? 'majority' : 'none',
       resyncRateBytes: this.#chance(SLOW_RESYNC_PERCENT)
@@ -379,8 +381,11 @@ export class SimulatedCluster {
     for (const node of this.all) node.changeResyncRate();
   }
 
-  /** Everything that is broken is whole again, everything that is down comes up: only what the cores have to do themselves is left. */
-  heal(): void {
+  /**
+   * Everything that is broken is whole again, everything that is down comes up: only what the cores have to do themselves is
+   * left. They write bad sectors anew, where somebody else has what was there.
+   */
+  heal(staysBroken: (node: SimulatedStorageNode, chunk: number) => boolean): void {
     this.endTakeOver();
     this.network.healAll();
     this.client?.resume();
@@ -389,11 +394,13 @@ export class SimulatedCluster {
     for (const node of this.all) {
       node.resume();
       node.setClockRate(1);
+      node.pauseResync(false);
       node.onOpened = () => this.listener.onOpened();
       node.diskLatencyMs = 0;
       node.unstick();
       node.disk.clearFaults();
-      node.disk.repair();
+      node.disk.faultOf = null;
+      node.disk.repair((offsetBytes) => staysBroken(node, node.chunkAt(offsetBytes, this.geometry)));
       node.disk.resume();
       this.startLater(node, 0);
     }

@@ -11,7 +11,7 @@ import type { SimulatedStorageNode } from './simulated-nodes.ts';
 /** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
 const KIND_PERCENT = [30, 60, 100] as const;
 /** Mean virtual milliseconds between two faults. */
-const INTERVAL_MS = [150, 600, 1_500] as const;
+const INTERVAL_MS = [200, 600, 1_000] as const;
 /** Kinds that are drawn in vain, as they are impossible or forbidden now, before the next moment is waited for. */
 const TRIES_MAX = 4;
 /** How long a version change is waited for, to strike within it. */
@@ -68,12 +68,15 @@ const KINDS: readonly FaultKind[] = [
   { name: 'partition', weight: 4, strike: (faults) => faults.partition() },
   { name: 'isolation', weight: 2, strike: (faults) => faults.isolate() },
   // Disks.
+  { name: 'full disk', weight: 1, strike: (faults) => faults.fillDisk() },
   { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
   { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
   { name: 'read error', weight: 3, strike: (faults) => faults.failRead() },
   { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
   { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
   { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
+  // Operators.
+  { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
   // Clocks.
   { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
@@ -352,7 +355,26 @@ export class Faults implements FaultContext {
   failWrite(): boolean {
     const node = this.#node();
     if (node.store === null) return false;
-    node.disk.fail('write', this.#chance(50) ? Status.EIO : Status.ENOSPC, 1 + this.#below(3), this.#below(5));
+    const kind = this.#chance(70) ? 'write' : this.#chance(50) ? 'punch' : 'zero';
+    node.disk.fail(kind, this.#chance(50) ? Status.EIO : Status.ENOSPC, 1 + this.#below(3), this.#below(5));
+    return true;
+  }
+
+  /** Nothing can be written to the disk for a while, wherever it is. */
+  fillDisk(): boolean {
+    const { disk, store } = this.#node();
+    if (store === null || disk.faultOf !== null) return false;
+    disk.faultOf = ({ kind }) => (kind === 'write' || kind === 'zero' ? Status.ENOSPC : Status.OK);
+    this.#later(() => {
+      disk.faultOf = null;
+    });
+    return true;
+  }
+
+  pauseResync(): boolean {
+    const node = this.#node();
+    node.pauseResync(true);
+    this.#later(() => node.pauseResync(false));
     return true;
   }
 

@@ -5,6 +5,7 @@ import {
   type MemberAddress,
   type PoolClient,
   type PoolPolicy,
+  type ReadPolicyName,
   type ResyncOptions,
   RmrClient,
   RmrServer,
@@ -34,6 +35,8 @@ export interface SimulatedPool {
   readonly deadAfterMs: number;
   /** L7. */
   readonly legTimeoutMs: number;
+  readonly legSlowForMs: number;
+  readonly readPolicy: ReadPolicyName;
   /** Paths of every session. */
   readonly pathCount: number;
   /** What the pool is born with. */
@@ -271,6 +274,11 @@ export class SimulatedStorageNode {
     for (const pool of this.rmr?.pools() ?? []) pool.resync.options = resyncAt(this.#pool.resyncRateBytes);
   }
 
+  /** An operator pauses resync here, or ends that. */
+  pauseResync(paused: boolean): void {
+    for (const pool of this.rmr?.pools() ?? []) pool.resync.paused = paused;
+  }
+
   /** From now on the clocks of this host run at this rate. */
   setClockRate(rate: number): void {
     this.#clockRate = rate;
@@ -352,7 +360,7 @@ export class SimulatedClient {
     witness: SimulatedStorageNode | null,
     takeover: boolean,
   ) {
-    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs } = simulated;
+    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs, legSlowForMs, readPolicy } = simulated;
     this.name = name;
     this.configured = new Set(nodes.map((node) => node.memberId));
     this.#network = network;
@@ -369,8 +377,9 @@ export class SimulatedClient {
         poolUuid,
         poolName: 'pool',
         queueDepth,
-        readPolicy: 'round-robin',
+        readPolicy,
         legTimeoutMs,
+        legSlowForMs,
         members: nodes.map(addressOf),
         ...(witness === null ? {} : { witness: addressOf(witness) }),
         quorum: simulated.quorum,
@@ -405,6 +414,6 @@ export class SimulatedClient {
   }
 
   verify(): void {
-    this.pool.verify();
+    this.#client.verify();
   }
 }

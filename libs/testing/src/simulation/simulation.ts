@@ -1,3 +1,4 @@
+import { sameVersion } from '@rmr/rmr';
 import { errorMessage, randomBelow, SeededRandom, Status, statusName, TICK_INTERVAL_MS } from '@rmr/runtime';
 import { Checks } from './checks.ts';
 import { SimulatedCluster } from './cluster.ts';
@@ -17,6 +18,13 @@ const LIVENESS_MS = 180_000;
 const HEALED_WORK_MS = 5_000;
 /** Percentage of runs that end with a power loss of all. */
 const POWER_CYCLE_PERCENT = 30;
+/** A run goes on until it has had so many operations and faults, or for so long. */
+const OPERATIONS_MIN = 200;
+const FAULTS_MIN = 24;
+const FAULTS_MS_MAX = 120_000;
+const FAULTS_STEP_MS = 500;
+/** How often everything is read at the end, until all that can't be read was found: a member has few areas to find it in. */
+const PASSES_MAX = 20;
 /** Between two looks at bytes and maps. */
 const SAMPLE_MS = 250;
 
@@ -139,7 +147,7 @@ class Simulation {
       failure,
       operations: this.#workload.operationCount,
       changes: this.#operator.changeCount,
-      faults: this.#faults.count,
+      faults: this.#faultCount,
       faultCounts: Object.fromEntries([...this.#faults.counts, [DISASTER, this.#disaster.count], ...this.#schemes.counts]),
       forced: this.#disaster.forcedCount,
       events: world.scheduler.eventCount,
@@ -155,15 +163,31 @@ class Simulation {
     this.#operator.start();
     this.#disaster.start();
     this.#schemes.start();
-    this.#cluster.world.run(5_000 + randomBelow(this.#random, 30_000));
+    const { world } = this.#cluster;
+    world.run(5_000 + randomBelow(this.#random, 30_000));
+    while (this.#isPoor && world.scheduler.nowMs < FAULTS_MS_MAX) world.run(FAULTS_STEP_MS);
     this.#faults.stop();
     this.#operator.finish();
     this.#disaster.finish();
   }
 
+  /** Whether the run has shown little yet: some draw few faults, or few operations. */
+  get #isPoor(): boolean {
+    return this.#workload.operationCount < OPERATIONS_MIN || this.#faultCount < FAULTS_MIN;
+  }
+
+  /** Of all kinds, those in several steps included. */
+  get #faultCount(): number {
+    let count = this.#faults.count;
+    for (const made of this.#schemes.counts.values()) count += made;
+    return count;
+  }
+
   #healed(): void {
     const unfinished = (): string | null => this.#disaster.pending ?? this.#operator.pending ?? this.#checks.unfinished();
-    this.#cluster.heal();
+    const { rival, draining } = this.#cluster;
+    const canRepair = rival === null && !draining;
+    this.#cluster.heal((node, chunk) => canRepair && chunk >= 0 && this.#atlas.mayLose(node, chunk));
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#workload.stop();
     this.#until('the pool to be served', () => this.#disaster.unserved);
@@ -172,7 +196,7 @@ class Simulation {
     this.#disaster.overwrite();
     this.#until('the pool to be whole again', unfinished);
     this.#untilIdle();
-    this.#compare();
+    this.#compare(unfinished);
     // Now everything that was acknowledged is flushed: a power loss of all may take nothing of it (I1).
     this.#flush();
     this.#checks.compareDurable();
@@ -180,7 +204,7 @@ class Simulation {
     this.#cluster.losePower(this.#cluster.nodes);
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#until('the pool to be whole after a power loss of all', unfinished);
-    this.#compare();
+    this.#compare(unfinished);
   }
 
   /** I8: with chunks that nobody has any more, everything ends: reads of them with an error, flushes too. */
@@ -194,12 +218,22 @@ class Simulation {
   }
 
   /** Every leg answers, and all say the same (I2); every member has the same (I5). */
-  #compare(): void {
+  #compare(unfinished: () => string | null): void {
+    for (let pass = 1; this.#readFromAll(unfinished); pass++)
+      if (pass === PASSES_MAX) throw new Error('I8: members leave again and again for what they can not read, and others have');
+    this.#checks.compareMembers();
+  }
+
+  /** Whether somebody left meanwhile: who can't read a sector does, and comes back to write it anew. */
+  #readFromAll(unfinished: () => string | null): boolean {
+    const before = this.#cluster.highestVersion();
     for (let round = 0; round < 2 * this.#cluster.nodes.length; round++) {
       this.#workload.readAll();
       this.#untilIdle();
     }
-    this.#checks.compareMembers();
+    this.#until('the pool to be whole after everything was read', unfinished);
+    const after = this.#cluster.highestVersion();
+    return before !== null && after !== null && !sameVersion(before, after);
   }
 
   /** A flush fails once when what was not flushed may be lost: then another one must not. */

@@ -228,6 +228,13 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: 'a returning member does not mark what its disk can not read',
+    rule: 'L3, I8',
+    edits: [edit(ASSEMBLY, 'mark(grant.unreadable, inSync);', '')],
+    faults: ['bad sectors', 'partition'],
+    seeds: 60,
+  },
+  {
     name: 'what is reconciled stays in the write intent for ever where nothing was lost',
     rule: 'W7, I11',
     edits: [edit(COMMIT_ENGINE, 'this.#tellApplied();\n      this.#completeUnits(', 'this.#completeUnits(')],

@@ -3,7 +3,7 @@ import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange, MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { memberOf, OTHER_LINEAGE, versionOf } from '../../testing/scripted-pool.ts';
-import { assembleMaps, type Grant, type Holders, holdersOf, markReturning, reconcile } from './assembly.ts';
+import { assembleMaps, type Grant, type Holders, holdersOf, markReturning, passOverUnreadable, reconcile } from './assembly.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 const CHUNK = 4096;
@@ -21,7 +21,7 @@ const all = (grants: readonly Grant[]): Holders => ({ owners: grants, holders: g
 
 function grant(memberId: number, rest: Partial<Omit<Grant, 'columns'>> & { columns?: Record<number, readonly number[]> } = {}): Grant {
   const columns = new Map(Object.entries(rest.columns ?? {}).map(([id, chunks]) => [Number(id), mapWith(chunks)]));
-  return { memberId, version: versionOf(1, [1, 2, 3]), volatileLost: false, lastIo: [], intent: [], ...rest, columns };
+  return { memberId, version: versionOf(1, [1, 2, 3]), volatileLost: false, lastIo: [], intent: [], unreadable: [], ...rest, columns };
 }
 
 let maps: PoolMaps;
@@ -371,5 +371,26 @@ describe('assembly: random pools', () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+});
+
+describe('what a disk can not read (I8)', () => {
+  test('is dirty for a member that returns, where one in sync has it; the last copy stays one', () => {
+    maps.of(2).set(5, 1);
+    const returning = grant(1, { unreadable: [range(4, 2)] });
+    markReturning(maps, returning, [2], [1, 2, 3], []);
+    expect(dirty(1)).toEqual([4]);
+  });
+
+  test('is dirty at assembly, where another one of the set has it for certain; reconciliation takes what can be read', () => {
+    maps.of(2).set(5, 1);
+    const grants = [
+      grant(1, { unreadable: [range(4, 4)], lastIo: [range(4)] }),
+      grant(2, { unreadable: [range(6)], volatileLost: true, intent: [range(7)] }),
+    ];
+    passOverUnreadable(maps, grants);
+    expect([dirty(1), dirty(2)]).toEqual([[4], [5]]);
+    reconcile(maps, grants, [1, 2]);
+    expect([dirty(1), dirty(2)]).toEqual([[4], [5, 7]]);
   });
 });

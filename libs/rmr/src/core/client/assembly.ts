@@ -13,6 +13,8 @@ export interface Grant {
   readonly volatileLost: boolean;
   readonly lastIo: readonly ByteRange[];
   readonly intent: readonly ByteRange[];
+  /** Chunks in which its disk could not read something. */
+  readonly unreadable: readonly ByteRange[];
   /** The dirty maps that it holds, by member; a member without one is all clean. */
   readonly columns: ReadonlyMap<number, DirtyMap>;
 }
@@ -79,6 +81,27 @@ function forEachChunk(chunks: DirtyMap, visit: (chunk: number) => void): void {
   }
 }
 
+/** By member: what it may have lost; null: nothing. */
+function doubtfulChunks(maps: PoolMaps, grants: readonly Grant[]): ReadonlyMap<number, DirtyMap | null> {
+  return new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
+}
+
+/**
+ * Before reconciliation: what the disk of a member can't read is dirty for it where another one of the set has it for
+ * certain. The last copy stays one: some of its sectors can be read.
+ */
+export function passOverUnreadable(maps: PoolMaps, grants: readonly Grant[]): void {
+  const unreadable = new Map(grants.map((grant) => [grant.memberId, chunksOf(maps, grant.unreadable)]));
+  const doubtful = doubtfulChunks(maps, grants);
+  for (const { memberId } of grants) {
+    forEachChunk(unreadable.get(memberId) as DirtyMap, (chunk) => {
+      const has = (other: number): boolean =>
+        !maps.of(other).test(chunk) && unreadable.get(other)?.test(chunk) !== true && doubtful.get(other)?.test(chunk) !== true;
+      if (grants.some((other) => other.memberId !== memberId && has(other.memberId))) maps.of(memberId).set(chunk, 1);
+    });
+  }
+}
+
 /**
  * Reconciliation: where a crash may have left the members different, one keeps what it has and the chunk becomes dirty
  * for all others. `grants` are those of the new in-sync set, `memberIds` all members.
@@ -90,7 +113,7 @@ function forEachChunk(chunks: DirtyMap, visit: (chunk: number) => void): void {
  * is clean, nobody has acknowledged a write there, and nothing changes (I8).
  */
 export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: readonly number[]): void {
-  const doubtful = new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
+  const doubtful = doubtfulChunks(maps, grants);
   const isDoubtful = (memberId: number, chunk: number): boolean => doubtful.get(memberId)?.test(chunk) === true;
   const winnerOf = (chunk: number): number | undefined => {
     const clean = grants.filter((grant) => !maps.of(grant.memberId).test(chunk));
@@ -123,7 +146,7 @@ export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: r
 
 /**
  * L3: what a returning member has to mark dirty for itself besides what it missed: its `lastIo` chunks where an in-sync
- * member is clean (◆18), and, if its volatile state was lost, its write-intent regions where any other member is clean (◆19).
+ * member is clean (◆18), the same for what its disk can't read, and, if its volatile state was lost, its write-intent regions where any other member is clean (◆19).
  *
  * Not on account of members that are away and had left before it (`leftBefore`): what was flushed after they left it has,
  * and they may not. Where nobody else is clean, it stays clean, and the chunk becomes dirty for them (I1).
@@ -143,6 +166,7 @@ export function markReturning(
     });
   };
   mark(grant.lastIo, inSync);
+  mark(grant.unreadable, inSync);
   if (!grant.volatileLost) return;
   assert(
     leftBefore.every((memberId) => !inSync.includes(memberId)),

@@ -287,10 +287,19 @@ describe('io engine: reads', () => {
   test('a failed read is answered by another leg before the caller sees an error', () => {
     read('r');
     leg(1).answer(Status.EIO);
-    expect(failed[0]?.[0]).toBe(0b10);
+    expect(failed).toEqual([]);
     leg(0).answer(Status.OK, new Uint8Array(4096));
     expect(ended).toEqual([['r', Status.OK]]);
     expect(engine.counters.readRetries).toBe(1);
+    // It is told of what it could not read when it returns (L3).
+    expect(failed.map(([legs]) => legs)).toEqual([0b10]);
+  });
+
+  test('I8, I11: who can’t read the last copy stays, and the caller gets an error, once nobody else has it', () => {
+    read('r');
+    leg(1).answer(Status.EIO);
+    leg(0).answer(Status.ELOST);
+    expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
   });
 
   test('the last leg stays, and its error is the caller’s', () => {

@@ -146,6 +146,7 @@ export class IoEngine implements RtrsResponseSink {
   submit(request: IoRequest): void {
     request.ticket = this.#nextTicket++;
     request.triedMask = 0;
+    request.failedMask = 0;
     request.round = 0;
     request.submittedAtMs = this.#world.clock.nowMs();
     if ((this.#waiting.head !== null && this.#waiting.holds(request)) || this.#closedStatus !== Status.OK || !this.#dispatch(request)) {
@@ -360,7 +361,7 @@ export class IoEngine implements RtrsResponseSink {
       if (!isLegWide(request)) {
         if (!this.#mayRead()) this.#waitAgain(unit, request);
         else if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
-          this.#complete(unit, request, Status.OK, payload, slab);
+          this.#readEnded(unit, request, payload, slab);
         else this.#readFailed(unit, request, bit, Status.EPROTO);
         return;
       }
@@ -657,6 +658,13 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
+  /** A read has been answered. Legs whose disks have failed it are not to be trusted: they leave, and what they could not read is written anew when they return. */
+  #readEnded(unit: number, request: IoRequest, payload: Uint8Array, slab: Slab | null): void {
+    const failed = request.failedMask & this.#routeMask & ~(this.#pending[unit] as number);
+    this.#complete(unit, request, Status.OK, payload, slab);
+    if (failed !== 0) this.#host.onLegsFailed(failed, 'its disk failed a read that another member has answered');
+  }
+
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
     request.triedMask |= bit;
     this.#releaseUnit(unit);
@@ -664,12 +672,16 @@ export class IoEngine implements RtrsResponseSink {
     if (status === Status.ELOST) {
       if (others) this.#waiting.insertByTicket(request);
       else this.#finish(request, Status.EIO, null, null);
-    } else if (isMemberOut(status) || others) {
-      // Another leg answers; this one is not to be trusted with reads any more.
+    } else if (isMemberOut(status) || (others && status !== Status.EIO)) {
       if (isMemberOut(status)) request.triedMask &= ~bit;
       this.counters.readRetries++;
       this.#waiting.insertByTicket(request);
       this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
+    } else if (others) {
+      // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
+      request.failedMask |= bit;
+      this.counters.readRetries++;
+      this.#waiting.insertByTicket(request);
     } else {
       this.#finish(request, status, null, null);
     }

@@ -33,8 +33,10 @@ export class IoRequest {
 
   /** The engine's: order of submission. */
   ticket = 0;
-  /** The engine's: legs that have failed this read. */
+  /** The engine's: legs that have failed this read, or that do not have what it asks for. */
   triedMask = 0;
+  /** The engine's: legs whose disks have failed this read. */
+  failedMask = 0;
   /** The engine's: the round in which it bounced. */
   round = 0;
   /** The engine's: when it was submitted, in clock milliseconds. */

@@ -28,7 +28,16 @@ const PROBE: ProbeResult = {
   volatileLost: false,
 };
 
-const CLAIM: ClaimResult = { version: null, members: [], policy: POLICY, volatileLost: false, lastIo: [], intent: [], columns: [] };
+const CLAIM: ClaimResult = {
+  version: null,
+  members: [],
+  policy: POLICY,
+  volatileLost: false,
+  lastIo: [],
+  intent: [],
+  unreadable: [],
+  columns: [],
+};
 
 let sessions: ScriptedSession[];
 let legs: Leg[];

@@ -134,7 +134,7 @@ export class LegReturn {
   #mark(claim: ClaimResult): void {
     const { maps, memberIds, lineageUuid } = this.#host;
     const { memberId } = this.leg.member;
-    const { version, volatileLost, lastIo, intent } = claim;
+    const { version, volatileLost, lastIo, intent, unreadable } = claim;
     this.#newLineage = version !== null && version.lineageUuid !== lineageUuid;
     if (this.#newLineage) {
       // A store of another lineage has nothing that counts.
@@ -142,7 +142,7 @@ export class LegReturn {
     } else {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
       this.#host.markOwed(memberId);
-      const grant = { memberId, version, volatileLost, lastIo, intent, columns: new Map() };
+      const grant = { memberId, version, volatileLost, lastIo, intent, unreadable, columns: new Map() };
       markReturning(maps, grant, inSync, memberIds, this.#host.leftBefore(memberId));
       this.#unshared = unsharedChunks(maps, grant);
     }

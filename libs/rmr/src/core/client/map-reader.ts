@@ -25,8 +25,8 @@ export function readGrant(
   const columns = new Map<number, DirtyMap>();
   const left = claim.columns.filter((column) => column.dirtyChunks > 0).map((column) => column.memberId);
   const finish = (): void => {
-    const { version, volatileLost, lastIo, intent } = claim;
-    done({ memberId: leg.member.memberId, version, volatileLost, lastIo, intent, columns }, '');
+    const { version, volatileLost, lastIo, intent, unreadable } = claim;
+    done({ memberId: leg.member.memberId, version, volatileLost, lastIo, intent, unreadable, columns }, '');
   };
   const readColumn = (memberId: number, fromLeaf: number): void => {
     leg.call(

@@ -191,8 +191,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
-  /** Rechecks the invariants of this class and of the engine. */
+  /** Rechecks the invariants of this class, of the engine and of the maps. */
   verify(): void {
+    this.#maps?.verify();
     let normal = 0;
     for (const leg of this.#legs) {
       leg.verify();

@@ -49,7 +49,17 @@ function probe(memberId: number, fields: Partial<ProbeResult> = {}): ProbeResult
 }
 
 function claim(fields: Partial<ClaimResult> = {}): ClaimResult {
-  return { version: CURRENT, members: MEMBERS, policy, volatileLost: false, lastIo: [], intent: [], columns: [], ...fields };
+  return {
+    version: CURRENT,
+    members: MEMBERS,
+    policy,
+    volatileLost: false,
+    lastIo: [],
+    intent: [],
+    unreadable: [],
+    columns: [],
+    ...fields,
+  };
 }
 
 /** All that are connected answer the probe. */
@@ -142,6 +152,18 @@ describe('the assemble rule', () => {
     session(3).reconnect();
     recovery.poke();
     answerProbes();
+    expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
+  });
+
+  test('C4: nothing is claimed while a member serves another client, not even from a member that does not', () => {
+    policy = { ...POLICY, quorum: 'majority' };
+    const promise = { epoch: 5, clientInstance: RIVAL, clientName: 'client-2' };
+    recovery.begin();
+    answerProbes((memberId) => ({ promise, state: memberId === 3 ? 'NO_IO' : 'NORMAL' }));
+    expect([open(), waiting]).toEqual([[], expect.stringContaining('client-2')]);
+    // It is gone, and so is its session with the members.
+    recovery.poke();
+    answerProbes(() => ({ promise, state: 'NO_IO' }));
     expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
   });
 

@@ -12,7 +12,7 @@ import {
   probeResultSchema,
 } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
-import { assembleMaps, type Grant, holdersOf, reconcile } from './assembly.ts';
+import { assembleMaps, type Grant, holdersOf, passOverUnreadable, reconcile } from './assembly.ts';
 import { unfitness } from './fitness.ts';
 import type { Leg } from './leg.ts';
 import { forcedSet, newestLineage } from './lineage.ts';
@@ -229,6 +229,11 @@ export class Recovery {
         return;
       }
     }
+    const served = this.#servedByAnother();
+    if (served !== null) {
+      this.#wait(served);
+      return;
+    }
     if (present.length === 0) {
       this.#wait(
         `a storage node with a store of this pool: ${this.#legs.map((leg) => leg.problem || `${leg.member.name} is not reachable (${leg.session.lostReason})`).join('; ')}`,
@@ -281,6 +286,21 @@ export class Recovery {
         leg.setState('FAILED', `out of the in-sync set since version ${formatVersion(highest)}: it returns when the pool is served`);
     }
     this.#claim(chosen, typeof suffice === 'string' ? chosen : suffice);
+  }
+
+  /**
+   * C4: that a client is alive shows where a member serves it. It is not robbed elsewhere either: a member that is out of its
+   * set, and has no session with it just now, would grant, and the client were fenced when that member returns.
+   */
+  #servedByAnother(): string | null {
+    const { clientInstance, takeover } = this.#options;
+    if (takeover || this.#forced) return null;
+    const witness = this.#options.witness();
+    for (const leg of [...this.#legs, ...(witness === null ? [] : [witness])]) {
+      if (leg.probe?.state !== 'NORMAL' || leg.probe.promise == null || leg.probe.promise.clientInstance === clientInstance) continue;
+      return `${leg.probe.promise.clientName}, which the pool is served to, to leave it (${leg.describe()} says so); or take it over`;
+    }
+    return null;
   }
 
   /** The legs that are to grant, or which majority is missing. */
@@ -474,6 +494,7 @@ export class Recovery {
       for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
     } else {
       assembleMaps(maps, holdersOf(grants, highest, known, members), memberIds);
+      passOverUnreadable(maps, grants);
       reconcile(maps, grants, memberIds);
     }
     if (this.#forced && highest !== null) {

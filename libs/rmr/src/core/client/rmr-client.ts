@@ -48,6 +48,12 @@ export class RmrClient {
     return this.#sessions.to(addresses);
   }
 
+  /** Rechecks the invariants of all pools and sessions. */
+  verify(): void {
+    for (const pool of this.#pools) pool.verify();
+    for (const session of this.#sessions.all()) session.rtrs.verify();
+  }
+
   /** Stops every pool in order, then closes the sessions. `done` is called in every case. */
   stop(done: () => void): void {
     let left = this.#pools.size;

@@ -1,7 +1,7 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { Status, type World } from '@rmr/runtime';
-import type { PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
 import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
@@ -23,6 +23,8 @@ export interface ControlHost {
   /** Gives back what waits for chunks (L4). */
   bounceWaiting(): void;
   resyncStarts(version: VersionRecord): void;
+  /** Chunks in which the disk could not read something. */
+  unreadableRanges(): ByteRange[];
   /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
   versionRecording(recording: boolean): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
@@ -207,6 +209,7 @@ export class PoolControl {
             volatileLost: this.#store.volatileLost,
             lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
             intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+            unreadable: this.#host.unreadableRanges(),
             columns: this.#store.mappedMemberIds().map((memberId) => {
               const map = this.#store.dirtyMap(memberId) as DirtyMap;
               return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };

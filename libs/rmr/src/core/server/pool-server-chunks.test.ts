@@ -384,6 +384,20 @@ describe('pool server: requests that end as the pool leaves IO', () => {
     rig.store.end('commit promise 2');
     expect(granted.result).toMatchObject({ lastIo: [{ offsetBytes: 0, lengthBytes: 512 }], intent: rig.store.intent, volatileLost: true });
   });
+
+  test('I8: and which chunks its disk could not read, until they are written', () => {
+    rig.serve();
+    for (const chunk of [4, 6]) {
+      rig.read(`r${chunk}`, { chunk });
+      rig.store.endOne('read', Status.EIO);
+    }
+    rig.write('w', { chunk: 6 });
+    rig.store.endOne('write');
+    rig.turn();
+    const granted = rig.control(claim(2));
+    rig.store.end('commit promise 2');
+    expect(granted.result).toMatchObject({ unreadable: [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }] });
+  });
 });
 
 describe('pool server: chunks without a clean copy (I8)', () => {

@@ -13,6 +13,7 @@ import type { ReadArena } from './read-arena.ts';
 import { Resync, type ResyncOptions } from './resync.ts';
 import { Serving } from './serving.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
+import { UnreadableChunks } from './unreadable-chunks.ts';
 
 /** What an accepted request waits for. */
 const Phase = {
@@ -97,6 +98,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #executing = 0;
   #onDrained: (() => void) | null = null;
 
+  readonly #unreadable: UnreadableChunks;
   readonly #peers: SyncPeers;
   readonly resync: Resync;
   readonly #message = new IoMessage();
@@ -117,13 +119,22 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#serving = new Serving(world.clock, log, store.version?.seq ?? 0);
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
-    this.resync = new Resync(poolWorld, store, this.#peers, resync, () => this.#onReleased());
+    this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
+    this.resync = new Resync(
+      poolWorld,
+      store,
+      this.#peers,
+      resync,
+      () => this.#onReleased(),
+      (offsetBytes, lengthBytes) => this.#unreadable.written(offsetBytes, lengthBytes),
+    );
     this.#control = new PoolControl(world, store, this.#serving, {
       handle,
       leaveIo: (status) => this.#leaveIo(status),
       drain: (done) => this.#drain(done),
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
+      unreadableRanges: () => this.#unreadable.ranges(),
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -302,6 +313,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           this.#world.turn.defer(this);
           break;
         }
+        this.#noteReadable(tag, status);
         this.#finish(tag, status);
         break;
       case Phase.FUA:
@@ -317,6 +329,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       default:
         assert(false, 'pool server: completion in an unknown phase');
     }
+  }
+
+  /** What the end of a read or write says about whether the disk can be read there. */
+  #noteReadable(tag: number, status: number): void {
+    const isRead = this.#readSlabs[tag] !== null;
+    if (isRead === (status === Status.OK)) return;
+    const [offsetBytes, lengthBytes] = [this.#offsets[tag] as number, this.#lengths[tag] as number];
+    if (isRead) this.#unreadable.note(offsetBytes, lengthBytes);
+    else this.#unreadable.written(offsetBytes, lengthBytes);
   }
 
   /** Carries out a control request; `done` is called once. */
@@ -597,6 +618,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   #replaceEnds(tag: number, status: number): void {
     for (const chunk of this.#replaced[tag] as number[]) this.resync.unlock(chunk);
+    if (status === Status.OK) this.#unreadable.written(this.#offsets[tag] as number, this.#lengths[tag] as number);
     this.#replaced[tag] = null;
     this.#onReleased();
     this.#finish(tag, status);

@@ -1,6 +1,6 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAP_CHECK_MS, MAP_CHECK_URGENT_MS, RESYNC_RETRY_MS, RESYNC_RETRY_MS_MAX } from '../../constants.ts';
+import { MAP_CHECK_MS, MAP_CHECK_URGENT_MS, RESYNC_RETRY_MS, RESYNC_RETRY_MS_MAX, RESYNC_UNREADABLE_MS } from '../../constants.ts';
 import { ResyncRig } from '../../testing/resync-rig.ts';
 import { memberOf, storeOf } from '../../testing/scripted-pool.ts';
 import { MessageType } from '../../wire/io-message.ts';
@@ -133,7 +133,7 @@ describe('resync: failures', () => {
   test.each([
     ['EDIRTY', Status.EDIRTY],
     ['EVERSION', Status.EVERSION],
-    ['EIO', Status.EIO],
+    ['ENOTNORMAL', Status.ENOTNORMAL],
     ['ESESSION', Status.ESESSION],
   ])('I11: a read that ends with %s is tried again after a while, with the chunk unlocked meanwhile', (name, status) => {
     rig.store.mapOf(1).set(4, 1);
@@ -165,7 +165,7 @@ describe('resync: failures', () => {
     rig.start([2], rig.version(5, [1, 2]));
     const pauses: number[] = [];
     for (let i = 0; i < 9; i++) {
-      rig.answer(2, Status.EIO);
+      rig.answer(2, Status.ESESSION);
       const failedMs = rig.world.clock.nowMs();
       rig.world.runUntil(() => rig.reads(2).length > 0, 2 * RESYNC_RETRY_MS_MAX, 'another read');
       pauses.push(rig.world.clock.nowMs() - failedMs);
@@ -180,7 +180,7 @@ describe('resync: failures', () => {
       rig.store.endOne(step);
       rig.turn();
     }
-    rig.answer(2, Status.EIO);
+    rig.answer(2, Status.ESESSION);
     rig.world.run(RESYNC_RETRY_MS + 50);
     expect(rig.reads(2)).toEqual(['9+1']);
   });
@@ -338,6 +338,21 @@ describe('resync: versions (R2, ◆21)', () => {
 });
 
 describe('resync: why it stands still', () => {
+  test('and since when: not since it began to run', () => {
+    rig.store.mapOf(1).set(4, 1);
+    rig.start([2]);
+    const runsSinceMs = rig.resync.status().sinceMs;
+    rig.world.run(300);
+    expect(rig.resync.status()).toMatchObject({ reason: '', sinceMs: runsSinceMs });
+    rig.session(2).cut('cable');
+    rig.world.run(300);
+    const stands = rig.resync.status();
+    expect(stands.reason).toContain('cable');
+    expect(stands.sinceMs).toBeGreaterThan(runsSinceMs + 250);
+    rig.world.run(300);
+    expect(rig.resync.status().sinceMs).toBe(stands.sinceMs);
+  });
+
   test('the members are named that have the chunk and cannot be read from', () => {
     rig.store.mapOf(1).set(4, 1);
     rig.start([]);
@@ -367,7 +382,7 @@ describe('resync: why it stands still', () => {
     rig.store.mapOf(1).set(4, 1);
     rig.store.mapOf(3).set(4, 1);
     rig.start();
-    rig.answer(2, Status.EIO);
+    rig.answer(2, Status.ESESSION);
     expect(rig.resync.status()).toMatchObject({ state: 'FAILED' });
     const alone = rig.version(6, [1, 3]);
     rig.peers.start(alone);
@@ -414,6 +429,29 @@ describe('resync: chunks without a clean copy (I8)', () => {
     expect(rig.resync.isLost(4)).toBe(true);
     rig.world.run(50);
     expect(rig.released).toBeGreaterThan(0);
+  });
+
+  test('lost too when the disks of those that have it can’t read it, whatever else they have goes on', () => {
+    rig.store.mapOf(2).clear(4, 1);
+    for (const chunk of [5, 6]) rig.store.mapOf(1).set(chunk, 1);
+    rig.start();
+    // All in one read, which can't tell which of them is to blame: each for itself then, and from either member.
+    expect([rig.reads(2), rig.reads(3)]).toEqual([['4+3'], []]);
+    rig.resync.want(4, 1);
+    rig.answer(2, Status.EIO);
+    expect([...rig.reads(2), ...rig.reads(3)].sort()).toEqual(['4+1', '5+1', '6+1']);
+    rig.answer(2, Status.EIO);
+    expect(rig.resync.sourceOf(4)).toBe("member 2 (storage-2) (its disk can't read the chunk)");
+    rig.pullAll();
+    expect([rig.store.mapOf(1).dirtyCount, rig.pulled.length, rig.reads(2)]).toEqual([1, 2, []]);
+    expect(rig.resync.isLost(4)).toBe(false);
+    for (let i = 0; i < 2; i++) confirm(3);
+    expect(rig.resync.isLost(4)).toBe(true);
+    // The sector may be written anew meanwhile: it is asked for again.
+    rig.world.runUntil(() => rig.reads(2).length > 0, 2 * RESYNC_UNREADABLE_MS, 'another read');
+    expect([rig.reads(2), rig.resync.isLost(4)]).toEqual([['4+1'], false]);
+    rig.pullAll();
+    expect(rig.store.mapOf(1).dirtyCount).toBe(0);
   });
 
   test('a peer that does not answer leaves it open; so does an answer under another version', () => {

@@ -10,7 +10,9 @@ import {
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
+  RESYNC_UNREADABLE_MS,
   RESYNC_WANTED_DEPTH,
+  UNREADABLE_CHUNKS_MAX,
 } from '../../constants.ts';
 import type { LastIo, PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
@@ -42,6 +44,7 @@ export interface ResyncStatus {
   readonly sourceMemberIds: readonly number[];
   /** Why it stands still; empty while it does not. */
   readonly reason: string;
+  /** Since when it is in this state, and stands still or does not; wall clock. */
   readonly sinceMs: number;
   /** Bytes pulled since the process started. */
   readonly pulledBytes: number;
@@ -84,6 +87,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #store: PoolStore;
   readonly #peers: SyncPeers;
   readonly #onReleased: () => void;
+  readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
   readonly #chunkBytes: number;
   readonly #deviceBytes: number;
   readonly #memberId: number;
@@ -106,6 +110,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
+  /** Dirty chunks that members could not read when they were asked for them, and until when they are not asked again (clock milliseconds). */
+  readonly #unreadable = new Map<number, Map<number, number>>();
+  /** Chunks of a pull that its source could not read: which of them is to blame shows when each is pulled alone. */
+  readonly #suspects = new Set<number>();
   #cursor = 0;
   #budgetBytes = 0;
   #budgetAtMs = 0;
@@ -121,12 +129,23 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #rateAtMs = 0;
   #rateBytes = 0;
 
-  /** `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again. */
-  constructor(world: World, store: PoolStore, peers: SyncPeers, options: ResyncOptions, onReleased: () => void) {
+  /**
+   * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
+   * `onPulled`: this range of whole chunks has been written, and is clean.
+   */
+  constructor(
+    world: World,
+    store: PoolStore,
+    peers: SyncPeers,
+    options: ResyncOptions,
+    onReleased: () => void,
+    onPulled: (offsetBytes: number, lengthBytes: number) => void,
+  ) {
     this.#world = world;
     this.#store = store;
     this.#peers = peers;
     this.#onReleased = onReleased;
+    this.#onPulled = onPulled;
     this.#chunkBytes = store.identity.chunkSizeBytes;
     this.#deviceBytes = store.identity.sizeBytes;
     this.#memberId = store.identity.memberId;
@@ -217,16 +236,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   }
 
   /**
-   * I8: whether the chunk is known to have no clean copy: dirty for every member, as every in-sync member has confirmed
-   * since IO began to wait for it.
+   * I8: whether the chunk is known to have no clean copy that can be read: dirty for every member, as every in-sync member
+   * has confirmed since IO began to wait for it, or clean for some in the set whose disks can't read it.
    */
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
     if (sinceMs === undefined) return false;
     for (const { memberId, role } of this.#store.members) {
-      if (role !== 'witness' && this.#store.dirtyMap(memberId)?.test(chunk) !== true) return false;
+      if (role === 'witness' || this.#store.dirtyMap(memberId)?.test(chunk) === true) continue;
+      if (!this.#isUnreadable(chunk, memberId)) return false;
     }
-    return this.#peers.inSync().every((peer) => peer.wholeRoundBeganMs > sinceMs);
+    return this.#peers.inSync().every((peer) => this.#isUnreadable(chunk, peer.member.memberId) || peer.wholeRoundBeganMs > sinceMs);
   }
 
   /** The member that a dirty chunk can't be read from although it has it clean: for people. */
@@ -236,6 +256,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const inSync = this.#peers.inSync();
     const name = (peer: SyncPeer): string => {
       if (!inSync.includes(peer)) return `${peer.describe()} (out of the in-sync set)`;
+      if (this.#isUnreadable(chunk, peer.member.memberId)) return `${peer.describe()} (its disk can't read the chunk)`;
       return peer.ready ? peer.describe() : `${peer.describe()} (${peer.problem})`;
     };
     return clean.map(name).join(' or ');
@@ -304,6 +325,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(pull.phase === Phase.READ, 'resync: an answer without a read');
     const lengthBytes = this.#pieceBytes(pull);
     if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
+      if (status === Status.EIO && this.#noteUnreadable(pull, peer.member.memberId)) {
+        this.#release(pull);
+        return;
+      }
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
       this.#failed(
@@ -441,7 +466,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         this.#pulledBytes += lengthBytes;
         this.#retryMs = RESYNC_RETRY_MS;
         this.#failure = '';
-        for (let i = 0; i < pull.chunkCount; i++) this.#wanted.delete(pull.firstChunk + i);
+        for (let i = 0; i < pull.chunkCount; i++) {
+          this.#wanted.delete(pull.firstChunk + i);
+          this.#suspects.delete(pull.firstChunk + i);
+          this.#unreadable.delete(pull.firstChunk + i);
+        }
+        this.#onPulled(pull.firstChunk * this.#chunkBytes, lengthBytes);
       } else if (pull.generation === this.#generation) {
         this.#failed(`this member's store failed: ${statusName(status)}`);
       }
@@ -460,7 +490,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const own = this.#store.dirtyMap(this.#memberId);
     if (version === null) return;
     if (own === null || own.dirtyCount === 0) {
-      this.#stall = '';
+      this.#setStall('');
       this.#wanted.clear();
       this.#peers.urgent = false;
       if (this.#active === 0) this.#setState('IDLE');
@@ -489,7 +519,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     this.#peers.urgent = urgent;
     if (this.#paused) {
-      this.#stall = stall;
+      this.#setStall(stall);
       this.#setState('PAUSED');
       return;
     }
@@ -513,7 +543,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         if (!this.#peers.inSync().some((peer) => peer.ready)) break;
       }
     }
-    this.#stall = this.#active > 0 ? '' : stall;
+    this.#setStall(this.#active > 0 ? '' : stall);
     this.#setState(this.#active === 0 && stall === '' && this.#failure !== '' ? 'FAILED' : 'RUNNING');
   }
 
@@ -533,6 +563,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       const pieceBytes = Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
       const stop = Math.min(end, chunk + Math.max(1, Math.floor(pieceBytes / this.#chunkBytes)));
       begun = this.#pullFrom(chunk, stop);
+      if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {
+        chunk++;
+        continue;
+      }
       if (begun !== Begun.YES) break;
       while (chunk < stop && this.#locks.has(chunk)) chunk++;
       this.#cursor = chunk;
@@ -556,13 +590,15 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     let peer: SyncPeer | null = null;
     for (const candidate of this.#peers.inSync()) {
       if (!candidate.ready || this.#store.dirtyMap(candidate.member.memberId)?.test(first) === true) continue;
+      if (this.#isUnreadable(first, candidate.member.memberId)) continue;
       if (peer === null || candidate.inFlight < peer.inFlight) peer = candidate;
     }
     if (peer === null) return Begun.NO_SOURCE;
     assert(this.#active < this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     let stop = first + 1;
-    while (stop < end && !this.#locks.has(stop) && source?.test(stop) !== true) stop++;
+    const alone = this.#suspects.has(first);
+    while (!alone && stop < end && !this.#locks.has(stop) && source?.test(stop) !== true && !this.#suspects.has(stop)) stop++;
     const tag = this.#take();
     const pull = this.#pulls[tag] as Pull;
     pull.firstChunk = first;
@@ -581,6 +617,33 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#budgetBytes -= lengthBytes;
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
     return Begun.YES;
+  }
+
+  /**
+   * The source could not read something of the pull. Its other chunks, and other sources, are not held up by that. False: too
+   * many are remembered already.
+   */
+  #noteUnreadable(pull: Pull, memberId: number): boolean {
+    const { firstChunk, chunkCount } = pull;
+    if (this.#suspects.size + this.#unreadable.size + chunkCount > UNREADABLE_CHUNKS_MAX) return false;
+    if (chunkCount > 1) {
+      for (let chunk = firstChunk; chunk < firstChunk + chunkCount; chunk++) this.#suspects.add(chunk);
+      return true;
+    }
+    const until = this.#unreadable.get(firstChunk) ?? new Map<number, number>();
+    if (until.size === 0)
+      this.#world.log.warn('a chunk could not be read for resync', { member: this.#memberId, chunk: firstChunk, source: memberId });
+    until.set(memberId, this.#world.clock.nowMs() + RESYNC_UNREADABLE_MS);
+    this.#unreadable.set(firstChunk, until);
+    this.#suspects.delete(firstChunk);
+    return true;
+  }
+
+  /** Whether the member could not read the chunk when it was asked for it a moment ago. */
+  #isUnreadable(chunk: number, memberId: number): boolean {
+    if (this.#unreadable.size === 0) return false;
+    const untilMs = this.#unreadable.get(chunk)?.get(memberId);
+    return untilMs !== undefined && this.#world.clock.nowMs() < untilMs;
   }
 
   #take(): number {
@@ -634,6 +697,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** What was asked for is dropped, what is being written is not cleared. */
   #abandon(): void {
     this.#generation++;
+    this.#unreadable.clear();
+    this.#suspects.clear();
     let released = false;
     for (const pull of this.#pulls) {
       if (pull.phase !== Phase.READ) continue;
@@ -670,6 +735,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
     }
     this.#budgetAtMs = nowMs;
+  }
+
+  /** Why it stands still, and since when: not since it began to run. */
+  #setStall(stall: string): void {
+    if ((stall === '') !== (this.#stall === '')) this.#sinceMs = this.#world.clock.wallMs();
+    this.#stall = stall;
   }
 
   #setState(state: ResyncState): void {
