@@ -20,8 +20,9 @@ export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry
 export type { PoolWait, PoolWaitKind } from './core/client/pool-waits.ts';
 export type { ReadPolicyName } from './core/client/read-policy.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
-export { type ChunkWait, type PoolServer, PoolServerCounters } from './core/server/pool-server.ts';
-export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync.ts';
+export type { PoolServer } from './core/server/pool-server.ts';
+export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
+export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync-types.ts';
 export { RmrServer } from './core/server/rmr-server.ts';
 export type { SessionOpener, SyncPeerStatus } from './core/server/sync-peers.ts';
 export { Sessions } from './core/sessions.ts';

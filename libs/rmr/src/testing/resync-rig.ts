@@ -1,6 +1,7 @@
 import { Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
-import { Resync, type ResyncOptions } from '../core/server/resync.ts';
+import { Resync } from '../core/server/resync.ts';
+import type { ResyncOptions } from '../core/server/resync-types.ts';
 import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
 import type { ByteRange, LastIo, VersionRecord } from '../pool-store.ts';
 import { encodeUnresolved } from '../wire/unresolved-writes.ts';

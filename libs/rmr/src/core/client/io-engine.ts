@@ -669,21 +669,16 @@ export class IoEngine implements RtrsResponseSink {
     request.triedMask |= bit;
     this.#releaseUnit(unit);
     const others = (this.#routeMask & ~request.triedMask) !== 0;
-    if (status === Status.ELOST) {
-      if (others) this.#waiting.insertByTicket(request);
-      else this.#finish(request, Status.EIO, null, null);
-    } else if (isMemberOut(status) || (others && status !== Status.EIO)) {
-      if (isMemberOut(status)) request.triedMask &= ~bit;
-      this.counters.readRetries++;
+    const isOut = isMemberOut(status) && status !== Status.ELOST;
+    if (isOut) request.triedMask &= ~bit;
+    if (others || isOut) {
       this.#waiting.insertByTicket(request);
-      this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
-    } else if (others) {
+      if (status !== Status.ELOST) this.counters.readRetries++;
       // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
-      request.failedMask |= bit;
-      this.counters.readRetries++;
-      this.#waiting.insertByTicket(request);
+      if (status === Status.EIO) request.failedMask |= bit;
+      else if (status !== Status.ELOST) this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
     } else {
-      this.#finish(request, status, null, null);
+      this.#finish(request, status === Status.ELOST ? Status.EIO : status, null, null);
     }
     this.#drain();
   }

@@ -20,6 +20,7 @@ import { readGrant } from './map-reader.ts';
 import { MapSpread } from './map-spread.ts';
 import { memberTable, unknownColumns } from './member-table.ts';
 import { dataMembers, datedTable, majorityOf, suffices } from './membership.ts';
+import { geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
@@ -681,21 +682,4 @@ function mayGoOn({ durable, attempts }: VersionMemory, highest: VersionRecord, h
 
 function highestVersion(versions: readonly VersionRecord[]): VersionRecord {
   return versions.reduce((highest, version) => (compareVersions(version, highest) > 0 ? version : highest));
-}
-
-function sameGeometry(a: Leg, b: Leg): boolean {
-  const first = (a.probe as ProbeResult).identity;
-  const second = (b.probe as ProbeResult).identity;
-  return first.sizeBytes === second.sizeBytes && first.chunkSizeBytes === second.chunkSizeBytes;
-}
-
-function geometryOf(legs: readonly Leg[]): Assembled['geometry'] {
-  const probes = legs.map((leg) => leg.probe as ProbeResult);
-  const { sizeBytes, chunkSizeBytes } = (probes[0] as ProbeResult).identity;
-  return {
-    sizeBytes,
-    chunkSizeBytes,
-    fastPunch: probes.every((probe) => probe.features.fastPunch),
-    fastZero: probes.every((probe) => probe.features.fastZero),
-  };
 }

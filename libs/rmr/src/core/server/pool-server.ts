@@ -9,8 +9,10 @@ import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
+import { type ChunkWait, PoolServerCounters } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
-import { Resync, type ResyncOptions } from './resync.ts';
+import { Resync } from './resync.ts';
+import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
@@ -35,35 +37,6 @@ const Phase = {
   REPLACE_FLUSH: 8,
   REPLACE_CLEAR: 9,
 } as const;
-
-/** Counters of one pool, for status and metrics. */
-export class PoolServerCounters {
-  reads = 0;
-  readBytes = 0;
-  writes = 0;
-  writtenBytes = 0;
-  discards = 0;
-  writeZeroes = 0;
-  flushes = 0;
-  errors = 0;
-  rejected = 0;
-  /** Reads of other storage nodes for their resync. */
-  syncReads = 0;
-  syncReadBytes = 0;
-  /** Requests that waited for a dirty chunk; and that were given back. */
-  chunkWaits = 0;
-  bounces = 0;
-}
-
-/** Requests that wait for dirty or locked chunks, and what for. */
-export interface ChunkWait {
-  /** The first chunk that the oldest of them waits for. */
-  readonly chunk: number;
-  readonly what: string;
-  readonly requests: number;
-  /** When the oldest of them came, wall clock. */
-  readonly sinceMs: number;
-}
 
 /**
  * One pool on a storage node (RMR-server): receives the client's IO and hands it to the registered store. What the client

@@ -4,57 +4,21 @@ import {
   IO_BYTES_MAX,
   RESYNC_BYTES_MAX,
   RESYNC_BYTES_MIN,
-  RESYNC_DEPTH_DEFAULT,
   RESYNC_LOAD_MS,
-  RESYNC_LOADED_RATE_DEFAULT,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
-  RESYNC_UNREADABLE_MS,
   RESYNC_WANTED_DEPTH,
-  UNREADABLE_CHUNKS_MAX,
 } from '../../constants.ts';
 import type { LastIo, PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
+import { Begun, type ResyncOptions, type ResyncState, type ResyncStatus, withDefaults } from './resync-types.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
+import { UnreadableSources } from './unreadable-sources.ts';
 import { isZero } from './zeroes.ts';
 
-/** How resync behaves; all of it can be changed while it runs. */
-export interface ResyncOptions {
-  /** Pulls in flight. */
-  readonly depth?: number;
-  /** Bytes per second at most; null: as fast as it goes. */
-  readonly rateBytes?: number | null;
-  /** Bytes per second while clients do IO; null: as `rateBytes`. */
-  readonly loadedRateBytes?: number | null;
-}
-
-/** What resync does. `IDLE`: nothing is dirty here, or the pool is not NORMAL. `FAILED`: the last pull failed, it is tried again. */
-export type ResyncState = 'IDLE' | 'RUNNING' | 'PAUSED' | 'FAILED';
-
-/** A picture of resync, for status. */
-export interface ResyncStatus {
-  readonly state: ResyncState;
-  readonly bytesLeft: number;
-  readonly bytesPerSecond: number;
-  /** Null while it stands still. */
-  readonly etaSeconds: number | null;
-  /** Members that are read from. */
-  readonly sourceMemberIds: readonly number[];
-  /** Why it stands still; empty while it does not. */
-  readonly reason: string;
-  /** Since when it is in this state, and stands still or does not; wall clock. */
-  readonly sinceMs: number;
-  /** Bytes pulled since the process started. */
-  readonly pulledBytes: number;
-}
-
 const Phase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
-
-/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
-const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
-type Begun = (typeof Begun)[keyof typeof Begun];
 
 /** One run of chunks on its way from a peer to this disk. */
 class Pull {
@@ -110,10 +74,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
-  /** Dirty chunks that members could not read when they were asked for them, and until when they are not asked again (clock milliseconds). */
-  readonly #unreadable = new Map<number, Map<number, number>>();
-  /** Chunks of a pull that its source could not read: which of them is to blame shows when each is pulled alone. */
-  readonly #suspects = new Set<number>();
+  readonly #unreadable = new UnreadableSources();
   #cursor = 0;
   #budgetBytes = 0;
   #budgetAtMs = 0;
@@ -325,7 +286,15 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(pull.phase === Phase.READ, 'resync: an answer without a read');
     const lengthBytes = this.#pieceBytes(pull);
     if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
-      if (status === Status.EIO && this.#noteUnreadable(pull, peer.member.memberId)) {
+      if (
+        status === Status.EIO &&
+        this.#unreadable.note(pull.firstChunk, pull.chunkCount, peer.member.memberId, this.#world.clock.nowMs())
+      ) {
+        this.#world.log.warn('a source could not read something', {
+          chunk: pull.firstChunk,
+          chunks: pull.chunkCount,
+          source: peer.describe(),
+        });
         this.#release(pull);
         return;
       }
@@ -349,8 +318,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.slab = slab;
     pull.data = payload.subarray(0, lengthBytes);
     pull.unresolved = unresolved;
-    pull.unresolvedSeq = 0;
-    for (const { writeSeq } of unresolved) pull.unresolvedSeq = Math.max(pull.unresolvedSeq, writeSeq);
+    pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
     pull.phase = Phase.PREPARE;
     const offsetBytes = this.#pieceOffset(pull);
@@ -468,8 +436,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
-          this.#suspects.delete(pull.firstChunk + i);
-          this.#unreadable.delete(pull.firstChunk + i);
+          this.#unreadable.forget(pull.firstChunk + i);
         }
         this.#onPulled(pull.firstChunk * this.#chunkBytes, lengthBytes);
       } else if (pull.generation === this.#generation) {
@@ -597,8 +564,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(this.#active < this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     let stop = first + 1;
-    const alone = this.#suspects.has(first);
-    while (!alone && stop < end && !this.#locks.has(stop) && source?.test(stop) !== true && !this.#suspects.has(stop)) stop++;
+    const alone = this.#unreadable.isSuspect(first);
+    while (!alone && stop < end && !this.#locks.has(stop) && source?.test(stop) !== true && !this.#unreadable.isSuspect(stop)) stop++;
     const tag = this.#take();
     const pull = this.#pulls[tag] as Pull;
     pull.firstChunk = first;
@@ -619,31 +586,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return Begun.YES;
   }
 
-  /**
-   * The source could not read something of the pull. Its other chunks, and other sources, are not held up by that. False: too
-   * many are remembered already.
-   */
-  #noteUnreadable(pull: Pull, memberId: number): boolean {
-    const { firstChunk, chunkCount } = pull;
-    if (this.#suspects.size + this.#unreadable.size + chunkCount > UNREADABLE_CHUNKS_MAX) return false;
-    if (chunkCount > 1) {
-      for (let chunk = firstChunk; chunk < firstChunk + chunkCount; chunk++) this.#suspects.add(chunk);
-      return true;
-    }
-    const until = this.#unreadable.get(firstChunk) ?? new Map<number, number>();
-    if (until.size === 0)
-      this.#world.log.warn('a chunk could not be read for resync', { member: this.#memberId, chunk: firstChunk, source: memberId });
-    until.set(memberId, this.#world.clock.nowMs() + RESYNC_UNREADABLE_MS);
-    this.#unreadable.set(firstChunk, until);
-    this.#suspects.delete(firstChunk);
-    return true;
-  }
-
   /** Whether the member could not read the chunk when it was asked for it a moment ago. */
   #isUnreadable(chunk: number, memberId: number): boolean {
-    if (this.#unreadable.size === 0) return false;
-    const untilMs = this.#unreadable.get(chunk)?.get(memberId);
-    return untilMs !== undefined && this.#world.clock.nowMs() < untilMs;
+    return this.#unreadable.has(chunk) && this.#unreadable.at(chunk, memberId, this.#world.clock.nowMs());
   }
 
   #take(): number {
@@ -698,7 +643,6 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #abandon(): void {
     this.#generation++;
     this.#unreadable.clear();
-    this.#suspects.clear();
     let released = false;
     for (const pull of this.#pulls) {
       if (pull.phase !== Phase.READ) continue;
@@ -752,8 +696,3 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 }
 
 const NO_MEMBERS = new Uint8Array(0);
-
-function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
-  const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
-  return { depth, rateBytes, loadedRateBytes };
-}

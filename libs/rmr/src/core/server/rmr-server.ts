@@ -11,7 +11,7 @@ import {
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './read-arena.ts';
-import type { ResyncOptions } from './resync.ts';
+import type { ResyncOptions } from './resync-types.ts';
 import type { SessionOpener } from './sync-peers.ts';
 
 /**

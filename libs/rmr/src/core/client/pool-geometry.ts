@@ -1,0 +1,22 @@
+import type { ProbeResult } from '../../wire/control-message.ts';
+import type { Leg } from './leg.ts';
+import type { Assembled } from './recovery.ts';
+
+/** Whether the stores of two legs, which were probed, have the same size and chunk size. */
+export function sameGeometry(a: Leg, b: Leg): boolean {
+  const first = (a.probe as ProbeResult).identity;
+  const second = (b.probe as ProbeResult).identity;
+  return first.sizeBytes === second.sizeBytes && first.chunkSizeBytes === second.chunkSizeBytes;
+}
+
+/** Size and features of a pool: a feature is one if every store has it. */
+export function geometryOf(legs: readonly Leg[]): Assembled['geometry'] {
+  const probes = legs.map((leg) => leg.probe as ProbeResult);
+  const { sizeBytes, chunkSizeBytes } = (probes[0] as ProbeResult).identity;
+  return {
+    sizeBytes,
+    chunkSizeBytes,
+    fastPunch: probes.every((probe) => probe.features.fastPunch),
+    fastZero: probes.every((probe) => probe.features.fastZero),
+  };
+}
