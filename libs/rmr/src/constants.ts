@@ -101,6 +101,14 @@ export const RESYNC_LOAD_MS = 1_000;
 /** A chunk that its source could not read is asked for again after so long; and so many are remembered. */
 export const RESYNC_UNREADABLE_MS = 10_000;
 export const UNREADABLE_CHUNKS_MAX = 1024;
+/**
+ * Before a reconciliation a member reads what others may have to copy from it: so much per question, and in all. A read
+ * that fails is tried so often, and none is begun after so long; a client asks for no more after as long.
+ */
+export const READ_CHECK_BYTES = 64 * MIB;
+export const READ_CHECK_BYTES_MAX = 1 * GIB;
+export const READ_CHECK_TRIES = 8;
+export const READ_CHECK_MS = 10_000;
 /** Resync beside client IO, in bytes per second, unless configured. */
 export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
 

@@ -29,3 +29,9 @@ export function subtractRanges(ranges: readonly ByteRange[], others: readonly By
   }
   return rest;
 }
+
+/** Whether the range overlaps one of `others`. */
+export function overlapsAny({ offsetBytes, lengthBytes }: ByteRange, others: readonly ByteRange[]): boolean {
+  const end = offsetBytes + lengthBytes;
+  return others.some((other) => other.offsetBytes < end && offsetBytes < other.offsetBytes + other.lengthBytes);
+}

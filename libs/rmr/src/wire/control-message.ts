@@ -73,6 +73,10 @@ export type ProbeResult = z.infer<typeof probeResultSchema>;
 const columnSchema = z.strictObject({ memberId, dirtyChunks: exact, digest: z.string().min(1).max(64) });
 const rangesSchema = z.array(rangeSchema).max(RANGES_MAX);
 
+/** Chunks in the ranges of a `read-check` in which the disk could not read something. */
+export const readCheckResultSchema = z.strictObject({ unreadable: rangesSchema });
+export type ReadCheckResult = z.infer<typeof readCheckResultSchema>;
+
 /** A grant (C2): assembly uses these answers only. */
 export const claimResultSchema = z.strictObject({
   version: versionSchema.nullable(),
@@ -164,6 +168,8 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   }),
   /** Reads a column, for assembly. */
   z.strictObject({ op: z.literal('map-read'), poolUuid: uuid, epoch: u32.min(1), memberId, fromLeaf: u32 }),
+  /** Reads what others may be told to copy from this member, before it is enabled: a bad sector is found in time (I1). */
+  z.strictObject({ op: z.literal('read-check'), poolUuid: uuid, epoch: u32.min(1), ranges: rangesSchema }),
   /** Reads the answering member's own column: what it has clean may be cleared elsewhere (R3). From anybody. */
   z.strictObject({ op: z.literal('map-check'), poolUuid: uuid, fromLeaf: u32 }),
   /** Marks chunks dirty for members that are out of the in-sync set: the adds that were owed (V5). */
@@ -216,7 +222,14 @@ export function encodeControlHeader(bytes: Uint8Array, at: number): number {
 }
 
 /** Every result of a control request. */
-export type ControlResult = ProbeResult | ClaimResult | MapReadResult | OwedResult | SyncJoinResult | Record<string, never>;
+export type ControlResult =
+  | ProbeResult
+  | ClaimResult
+  | MapReadResult
+  | ReadCheckResult
+  | OwedResult
+  | SyncJoinResult
+  | Record<string, never>;
 
 export function encodeControlBody(body: ControlRequest | ControlResult | ControlFailure): Uint8Array {
   return encoder.encode(JSON.stringify(body));

@@ -24,7 +24,7 @@ export class FaultAtlas {
   readonly #losses = new Map<SimulatedStorageNode, Loss>();
   /** Hot chunks without a copy that has certainly kept what was not flushed. */
   readonly #bare = new Set<number>();
-  /** By hot chunk: a member that was seen to have kept everything, under a version of this lineage. */
+  /** By hot chunk: a member that was seen to have kept everything, and can read it, under a version of this lineage. */
   readonly #keepers = new Map<number, { readonly member: SimulatedStorageNode; readonly lineageUuid: string }>();
 
   #version: VersionRecord | null = null;
@@ -102,8 +102,13 @@ export class FaultAtlas {
     if (inSync.length === 0 || version === null) return;
     for (const chunk of geometry.hotChunks) {
       // Who has not recorded the version, as a new member, does not know yet what it lacks.
-      const keeper = inSync.find((member) => this.#keeps(member, chunk) && member.version !== null && sameVersion(member.version, version));
+      const keeper = inSync.find(
+        (member) => this.#isGood(member, chunk) && member.version !== null && sameVersion(member.version, version),
+      );
+      const former = this.#keepers.get(chunk)?.member;
       if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: version.lineageUuid });
+      // Who can't read some of it has not everything any more.
+      else if (former !== undefined && !this.#canRead(former, chunk)) this.#keepers.delete(chunk);
       if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk))) {
         this.#bare.delete(chunk);
         continue;
@@ -152,8 +157,12 @@ export class FaultAtlas {
 
   /** As {@link #keeps}, and can read it. */
   #isGood(member: SimulatedStorageNode, chunk: number): boolean {
+    return this.#keeps(member, chunk) && this.#canRead(member, chunk);
+  }
+
+  #canRead({ disk, lastStore }: SimulatedStorageNode, chunk: number): boolean {
     const { geometry } = this.#cluster;
-    const offset = (member.lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes;
-    return this.#keeps(member, chunk) && !member.disk.isBroken(offset, geometry.bytesOf(chunk));
+    const offset = (lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes;
+    return !disk.isBroken(offset, geometry.bytesOf(chunk));
   }
 }

@@ -201,8 +201,6 @@ class Simulation {
     this.#flush();
     this.#checks.compareDurable();
     if (randomBelow(this.#random, 100) >= POWER_CYCLE_PERCENT) return;
-    // Bad sectors that nobody has read yet, and a power loss of all: a member that has them may win its chunk (open in the findings).
-    for (const { disk } of this.#cluster.nodes) disk.repair();
     this.#cluster.losePower(this.#cluster.nodes);
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#until('the pool to be whole after a power loss of all', unfinished);

@@ -8,6 +8,7 @@ export const ENGINE = `${CLIENT}/io-engine.ts`;
 export const POOL_CLIENT = `${CLIENT}/pool-client.ts`;
 export const VERSIONS = `${CLIENT}/versions.ts`;
 export const RECOVERY = `${CLIENT}/recovery.ts`;
+export const VERSION_MEMORY = `${CLIENT}/version-memory.ts`;
 export const ASSEMBLY = `${CLIENT}/assembly.ts`;
 export const MEMBERSHIP = `${CLIENT}/membership.ts`;
 export const LEG_RETURN = `${CLIENT}/leg-return.ts`;

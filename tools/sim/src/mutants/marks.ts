@@ -14,6 +14,7 @@ import {
   RESYNC,
   STORE_ADAPTER,
   SYNC_PEERS,
+  VERSION_MEMORY,
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
@@ -189,7 +190,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a client that goes on by itself forgets its attempts',
     mark: 11,
     rule: 'V4, L5',
-    edits: [edit(RECOVERY, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
+    edits: [edit(VERSION_MEMORY, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
     seeds: 300,
   },
   {
@@ -212,7 +213,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a write is acknowledged while its map add is owed',
     mark: 13,
     rule: 'V5',
-    edits: [edit(ENGINE, '} else if (this.#isOwed(', '} else if (unit < 0 && this.#isOwed(')],
+    edits: [edit(ENGINE, 'overlapsAny(request, this.#owed)', 'unit < 0 && overlapsAny(request, this.#owed)')],
     seeds: 300,
   },
   {

@@ -188,13 +188,13 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a member that is dirty for a chunk wins it',
     rule: 'reconciliation, I4',
-    edits: [edit(ASSEMBLY, '!maps.of(grant.memberId).test(chunk));', 'grant.memberId >= 0 || !maps.of(grant.memberId).test(chunk));')],
+    edits: [edit(ASSEMBLY, '.filter((memberId) => !maps.of(memberId).test(chunk))', '')],
     seeds: 300,
   },
   {
     name: 'a member that lost volatile state wins a chunk although another kept it',
     rule: 'reconciliation, I1',
-    edits: [edit(ASSEMBLY, 'return (kept ?? clean[0])?.memberId;', 'return (clean[0] ?? kept)?.memberId;')],
+    edits: [edit(ASSEMBLY, 'candidates.find((memberId) => !isDoubtful(memberId, chunk)) ?? candidates[0]', 'candidates[0]')],
     seeds: 300,
   },
 
@@ -233,6 +233,13 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(ASSEMBLY, 'mark(grant.unreadable, inSync);', '')],
     faults: ['bad sectors', 'partition'],
     seeds: 60,
+  },
+  {
+    name: 'a reconciliation chooses who can not read its copy',
+    rule: 'I1, I8',
+    edits: [edit(ASSEMBLY, 'readable.length > 0 ? readable : clean', 'clean')],
+    faults: ['bad sectors', 'client crash', NOTHING_ELSE],
+    seeds: 300,
   },
   {
     name: 'what is reconciled stays in the write intent for ever where nothing was lost',

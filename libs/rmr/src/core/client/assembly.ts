@@ -86,6 +86,27 @@ function doubtfulChunks(maps: PoolMaps, grants: readonly Grant[]): ReadonlyMap<n
   return new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
 }
 
+/** The chunks that a crash may have left different, so that {@link reconcile} chooses one copy: `lastIo` first, none twice. */
+export function suspectRanges(maps: PoolMaps, grants: readonly Grant[]): ByteRange[] {
+  const written = chunksOf(
+    maps,
+    grants.flatMap((grant) => grant.lastIo),
+  );
+  const lost = chunksOf(
+    maps,
+    grants.flatMap((grant) => (grant.volatileLost ? grant.intent : [])),
+  );
+  written.forEachRun((first, count) => lost.clear(first, count));
+  const ranges: ByteRange[] = [];
+  for (const chunks of [written, lost]) {
+    chunks.forEachRun((first, count) => {
+      const offsetBytes = first * maps.chunkSizeBytes;
+      ranges.push({ offsetBytes, lengthBytes: Math.min(count * maps.chunkSizeBytes, maps.sizeBytes - offsetBytes) });
+    });
+  }
+  return ranges;
+}
+
 /**
  * Before reconciliation: what the disk of a member can't read is dirty for it where another one of the set has it for
  * certain. The last copy stays one: some of its sectors can be read.
@@ -109,16 +130,19 @@ export function passOverUnreadable(maps: PoolMaps, grants: readonly Grant[]): vo
  * - `lastIo` ranges of all: the write may have reached some.
  * - Write-intent regions of members that lost volatile state (◆4): they may have lost what others kept.
  *
- * The winner is in sync and clean for the chunk, survivors before those that may have lost it. Where no in-sync member
- * is clean, nobody has acknowledged a write there, and nothing changes (I8).
+ * The winner is in sync and clean for the chunk: one that can read it before one that can't (what it had flushed would be
+ * gone for all), and survivors before those that may have lost it. Where no in-sync member is clean, nobody has acknowledged
+ * a write there, and nothing changes (I8).
  */
 export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: readonly number[]): void {
   const doubtful = doubtfulChunks(maps, grants);
   const isDoubtful = (memberId: number, chunk: number): boolean => doubtful.get(memberId)?.test(chunk) === true;
+  const unreadable = new Map(grants.map((grant) => [grant.memberId, chunksOf(maps, grant.unreadable)]));
   const winnerOf = (chunk: number): number | undefined => {
-    const clean = grants.filter((grant) => !maps.of(grant.memberId).test(chunk));
-    const kept = clean.find((grant) => !isDoubtful(grant.memberId, chunk));
-    return (kept ?? clean[0])?.memberId;
+    const clean = grants.map((grant) => grant.memberId).filter((memberId) => !maps.of(memberId).test(chunk));
+    const readable = clean.filter((memberId) => unreadable.get(memberId)?.test(chunk) !== true);
+    const candidates = readable.length > 0 ? readable : clean;
+    return candidates.find((memberId) => !isDoubtful(memberId, chunk)) ?? candidates[0];
   };
   forEachChunk(
     chunksOf(

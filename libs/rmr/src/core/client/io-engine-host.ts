@@ -8,6 +8,8 @@ export interface IoEngineHost {
   onLegsFailed(mask: number, reason: string): void;
   /** Of the legs in `candidates`, those that have the whole range clean; `candidates` itself when none has. */
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
+  /** Whether a member that is out of the in-sync set has something of the range clean, and nothing of it is lost (I8). */
+  absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
   /** A write has ended. `missed`: a member has applied it, and those that are out of the in-sync set lack it. */
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void;
   /** ◆8: whether a chunk that is not lost is dirty for every in-sync member, so that its only clean copy may not be flushed. */

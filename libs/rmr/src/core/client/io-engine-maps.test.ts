@@ -74,6 +74,7 @@ beforeEach(() => {
       engine.legsLeft(mask);
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
+    absentMayHave: () => false,
     onWriteEnded: ({ offsetBytes, lengthBytes }, _status, isMissed) => {
       if (isMissed) missed.push([offsetBytes, lengthBytes]);
     },

@@ -85,6 +85,7 @@ beforeEach(() => {
       engine.legsLeft(mask);
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
+    absentMayHave: () => false,
     onWriteEnded: () => {},
     flushMustWait: () => false,
   };
@@ -100,6 +101,7 @@ beforeEach(() => {
     onFenced: () => host.onFenced(),
     onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason),
     cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
+    absentMayHave: (offset, length) => host.absentMayHave(offset, length),
     onWriteEnded: (range, status, missed) => host.onWriteEnded(range, status, missed),
     flushMustWait: () => host.flushMustWait(),
   };
@@ -306,6 +308,36 @@ describe('io engine: reads', () => {
     engine.park();
     engine.resume(0b001, 6, 1, [2, 3]);
     read('r');
+    leg(0).answer(Status.EIO);
+    expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
+  });
+
+  test('I8: what a member that is away may have is waited for, and the one that could not read it leaves then', () => {
+    host.absentMayHave = () => true;
+    engine.park();
+    engine.resume(0b001, 6, 1, [2, 3]);
+    read('r');
+    leg(0).answer(Status.EIO);
+    expect([ended, failed, leg(0).sent.length]).toEqual([[], [], 0]);
+    // Now and then it is tried again: the disk may have been mended.
+    engine.nextRound();
+    leg(0).answer(Status.EIO);
+    expect(ended).toEqual([]);
+
+    engine.freeze(false);
+    engine.resume(0b011, 6, 2, [3]);
+    leg(1).answer(Status.OK, new Uint8Array(4096));
+    expect([ended, failed.map(([mask]) => mask)]).toEqual([[['r', Status.OK]], [0b01]]);
+  });
+
+  test('I8: and when it is not there any more, or lacks it too, the caller hears of the error', () => {
+    host.absentMayHave = () => true;
+    engine.park();
+    engine.resume(0b001, 6, 1, [2, 3]);
+    read('r');
+    leg(0).answer(Status.EIO);
+    host.absentMayHave = () => false;
+    engine.nextRound();
     leg(0).answer(Status.EIO);
     expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
   });

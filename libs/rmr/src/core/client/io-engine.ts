@@ -2,6 +2,7 @@ import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime';
 import { MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
+import { overlapsAny } from '../../ranges.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
@@ -640,15 +641,10 @@ export class IoEngine implements RtrsResponseSink {
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-    } else if (this.#isOwed(request)) {
+    } else if (overlapsAny(request, this.#owed)) {
       return;
     }
     this.#complete(unit, request, Status.OK, null, null);
-  }
-
-  #isOwed(request: IoRequest): boolean {
-    const end = request.offsetBytes + request.lengthBytes;
-    return this.#owed.some(({ offsetBytes, lengthBytes }) => offsetBytes < end && request.offsetBytes < offsetBytes + lengthBytes);
   }
 
   /** A read goes back into the line, to be sent anew. */
@@ -668,15 +664,18 @@ export class IoEngine implements RtrsResponseSink {
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
     request.triedMask |= bit;
     this.#releaseUnit(unit);
-    const others = (this.#routeMask & ~request.triedMask) !== 0;
     const isOut = isMemberOut(status) && status !== Status.ELOST;
     if (isOut) request.triedMask &= ~bit;
-    if (others || isOut) {
+    // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
+    if (status === Status.EIO) request.failedMask |= bit;
+    const others = isOut || (this.#routeMask & ~request.triedMask) !== 0;
+    // As for other chunks that only a member which is away has, IO waits for it, and tries now and then.
+    const absent = !others && request.failedMask !== 0 && this.#host.absentMayHave(request.offsetBytes, request.lengthBytes);
+    if (absent) request.round = this.#round;
+    if (others || absent) {
       this.#waiting.insertByTicket(request);
       if (status !== Status.ELOST) this.counters.readRetries++;
-      // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
-      if (status === Status.EIO) request.failedMask |= bit;
-      else if (status !== Status.ELOST) this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
+      if (status !== Status.EIO && status !== Status.ELOST) this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
     } else {
       this.#finish(request, status === Status.ELOST ? Status.EIO : status, null, null);
     }

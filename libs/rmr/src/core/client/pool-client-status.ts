@@ -3,7 +3,6 @@ import { formatVersion } from '../../version.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { Leg } from './leg.ts';
 import type { LegReturn } from './leg-return.ts';
-import { dataMembers } from './membership.ts';
 import type { PoolClientState, PoolClientStatus, WaitingFor } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { holdersOf, type PoolGate, poolWaits, type WaitView } from './pool-waits.ts';
@@ -82,7 +81,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withou
     engine,
     maps,
     inSyncIds: pool.legs.filter((leg) => leg.state === 'NORMAL').map((leg) => leg.member.memberId),
-    memberIds: dataMembers(versions.members).map((member) => member.memberId),
+    memberIds: versions.dataMemberIds(),
     owedIds: versions.owedIds,
     gate: gateOf(pool),
     readsHeld: engine.readsUntilMs <= nowMs,

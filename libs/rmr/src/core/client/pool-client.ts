@@ -26,7 +26,7 @@ import { Leg, type MemberAddress } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
-import { dataMembers, isWitness, leftBefore } from './membership.ts';
+import { isWitness, leftBefore } from './membership.ts';
 import { Membership, type MembershipHost } from './membership-operations.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
@@ -248,6 +248,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       if ((candidates & leg.bit) !== 0 && this.#maps?.anyDirty(leg.member.memberId, offsetBytes, lengthBytes) === false) clean |= leg.bit;
     }
     return clean === 0 ? candidates : clean;
+  }
+
+  absentMayHave(offsetBytes: number, lengthBytes: number): boolean {
+    return this.#maps?.anyCleanAbsent(this.#versions.missing(), this.#versions.dataMemberIds(), offsetBytes, lengthBytes) === true;
   }
 
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
@@ -486,7 +490,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       poolUuid: this.options.poolUuid,
       epoch: this.#epoch,
       maps,
-      memberIds: dataMembers(this.#versions.members).map((member) => member.memberId),
+      memberIds: this.#versions.dataMemberIds(),
       lineageUuid: (this.#versions.current as VersionRecord).lineageUuid,
       clientInstance: this.#client.instanceUuid,
       clientName: this.#client.name,

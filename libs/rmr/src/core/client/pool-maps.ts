@@ -58,6 +58,13 @@ export class PoolMaps {
     return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
   }
 
+  /** Whether one of the absent members has a chunk of the range clean, and no chunk of it is dirty for all members. */
+  anyCleanAbsent(absent: readonly number[], memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
+    const first = this.firstChunk(offsetBytes);
+    const end = first + this.chunksOf(offsetBytes, lengthBytes);
+    return absent.some((memberId) => this.of(memberId).nextClean(first, end) < end) && this.dirtyForAll(memberIds, first, end) < 0;
+  }
+
   /** The first chunk, in [from, end) if given, that is dirty for every one of these members, or -1. */
   dirtyForAll(memberIds: readonly number[], from = 0, end = this.chunkCount): number {
     if (memberIds.length === 0) return -1;

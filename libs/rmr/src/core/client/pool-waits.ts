@@ -1,4 +1,5 @@
 import { assert } from '@rmr/runtime';
+import { overlapsAny } from '../../ranges.ts';
 import { isWriteType, MessageType } from '../../wire/io-message.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { IoRequest } from './io-request.ts';
@@ -85,7 +86,7 @@ function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, str
     const chunk = maps.heldElsewhere(inSyncIds);
     return chunk < 0 ? null : ['FLUSH', `chunks that only ${holdersOf(view, chunk)} has clean: they may not be durable there`];
   }
-  if (writes && view.engine.owed.some((range) => overlaps(range, request))) {
+  if (writes && overlapsAny(request, view.engine.owed)) {
     return ['OWED', `an in-sync member to have clean what only ${view.owedIds.map(describe).join(' and ')} has, or that one to come back`];
   }
   const first = maps.firstChunk(request.offsetBytes);
@@ -94,6 +95,10 @@ function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, str
     if (!(writes && coversChunk(maps, request, chunk))) return ['CHUNK', `chunks that only ${holdersOf(view, chunk)} has clean`];
   }
   if (view.nowMs - request.submittedAtMs < PULL_MS) return null;
+  if (request.failedMask !== 0) {
+    const absent = view.memberIds.filter((memberId) => !inSyncIds.includes(memberId));
+    return ['CHUNK', `chunks that a disk of the in-sync members can't read, and that ${absent.map(describe).join(' and ')} may have`];
+  }
   // A write goes to every in-sync member, and a read to one that has all of its range clean, where there is one.
   const behind = inSyncIds.filter((memberId) => maps.anyDirty(memberId, request.offsetBytes, request.lengthBytes));
   if (behind.length === 0 || (!writes && behind.length < inSyncIds.length)) return null;
@@ -105,8 +110,4 @@ function coversChunk(maps: PoolMaps, { offsetBytes, lengthBytes }: IoRequest, ch
   const from = chunk * maps.chunkSizeBytes;
   assert(from < maps.sizeBytes, 'pool waits: a chunk beyond the device');
   return from >= offsetBytes && Math.min(from + maps.chunkSizeBytes, maps.sizeBytes) <= offsetBytes + lengthBytes;
-}
-
-function overlaps(a: { readonly offsetBytes: number; readonly lengthBytes: number }, b: IoRequest): boolean {
-  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
 }

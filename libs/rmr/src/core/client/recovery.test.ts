@@ -2,12 +2,13 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LEASE_END_MS, RECOVERY_RETRY_MS } from '../../constants.ts';
-import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, RIVAL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
-import { type Assembled, Recovery, type VersionMemory } from './recovery.ts';
+import { type Assembled, Recovery } from './recovery.ts';
+import type { VersionMemory } from './version-memory.ts';
 
 const CHUNK = 4096;
 const CHUNKS = 16;
@@ -73,6 +74,15 @@ function grant(memberIds: readonly number[], fields: (memberId: number) => Parti
     session(memberId)
       .next('claim')
       .answer(claim(fields(memberId)));
+}
+
+/** These have read what others may have to copy, all but what is `unreadable`. Returns what they were asked for. */
+function checkReadable(memberIds: readonly number[], unreadable: (memberId: number) => ByteRange[] = () => []): ByteRange[][] {
+  return memberIds.map((memberId) => {
+    const call = session(memberId).next('read-check');
+    call.answer({ unreadable: unreadable(memberId) });
+    return call.request.ranges;
+  });
 }
 
 /** Columns in which members differ from what was assembled are staged; then these record the version. */
@@ -213,10 +223,52 @@ describe('the assemble rule', () => {
     recovery.begin();
     answerProbes();
     grant([1, 2, 3], (memberId) => ({ lastIo: memberId === 2 ? [{ offsetBytes: 3 * CHUNK, lengthBytes: CHUNK }] : [] }));
+    checkReadable([1, 2, 3]);
     record([1, 2, 3]);
     enable([1, 2, 3]);
     const dirty = [1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3));
     expect(dirty).toEqual([false, true, true]);
+  });
+
+  test('I1: they are asked before whether they can read it, whole chunks; who can not is not the one', () => {
+    recovery.begin();
+    answerProbes();
+    const [writing, flushing] = [
+      { offsetBytes: 3 * CHUNK + 512, lengthBytes: 512 },
+      { offsetBytes: 2 * CHUNK, lengthBytes: 2 * CHUNK },
+    ];
+    grant([1, 2, 3], (memberId) => (memberId === 2 ? { lastIo: [writing], volatileLost: true, intent: [flushing] } : {}));
+    const asked = checkReadable([1, 2, 3], (memberId) => (memberId === 1 ? [{ offsetBytes: 3 * CHUNK, lengthBytes: 512 }] : []));
+    const chunk = (index: number) => ({ offsetBytes: index * CHUNK, lengthBytes: CHUNK });
+    expect(asked[0]).toEqual([chunk(3), chunk(2)]);
+    record([1, 2, 3]);
+    enable([1, 2, 3]);
+    const dirty = [1, 2, 3].map((memberId) => [2, 3].map((index) => assembled?.maps.of(memberId).test(index)));
+    expect(dirty).toEqual([
+      [false, true],
+      [true, true],
+      [false, false],
+    ]);
+  });
+
+  test('I1: what once failed, and can be read now, counts as readable', () => {
+    recovery.begin();
+    answerProbes();
+    const range = { offsetBytes: 3 * CHUNK, lengthBytes: CHUNK };
+    grant([1, 2, 3], (memberId) => (memberId === 1 ? { unreadable: [range] } : { volatileLost: true, intent: [range] }));
+    checkReadable([1, 2, 3]);
+    record([1, 2, 3]);
+    enable([1, 2, 3]);
+    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3))).toEqual([false, true, true]);
+  });
+
+  test('a member that does not say so ends the attempt', () => {
+    recovery.begin();
+    answerProbes();
+    grant([1, 2, 3], () => ({ lastIo: [{ offsetBytes: 0, lengthBytes: 512 }] }));
+    session(2).next('read-check').refuse('BAD_STATE', 'epoch 5 is not served here');
+    expect(waiting).toContain('epoch 5 is not served here');
+    expect(assembled).toBeNull();
   });
 });
 

@@ -1,8 +1,8 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import { assert, randomUuid, type World } from '@rmr/runtime';
-import { FORMER_LINEAGES_MAX, LEASE_END_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import { FORMER_LINEAGES_MAX, LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
-import { compareVersions, formatVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
+import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import {
   type ClaimResult,
   claimResultSchema,
@@ -12,7 +12,7 @@ import {
   probeResultSchema,
 } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
-import { assembleMaps, type Grant, holdersOf, passOverUnreadable, reconcile } from './assembly.ts';
+import { assembleMaps, type Grant, holdersOf, passOverUnreadable, reconcile, suspectRanges } from './assembly.ts';
 import { unfitness } from './fitness.ts';
 import type { Leg } from './leg.ts';
 import { forcedSet, newestLineage } from './lineage.ts';
@@ -22,6 +22,8 @@ import { memberTable, unknownColumns } from './member-table.ts';
 import { dataMembers, datedTable, majorityOf, suffices } from './membership.ts';
 import { geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
+import { checkPortions, checkReadable } from './read-check.ts';
+import { mayGoOn, type VersionMemory } from './version-memory.ts';
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
 export interface Assembled {
@@ -41,17 +43,6 @@ export interface Assembled {
   readonly maps: PoolMaps;
   /** Every member may have lost data that it had accepted and not flushed. */
   readonly allVolatileLost: boolean;
-}
-
-/** What a client that has served the pool remembers of its versions (L5). */
-export interface VersionMemory {
-  /** Durable on all members of its set. */
-  readonly durable: VersionRecord;
-  /** Later attempts that may have reached somebody (V4), oldest first. */
-  readonly attempts: readonly VersionRecord[];
-  /** Member table and policy of the durable version: those of an attempt don't count. */
-  readonly members: readonly MemberRecord[];
-  readonly policy: PoolPolicy;
 }
 
 /** What recovery is given and whom it tells. */
@@ -450,10 +441,46 @@ export class Recovery {
         }
         grants.set(leg, grant);
         if (grants.size < legs.length) return;
-        const all = legs.map((granted) => grants.get(granted) as Grant);
-        const goOn = (): void => this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
-        if (maybeRead.length === 0) goOn();
-        else this.#waitForLease(maybeRead, goOn);
+        this.#checkReadable(epoch, legs, grants, maps, (all) => {
+          const goOn = (): void => this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
+          if (maybeRead.length === 0) goOn();
+          else this.#waitForLease(maybeRead, goOn);
+        });
+      });
+    }
+  }
+
+  /** I1: who can't read what the others would have to copy is no winner of a reconciliation; where there is a choice, they are asked. */
+  #checkReadable(
+    epoch: number,
+    legs: readonly Leg[],
+    claimed: ReadonlyMap<Leg, Grant>,
+    maps: PoolMaps,
+    goOn: (grants: readonly Grant[]) => void,
+  ): void {
+    const grants = legs.map((leg) => claimed.get(leg) as Grant);
+    const portions = legs.length < 2 ? [] : checkPortions(suspectRanges(maps, grants));
+    if (portions.length === 0) {
+      goOn(grants);
+      return;
+    }
+    if (portions.length > 1) this.#options.onWaiting('the members to check that they can read what others may have to copy from them');
+    const attempt = this.#attempt;
+    const current = (): boolean => attempt === this.#attempt;
+    const source = { poolUuid: this.#options.poolUuid, epoch };
+    const untilMs = this.#world.clock.nowMs() + READ_CHECK_MS;
+    const isLate = (): boolean => this.#world.clock.nowMs() >= untilMs;
+    const checked = new Map<Leg, Grant>();
+    for (const leg of legs) {
+      const grant = claimed.get(leg) as Grant;
+      checkReadable(leg, grant.unreadable, portions, source, isLate, current, (unreadable, failure) => {
+        if (!current()) return;
+        if (unreadable === null) {
+          this.#wait(failure);
+          return;
+        }
+        checked.set(leg, { ...grant, unreadable });
+        if (checked.size === legs.length) goOn(legs.map((each) => checked.get(each) as Grant));
       });
     }
   }
@@ -667,19 +694,4 @@ function storeOf(leg: Leg): string {
 
 function isLegOf(leg: Leg, member: InSyncMember): boolean {
   return sameMember(member, { memberId: leg.member.memberId, storeUuid: storeOf(leg) });
-}
-
-/**
- * Whether the client that made these versions may go on with the members that `has` says are there: at least one of its
- * last durable version, one of every later attempt, and no version exists that it did not make.
- */
-function mayGoOn({ durable, attempts }: VersionMemory, highest: VersionRecord, has: (member: InSyncMember) => boolean): boolean {
-  const newest = attempts[attempts.length - 1] ?? durable;
-  if (highest.lineageUuid !== newest.lineageUuid || compareVersions(highest, newest) > 0) return false;
-  const there = durable.inSync.filter(has);
-  return there.length > 0 && attempts.every((attempt) => attempt.inSync.some((member) => there.some((other) => sameMember(member, other))));
-}
-
-function highestVersion(versions: readonly VersionRecord[]): VersionRecord {
-  return versions.reduce((highest, version) => (compareVersions(version, highest) > 0 ? version : highest));
 }

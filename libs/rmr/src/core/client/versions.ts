@@ -10,7 +10,7 @@ import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
-import type { VersionMemory } from './recovery.ts';
+import type { VersionMemory } from './version-memory.ts';
 
 /** What the versions of a pool need from its client. */
 export interface VersionsHost {
@@ -137,6 +137,11 @@ export class Versions {
   /** Whether the member was taken out of IO on purpose: the member table says so, and nothing else does. */
   inMaintenance(memberId: number): boolean {
     return this.#members.some((member) => member.memberId === memberId && member.maintenance === true);
+  }
+
+  /** The ids of all members with data. */
+  dataMemberIds(): number[] {
+    return dataMembers(this.#members).map((member) => member.memberId);
   }
 
   /** The ids of members that miss what is written. */

@@ -1,7 +1,7 @@
 import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAP_CHECK_MS } from '../../constants.ts';
+import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
 import { POOL, versionOf } from '../../testing/scripted-pool.ts';
@@ -354,5 +354,45 @@ describe('pool control: enabling (L3)', () => {
     rig.serve();
     expect(rig.control(ENABLE)).toMatchObject({ ended: true, failure: null });
     expect(rig.held()).toEqual([]);
+  });
+});
+
+describe('pool control: what others may have to copy', () => {
+  const chunk = (index: number, count = 1) => ({ offsetBytes: index * CHUNK, lengthBytes: count * CHUNK });
+  const check = (...ranges: { readonly offsetBytes: number; readonly lengthBytes: number }[]): RigOutcome =>
+    rig.control({ op: 'read-check', poolUuid: POOL, epoch: 1, ranges });
+
+  beforeEach(() => {
+    rig.control(claim(1));
+    rig.store.endAll();
+  });
+
+  test('I1: it is read chunk by chunk, but for what is dirty here, and what can not be read is named', () => {
+    rig.store.mapOf(1).set(3, 1);
+    const checked = check(chunk(2, 3), chunk(9));
+    rig.store.end(`read ${2 * CHUNK}+${CHUNK}`);
+    for (let tries = 0; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
+    expect(checked.ended).toBe(false);
+    rig.store.end(`read ${9 * CHUNK}+${CHUNK}`);
+    expect([checked.failure, checked.result]).toEqual([null, { unreadable: [chunk(4)] }]);
+  });
+
+  test('a read that fails is tried again: an error that goes away is no reason to pass the member over', () => {
+    const checked = check(chunk(2));
+    for (let tries = 1; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${2 * CHUNK}+${CHUNK}`, Status.EIO);
+    rig.store.end(`read ${2 * CHUNK}+${CHUNK}`);
+    expect(checked.result).toEqual({ unreadable: [] });
+  });
+
+  test('I11: a disk that takes long does not hold up the pool for ever: the rest counts as readable', () => {
+    const checked = check(chunk(2), chunk(5), chunk(6));
+    rig.world.run(READ_CHECK_MS);
+    rig.store.end(`read ${2 * CHUNK}+${CHUNK}`, Status.EIO);
+    expect(checked.result).toEqual({ unreadable: [chunk(2)] });
+  });
+
+  test('ranges beyond the device, and with nothing to be read, are no trap', () => {
+    expect(check(chunk(1_000)).result).toEqual({ unreadable: [] });
+    expect(check().result).toEqual({ unreadable: [] });
   });
 });

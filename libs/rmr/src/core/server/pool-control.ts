@@ -2,13 +2,16 @@ import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { Status, type World } from '@rmr/runtime';
 import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
+import { mergeRanges } from '../../ranges.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
 import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
+import { ReadCheck } from './read-check.ts';
 import type { Serving } from './serving.ts';
 import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
+import type { UnreadableChunks } from './unreadable-chunks.ts';
 
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
@@ -24,7 +27,7 @@ export interface ControlHost {
   bounceWaiting(): void;
   resyncStarts(version: VersionRecord): void;
   /** Chunks in which the disk could not read something. */
-  unreadableRanges(): ByteRange[];
+  readonly unreadable: UnreadableChunks;
   /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
   versionRecording(recording: boolean): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
@@ -115,6 +118,9 @@ export class PoolControl {
           finished({ stamp: null, leaves, nextLeaf }, null);
           break;
         }
+        case 'read-check':
+          this.#readCheck(request.ranges, finished);
+          break;
         case 'map-add':
           this.#mapAdd(request, finished);
           break;
@@ -209,7 +215,7 @@ export class PoolControl {
             volatileLost: this.#store.volatileLost,
             lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
             intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
-            unreadable: this.#host.unreadableRanges(),
+            unreadable: this.#host.unreadable.ranges(),
             columns: this.#store.mappedMemberIds().map((memberId) => {
               const map = this.#store.dirtyMap(memberId) as DirtyMap;
               return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
@@ -319,6 +325,16 @@ export class PoolControl {
     const { leaves, nextLeaf } = readLeaves(this.#store.dirtyMap(this.#store.identity.memberId), fromLeaf);
     const stamp = this.#serving.state === 'NORMAL' && version !== null ? { epoch: version.epoch, seq: version.seq } : null;
     return { stamp, leaves, nextLeaf };
+  }
+
+  /** I1: which of these chunks nobody should have to copy from here. */
+  #readCheck(ranges: readonly ByteRange[], done: ControlDone): void {
+    const finished = (failed: readonly ByteRange[]): void => {
+      for (const { offsetBytes, lengthBytes } of failed) this.#host.unreadable.note(offsetBytes, lengthBytes);
+      done({ unreadable: mergeRanges(failed) }, null);
+    };
+    const submitLater = (): void => this.#host.submitLater();
+    if (!new ReadCheck(this.#world.clock, this.#store, ranges, submitLater, finished).begin()) finished([]);
   }
 
   /** V5: adds that were owed. */

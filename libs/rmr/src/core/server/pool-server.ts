@@ -107,7 +107,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       drain: (done) => this.#drain(done),
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
-      unreadableRanges: () => this.#unreadable.ranges(),
+      unreadable: this.#unreadable,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });

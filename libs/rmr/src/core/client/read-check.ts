@@ -1,0 +1,73 @@
+import { READ_CHECK_BYTES, READ_CHECK_BYTES_MAX } from '../../constants.ts';
+import type { ByteRange } from '../../pool-store.ts';
+import { subtractRanges } from '../../ranges.ts';
+import { readCheckResultSchema } from '../../wire/control-message.ts';
+import type { Leg } from './leg.ts';
+import type { MapSource } from './map-reader.ts';
+
+/** Ranges in one question. */
+const RANGES_PER_QUESTION = 1024;
+
+/**
+ * The first {@link READ_CHECK_BYTES_MAX} of the ranges, in portions that a member answers for in one go.
+ *
+ * What lies beyond is not looked at: a disk that lost power with most of its regions in the write intent would be read
+ * from end to end before anybody is served.
+ */
+export function checkPortions(ranges: readonly ByteRange[]): ByteRange[][] {
+  const portions: ByteRange[][] = [];
+  let portion: ByteRange[] = [];
+  let room = READ_CHECK_BYTES;
+  let left = READ_CHECK_BYTES_MAX;
+  for (const range of ranges) {
+    let { offsetBytes, lengthBytes } = range;
+    while (lengthBytes > 0 && left > 0) {
+      const taken = Math.min(lengthBytes, room, left);
+      portion.push({ offsetBytes, lengthBytes: taken });
+      offsetBytes += taken;
+      lengthBytes -= taken;
+      room -= taken;
+      left -= taken;
+      if (room > 0 && portion.length < RANGES_PER_QUESTION) continue;
+      portions.push(portion);
+      portion = [];
+      room = READ_CHECK_BYTES;
+    }
+  }
+  if (portion.length > 0) portions.push(portion);
+  return portions;
+}
+
+/**
+ * Has a member that has granted read these portions, one after the other until `isLate`. `done` gets what its disk can't
+ * read as far as is known then, or why it did not say; once. `current` says whether anybody still wants to know.
+ */
+export function checkReadable(
+  leg: Leg,
+  known: readonly ByteRange[],
+  portions: readonly (readonly ByteRange[])[],
+  source: Pick<MapSource, 'poolUuid' | 'epoch'>,
+  isLate: () => boolean,
+  current: () => boolean,
+  done: (unreadable: readonly ByteRange[] | null, failure: string) => void,
+): void {
+  // What failed once, and can be read now, is no reason to pass the member over.
+  let unreadable = [...known];
+  const ask = (index: number): void => {
+    const ranges = portions[index];
+    if (ranges === undefined || isLate()) {
+      done(unreadable, '');
+      return;
+    }
+    leg.call({ op: 'read-check', ...source, ranges: [...ranges] }, readCheckResultSchema, (result, failure) => {
+      if (!current()) return;
+      if (result === null) {
+        done(null, failure?.message ?? `${leg.describe()} to check that it can read what others may need`);
+        return;
+      }
+      unreadable = [...subtractRanges(unreadable, ranges), ...result.unreadable];
+      ask(index + 1);
+    });
+  };
+  ask(0);
+}
