@@ -1,9 +1,11 @@
 import { type OperationError, SeededRandom } from '@rmr/runtime';
 import { type DiskRequest, MemoryDisk, VirtualWorld } from '@rmr/testing';
+import { INTENT_IDLE_TICKS } from '../constants.ts';
 import type { BitmapStore } from '../core/bitmap-store.ts';
 import { BitmapStore as BitmapStoreClass } from '../core/bitmap-store.ts';
 import { type CreateOptions, createStore, storeBytes } from '../core/create-store.ts';
 import { openStore } from '../core/open-store.ts';
+import type { MetadataChange } from '../types.ts';
 
 /** A UUID that ends in a number, for tests. */
 export function testUuid(number: number): string {
@@ -63,6 +65,59 @@ export function opened(disk: MemoryDisk, world = new VirtualWorld(1), bootId = B
   const result = open(disk, world, bootId);
   if (result instanceof BitmapStoreClass) return result;
   throw result;
+}
+
+/** One store over its lives, on a disk that ends requests at once. */
+export class StoreRig {
+  readonly world = new VirtualWorld(7);
+  disk = createdDisk();
+  store = opened(this.disk, this.world);
+
+  /** Goes on with another disk, and opens the store on it. */
+  take(disk: MemoryDisk): void {
+    this.disk = disk;
+    this.store = opened(disk, this.world);
+  }
+
+  /** Commits, and lets everything happen. */
+  commit(change: MetadataChange): number {
+    let result = -1;
+    this.store.commit(change, (status) => {
+      result = status;
+    });
+    this.world.run(0);
+    this.store.verify();
+    return result;
+  }
+
+  close(): number {
+    let result = -1;
+    this.store.close((status) => {
+      result = status;
+    });
+    this.world.run(0);
+    return result;
+  }
+
+  /** Opens the store again, as the next process does. */
+  reopen(bootId = BOOT_1): void {
+    this.disk.abandon();
+    this.store = opened(this.disk, this.world, bootId);
+    this.store.verify();
+  }
+
+  /** Lets so much time pass that regions which nobody writes to may leave the write intent. */
+  idle(): void {
+    for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
+      this.store.tick();
+      this.world.run(0);
+    }
+  }
+}
+
+/** A range of whole chunks of {@link SMALL_STORE}, in bytes. */
+export function chunks(first: number, count: number): { offsetBytes: number; lengthBytes: number } {
+  return { offsetBytes: first * SMALL_STORE.chunkBytes, lengthBytes: count * SMALL_STORE.chunkBytes };
 }
 
 /** Collects outcomes by tag. */
