@@ -73,7 +73,7 @@ class Simulation {
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
-  /** Since the faults ended, until what they left of dead paths has been noticed: the set as it was last seen. */
+  /** The version as it was last seen: after the faults, until dead paths have been noticed, and after the last power loss. */
   #aftermath: VersionRecord | null = null;
 
   constructor(seed: number, options: SimulationOptions) {
@@ -205,22 +205,25 @@ class Simulation {
     this.#flush();
     this.#checks.compareDurable();
     if (randomBelow(this.#random, 100) >= POWER_CYCLE_PERCENT) return;
+    this.#aftermath = this.#cluster.highestVersion();
     this.#cluster.losePower(this.#cluster.nodes);
     this.#cluster.world.run(HEALED_WORK_MS);
     this.#until('the pool to be whole after a power loss of all', unfinished);
+    this.#aftermath = null;
     this.#compare(unfinished);
   }
 
   /**
-   * A member that leaves once more on account of the former faults misses writes. Where every other one has a bad sector in
-   * their chunks, nobody has these whole, and that is no fault of the product's. A reconciliation is no such loss.
+   * A member that leaves once more on account of the former faults misses writes, and one that the others go on without after
+   * a power loss may have lost some. Where every other one has a bad sector in their chunks, nobody has these whole, and that
+   * is no fault of the product's. Where all go on together it would be one.
    */
   #mendLastCopies(): void {
     const former = this.#aftermath;
     const version = this.#cluster.highestVersion();
     if (former === null || version === null) return;
     this.#aftermath = version;
-    if (version.epoch !== former.epoch || version.inSync.length >= former.inSync.length) return;
+    if (version.inSync.length >= former.inSync.length) return;
     for (const node of this.#cluster.inSync()) {
       const { disk } = node;
       disk.repair((offsetBytes) => {

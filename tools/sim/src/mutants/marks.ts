@@ -34,8 +34,8 @@ export const MARKED: readonly Mutant[] = [
       ),
       edit(
         POOL_CONTROL,
-        'copyVersion(this.#store.version),\n            members',
-        'copyVersion(this.#store.version && { ...this.#store.version, epoch: Math.max(this.#store.version.epoch, promise?.epoch ?? 0) }),\n            members',
+        'copyVersion(this.#store.version),\n        members',
+        'copyVersion(this.#store.version && { ...this.#store.version, epoch: Math.max(this.#store.version.epoch, this.#serving.epoch - 1) }),\n        members',
       ),
     ],
     seeds: 300,

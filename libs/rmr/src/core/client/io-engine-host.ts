@@ -1,4 +1,5 @@
 import type { ByteRange } from '../../pool-store.ts';
+import type { IoRequest } from './io-request.ts';
 
 /** What the engine tells the pool client. */
 export interface IoEngineHost {
@@ -10,6 +11,8 @@ export interface IoEngineHost {
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
   /** Whether a member that is out of the in-sync set has something of the range clean, and nothing of it is lost (I8). */
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
+  /** A read that failed on every member is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
+  readByChunks(request: IoRequest): boolean;
   /** A write has ended. `missed`: a member has applied it, and those that are out of the in-sync set lack it. */
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void;
   /** ◆8: whether a chunk that is not lost is dirty for every in-sync member, so that its only clean copy may not be flushed. */

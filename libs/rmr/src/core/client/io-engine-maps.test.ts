@@ -75,6 +75,7 @@ beforeEach(() => {
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
     absentMayHave: () => false,
+    readByChunks: () => false,
     onWriteEnded: ({ offsetBytes, lengthBytes }, _status, isMissed) => {
       if (isMissed) missed.push([offsetBytes, lengthBytes]);
     },

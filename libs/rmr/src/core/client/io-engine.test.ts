@@ -86,6 +86,7 @@ beforeEach(() => {
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
     absentMayHave: () => false,
+    readByChunks: () => false,
     onWriteEnded: () => {},
     flushMustWait: () => false,
   };
@@ -102,6 +103,7 @@ beforeEach(() => {
     onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason),
     cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
     absentMayHave: (offset, length) => host.absentMayHave(offset, length),
+    readByChunks: (request) => host.readByChunks(request),
     onWriteEnded: (range, status, missed) => host.onWriteEnded(range, status, missed),
     flushMustWait: () => host.flushMustWait(),
   };
@@ -340,6 +342,18 @@ describe('io engine: reads', () => {
     engine.nextRound();
     leg(0).answer(Status.EIO);
     expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
+  });
+
+  test('I8: what nobody could read in one go is read by chunks, before it fails or waits', () => {
+    const byChunks: IoRequest[] = [];
+    host.readByChunks = (request) => byChunks.push(request) > 0;
+    host.absentMayHave = () => true;
+    read('r');
+    leg(1).answer(Status.EIO);
+    leg(0).answer(Status.ELOST);
+    expect([ended, failed, byChunks.length, engine.waiting]).toEqual([[], [], 1, 0]);
+    engine.finish(byChunks[0] as IoRequest, Status.OK, new Uint8Array(4096), null);
+    expect(ended).toEqual([['r', Status.OK]]);
   });
 
   test('an answer of the wrong length is a failure of the leg', () => {

@@ -304,7 +304,7 @@ export class IoEngine implements RtrsResponseSink {
       const next: IoRequest | null = request.next;
       if (request.submittedAtMs < waitingBeforeMs) {
         this.#waiting.remove(request);
-        this.#finish(request, Status.EIO, null, null);
+        this.finish(request, Status.EIO, null, null);
       }
       request = next;
     }
@@ -321,7 +321,7 @@ export class IoEngine implements RtrsResponseSink {
     return slow;
   }
 
-  /** Permits or something else that requests wait for may be there again. */
+  /** Permits may be there again. */
   retryWaiting(): void {
     this.#drain();
   }
@@ -473,8 +473,7 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   #mayRead(): boolean {
-    if (this.#readsWait) return false;
-    return this.readsUntilMs === Number.POSITIVE_INFINITY || this.#world.clock.nowMs() < this.readsUntilMs;
+    return !this.#readsWait && (this.readsUntilMs === Number.POSITIVE_INFINITY || this.#world.clock.nowMs() < this.readsUntilMs);
   }
 
   /** Sends the request if nothing stands against it. */
@@ -662,22 +661,23 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   #readFailed(unit: number, request: IoRequest, bit: number, status: number): void {
-    request.triedMask |= bit;
     this.#releaseUnit(unit);
     const isOut = isMemberOut(status) && status !== Status.ELOST;
-    if (isOut) request.triedMask &= ~bit;
+    if (!isOut) request.triedMask |= bit;
     // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
     if (status === Status.EIO) request.failedMask |= bit;
     const others = isOut || (this.#routeMask & ~request.triedMask) !== 0;
+    const badEverywhere = !others && request.failedMask !== 0;
+    const split = badEverywhere && this.#host.readByChunks(request);
     // As for other chunks that only a member which is away has, IO waits for it, and tries now and then.
-    const absent = !others && request.failedMask !== 0 && this.#host.absentMayHave(request.offsetBytes, request.lengthBytes);
+    const absent = badEverywhere && !split && this.#host.absentMayHave(request.offsetBytes, request.lengthBytes);
     if (absent) request.round = this.#round;
     if (others || absent) {
       this.#waiting.insertByTicket(request);
       if (status !== Status.ELOST) this.counters.readRetries++;
       if (status !== Status.EIO && status !== Status.ELOST) this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
-    } else {
-      this.#finish(request, status === Status.ELOST ? Status.EIO : status, null, null);
+    } else if (!split) {
+      this.finish(request, status === Status.ELOST ? Status.EIO : status, null, null);
     }
     this.#drain();
   }
@@ -687,11 +687,12 @@ export class IoEngine implements RtrsResponseSink {
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
     const applied = ((this.#ok[unit] as number) | (this.#statuses[unit] === Status.ELOST ? 0 : (this.#failed[unit] as number))) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
-    this.#finish(request, status, payload, slab);
+    this.finish(request, status, payload, slab);
     this.#drain();
   }
 
-  #finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
+  /** A request that is not the engine's any more, or was never, has ended. */
+  finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }

@@ -17,6 +17,7 @@ import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.
 import { MessageType } from '../../wire/io-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
+import { ChunkReads } from './chunk-reads.ts';
 import { unfitToReturn } from './fitness.ts';
 import type { PoolClientCounters } from './io-counters.ts';
 import { IoEngine } from './io-engine.ts';
@@ -243,15 +244,15 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number {
-    let clean = 0;
-    for (const leg of this.#legs) {
-      if ((candidates & leg.bit) !== 0 && this.#maps?.anyDirty(leg.member.memberId, offsetBytes, lengthBytes) === false) clean |= leg.bit;
-    }
-    return clean === 0 ? candidates : clean;
+    return this.#maps?.cleanLegs(this.#legs, offsetBytes, lengthBytes, candidates) || candidates;
   }
 
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean {
     return this.#maps?.anyCleanAbsent(this.#versions.missing(), this.#versions.dataMemberIds(), offsetBytes, lengthBytes) === true;
+  }
+
+  readByChunks(request: IoRequest): boolean {
+    return new ChunkReads(this.#engine, request, (this.#maps as PoolMaps).chunkSizeBytes).begin();
   }
 
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {

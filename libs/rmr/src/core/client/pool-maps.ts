@@ -1,5 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
+import type { Leg } from './leg.ts';
 
 /**
  * The dirty maps of all members, as the compute client holds them while it serves the pool: complete, and perhaps
@@ -56,6 +57,15 @@ export class PoolMaps {
   anyDirty(memberId: number, offsetBytes: number, lengthBytes: number): boolean {
     const map = this.#maps.get(memberId);
     return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+  }
+
+  /** Of the legs in the mask `candidates`, those whose members have the whole range clean. */
+  cleanLegs(legs: readonly Pick<Leg, 'bit' | 'member'>[], offsetBytes: number, lengthBytes: number, candidates: number): number {
+    let clean = 0;
+    for (const { bit, member } of legs) {
+      if ((candidates & bit) !== 0 && !this.anyDirty(member.memberId, offsetBytes, lengthBytes)) clean |= bit;
+    }
+    return clean;
   }
 
   /** Whether one of the absent members has a chunk of the range clean, and no chunk of it is dirty for all members. */

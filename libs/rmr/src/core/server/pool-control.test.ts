@@ -5,7 +5,7 @@ import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.t
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
 import { POOL, versionOf } from '../../testing/scripted-pool.ts';
-import type { ControlRequest, MapReadResult } from '../../wire/control-message.ts';
+import type { ClaimResult, ControlRequest, MapReadResult } from '../../wire/control-message.ts';
 import { encodeLeaf, readLeaves } from '../map-leaves.ts';
 
 let rig: PoolServerRig;
@@ -389,6 +389,25 @@ describe('pool control: what others may have to copy', () => {
     rig.world.run(READ_CHECK_MS);
     rig.store.end(`read ${2 * CHUNK}+${CHUNK}`, Status.EIO);
     expect(checked.result).toEqual({ unreadable: [chunk(2)] });
+  });
+
+  test('I8: a claim is answered when it is known which chunks of a read that failed are bad: the others may be the last good copies', () => {
+    rig.control(record(1, [1]));
+    rig.store.endAll();
+    rig.control(ENABLE);
+    rig.store.endAll();
+    rig.read('r', { chunk: 4, chunks: 2 });
+    rig.store.end(`read ${4 * CHUNK}+${2 * CHUNK}`, Status.EIO);
+    const claimed = rig.control(claim(2));
+    rig.store.end('commit promise 2');
+    for (let tries = 0; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
+    expect(claimed.ended).toBe(false);
+    rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
+    expect((claimed.result as ClaimResult).unreadable).toEqual([chunk(4)]);
+    // What is known needs no other check.
+    const again = rig.control(claim(3));
+    rig.store.end('commit promise 3');
+    expect((again.result as ClaimResult).unreadable).toEqual([chunk(4)]);
   });
 
   test('ranges beyond the device, and with nothing to be read, are no trap', () => {

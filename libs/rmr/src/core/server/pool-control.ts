@@ -207,24 +207,28 @@ export class PoolControl {
         }
         this.#serving.versionSeq = 0;
         this.#serving.horizon = 0;
-        done(
-          {
-            version: copyVersion(this.#store.version),
-            members: copyMembers(this.#store.members),
-            policy: copyPolicy(this.#store.policy),
-            volatileLost: this.#store.volatileLost,
-            lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
-            intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
-            unreadable: this.#host.unreadable.ranges(),
-            columns: this.#store.mappedMemberIds().map((memberId) => {
-              const map = this.#store.dirtyMap(memberId) as DirtyMap;
-              return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
-            }),
-          },
-          null,
-        );
+        this.#readCheck(this.#host.unreadable.takeSuspects(), () => this.#grant(done));
       });
     });
+  }
+
+  #grant(done: ControlDone): void {
+    done(
+      {
+        version: copyVersion(this.#store.version),
+        members: copyMembers(this.#store.members),
+        policy: copyPolicy(this.#store.policy),
+        volatileLost: this.#store.volatileLost,
+        lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+        intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+        unreadable: this.#host.unreadable.ranges(),
+        columns: this.#store.mappedMemberIds().map((memberId) => {
+          const map = this.#store.dirtyMap(memberId) as DirtyMap;
+          return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
+        }),
+      },
+      null,
+    );
   }
 
   #recordVersion(request: ControlRequest & { op: 'record-version' }, done: ControlDone): void {

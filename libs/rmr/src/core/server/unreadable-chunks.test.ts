@@ -10,18 +10,31 @@ beforeEach(() => {
   chunks = new UnreadableChunks(CHUNK, DEVICE);
 });
 
-test('every chunk that a failed read touches counts, the last one with its real size', () => {
-  chunks.note(CHUNK - 1, 2);
+test('a read of one chunk says that it is bad, the last one with its real size', () => {
   chunks.note(CHUNK, 512);
+  chunks.note(2 * CHUNK + 512, CHUNK - 512);
   chunks.note(100 * CHUNK, 512);
   expect(chunks.ranges()).toEqual([
-    { offsetBytes: 0, lengthBytes: 2 * CHUNK },
+    { offsetBytes: CHUNK, lengthBytes: 2 * CHUNK },
     { offsetBytes: 100 * CHUNK, lengthBytes: 512 },
   ]);
 });
 
+test('I8: one of several chunks does not say which of them is: they are suspects, until they are taken, read alone, or written', () => {
+  chunks.note(CHUNK - 1, 2);
+  chunks.note(9 * CHUNK, 3 * CHUNK);
+  chunks.note(10 * CHUNK, 1);
+  chunks.written(11 * CHUNK, CHUNK);
+  expect(chunks.ranges()).toEqual([{ offsetBytes: 10 * CHUNK, lengthBytes: CHUNK }]);
+  expect(chunks.takeSuspects()).toEqual([
+    { offsetBytes: 0, lengthBytes: 2 * CHUNK },
+    { offsetBytes: 9 * CHUNK, lengthBytes: CHUNK },
+  ]);
+  expect(chunks.takeSuspects()).toEqual([]);
+});
+
 test('only a write of the whole chunk makes up for it', () => {
-  chunks.note(CHUNK, 3 * CHUNK);
+  for (const chunk of [1, 2, 3]) chunks.note(chunk * CHUNK, CHUNK);
   chunks.note(100 * CHUNK, 1);
   chunks.written(CHUNK + 512, 2 * CHUNK);
   chunks.written(99 * CHUNK, CHUNK + 511);
@@ -37,6 +50,8 @@ test('only a write of the whole chunk makes up for it', () => {
 test('I12: no more than so many are remembered', () => {
   const large = new UnreadableChunks(CHUNK, 2 * UNREADABLE_CHUNKS_MAX * CHUNK);
   large.note(0, 2 * UNREADABLE_CHUNKS_MAX * CHUNK);
-  large.note(0, CHUNK);
+  for (let chunk = 0; chunk < 2 * UNREADABLE_CHUNKS_MAX; chunk++) large.note(chunk * CHUNK, CHUNK);
   expect(large.ranges()).toEqual([{ offsetBytes: 0, lengthBytes: UNREADABLE_CHUNKS_MAX * CHUNK }]);
+  large.note(0, 2 * UNREADABLE_CHUNKS_MAX * CHUNK);
+  expect(large.takeSuspects()).toEqual([{ offsetBytes: 0, lengthBytes: UNREADABLE_CHUNKS_MAX * CHUNK }]);
 });
