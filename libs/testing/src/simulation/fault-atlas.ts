@@ -59,10 +59,14 @@ export class FaultAtlas {
     return chunks.every((each) => inSync.some((member) => member !== node && this.#isGood(member, each)));
   }
 
-  /** Notes what a new version has changed: at once, as it may serve without the one that has kept everything. */
+  /**
+   * Notes what a new version has changed: at once, as it may serve without the one that has kept everything; and that a member
+   * which had lost something counts as equal again, as it may be gone a moment later.
+   */
   observeVersion(): void {
     const version = this.#cluster.highestVersion();
-    if (version !== this.#version) this.observe();
+    if (version !== this.#version || [...this.#losses].some(([node, loss]) => !loss.flushFaultDue && this.#isMadeUp(node, loss)))
+      this.observe();
   }
 
   /** Notes what has changed. Called again and again. */
@@ -76,13 +80,16 @@ export class FaultAtlas {
         loss.flushFaultDue = false;
         loss.since = this.#cluster.highestVersion();
       }
-      const { store } = node;
-      if (store === null || store.volatileLost || !this.#cluster.inSync().includes(node)) continue;
-      // A version made since then has made the member equal to the others, or counts what it lost as dirty.
-      const { version } = store;
-      if (version !== null && this.#isSince(version, loss.since)) this.#losses.delete(node);
+      if (this.#isMadeUp(node, loss)) this.#losses.delete(node);
     }
     this.#weigh(false);
+  }
+
+  /** A version made since then has made the member equal to the others, or counts what it lost as dirty. */
+  #isMadeUp(node: SimulatedStorageNode, { since }: Loss): boolean {
+    const { store } = node;
+    if (store === null || store.volatileLost || store.version === null || !this.#cluster.inSync().includes(node)) return false;
+    return this.#isSince(store.version, since);
   }
 
   /** Whether the version was made after `since` was the highest. */
