@@ -3,6 +3,7 @@ import {
   ASSEMBLY,
   BITMAP_STORE,
   ENGINE,
+  FIRST_VERSION,
   MAP_ADDS,
   MAP_CHECKS,
   MEMBERSHIP,
@@ -180,8 +181,8 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         POOL_CLIENT,
-        'if (held && this.#inSyncLegs().length > 0) this.#changeVersion();',
-        'if (held && this.#inSyncLegs().length > 0) this.#engine.setVersion(this.#epoch, this.#versions.current?.seq ?? 0, this.#versions.missing());',
+        'if (held && this.#legs.inSync.length > 0) this.#changeVersion();',
+        'if (held && this.#legs.inSync.length > 0) this.#engine.setVersion(this.#epoch, this.#versions.current?.seq ?? 0, this.#versions.missing());',
       ),
     ],
     seeds: 300,
@@ -242,10 +243,10 @@ export const MARKED: readonly Mutant[] = [
         'const epoch = this.#highestEpochSeen + 1;',
         'const epoch = this.#servedEpoch > 0 && this.#servedEpoch === this.#highestEpochSeen ? this.#servedEpoch : this.#highestEpochSeen + 1;',
       ),
-      edit(RECOVERY, 'epoch, seq: 1, inSync,', 'epoch, seq: highest?.epoch === epoch ? highest.seq : 1, inSync,'),
+      edit(FIRST_VERSION, 'epoch, seq: 1, inSync,', 'epoch, seq: highest?.epoch === epoch ? highest.seq : 1, inSync,'),
       edit(
-        RECOVERY,
-        "assert(this.#forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');",
+        FIRST_VERSION,
+        "assert(forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');",
         '',
       ),
     ],
@@ -298,7 +299,7 @@ export const MARKED: readonly Mutant[] = [
     rule: 'R2',
     edits: [
       edit(RESYNC, 'const stale = pull.generation !== this.#generation;', 'const stale = false;'),
-      edit(RESYNC, 'if (pull.phase !== Phase.READ) continue;', 'if (pull.phase >= Phase.FREE) continue;'),
+      edit(RESYNC, 'if (pull.phase !== PullPhase.READ) continue;', 'if (pull.phase >= PullPhase.FREE) continue;'),
     ],
     faults: ['late pull'],
     seeds: 300,

@@ -1,9 +1,11 @@
 import { edit, type Mutant } from '../mutant.ts';
 import {
+  ADMISSION,
   ASSEMBLY,
   BITMAP_STORE,
   COMMIT_ENGINE,
   ENGINE,
+  FIRST_VERSION,
   LEG_RETURN,
   POOL_CLIENT,
   POOL_CONTROL,
@@ -54,13 +56,13 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         ENGINE,
-        '    const mask = this.#routeMask;\n    this.#pending[unit] = mask;',
-        '    const mask = request.type === MessageType.FLUSH ? this.#routeMask & -this.#routeMask : this.#routeMask;\n    this.#pending[unit] = mask;',
+        'const mask = this.#routeMask;\n    this.#units.sentToAll(',
+        'const mask = request.type === MessageType.FLUSH ? this.#routeMask & -this.#routeMask : this.#routeMask;\n    this.#units.sentToAll(',
       ),
       edit(
         ENGINE,
-        'if (((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
-        'if (request.type !== MessageType.FLUSH && ((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
+        'if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
+        'if (request.type !== MessageType.FLUSH && ((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
       ),
     ],
     seeds: 300,
@@ -93,7 +95,7 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a dirty chunk is read and served',
     rule: 'I4',
     edits: [
-      edit(POOL_SERVER, 'if (this.#anyDirty(message.offsetBytes, message.lengthBytes)) {', 'if (message.lengthBytes < 0) {'),
+      edit(POOL_SERVER, 'if (this.#own.anyDirty(message.offsetBytes, message.lengthBytes)) {', 'if (message.lengthBytes < 0) {'),
       edit(ENGINE, 'if ((this.dirtyMask & candidates) !== 0) candidates', 'if ((this.dirtyMask & candidates) < 0) candidates'),
     ],
     seeds: 60,
@@ -155,7 +157,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a stale epoch is served',
     rule: 'I7',
-    edits: [edit(POOL_SERVER, 'if (message.epoch !== this.#serving.epoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
+    edits: [edit(ADMISSION, 'if (message.epoch !== serving.epoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
     seeds: 300,
   },
   {
@@ -182,7 +184,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'nothing is reconciled',
     rule: 'reconciliation',
-    edits: [edit(RECOVERY, 'reconcile(maps, grants, memberIds);', '')],
+    edits: [edit(FIRST_VERSION, 'reconcile(maps, grants, memberIds);', '')],
     seeds: 60,
   },
   {
@@ -255,8 +257,8 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         RESYNC,
-        'pull.phase = Phase.FLUSH;\n',
-        'pull.phase = Phase.FLUSH;\n        if (pull.chunkCount > 0) {\n          this.#clear(pull);\n          break;\n        }\n',
+        'pull.phase = PullPhase.FLUSH;\n',
+        'pull.phase = PullPhase.FLUSH;\n        if (pull.chunkCount > 0) {\n          this.#clear(pull);\n          break;\n        }\n',
       ),
     ],
     seeds: 300,
@@ -315,7 +317,7 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'force, I4',
     edits: [
       edit(LEG_RETURN, '      maps.of(memberId).set(0, maps.chunkCount);\n', ''),
-      edit(RECOVERY, 'if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);', ''),
+      edit(FIRST_VERSION, 'if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);', ''),
     ],
     settings: DISASTERS,
     seeds: 600,
@@ -323,30 +325,34 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'force takes the columns of stale members for complete',
     rule: 'force, ◆14',
-    edits: [edit(RECOVERY, 'holdersOf(grants, highest, known, members)', 'holdersOf(grants, highest, known || this.#forced, members)')],
+    edits: [
+      edit(
+        FIRST_VERSION,
+        'holdersOf(grants, highest, memory !== null, members)',
+        'holdersOf(grants, highest, memory !== null || forced, members)',
+      ),
+    ],
     settings: DISASTERS,
     seeds: 300,
   },
   {
     name: 'a forced pool keeps a quorum that it does not have',
     rule: 'force, I11',
-    edits: [edit(RECOVERY, "? policy.quorum : 'none'", '? policy.quorum : policy.quorum')],
+    edits: [edit(FIRST_VERSION, "? policy.quorum : 'none'", '? policy.quorum : policy.quorum')],
     settings: DISASTERS,
     seeds: 300,
   },
   {
     name: 'a flush waits for chunks that are lost',
     rule: 'I8, I11',
-    edits: [edit(POOL_CLIENT, 'this.#maps?.heldElsewhere(this.#inSyncIds())', 'this.#maps?.dirtyForAll(this.#inSyncIds())')],
+    edits: [edit(POOL_CLIENT, 'this.#maps?.heldElsewhere(this.#legs.inSyncIds)', 'this.#maps?.dirtyForAll(this.#legs.inSyncIds)')],
     settings: DISASTERS,
     seeds: 300,
   },
   {
     name: 'who was on its way from a former lineage into the set cannot record what follows',
     rule: 'force, I11',
-    edits: [
-      edit(RECOVERY, 'newLineage: foreign.includes(leg) || voteOnly', 'newLineage: (foreign.includes(leg) && this.#forced) || voteOnly'),
-    ],
+    edits: [edit(FIRST_VERSION, 'foreign: legs.filter((leg) => (', 'foreign: legs.filter((leg) => forced && (')],
     settings: DISASTERS,
     seeds: 300,
   },
@@ -361,7 +367,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a member that is back executes what was sent to it before it left',
     rule: 'L3, W6, I10',
-    edits: [edit(POOL_SERVER, ' || message.versionSeq < this.#serving.enabledSeq) return', ') return')],
+    edits: [edit(ADMISSION, ' || message.versionSeq < serving.enabledSeq) return', ') return')],
     seeds: 300,
   },
   {

@@ -51,6 +51,7 @@ test('I8: one chunk after the other, and the whole ends with what each had', () 
   ]);
   const payload = ended[0]?.[2] as Uint8Array;
   expect([ended.length, ended[0]?.[0] === whole, ended[0]?.[1], payload.length]).toEqual([1, true, Status.OK, CHUNK + 1024]);
+  expect(sent.every(({ isPart }) => isPart)).toBe(true);
   expect([payload[0], payload[512], payload[511 + CHUNK], payload[512 + CHUNK]]).toEqual([1, 2, 2, 3]);
 });
 

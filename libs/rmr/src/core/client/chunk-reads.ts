@@ -26,6 +26,7 @@ export class ChunkReads implements IoSink {
     this.#request = request;
     this.#chunkBytes = chunkBytes;
     this.#payload = new Uint8Array(request.lengthBytes);
+    this.#part.isPart = true;
   }
 
   /** Begins if it makes sense: the read is of more than one chunk. */

@@ -299,6 +299,16 @@ describe('io engine: reads', () => {
     expect(failed.map(([legs]) => legs)).toEqual([0b10]);
   });
 
+  test('what is read chunk by chunk counts once, as what the caller asked for', () => {
+    const part = new IoRequest({ onIoDone: (_part, status) => ended.push(['part', status]) });
+    Object.assign(part, { type: MessageType.READ, lengthBytes: 4096, isPart: true });
+    for (const status of [Status.OK, Status.EIO]) engine.finish(part, status, null, null);
+    expect([ended.length, engine.counters.reads, engine.counters.readBytes, engine.counters.errors]).toEqual([2, 0, 0, 0]);
+    read('r');
+    leg(1).answer(Status.OK, new Uint8Array(4096));
+    expect([engine.counters.reads, engine.counters.readBytes]).toEqual([1, 4096]);
+  });
+
   test('I8, I11: who can’t read the last copy stays, and the caller gets an error, once nobody else has it', () => {
     read('r');
     leg(1).answer(Status.EIO);

@@ -8,14 +8,12 @@ import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
+import { IoUnits, legIndexOf } from './io-units.ts';
 import type { Leg } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
-
-const UNIT_BITS = 10;
-const GENERATION_MAX = 0x1ffff;
 
 /**
  * The IO units of a pool: sends writes to every in-sync leg and reads to one, and decides when they are complete.
@@ -30,7 +28,6 @@ export class IoEngine implements RtrsResponseSink {
   readonly #world: World;
   readonly #host: IoEngineHost;
   readonly #legs: readonly Leg[];
-  readonly #unitCount: number;
   readonly #policy: ReadPolicy;
   readonly #message = new IoMessage();
 
@@ -49,8 +46,6 @@ export class IoEngine implements RtrsResponseSink {
   /** With {@link #frozen}: reads wait too, those in flight as well, as others may go on without these legs (quorum). */
   #readsWait = false;
   #onQuiet: (() => void) | null = null;
-  /** Writes and flushes that a leg has not answered yet. */
-  #unanswered = 0;
   /** Map adds that would have left no clean copy: writes that touch them are not acknowledged (V5, ◆13). */
   #owed: readonly ByteRange[] = [];
   /** Requests that bounced wait for the next round: a new version, or a tick. */
@@ -61,18 +56,7 @@ export class IoEngine implements RtrsResponseSink {
   /** The next flush fails once: acknowledged data that was not flushed is lost for certain. */
   #flushErrorDue = false;
 
-  readonly #requests: (IoRequest | null)[];
-  readonly #pending: Uint8Array;
-  readonly #ok: Uint8Array;
-  readonly #failed: Uint8Array;
-  readonly #statuses: Int32Array;
-  readonly #generations: Uint32Array;
-  readonly #sentAtMs: Float64Array;
-  /** The round in which a write or flush bounced, 0 = it did not. It is sent again in the same unit: `lastIo` keeps naming its range meanwhile. */
-  readonly #again: Float64Array;
-  #againCount = 0;
-  readonly #freeUnits: Uint16Array;
-  #freeCount: number;
+  readonly #units: IoUnits;
   readonly #writes: InFlightRanges;
   readonly #sequence: WriteSequence;
   /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
@@ -85,23 +69,12 @@ export class IoEngine implements RtrsResponseSink {
     this.#world = world;
     this.#host = host;
     this.#legs = legs;
-    this.#unitCount = unitCount;
     this.#policy = policy;
     this.inFlight = inFlight;
-    this.#requests = new Array(unitCount).fill(null);
-    this.#pending = new Uint8Array(unitCount);
-    this.#ok = new Uint8Array(unitCount);
-    this.#failed = new Uint8Array(unitCount);
-    this.#statuses = new Int32Array(unitCount);
-    this.#generations = new Uint32Array(unitCount);
-    this.#sentAtMs = new Float64Array(unitCount);
-    this.#again = new Float64Array(unitCount);
+    this.#units = new IoUnits(unitCount);
     this.#reads = new InFlightRanges(unitCount);
     this.#writes = new InFlightRanges(unitCount);
     this.#sequence = new WriteSequence(this.#writes, unitCount);
-    this.#freeUnits = new Uint16Array(unitCount);
-    for (let i = 0; i < unitCount; i++) this.#freeUnits[i] = unitCount - 1 - i;
-    this.#freeCount = unitCount;
   }
 
   get routeMask(): number {
@@ -115,7 +88,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Requests in flight. */
   get executing(): number {
-    return this.#unitCount - this.#freeCount;
+    return this.#units.unitCount - this.#units.freeCount;
   }
 
   /** Requests that wait. */
@@ -134,7 +107,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Calls `visit` for every request, in flight or waiting, for status. */
   forEachRequest(visit: (request: IoRequest) => void): void {
-    for (const request of this.#requests) if (request !== null) visit(request);
+    for (const request of this.#units.requests) if (request !== null) visit(request);
     for (let request = this.#waiting.head; request !== null; request = request.next) visit(request);
   }
 
@@ -229,16 +202,17 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   #noticeQuiet(): void {
-    if (this.#onQuiet === null || this.#unanswered > 0) return;
+    if (this.#onQuiet === null || this.#units.unanswered > 0) return;
     const onQuiet = this.#onQuiet;
     this.#onQuiet = null;
     onQuiet();
   }
 
   #settleAll(): void {
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
-      if (request !== null && this.#pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
+    const units = this.#units;
+    for (let unit = 0; unit < units.unitCount; unit++) {
+      const request = units.requests[unit] as IoRequest | null;
+      if (request !== null && units.pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
     }
   }
 
@@ -247,18 +221,15 @@ export class IoEngine implements RtrsResponseSink {
    * no write may complete on the strength of their absence.
    */
   legsLeft(mask: number): void {
+    const units = this.#units;
     assert(this.#frozen, 'L1: a leg left IO without a version change');
     this.#routeMask &= ~mask;
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
+    for (let unit = 0; unit < units.unitCount; unit++) {
+      const request = units.requests[unit] as IoRequest | null;
       if (request === null) continue;
       if (isLegWide(request)) {
-        const pending = this.#pending[unit] as number;
-        if (pending !== 0 && (pending & ~mask) === 0) this.#unanswered--;
-        this.#pending[unit] = pending & ~mask;
-        this.#ok[unit] = (this.#ok[unit] as number) & ~mask;
-        this.#failed[unit] = (this.#failed[unit] as number) & ~mask;
-      } else if (((this.#pending[unit] as number) & mask) !== 0) {
+        units.legsLeft(unit, mask);
+      } else if (((units.pending[unit] as number) & mask) !== 0) {
         this.#releaseUnit(unit);
         this.#waiting.insertByTicket(request);
       }
@@ -274,8 +245,8 @@ export class IoEngine implements RtrsResponseSink {
     this.#readsWait = false;
     this.#onQuiet = null;
     this.#owed = [];
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
+    for (let unit = 0; unit < this.#units.unitCount; unit++) {
+      const request = this.#units.requests[unit] as IoRequest | null;
       if (request === null) continue;
       this.#releaseUnit(unit);
       this.#waiting.insertByTicket(request);
@@ -286,7 +257,7 @@ export class IoEngine implements RtrsResponseSink {
   incompleteWriteRanges(): ByteRange[] {
     const units = [...this.#writes.units.subarray(0, this.#writes.count)];
     return units.map((unit) => {
-      const { offsetBytes, lengthBytes } = this.#requests[unit] as IoRequest;
+      const { offsetBytes, lengthBytes } = this.#units.requests[unit] as IoRequest;
       return { offsetBytes, lengthBytes };
     });
   }
@@ -300,6 +271,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Ends what waits since before `waitingBeforeMs` with EIO, and names legs that have not answered since `sentBeforeMs` as a mask. */
   expire(waitingBeforeMs: number, sentBeforeMs: number): number {
+    const units = this.#units;
     for (let request = this.#waiting.head; request !== null; ) {
       const next: IoRequest | null = request.next;
       if (request.submittedAtMs < waitingBeforeMs) {
@@ -309,13 +281,13 @@ export class IoEngine implements RtrsResponseSink {
       request = next;
     }
     let slow = 0;
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
+    for (let unit = 0; unit < units.unitCount; unit++) {
+      const request = units.requests[unit] as IoRequest | null;
       if (request === null) continue;
-      if ((this.#sentAtMs[unit] as number) < sentBeforeMs) slow |= this.#pending[unit] as number;
-      if (request.submittedAtMs >= waitingBeforeMs || this.#pending[unit] !== 0) continue;
+      if ((units.sentAtMs[unit] as number) < sentBeforeMs) slow |= units.pending[unit] as number;
+      if (request.submittedAtMs >= waitingBeforeMs || units.pending[unit] !== 0) continue;
       // A write that no member has applied, and a flush, may fail: nothing differs between members because of it.
-      const untouched = this.#again[unit] !== 0 && this.#ok[unit] === 0 && this.#failed[unit] === 0;
+      const untouched = units.again[unit] !== 0 && units.ok[unit] === 0 && units.failed[unit] === 0;
       if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
@@ -346,17 +318,16 @@ export class IoEngine implements RtrsResponseSink {
     payload: Uint8Array | null,
     slab: Slab | null,
   ): void {
-    const legIndex = tag & 7;
-    const unit = (tag >>> 3) & ((1 << UNIT_BITS) - 1);
+    const legIndex = legIndexOf(tag);
     const bit = 1 << legIndex;
     this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
-    const request = this.#requests[unit] as IoRequest | null;
+    const units = this.#units;
+    const unit = units.answered(tag);
     // The answer of a leg that nobody waits for any more.
-    if (request === null || tag >>> (3 + UNIT_BITS) !== this.#generations[unit] || ((this.#pending[unit] as number) & bit) === 0) return;
-    this.#pending[unit] = (this.#pending[unit] as number) & ~bit;
+    if (unit < 0) return;
+    const request = units.requests[unit] as IoRequest;
     if (isLegWide(request)) {
-      if (this.#pending[unit] === 0) this.#unanswered--;
-      this.pace.note(legIndex, this.#world.clock.nowMs() - (this.#sentAtMs[unit] as number));
+      this.pace.note(legIndex, this.#world.clock.nowMs() - (units.sentAtMs[unit] as number));
     }
     if (status === Status.OK) {
       if (!isLegWide(request)) {
@@ -366,7 +337,7 @@ export class IoEngine implements RtrsResponseSink {
         else this.#readFailed(unit, request, bit, Status.EPROTO);
         return;
       }
-      this.#ok[unit] = (this.#ok[unit] as number) | bit;
+      units.ok[unit] = (units.ok[unit] as number) | bit;
     } else if (status === Status.ESTALE) {
       this.#host.onFenced();
       return;
@@ -377,15 +348,15 @@ export class IoEngine implements RtrsResponseSink {
         this.#waitAgain(unit, request);
         return;
       }
-      this.#sendAgainLater(unit);
+      units.sendAgainAfter(unit, this.#round);
     } else if (!isLegWide(request)) {
       this.#readFailed(unit, request, bit, status);
       return;
     } else {
-      this.#failed[unit] = (this.#failed[unit] as number) | bit;
-      this.#statuses[unit] = status;
+      units.failed[unit] = (units.failed[unit] as number) | bit;
+      units.statuses[unit] = status;
     }
-    if (this.#pending[unit] === 0) {
+    if (units.pending[unit] === 0) {
       this.#settle(unit, request);
       this.#drain();
       this.#noticeQuiet();
@@ -394,26 +365,22 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Rechecks the invariants of this class. */
   verify(): void {
-    let used = 0;
+    const units = this.#units;
+    units.verify();
     let writes = 0;
-    let unanswered = 0;
-    for (let unit = 0; unit < this.#unitCount; unit++) {
-      const request = this.#requests[unit] as IoRequest | null;
+    for (let unit = 0; unit < units.unitCount; unit++) {
+      const request = units.requests[unit] as IoRequest | null;
       if (request === null) continue;
-      used++;
-      if (isLegWide(request) && this.#pending[unit] !== 0) unanswered++;
-      assert(((this.#pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
+      assert(((units.pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
       if (!isWriteType(request.type)) continue;
       writes++;
       assert(this.#writes.has(unit), 'engine: a write is not listed');
     }
     this.#writes.verifyDisjoint();
-    assert(used === this.#unitCount - this.#freeCount, 'engine: a unit is lost');
     assert(writes === this.#writes.count, 'engine: write count is off');
-    assert(unanswered === this.#unanswered, 'engine: the count of unanswered writes and flushes is off');
     assert(!(this.#frozen && this.#holding), 'engine: frozen and holding');
     for (const unit of this.#reads.units.subarray(0, this.#reads.count)) {
-      const request = this.#requests[unit] as IoRequest | null;
+      const request = units.requests[unit] as IoRequest | null;
       assert(request !== null && request.type === MessageType.READ, 'engine: a read is listed that is none');
     }
     this.#waiting.verify();
@@ -433,11 +400,11 @@ export class IoEngine implements RtrsResponseSink {
 
   #drain(): void {
     if (this.#draining) return;
-    if (this.#againCount > 0) this.#sendAgain();
+    if (this.#units.againCount > 0) this.#sendAgain();
     if (this.#waiting.head === null) return;
     this.#draining = true;
     let kept = 0;
-    for (let request: IoRequest | null = this.#waiting.head; request !== null && this.#freeCount > 0; ) {
+    for (let request: IoRequest | null = this.#waiting.head; request !== null && this.#units.freeCount > 0; ) {
       const next: IoRequest | null = request.next;
       if (!(kept > 0 && this.#heldByEarlier(request)) && this.#dispatch(request, true)) this.#waiting.remove(request);
       else kept++;
@@ -448,19 +415,14 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Sends what bounced once more, oldest first as far as permits go. */
   #sendAgain(): void {
+    const units = this.#units;
     if (this.#frozen || this.#holding || this.#routeMask === 0) return;
-    for (let unit = 0; unit < this.#unitCount && this.#againCount > 0; unit++) {
-      const round = this.#again[unit] as number;
-      const request = this.#requests[unit] as IoRequest | null;
-      if (round === 0 || request === null || this.#pending[unit] !== 0 || round === this.#round) continue;
+    for (let unit = 0; unit < units.unitCount && units.againCount > 0; unit++) {
+      const round = units.again[unit] as number;
+      const request = units.requests[unit] as IoRequest | null;
+      if (round === 0 || request === null || units.pending[unit] !== 0 || round === this.#round) continue;
       if (!this.#allocateAll()) return;
-      this.#again[unit] = 0;
-      this.#againCount--;
-      this.#ok[unit] = 0;
-      this.#failed[unit] = 0;
-      this.#statuses[unit] = Status.OK;
-      this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
-      this.#sentAtMs[unit] = this.#world.clock.nowMs();
+      units.beginAgain(unit, this.#world.clock.nowMs());
       this.#sendWide(unit, request);
     }
   }
@@ -478,7 +440,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Sends the request if nothing stands against it. */
   #dispatch(request: IoRequest, again = false): boolean {
-    if (this.#routeMask === 0 || this.#freeCount === 0) return false;
+    if (this.#routeMask === 0 || this.#units.freeCount === 0) return false;
     const legWide = isLegWide(request);
     if (legWide ? this.#frozen || this.#holding : !this.#mayRead()) return false;
     if (request.round === this.#round) return false;
@@ -512,7 +474,7 @@ export class IoEngine implements RtrsResponseSink {
 
   #sendToAll(request: IoRequest): boolean {
     if (!this.#allocateAll()) return false;
-    const unit = this.#takeUnit(request);
+    const unit = this.#units.take(request, this.#world.clock.nowMs());
     if (request.type !== MessageType.FLUSH) this.#writes.add(unit, request.offsetBytes, request.lengthBytes);
     this.#sendWide(unit, request);
     return true;
@@ -521,8 +483,7 @@ export class IoEngine implements RtrsResponseSink {
   /** Sends a write or flush to every leg in IO, whose permits are in `#slots`. */
   #sendWide(unit: number, request: IoRequest): void {
     const mask = this.#routeMask;
-    this.#pending[unit] = mask;
-    this.#unanswered++;
+    this.#units.sentToAll(unit, mask);
     const message = this.#message;
     message.type = request.type;
     message.flags = request.flags;
@@ -547,8 +508,8 @@ export class IoEngine implements RtrsResponseSink {
     const index = this.#policy.choose(candidates);
     const slot = (this.#legs[index] as Leg).allocate();
     if (slot < 0) return false;
-    const unit = this.#takeUnit(request);
-    this.#pending[unit] = 1 << index;
+    const unit = this.#units.take(request, this.#world.clock.nowMs());
+    this.#units.sentToOne(unit, 1 << index);
     if (request.type === MessageType.READ) this.#reads.add(unit, request.offsetBytes, request.lengthBytes);
     const message = this.#message;
     message.type = request.type;
@@ -572,65 +533,41 @@ export class IoEngine implements RtrsResponseSink {
     encodeIoMessage(message, leg.headerBytes, leg.headerOffset(slot));
     message.missingCount = missing;
     this.inFlight[index] = (this.inFlight[index] as number) + 1;
-    const tag = ((this.#generations[unit] as number) << (3 + UNIT_BITS)) | (unit << 3) | index;
-    leg.submit(slot, IO_MESSAGE_BYTES, request.payload, request.slab, tag, this);
-  }
-
-  #takeUnit(request: IoRequest): number {
-    const unit = this.#freeUnits[--this.#freeCount] as number;
-    this.#requests[unit] = request;
-    this.#ok[unit] = 0;
-    this.#failed[unit] = 0;
-    this.#statuses[unit] = Status.OK;
-    this.#sentAtMs[unit] = this.#world.clock.nowMs();
-    return unit;
+    leg.submit(slot, IO_MESSAGE_BYTES, request.payload, request.slab, this.#units.tag(unit, index), this);
   }
 
   #releaseUnit(unit: number): void {
-    const request = this.#requests[unit] as IoRequest;
+    const request = this.#units.requests[unit] as IoRequest;
     if (isWriteType(request.type)) {
       this.#writes.remove(unit);
       this.#sequence.ended(unit);
     } else if (request.type === MessageType.READ) {
       this.#reads.remove(unit);
     }
-    if (this.#pending[unit] !== 0 && isLegWide(request)) this.#unanswered--;
-    if (this.#again[unit] !== 0) {
-      this.#again[unit] = 0;
-      this.#againCount--;
-    }
-    this.#requests[unit] = null;
-    this.#pending[unit] = 0;
-    this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
-    this.#freeUnits[this.#freeCount++] = unit;
-  }
-
-  /** The write or flush is to be sent again, in its unit, in the round after this one. */
-  #sendAgainLater(unit: number, round = this.#round): void {
-    if (this.#again[unit] === 0) this.#againCount++;
-    this.#again[unit] = round;
+    this.#units.release(unit);
   }
 
   /** W5: all legs of the set have answered a write or flush. */
   #settle(unit: number, request: IoRequest): void {
-    if (this.#frozen || !isLegWide(request) || this.#again[unit] !== 0) return;
-    const failed = (this.#failed[unit] as number) & this.#routeMask;
-    const status = this.#statuses[unit] as number;
+    const units = this.#units;
+    if (this.#frozen || !isLegWide(request) || units.again[unit] !== 0) return;
+    const failed = (units.failed[unit] as number) & this.#routeMask;
+    const status = units.statuses[unit] as number;
     if (failed !== 0) {
-      if (status === Status.ELOST && (this.#ok[unit] as number) === 0) {
+      if (status === Status.ELOST && (units.ok[unit] as number) === 0) {
         // I8: no member has the chunk, and none is the worse for that.
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
       // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-      const leavers = (this.#ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
+      const leavers = (units.ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
       if (leavers === 0) this.#complete(unit, request, status, null, null);
       else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
       return;
     }
-    if (((this.#ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
+    if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
       // A leg has joined since: it gets what could not complete before, at once.
-      this.#sendAgainLater(unit, this.#round - 1);
+      units.sendAgainAfter(unit, this.#round - 1);
       return;
     }
     if (request.type === MessageType.FLUSH) {
@@ -655,7 +592,7 @@ export class IoEngine implements RtrsResponseSink {
 
   /** A read has been answered. Legs whose disks have failed it are not to be trusted: they leave, and what they could not read is written anew when they return. */
   #readEnded(unit: number, request: IoRequest, payload: Uint8Array, slab: Slab | null): void {
-    const failed = request.failedMask & this.#routeMask & ~(this.#pending[unit] as number);
+    const failed = request.failedMask & this.#routeMask & ~(this.#units.pending[unit] as number);
     this.#complete(unit, request, Status.OK, payload, slab);
     if (failed !== 0) this.#host.onLegsFailed(failed, 'its disk failed a read that another member has answered');
   }
@@ -683,17 +620,18 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
+    const units = this.#units;
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
-    const applied = ((this.#ok[unit] as number) | (this.#statuses[unit] === Status.ELOST ? 0 : (this.#failed[unit] as number))) !== 0;
+    const applied = ((units.ok[unit] as number) | (units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number))) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
     this.finish(request, status, payload, slab);
     this.#drain();
   }
 
-  /** A request that is not the engine's any more, or was never, has ended. */
+  /** Ends a request that holds no unit and does not wait (any more): also one that the host has read by chunks. */
   finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
-    this.counters.count(request, status);
+    if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
 }

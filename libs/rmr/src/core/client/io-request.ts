@@ -29,6 +29,9 @@ export class IoRequest {
   context: object | null = null;
   tag = 0;
 
+  /** A piece of another request, which is counted as a whole. */
+  isPart = false;
+
   readonly sink: IoSink;
 
   /** The engine's: order of submission. */

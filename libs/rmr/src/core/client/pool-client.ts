@@ -6,12 +6,10 @@ import {
   MAP_CHECK_URGENT_MS,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
-  RETURN_RETRY_MS,
-  RETURN_RETRY_MS_MAX,
   SLOW_LEG_FACTOR_DEFAULT,
   SLOW_LEG_FOR_MS_DEFAULT,
 } from '../../constants.ts';
-import type { ByteRange, MemberRecord, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
@@ -23,11 +21,12 @@ import type { PoolClientCounters } from './io-counters.ts';
 import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest } from './io-request.ts';
-import { Leg, type MemberAddress } from './leg.ts';
+import type { Leg } from './leg.ts';
 import { LegPace } from './leg-pace.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
+import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
-import { isWitness, leftBefore } from './membership.ts';
+import { leftBefore } from './membership.ts';
 import { Membership, type MembershipHost } from './membership-operations.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
@@ -41,19 +40,19 @@ import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
  *
- * Kept here: L1 (order of leaving), L5 (order of recovery), L7, V6, C3, R3 (clears count under the version of their stamp
- * alone). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly.
+ * Kept here: L1 (order of leaving), L5 (order of recovery), L7 (who is too slow leaves), V6, C3, R3 (clears count under the
+ * version of their stamp alone). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly, its
+ * {@link LegTable} the legs and L7's damping.
  */
 export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly options: PoolClientOptions;
   readonly #world: World;
-  /** By index, which is the engine's; the place of a member that was removed is used again. */
-  readonly #legs: Leg[];
-  #witness: Leg | null = null;
+  readonly #legs: LegTable;
   readonly #client: RmrClient;
   readonly #engine: IoEngine;
   readonly #recovery: Recovery;
   readonly #versions: Versions;
+  /** Changes of the members and the policy, as an operator asks for them. */
   readonly membership: Membership;
   readonly #onGeometry: (pool: PoolClient) => void;
   #state: PoolClientState = 'RECOVERING';
@@ -63,15 +62,19 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** The dirty maps of all members; complete while the pool is served. */
   #maps: PoolMaps | null = null;
   readonly #mapChecks: MapChecks;
-  /** A flush waits for a chunk that no in-sync member has clean. */
+  /** A flush waits for a chunk that no in-sync member has clean, but perhaps another (◆8). */
   #flushWaits = false;
+  /** When in-sync members were last asked what they have clean, in clock milliseconds. */
   #mapsCheckedMs = 0;
   readonly #renewal: Renewal;
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
+  /** What the pool waits for while it is not served, or is paused; null: nothing. */
   #waitingFor: WaitingFor | null = null;
+  /** Whom to tell that the pool has stopped. */
   #stopRequested: (() => void) | null = null;
 
+  /** Begins to bring the pool into service. `onGeometry` is called once, when the pool is served for the first time. */
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
     assert(options.members.length >= 1 && options.members.length <= MEMBERS_MAX, 'pool client: 1 to 8 members');
     this.options = options;
@@ -79,16 +82,17 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#stateSinceMs = world.clock.wallMs();
     this.#world = { ...world, log: world.log.child({ pool: options.poolName }) };
     this.#onGeometry = onGeometry;
-    this.#legs = options.members.map((member, index) => this.#newLeg(index, member));
-    if (options.witness !== undefined) this.#witness = this.#newLeg(MEMBERS_MAX, options.witness);
+    this.#legs = new LegTable(this.#world, {
+      members: options.members,
+      witness: options.witness ?? null,
+      session: (addresses) => client.session(addresses),
+      user: this,
+    });
     const inFlight = new Int32Array(MEMBERS_MAX);
-    const preferred = Math.max(
-      0,
-      options.members.findIndex((member) => member.memberId === options.preferredMemberId),
-    );
-    const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, preferred);
+    const preferred = options.members.findIndex((member) => member.memberId === options.preferredMemberId);
+    const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, Math.max(0, preferred));
     const queueDepth = options.queueDepth ?? QUEUE_DEPTH_DEFAULT;
-    this.#engine = new IoEngine(this.#world, this, this.#legs, queueDepth, readPolicy, inFlight);
+    this.#engine = new IoEngine(this.#world, this, this.#legs.all, queueDepth, readPolicy, inFlight);
     const { legSlowFactor = SLOW_LEG_FACTOR_DEFAULT, legSlowForMs = SLOW_LEG_FOR_MS_DEFAULT } = options;
     this.#engine.pace = new LegPace({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
     this.#engine.park();
@@ -101,20 +105,20 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       versions: this.#versions,
       engine: this.#engine,
       epoch: () => this.#epoch,
-      inSyncLegs: () => this.#inSyncLegs(),
-      witness: () => this.#witness,
+      inSyncLegs: () => this.#legs.inSync,
+      witness: () => this.#legs.witness,
       onFenced: (by) => this.#fence(by),
       onRefused: (leg, reason) => this.onLegsFailed(leg.bit, reason),
     });
-    this.#recovery = new Recovery(this.#world, this.#legs, {
+    this.#recovery = new Recovery(this.#world, this.#legs.all, {
       poolUuid: options.poolUuid,
       queueDepth,
       clientInstance: client.instanceUuid,
       clientName: client.name,
       quorum: options.quorum ?? 'none',
       takeover: options.takeover ?? false,
-      witness: () => this.#witness,
-      onMembers: (members) => this.#learnMembers(members),
+      witness: () => this.#legs.witness,
+      onMembers: (members) => this.#legs.learn(members),
       memory: () => this.#versions.memory,
       onAttempt: (version) => this.#versions.noteAttempt(version),
       onWaiting: (what) => this.#wait(what),
@@ -134,6 +138,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#engine.counters;
   }
 
+  /** Null: the pool was never served. */
   get geometry(): PoolGeometry | null {
     return this.#geometry;
   }
@@ -166,14 +171,16 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.submit(flush);
   }
 
+  /** A picture of the pool as it is now. */
   status(): PoolClientStatus {
     const { poolUuid, poolName } = this.options;
+    const { witness } = this.#legs;
     return {
       poolUuid,
       poolName,
       epoch: this.#epoch,
       geometry: this.#geometry,
-      witness: this.#witness === null ? null : witnessStatus(this.#witness, this.#versions.witnessReady),
+      witness: witness === null ? null : witnessStatus(witness, this.#versions.witnessReady),
       ...situationStatus(this.#situation()),
     };
   }
@@ -184,7 +191,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       state: this.#state,
       stateSinceMs: this.#stateSinceMs,
       waitingFor: this.#waitingFor,
-      legs: this.#legs,
+      legs: this.#legs.all,
       engine: this.#engine,
       versions: this.#versions,
       maps: this.#maps,
@@ -195,17 +202,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** Rechecks the invariants of this class, of the engine and of the maps. */
   verify(): void {
     this.#maps?.verify();
-    let normal = 0;
-    for (const leg of this.#legs) {
-      leg.verify();
-      if (leg.state === 'NORMAL') normal |= leg.bit;
-    }
+    this.#legs.verify();
+    const normal = this.#legs.inSyncMask;
     assert(this.#engine.routeMask === normal, 'pool client: IO is routed to legs that are not NORMAL, or not to one that is');
     if (this.#state === 'SERVING') assert(normal !== 0, 'pool client: serving without a leg');
     if (normal !== 0 && !this.#engine.frozen) {
       // A leg whose removal was superseded is REMOVING for good, and the member has another one.
       const inSet = this.#versions.current?.inSync.map(({ memberId }) => memberId) ?? [];
-      const serving = this.#inSyncLegs().map(({ member }) => member.memberId);
+      const serving = this.#legs.inSyncIds;
       const same = inSet.length === serving.length && inSet.every((memberId) => serving.includes(memberId));
       assert(same, 'I6: the durable in-sync set and the NORMAL legs differ while IO completes');
     }
@@ -214,24 +218,19 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   onSessionUp(session: SharedSession): void {
     if (this.#state === 'RECOVERING') this.#recovery.poke();
-    for (const leg of this.#legs) if (leg.session === session && leg.faultsMs.length === 0) leg.returnAtMs = 0;
+    this.#legs.sessionUp(session);
     this.#goOn();
   }
 
   onSessionDown(session: SharedSession, reason: string): void {
     this.#recovery.sessionDown(session);
     if (this.#return?.leg.session === session) this.#endReturn(`path set lost: ${reason}`);
-    if (this.#witness?.session === session) {
-      this.#witness.probe = null;
+    const { witness } = this.#legs;
+    if (witness?.session === session) {
+      witness.probe = null;
       this.#versions.witnessLost();
     }
-    let lost = 0;
-    for (const leg of this.#legs) {
-      if (leg.session !== session) continue;
-      leg.probe = null;
-      if (leg.state === 'NORMAL') lost |= leg.bit;
-      else if (leg.state === 'RECONNECTING' || leg.state === 'CREATED') leg.setState('FAILED', `path set lost: ${reason}`);
-    }
+    const lost = this.#legs.sessionDown(session, reason);
     if (lost !== 0) this.onLegsFailed(lost, `path set lost: ${reason}`);
   }
 
@@ -244,7 +243,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number {
-    return this.#maps?.cleanLegs(this.#legs, offsetBytes, lengthBytes, candidates) || candidates;
+    return this.#maps?.cleanLegs(this.#legs.all, offsetBytes, lengthBytes, candidates) || candidates;
   }
 
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean {
@@ -262,25 +261,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   flushMustWait(): boolean {
     const { dirtyMask, routeMask } = this.#engine;
-    this.#flushWaits = routeMask !== 0 && dirtyMask === routeMask && (this.#maps?.heldElsewhere(this.#inSyncIds()) ?? -1) >= 0;
+    this.#flushWaits = routeMask !== 0 && dirtyMask === routeMask && (this.#maps?.heldElsewhere(this.#legs.inSyncIds) ?? -1) >= 0;
     return this.#flushWaits;
   }
 
   onLegsFailed(mask: number, reason: string): void {
     if (this.#state !== 'SERVING' && this.#state !== 'STOPPING') return;
-    let leaving = 0;
-    const nowMs = this.#world.clock.nowMs();
-    for (const leg of this.#legs) {
-      if ((mask & leg.bit) === 0 || leg.state !== 'NORMAL') continue;
-      leg.setState('FAILED', reason);
-      leg.problem = '';
-      // L7: who leaves for its own fault comes back the later the oftener it did so within the hour.
-      if (leg.connected) leg.faultsMs.push(nowMs);
-      while (leg.faultsMs.length > 0 && (leg.faultsMs[0] as number) < nowMs - 3_600_000) leg.faultsMs.shift();
-      const delayMs = leg.connected ? Math.min(RETURN_RETRY_MS * 2 ** Math.min(leg.faultsMs.length, 16), RETURN_RETRY_MS_MAX) : 0;
-      leg.returnAtMs = nowMs + delayMs;
-      leaving |= leg.bit;
-    }
+    const leaving = this.#legs.fail(mask, reason);
     if (leaving === 0) return;
     this.#dropReturn('the in-sync set shrinks');
     this.#engine.freeze(this.#versions.majority);
@@ -290,11 +277,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     }
     this.#engine.legsLeft(leaving);
     this.#changeVersion();
-    for (const leg of this.#legs) if ((leaving & leg.bit) !== 0) this.#disable(leg);
+    for (const leg of this.#legs.all) if ((leaving & leg.bit) !== 0) this.#disable(leg);
     this.membership.interrupted('a member left the in-sync set');
   }
 
-  /** Tells a member that it is out of the set. */
+  /** Tells a member that it is out of the set, if it can be reached. */
   #disable(leg: Leg): void {
     if (!leg.connected) return;
     leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
@@ -307,7 +294,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const waitingBefore = ioTimeoutMs === null ? Number.NEGATIVE_INFINITY : nowMs - ioTimeoutMs;
     const slow = this.#engine.expire(waitingBefore, nowMs - legTimeoutMs);
     const others = this.#engine.routeMask & ~slow;
-    // L7: unless it is the last.
+    // L7: the last one stays, however slow it is: nobody else could answer.
     if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
     this.onLegsFailed(this.#engine.laggards(nowMs), 'it is far slower than the other members');
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
@@ -326,51 +313,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (this.#state === 'RECOVERING') this.#recovery.force();
   }
 
-  #newLeg(index: number, member: MemberAddress): Leg {
-    const { clock, log } = this.#world;
-    const leg = new Leg(index, member, this.#client.session(member.addresses), log, () => clock.wallMs());
-    leg.session.addUser(this);
-    return leg;
-  }
-
-  /** The leg of a new member, in the place of one that was removed if there is none left. Null: there are too many. */
-  #addLeg(member: MemberAddress): Leg | null {
-    const free = this.#legs.findIndex((leg) => leg.state === 'REMOVING');
-    const index = free >= 0 ? free : this.#legs.length;
-    if (index >= MEMBERS_MAX) return null;
-    const leg = this.#newLeg(index, member);
-    this.#legs[index] = leg;
-    return leg;
-  }
-
-  /** Members that the pool has and the configuration lacks get their legs; the pool knows their addresses. */
-  #learnMembers(members: readonly MemberRecord[]): void {
-    for (const member of members) {
-      if (isWitness(member)) {
-        this.#witness ??= this.#newLeg(MEMBERS_MAX, member);
-        continue;
-      }
-      const known = this.#legs.some((leg) => leg.member.memberId === member.memberId && leg.state !== 'REMOVING');
-      if (!known) this.#addLeg(member);
-    }
-  }
-
-  /** Legs that an older table made, to members that are none any more and that the configuration does not name. */
-  #dropStrangers(members: readonly MemberRecord[]): void {
-    for (const leg of this.#legs) {
-      const named = [...members, ...this.options.members].some((member) => member.memberId === leg.member.memberId);
-      if (!named && leg.state !== 'REMOVING') leg.setState('REMOVING', 'it is no member any more');
-    }
-  }
-
-  #inSyncLegs(): Leg[] {
-    return this.#legs.filter((leg) => leg.state === 'NORMAL');
-  }
-
-  #inSyncIds(): number[] {
-    return this.#inSyncLegs().map((leg) => leg.member.memberId);
-  }
-
   #versionsHost(): VersionsHost {
     const pool = this;
     return {
@@ -386,8 +328,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       get writeSeq() {
         return pool.#engine.writeSeq;
       },
-      normalLegs: () => this.#inSyncLegs(),
-      witnessLeg: () => this.#witness,
+      normalLegs: () => this.#legs.inSync,
+      witnessLeg: () => this.#legs.witness,
       freeze: (readsToo) => this.#engine.freeze(readsToo),
       incompleteWriteRanges: () => this.#engine.incompleteWriteRanges(),
       onFenced: (by) => this.#fence(by),
@@ -418,8 +360,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       serving: () => this.#state === 'SERVING',
       geometry: () => this.#geometry,
       maps: () => this.#maps as PoolMaps,
-      legs: () => this.#legs.filter((leg) => leg.state !== 'REMOVING'),
-      addLeg: (member) => this.#addLeg(member),
+      legs: () => this.#legs.staying,
+      addLeg: (member) => this.#legs.add(member),
       takeOut: (leg, to, why) => {
         const wasNormal = leg.state === 'NORMAL';
         leg.setState(to, why);
@@ -428,9 +370,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         this.#engine.legsLeft(leg.bit);
       },
       change: (change) => this.#changeVersion(change),
-      dropLeg: (leg) => {
-        if (!this.#legs.some((other) => other !== leg && other.session === leg.session)) leg.session.removeUser(this);
-      },
+      dropLeg: (leg) => this.#legs.giveUpSession(leg),
       disable: (leg) => this.#disable(leg),
       goOn: () => this.#goOn(),
     };
@@ -442,7 +382,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       ...change,
       onDurable: (version) => {
         this.#refreshDirty();
-        this.#learnMembers(this.#versions.members); // A removal that was superseded: the member needs its leg.
+        // Where a removal was superseded the member is in the table again, and its leg is REMOVING for good: it needs another one.
+        this.#legs.learn(this.#versions.members);
         if (!this.#versions.paused) {
           this.#waitingFor = null;
           this.#renewal.extend();
@@ -474,13 +415,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #startReturn(): void {
     if (!this.#idle) return;
     const nowMs = this.#world.clock.nowMs();
-    const leg = this.#legs.find(
-      (candidate) =>
-        candidate.connected &&
-        !this.#versions.inMaintenance(candidate.member.memberId) &&
-        (candidate.state === 'FAILED' || candidate.state === 'CREATED' || candidate.state === 'RECONNECTING') &&
-        nowMs >= candidate.returnAtMs,
-    );
+    const leg = this.#legs.nextToReturn(nowMs, (memberId) => this.#versions.inMaintenance(memberId));
     if (leg === undefined) return;
     this.#return = new LegReturn(this.#returnHost(this.#maps as PoolMaps), leg);
     this.#return.start();
@@ -495,13 +430,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       lineageUuid: (this.#versions.current as VersionRecord).lineageUuid,
       clientInstance: this.#client.instanceUuid,
       clientName: this.#client.name,
-      inSyncLegs: () => this.#inSyncLegs(),
+      inSyncLegs: () => this.#legs.inSync,
       leftBefore: (memberId) => leftBefore(this.#versions.members, memberId),
       markOwed: (memberId) => this.#versions.markOwed(memberId),
       unfit: (leg, probe) => this.#unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {
-        const dirty = this.#inSyncLegs().filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
+        const dirty = this.#legs.inSync.filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
         let left = dirty.length;
         if (left === 0) done(true);
         for (const leg of dirty) {
@@ -522,17 +457,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
+  /** Why a member that answers can't return, with what to do; empty when it can. */
   #unfit(leg: Leg, probe: ProbeResult): string {
     const { poolUuid, queueDepth = QUEUE_DEPTH_DEFAULT } = this.options;
     const { members, current } = this.#versions;
     return unfitToReturn(leg, probe, { poolUuid, queueDepth, lineageUuid: current?.lineageUuid, members, geometry: this.#geometry });
   }
 
+  /** V3: the version that admits the returning member is durable on its whole set. From now on IO goes to it too. */
   #joined(leg: Leg, version: VersionRecord): void {
     this.#return = null;
     leg.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
-    leg.problem = '';
-    leg.returnDelayMs = RETURN_RETRY_MS;
+    this.#legs.hasReturned(leg);
     this.#refreshDirty();
     this.#world.log.info('a member is back in the in-sync set', {
       member: leg.member.memberId,
@@ -550,25 +486,22 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #endReturn(reason: string): void {
     const held = this.#return?.held === true;
     this.#dropReturn(reason);
-    if (held && this.#inSyncLegs().length > 0) this.#changeVersion();
+    if (held && this.#legs.inSync.length > 0) this.#changeVersion();
   }
 
+  /** The return under way ends without success; a version that has to end what it had begun is the caller's. */
   #dropReturn(reason: string): void {
     const returning = this.#return;
     if (returning === null) return;
     returning.cancel();
     this.#return = null;
-    const { leg } = returning;
-    if (leg.state === 'RECONNECTING') leg.setState('FAILED', reason);
-    leg.problem = reason;
-    leg.returnAtMs = this.#world.clock.nowMs() + leg.returnDelayMs;
-    leg.returnDelayMs = Math.min(leg.returnDelayMs * 2, RETURN_RETRY_MS_MAX);
+    this.#legs.hasNotReturned(returning.leg, reason);
   }
 
-  /** Legs with dirty chunks, for reads; and whether what waited for clean chunks can go on. */
+  /** The maps or the set have changed: tells the engine which legs miss something, as it steers reads around that. */
   #refreshDirty(): void {
     let mask = 0;
-    for (const leg of this.#legs) if (leg.state === 'NORMAL' && (this.#maps?.of(leg.member.memberId).dirtyCount ?? 0) > 0) mask |= leg.bit;
+    for (const leg of this.#legs.inSync) if ((this.#maps?.of(leg.member.memberId).dirtyCount ?? 0) > 0) mask |= leg.bit;
     this.#engine.dirtyMask = mask;
   }
 
@@ -577,7 +510,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const everyMs = this.#flushWaits || this.#versions.owes ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
     if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
     this.#mapsCheckedMs = nowMs;
-    for (const leg of this.#legs) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);
+    for (const leg of this.#legs.all) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);
   }
 
   #mapChecksHost(): MapChecksHost {
@@ -605,10 +538,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
     this.#wait('a member of the in-sync set to come back');
     this.membership.interrupted('no member is left');
-    this.#learnMembers(this.#versions.members);
+    this.#legs.learn(this.#versions.members);
     this.#recovery.begin();
   }
 
+  /** Recovery has ended: the pool is served with these legs, and IO goes on. */
   #assembled(assembled: Assembled): void {
     assert(this.#state === 'RECOVERING', 'pool client: assembled while not recovering');
     const { version, members, policy, witnessRecorded, legs, geometry, maps, allVolatileLost } = assembled;
@@ -617,8 +551,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#maps = maps;
     this.#waitingFor = null;
     this.#versions.adopt(version, members, policy, witnessRecorded);
-    this.#learnMembers(members);
-    this.#dropStrangers(members);
+    this.#legs.learn(members);
+    this.#legs.dropStrangers(members);
     this.#setState('SERVING');
     let mask = 0;
     for (const leg of legs) {
@@ -640,6 +574,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#goOn();
   }
 
+  /** C3: another client was granted the pool. Whatever is in flight or waits ends with ESHUTDOWN. */
   #fence(by: string): void {
     if (this.#state === 'FENCED' || this.#state === 'STOPPED') return;
     this.#world.log.error('this client is fenced and stops serving the pool', { by });
@@ -647,7 +582,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#versions.stop();
     this.#dropReturn(`fenced: ${by}`);
     this.#recovery.end();
-    for (const leg of this.#legs) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
+    for (const leg of this.#legs.all) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
     this.#wait(`nothing: the pool was taken over (${by}); restart this node to claim it again`);
     this.#engine.close(Status.ESHUTDOWN);
   }
@@ -657,14 +592,16 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#stateSinceMs = this.#world.clock.wallMs();
   }
 
+  /** Says what is waited for, for people; once, as long as it stays the same. */
   #wait(what: string): void {
     if (this.#waitingFor?.what === what) return;
     this.#waitingFor = { what, sinceMs: this.#world.clock.wallMs() };
     this.#world.log.info('pool waits', { waitingFor: what });
   }
 
+  /** The last flush has ended: members on which nothing is in flight, and everything durable, need not reconcile. */
   #releaseAll(flushStatus: number): void {
-    const legs = this.#legs.filter((leg) => leg.state === 'NORMAL');
+    const legs = this.#legs.inSync;
     if (flushStatus !== Status.OK || legs.length === 0) {
       this.#world.log.error('the last flush failed; the members reconcile at the next start', { status: flushStatus });
       this.#stopped();
@@ -687,11 +624,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#dropReturn('the pool is stopped');
     this.#recovery.end();
     this.#world.ticker.unsubscribe(this);
-    this.#witness?.session.removeUser(this);
-    for (const leg of this.#legs) {
-      leg.session.removeUser(this);
-      if (leg.state !== 'REMOVING') leg.setState('REMOVING', 'the pool is stopped');
-    }
+    this.#legs.close('the pool is stopped');
     this.#engine.close(Status.ESHUTDOWN);
     this.#stopRequested?.();
   }

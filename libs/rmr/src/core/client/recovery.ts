@@ -1,25 +1,17 @@
-import { DirtyMap } from '@rmr/dirty-map';
-import { assert, randomUuid, type World } from '@rmr/runtime';
-import { FORMER_LINEAGES_MAX, LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import { assert, type World } from '@rmr/runtime';
+import { LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
-import {
-  type ClaimResult,
-  claimResultSchema,
-  emptyResultSchema,
-  owedResultSchema,
-  type ProbeResult,
-  probeResultSchema,
-} from '../../wire/control-message.ts';
+import { type ClaimResult, claimResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
-import { assembleMaps, type Grant, holdersOf, passOverUnreadable, reconcile, suspectRanges } from './assembly.ts';
+import { type Grant, suspectRanges } from './assembly.ts';
+import { FirstRecord } from './first-record.ts';
+import { type FirstVersion, firstVersion, storeOf } from './first-version.ts';
 import { unfitness } from './fitness.ts';
 import type { Leg } from './leg.ts';
 import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
-import { MapSpread } from './map-spread.ts';
-import { memberTable, unknownColumns } from './member-table.ts';
-import { dataMembers, datedTable, majorityOf, suffices } from './membership.ts';
+import { majorityOf } from './membership.ts';
 import { geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
 import { checkPortions, checkReadable } from './read-check.ts';
@@ -29,6 +21,7 @@ import { mayGoOn, type VersionMemory } from './version-memory.ts';
 export interface Assembled {
   readonly version: VersionRecord;
   readonly members: readonly MemberRecord[];
+  /** The legs of its in-sync set. */
   readonly legs: readonly Leg[];
   readonly geometry: {
     readonly sizeBytes: number;
@@ -48,13 +41,16 @@ export interface Assembled {
 /** What recovery is given and whom it tells. */
 export interface RecoveryOptions {
   readonly poolUuid: string;
+  /** IO units of this client: a store that was created with fewer is unfit. */
   readonly queueDepth: number;
+  /** UUID of this process, to which epochs are granted, and the host's name, for people. */
   readonly clientInstance: string;
   readonly clientName: string;
   /** The quorum that a pool is born with. */
   readonly quorum: PoolPolicy['quorum'];
   /** Take the pool from a client that is alive (C4). */
   readonly takeover: boolean;
+  /** The leg of the witness, as far as one is known. */
   readonly witness: () => Leg | null;
   /** The member table of the highest version: legs are made for members that the configuration lacks. */
   readonly onMembers: (members: readonly MemberRecord[]) => void;
@@ -62,8 +58,11 @@ export interface RecoveryOptions {
   readonly memory: () => VersionMemory | null;
   /** This version is about to be sent to members: it may exist from now on (V4). */
   readonly onAttempt: (version: VersionRecord) => void;
+  /** What is waited for, for people. */
   readonly onWaiting: (what: string) => void;
+  /** Another client was promised a higher epoch than this one was ever enabled under (C3); `by` names both. */
   readonly onFenced: (by: string) => void;
+  /** The pool is in service. Recovery has ended before it is called, and may be begun anew. */
   readonly onAssembled: (assembled: Assembled) => void;
 }
 
@@ -71,9 +70,9 @@ export interface RecoveryOptions {
  * Brings a pool into service: probe, claim, assemble the maps, reconcile, record the first version of the new epoch,
  * enable. It starts over at every change and gives up on none; what it waits for is always said.
  *
- * The steps are those of C1 (probes change nothing, and a claim is made only when they satisfy the assemble rule), C2
- * (assembly uses grants only), the assemble rule (every member of the highest version's in-sync set has granted), and
- * reconciliation under a new version (◆15).
+ * Decided here: C1 (probes change nothing, and a claim is made only when they satisfy the assemble rule), C2 (assembly uses
+ * grants only), and the assemble rule (every member of the highest version's in-sync set has granted). What the members
+ * have granted then becomes a new version (◆15) by {@link firstVersion}, and is made durable by a {@link FirstRecord}.
  *
  * L5: a client that has served the pool itself knows that no version exists that it did not make. It goes on with any
  * members of its last durable version, provided that each of its later attempts had one of them in its set: an attempt
@@ -84,22 +83,27 @@ export class Recovery {
   readonly #allLegs: readonly Leg[];
   readonly #options: RecoveryOptions;
   #active = false;
-  /** An attempt is under way; its number tells its answers from those of an older one. */
+  /** An attempt is under way. */
   #busy = false;
+  /** The number of the attempt: it tells its answers from those of an older one. */
   #attempt = 0;
   /** Something changed that the attempt under way may not have seen. */
   #pokedWhileBusy = false;
+  /** When the next attempt begins, in clock milliseconds, if none is under way. */
   #retryAtMs = 0;
-  /** Grows while nothing changes. */
+  /** Milliseconds from an attempt that ends in waiting to the next; grows while nothing changes. */
   #retryMs = RECOVERY_RETRY_MS;
   /** The highest epoch that this client was ever enabled under. */
   #servedEpoch = 0;
+  /** The highest epoch that this client has asked for, or heard of: the next one that it asks for is above. */
   #highestEpochSeen = 0;
   /** Until then a client that has served the pool waits for all members of its last version. */
   #graceUntilMs = 0;
-  #spreads: MapSpread[] = [];
+  /** The last step of the attempt, once it has come to that. */
+  #record: FirstRecord | null = null;
   /** The attempt under way is to serve the pool with what is there. */
   #forced = false;
+  /** The legs that the attempt asks: it ends when one of their sessions does. */
   #participants: readonly Leg[] = [];
   /** What the attempt goes on with when the lease of the former client has ended. */
   #afterLease: { readonly atMs: number; readonly goOn: () => void } | null = null;
@@ -110,12 +114,12 @@ export class Recovery {
     this.#options = options;
   }
 
-  /** A leg that was on its way out is nothing to go on with. */
+  /** A leg that is on its way out is nothing to go on with. */
   get #legs(): readonly Leg[] {
     return this.#allLegs.filter((leg) => leg.state !== 'REMOVING');
   }
 
-  /** Starts, or starts over. */
+  /** The pool has no leg in service: starts, or starts over. */
   begin(): void {
     this.#active = true;
     this.#retryMs = RECOVERY_RETRY_MS;
@@ -135,7 +139,7 @@ export class Recovery {
     this.#forced = this.#busy;
   }
 
-  /** Something changed. */
+  /** Something changed that may be waited for: an attempt begins at once, or as soon as the one under way ends in waiting. */
   poke(): void {
     if (!this.#active) return;
     this.#retryMs = RECOVERY_RETRY_MS;
@@ -143,17 +147,20 @@ export class Recovery {
     else this.#run();
   }
 
+  /** Nothing more is done until it is begun anew. */
   end(): void {
     this.#active = false;
     this.#abandon();
   }
 
+  /** A session was lost: an attempt that one of its legs takes part in ends, and the next begins after a while. */
   sessionDown(session: SharedSession): void {
     if (!this.#active || !this.#busy || !this.#participants.some((leg) => leg.session === session)) return;
     this.#abandon();
     this.#retryAtMs = this.#world.clock.nowMs() + RECOVERY_RETRY_MS;
   }
 
+  /** Time passes: the next attempt is due, or the lease of the former client has ended. `nowMs` is of the clock. */
   tick(nowMs: number): void {
     if (!this.#active) return;
     if (!this.#busy && nowMs >= this.#retryAtMs) this.#run();
@@ -163,18 +170,20 @@ export class Recovery {
     goOn();
   }
 
+  /** The attempt ends: what is answered to it from now on means nothing. */
   #abandon(): void {
     if (this.#forced) this.#world.log.warn('the pool was not forced into service: look who is there, and ask again');
     this.#forced = false;
     this.#attempt++;
     this.#busy = false;
     this.#pokedWhileBusy = false;
-    for (const spread of this.#spreads) spread.cancel();
-    this.#spreads = [];
+    this.#record?.cancel();
+    this.#record = null;
     this.#participants = [];
     this.#afterLease = null;
   }
 
+  /** The attempt ends in waiting. Another one begins after a while, or in the next tick if something has changed meanwhile. */
   #wait(what: string): void {
     const again = this.#pokedWhileBusy;
     this.#abandon();
@@ -183,6 +192,7 @@ export class Recovery {
     this.#options.onWaiting(what);
   }
 
+  /** An attempt begins: all that can be reached are probed. */
   #run(): void {
     this.#abandon();
     const witness = this.#options.witness();
@@ -282,7 +292,7 @@ export class Recovery {
 
   /**
    * C4: that a client is alive shows where a member serves it. It is not robbed elsewhere either: a member that is out of its
-   * set, and has no session with it just now, would grant, and the client were fenced when that member returns.
+   * set, and has no session with it just now, would grant, and that client would be fenced when the member returns.
    */
   #servedByAnother(): string | null {
     const { clientInstance, takeover } = this.#options;
@@ -295,7 +305,7 @@ export class Recovery {
     return null;
   }
 
-  /** The legs that are to grant, or which majority is missing. */
+  /** The legs that are to grant if the pool is served with `chosen`, or which majority is missing. `present` have been probed. */
   #voters(
     chosen: readonly Leg[],
     present: readonly Leg[],
@@ -312,11 +322,11 @@ export class Recovery {
       const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
       return `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`;
     }
-    // A member whose removal is being superseded (L5) grants too, and counts for nothing.
+    // A member whose removal is being superseded (L5) grants too, as the pool is served with it; for the majority it does not count.
     return [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
   }
 
-  /** A pool that is being born: all stores are there, and new. */
+  /** The legs to claim for a pool that is being born: all members have to be there. Null: one is missing, and is waited for. */
   #bornWith(present: readonly Leg[]): readonly Leg[] | null {
     const witness = this.#options.witness();
     const missing = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.probe === null);
@@ -329,7 +339,7 @@ export class Recovery {
     return present;
   }
 
-  /** The legs to claim, or who is missing. */
+  /** Assemble rule: the legs to serve the pool with, or who is missing. `present` have a version of the lineage of `highest`. */
   #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | string {
     const needed: Leg[] = [];
     const missing: string[] = [];
@@ -352,14 +362,14 @@ export class Recovery {
     return `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`;
   }
 
-  /** L5: the present members of this client's last durable version, if no other version can be assembled without them. */
+  /** L5: the present members of this client's last durable version, if no other version can be assembled without them, or null. */
   #knownSet(present: readonly Leg[], highest: VersionRecord): readonly Leg[] | null {
     const memory = this.#options.memory();
     if (memory === null || !mayGoOn(memory, highest, (member) => present.some((leg) => isLegOf(leg, member)))) return null;
     return present.filter((leg) => memory.durable.inSync.some((member) => isLegOf(leg, member)));
   }
 
-  /** Claims the pool from `voters`, to be served with `needed`, which are among them. */
+  /** Claims the pool from `voters` under an epoch above all that was seen, to be served with `needed`, which are among them. */
   #claim(needed: readonly Leg[], voters: readonly Leg[]): void {
     const attempt = this.#attempt;
     const epoch = this.#highestEpochSeen + 1;
@@ -396,10 +406,10 @@ export class Recovery {
     }
   }
 
-  /** C2: from here on only what the grants say counts. */
+  /** All `voters` have granted. C2: from here on only what the grants say counts. */
   #granted(epoch: number, legs: readonly Leg[], voters: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>): void {
     const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-    // Of those that it is to be served with: one that has no version yet says nothing of the others'.
+    // Of all that it is to be served with: where the pool was half born, one may have no version yet, which says nothing of the others'.
     const lineage = newestLineage(results);
     if (lineage === undefined) {
       this.#wait('the members to belong to one lineage: one of them was recorded while the pool was being claimed');
@@ -412,7 +422,7 @@ export class Recovery {
     const has = (member: InSyncMember): boolean => legs.some((leg) => isLegOf(leg, member));
     const memory = this.#options.memory();
     const known = memory !== null && highest !== null && !this.#forced && mayGoOn(memory, highest, has);
-    // I7: the former client may go on reading from members that have not granted.
+    // I7: the former client may go on reading from those of its set that have not granted.
     const maybeRead = highest !== null && !known && !this.#forced ? highest.inSync.filter((member) => !has(member)) : [];
     if (highest !== null && !known && !this.#forced) {
       const quorum = results.some((result) => result.policy.quorum === 'majority');
@@ -442,7 +452,22 @@ export class Recovery {
         grants.set(leg, grant);
         if (grants.size < legs.length) return;
         this.#checkReadable(epoch, legs, grants, maps, (all) => {
-          const goOn = (): void => this.#spread(this.#plan(epoch, legs, voters, claims, highest, all, maps, known), claims);
+          const goOn = (): void => {
+            const first = firstVersion(this.#world, {
+              epoch,
+              legs,
+              claims,
+              grants: all,
+              highest,
+              memory: known ? this.#options.memory() : null,
+              forced: this.#forced,
+              quorum: this.#options.quorum,
+              allLegs: this.#legs,
+              witness: this.#options.witness(),
+              maps,
+            });
+            this.#makeDurable(first, claims);
+          };
           if (maybeRead.length === 0) goOn();
           else this.#waitForLease(maybeRead, goOn);
         });
@@ -492,206 +517,30 @@ export class Recovery {
     this.#options.onWaiting(`${LEASE_END_MS / 1000} s to pass, in which the former client may still read from ${names}`);
   }
 
-  /** Assembles and reconciles the maps, and says what is to be recorded. */
-  #plan(
-    epoch: number,
-    legs: readonly Leg[],
-    voters: readonly Leg[],
-    claims: ReadonlyMap<Leg, ClaimResult>,
-    highest: VersionRecord | null,
-    grants: readonly Grant[],
-    maps: PoolMaps,
-    known: boolean,
-  ): Plan {
-    const memory = known ? this.#options.memory() : null;
-    const members = memberTable(
-      memory?.members ?? null,
-      this.#legs,
-      this.#options.witness(),
-      legs,
-      legs.map((leg) => claims.get(leg) as ClaimResult),
-    );
-    const memberIds = dataMembers(members).map((member) => member.memberId);
-    const inSync = legs.map((leg) => ({ memberId: leg.member.memberId, storeUuid: storeOf(leg) }));
-    const recorded = memory?.policy ?? (highest === null ? undefined : claims.get(holderOf(legs, claims, highest)))?.policy;
-    let policy: PoolPolicy = recorded ?? { quorum: this.#options.quorum, highestMemberId: 0, formerLineages: [] };
-    let lineageUuid = highest?.lineageUuid ?? randomUuid(this.#world.random);
-    if (highest === null) {
-      // A pool that is born: stores that are not proven to read as zeroes have the first one's data to take over.
-      const zeroed = legs.every((leg) => leg.probe?.identity.createdZeroed === true);
-      for (const [index, memberId] of memberIds.entries()) if (!zeroed && index > 0) maps.of(memberId).set(0, maps.chunkCount);
-    } else {
-      assembleMaps(maps, holdersOf(grants, highest, known, members), memberIds);
-      passOverUnreadable(maps, grants);
-      reconcile(maps, grants, memberIds);
-    }
-    if (this.#forced && highest !== null) {
-      // Whoever is not here comes back with nothing that counts; what nobody here has clean is lost (I8).
-      for (const memberId of memberIds) {
-        if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);
-      }
-      lineageUuid = randomUuid(this.#world.random);
-      const isThere = ({ memberId }: MemberRecord): boolean => inSync.some((member) => member.memberId === memberId);
-      // Without a majority all IO would wait for those that are left behind.
-      const quorum = suffices(isThere, { members, policy }, { members, policy }) ? policy.quorum : 'none';
-      policy = { ...policy, quorum, formerLineages: [...policy.formerLineages, highest.lineageUuid].slice(-FORMER_LINEAGES_MAX) };
-      this.#world.log.warn('the pool is forced into service as a new lineage', {
-        lineage: lineageUuid,
-        former: highest.lineageUuid,
-        members: inSync.map((member) => member.memberId),
-        firstLostChunk: maps.dirtyForAll(memberIds),
-        quorum,
-      });
-    }
-    maps.noteLost(memberIds);
-    policy = { ...policy, highestMemberId: Math.max(policy.highestMemberId, ...members.map((member) => member.memberId)) };
-    const version: VersionRecord = { lineageUuid, epoch, seq: 1, inSync, horizon: 0 };
-    assert(this.#forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');
-    return {
-      version,
-      legs,
-      witness: voters.find((leg) => !legs.includes(leg) && leg === this.#options.witness()) ?? null,
-      members: datedTable(members, version),
-      policy,
-      maps,
-      foreign: legs.filter((leg) => (claims.get(leg)?.version?.lineageUuid ?? lineageUuid) !== lineageUuid),
-      erase: unknownColumns(
-        legs.map((leg) => claims.get(leg) as ClaimResult),
-        members,
-      ),
-      allVolatileLost: grants.every((grant) => grant.volatileLost),
+  /** The last step: when the version is durable and its members are enabled, the pool is in service. */
+  #makeDurable(first: FirstVersion, claims: ReadonlyMap<Leg, ClaimResult>): void {
+    const { legs, version, members, policy, maps, allVolatileLost } = first;
+    const { poolUuid, onAttempt, onAssembled } = this.#options;
+    const onEnabled = (witnessRecorded: boolean): void => {
+      this.#servedEpoch = version.epoch;
+      this.#forced = false;
+      this.end();
+      onAssembled({ version, members, policy, witnessRecorded, legs, geometry: geometryOf(legs), maps, allVolatileLost });
     };
-  }
-
-  /** Stages on every member the columns in which it differs from the assembled ones. */
-  #spread(plan: Plan, claims: ReadonlyMap<Leg, ClaimResult>): void {
-    const attempt = this.#attempt;
-    const { legs, members, maps, version } = plan;
-    const empty = new DirtyMap(maps.chunkCount).digest();
-    let left = legs.length;
-    this.#spreads = legs.map((leg) => {
-      const held = new Map((claims.get(leg) as ClaimResult).columns.map((column) => [column.memberId, column.digest]));
-      const differing = dataMembers(members)
-        .map((member) => member.memberId)
-        .filter((memberId) => (held.get(memberId) ?? empty) !== maps.of(memberId).digest());
-      return new MapSpread(leg, this.#options.poolUuid, version.epoch, maps, differing);
-    });
-    for (const spread of [...this.#spreads]) {
-      spread.run((failure) => {
-        if (attempt !== this.#attempt) return;
-        if (failure !== null) this.#wait(failure);
-        else if (--left === 0) this.#recordFirst(plan);
-      });
-    }
-  }
-
-  #recordFirst(plan: Plan): void {
-    const attempt = this.#attempt;
-    const { legs, version, witness } = plan;
-    this.#options.onAttempt(version);
-    let recorded = 0;
-    for (const leg of legs) {
-      this.#record(leg, plan, (failure) => {
-        if (attempt !== this.#attempt) return;
-        if (failure !== null) {
-          this.#wait(failure);
-          return;
-        }
-        if (++recorded < legs.length) return;
-        if (witness === null) {
-          this.#enableAll(plan, false);
-          return;
-        }
-        // The witness records last.
-        this.#record(witness, plan, (refused) => {
-          if (attempt !== this.#attempt) return;
-          if (refused !== null)
-            this.#world.log.warn('the witness did not record a version', { version: formatVersion(version), reason: refused });
-          this.#enableAll(plan, refused === null);
-        });
-      });
-    }
-  }
-
-  #record(leg: Leg, plan: Plan, done: (failure: string | null) => void): void {
-    const { version, members, policy, maps, foreign, erase } = plan;
-    const voteOnly = leg === plan.witness;
-    leg.call(
-      {
-        op: 'record-version',
-        poolUuid: this.#options.poolUuid,
-        epoch: version.epoch,
-        version: { ...version, inSync: [...version.inSync] },
-        members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
-        policy: { ...policy, formerLineages: [...policy.formerLineages] },
-        newLineage: foreign.includes(leg) || voteOnly,
-        mapAdds: [],
-        mapKnown: [],
-        mapErase: voteOnly ? [] : [...erase],
-        maps: voteOnly ? [] : dataMembers(members).map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() })),
-      },
-      owedResultSchema,
-      (result, failure) =>
-        done(result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null),
-    );
-  }
-
-  #enableAll(plan: Plan, witnessRecorded: boolean): void {
-    const attempt = this.#attempt;
-    const { legs, version, members, policy, maps, allVolatileLost } = plan;
-    const { poolUuid } = this.#options;
-    let enabled = 0;
-    for (const leg of legs) {
-      leg.call({ op: 'enable', poolUuid, epoch: version.epoch, versionSeq: version.seq }, emptyResultSchema, (result, failure) => {
-        if (attempt !== this.#attempt) return;
-        if (result === null) {
-          this.#wait(failure?.message ?? `${leg.describe()} to be enabled`);
-          return;
-        }
-        if (++enabled < legs.length) return;
-        this.#servedEpoch = version.epoch;
-        this.#forced = false;
-        this.end();
-        this.#options.onAssembled({ version, members, policy, witnessRecorded, legs, geometry: geometryOf(legs), maps, allVolatileLost });
-      });
-    }
+    const host = { poolUuid, onAttempt, onEnabled, onFailed: (why: string) => this.#wait(why) };
+    this.#record = new FirstRecord(this.#world.log, host, first, claims);
+    this.#record.start();
   }
 }
 
-/** What is recorded when the pool is taken into service. */
-interface Plan {
-  readonly version: VersionRecord;
-  readonly legs: readonly Leg[];
-  readonly witness: Leg | null;
-  readonly members: readonly MemberRecord[];
-  readonly policy: PoolPolicy;
-  readonly maps: PoolMaps;
-  /** Legs that have a version of another lineage, which this one follows. */
-  readonly foreign: readonly Leg[];
-  /** Columns of members that are none any more. */
-  readonly erase: readonly number[];
-  readonly allVolatileLost: boolean;
-}
-
+/** The version of a leg that has answered the probe with one. */
 function versionOf(leg: Leg): VersionRecord {
   const version = leg.probe?.version;
   assert(version != null, 'recovery: a member without a version');
   return version;
 }
 
-function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, highest: VersionRecord): Leg {
-  const holder = legs.find((leg) => {
-    const version = claims.get(leg)?.version;
-    return version != null && sameVersion(version, highest);
-  });
-  return holder ?? (legs[0] as Leg);
-}
-
-function storeOf(leg: Leg): string {
-  assert(leg.probe !== null, 'recovery: a participant has not answered');
-  return leg.probe.identity.storeUuid;
-}
-
+/** Whether the leg, which was probed, leads to this member with this very store. */
 function isLegOf(leg: Leg, member: InSyncMember): boolean {
   return sameMember(member, { memberId: leg.member.memberId, storeUuid: storeOf(leg) });
 }

@@ -1,3 +1,5 @@
+import { type IoMessage, MessageType } from '../../wire/io-message.ts';
+
 /** Counters of one pool, for status and metrics. */
 export class PoolServerCounters {
   reads = 0;
@@ -15,6 +17,23 @@ export class PoolServerCounters {
   /** Requests that waited for a dirty chunk; and that were given back. */
   chunkWaits = 0;
   bounces = 0;
+
+  /** Counts a request of a client that was accepted. Called for every request. */
+  count(message: IoMessage): void {
+    if (message.type === MessageType.READ) {
+      this.reads++;
+      this.readBytes += message.lengthBytes;
+    } else if (message.type === MessageType.WRITE) {
+      this.writes++;
+      this.writtenBytes += message.lengthBytes;
+    } else if (message.type === MessageType.FLUSH) {
+      this.flushes++;
+    } else if (message.type === MessageType.DISCARD) {
+      this.discards++;
+    } else if (message.type === MessageType.WRITE_ZEROES) {
+      this.writeZeroes++;
+    }
+  }
 }
 
 /** Requests that wait for dirty or locked chunks, and what for. */
@@ -25,4 +44,15 @@ export interface ChunkWait {
   readonly requests: number;
   /** When the oldest of them came, wall clock. */
   readonly sinceMs: number;
+}
+
+/** One entry for all that wait for the same, the one that has waited longest first. */
+export function sumUpWaits(waits: readonly ChunkWait[]): ChunkWait[] {
+  const sums = new Map<string, ChunkWait>();
+  for (const wait of waits) {
+    const known = sums.get(wait.what);
+    if (known === undefined) sums.set(wait.what, wait);
+    else sums.set(wait.what, { ...(known.sinceMs <= wait.sinceMs ? known : wait), requests: known.requests + wait.requests });
+  }
+  return [...sums.values()].sort((a, b) => a.sinceMs - b.sinceMs);
 }

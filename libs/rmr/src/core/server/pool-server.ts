@@ -1,15 +1,16 @@
-import type { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
 import { WAIT_BOUNCE_MS } from '../../constants.ts';
-import type { ByteRange, PoolStore, VersionRecord } from '../../pool-store.ts';
+import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
+import { admission } from './admission.ts';
+import { OwnChunks } from './own-chunks.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
-import { type ChunkWait, PoolServerCounters } from './pool-server-counters.ts';
+import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync } from './resync.ts';
 import type { ResyncOptions } from './resync-types.ts';
@@ -29,12 +30,15 @@ const Phase = {
   FUA: 3,
   /** A flush. */
   FLUSH: 4,
-  /** A write that replaces dirty chunks whole: the intent; then the bits of those that are clean here to become durable. */
+  /** A write that replaces dirty chunks whole: its write intent to become durable. */
   REPLACE_PREPARE: 5,
+  /** Its dirty bits, for the chunks that are clean here, to become durable. */
   REPLACE_MARK: 6,
-  /** Its data; the flush of it (◆5); the clears. */
+  /** Its data. */
   REPLACE_DATA: 7,
+  /** The flush of its data (◆5). */
   REPLACE_FLUSH: 8,
+  /** The chunks to become clean here, and dirty for the members that miss it, durably. */
   REPLACE_CLEAR: 9,
 } as const;
 
@@ -43,24 +47,27 @@ const Phase = {
  * asks for besides IO is its {@link PoolControl}'s matter.
  *
  * Invariants kept here: I7 (nothing of an older epoch is executed, also not what was queued or waiting), W3 (order of
- * a write: checks, `lastIo`, write intent and dirty bits durable, data), W4 (dirty chunks), W6 (the horizon), I4 (a dirty
- * chunk is not served).
+ * a write: checks, `lastIo`, write intent and dirty bits durable, data), W4 (dirty chunks), I4 (a dirty chunk is not
+ * served). What is refused at once, as by the horizon (W6), is {@link admission}'s matter.
  */
 export class PoolServer implements TurnTask, DiskSink, Ticked {
   turnQueued = false;
+  /** By which requests name the pool. */
   readonly handle: number;
   readonly counters = new PoolServerCounters();
   readonly #world: World;
   readonly #store: PoolStore;
+  readonly #own: OwnChunks;
   readonly #arena: ReadArena;
   readonly #serving: Serving;
   readonly #control: PoolControl;
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
-  /** Where a read's data goes. */
+  /** Where a read's data goes, by tag. */
   readonly #readSlabs: (Slab | null)[] = [];
   readonly #readViews: (Uint8Array | null)[] = [];
+  /** What each waits for, and what of its message is asked for again and again, by tag: in arrays, so that a request costs no object. */
   #phases = new Uint8Array(64);
   #types = new Uint8Array(64);
   #flags = new Uint8Array(64);
@@ -69,14 +76,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #lengths = new Float64Array(64);
   readonly #freeTags: number[] = [];
   #executing = 0;
+  /** For who drains: called when nothing is executing any more. */
   #onDrained: (() => void) | null = null;
 
   readonly #unreadable: UnreadableChunks;
   readonly #peers: SyncPeers;
+  /** Brings what is dirty here up to date. */
   readonly resync: Resync;
+  /** For what is decoded again: valid until the next one is. */
   readonly #message = new IoMessage();
-  /** Requests that wait for a dirty or locked chunk, by tag, and since when (clock milliseconds). */
+  /** The tags of the requests that wait for a dirty or locked chunk, in order. */
   readonly #waiting: number[] = [];
+  /** By tag, since when the request has waited (clock milliseconds); 0: it has not. It stays until the end, as waiting may begin anew. */
   #waitingSinceMs = new Float64Array(64);
   /** Chunks have been released: what waits is looked at again at the end of the turn. */
   #released = false;
@@ -87,6 +98,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
+    this.#own = new OwnChunks(store);
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
     this.#serving = new Serving(world.clock, log, store.version?.seq ?? 0);
@@ -115,6 +127,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     world.ticker.subscribe(this);
   }
 
+  /** Where the pool's data and metadata lie. */
   get store(): PoolStore {
     return this.#store;
   }
@@ -146,30 +159,21 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The requests that wait for dirty or locked chunks, by what they wait for, for status. */
   waits(): ChunkWait[] {
-    const { chunkSizeBytes, memberId } = this.#store.identity;
-    const own = this.#store.dirtyMap(memberId);
     const wallMs = this.#world.clock.wallMs() - this.#world.clock.nowMs();
-    const waits = new Map<string, ChunkWait>();
+    const waits: ChunkWait[] = [];
     for (const tag of this.#waiting) {
-      const first = Math.floor((this.#offsets[tag] as number) / chunkSizeBytes);
-      const end = Math.floor(((this.#offsets[tag] as number) + (this.#lengths[tag] as number) - 1) / chunkSizeBytes) + 1;
-      const chunk = own?.nextDirty(first, end) ?? end;
+      const chunk = this.#own.firstDirty(this.#offsets[tag] as number, this.#lengths[tag] as number);
       // Clean by now: it is taken up at the end of the turn.
-      if (chunk === end) continue;
-      const locked = this.resync.isLocked(chunk, 1);
-      const what = locked ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
-      const sinceMs = wallMs + (this.#waitingSinceMs[tag] as number);
-      const known = waits.get(what);
-      if (known === undefined) waits.set(what, { chunk, what, requests: 1, sinceMs });
-      else if (known.sinceMs <= sinceMs) waits.set(what, { ...known, requests: known.requests + 1 });
-      else waits.set(what, { chunk, what, requests: known.requests + 1, sinceMs });
+      if (chunk < 0) continue;
+      const what = this.resync.isLocked(chunk, 1) ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
+      waits.push({ chunk, what, requests: 1, sinceMs: wallMs + (this.#waitingSinceMs[tag] as number) });
     }
-    return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
+    return sumUpWaits(waits);
   }
 
   /** Takes over an IO request whose message is valid. Answers it now or later, exactly once. */
   onRequest(request: RtrsServerRequest, message: IoMessage): void {
-    const status = this.#refuse(request, message);
+    const status = admission(request, message, this.#store, this.#serving);
     if (status !== Status.OK) {
       this.counters.rejected++;
       request.respond(status, 0, null, null);
@@ -181,27 +185,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       this.counters.syncReadBytes += message.lengthBytes;
     } else {
       this.resync.noteClientIo(this.#world.clock.nowMs());
-      this.#count(message);
+      this.counters.count(message);
     }
     this.#start(tag, message);
     this.#world.turn.defer(this);
-  }
-
-  #count(message: IoMessage): void {
-    const { counters } = this;
-    if (message.type === MessageType.READ) {
-      counters.reads++;
-      counters.readBytes += message.lengthBytes;
-    } else if (message.type === MessageType.WRITE) {
-      counters.writes++;
-      counters.writtenBytes += message.lengthBytes;
-    } else if (message.type === MessageType.FLUSH) {
-      counters.flushes++;
-    } else if (message.type === MessageType.DISCARD) {
-      counters.discards++;
-    } else if (message.type === MessageType.WRITE_ZEROES) {
-      counters.writeZeroes++;
-    }
   }
 
   /** Begins an accepted request, or begins it again when what it waited for has changed. */
@@ -209,7 +196,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     switch (message.type) {
       case MessageType.READ:
       case MessageType.SYNC_READ:
-        if (this.#anyDirty(message.offsetBytes, message.lengthBytes)) {
+        if (this.#own.anyDirty(message.offsetBytes, message.lengthBytes)) {
           // I4: what is dirty here is not served from here.
           if (message.type === MessageType.SYNC_READ) this.#finish(tag, Status.EDIRTY);
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
@@ -236,6 +223,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** What waited for chunks goes on if it can, and the store begins what it was given in this turn. */
   runAtTurnEnd(): void {
     if (this.#released) {
       this.#released = false;
@@ -378,25 +366,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.resync.verify();
   }
 
-  #refuse(request: RtrsServerRequest, message: IoMessage): number {
-    if (message.offsetBytes + message.lengthBytes > this.#store.identity.sizeBytes) return Status.EINVAL;
-    const payloadBytes = request.payload === null ? 0 : request.payload.length;
-    if (payloadBytes !== (message.type === MessageType.WRITE ? message.lengthBytes : 0)) return Status.EPROTO;
-    if (message.type === MessageType.SYNC_READ) {
-      if (this.#serving.state !== 'NORMAL') return Status.ENOTNORMAL;
-      // R1: only under the very same version.
-      return message.epoch === this.#serving.epoch && message.versionSeq === this.#serving.versionSeq ? Status.OK : Status.EVERSION;
-    }
-    if (message.epoch !== this.#serving.epoch)
-      return this.#serving.epoch === 0 && message.epoch >= (this.#store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
-    if (this.#serving.state !== 'NORMAL') return Status.ENOTNORMAL;
-    if (message.memId >= this.#store.identity.queueDepth) return Status.EPROTO;
-    if (message.versionSeq === this.#serving.versionSeq) return Status.OK;
-    if (message.versionSeq > this.#serving.versionSeq || message.versionSeq < this.#serving.enabledSeq) return Status.EVERSION;
-    // W6: a write of before the shrink is acceptable if the shrink has counted it in.
-    return isWriteType(message.type) && message.writeSeq > this.#serving.horizon ? Status.EVERSION : Status.OK;
-  }
-
+  /** A tag for the request, and what is kept of its message. */
   #accept(request: RtrsServerRequest, message: IoMessage): number {
     let tag = this.#freeTags.pop();
     if (tag === undefined) {
@@ -417,32 +387,22 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     return tag;
   }
 
+  /** Twice as many places in what is kept by tag. */
   #growSlots(): void {
     const size = this.#phases.length * 2;
-    const grow8 = (old: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
-      const next = new Uint8Array(size);
-      next.set(old);
-      return next;
-    };
-    const grow64 = (old: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> => {
-      const next = new Float64Array(size);
-      next.set(old);
-      return next;
-    };
-    this.#phases = grow8(this.#phases);
-    this.#types = grow8(this.#types);
-    this.#flags = grow8(this.#flags);
-    this.#offsets = grow64(this.#offsets);
-    this.#lengths = grow64(this.#lengths);
-    this.#waitingSinceMs = grow64(this.#waitingSinceMs);
-    const epochs = new Uint32Array(size);
-    epochs.set(this.#epochs);
-    this.#epochs = epochs;
+    this.#phases = enlarged(this.#phases, new Uint8Array(size));
+    this.#types = enlarged(this.#types, new Uint8Array(size));
+    this.#flags = enlarged(this.#flags, new Uint8Array(size));
+    this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
+    this.#offsets = enlarged(this.#offsets, new Float64Array(size));
+    this.#lengths = enlarged(this.#lengths, new Float64Array(size));
+    this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
+  /** Begins what changes data: a write, a discard, or zeroes. If it has to wait for chunks, it has left no trace yet (W4). */
   #write(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
-    if (this.#anyDirty(offsetBytes, lengthBytes)) {
+    if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
       if (replaced === null) {
         this.#waitForChunks(tag, offsetBytes, lengthBytes);
@@ -466,29 +426,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       this.#submitData(tag, Phase.DATA);
   }
 
-  /** Whether a chunk of the range is dirty for this member. A locked chunk is. */
-  #anyDirty(offsetBytes: number, lengthBytes: number): boolean {
-    const own = this.#store.dirtyMap(this.#store.identity.memberId);
-    if (own === null || own.dirtyCount === 0) return false;
-    const { chunkSizeBytes } = this.#store.identity;
-    const first = Math.floor(offsetBytes / chunkSizeBytes);
-    return own.testAny(first, Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) - first + 1);
-  }
-
   /** W4: the dirty chunks of the range if each is covered whole and free, so that the write replaces them; else null. */
   #replacedChunks(offsetBytes: number, lengthBytes: number): number[] | null {
-    const { chunkSizeBytes, sizeBytes, memberId } = this.#store.identity;
-    const own = this.#store.dirtyMap(memberId) as DirtyMap;
-    const first = Math.floor(offsetBytes / chunkSizeBytes);
-    const end = Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) + 1;
-    const chunks: number[] = [];
-    for (let chunk = first; chunk < end; chunk++) {
-      if (!own.test(chunk)) continue;
-      const from = chunk * chunkSizeBytes;
-      if (from < offsetBytes || Math.min(from + chunkSizeBytes, sizeBytes) > offsetBytes + lengthBytes) return null;
-      if (this.resync.isLocked(chunk, 1)) return null;
-      chunks.push(chunk);
-    }
+    const chunks = this.#own.dirtyIfWhole(offsetBytes, lengthBytes);
+    if (chunks === null) return null;
+    for (const chunk of chunks) if (this.resync.isLocked(chunk, 1)) return null;
     return chunks;
   }
 
@@ -498,27 +440,28 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       this.#bounce(tag);
       return;
     }
-    const { chunkSizeBytes } = this.#store.identity;
-    const first = Math.floor(offsetBytes / chunkSizeBytes);
-    const count = Math.floor((offsetBytes + lengthBytes - 1) / chunkSizeBytes) - first + 1;
     if (this.#phases[tag] !== Phase.CHUNK || !this.#waits(tag)) {
       this.counters.chunkWaits++;
       this.#waitingSinceMs[tag] = this.#world.clock.nowMs();
     }
     this.#phases[tag] = Phase.CHUNK;
     this.#waiting.push(tag);
-    this.resync.want(first, count);
+    const first = this.#own.firstOf(offsetBytes);
+    this.resync.want(first, this.#own.endOf(offsetBytes, lengthBytes) - first);
   }
 
+  /** Whether the request has waited for chunks before. */
   #waits(tag: number): boolean {
     return (this.#waitingSinceMs[tag] as number) > 0;
   }
 
+  /** Gives the request back: the client sends it again, here or elsewhere (L4). */
   #bounce(tag: number): void {
     this.counters.bounces++;
     this.#finish(tag, Status.EBOUNCED);
   }
 
+  /** Ends all that waits for chunks. */
   #discardWaiting(status: number): void {
     for (const tag of this.#waiting.splice(0)) {
       if (status === Status.EBOUNCED) this.counters.bounces++;
@@ -526,23 +469,22 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** Chunks are clean or unlocked, or known to be lost: what waits is looked at once, at the end of the turn, however many they are. */
   #onReleased(): void {
     if (this.#waiting.length === 0) return;
     this.#released = true;
     this.#world.turn.defer(this);
   }
 
-  /** Looks at what waits for chunks again, in order. */
+  /** Looks at what waits for chunks again, in order; what has to wait on joins the end of the list, and IO of lost chunks ends (I8). */
   #startWaiting(): void {
     const message = this.#message;
-    const { chunkSizeBytes } = this.#store.identity;
     for (const tag of this.#waiting.splice(0)) {
       const request = this.#requests[tag] as RtrsServerRequest;
       decodeIoMessage(request.header, request.headerOffset, message);
-      const first = Math.floor(message.offsetBytes / chunkSizeBytes);
-      const last = Math.floor((message.offsetBytes + message.lengthBytes - 1) / chunkSizeBytes);
+      const end = this.#own.endOf(message.offsetBytes, message.lengthBytes);
       let lost = false;
-      for (let chunk = first; chunk <= last && !lost; chunk++) lost = this.resync.isLost(chunk);
+      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) lost = this.resync.isLost(chunk);
       if (lost) this.#finish(tag, Status.ELOST);
       else this.#start(tag, message);
     }
@@ -562,7 +504,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const missing = [...message.missingMemberIds.subarray(0, message.missingCount)];
     switch (this.#phases[tag]) {
       case Phase.REPLACE_PREPARE: {
-        const clean = missing.length === 0 ? [] : this.#cleanRanges(message.offsetBytes, message.lengthBytes);
+        const clean = missing.length === 0 ? [] : this.#own.cleanRanges(message.offsetBytes, message.lengthBytes);
         if (clean.length === 0) {
           this.#submitData(tag, Phase.REPLACE_DATA);
           break;
@@ -579,7 +521,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#store.flush(tag, this);
         break;
       default: {
-        const ranges = (this.#replaced[tag] as number[]).map((chunk) => this.#chunkRange(chunk));
+        const ranges = (this.#replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
         this.#phases[tag] = Phase.REPLACE_CLEAR;
         const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
         this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
@@ -589,6 +531,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** The chunks are free again, and clean if that worked. */
   #replaceEnds(tag: number, status: number): void {
     for (const chunk of this.#replaced[tag] as number[]) this.resync.unlock(chunk);
     if (status === Status.OK) this.#unreadable.written(this.#offsets[tag] as number, this.#lengths[tag] as number);
@@ -597,23 +540,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#finish(tag, status);
   }
 
-  #chunkRange(chunk: number): ByteRange {
-    const { chunkSizeBytes, sizeBytes } = this.#store.identity;
-    const offsetBytes = chunk * chunkSizeBytes;
-    return { offsetBytes, lengthBytes: Math.min(chunkSizeBytes, sizeBytes - offsetBytes) };
-  }
-
-  /** The chunks of the range that are clean here. */
-  #cleanRanges(offsetBytes: number, lengthBytes: number): ByteRange[] {
-    const { chunkSizeBytes, memberId } = this.#store.identity;
-    const own = this.#store.dirtyMap(memberId) as DirtyMap;
-    const ranges: ByteRange[] = [];
-    for (let chunk = Math.floor(offsetBytes / chunkSizeBytes); chunk * chunkSizeBytes < offsetBytes + lengthBytes; chunk++) {
-      if (!own.test(chunk)) ranges.push(this.#chunkRange(chunk));
-    }
-    return ranges;
-  }
-
+  /** Gives the write's data, or its hole, to the store. */
   #submitData(tag: number, phase: number): void {
     this.#phases[tag] = phase;
     const offsetBytes = this.#offsets[tag] as number;
@@ -628,8 +555,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** Says where the range has data, as far as that is known here. */
   #answerExtents(tag: number, offsetBytes: number, lengthBytes: number): void {
-    if (this.#anyDirty(offsetBytes, lengthBytes)) {
+    if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       // What lies on this disk says nothing: data is always a right answer.
       (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, encodeExtents([{ lengthBytes, hole: false }]), null);
       this.#forget(tag);
@@ -646,6 +574,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     });
   }
 
+  /** Answers the request, a read that went well with its data. */
   #finish(tag: number, status: number): void {
     const request = this.#requests[tag] as RtrsServerRequest;
     if (status !== Status.OK) this.counters.errors++;
@@ -669,6 +598,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#forget(tag);
   }
 
+  /** The request has been answered: its tag is free. */
   #forget(tag: number): void {
     this.#requests[tag] = null;
     this.#waitingSinceMs[tag] = 0;
@@ -692,3 +622,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 }
 
 const NO_MEMBERS = new Uint8Array(0);
+
+/** The larger array, with what the other one holds at its start. */
+function enlarged<T extends Uint8Array | Uint32Array | Float64Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

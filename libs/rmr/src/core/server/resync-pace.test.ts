@@ -6,10 +6,226 @@ import {
   RESYNC_DEPTH_DEFAULT,
   RESYNC_LOAD_MS,
   RESYNC_READ_MS,
+  RESYNC_RETRY_MS,
+  RESYNC_RETRY_MS_MAX,
   RESYNC_WANTED_DEPTH,
 } from '../../constants.ts';
 import { ResyncRig } from '../../testing/resync-rig.ts';
 import { storeOf } from '../../testing/scripted-pool.ts';
+import { ResyncPace } from './resync-pace.ts';
+
+const RATE = 1_000_000;
+
+/** How many bytes may be begun now, in steps of 100: each is begun when it is counted. No more than {@link RATE}. */
+function budgetOf(pace: ResyncPace): number {
+  let bytes = 0;
+  for (; bytes < RATE && pace.mayStart(0, 0); bytes += 100) pace.spend(100);
+  return bytes;
+}
+
+/** A pace whose budget has been full at clock millisecond 10,000, and is used up to the last byte. */
+function usedUp(options = { rateBytes: RATE, loadedRateBytes: RATE / 10 }): ResyncPace {
+  const pace = new ResyncPace(options);
+  pace.refill(10_000);
+  pace.spend(options.rateBytes / 4);
+  return pace;
+}
+
+describe('ResyncPace: the rate', () => {
+  test('the budget grows by the rate, and is used by what is begun', () => {
+    const pace = usedUp();
+    expect(pace.mayStart(0, 0)).toBe(false);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(RATE / 10);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(0);
+  });
+
+  test('no more than a quarter of a second is saved up, at the start and after a rest', () => {
+    const pace = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
+    pace.refill(5_000_000);
+    expect(budgetOf(pace)).toBe(RATE / 4);
+    pace.refill(5_000_249);
+    expect(budgetOf(pace)).toBe(249_000);
+    pace.refill(9_000_000);
+    expect(budgetOf(pace)).toBe(RATE / 4);
+  });
+
+  test('one byte of budget is enough to begin; what is begun beyond it is paid back first', () => {
+    const pace = usedUp();
+    pace.refill(10_001);
+    expect(pace.mayStart(0, 0)).toBe(true);
+    pace.spend(101_000);
+    pace.refill(10_101);
+    expect(pace.mayStart(0, 0)).toBe(false);
+    pace.refill(10_102);
+    expect(budgetOf(pace)).toBe(1000);
+  });
+
+  test('the rate under load holds for so long after client IO, and not longer', () => {
+    const pace = usedUp();
+    pace.noteClientIo(10_000);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(RATE / 100);
+    pace.refill(10_000 + RESYNC_LOAD_MS - 1);
+    expect(budgetOf(pace)).toBe(RATE / 40);
+    pace.refill(10_000 + RESYNC_LOAD_MS);
+    expect(budgetOf(pace)).toBe(1000);
+    pace.refill(10_000 + RESYNC_LOAD_MS + 100);
+    expect(budgetOf(pace)).toBe(RATE / 10);
+  });
+
+  test('without a rate under load, the rate holds; without a rate, only the one under load', () => {
+    const plain = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
+    plain.noteClientIo(10_000);
+    plain.refill(10_000);
+    expect(budgetOf(plain)).toBe(RATE / 4);
+    const loaded = new ResyncPace({ rateBytes: null, loadedRateBytes: RATE });
+    loaded.noteClientIo(10_000);
+    loaded.refill(10_000);
+    expect(budgetOf(loaded)).toBe(RATE / 4);
+  });
+
+  test('without a rate there is no end; with one again, nothing of that is left', () => {
+    const pace = new ResyncPace({ rateBytes: null, loadedRateBytes: null });
+    pace.refill(10_000);
+    pace.spend(Number.MAX_SAFE_INTEGER);
+    expect(pace.mayStart(0, 0)).toBe(true);
+    pace.configure({ rateBytes: RATE });
+    pace.refill(10_010);
+    expect(budgetOf(pace)).toBe(RATE / 100);
+  });
+
+  test('a rate that is lowered counts at once, also for what was saved up', () => {
+    const pace = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
+    pace.refill(10_000);
+    pace.configure({ rateBytes: RATE / 10 });
+    pace.refill(10_000);
+    expect(budgetOf(pace)).toBe(RATE / 40);
+  });
+});
+
+describe('ResyncPace: depth and window (I12)', () => {
+  /** A pace that no rate holds up. */
+  function unlimited(depth?: number): ResyncPace {
+    const pace = new ResyncPace({ rateBytes: null, loadedRateBytes: null, ...(depth === undefined ? {} : { depth }) });
+    pace.refill(0);
+    return pace;
+  }
+
+  /** The bytes in flight below which one more may begin. */
+  function windowOf(pace: ResyncPace): number {
+    let bytes = 0;
+    while (bytes < 2 * RESYNC_BYTES_MAX && pace.mayStart(0, bytes)) bytes += 1024;
+    return bytes;
+  }
+
+  test('nothing begins before the budget was filled once', () => {
+    expect(new ResyncPace({ rateBytes: null, loadedRateBytes: null }).mayStart(0, 0)).toBe(false);
+  });
+
+  test('as many as the depth; for what IO waits for, so many more, whatever bytes and rate say', () => {
+    const pace = unlimited(3);
+    expect([pace.mayStart(2, 0), pace.mayStart(3, 0)]).toEqual([true, false]);
+    pace.configure({ rateBytes: 1 });
+    expect([pace.mayStartWanted(2 + RESYNC_WANTED_DEPTH), pace.mayStartWanted(3 + RESYNC_WANTED_DEPTH)]).toEqual([true, false]);
+    expect(unlimited().mayStart(RESYNC_DEPTH_DEFAULT - 1, 0)).toBe(true);
+    expect(unlimited().mayStart(RESYNC_DEPTH_DEFAULT, 0)).toBe(false);
+  });
+
+  test('an option that is not given stays as it is', () => {
+    const pace = unlimited(3);
+    pace.configure({ loadedRateBytes: 1 });
+    expect([pace.mayStart(2, 0), pace.mayStart(3, 0)]).toEqual([true, false]);
+  });
+
+  test('the window begins at its least, and grows by what is answered quickly, up to its most', () => {
+    const pace = unlimited();
+    expect(windowOf(pace)).toBe(RESYNC_BYTES_MIN);
+    pace.noteRead(RESYNC_READ_MS, 131072);
+    expect(windowOf(pace)).toBe(RESYNC_BYTES_MIN + 131072);
+    for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
+    expect(windowOf(pace)).toBe(RESYNC_BYTES_MAX);
+  });
+
+  test('a read that took long halves the window, down to its least', () => {
+    const pace = unlimited();
+    for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
+    pace.noteRead(RESYNC_READ_MS + 1, IO_BYTES_MAX);
+    expect(windowOf(pace)).toBe(RESYNC_BYTES_MAX / 2);
+    for (let i = 0; i < 100; i++) pace.noteRead(RESYNC_READ_MS + 1, 1);
+    expect(windowOf(pace)).toBe(RESYNC_BYTES_MIN);
+  });
+
+  test('one read is a quarter of the window, and as large as a message at most', () => {
+    const pace = unlimited();
+    expect(pace.readBytes).toBe(RESYNC_BYTES_MIN / 4);
+    for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
+    expect(pace.readBytes).toBe(Math.min(IO_BYTES_MAX, RESYNC_BYTES_MAX / 4));
+  });
+});
+
+describe('ResyncPace: after a failure', () => {
+  /** For how long it rests after a failure at clock millisecond 10,000. */
+  function restMs(pace: ResyncPace): number {
+    pace.noteFailure(10_000);
+    let ms = 0;
+    while (ms < 2 * RESYNC_RETRY_MS_MAX && pace.isResting(10_000 + ms)) ms++;
+    return ms;
+  }
+
+  test('it rests twice as long after each failure, with an upper bound', () => {
+    const pace = new ResyncPace({});
+    expect(pace.isResting(0)).toBe(false);
+    const rests = Array.from({ length: 10 }, () => restMs(pace));
+    expect(rests.slice(0, 3)).toEqual([RESYNC_RETRY_MS, 2 * RESYNC_RETRY_MS, 4 * RESYNC_RETRY_MS]);
+    expect(rests.slice(-2)).toEqual([RESYNC_RETRY_MS_MAX, RESYNC_RETRY_MS_MAX]);
+  });
+
+  test('a pull that ends well makes the next rest short, but does not end the present one', () => {
+    const pace = new ResyncPace({});
+    restMs(pace);
+    pace.noteFailure(10_000);
+    pace.notePulled(4096);
+    expect(pace.isResting(10_000 + 2 * RESYNC_RETRY_MS - 1)).toBe(true);
+    expect(restMs(pace)).toBe(RESYNC_RETRY_MS);
+  });
+
+  test('failures that are forgotten end the rest, and make the next one short', () => {
+    const pace = new ResyncPace({});
+    restMs(pace);
+    pace.noteFailure(10_000);
+    pace.forgetFailures();
+    expect(pace.isResting(10_000)).toBe(false);
+    expect(restMs(pace)).toBe(RESYNC_RETRY_MS);
+  });
+});
+
+describe('ResyncPace: how fast it is', () => {
+  test('bytes per second since the last measurement, smoothed; not measured twice within a second', () => {
+    const pace = new ResyncPace({});
+    pace.measure(10_000);
+    expect(pace.bytesPerSecond).toBe(0);
+    pace.notePulled(3000);
+    pace.measure(10_999);
+    expect(pace.bytesPerSecond).toBe(0);
+    pace.measure(13_000);
+    expect(pace.bytesPerSecond).toBeCloseTo(0.4 * 1000);
+    pace.notePulled(2000);
+    pace.measure(14_000);
+    expect(pace.bytesPerSecond).toBeCloseTo(0.6 * 400 + 0.4 * 2000);
+    pace.measure(15_000);
+    expect(pace.bytesPerSecond).toBeCloseTo(0.6 * 1040);
+    expect(pace.pulledBytes).toBe(5000);
+  });
+
+  test('the first measurement is taken as it is: there is nothing to smooth it with', () => {
+    const pace = new ResyncPace({});
+    pace.notePulled(8000);
+    pace.measure(2000);
+    expect(pace.bytesPerSecond).toBe(4000);
+  });
+});
 
 let rig: ResyncRig;
 

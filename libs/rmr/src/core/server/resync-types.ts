@@ -1,5 +1,3 @@
-import { RESYNC_DEPTH_DEFAULT, RESYNC_LOADED_RATE_DEFAULT } from '../../constants.ts';
-
 /** How resync behaves; all of it can be changed while it runs. */
 export interface ResyncOptions {
   /** Pulls in flight. */
@@ -29,13 +27,3 @@ export interface ResyncStatus {
   /** Bytes pulled since the process started. */
   readonly pulledBytes: number;
 }
-
-/** The options with what they are unless configured. */
-export function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
-  const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
-  return { depth, rateBytes, loadedRateBytes };
-}
-
-/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
-export const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
-export type Begun = (typeof Begun)[keyof typeof Begun];

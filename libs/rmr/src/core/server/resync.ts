@@ -1,42 +1,19 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type TurnTask, type World } from '@rmr/runtime';
-import {
-  IO_BYTES_MAX,
-  RESYNC_BYTES_MAX,
-  RESYNC_BYTES_MIN,
-  RESYNC_LOAD_MS,
-  RESYNC_READ_MS,
-  RESYNC_RETRY_MS,
-  RESYNC_RETRY_MS_MAX,
-  RESYNC_WANTED_DEPTH,
-} from '../../constants.ts';
-import type { LastIo, PoolStore, VersionRecord } from '../../pool-store.ts';
+import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
-import { Begun, type ResyncOptions, type ResyncState, type ResyncStatus, withDefaults } from './resync-types.ts';
+import { Pull, PullPhase } from './pull.ts';
+import { PullSources } from './pull-sources.ts';
+import { ResyncPace } from './resync-pace.ts';
+import type { ResyncOptions, ResyncState, ResyncStatus } from './resync-types.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
 import { isZero } from './zeroes.ts';
 
-const Phase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
-
-/** One run of chunks on its way from a peer to this disk. */
-class Pull {
-  phase: number = Phase.FREE;
-  firstChunk = 0;
-  chunkCount = 0;
-  /** Bytes written so far: a chunk larger than a message is read in pieces. */
-  writtenBytes = 0;
-  generation = 0;
-  peer: SyncPeer | null = null;
-  data: Uint8Array | null = null;
-  slab: Slab | null = null;
-  unresolved: readonly LastIo[] = [];
-  /** The newest write that the data shows and that is not resolved yet; 0: none. */
-  unresolvedSeq = 0;
-  /** Clock milliseconds. */
-  startedMs = 0;
-}
+/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
+const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
+type Begun = (typeof Begun)[keyof typeof Begun];
 
 /**
  * Resync of this member: pulls what is dirty for it from members that have it clean (R1). Order: lock the chunks, read,
@@ -53,42 +30,39 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #onReleased: () => void;
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
   readonly #chunkBytes: number;
-  readonly #deviceBytes: number;
   readonly #memberId: number;
   readonly #message = new IoMessage();
-  #options: Required<ResyncOptions>;
+  readonly #pace: ResyncPace;
+  readonly #sources: PullSources;
   /** Null: the pool is not NORMAL. */
   #version: VersionRecord | null = null;
+  /** Grows whenever a version begins or ends: what belongs to an older one is told by it (R2). */
   #generation = 0;
   #paused = false;
+  /** By tag; places are used again. */
   readonly #pulls: Pull[] = [];
+  /** Pulls that are not FREE, and their bytes. */
   #active = 0;
   #activeBytes = 0;
-  /** Bytes in flight that the way to the sources carries without a long queue: what IO waits for stands behind them. */
-  #windowBytes = RESYNC_BYTES_MIN;
   /** Pulls that the disk works for: a drain waits for them (I7, I10). */
   #onDisk = 0;
   #whenOffDisk: (() => void) | null = null;
+  /** Chunks that a pull is about to write, or a client's write that replaces them whole: nobody else touches them meanwhile. */
   readonly #locks = new Set<number>();
   /** Chunks that IO waits for, and since when (clock milliseconds). */
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
   readonly #unreadable = new UnreadableSources();
+  /** Where the search for dirty chunks goes on; behind the last chunk it begins anew. */
   #cursor = 0;
-  #budgetBytes = 0;
-  #budgetAtMs = 0;
-  #clientIoMs = Number.NEGATIVE_INFINITY;
-  #retryAtMs = 0;
-  #retryMs = RESYNC_RETRY_MS;
+  /** Why the last pull failed; empty once one has ended well. */
   #failure = '';
+  /** Why it stands still although something is dirty; empty: it does not, or an operator or a failure is the reason. */
   #stall = '';
+  /** Since when it is in its state, and stands still or does not; wall clock. */
   #sinceMs: number;
   #state: ResyncState = 'IDLE';
-  #pulledBytes = 0;
-  #rate = 0;
-  #rateAtMs = 0;
-  #rateBytes = 0;
 
   /**
    * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
@@ -108,14 +82,15 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#onReleased = onReleased;
     this.#onPulled = onPulled;
     this.#chunkBytes = store.identity.chunkSizeBytes;
-    this.#deviceBytes = store.identity.sizeBytes;
     this.#memberId = store.identity.memberId;
     this.#sinceMs = world.clock.wallMs();
-    this.#options = withDefaults(options);
+    this.#pace = new ResyncPace(options);
+    this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
   }
 
+  /** Changes the options that are given; the others stay. */
   set options(options: ResyncOptions) {
-    this.#options = withDefaults({ ...this.#options, ...options });
+    this.#pace.configure(options);
     this.#later();
   }
 
@@ -134,8 +109,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     if (this.#version === null) this.#world.ticker.subscribe(this);
     this.#abandon();
     this.#version = version;
-    this.#retryAtMs = 0;
-    this.#retryMs = RESYNC_RETRY_MS;
+    this.#pace.forgetFailures();
     this.#failure = '';
     this.#later();
   }
@@ -157,9 +131,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     else this.#whenOffDisk = done;
   }
 
-  /** A client has done IO. */
+  /** A client has done IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds. */
   noteClientIo(nowMs: number): void {
-    this.#clientIoMs = nowMs;
+    this.#pace.noteClientIo(nowMs);
   }
 
   /** IO waits for these chunks, as far as they are dirty. */
@@ -175,6 +149,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#later();
   }
 
+  /** Number of locked chunks. */
   get locked(): number {
     return this.#locks.size;
   }
@@ -186,74 +161,61 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return false;
   }
 
-  /** Locks a chunk for a write that replaces all of it. */
+  /** Locks a chunk, which is not locked: for a pull, or for a write that replaces all of it. */
   lock(chunk: number): void {
     assert(!this.#locks.has(chunk), 'R1: a chunk is locked twice');
     this.#locks.add(chunk);
   }
 
+  /** Unlocks a chunk that is locked. Who waits for it is not told by that. */
   unlock(chunk: number): void {
     assert(this.#locks.delete(chunk), 'R1: a chunk is unlocked that was not locked');
   }
 
   /**
    * I8: whether the chunk is known to have no clean copy that can be read: dirty for every member, as every in-sync member
-   * has confirmed since IO began to wait for it, or clean for some in the set whose disks can't read it.
+   * has confirmed since IO began to wait for it, or clean for some in the set whose disks can't read it. False for a chunk
+   * that no IO waits for.
    */
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
-    if (sinceMs === undefined) return false;
-    for (const { memberId, role } of this.#store.members) {
-      if (role === 'witness' || this.#store.dirtyMap(memberId)?.test(chunk) === true) continue;
-      if (!this.#isUnreadable(chunk, memberId)) return false;
-    }
-    return this.#peers.inSync().every((peer) => this.#isUnreadable(chunk, peer.member.memberId) || peer.wholeRoundBeganMs > sinceMs);
+    return sinceMs !== undefined && this.#sources.isLost(chunk, sinceMs);
   }
 
   /** The member that a dirty chunk can't be read from although it has it clean: for people. */
   sourceOf(chunk: number): string {
-    const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
-    if (clean.length === 0) return 'the in-sync members to say who has it clean';
-    const inSync = this.#peers.inSync();
-    const name = (peer: SyncPeer): string => {
-      if (!inSync.includes(peer)) return `${peer.describe()} (out of the in-sync set)`;
-      if (this.#isUnreadable(chunk, peer.member.memberId)) return `${peer.describe()} (its disk can't read the chunk)`;
-      return peer.ready ? peer.describe() : `${peer.describe()} (${peer.problem})`;
-    };
-    return clean.map(name).join(' or ');
+    return this.#sources.describe(chunk);
   }
 
+  /** A picture of it as it is now. */
   status(): ResyncStatus {
     const bytesLeft = this.#store.dirtyBytes(this.#memberId);
     const sources = new Set<number>();
-    for (const pull of this.#pulls) if (pull.phase !== Phase.FREE && pull.peer !== null) sources.add(pull.peer.member.memberId);
-    const moving = this.#state === 'RUNNING' && this.#rate > 0;
+    for (const pull of this.#pulls) if (pull.phase !== PullPhase.FREE && pull.peer !== null) sources.add(pull.peer.member.memberId);
+    const { bytesPerSecond } = this.#pace;
+    const moving = this.#state === 'RUNNING' && bytesPerSecond > 0;
     return {
       state: this.#state,
       bytesLeft,
-      bytesPerSecond: this.#state === 'RUNNING' ? Math.round(this.#rate) : 0,
-      etaSeconds: moving ? Math.ceil(bytesLeft / this.#rate) : null,
+      bytesPerSecond: this.#state === 'RUNNING' ? Math.round(bytesPerSecond) : 0,
+      etaSeconds: moving ? Math.ceil(bytesLeft / bytesPerSecond) : null,
       sourceMemberIds: [...sources].sort((a, b) => a - b),
       reason: this.#whyStill(),
       sinceMs: this.#sinceMs,
-      pulledBytes: this.#pulledBytes,
+      pulledBytes: this.#pace.pulledBytes,
     };
   }
 
+  /** Why it stands still, for people; empty while it does not. */
   #whyStill(): string {
     if (this.#state !== 'FAILED' && this.#state !== 'PAUSED') return this.#stall;
     const first = this.#state === 'FAILED' ? this.#failure : 'paused by an operator';
     return this.#stall === '' ? first : `${first}; ${this.#stall}`;
   }
 
+  /** Measures its speed, and looks again at what a budget that grows, or a rest that ends, may allow now. */
   tick(nowMs: number): void {
-    if (nowMs - this.#rateAtMs >= 1000) {
-      const seconds = (nowMs - this.#rateAtMs) / 1000;
-      const current = (this.#pulledBytes - this.#rateBytes) / seconds;
-      this.#rate = this.#rateAtMs === 0 ? current : this.#rate * 0.6 + current * 0.4;
-      this.#rateAtMs = nowMs;
-      this.#rateBytes = this.#pulledBytes;
-    }
+    this.#pace.measure(nowMs);
     if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#state !== 'IDLE') this.#later();
   }
 
@@ -267,6 +229,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#store.submit();
   }
 
+  /** For the sync legs alone: a read has been answered, or has failed. `tag` is the index of its pull. */
   onResponse(
     tag: number,
     status: number,
@@ -279,12 +242,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const pull = this.#pulls[tag] as Pull;
     const peer = pull.peer as SyncPeer;
     peer.inFlight--;
-    if (pull.phase === Phase.ABANDONED) {
+    if (pull.phase === PullPhase.ABANDONED) {
       this.#free(pull);
       return;
     }
-    assert(pull.phase === Phase.READ, 'resync: an answer without a read');
-    const lengthBytes = this.#pieceBytes(pull);
+    assert(pull.phase === PullPhase.READ, 'resync: an answer without a read');
+    const lengthBytes = pull.pieceBytes;
     if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
       if (
         status === Status.EIO &&
@@ -313,19 +276,20 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#release(pull);
       return;
     }
-    this.#adapt(pull, lengthBytes);
+    this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, lengthBytes);
     slab.retain();
     pull.slab = slab;
     pull.data = payload.subarray(0, lengthBytes);
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
-    pull.phase = Phase.PREPARE;
-    const offsetBytes = this.#pieceOffset(pull);
+    pull.phase = PullPhase.PREPARE;
+    const offsetBytes = pull.pieceOffsetBytes;
     if (this.#store.prepareWrite(offsetBytes, lengthBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
     this.#world.turn.defer(this);
   }
 
+  /** For the store alone: a step of the pull on the disk has ended. */
   onDiskDone(tag: number, status: number): void {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
@@ -335,21 +299,21 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     switch (pull.phase) {
-      case Phase.PREPARE:
+      case PullPhase.PREPARE:
         if (stale) this.#release(pull);
         else this.#write(pull, tag);
         break;
-      case Phase.WRITE:
+      case PullPhase.WRITE:
         pull.writtenBytes += (pull.data as Uint8Array).length;
-        if (pull.writtenBytes < this.#bytesOf(pull)) {
+        if (pull.writtenBytes < pull.lengthBytes) {
           if (stale) this.#release(pull);
           else this.#readNext(pull, tag);
           break;
         }
-        pull.phase = Phase.FLUSH;
+        pull.phase = PullPhase.FLUSH;
         this.#store.flush(tag, this);
         break;
-      case Phase.FLUSH:
+      case PullPhase.FLUSH:
         // R2: the bits belong to another version now, which may have set them anew.
         if (stale) this.#release(pull);
         else this.#clear(pull);
@@ -366,20 +330,21 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     let onDisk = 0;
     let bytes = 0;
     for (const pull of this.#pulls) {
-      if (pull.phase === Phase.FREE) continue;
+      if (pull.phase === PullPhase.FREE) continue;
       active++;
-      bytes += this.#bytesOf(pull);
-      if (pull.phase >= Phase.PREPARE) onDisk++;
-      if (pull.phase === Phase.ABANDONED) continue;
+      bytes += pull.lengthBytes;
+      if (pull.phase >= PullPhase.PREPARE) onDisk++;
+      if (pull.phase === PullPhase.ABANDONED) continue;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
     assert(onDisk === this.#onDisk, 'resync: pulls on disk are counted');
   }
 
+  /** The piece that was read goes to the disk; zeroes become a hole. */
   #write(pull: Pull, tag: number): void {
-    pull.phase = Phase.WRITE;
-    const offsetBytes = this.#pieceOffset(pull);
+    pull.phase = PullPhase.WRITE;
+    const offsetBytes = pull.pieceOffsetBytes;
     const data = pull.data as Uint8Array;
     this.#noteUnresolved(pull);
     if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
@@ -405,7 +370,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.slab?.release();
     pull.slab = null;
     pull.data = null;
-    pull.phase = Phase.READ;
+    pull.phase = PullPhase.READ;
     this.#offDisk();
     if (this.#read(pull, tag)) return;
     this.#failed(`${(pull.peer as SyncPeer).describe()} takes no more reads now`);
@@ -419,26 +384,26 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const message = this.#message;
     message.epoch = epoch;
     message.versionSeq = seq;
-    message.offsetBytes = this.#pieceOffset(pull);
-    message.lengthBytes = this.#pieceBytes(pull);
+    message.offsetBytes = pull.pieceOffsetBytes;
+    message.lengthBytes = pull.pieceBytes;
     pull.startedMs = this.#world.clock.nowMs();
     return peer.ready && peer.read(message, tag, this);
   }
 
+  /** The pull's data is durable: its chunks become clean here. */
   #clear(pull: Pull): void {
-    pull.phase = Phase.CLEAR;
-    const lengthBytes = this.#bytesOf(pull);
-    const ranges = [{ offsetBytes: pull.firstChunk * this.#chunkBytes, lengthBytes }];
+    pull.phase = PullPhase.CLEAR;
+    const lengthBytes = pull.lengthBytes;
+    const ranges = [{ offsetBytes: pull.offsetBytes, lengthBytes }];
     this.#store.commit({ dirtyClear: [{ memberIds: [this.#memberId], ranges }] }, (status) => {
       if (status === Status.OK) {
-        this.#pulledBytes += lengthBytes;
-        this.#retryMs = RESYNC_RETRY_MS;
+        this.#pace.notePulled(lengthBytes);
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
           this.#unreadable.forget(pull.firstChunk + i);
         }
-        this.#onPulled(pull.firstChunk * this.#chunkBytes, lengthBytes);
+        this.#onPulled(pull.offsetBytes, lengthBytes);
       } else if (pull.generation === this.#generation) {
         this.#failed(`this member's store failed: ${statusName(status)}`);
       }
@@ -446,6 +411,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     });
   }
 
+  /** Looks at the end of the turn at what can be begun; not when there is nothing to do. */
   #later(): void {
     const own = this.#store.dirtyMap(this.#memberId);
     if (this.#active > 0 || this.#state !== 'IDLE' || (own !== null && own.dirtyCount > 0)) this.#world.turn.defer(this);
@@ -464,16 +430,16 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     const nowMs = this.#world.clock.nowMs();
-    if (nowMs < this.#retryAtMs) {
+    if (this.#pace.isResting(nowMs)) {
       if (this.#active === 0) this.#setState(this.#paused ? 'PAUSED' : 'FAILED');
       return;
     }
-    this.#refillBudget(nowMs);
+    this.#pace.refill(nowMs);
     let stall = '';
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
       if (!own.test(chunk)) this.#wanted.delete(chunk);
-      else if (!this.#locks.has(chunk) && this.#active < this.#options.depth + RESYNC_WANTED_DEPTH) {
+      else if (!this.#locks.has(chunk) && this.#pace.mayStartWanted(this.#active)) {
         if (this.#pullFrom(chunk, chunk + 1) === Begun.NO_SOURCE) {
           urgent = true;
           stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
@@ -490,8 +456,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#setState('PAUSED');
       return;
     }
+    // Chunks that were looked at: once round is enough.
     let visited = 0;
-    while (this.#mayStart() && this.#budgetBytes > 0 && visited < own.chunkCount) {
+    while (this.#mayStart() && visited < own.chunkCount) {
       let chunk = own.nextDirty(Math.min(this.#cursor, own.chunkCount));
       if (chunk === own.chunkCount) {
         visited += own.chunkCount - this.#cursor;
@@ -515,20 +482,19 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   }
 
   #mayStart(): boolean {
-    return this.#active < this.#options.depth && this.#activeBytes < this.#windowBytes;
+    return this.#pace.mayStart(this.#active, this.#activeBytes);
   }
 
-  /** Starts pulls within a run of dirty chunks. */
+  /** Starts pulls within the run of dirty chunks [first, end), and moves the cursor behind them. How the last of them went. */
   #pullRun(first: number, end: number): Begun {
     let begun: Begun = Begun.NO_SOURCE;
-    for (let chunk = this.#nextReadable(first, end); chunk < end; chunk = this.#nextReadable(chunk, end)) {
-      if (!this.#mayStart() || this.#budgetBytes <= 0) break;
+    for (let chunk = this.#sources.nextReadable(first, end); chunk < end; chunk = this.#sources.nextReadable(chunk, end)) {
+      if (!this.#mayStart()) break;
       if (this.#locks.has(chunk)) {
         chunk++;
         continue;
       }
-      const pieceBytes = Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
-      const stop = Math.min(end, chunk + Math.max(1, Math.floor(pieceBytes / this.#chunkBytes)));
+      const stop = Math.min(end, chunk + Math.max(1, Math.floor(this.#pace.readBytes / this.#chunkBytes)));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {
         chunk++;
@@ -541,29 +507,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return begun;
   }
 
-  /** The first chunk in [from, end) that a member has clean that can be read from, or `end`. */
-  #nextReadable(from: number, end: number): number {
-    let next = end;
-    for (const peer of this.#peers.inSync()) {
-      if (!peer.ready) continue;
-      const map = this.#store.dirtyMap(peer.member.memberId);
-      next = map === null ? from : map.nextClean(from, next);
-    }
-    return next;
-  }
-
   /** Pulls chunk `first`, and what follows up to `end` from the same source. */
   #pullFrom(first: number, end: number): Begun {
-    let peer: SyncPeer | null = null;
-    for (const candidate of this.#peers.inSync()) {
-      if (!candidate.ready || this.#store.dirtyMap(candidate.member.memberId)?.test(first) === true) continue;
-      if (this.#isUnreadable(first, candidate.member.memberId)) continue;
-      if (peer === null || candidate.inFlight < peer.inFlight) peer = candidate;
-    }
+    const peer = this.#sources.best(first);
     if (peer === null) return Begun.NO_SOURCE;
-    assert(this.#active < this.#options.depth + RESYNC_WANTED_DEPTH, 'I12: more pulls than the depth');
+    assert(this.#pace.mayStartWanted(this.#active), 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     let stop = first + 1;
+    // A suspect is read alone: that shows whether it is the one that can't be read.
     const alone = this.#unreadable.isSuspect(first);
     while (!alone && stop < end && !this.#locks.has(stop) && source?.test(stop) !== true && !this.#unreadable.isSuspect(stop)) stop++;
     const tag = this.#take();
@@ -577,44 +528,27 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       pull.peer = null;
       return Begun.NO_PERMIT;
     }
-    pull.phase = Phase.READ;
-    const lengthBytes = this.#bytesOf(pull);
+    pull.phase = PullPhase.READ;
+    const lengthBytes = pull.lengthBytes;
     this.#active++;
     this.#activeBytes += lengthBytes;
-    this.#budgetBytes -= lengthBytes;
+    this.#pace.spend(lengthBytes);
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
     return Begun.YES;
   }
 
-  /** Whether the member could not read the chunk when it was asked for it a moment ago. */
-  #isUnreadable(chunk: number, memberId: number): boolean {
-    return this.#unreadable.has(chunk) && this.#unreadable.at(chunk, memberId, this.#world.clock.nowMs());
-  }
-
+  /** A place for a pull, which stays FREE until it is begun. */
   #take(): number {
-    const free = this.#pulls.findIndex((pull) => pull.phase === Phase.FREE);
+    const free = this.#pulls.findIndex((pull) => pull.phase === PullPhase.FREE);
     if (free >= 0) return free;
-    this.#pulls.push(new Pull());
+    this.#pulls.push(new Pull(this.#chunkBytes, this.#store.identity.sizeBytes));
     return this.#pulls.length - 1;
-  }
-
-  #bytesOf(pull: Pull): number {
-    const offsetBytes = pull.firstChunk * this.#chunkBytes;
-    return Math.min(pull.chunkCount * this.#chunkBytes, this.#deviceBytes - offsetBytes);
-  }
-
-  #pieceOffset(pull: Pull): number {
-    return pull.firstChunk * this.#chunkBytes + pull.writtenBytes;
-  }
-
-  #pieceBytes(pull: Pull): number {
-    return Math.min(IO_BYTES_MAX, this.#bytesOf(pull) - pull.writtenBytes);
   }
 
   /** The pull is over: its chunks are free for IO, and its place for another. */
   #release(pull: Pull): void {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-    const onDisk = pull.phase >= Phase.PREPARE;
+    const onDisk = pull.phase >= PullPhase.PREPARE;
     pull.slab?.release();
     this.#free(pull);
     this.#onReleased();
@@ -630,10 +564,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     done();
   }
 
+  /** Its place is free. Chunks and slab are the caller's matter. */
   #free(pull: Pull): void {
     this.#active--;
-    this.#activeBytes -= this.#bytesOf(pull);
-    pull.phase = Phase.FREE;
+    this.#activeBytes -= pull.lengthBytes;
+    pull.phase = PullPhase.FREE;
     pull.peer = null;
     pull.data = null;
     pull.slab = null;
@@ -645,40 +580,19 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#unreadable.clear();
     let released = false;
     for (const pull of this.#pulls) {
-      if (pull.phase !== Phase.READ) continue;
+      if (pull.phase !== PullPhase.READ) continue;
       for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-      pull.phase = Phase.ABANDONED;
+      pull.phase = PullPhase.ABANDONED;
       released = true;
     }
     if (released) this.#onReleased();
   }
 
-  /** A read that took long stood in a queue: less is asked for at a time. One that did not: more. */
-  #adapt(pull: Pull, lengthBytes: number): void {
-    const tookMs = this.#world.clock.nowMs() - pull.startedMs;
-    if (tookMs > RESYNC_READ_MS) this.#windowBytes = Math.max(this.#windowBytes / 2, RESYNC_BYTES_MIN);
-    else this.#windowBytes = Math.min(this.#windowBytes + lengthBytes, RESYNC_BYTES_MAX);
-  }
-
+  /** A pull has failed: nothing is begun for a while. The reason is logged once, not at each try. */
   #failed(reason: string): void {
     if (reason !== this.#failure) this.#world.log.warn('resync was interrupted', { member: this.#memberId, reason });
     this.#failure = reason;
-    this.#retryAtMs = this.#world.clock.nowMs() + this.#retryMs;
-    this.#retryMs = Math.min(this.#retryMs * 2, RESYNC_RETRY_MS_MAX);
-  }
-
-  #refillBudget(nowMs: number): void {
-    const { rateBytes, loadedRateBytes } = this.#options;
-    const loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
-    const rate = loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
-    if (rate === null) {
-      this.#budgetBytes = Number.POSITIVE_INFINITY;
-    } else {
-      if (!Number.isFinite(this.#budgetBytes)) this.#budgetBytes = 0;
-      // At most a quarter of a second's worth is saved up.
-      this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
-    }
-    this.#budgetAtMs = nowMs;
+    this.#pace.noteFailure(this.#world.clock.nowMs());
   }
 
   /** Why it stands still, and since when: not since it began to run. */

@@ -1,0 +1,144 @@
+import { DirtyMap } from '@rmr/dirty-map';
+import type { World } from '@rmr/runtime';
+import type { VersionRecord } from '../../pool-store.ts';
+import { formatVersion } from '../../version.ts';
+import { type ClaimResult, emptyResultSchema, owedResultSchema } from '../../wire/control-message.ts';
+import type { FirstVersion } from './first-version.ts';
+import type { Leg } from './leg.ts';
+import { MapSpread } from './map-spread.ts';
+import { dataMembers } from './membership.ts';
+
+/** Who is told how the record of a first version goes on. */
+export interface FirstRecordHost {
+  readonly poolUuid: string;
+  /** This version is about to be sent to members: it may exist from now on (V4). */
+  onAttempt(version: VersionRecord): void;
+  /** It is durable on its whole in-sync set, and all of it is enabled. Called once, and nothing after it. */
+  onEnabled(witnessRecorded: boolean): void;
+  /** It came to an end before that. Called once, and nothing after it. */
+  onFailed(why: string): void;
+}
+
+/**
+ * Makes the first version of an epoch durable on all members of its set: the maps are staged, the version is recorded,
+ * by the witness last, and the members are enabled. Each step begins when the one before has succeeded on all of them,
+ * and the first failure ends it; only a witness that does not record is no failure.
+ */
+export class FirstRecord {
+  readonly #log: World['log'];
+  readonly #host: FirstRecordHost;
+  readonly #first: FirstVersion;
+  readonly #spreads: readonly MapSpread[];
+  #ended = false;
+
+  /** `claims`: what each leg of the set has granted; it says which columns the member has. */
+  constructor(log: World['log'], host: FirstRecordHost, first: FirstVersion, claims: ReadonlyMap<Leg, ClaimResult>) {
+    this.#log = log;
+    this.#host = host;
+    this.#first = first;
+    const { legs, members, maps, version } = first;
+    const empty = new DirtyMap(maps.chunkCount).digest();
+    // Only the columns in which a member differs from the assembled ones are staged there.
+    this.#spreads = legs.map((leg) => {
+      const held = new Map((claims.get(leg) as ClaimResult).columns.map((column) => [column.memberId, column.digest]));
+      const differing = dataMembers(members)
+        .map((member) => member.memberId)
+        .filter((memberId) => (held.get(memberId) ?? empty) !== maps.of(memberId).digest());
+      return new MapSpread(leg, host.poolUuid, version.epoch, maps, differing);
+    });
+  }
+
+  /** Begins; called once. */
+  start(): void {
+    let left = this.#spreads.length;
+    for (const spread of this.#spreads) {
+      spread.run((failure) => {
+        if (this.#ended) return;
+        if (failure !== null) this.#fail(failure);
+        else if (--left === 0) this.#recordAll();
+      });
+    }
+  }
+
+  /** Whatever is answered from now on means nothing. */
+  cancel(): void {
+    this.#ended = true;
+    for (const spread of this.#spreads) spread.cancel();
+  }
+
+  #fail(why: string): void {
+    this.cancel();
+    this.#host.onFailed(why);
+  }
+
+  #recordAll(): void {
+    const { legs, version, witness } = this.#first;
+    this.#host.onAttempt(version);
+    let recorded = 0;
+    for (const leg of legs) {
+      this.#record(leg, (failure) => {
+        if (this.#ended) return;
+        if (failure !== null) {
+          this.#fail(failure);
+          return;
+        }
+        if (++recorded < legs.length) return;
+        if (witness === null) this.#enableAll(false);
+        else this.#recordOnWitness(witness);
+      });
+    }
+  }
+
+  /** The witness records last: what it knows of is durable on the set. */
+  #recordOnWitness(witness: Leg): void {
+    const { version } = this.#first;
+    this.#record(witness, (refused) => {
+      if (this.#ended) return;
+      if (refused !== null) {
+        this.#log.warn('the witness did not record a version', { version: formatVersion(version), reason: refused });
+      }
+      this.#enableAll(refused === null);
+    });
+  }
+
+  #record(leg: Leg, done: (failure: string | null) => void): void {
+    const { version, members, policy, maps, foreign, erase } = this.#first;
+    const voteOnly = leg === this.#first.witness;
+    leg.call(
+      {
+        op: 'record-version',
+        poolUuid: this.#host.poolUuid,
+        epoch: version.epoch,
+        version: { ...version, inSync: [...version.inSync] },
+        members: members.map((member) => ({ ...member, addresses: [...member.addresses] })),
+        policy: { ...policy, formerLineages: [...policy.formerLineages] },
+        newLineage: foreign.includes(leg) || voteOnly,
+        mapAdds: [],
+        mapKnown: [],
+        mapErase: voteOnly ? [] : [...erase],
+        maps: voteOnly ? [] : dataMembers(members).map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() })),
+      },
+      owedResultSchema,
+      (result, failure) =>
+        done(result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null),
+    );
+  }
+
+  #enableAll(witnessRecorded: boolean): void {
+    const { legs, version } = this.#first;
+    const { poolUuid } = this.#host;
+    let enabled = 0;
+    for (const leg of legs) {
+      leg.call({ op: 'enable', poolUuid, epoch: version.epoch, versionSeq: version.seq }, emptyResultSchema, (result, failure) => {
+        if (this.#ended) return;
+        if (result === null) {
+          this.#fail(failure?.message ?? `${leg.describe()} to be enabled`);
+          return;
+        }
+        if (++enabled < legs.length) return;
+        this.#ended = true;
+        this.#host.onEnabled(witnessRecorded);
+      });
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import { type VirtualHost, VirtualWorld } from '@rmr/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { MEMBERS_MAX, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import { memberOf, ScriptedSessions } from '../../testing/scripted-pool.ts';
+import type { SessionUser } from '../shared-session.ts';
+import type { Leg, MemberAddress } from './leg.ts';
+import { LegTable } from './leg-table.ts';
+
+const HOUR_MS = 3_600_000;
+
+let virtual: VirtualWorld;
+let host: VirtualHost;
+let sessions: ScriptedSessions;
+let user: SessionUser;
+let table: LegTable;
+
+function create(members: readonly MemberAddress[], witness: MemberAddress | null = null): LegTable {
+  return new LegTable(host, { members, witness, session: (addresses) => sessions.to(addresses), user });
+}
+
+const legOf = (memberId: number): Leg => table.all.findLast((leg) => leg.member.memberId === memberId) as Leg;
+const ids = (legs: readonly Leg[]): number[] => legs.map((leg) => leg.member.memberId);
+const states = (): string[] => table.all.map((leg) => leg.state);
+
+function normal(...memberIds: number[]): void {
+  for (const memberId of memberIds) {
+    if (legOf(memberId).state === 'FAILED') legOf(memberId).setState('RECONNECTING', 'returns');
+    legOf(memberId).setState('NORMAL', 'enabled');
+  }
+}
+
+beforeEach(() => {
+  virtual = new VirtualWorld();
+  host = virtual.host('client-1');
+  sessions = new ScriptedSessions();
+  user = { onSessionUp: () => {}, onSessionDown: () => {}, onSessionPermit: () => {} };
+  table = create([1, 2, 3].map((memberId) => memberOf(memberId)));
+});
+
+describe('places', () => {
+  test('every leg has its own, and uses the session to its member', () => {
+    expect(table.all.map(({ index, bit }) => [index, bit])).toEqual([
+      [0, 1],
+      [1, 2],
+      [2, 4],
+    ]);
+    expect([table.witness, sessions.inUse]).toEqual([null, ['memory:1', 'memory:2', 'memory:3']]);
+  });
+
+  test('the place of a leg that was removed is used again, and whoever has the legs sees the new one', () => {
+    const { all } = table;
+    legOf(2).setState('REMOVING', 'removed');
+    const added = table.add(memberOf(4));
+    expect([added?.index, ids(all), table.all === all]).toEqual([1, [1, 4, 3], true]);
+    expect([table.add(memberOf(5))?.index, ids(all)]).toEqual([3, [1, 4, 3, 5]]);
+  });
+
+  test('when there are too many, there is no leg, and no session is used for one', () => {
+    table = create(Array.from({ length: MEMBERS_MAX }, (_, index) => memberOf(index + 1)));
+    const before = sessions.inUse;
+    expect([table.add(memberOf(9)), sessions.inUse]).toEqual([null, before]);
+    legOf(8).setState('REMOVING', 'removed');
+    expect(table.add(memberOf(9))?.index).toBe(7);
+    const members = Array.from({ length: MEMBERS_MAX + 1 }, (_, index) => memberOf(index + 1));
+    expect(() => create(members)).toThrow('too many members');
+  });
+
+  test('the witness has none among the others, but its session is used', () => {
+    table = create([memberOf(1)], memberOf(9));
+    expect([ids(table.all), table.witness?.member.memberId, table.witness?.index]).toEqual([[1], 9, MEMBERS_MAX]);
+    expect(sessions.inUse).toContain('memory:9');
+  });
+});
+
+describe('members that the pool has', () => {
+  test('get a leg if they have none; those that have one keep it', () => {
+    const before = [...table.all];
+    table.learn([memberOf(2), memberOf(4)]);
+    expect([table.all.slice(0, 3), ids(table.all)]).toEqual([before, [1, 2, 3, 4]]);
+  });
+
+  test('get another leg where theirs was removed: the removal was superseded', () => {
+    legOf(2).setState('REMOVING', 'removed');
+    table.learn([memberOf(2)]);
+    expect([ids(table.all), states()]).toEqual([
+      [1, 2, 3],
+      ['CREATED', 'CREATED', 'CREATED'],
+    ]);
+  });
+
+  test('a witness is learnt once, and takes no place', () => {
+    table.learn([memberOf(9, 'witness')]);
+    const { witness } = table;
+    table.learn([memberOf(9, 'witness')]);
+    expect([witness?.member.memberId, table.witness === witness, ids(table.all)]).toEqual([9, true, [1, 2, 3]]);
+  });
+
+  test('a leg is dropped if neither the table nor the configuration names its member', () => {
+    table.learn([memberOf(4), memberOf(5)]);
+    table.dropStrangers([memberOf(1), memberOf(4)]);
+    expect(states()).toEqual(['CREATED', 'CREATED', 'CREATED', 'CREATED', 'REMOVING']);
+    // A second time there is nothing to do: the table of states would refuse it.
+    table.dropStrangers([memberOf(1), memberOf(4)]);
+    expect(ids(table.staying)).toEqual([1, 2, 3, 4]);
+  });
+});
+
+describe('legs that leave (L7)', () => {
+  test('only those that are NORMAL, and asked for', () => {
+    normal(1, 2);
+    expect([table.inSyncIds, table.inSyncMask]).toEqual([[1, 2], 3]);
+    expect(table.fail(0b101, 'disk')).toBe(0b001);
+    expect([states(), table.inSyncIds, legOf(1).reason]).toEqual([['FAILED', 'NORMAL', 'CREATED'], [2], 'disk']);
+  });
+
+  test('with each fault within the hour the return is twice as far, up to a bound; older ones are forgotten', () => {
+    const delays = Array.from({ length: 9 }, () => {
+      normal(1);
+      table.fail(1, 'disk');
+      return legOf(1).returnAtMs - host.clock.nowMs();
+    });
+    expect(delays.slice(0, 4)).toEqual([2, 4, 8, 16].map((factor) => factor * RETURN_RETRY_MS));
+    expect(delays[8]).toBe(RETURN_RETRY_MS_MAX);
+    virtual.run(HOUR_MS + 1);
+    normal(1);
+    table.fail(1, 'disk');
+    expect(legOf(1).returnAtMs - host.clock.nowMs()).toBe(2 * RETURN_RETRY_MS);
+  });
+
+  test('who has lost its session may come back as soon as there is one', () => {
+    normal(1);
+    sessions.of(memberOf(1)).connected = false;
+    table.fail(1, 'path set lost');
+    expect([legOf(1).faultsMs, legOf(1).returnAtMs]).toEqual([[], host.clock.nowMs()]);
+  });
+
+  test('a session that is lost takes its legs along; how those leave that are NORMAL is said elsewhere', () => {
+    table = create([memberOf(1), { ...memberOf(2), addresses: ['memory:1'] }, memberOf(3)]);
+    normal(1, 3);
+    expect(table.sessionDown(sessions.of(memberOf(1)).shared, 'cut')).toBe(0b001);
+    expect(states()).toEqual(['NORMAL', 'FAILED', 'NORMAL']);
+    expect([legOf(2).reason, table.sessionDown(sessions.of(memberOf(9)).shared, 'cut')]).toEqual(['path set lost: cut', 0]);
+  });
+});
+
+describe('legs that return', () => {
+  const next = (nowMs: number, maintained: number[] = []): number | undefined =>
+    table.nextToReturn(nowMs, (memberId) => maintained.includes(memberId))?.member.memberId;
+
+  test('one after the other: connected, out of the set, not on purpose, and when its time has come', () => {
+    normal(1);
+    legOf(2).returnAtMs = 1_000;
+    sessions.of(memberOf(3)).connected = false;
+    expect([next(999), next(1_000), next(1_000, [2])]).toEqual([undefined, 2, undefined]);
+    sessions.of(memberOf(3)).connected = true;
+    expect(next(999)).toBe(3);
+    legOf(3).setState('REMOVING', 'removed');
+    expect(next(999)).toBeUndefined();
+  });
+
+  test('a session that is up again lets its leg return at once, unless that has left for its own fault', () => {
+    for (const memberId of [1, 2]) legOf(memberId).returnAtMs = 1_000;
+    legOf(2).faultsMs.push(0);
+    for (const memberId of [1, 2]) table.sessionUp(sessions.of(memberOf(memberId)).shared);
+    expect([legOf(1).returnAtMs, legOf(2).returnAtMs]).toEqual([0, 1_000]);
+  });
+
+  test('each failed return makes the next try later, up to a bound; one that succeeds starts that anew', () => {
+    const leg = legOf(1);
+    leg.setState('RECONNECTING', 'returns');
+    const delays = Array.from({ length: 9 }, () => {
+      table.hasNotReturned(leg, 'no room');
+      return leg.returnAtMs - host.clock.nowMs();
+    });
+    expect([leg.state, leg.problem, delays[0], delays[1], delays[8]]).toEqual([
+      'FAILED',
+      'no room',
+      RETURN_RETRY_MS,
+      2 * RETURN_RETRY_MS,
+      RETURN_RETRY_MS_MAX,
+    ]);
+    table.hasReturned(leg);
+    expect([leg.problem, leg.returnDelayMs]).toEqual(['', RETURN_RETRY_MS]);
+  });
+});
+
+describe('sessions', () => {
+  test('one that two legs share is used until both are gone', () => {
+    table = create([memberOf(5), { ...memberOf(6), addresses: ['memory:5'] }]);
+    const shared = sessions.of(memberOf(5));
+    table.giveUpSession(legOf(6));
+    expect(shared.users.has(user)).toBe(true);
+    legOf(6).setState('REMOVING', 'removed');
+    table.add(memberOf(7));
+    table.giveUpSession(legOf(5));
+    expect(shared.users.size).toBe(0);
+  });
+
+  test('the witness goes on hearing of the session that it shares with a member that was removed', () => {
+    table = create([memberOf(5), memberOf(6)], { ...memberOf(9), addresses: ['memory:6'] });
+    table.giveUpSession(legOf(6));
+    expect(sessions.of(memberOf(6)).users.has(user)).toBe(true);
+  });
+
+  test('when the pool is stopped none is used, and all legs are removed', () => {
+    table.learn([memberOf(9, 'witness')]);
+    normal(1);
+    legOf(2).setState('REMOVING', 'removed');
+    table.close('the pool is stopped');
+    expect([sessions.inUse, new Set(states())]).toEqual([[], new Set(['REMOVING'])]);
+  });
+});

@@ -1,0 +1,146 @@
+import {
+  IO_BYTES_MAX,
+  RESYNC_BYTES_MAX,
+  RESYNC_BYTES_MIN,
+  RESYNC_DEPTH_DEFAULT,
+  RESYNC_LOAD_MS,
+  RESYNC_LOADED_RATE_DEFAULT,
+  RESYNC_READ_MS,
+  RESYNC_RETRY_MS,
+  RESYNC_RETRY_MS_MAX,
+  RESYNC_WANTED_DEPTH,
+} from '../../constants.ts';
+import type { ResyncOptions } from './resync-types.ts';
+
+/**
+ * How much resync has in flight, and how fast it goes on: as many pulls as the depth, as many bytes as the way to the sources
+ * carries without a long queue, no more bytes per second than the rate, and nothing for a while after a failure. Beside that it
+ * measures how fast resync really is.
+ *
+ * It decides nothing but that, and has no clock: every time is in clock milliseconds and comes from the caller.
+ */
+export class ResyncPace {
+  #options: Required<ResyncOptions>;
+  /** Bytes in flight that the way to the sources carries without a long queue: what IO waits for stands behind them. */
+  #windowBytes = RESYNC_BYTES_MIN;
+  /** Bytes that may be begun now; below zero, what was begun beyond the rate is still owed. Infinite without a rate. */
+  #budgetBytes = 0;
+  /** Up to when the budget has grown. */
+  #budgetAtMs = 0;
+  /** When a client did IO last. */
+  #clientIoMs = Number.NEGATIVE_INFINITY;
+  /** Nothing is begun before. */
+  #retryAtMs = 0;
+  /** How long the next failure stops it. */
+  #retryMs = RESYNC_RETRY_MS;
+  #pulledBytes = 0;
+  #bytesPerSecond = 0;
+  /** When the speed was measured last, and what had been pulled by then; 0: never. */
+  #measuredAtMs = 0;
+  #measuredBytes = 0;
+
+  constructor(options: ResyncOptions) {
+    this.#options = withDefaults(options);
+  }
+
+  /** Changes the options that are given; the others stay. What is in flight already is not taken back. */
+  configure(options: ResyncOptions): void {
+    this.#options = withDefaults({ ...this.#options, ...options });
+  }
+
+  /** Whether one more pull may begin while so many with so many bytes are in flight. The last one may go beyond the bytes. */
+  mayStart(active: number, activeBytes: number): boolean {
+    return active < this.#options.depth && activeBytes < this.#windowBytes && this.#budgetBytes > 0;
+  }
+
+  /** Whether a pull of a chunk that IO waits for may begin: neither bytes nor rate hold it up, and the depth is larger (I12). */
+  mayStartWanted(active: number): boolean {
+    return active < this.#options.depth + RESYNC_WANTED_DEPTH;
+  }
+
+  /** Bytes to ask for in one read, as far as chunks allow: a part of the window, so that several sources have work. */
+  get readBytes(): number {
+    return Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
+  }
+
+  /** A pull of so many bytes has begun. */
+  spend(lengthBytes: number): void {
+    this.#budgetBytes -= lengthBytes;
+  }
+
+  /** Lets the budget grow by what the rate has allowed since the last call. */
+  refill(nowMs: number): void {
+    const { rateBytes, loadedRateBytes } = this.#options;
+    const loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
+    const rate = loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
+    if (rate === null) {
+      this.#budgetBytes = Number.POSITIVE_INFINITY;
+    } else {
+      if (!Number.isFinite(this.#budgetBytes)) this.#budgetBytes = 0;
+      // At most a quarter of a second's worth is saved up: a longer rest must not end in a burst.
+      this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
+    }
+    this.#budgetAtMs = nowMs;
+  }
+
+  /** A client has done IO: for {@link RESYNC_LOAD_MS} the rate under load holds. */
+  noteClientIo(nowMs: number): void {
+    this.#clientIoMs = nowMs;
+  }
+
+  /** A read of so many bytes was answered. One that took long stood in a queue: less is in flight from now on. One that did not: more. */
+  noteRead(tookMs: number, lengthBytes: number): void {
+    if (tookMs > RESYNC_READ_MS) this.#windowBytes = Math.max(this.#windowBytes / 2, RESYNC_BYTES_MIN);
+    else this.#windowBytes = Math.min(this.#windowBytes + lengthBytes, RESYNC_BYTES_MAX);
+  }
+
+  /** So many bytes are clean now. It works: the next failure is taken for the first one. */
+  notePulled(lengthBytes: number): void {
+    this.#pulledBytes += lengthBytes;
+    this.#retryMs = RESYNC_RETRY_MS;
+  }
+
+  /** Bytes pulled since the process started. */
+  get pulledBytes(): number {
+    return this.#pulledBytes;
+  }
+
+  /** A pull has failed: resync rests, twice as long as after the failure before, but no longer than {@link RESYNC_RETRY_MS_MAX}. */
+  noteFailure(nowMs: number): void {
+    this.#retryAtMs = nowMs + this.#retryMs;
+    this.#retryMs = Math.min(this.#retryMs * 2, RESYNC_RETRY_MS_MAX);
+  }
+
+  /** Whether nothing may be begun yet, because a pull has failed a moment ago. */
+  isResting(nowMs: number): boolean {
+    return nowMs < this.#retryAtMs;
+  }
+
+  /** Failures of before say nothing any more: it goes on at once. */
+  forgetFailures(): void {
+    this.#retryAtMs = 0;
+    this.#retryMs = RESYNC_RETRY_MS;
+  }
+
+  /** Measures how fast it has been since the last measurement, at most once per second. To be called all the time. */
+  measure(nowMs: number): void {
+    if (nowMs - this.#measuredAtMs < 1000) return;
+    const seconds = (nowMs - this.#measuredAtMs) / 1000;
+    const current = (this.#pulledBytes - this.#measuredBytes) / seconds;
+    // Smoothed: pulls end in batches, and nobody can read a figure that jumps.
+    this.#bytesPerSecond = this.#measuredAtMs === 0 ? current : this.#bytesPerSecond * 0.6 + current * 0.4;
+    this.#measuredAtMs = nowMs;
+    this.#measuredBytes = this.#pulledBytes;
+  }
+
+  /** How fast it has been in the last few seconds, as measured; not rounded. */
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond;
+  }
+}
+
+/** The options with what they are unless configured. */
+function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
+  const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
+  return { depth, rateBytes, loadedRateBytes };
+}
