@@ -391,6 +391,18 @@ describe('pool control: what others may have to copy', () => {
     expect(checked.result).toEqual({ unreadable: [chunk(2)] });
   });
 
+  test('I1: what was known to be unreadable stays so where the time did not suffice to read it again', () => {
+    const first = check(chunk(5), chunk(6));
+    for (const index of [5, 6])
+      for (let tries = 0; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${index * CHUNK}+${CHUNK}`, Status.EIO);
+    expect(first.result).toEqual({ unreadable: [chunk(5, 2)] });
+    const again = check(chunk(5), chunk(2), chunk(6), chunk(7));
+    rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
+    rig.world.run(READ_CHECK_MS);
+    rig.store.end(`read ${2 * CHUNK}+${CHUNK}`);
+    expect(again.result).toEqual({ unreadable: [chunk(6)] });
+  });
+
   test('I8: a claim is answered when it is known which chunks of a read that failed are bad: the others may be the last good copies', () => {
     rig.control(record(1, [1]));
     rig.store.endAll();

@@ -338,7 +338,8 @@ export class PoolControl {
       done({ unreadable: mergeRanges(failed) }, null);
     };
     const submitLater = (): void => this.#host.submitLater();
-    if (!new ReadCheck(this.#world.clock, this.#store, ranges, submitLater, finished).begin()) finished([]);
+    const known = this.#host.unreadable.ranges();
+    if (!new ReadCheck(this.#world.clock, this.#store, ranges, known, submitLater, finished).begin()) finished([]);
   }
 
   /** V5: adds that were owed. */
