@@ -143,7 +143,12 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   gauge('rmr_pool_version_change_pending', '1 while a version is being recorded: writes and flushes wait', (status) =>
     status.versionChangePending ? 1 : 0,
   );
-  gauge('rmr_pool_without_clean_copy', '1 while a chunk is dirty for every in-sync member: IO on it waits', (status) =>
+  gauge(
+    'rmr_pool_lost_bytes',
+    'Bytes that no member has any more: reads of them fail until they are written anew',
+    ({ lost }) => lost?.bytes ?? 0,
+  );
+  gauge('rmr_pool_without_clean_copy', '1 while only members out of the in-sync set have a chunk clean: IO on it waits', (status) =>
     status.withoutCleanCopy === null ? 0 : 1,
   );
   gauge('rmr_pool_owed_bytes', 'Bytes of map adds that would take the last clean copy: writes there wait', ({ owedBytes }) => owedBytes);

@@ -24,33 +24,42 @@ let client: RmrClient;
 let pool: PoolClient;
 let config: ClientPoolConfig;
 
+const members = () => MEMBER_IDS.map((memberId) => ({ memberId, name: `storage-${memberId}`, addresses: [address(memberId)] }));
 const address = (memberId: number): string => `unix:${join(folder, `${memberId}.sock`)}`;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'rmr-status-'));
   nodes = new Map();
   for (const memberId of MEMBER_IDS) await TestingStorageNode.format(join(folder, `${memberId}.store`), POOL_UUID, memberId, 8 * MIB);
-  const members = MEMBER_IDS.map((memberId) => ({ memberId, name: `storage-${memberId}`, addresses: [address(memberId)] }));
+  open();
+  const environment = {
+    RMR_NAME: 'client-1',
+    RMR_STATE_DIR: folder,
+    RMR_POOLS: JSON.stringify([{ name: 'demo', uuid: POOL_UUID, members: members(), queueDepth: TEST_QUEUE_DEPTH }]),
+  };
+  config = loadConfig(clientNodeConfigSchema, { environment, flags: new Map() }).pools[0] as ClientPoolConfig;
+});
+
+afterEach(async () => {
+  await stopClient();
+  for (const node of nodes.values()) await node.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** A compute client of its own, and the pool on it. */
+function open(): void {
   const session = testSession('client-1');
   client = new RmrClient(createSystemWorld(SILENT_LOGGER), new SocketTransport(), new SlabPool(), {
     instanceUuid: session.local.incarnation,
     name: 'client-1',
     session,
   });
-  pool = client.open({ poolUuid: POOL_UUID, poolName: 'demo', queueDepth: TEST_QUEUE_DEPTH, members }, () => {});
-  const environment = {
-    RMR_NAME: 'client-1',
-    RMR_STATE_DIR: folder,
-    RMR_POOLS: JSON.stringify([{ name: 'demo', uuid: POOL_UUID, members, queueDepth: TEST_QUEUE_DEPTH }]),
-  };
-  config = loadConfig(clientNodeConfigSchema, { environment, flags: new Map() }).pools[0] as ClientPoolConfig;
-});
+  pool = client.open({ poolUuid: POOL_UUID, poolName: 'demo', queueDepth: TEST_QUEUE_DEPTH, members: members() }, () => {});
+}
 
-afterEach(async () => {
-  await new Promise<void>((resolve) => client.stop(resolve));
-  for (const node of nodes.values()) await node.stop();
-  rmSync(folder, { recursive: true });
-});
+function stopClient(): Promise<void> {
+  return new Promise((resolve) => client.stop(resolve));
+}
 
 async function start(memberId: number, resync: ResyncOptions = {}): Promise<void> {
   const path = join(folder, `${memberId}.store`);
@@ -128,6 +137,7 @@ test('a served pool names its version, its in-sync set and its legs', async () =
     witness: null,
     versionChangePending: false,
     waits: [],
+    lost: null,
     withoutCleanCopy: null,
     owedBytes: 0,
     oldestIoSince: null,
@@ -224,4 +234,45 @@ test('chunks whose only clean copy is away are told with the member that has it,
   (nodes.get(2) as TestingStorageNode).resyncPaused = false;
   expect(await Promise.all(ios)).toEqual([Status.OK, Status.OK, Status.OK]);
   await expect.poll(() => status().health.level, WAIT).toBe('healthy');
+}, 120_000);
+
+test('what a forced start has lost is told: how much, and where; reads of it fail, and a write of it heals it (I8)', async () => {
+  await serve();
+  await stop(2);
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('FAILED');
+  for (let i = 0; i < 3; i++) expect(await io(MessageType.WRITE, (1 + i) * MIB, MIB)).toBe(Status.OK);
+  await start(2);
+  (nodes.get(2) as TestingStorageNode).resyncPaused = true;
+  await expect.poll(() => leg(2)?.state, WAIT).toBe('NORMAL');
+  expect(status().lost).toBeNull();
+  await stopClient();
+  await stop(1);
+  open();
+  await expect.poll(() => status().waitingFor?.what, WAIT).toContain('member 1 (storage-1)');
+  expect(status().lost).toBeNull();
+
+  pool.force();
+  await expect.poll(() => status().state, WAIT).toBe('SERVING');
+  expect(status()).toMatchObject({
+    lost: { bytes: 3 * MIB, ranges: [{ offsetBytes: MIB, lengthBytes: 3 * MIB }] },
+    withoutCleanCopy: null,
+    health: {
+      level: 'degraded',
+      sentence: expect.stringContaining(
+        `3 MiB are LOST, the first at byte ${MIB}: no member has them, and reads fail with EIO until they are written anew`,
+      ),
+    },
+  });
+  expect(await metrics()).toContain(`rmr_pool_lost_bytes{pool="demo"} ${3 * MIB}`);
+  expect([await io(MessageType.READ, 2 * MIB, 4 * KIB), await io(MessageType.READ, 0, 4 * KIB)]).toEqual([Status.EIO, Status.OK]);
+  expect(await io(MessageType.FLUSH)).toBe(Status.OK);
+
+  expect(await io(MessageType.WRITE, 2 * MIB, MIB)).toBe(Status.OK);
+  expect(status().lost).toEqual({
+    bytes: 2 * MIB,
+    ranges: [1, 3].map((at) => ({ offsetBytes: at * MIB, lengthBytes: MIB })),
+  });
+  for (const at of [1, 3]) expect(await io(MessageType.WRITE, at * MIB, MIB)).toBe(Status.OK);
+  expect(status().lost).toBeNull();
+  expect(await io(MessageType.READ, MIB, MIB)).toBe(Status.OK);
 }, 120_000);

@@ -81,6 +81,7 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
     waitingIo: status.waiting,
     oldestIoSince: status.oldestIoSinceMs === null ? null : isoTime(status.oldestIoSinceMs),
     waits: status.waits.map(({ kind, what, sinceMs, requests }) => ({ kind, what, since: isoTime(sinceMs), requests })),
+    lost: status.lost === null ? null : { bytes: status.lost.bytes, ranges: status.lost.ranges.map((range) => ({ ...range })) },
     withoutCleanCopy: status.withoutCleanCopy,
     owedBytes: status.owedBytes,
     waitingFor: waitingFor(poolWaitsFor(status)),
@@ -104,12 +105,16 @@ function poolWaitsFor(status: PoolClientStatus): Waiting | null {
 
 /** Whether the data is safe, and if not, what it waits for: every member that is out, or behind, by its name. */
 export function poolHealth(status: PoolClientStatus): Health {
-  const { legs, policy, witness, withoutCleanCopy, waits } = status;
+  const { legs, policy, witness, lost, withoutCleanCopy, waits } = status;
   const name = `pool ${status.poolName}`;
   if (serviceOf(status) !== 'SERVING') {
     return { level: 'down', sentence: `${name} is not served: it waits for ${status.waitingFor?.what ?? 'its stop'}` };
   }
   const flaws = legs.map(legFlaw).filter((flaw) => flaw !== null);
+  if (lost !== null)
+    flaws.push(
+      `${formatSize(lost.bytes)} are LOST, the first at byte ${lost.ranges[0]?.offsetBytes}: no member has them, and reads fail with EIO until they are written anew`,
+    );
   if (withoutCleanCopy !== null)
     flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);
   for (const { kind, what } of waits) {

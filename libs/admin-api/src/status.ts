@@ -93,7 +93,12 @@ export const clientPoolStatusSchema = z.object({
   oldestIoSince: timeText.nullable(),
   /** What IO of a pool that is served waits for, other than its turn, the longest wait first. */
   waits: z.array(ioWaitSchema),
-  /** The first chunk that no in-sync member has clean, and the members that have: IO on it waits. Null: every chunk has a clean copy in sync. */
+  /**
+   * Data that no member has any more (I8): reads of it fail until it is written anew. `ranges` are the first of it, in order;
+   * there is more where they do not add up to `bytes`. Null: nothing is lost, or the pool is not served.
+   */
+  lost: z.object({ bytes: countValue, ranges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })) }).nullable(),
+  /** The first chunk that is not lost and that no in-sync member has clean, and the members that have: IO on it waits. Null: there is none. */
   withoutCleanCopy: z.object({ firstChunk: countValue, holders: z.string() }).nullable(),
   /** Bytes of map adds that would take the last clean copy of a chunk: writes there are not acknowledged yet (V5). */
   owedBytes: countValue,

@@ -36,6 +36,13 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
           Waiting since {formatTime(pool.waitingFor.since)} for {pool.waitingFor.what}. {pool.waitingFor.remedy ?? 'It goes on by itself.'}
         </p>
       )}
+      {pool.lost && (
+        <p className="waiting">
+          {formatBytes(pool.lost.bytes)} are lost, as no member has them: reads fail until they are written anew. They lie at byte{' '}
+          {pool.lost.ranges.map(({ offsetBytes, lengthBytes }) => `${formatCount(offsetBytes)} (${formatBytes(lengthBytes)})`).join(', ')}
+          {pool.lost.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) < pool.lost.bytes && ' and beyond'}.
+        </p>
+      )}
       {pool.withoutCleanCopy && (
         <p className="waiting">
           Chunk {formatCount(pool.withoutCleanCopy.firstChunk)} and perhaps others are clean on {pool.withoutCleanCopy.holders} alone: IO on

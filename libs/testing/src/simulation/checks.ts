@@ -213,7 +213,22 @@ export class Checks {
         if (dirtyBytes > 0) return `${node.name} has ${dirtyBytes} bytes dirty for member ${memberId}`;
       }
     }
-    return null;
+    return status.lost === null ? null : `the client takes ${status.lost.bytes} bytes for lost`;
+  }
+
+  /** I8: what is lost is named, once the client has answered everything: as far as its status has room for all ranges. */
+  lostIsNamed(): void {
+    const { client, geometry, lost: chunks } = this.#cluster;
+    const lost = client?.pool.status().lost ?? null;
+    const named = lost?.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) ?? 0;
+    for (const chunk of chunks) {
+      const offsetBytes = chunk * geometry.chunkBytes;
+      if (lost !== null && named < lost.bytes) break;
+      if (!lost?.ranges.some((range) => range.offsetBytes <= offsetBytes && offsetBytes < range.offsetBytes + range.lengthBytes))
+        fail('I8', `chunk ${chunk} is lost, and the client does not name it`);
+    }
+    const lostBytes = [...chunks].reduce((sum, chunk) => sum + geometry.bytesOf(chunk), 0);
+    if ((lost?.bytes ?? 0) < lostBytes) fail('I8', `${lostBytes} bytes are lost, and the client says ${lost?.bytes ?? 0}`);
   }
 
   /** How things stand, for the log of a run that failed. */

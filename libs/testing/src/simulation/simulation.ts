@@ -241,6 +241,7 @@ class Simulation {
     this.#workload.readAll();
     this.#untilIdle();
     this.#flush();
+    this.#checks.lostIsNamed();
   }
 
   /** Every leg answers, and all say the same (I2); every member has the same (I5). */

@@ -67,7 +67,7 @@ export function witnessStatus(witness: Leg, ready: boolean): NonNullable<PoolCli
 }
 
 /** What IO of the pool waits for: it goes through all requests. */
-function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
+function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
   const { clock, engine, versions, maps } = pool;
   const [nowMs, wallMs] = [clock.nowMs(), clock.wallMs()];
   let oldestMs = Number.POSITIVE_INFINITY;
@@ -76,7 +76,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withou
   });
   const oldestIoSinceMs = oldestMs === Number.POSITIVE_INFINITY ? null : wallMs - nowMs + oldestMs;
   if ((pool.state !== 'SERVING' && pool.state !== 'STOPPING') || maps === null)
-    return { waits: [], withoutCleanCopy: null, oldestIoSinceMs };
+    return { waits: [], lost: null, withoutCleanCopy: null, oldestIoSinceMs };
   const view: WaitView = {
     engine,
     maps,
@@ -89,9 +89,10 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'withou
     nowMs,
     wallMs,
   };
-  const firstChunk = maps.dirtyForAll(view.inSyncIds);
+  const firstChunk = maps.heldElsewhere(view.inSyncIds);
   return {
     waits: poolWaits(view),
+    lost: maps.lost(),
     withoutCleanCopy: firstChunk < 0 ? null : { firstChunk, holders: holdersOf(view, firstChunk) },
     oldestIoSinceMs,
   };

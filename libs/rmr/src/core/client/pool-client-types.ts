@@ -1,6 +1,7 @@
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import type { MemberAddress } from './leg.ts';
+import type { LostData } from './pool-maps.ts';
 import type { PoolWait } from './pool-waits.ts';
 import type { ReadPolicyName } from './read-policy.ts';
 
@@ -67,7 +68,9 @@ export interface PoolClientStatus {
   readonly waitingFor: WaitingFor | null;
   /** While the pool is served: what IO waits for other than its turn, the oldest first. */
   readonly waits: readonly PoolWait[];
-  /** The first chunk that no in-sync member has clean, and who has: IO on it waits. Null: there is none. */
+  /** I8: what no member has any more: reads of it fail, until it is written anew. Null: nothing, or the pool is not served. */
+  readonly lost: LostData | null;
+  /** The first chunk that is not lost, and that no in-sync member has clean; and who has: IO on it waits. Null: there is none. */
   readonly withoutCleanCopy: { readonly firstChunk: number; readonly holders: string } | null;
   readonly executing: number;
   readonly waiting: number;

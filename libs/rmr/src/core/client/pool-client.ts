@@ -500,6 +500,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** The maps or the set have changed: tells the engine which legs miss something, as it steers reads around that. */
   #refreshDirty(): void {
+    this.#maps?.noteFound(this.#versions.dataMemberIds());
     let mask = 0;
     for (const leg of this.#legs.inSync) if ((this.#maps?.of(leg.member.memberId).dirtyCount ?? 0) > 0) mask |= leg.bit;
     this.#engine.dirtyMask = mask;

@@ -48,6 +48,35 @@ describe('chunks that are lost (I8)', () => {
     expect([maps.heldElsewhere([2]), maps.allHeldOnlyBy(1, [2])]).toEqual([-1, null]);
   });
 
+  test('they are named: how much in all, and where', () => {
+    expect(maps.lost()).toEqual({ bytes: 3 * CHUNK, ranges: [{ offsetBytes: 2 * CHUNK, lengthBytes: 3 * CHUNK }] });
+    maps.written(3 * CHUNK, CHUNK);
+    expect(maps.lost()?.ranges.map(({ offsetBytes }) => offsetBytes)).toEqual([2 * CHUNK, 4 * CHUNK]);
+    maps.written(2 * CHUNK, 3 * CHUNK);
+    expect(maps.lost()).toBeNull();
+  });
+
+  test('of many the first are named', () => {
+    maps = new PoolMaps(99.5 * CHUNK, CHUNK);
+    for (let chunk = 1; chunk < 100; chunk += 2) maps.of(1).set(chunk, 1);
+    maps.noteLost([1]);
+    expect([maps.lost()?.bytes, maps.lost()?.ranges.length, maps.lost()?.ranges[15]?.offsetBytes]).toEqual([49.5 * CHUNK, 16, 31 * CHUNK]);
+    maps.of(1).clear(0, 99);
+    maps.noteLost([1]);
+    expect(maps.lost()).toEqual({ bytes: CHUNK / 2, ranges: [{ offsetBytes: 99 * CHUNK, lengthBytes: CHUNK / 2 }] });
+  });
+
+  test('what a member turns out to have clean is not lost, and a flush waits for it (◆8)', () => {
+    maps.of(2).clear(3, 1);
+    maps.of(1).clear(4, 2);
+    maps.noteFound([1, 2]);
+    expect([maps.lost()?.ranges, maps.isLost(2), maps.isLost(3)]).toEqual([[{ offsetBytes: 2 * CHUNK, lengthBytes: CHUNK }], true, false]);
+    expect(maps.heldElsewhere([1])).toBe(3);
+    maps.of(2).clear(2, 1);
+    maps.noteFound([1, 2]);
+    expect(maps.lost()).toBeNull();
+  });
+
   test('no member has the last clean copy of them', () => {
     expect([maps.heldOnlyBy(1, [2]), maps.heldOnlyBy(2, [1])]).toEqual([0, -1]);
   });

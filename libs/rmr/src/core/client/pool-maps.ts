@@ -2,6 +2,17 @@ import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
 import type { Leg } from './leg.ts';
 
+/** As many ranges of lost chunks are named in a status. */
+const LOST_RANGES_NAMED = 16;
+
+/** Data that no member has any more (I8). */
+export interface LostData {
+  /** In whole chunks, but for the end of the device. */
+  readonly bytes: number;
+  /** The first of them, in order, neighbours merged; there are more where they do not add up to `bytes`. */
+  readonly ranges: readonly ByteRange[];
+}
+
 /**
  * The dirty maps of all members, as the compute client holds them while it serves the pool: complete, and perhaps
  * dirtier than the truth, as what has become clean is heard of later. Volatile: a new client reads them from the members.
@@ -97,9 +108,42 @@ export class PoolMaps {
     this.#lost.mergeFrom(chunks);
   }
 
+  /** I8: what a member of these turns out to have clean is not lost: a write of it may have been carried out, and failed for the caller. */
+  noteFound(memberIds: readonly number[]): void {
+    const lost = this.#lost;
+    if (lost === null || lost.dirtyCount === 0) return;
+    for (const memberId of memberIds) {
+      const map = this.of(memberId);
+      for (const { first, count } of lost.runs(Number.POSITIVE_INFINITY)) {
+        const end = first + count;
+        for (let clean = map.nextClean(first, end); clean < end; ) {
+          const stop = map.nextDirty(clean, end);
+          lost.clear(clean, stop - clean);
+          clean = map.nextClean(stop, end);
+        }
+      }
+    }
+  }
+
+  /** I8: what no member has any more: bytes in all, and the first ranges, in order. Null: nothing is lost. */
+  lost(): LostData | null {
+    const lost = this.#lost;
+    if (lost === null || lost.dirtyCount === 0) return null;
+    const ranges = lost.runs(LOST_RANGES_NAMED).map(({ first, count }) => {
+      const offsetBytes = first * this.chunkSizeBytes;
+      return { offsetBytes, lengthBytes: Math.min(count * this.chunkSizeBytes, this.sizeBytes - offsetBytes) };
+    });
+    return { bytes: this.#bytesIn(lost), ranges };
+  }
+
   /** The range was written: who has written it whole has the chunk clean, though that may not be known here yet. */
   written(offsetBytes: number, lengthBytes: number): void {
     this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+  }
+
+  /** Whether the chunk is lost (I8). */
+  isLost(chunk: number): boolean {
+    return this.#lost?.test(chunk) === true;
   }
 
   /** The first chunk that none of these members, which are in sync, has clean, but perhaps another; or -1. */
@@ -139,7 +183,12 @@ export class PoolMaps {
   /** Bytes in chunks that are dirty for the member. */
   dirtyBytes(memberId: number): number {
     const map = this.#maps.get(memberId);
-    if (map === undefined || map.dirtyCount === 0) return 0;
+    return map === undefined ? 0 : this.#bytesIn(map);
+  }
+
+  /** Bytes in the chunks of the map; the last chunk of the device may be a short one. */
+  #bytesIn(map: DirtyMap): number {
+    if (map.dirtyCount === 0) return 0;
     const shortBy = map.test(this.chunkCount - 1) ? this.chunkCount * this.chunkSizeBytes - this.sizeBytes : 0;
     return map.dirtyCount * this.chunkSizeBytes - shortBy;
   }

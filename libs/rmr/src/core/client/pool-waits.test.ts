@@ -109,6 +109,17 @@ describe('what IO waits for', () => {
     expect(poolWaits(lastCopyAway())).toHaveLength(waits);
   });
 
+  test('a lost chunk has no holder: its reads are about to fail', () => {
+    const picture = lastCopyAway();
+    for (const memberId of [2, 3]) maps.of(memberId).set(2, 1);
+    maps.noteLost([1, 2, 3]);
+    submit(MessageType.READ, 2 * CHUNK, 4096);
+    submit(MessageType.WRITE, 2 * CHUNK, CHUNK);
+    expect(poolWaits(picture).map(({ what, requests: count }) => [what, count])).toEqual([
+      ['the in-sync members to confirm that chunks are lost: then it fails', 1],
+    ]);
+  });
+
   test('a flush waits for chunks that may not be durable where alone they are clean (◆8)', () => {
     submit(MessageType.FLUSH, 0, 0, 3_000);
     expect(poolWaits(lastCopyAway())).toMatchObject([{ kind: 'FLUSH', what: expect.stringContaining('only member 2'), requests: 1 }]);

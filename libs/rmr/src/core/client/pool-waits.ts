@@ -92,7 +92,9 @@ function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, str
   const first = maps.firstChunk(request.offsetBytes);
   const end = first + maps.chunksOf(request.offsetBytes, request.lengthBytes);
   for (let chunk = maps.dirtyForAll(inSyncIds, first, end); chunk >= 0; chunk = maps.dirtyForAll(inSyncIds, chunk + 1, end)) {
-    if (!(writes && coversChunk(maps, request, chunk))) return ['CHUNK', `chunks that only ${holdersOf(view, chunk)} has clean`];
+    if (writes && coversChunk(maps, request, chunk)) continue;
+    if (maps.isLost(chunk)) return ['CHUNK', 'the in-sync members to confirm that chunks are lost: then it fails'];
+    return ['CHUNK', `chunks that only ${holdersOf(view, chunk)} has clean`];
   }
   if (view.nowMs - request.submittedAtMs < PULL_MS) return null;
   if (request.failedMask !== 0) {
