@@ -1,11 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { InvariantViolation, SILENT_LOGGER } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { LEG_TRANSITIONS, type LegState, SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from './states.ts';
 
+const PROTOCOL = readFileSync(new URL('../../../docs/protocol.md', import.meta.url), 'utf8');
+
 describe.each([
-  ['leg', LEG_TRANSITIONS as Record<string, Record<string, string>>],
+  ['client leg', LEG_TRANSITIONS as Record<string, Record<string, string>>],
   ['server pool', SERVER_POOL_TRANSITIONS as Record<string, Record<string, string>>],
-])('%s states', (_name, table) => {
+])('%s states', (name, table) => {
   const states = Object.keys(table);
   test('every transition is carried out if it is in the table, and is a bug otherwise', () => {
     for (const from of states) {
@@ -20,6 +23,13 @@ describe.each([
         }
       }
     }
+  });
+
+  test('the diagram of docs/protocol.md shows them all, and no other', () => {
+    const diagram = PROTOCOL.split(`state "${name}" as`)[1]?.split('```')[0] ?? '';
+    const shown = [...diagram.matchAll(/([A-Z_]+) --> ([A-Z_]+): \S/g)].map((match) => `${match[1]} ${match[2]}`);
+    const legal = states.flatMap((from) => Object.keys(table[from] ?? {}).map((to) => `${from} ${to}`));
+    expect(shown.sort()).toEqual(legal.sort());
   });
 
   test('every state but a terminal one can be left, and every transition says why it exists', () => {
