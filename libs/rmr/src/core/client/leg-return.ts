@@ -1,3 +1,4 @@
+import { assert } from '@rmr/runtime';
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
@@ -101,6 +102,18 @@ export class LegReturn {
     this.#ended = true;
     for (const { memberId, chunk } of this.#marked.splice(0)) this.#host.maps.of(memberId).clear(chunk, 1);
     for (const spread of this.#spreads) spread.cancel();
+  }
+
+  /** Rechecks the invariants of this class; for a return that has not ended. */
+  verify(): void {
+    const { leg } = this;
+    assert(!this.#ended, 'return: it has ended, and goes on');
+    assert(leg.state !== 'NORMAL' && leg.state !== 'REMOVING', 'L3: a leg returns that is in the set, or on its way out');
+    const marked = this.#marked.every(
+      ({ memberId, chunk }) => memberId !== leg.member.memberId && this.#host.maps.of(memberId).test(chunk),
+    );
+    assert(marked, 'I2: what was marked on account of a return is clean before its version is durable');
+    assert(this.#marked.length === 0 || this.#held, 'return: others are marked before the freeze');
   }
 
   #giveUp(reason: string, failure: ControlFailure | null): void {

@@ -1,5 +1,5 @@
 import type { DirtyMap } from '@rmr/dirty-map';
-import { type Logger, OperationError } from '@rmr/runtime';
+import { assert, type Logger, OperationError } from '@rmr/runtime';
 import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
@@ -73,6 +73,13 @@ export class Membership {
 
   constructor(host: MembershipHost) {
     this.#host = host;
+  }
+
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    assert(this.#current !== null || this.#queue.length === 0 || !this.#host.idle(), 'membership: a change waits for nothing');
+    const legs = this.#asked.map(({ leg }) => leg);
+    assert(new Set(legs).size === legs.length, 'membership: a member is asked twice');
   }
 
   /** Takes a member out of IO on purpose, or lets it back. What it misses is tracked. */

@@ -202,6 +202,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** Rechecks the invariants of this class, of the engine and of the maps. */
   verify(): void {
     this.#maps?.verify();
+    this.#versions.verify();
+    this.#recovery.verify();
+    this.membership.verify();
+    this.#return?.verify();
+    if (this.#return?.held === true)
+      assert(this.#engine.holding || this.#engine.frozen, 'L4: writes are sent while the maps are handed over');
     this.#legs.verify();
     const normal = this.#legs.inSyncMask;
     assert(this.#engine.routeMask === normal, 'pool client: IO is routed to legs that are not NORMAL, or not to one that is');

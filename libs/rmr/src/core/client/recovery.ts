@@ -170,6 +170,15 @@ export class Recovery {
     goOn();
   }
 
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    assert(this.#active || !this.#busy, 'recovery: an attempt although nothing is to be recovered');
+    assert(this.#busy || this.#participants.length === 0, 'recovery: somebody takes part in no attempt');
+    assert(this.#busy || (this.#record === null && this.#afterLease === null && !this.#forced), 'recovery: a step of no attempt');
+    assert(this.#record === null || this.#afterLease === null, 'I7: a version is recorded before the lease has ended');
+    assert(this.#servedEpoch <= this.#highestEpochSeen, 'V1: an epoch that was served is not known');
+  }
+
   /** The attempt ends: what is answered to it from now on means nothing. */
   #abandon(): void {
     if (this.#forced) this.#world.log.warn('the pool was not forced into service: look who is there, and ask again');

@@ -2,7 +2,7 @@ import { assert, type World } from '@rmr/runtime';
 import { KNOWN_RUNS_MAX, MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges, subtractRanges } from '../../ranges.ts';
-import { formatVersion, sameMember } from '../../version.ts';
+import { compareVersions, formatVersion, sameMember } from '../../version.ts';
 import { claimResultSchema, type MapAdd, type MapKnown, owedResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
 import { judgeAdds } from '../map-adds.ts';
@@ -362,6 +362,20 @@ export class Versions {
   /** Whether the witness takes part. */
   get witnessReady(): boolean {
     return this.#witnessEpoch !== 0 && this.#witnessEpoch === this.#host.epoch;
+  }
+
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    const current = this.#current;
+    assert(!this.#paused || this.majority, 'versions: paused without a quorum');
+    for (const { memberIds, ranges } of this.#owed)
+      assert(memberIds.length > 0 && ranges.length > 0, 'versions: something is owed for nobody, or nothing is');
+    if (current === null) return;
+    const data = dataMembers(this.#members);
+    const known = current.inSync.every((member) => data.some((other) => sameMember(member, other)));
+    assert(known, 'V1: the in-sync set has a member, or a store, that the table lacks');
+    assert(current.epoch <= this.#host.epoch && current.seq <= this.#seq, 'V1: a version that this client has not made');
+    for (const attempt of this.#attempts) assert(compareVersions(attempt, current) > 0, 'V4: an attempt that is over');
   }
 
   #record(

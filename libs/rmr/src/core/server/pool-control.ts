@@ -1,6 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
-import { Status, type World } from '@rmr/runtime';
+import { assert, Status, type World } from '@rmr/runtime';
 import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
@@ -65,6 +65,16 @@ export class PoolControl {
     this.#closing = true;
     this.#queue.push(drain);
     this.#next();
+  }
+
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    assert(this.#busy || this.#queue.length === 0, 'pool control: a request waits behind none');
+    const { chunkSizeBytes, sizeBytes } = this.#store.identity;
+    for (const map of this.#staged.values()) {
+      assert(map.chunkCount === Math.ceil(sizeBytes / chunkSizeBytes), 'V3: a staged map of another size');
+      map.verify();
+    }
   }
 
   /** Columns that were handed over are worth nothing any more. */

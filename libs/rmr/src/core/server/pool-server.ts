@@ -363,6 +363,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       assert(version !== null && version.epoch === this.#serving.epoch, 'pool server: NORMAL without a version of its epoch');
     }
     for (const tag of this.#waiting) assert(this.#phases[tag] === Phase.CHUNK, 'pool server: a request waits that does not');
+    this.#control.verify();
     this.resync.verify();
   }
 

@@ -84,6 +84,7 @@ describe('pull sources: what is lost (I8)', () => {
   }
 
   beforeEach(() => {
+    rig.world.run(150);
     for (const memberId of [2, 3]) rig.store.mapOf(memberId).set(4, 1);
     confirm(101, 2, 3);
   });

@@ -339,6 +339,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
     assert(onDisk === this.#onDisk, 'resync: pulls on disk are counted');
+    this.#peers.verify();
+    for (const peer of this.#peers.all()) {
+      const reading = this.#pulls.filter(
+        (pull) => pull.peer === peer && (pull.phase === PullPhase.READ || pull.phase === PullPhase.ABANDONED),
+      );
+      assert(peer.inFlight === reading.length, 'resync: reads of a member are counted');
+    }
   }
 
   /** The piece that was read goes to the disk; zeroes become a hole. */

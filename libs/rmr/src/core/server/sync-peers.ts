@@ -265,6 +265,18 @@ export class SyncPeers implements Ticked {
     }
   }
 
+  /** Rechecks the invariants of this class. */
+  verify(): void {
+    const { memberId } = this.#store.identity;
+    const ids = this.#peers.map((peer) => peer.member.memberId);
+    assert(!ids.includes(memberId) && new Set(ids).size === ids.length, 'sync peers: a member reads from itself, or twice from another');
+    for (const peer of this.#peers) {
+      assert(peer.inFlight >= 0, 'sync peers: more answers than reads');
+      assert(!peer.ready || peer.session !== null, 'sync peers: reads can be sent without a session');
+      assert(peer.wholeRoundBeganMs <= this.#world.clock.nowMs(), 'R3: a round of checks that has not begun is over');
+    }
+  }
+
   #check(peer: SyncPeer, held: DirtyMap, version: VersionRecord, nowMs: number): void {
     const { session } = peer;
     if (peer.checking || session === null || !session.connected) return;
