@@ -145,7 +145,7 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   );
   gauge(
     'rmr_pool_lost_bytes',
-    'Bytes that no member has any more: reads of them fail until they are written anew',
+    'Bytes that no member has any more: reads of them fail until their chunks are written whole',
     ({ lost }) => lost?.bytes ?? 0,
   );
   gauge('rmr_pool_without_clean_copy', '1 while only members out of the in-sync set have a chunk clean: IO on it waits', (status) =>

@@ -259,7 +259,7 @@ test('what a forced start has lost is told: how much, and where; reads of it fai
     health: {
       level: 'degraded',
       sentence: expect.stringContaining(
-        `3 MiB are LOST, the first at byte ${MIB}: no member has them, and reads fail with EIO until they are written anew`,
+        `3 MiB are LOST, the first at byte ${MIB}: no member has them, and reads fail with EIO until their chunks are written whole`,
       ),
     },
   });

@@ -113,7 +113,7 @@ export function poolHealth(status: PoolClientStatus): Health {
   const flaws = legs.map(legFlaw).filter((flaw) => flaw !== null);
   if (lost !== null)
     flaws.push(
-      `${formatSize(lost.bytes)} are LOST, the first at byte ${lost.ranges[0]?.offsetBytes}: no member has them, and reads fail with EIO until they are written anew`,
+      `${formatSize(lost.bytes)} are LOST, the first at byte ${lost.ranges[0]?.offsetBytes}: no member has them, and reads fail with EIO until their chunks are written whole`,
     );
   if (withoutCleanCopy !== null)
     flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);

@@ -38,7 +38,7 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
       )}
       {pool.lost && (
         <p className="waiting">
-          {formatBytes(pool.lost.bytes)} are lost, as no member has them: reads fail until they are written anew. They lie at byte{' '}
+          {formatBytes(pool.lost.bytes)} are lost, as no member has them: reads fail until their chunks are written whole. They lie at byte{' '}
           {pool.lost.ranges.map(({ offsetBytes, lengthBytes }) => `${formatCount(offsetBytes)} (${formatBytes(lengthBytes)})`).join(', ')}
           {pool.lost.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) < pool.lost.bytes && ' and beyond'}.
         </p>

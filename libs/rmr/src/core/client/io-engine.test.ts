@@ -307,6 +307,10 @@ describe('io engine: reads', () => {
     read('r');
     leg(1).answer(Status.OK, new Uint8Array(4096));
     expect([engine.counters.reads, engine.counters.readBytes]).toEqual([1, 4096]);
+    engine.submit(part);
+    engine.close(Status.ESHUTDOWN);
+    for (const task of turn) task.runAtTurnEnd();
+    expect([ended.at(-1), engine.counters.errors]).toEqual([['part', Status.ESHUTDOWN], 0]);
   });
 
   test('I8, I11: who can’t read the last copy stays, and the caller gets an error, once nobody else has it', () => {

@@ -16,7 +16,7 @@ import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
 
 /**
- * The IO units of a pool: sends writes to every in-sync leg and reads to one, and decides when they are complete.
+ * Carries out the IO of a pool: sends writes to every in-sync leg and reads to one, and decides when they are complete.
  *
  * Kept here: W1 (units, sequence numbers, overlap holding), W2 (what travels with a write), W5 (completion), W7
  * (completedThrough), the flush and read rules, I12 (nothing in flight beyond the units; the rest waits).
@@ -348,7 +348,7 @@ export class IoEngine implements RtrsResponseSink {
         this.#waitAgain(unit, request);
         return;
       }
-      units.sendAgainAfter(unit, this.#round);
+      units.sendAgain(unit, this.#round);
     } else if (!isLegWide(request)) {
       this.#readFailed(unit, request, bit, status);
       return;
@@ -392,8 +392,7 @@ export class IoEngine implements RtrsResponseSink {
     runAtTurnEnd: (): void => {
       for (let request = this.#waiting.head; request !== null; request = this.#waiting.head) {
         this.#waiting.remove(request);
-        this.counters.errors++;
-        request.sink.onIoDone(request, this.#closedStatus, null, null);
+        this.finish(request, this.#closedStatus, null, null);
       }
     },
   };
@@ -567,7 +566,7 @@ export class IoEngine implements RtrsResponseSink {
     }
     if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
       // A leg has joined since: it gets what could not complete before, at once.
-      units.sendAgainAfter(unit, this.#round - 1);
+      units.sendAgain(unit, this.#round - 1);
       return;
     }
     if (request.type === MessageType.FLUSH) {

@@ -48,8 +48,8 @@ test('what is sent again in its unit does not hear the answers to what was sent 
   expect(units.answered(units.tag(unit, 0))).toBe(unit);
   units.failed[unit] = 0b1;
   units.legsLeft(unit, 0b10);
-  units.sendAgainAfter(unit, 3);
-  units.sendAgainAfter(unit, 4);
+  units.sendAgain(unit, 3);
+  units.sendAgain(unit, 4);
   expect([units.againCount, units.again[unit]]).toEqual([1, 4]);
   units.beginAgain(unit, 9);
   units.sentToAll(unit, 0b11);
@@ -72,7 +72,7 @@ test('a leg that leaves owes nothing, and what it has said does not count', () =
 test('all units can be taken, and are there again when they were released in flight', () => {
   const taken = new Set(Array.from({ length: 1024 }, (_none, n) => (n % 2 === 0 ? write(0b11) : units.take(request(MessageType.READ), 0))));
   expect([taken.size, units.freeCount, units.unanswered]).toEqual([1024, 0, 512]);
-  for (const unit of taken) units.sendAgainAfter(unit, 1);
+  for (const unit of taken) units.sendAgain(unit, 1);
   for (const unit of taken) units.release(unit);
   expect([units.freeCount, units.unanswered, units.againCount]).toEqual([1024, 0, 0]);
   units.verify();

@@ -22,7 +22,7 @@ export class IoUnits {
   readonly statuses: Int32Array;
   /** Clock milliseconds. */
   readonly sentAtMs: Float64Array;
-  /** The round in which a write or flush bounced, 0 = it did not. It is sent again in the same unit: `lastIo` keeps naming its range meanwhile. */
+  /** A write or flush that is to be sent again is not sent in this round; 0: it is not to be sent again. It keeps its unit, as `lastIo` keeps naming its range meanwhile. */
   readonly again: Float64Array;
   readonly #generations: Uint32Array;
   readonly #free: Uint16Array;
@@ -118,10 +118,10 @@ export class IoUnits {
     this.failed[unit] = (this.failed[unit] as number) & ~mask;
   }
 
-  /** The write or flush is to be sent again, in its unit, in a round after this one. */
-  sendAgainAfter(unit: number, round: number): void {
+  /** The write or flush is to be sent again, in its unit, in any round but this one. */
+  sendAgain(unit: number, butNotInRound: number): void {
     if (this.again[unit] === 0) this.#againCount++;
-    this.again[unit] = round;
+    this.again[unit] = butNotInRound;
   }
 
   /** What was to be sent again begins anew. */

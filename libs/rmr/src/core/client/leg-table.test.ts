@@ -191,9 +191,19 @@ describe('sessions', () => {
     table.giveUpSession(legOf(6));
     expect(shared.users.has(user)).toBe(true);
     legOf(6).setState('REMOVING', 'removed');
-    table.add(memberOf(7));
+    legOf(5).setState('REMOVING', 'removed');
     table.giveUpSession(legOf(5));
     expect(shared.users.size).toBe(0);
+  });
+
+  test('that of a leg whose place is used again is given up, unless the new one needs it', () => {
+    const former = sessions.of(memberOf(2));
+    legOf(2).setState('REMOVING', 'removed');
+    table.add(memberOf(4));
+    expect([former.users.size, sessions.of(memberOf(4)).users.has(user)]).toEqual([0, true]);
+    legOf(4).setState('REMOVING', 'its removal was superseded');
+    table.add(memberOf(4));
+    expect(sessions.of(memberOf(4)).users.has(user)).toBe(true);
   });
 
   test('the witness goes on hearing of the session that it shares with a member that was removed', () => {

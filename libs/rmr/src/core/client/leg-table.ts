@@ -70,8 +70,10 @@ export class LegTable {
     const free = this.#legs.findIndex((leg) => leg.state === 'REMOVING');
     const index = free >= 0 ? free : this.#legs.length;
     if (index >= MEMBERS_MAX) return null;
+    const former = this.#legs[index];
     const leg = this.#newLeg(index, member);
     this.#legs[index] = leg;
+    if (former !== undefined) this.giveUpSession(former);
     return leg;
   }
 
@@ -166,7 +168,8 @@ export class LegTable {
   /** A leg that was removed needs its session no more; other legs may be on the same host, and go on using it. */
   giveUpSession(leg: Leg): void {
     const others = this.#witness === null ? this.#legs : [...this.#legs, this.#witness];
-    if (!others.some((other) => other !== leg && other.session === leg.session)) leg.session.removeUser(this.#options.user);
+    const stays = others.some((other) => other !== leg && other.state !== 'REMOVING' && other.session === leg.session);
+    if (!stays) leg.session.removeUser(this.#options.user);
   }
 
   /** All legs are removed, and no session is used any more. */

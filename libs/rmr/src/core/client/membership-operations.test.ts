@@ -40,6 +40,7 @@ test.each([
     takeOut: (_leg, to, why) => leg.setState(to, why),
     dropLeg: () => {},
     change: () => void changes.push('change'),
+    goOn: () => {},
   };
   const membership = new Membership(host as MembershipHost);
   let error: OperationError | null = null;
@@ -113,10 +114,100 @@ describe('the last clean copy of a chunk (I8)', () => {
       expect(maps.heldElsewhere([1])).toBe(3);
       // What the version with its map adds makes of it.
       maps.of(2).set(0, 8);
-      changes[0]?.onDurable();
+      expect(changes[0]?.givenUp?.runs(9)).toEqual([
+        { first: 3, count: 1 },
+        { first: 5, count: 1 },
+      ]);
+      maps.giveUp(changes[0]?.givenUp ?? null);
       expect(maps.heldElsewhere([1])).toBe(-1);
     },
   );
+});
+
+describe('several requests for one member', () => {
+  /** A pool of member 1, to which member 4 is added over and over again. */
+  function adding() {
+    const session = new ScriptedSession();
+    const leg = new Leg(0, memberOf(4), session.shared, SILENT_LOGGER, () => 0);
+    const versions = { members: [memberOf(1)] as readonly MemberRecord[], policy: POLICY, paused: false };
+    const legs: Leg[] = [];
+    const changes: Parameters<MembershipHost['change']>[0][] = [];
+    let serving = true;
+    const host: Partial<MembershipHost> = {
+      poolUuid: POOL,
+      queueDepth: 16,
+      log: SILENT_LOGGER,
+      versions: versions as unknown as MembershipHost['versions'],
+      nowMs: () => 0,
+      idle: () => serving,
+      serving: () => serving,
+      geometry: () => ({ sizeBytes: 8 * 4096, chunkSizeBytes: 4096 }) as ReturnType<MembershipHost['geometry']>,
+      legs: () => legs,
+      addLeg: () => {
+        legs.push(leg);
+        return leg;
+      },
+      takeOut: (gone, to, why) => gone.setState(to, why),
+      dropLeg: () => {},
+      change: (change) => void changes.push(change),
+      goOn: () => {},
+    };
+    const membership = new Membership(host as MembershipHost);
+    const errors: (OperationError | null)[] = [];
+    const add = (): void => membership.add(memberOf(4), (error) => errors.push(error));
+    return { membership, session, versions, leg, changes, errors, add, end: () => (serving = false) };
+  }
+
+  test('while a member is asked what it is, another one is refused, and the first goes on', () => {
+    const { membership, session, changes, errors, leg, add } = adding();
+    add();
+    add();
+    membership.verify();
+    expect(errors).toMatchObject([{ code: 'CONFLICT', message: expect.stringContaining('is being asked what it is') }]);
+    expect(leg.state).toBe('CREATED');
+    membership.tick(0);
+    session.next('probe').answer(PROBE);
+    membership.startNext();
+    expect(changes.length).toBe(1);
+  });
+
+  test('who was asked for twice and has become a member is not made all-dirty once more', () => {
+    const { membership, session, versions, changes, errors, add } = adding();
+    for (let times = 0; times < 2; times++) {
+      add();
+      membership.tick(0);
+      session.next('probe').answer(PROBE);
+    }
+    membership.startNext();
+    versions.members = [memberOf(1), memberOf(4)];
+    changes[0]?.onDurable();
+    membership.startNext();
+    expect(changes.length).toBe(1);
+    expect(errors).toMatchObject([null, { code: 'CONFLICT', message: 'member 4 is a member already' }]);
+  });
+
+  test('the next change does not begin before the one under way has ended', () => {
+    const { membership, changes } = adding();
+    const done: string[] = [];
+    membership.setMaintenance(9, true, () => done.push('first'));
+    membership.setQuorum('majority', () => done.push('second'));
+    membership.setQuorum('none', () => done.push('third'));
+    expect([membership.startNext(), done]).toEqual([false, ['first']]);
+    expect([membership.startNext(), done]).toEqual([false, ['first', 'second']]);
+    expect([membership.startNext(), done, changes]).toEqual([false, ['first', 'second', 'third'], []]);
+    expect(membership.startNext()).toBe(false);
+  });
+
+  test('when this client stops serving the pool, whoever waits for a change is told', () => {
+    const { membership, errors, add, end } = adding();
+    const others: (OperationError | null)[] = [];
+    add();
+    membership.setQuorum('majority', (error) => others.push(error));
+    end();
+    membership.close('the pool is stopped');
+    expect([errors, others]).toMatchObject([[{ code: 'UNAVAILABLE' }], [{ code: 'UNAVAILABLE' }]]);
+    membership.verify();
+  });
 });
 
 describe('quorum: what too few have recorded does not count yet', () => {

@@ -38,10 +38,16 @@ export interface MembershipHost {
   addLeg(member: MemberAddress): Leg | null;
   /** The leg takes part in IO no more; the version that says so is the caller's. */
   takeOut(leg: Leg, to: LegState, why: string): void;
-  change(change: Omit<VersionChange, 'onDurable' | 'joining'> & { readonly onDurable: () => void }): void;
+  change(change: MembershipChange & { readonly onDurable: () => void }): void;
   disable(leg: Leg): void;
   dropLeg(leg: Leg): void;
   goOn(): void;
+}
+
+/** A version that changes more than who is in sync. */
+export interface MembershipChange extends Omit<VersionChange, 'onDurable' | 'joining'> {
+  /** I8: chunks that are lost once it is durable, before any IO goes on: the only clean copies are no more. */
+  readonly givenUp?: DirtyMap | null;
 }
 
 interface Operation {
@@ -143,6 +149,8 @@ export class Membership {
         return;
       }
       this.#enqueue(`adding member ${member.memberId}`, failed, () => {
+        if (versions.members.some((known) => known.memberId === member.memberId))
+          throw new OperationError('CONFLICT', `member ${member.memberId} is a member already`);
         this.#checkEmptyStore(joining, probe);
         const { storeUuid } = probe.identity;
         const { policy, members } = this.#host.versions;
@@ -176,8 +184,8 @@ export class Membership {
       const members = this.#host.versions.members.filter((member) => member.memberId !== memberId);
       this.#host.change({
         members,
+        givenUp,
         onDurable: () => {
-          this.#host.maps().giveUp(givenUp);
           // Only now: a table that still has the member must have its map (I3).
           this.#host.change({
             erase: [memberId],
@@ -214,8 +222,8 @@ export class Membership {
         this.#host.change({
           members: withMember(this.#host.versions.members, { ...member, storeUuid }),
           allDirty: [memberId],
+          givenUp,
           onDurable: () => {
-            this.#host.maps().giveUp(givenUp);
             leg.problem = '';
             leg.returnAtMs = 0;
             this.#made();
@@ -237,8 +245,9 @@ export class Membership {
 
   /** Begins the next change, if there is one and nothing else is going on; false: there is none. */
   startNext(): boolean {
+    if (this.#current !== null) return true;
     const next = this.#queue.shift();
-    if (next === undefined || this.#current !== null) return this.#current !== null;
+    if (next === undefined) return false;
     this.#current = next;
     try {
       next.run();
@@ -256,6 +265,14 @@ export class Membership {
     for (const { done, what } of this.#queue.splice(0)) done(new OperationError('UNAVAILABLE', `${what}: the pool is not served: ${why}`));
   }
 
+  /** The pool is not served by this client any more: nothing that was asked for will be done. */
+  close(why: string): void {
+    this.interrupted(why);
+    for (const { leg, done } of this.#asked.splice(0)) {
+      done(new OperationError('UNAVAILABLE', `${leg.describe()} was not heard of in time: ${why}`));
+    }
+  }
+
   /** Asks members that were not reachable yet; gives up after a while. */
   tick(nowMs: number): void {
     for (const asked of [...this.#asked]) {
@@ -270,6 +287,10 @@ export class Membership {
   }
 
   #ask(leg: Leg, done: OperationDone, answered: (probe: ProbeResult) => void): void {
+    if (this.#asked.some((asked) => asked.leg === leg)) {
+      done(new OperationError('CONFLICT', `${leg.describe()} is being asked what it is, for a change that came before: wait for its end`));
+      return;
+    }
     this.#asked.push({ leg, deadlineMs: this.#host.nowMs() + MEMBER_ANSWER_MS, answered, done, busy: false });
   }
 
@@ -400,5 +421,6 @@ export class Membership {
     // An assembly meanwhile drops the legs to those that are no members.
     if (leg.state !== 'REMOVING') this.#host.takeOut(leg, 'REMOVING', why);
     this.#host.dropLeg(leg);
+    this.#host.goOn();
   }
 }

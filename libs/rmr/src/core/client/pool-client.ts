@@ -27,7 +27,7 @@ import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { leftBefore } from './membership.ts';
-import { Membership, type MembershipHost } from './membership-operations.ts';
+import { Membership, type MembershipChange, type MembershipHost } from './membership-operations.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
@@ -35,7 +35,7 @@ import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 import { Renewal } from './renewal.ts';
 import type { RmrClient } from './rmr-client.ts';
-import { type VersionChange, Versions, type VersionsHost } from './versions.ts';
+import { Versions, type VersionsHost } from './versions.ts';
 
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
@@ -238,6 +238,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     }
     const lost = this.#legs.sessionDown(session, reason);
     if (lost !== 0) this.onLegsFailed(lost, `path set lost: ${reason}`);
+    this.#goOn();
   }
 
   onSessionPermit(_session: SharedSession): void {
@@ -369,6 +370,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       legs: () => this.#legs.staying,
       addLeg: (member) => this.#legs.add(member),
       takeOut: (leg, to, why) => {
+        // Who is being added may be thought to return, too.
+        if (this.#return?.leg === leg) this.#endReturn(why);
         const wasNormal = leg.state === 'NORMAL';
         leg.setState(to, why);
         if (!wasNormal) return;
@@ -383,10 +386,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   /** Makes a version of the NORMAL legs durable; IO goes on when it is, and enough have recorded it. */
-  #changeVersion(change: Omit<VersionChange, 'onDurable' | 'joining'> & { readonly onDurable?: () => void } = {}): void {
+  #changeVersion({ givenUp = null, ...change }: MembershipChange & { readonly onDurable?: () => void } = {}): void {
     this.#versions.change({
       ...change,
       onDurable: (version) => {
+        // Before any write goes on: what is written from now on is not lost (◆8).
+        this.#maps?.giveUp(givenUp);
         this.#refreshDirty();
         // Where a removal was superseded the member is in the table again, and its leg is REMOVING for good: it needs another one.
         this.#legs.learn(this.#versions.members);
@@ -459,6 +464,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       gaveUp: (_leg, reason, failure) => {
         if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
         else this.#endReturn(reason);
+        this.#goOn();
       },
     };
   }
@@ -591,6 +597,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#recovery.end();
     for (const leg of this.#legs.all) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
     this.#wait(`nothing: the pool was taken over (${by}); restart this node to claim it again`);
+    this.membership.close(`the pool was taken over: ${by}`);
     this.#engine.close(Status.ESHUTDOWN);
   }
 
@@ -631,6 +638,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#dropReturn('the pool is stopped');
     this.#recovery.end();
     this.#world.ticker.unsubscribe(this);
+    this.membership.close('the pool is stopped');
     this.#legs.close('the pool is stopped');
     this.#engine.close(Status.ESHUTDOWN);
     this.#stopRequested?.();

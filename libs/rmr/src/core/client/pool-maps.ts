@@ -114,13 +114,14 @@ export class PoolMaps {
     if (lost === null || lost.dirtyCount === 0) return;
     for (const memberId of memberIds) {
       const map = this.of(memberId);
-      for (const { first, count } of lost.runs(Number.POSITIVE_INFINITY)) {
-        const end = first + count;
-        for (let clean = map.nextClean(first, end); clean < end; ) {
+      for (let chunk = lost.nextDirty(0); chunk < this.chunkCount; ) {
+        const end = lost.nextClean(chunk);
+        for (let clean = map.nextClean(chunk, end); clean < end; ) {
           const stop = map.nextDirty(clean, end);
           lost.clear(clean, stop - clean);
           clean = map.nextClean(stop, end);
         }
+        chunk = lost.nextDirty(end);
       }
     }
   }

@@ -58,7 +58,7 @@ export class PullSources {
     return this.#peers.inSync().every((peer) => this.#isUnreadable(chunk, peer.member.memberId) || peer.wholeRoundBeganMs > sinceMs);
   }
 
-  /** The members that have the chunk clean, each with why it can't be read from, for people. */
+  /** The members that have the chunk clean, and of those that can't be read from, why: for people. */
   describe(chunk: number): string {
     const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
     if (clean.length === 0) return 'the in-sync members to say who has it clean';

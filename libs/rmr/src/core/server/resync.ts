@@ -58,7 +58,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #cursor = 0;
   /** Why the last pull failed; empty once one has ended well. */
   #failure = '';
-  /** Why it stands still although something is dirty; empty: it does not, or an operator or a failure is the reason. */
+  /** Which chunk can't be pulled, and what it waits for; empty: none, or pulls are under way. */
   #stall = '';
   /** Since when it is in its state, and stands still or does not; wall clock. */
   #sinceMs: number;
@@ -182,7 +182,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return sinceMs !== undefined && this.#sources.isLost(chunk, sinceMs);
   }
 
-  /** The member that a dirty chunk can't be read from although it has it clean: for people. */
+  /** The members that have a dirty chunk clean, and why one can't be read from, if so: for people. */
   sourceOf(chunk: number): string {
     return this.#sources.describe(chunk);
   }
