@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { transformSync } from 'esbuild';
 import { expect, test } from 'vitest';
 import { edit, type Mutant, ruleOf } from './mutant.ts';
 import { MUTANTS } from './mutants/index.ts';
@@ -13,7 +14,11 @@ test.each(MUTANTS)('mutant "$name" fits the code as it is, and changes it', ({ n
   const before = applyEdits(settings, name, ROOT);
   const after = applyEdits([...settings, ...edits], name, ROOT);
   expect(edits.length).toBeGreaterThan(0);
-  for (const { file } of edits) expect(after.get(file)).not.toBe(before.get(file));
+  for (const { file } of edits) {
+    expect(after.get(file)).not.toBe(before.get(file));
+    // Private names that the code has outgrown are errors of syntax.
+    transformSync(after.get(file) as string, { loader: 'ts' });
+  }
 });
 
 test('every mark has a mutant, and no two mutants have the same name', () => {

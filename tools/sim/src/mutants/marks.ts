@@ -93,7 +93,7 @@ export const MARKED: readonly Mutant[] = [
         `const current = this.#epochs[tag] === this.#serving.epoch;
     if (this.#phases[tag] === Phase.REPLACE_PREPARE && status === Status.OK && ((this.#flags[tag] as number) & 0x80) === 0) {
       this.#flags[tag] = (this.#flags[tag] as number) | 0x80;
-      const early = (this.#replaced[tag] as number[]).map((chunk) => this.#chunkRange(chunk));
+      const early = (this.#replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
       this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges: early }] }, (cleared) => this.#replaceGoesOn(tag, cleared));
       this.#world.turn.defer(this);
       return;
