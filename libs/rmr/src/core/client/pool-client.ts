@@ -254,7 +254,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean {
-    return this.#maps?.anyCleanAbsent(this.#versions.missing(), this.#versions.dataMemberIds(), offsetBytes, lengthBytes) === true;
+    const all = this.#versions.dataMemberIds();
+    // Who is in the set already, and is being enabled, can't be read from either.
+    const absent = all.filter((memberId) => !this.#legs.inSyncIds.includes(memberId));
+    return this.#maps?.anyCleanAbsent(absent, all, offsetBytes, lengthBytes) === true;
   }
 
   readByChunks(request: IoRequest): boolean {
