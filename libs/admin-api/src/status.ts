@@ -94,7 +94,7 @@ export const clientPoolStatusSchema = z.object({
   /** What IO of a pool that is served waits for, other than its turn, the longest wait first. */
   waits: z.array(ioWaitSchema),
   /**
-   * Data that no member has any more (I8): reads of it fail until it is written anew. `ranges` are the first of it, in order;
+   * Data that no member has any more (I8): reads of it fail until its chunks are written whole. `ranges` are the first of it, in order;
    * there is more where they do not add up to `bytes`. Null: nothing is lost, or the pool is not served.
    */
   lost: z.object({ bytes: countValue, ranges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })) }).nullable(),

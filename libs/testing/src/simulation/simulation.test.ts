@@ -17,6 +17,16 @@ test.each(SEEDS)(
 );
 
 test(
+  'I8: a read of what only a member has that is coming back waits until that one can be read from',
+  () => {
+    const result = simulate(70, { faults: ['bad sectors', 'client crash', 'wall clock jump'] });
+    expect(result.failure === null ? null : `${result.failure}\n${result.log.split('\n').slice(-80).join('\n')}`).toBeNull();
+    expect(result.operations).toBeGreaterThan(10);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   'the same seed gives the same run',
   () => {
     const { events, operations, virtualMs } = simulate(6);

@@ -68,7 +68,7 @@ export interface PoolClientStatus {
   readonly waitingFor: WaitingFor | null;
   /** While the pool is served: what IO waits for other than its turn, the oldest first. */
   readonly waits: readonly PoolWait[];
-  /** I8: what no member has any more: reads of it fail, until it is written anew. Null: nothing, or the pool is not served. */
+  /** I8: what no member has any more: reads of it fail until its chunks are written whole. Null: nothing, or the pool is not served. */
   readonly lost: LostData | null;
   /** The first chunk that is not lost, and that no in-sync member has clean; and who has: IO on it waits. Null: there is none. */
   readonly withoutCleanCopy: { readonly firstChunk: number; readonly holders: string } | null;
