@@ -75,6 +75,18 @@ describe('ResyncPace: the rate', () => {
     expect(budgetOf(pace)).toBe(RATE / 10);
   });
 
+  test('it is due when what was begun beyond the budget is paid back, and not before it was looked at', () => {
+    const pace = usedUp();
+    expect(pace.isDue(10_000)).toBe(false);
+    pace.spend(100_000);
+    expect([pace.isDue(10_100), pace.isDue(10_101)]).toEqual([false, true]);
+    pace.refill(10_101);
+    expect(pace.isDue(10_200)).toBe(false);
+    pace.noteClientIo(10_200);
+    pace.configure({ loadedRateBytes: null, rateBytes: null });
+    expect(pace.isDue(10_200)).toBe(false);
+  });
+
   test('without a rate under load, the rate holds; without a rate, only the one under load', () => {
     const plain = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
     plain.noteClientIo(10_000);
@@ -390,6 +402,26 @@ describe('resync: rate', () => {
     expect(loaded).toBeGreaterThan(0.5 * 4 * 1048576);
     pullFor(RESYNC_LOAD_MS);
     expect(pullFor(2000)).toBeGreaterThan(0.8 * 8 * 1048576);
+  });
+
+  test('beside client IO it goes on as soon as the rate allows, and not in bursts with the tick', () => {
+    rig.resync.options = { rateBytes: null, loadedRateBytes: 64 * 1048576 };
+    rig.resync.noteClientIo(rig.world.clock.nowMs());
+    rig.start([2], rig.version(5, [1, 2]));
+    const begunIn = (ms: number): number[] =>
+      Array.from({ length: ms }, () => {
+        rig.world.run(1);
+        rig.resync.noteClientIo(rig.world.clock.nowMs());
+        rig.turn();
+        const { length } = rig.session(2).ios;
+        rig.pullAll();
+        return length;
+      });
+    // What a rest has saved up is used up by then.
+    begunIn(500);
+    const begun = begunIn(500);
+    expect(Math.max(...begun)).toBe(1);
+    expect(begun.reduce((sum, count) => sum + count, 0)).toBe((64 * 1048576) / 2 / IO_BYTES_MAX);
   });
 
   test('an idle time is not saved up for a burst', () => {

@@ -29,6 +29,8 @@ export class ResyncPace {
   #budgetAtMs = 0;
   /** When a client did IO last. */
   #clientIoMs = Number.NEGATIVE_INFINITY;
+  /** Whether that was a moment ago. */
+  #loaded = false;
   /** Nothing is begun before. */
   #retryAtMs = 0;
   /** How long the next failure stops it. */
@@ -68,11 +70,16 @@ export class ResyncPace {
     this.#budgetBytes -= lengthBytes;
   }
 
+  /** Whether the budget, used up when last looked at, allows for something by now. */
+  isDue(nowMs: number): boolean {
+    const rate = this.#rateBytes;
+    return rate !== null && this.#budgetBytes <= 0 && this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000 > 0;
+  }
+
   /** Lets the budget grow by what the rate has allowed since the last call. */
   refill(nowMs: number): void {
-    const { rateBytes, loadedRateBytes } = this.#options;
-    const loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
-    const rate = loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
+    this.#loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
+    const rate = this.#rateBytes;
     if (rate === null) {
       this.#budgetBytes = Number.POSITIVE_INFINITY;
     } else {
@@ -81,6 +88,12 @@ export class ResyncPace {
       this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
     }
     this.#budgetAtMs = nowMs;
+  }
+
+  /** Bytes per second that are allowed now; null: as many as there can be. */
+  get #rateBytes(): number | null {
+    const { rateBytes, loadedRateBytes } = this.#options;
+    return this.#loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
   }
 
   /** A client has done IO: for {@link RESYNC_LOAD_MS} the rate under load holds. */

@@ -134,6 +134,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** A client has done IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds. */
   noteClientIo(nowMs: number): void {
     this.#pace.noteClientIo(nowMs);
+    // With the tick alone it would go on in bursts, and whatever clients do meanwhile would wait behind each.
+    if (this.#state === 'RUNNING' && this.#pace.isDue(nowMs)) this.#later();
   }
 
   /** IO waits for these chunks, as far as they are dirty. */
