@@ -27,6 +27,10 @@ export class FaultAtlas {
   /** By hot chunk: a member that was seen to have kept everything, and can read it, under a version of this lineage. */
   readonly #keepers = new Map<number, { readonly member: SimulatedStorageNode; readonly lineageUuid: string }>();
 
+  /** By hot chunk: the members of the set that had it clean, and could read it, when last seen. */
+  readonly #readers = new Map<number, readonly SimulatedStorageNode[]>();
+  /** The version that they were seen under. */
+  #readersVersion: VersionRecord | null = null;
   #version: VersionRecord | null = null;
 
   constructor(cluster: SimulatedCluster, model: SectorModel) {
@@ -65,13 +69,18 @@ export class FaultAtlas {
    */
   observeVersion(): void {
     const version = this.#cluster.highestVersion();
-    if (version !== this.#version || [...this.#losses].some(([node, loss]) => !loss.flushFaultDue && this.#isMadeUp(node, loss)))
+    if (
+      version !== this.#version ||
+      version !== this.#readersVersion ||
+      [...this.#losses].some(([node, loss]) => !loss.flushFaultDue && this.#isMadeUp(node, loss))
+    )
       this.observe();
   }
 
   /** Notes what has changed. Called again and again. */
   observe(): void {
     this.#version = this.#cluster.highestVersion();
+    this.#checkReaders(this.#version);
     // With a majority, a pool may come into service without the one member that has kept everything.
     this.#weigh(false);
     for (const [node, loss] of this.#losses) {
@@ -143,6 +152,32 @@ export class FaultAtlas {
     const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
     if (away.some((member) => inSync.every((holder) => !holder.isDirty(member.memberId, chunk)))) return;
     throw new Error(`I1: ${keeper.name} alone has kept everything of chunk ${chunk}, is in the set, and the chunk is dirty for it`);
+  }
+
+  /**
+   * I1: where members are made equal after a crash, one that can read the chunk is not made to pull it from one that can't:
+   * what had been flushed there would be gone.
+   */
+  #checkReaders(version: VersionRecord | null): void {
+    if (version === null) return;
+    const inSync = this.#cluster.inSync();
+    const former = this.#readersVersion;
+    // Maps come with the version: who has not recorded it does not know yet what it lacks.
+    const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
+    // The first of its epoch: nobody has left or returned since.
+    const isNew = former !== null && former.lineageUuid === version.lineageUuid && former.epoch < version.epoch && version.seq === 1;
+    if (isNew && informed.length < inSync.length) return;
+    // Who is left out may have been chosen before, by an attempt that has not reached everybody.
+    const isSmaller = former?.inSync.some((member) => !version.inSync.some(({ memberId }) => memberId === member.memberId)) === true;
+    this.#readersVersion = version;
+    for (const chunk of this.#cluster.geometry.hotChunks) {
+      const readers = informed.filter((member) => this.#canRead(member, chunk));
+      const good = readers.filter((member) => !member.isDirty(member.memberId, chunk));
+      const was =
+        good.length === 0 && isNew && !isSmaller ? this.#readers.get(chunk)?.find((member) => readers.includes(member)) : undefined;
+      if (was !== undefined) throw new Error(`I1: chunk ${chunk} is left to who can't read it, and ${was.name} had it, and can`);
+      this.#readers.set(chunk, good);
+    }
   }
 
   #hasWhatMayBeRead({ disk, store, lastStore }: SimulatedStorageNode, chunk: number): boolean {

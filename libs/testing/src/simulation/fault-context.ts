@@ -11,6 +11,8 @@ export interface FaultContext {
   readonly on: boolean;
   /** The client dies, and another is started later; false: there is none. */
   crashClient(): boolean;
+  /** A sector of the chunk goes bad on the member's disk; false: another member has to keep a good copy, and none would. */
+  breakSector(node: SimulatedStorageNode, chunk: number): boolean;
   /** An operator takes a member out, and lets it in again later. */
   takeOut(node: SimulatedStorageNode): void;
 }

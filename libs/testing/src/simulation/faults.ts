@@ -387,10 +387,14 @@ export class Faults implements FaultContext {
   }
 
   breakSectors(): boolean {
+    const { hotChunks } = this.cluster.geometry;
     const node = this.#node();
+    return this.breakSector(node, hotChunks[this.#below(hotChunks.length)] as number);
+  }
+
+  breakSector(node: SimulatedStorageNode, chunk: number): boolean {
     const { store } = node;
     const { geometry } = this.cluster;
-    const chunk = geometry.hotChunks[this.#below(geometry.hotChunks.length)] as number;
     if (store === null || !this.#atlas.mayLose(node, chunk)) return false;
     const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
     const offset = geometry.offsetOf(firstSector + this.#below(sectorCount));

@@ -132,6 +132,13 @@ export class SimulatedStorageNode {
     return map !== null && map.dirtyCount > 0 && map.test(chunk);
   }
 
+  /** Whether the write intent of this node's store names something of the chunk: a power loss may take what was written there. */
+  isSuspect(chunk: number, { chunkBytes }: Geometry): boolean {
+    const start = chunk * chunkBytes;
+    const ranges = this.store?.bitmapStore.intentRanges() ?? [];
+    return ranges.some(({ offsetBytes, lengthBytes }) => offsetBytes < start + chunkBytes && offsetBytes + lengthBytes > start);
+  }
+
   /** Chunks that are dirty for a member, as this node's store says, or said when it was last open. */
   dirtyCount(memberId: number): number {
     return (this.store ?? this.lastStore)?.bitmapStore.dirtyMap(memberId)?.dirtyCount ?? 0;

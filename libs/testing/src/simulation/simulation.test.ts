@@ -16,10 +16,13 @@ test.each(SEEDS)(
   TIMEOUT_MS,
 );
 
-test(
-  'I8: a read of what only a member has that is coming back waits until that one can be read from',
-  () => {
-    const result = simulate(70, { faults: ['bad sectors', 'client crash', 'wall clock jump'] });
+test.each([
+  ['a read of what only a member has that is coming back waits until that one can be read from', 70],
+  ['what this client has sent to a member that comes back is not suspect: it may be the last copy that can be read', 9],
+])(
+  'I8: %s',
+  (_what, seed) => {
+    const result = simulate(seed, { faults: ['bad sectors', 'client crash', 'wall clock jump'] });
     expect(result.failure === null ? null : `${result.failure}\n${result.log.split('\n').slice(-80).join('\n')}`).toBeNull();
     expect(result.operations).toBeGreaterThan(10);
   },

@@ -206,14 +206,14 @@ export function markReturning(
 }
 
 /**
- * L3, after {@link markReturning}: the `lastIo` chunks that the member keeps, as no in-sync member has them clean to compare
+ * L3, after {@link markReturning}: the `lastIo` chunks that the member keeps, and that no in-sync member has clean to compare
  * with. It may have a write there that others which are away never got, and that nobody will send again.
  */
-export function unsharedChunks(maps: PoolMaps, { memberId, lastIo }: Grant): number[] {
-  const own = maps.of(memberId);
+export function unsharedChunks(maps: PoolMaps, { memberId, lastIo }: Grant, inSync: readonly number[]): number[] {
+  const holders = [memberId, ...inSync];
   const kept: number[] = [];
   forEachChunk(chunksOf(maps, lastIo), (chunk) => {
-    if (!own.test(chunk)) kept.push(chunk);
+    if (holders.every((id) => maps.of(id).test(chunk) === (id !== memberId))) kept.push(chunk);
   });
   return kept;
 }

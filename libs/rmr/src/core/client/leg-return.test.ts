@@ -260,6 +260,42 @@ describe('leg return (L3): the order', () => {
     expect(stageAll()).toContain('1 gets column 3: 1');
   });
 
+  test.each([
+    ['in this epoch, I8: what it has of this client was marked when it left, or is owed', 7, []],
+    ['in a former one, ◆18: it may have something of a client that is gone', 6, [{ first: 2, count: 1 }]],
+  ])('a member that was enabled %s', (_why, epoch, marked) => {
+    const leg = legs[2] as Leg;
+    leg.setState('RECONNECTING', 'claimed');
+    leg.enabled({ ...version(4, [1, 2, 3]), epoch });
+    leg.setState('FAILED', 'cut');
+    upTo('claim');
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }] });
+    expect(maps.of(3).runs(9)).toEqual(marked);
+  });
+
+  test('I2: what it has of this client, and nobody in sync has, is marked for the others that are away', () => {
+    freezes = false;
+    legs[1]?.setState('FAILED', 'cut');
+    host = { ...host, inSyncLegs: () => legs.slice(0, 1) };
+    const leg = legs[2] as Leg;
+    leg.setState('RECONNECTING', 'claimed');
+    leg.enabled(version(4, [1, 2, 3]));
+    leg.setState('FAILED', 'cut');
+    // Member 1 lacks one of the two.
+    maps.of(1).set(2, 1);
+    returning = new LegReturn(host, leg);
+    upTo('claim');
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 2 * CHUNK }] });
+    stageAll();
+    quiet?.();
+    session(1).next('freeze').answer();
+    expect([maps.of(2).runs(9), maps.of(3).dirtyCount]).toEqual([[{ first: 2, count: 1 }], 0]);
+  });
+
   test('◆18, V5: what it may lack, and is owed, is judged by maps that the others have brought to the truth, and after its grant', () => {
     let refreshed: (known: boolean) => void = () => {};
     refreshMaps = (done) => {

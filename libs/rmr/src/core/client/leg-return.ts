@@ -145,7 +145,7 @@ export class LegReturn {
 
   /** What it may lack, besides what it missed. Its own columns count for nothing (◆14). */
   #mark(claim: ClaimResult): void {
-    const { maps, memberIds, lineageUuid } = this.#host;
+    const { epoch, maps, memberIds, lineageUuid } = this.#host;
     const { memberId } = this.leg.member;
     const { version, volatileLost, lastIo, intent, unreadable } = claim;
     this.#newLineage = version !== null && version.lineageUuid !== lineageUuid;
@@ -156,8 +156,11 @@ export class LegReturn {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
       this.#host.markOwed(memberId);
       const grant = { memberId, version, volatileLost, lastIo, intent, unreadable, columns: new Map() };
-      markReturning(maps, grant, inSync, memberIds, this.#host.leftBefore(memberId));
-      this.#unshared = unsharedChunks(maps, grant);
+      // What it was sent by this client needs no suspicion: the version that it left with has marked what was in flight (V2), or
+      // that is owed (V5). A good copy more matters where the disks of the others can't read theirs (I8).
+      const suspect = this.leg.servedEpoch === epoch ? { ...grant, lastIo: [] } : grant;
+      markReturning(maps, suspect, inSync, memberIds, this.#host.leftBefore(memberId));
+      this.#unshared = unsharedChunks(maps, grant, inSync);
     }
     this.#host.onMapsChanged();
     this.#spread(memberIds);

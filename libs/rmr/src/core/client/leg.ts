@@ -2,7 +2,9 @@ import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Logger, type Slab } from '@rmr/runtime';
 import type { z } from 'zod';
 import { RETURN_RETRY_MS } from '../../constants.ts';
+import type { VersionRecord } from '../../pool-store.ts';
 import { LEG_TRANSITIONS, type LegState, StateMachine } from '../../states.ts';
+import { formatVersion } from '../../version.ts';
 import type { ControlRequest, ProbeResult } from '../../wire/control-message.ts';
 import { type CallDone, controlCall } from '../control-call.ts';
 import type { SharedSession } from '../shared-session.ts';
@@ -38,6 +40,7 @@ export class Leg {
   #sinceMs: number;
   #probe: ProbeResult | null = null;
   #storeUuid: string | null = null;
+  #servedEpoch = 0;
 
   constructor(index: number, member: MemberAddress, session: SharedSession, log: Logger, wallMs: () => number) {
     this.index = index;
@@ -82,8 +85,22 @@ export class Leg {
     return this.#storeUuid;
   }
 
+  /**
+   * The epoch under which the member was enabled last, 0: not yet. It forgot its `lastIo` then, so that in this epoch it names
+   * writes of this very client only.
+   */
+  get servedEpoch(): number {
+    return this.#servedEpoch;
+  }
+
   get connected(): boolean {
     return this.session.connected;
+  }
+
+  /** The member has been enabled with this version: it takes part in IO. */
+  enabled(version: VersionRecord): void {
+    this.#servedEpoch = version.epoch;
+    this.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
   }
 
   setState(to: LegState, why: string): void {

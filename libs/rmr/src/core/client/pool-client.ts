@@ -482,7 +482,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** V3: the version that admits the returning member is durable on its whole set. From now on IO goes to it too. */
   #joined(leg: Leg, version: VersionRecord): void {
     this.#return = null;
-    leg.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+    leg.enabled(version);
     this.#legs.hasReturned(leg);
     this.#refreshDirty();
     this.#world.log.info('a member is back in the in-sync set', {
@@ -572,7 +572,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#setState('SERVING');
     let mask = 0;
     for (const leg of legs) {
-      leg.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+      leg.enabled(version);
       leg.problem = '';
       leg.nextLeaf = 0;
       mask |= leg.bit;

@@ -3,6 +3,7 @@ import type { Moments } from '../moments.ts';
 import type { Workload } from '../workload.ts';
 import { AHEAD_AT_A_CRASH } from './ahead-at-a-crash.ts';
 import { AHEAD_OF_A_PULL } from './ahead-of-a-pull.ts';
+import { BAD_SECTOR_AT_A_POWER_LOSS } from './bad-sector-at-a-power-loss.ts';
 import { BOUNCED_AT_A_CRASH } from './bounced-at-a-crash.ts';
 import { LAST_KEEPER_OUT } from './last-keeper-out.ts';
 import { LATE_PULL } from './late-pull.ts';
@@ -23,6 +24,7 @@ const SCHEMES: readonly Scheme[] = [
   AHEAD_OF_A_PULL,
   BOUNCED_AT_A_CRASH,
   POWER_LOSS_AFTER_A_CRASH,
+  BAD_SECTOR_AT_A_POWER_LOSS,
 ];
 
 /** Names of all schemes: they count as kinds of faults. */
