@@ -184,7 +184,12 @@ async function main() {
     if (built) await tests('real-client tests', 'acceptance.json', [], ACCEPTANCE);
     else totals.failed.push('real-client tests: not run, the build failed');
   }
-  if (built) await check('chaos', ['scripts/run.mjs', 'chaos', '--minutes', '2', '--replicas', '3']);
+  if (built) {
+    const chaos = ['scripts/run.mjs', 'chaos', '--minutes'];
+    await check('chaos', [...chaos, '2', '--replicas', '3']);
+    // Every role there is, and a majority that decides.
+    await check('chaos, witness', [...chaos, '1', '--replicas', '2', '--quorum', 'majority', '--witness']);
+  }
   return report();
 }
 

@@ -148,6 +148,11 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
     'Bytes that no member has any more: reads of them fail until their chunks are written whole',
     ({ lost }) => lost?.bytes ?? 0,
   );
+  gauge(
+    'rmr_pool_unreadable_bytes',
+    'Bytes of chunks that no member could read: reads of them fail until they are written whole',
+    ({ unreadable }) => unreadable?.bytes ?? 0,
+  );
   gauge('rmr_pool_without_clean_copy', '1 while only members out of the in-sync set have a chunk clean: IO on it waits', (status) =>
     status.withoutCleanCopy === null ? 0 : 1,
   );

@@ -114,8 +114,9 @@ test('a pool that is not served says whom it waits for and since when, and each 
     connected: false,
     inSync: false,
     dirtyBytes: null,
-    waitingFor: { what: expect.stringContaining(address(2)) },
+    waitingFor: { what: expect.stringContaining(address(2)), remedy: expect.stringMatching(/^Start storage-2 or its host, /) },
   });
+  expect(status().waitingFor?.remedy).toMatch(/^Start storage-2 or its host, /);
   expect(leg(1)?.waitingFor).toEqual(status().waitingFor);
   const text = await metrics();
   expect(text).toContain('rmr_pool_health{pool="demo",level="down"} 1');
@@ -138,6 +139,7 @@ test('a served pool names its version, its in-sync set and its legs', async () =
     versionChangePending: false,
     waits: [],
     lost: null,
+    unreadable: null,
     withoutCleanCopy: null,
     owedBytes: 0,
     oldestIoSince: null,
@@ -220,8 +222,8 @@ test('chunks whose only clean copy is away are told with the member that has it,
   await expect
     .poll(() => status().waits, WAIT)
     .toMatchObject([
-      { kind: 'CHUNK', what: expect.stringContaining('member 1 (storage-1'), requests: 2 },
-      { kind: 'FLUSH', what: expect.stringContaining('member 1 (storage-1'), requests: 1 },
+      { kind: 'CHUNK', what: expect.stringContaining('member 1 (storage-1'), requests: 2, remedy: expect.stringContaining('storage-1') },
+      { kind: 'FLUSH', what: expect.stringContaining('member 1 (storage-1'), requests: 1, remedy: expect.stringContaining('storage-1') },
     ]);
   expect(status().waitingFor?.what).toBe(status().waits[0]?.what);
   const text = await metrics();

@@ -59,7 +59,13 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
     witness:
       status.witness === null
         ? null
-        : { name: status.witness.name, connected: status.witness.connected, ready: status.witness.ready, reason: status.witness.problem },
+        : {
+            name: status.witness.name,
+            connected: status.witness.connected,
+            ready: status.witness.ready,
+            reason: status.witness.problem,
+            waitingFor: waitingFor(status.witness.waitingFor),
+          },
     versionChangePending: status.versionChangePending,
     legs: status.legs.map((leg) => ({
       memberId: leg.memberId,
@@ -80,13 +86,18 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
     counters: { readRetries: counters.readRetries, overlapHolds: counters.overlapHolds, bounces: counters.bounces },
     waitingIo: status.waiting,
     oldestIoSince: status.oldestIoSinceMs === null ? null : isoTime(status.oldestIoSinceMs),
-    waits: status.waits.map(({ kind, what, sinceMs, requests }) => ({ kind, what, since: isoTime(sinceMs), requests })),
-    lost: status.lost === null ? null : { bytes: status.lost.bytes, ranges: status.lost.ranges.map((range) => ({ ...range })) },
+    waits: status.waits.map(({ kind, what, sinceMs, requests, remedy }) => ({ kind, what, since: isoTime(sinceMs), requests, remedy })),
+    lost: lostData(status.lost),
+    unreadable: lostData(status.unreadable),
     withoutCleanCopy: status.withoutCleanCopy,
     owedBytes: status.owedBytes,
     waitingFor: waitingFor(poolWaitsFor(status)),
     health: poolHealth(status),
   };
+}
+
+function lostData(lost: PoolClientStatus['lost']): ClientPoolStatus['lost'] {
+  return lost === null ? null : { bytes: lost.bytes, ranges: lost.ranges.map((range) => ({ ...range })) };
 }
 
 type Waiting = NonNullable<PoolClientStatus['waitingFor']>;
@@ -105,7 +116,7 @@ function poolWaitsFor(status: PoolClientStatus): Waiting | null {
 
 /** Whether the data is safe, and if not, what it waits for: every member that is out, or behind, by its name. */
 export function poolHealth(status: PoolClientStatus): Health {
-  const { legs, policy, witness, lost, withoutCleanCopy, waits } = status;
+  const { legs, policy, witness, lost, unreadable, withoutCleanCopy, waits } = status;
   const name = `pool ${status.poolName}`;
   if (serviceOf(status) !== 'SERVING') {
     return { level: 'down', sentence: `${name} is not served: it waits for ${status.waitingFor?.what ?? 'its stop'}` };
@@ -114,6 +125,10 @@ export function poolHealth(status: PoolClientStatus): Health {
   if (lost !== null)
     flaws.push(
       `${formatSize(lost.bytes)} are LOST, the first at byte ${lost.ranges[0]?.offsetBytes}: no member has them, and reads fail with EIO until their chunks are written whole`,
+    );
+  if (unreadable !== null)
+    flaws.push(
+      `no disk can read ${formatSize(unreadable.bytes)}, the first at byte ${unreadable.ranges[0]?.offsetBytes}: reads fail with EIO until their chunks are written whole`,
     );
   if (withoutCleanCopy !== null)
     flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);
@@ -143,7 +158,7 @@ function legFlaw(leg: PoolClientStatus['legs'][number]): string | null {
 }
 
 function waitingFor(waiting: Waiting | null): WaitingFor | null {
-  return waiting === null ? null : { what: waiting.what, since: isoTime(waiting.sinceMs) };
+  return waiting === null ? null : { what: waiting.what, since: isoTime(waiting.sinceMs), remedy: waiting.remedy };
 }
 
 /** The exports: one per pool, there or not. */

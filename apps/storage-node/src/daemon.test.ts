@@ -84,7 +84,12 @@ test('an open store is told in full, with its pool', async () => {
     waitingFor: null,
     health: { level: 'healthy' },
   });
-  expect((await status()).pools).toMatchObject([{ name: 'demo', store: { path, state: 'OPEN' } }]);
+  expect((await status()).pools).toMatchObject([
+    {
+      ...{ name: 'demo', store: { path, state: 'OPEN' } },
+      waitingFor: { what: 'a client to claim the pool', remedy: expect.stringContaining('configured for pool demo') },
+    },
+  ]);
   expect(await metric('rmr_store_up')).toBe(`rmr_store_up{store="${path}"} 1`);
   await daemon?.flush('demo');
   await expect(daemon?.flush('unknown')).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -96,7 +101,11 @@ test('a store that is missing at start does not stop the daemon, is told with th
   const before = await store();
   expect(before).toMatchObject({ path, uuid: null, pool: null, state: 'DETACHED', health: { level: 'down' } });
   expect(before.reason).toContain('a.store does not exist');
-  expect(before.waitingFor).toMatchObject({ what: expect.stringMatching(/next attempt to open it, in \d+ s/), since: before.since });
+  expect(before.waitingFor).toMatchObject({
+    what: expect.stringMatching(/next attempt to open it, in \d+ s/),
+    since: before.since,
+    remedy: expect.stringContaining(`Bring the right file or disk back to ${path}`),
+  });
   expect((await status()).pools).toEqual([]);
   expect((await status()).health).toMatchObject({ level: 'down', sentence: expect.stringContaining('a.store does not exist') });
   expect(await metric('rmr_store_up')).toBe(`rmr_store_up{store="${path}"} 0`);

@@ -203,7 +203,12 @@ test('resync that stands still names the member that alone has the data, and so 
   const read = io(MessageType.READ, 3 * MIB - 128 * KIB, 4 * KIB);
   await expect
     .poll(async () => (await status(2)).waits, WAIT)
-    .toMatchObject([{ kind: 'CHUNK', what: expect.stringContaining('member 1 (storage-1)'), requests: 1 }]);
+    .toMatchObject([
+      {
+        ...{ kind: 'CHUNK', what: expect.stringContaining('member 1 (storage-1)'), requests: 1 },
+        remedy: expect.stringContaining('Bring storage-1 back'),
+      },
+    ]);
   expect(await metrics(2)).toContain('rmr_store_waiting_requests{pool="demo",member="2"} 1');
 
   await start(1, '64MiB');

@@ -6,6 +6,7 @@ import {
   type ResyncStatus,
   type ServerPoolStatus,
   type SessionStatus,
+  type WaitingFor,
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
@@ -33,7 +34,7 @@ export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly 
 }
 
 /** What there is to say about one store of the configuration, open or not. */
-export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, waitsFor }: KeptStore): NodeStoreStatus {
+export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy }: KeptStore): NodeStoreStatus {
   const since = new Date(sinceWallMs).toISOString();
   const { path } = spec;
   const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
@@ -44,7 +45,7 @@ export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, 
     state: pool === null ? 'DETACHED' : pool.state === 'NORMAL' ? 'MAPPED' : 'OPEN',
     reason,
     since,
-    waitingFor: waitsFor === null ? null : { what: waitsFor, since },
+    waitingFor: waitsFor === null ? null : { what: waitsFor, since, remedy },
     health:
       state === 'ATTACHED'
         ? { level: 'healthy', sentence: `${path}${member} is open` }
@@ -71,13 +72,6 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
   };
   const sync = resyncStatus(pool);
   const memberIds = new Set([...store.members.map((member) => member.memberId), identity.memberId]);
-  const waiting = described.draining
-    ? `${pool.executing} requests of the former client to end`
-    : described.state === 'NORMAL'
-      ? null
-      : described.holder === null
-        ? 'a client to claim the pool'
-        : `${described.holder} to bring the pool into service`;
   return {
     name: identity.poolName,
     uuid: identity.poolUuid,
@@ -117,11 +111,12 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       inFlight,
       reason: problem,
     })),
-    waits: pool.waits().map(({ what, requests, sinceMs }) => ({
+    waits: pool.waits().map(({ what, requests, sinceMs, remedy }) => ({
       kind: 'CHUNK',
       what,
       since: new Date(sinceMs).toISOString(),
       requests,
+      remedy,
     })),
     io,
     counters: {
@@ -131,9 +126,20 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       syncReads: counters.syncReads,
       syncReadBytes: counters.syncReadBytes,
     },
-    waitingFor: waiting === null ? null : { what: waiting, since },
+    waitingFor: memberWaitsFor(pool, since),
     health: poolHealth(pool, sync),
   };
+}
+
+/** What a member waits for that serves no IO; null for one that does, and for a witness that votes for somebody. */
+export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | null {
+  const { draining, state, holder } = pool.describe();
+  const { witness, poolName } = pool.store.identity;
+  if (draining) return { what: `${pool.executing} requests of the former client to end`, since };
+  if (state === 'NORMAL' || (witness === true && holder !== null)) return null;
+  if (holder !== null) return { what: `${holder} to bring the pool into service`, since };
+  const remedy = `Start a client node that is configured for pool ${poolName}; one that runs says in its status why it does not ask.`;
+  return { what: witness === true ? 'a client to ask for its vote' : 'a client to claim the pool', since, remedy };
 }
 
 /** Resync of one pool's member. */
@@ -154,6 +160,10 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
       name: members.find((member) => member.memberId === memberId)?.name ?? `member ${memberId}`,
     })),
     reason: bytesLeft > 0 ? why : '',
+    remedy:
+      bytesLeft > 0 && pool.resync.paused
+        ? 'Restart this storage node: that ends the pause, for which there is no command yet.'
+        : undefined,
     pulledBytes,
     paused: pool.resync.paused,
   };

@@ -19,7 +19,7 @@ export const waitingForSchema = z.object({
   /** What has to happen: "member 2 (storage-2) to grant the pool". */
   what: z.string(),
   since: timeText,
-  /** What a person can do about it; absent when it goes on by itself. */
+  /** What a person can do about it, in whole sentences; absent: nothing, as far as the node knows that says so. */
   remedy: z.string().optional(),
 });
 export type WaitingFor = z.infer<typeof waitingForSchema>;

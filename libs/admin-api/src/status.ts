@@ -53,6 +53,9 @@ export const clientCountersSchema = z.object({
   bounces: countValue,
 });
 
+/** How much data can't be read any more, and the first ranges of it, in whole chunks. */
+const lostDataSchema = z.object({ bytes: countValue, ranges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })) });
+
 /** A pool on the compute client. */
 export const clientPoolStatusSchema = z.object({
   name: z.string(),
@@ -80,6 +83,8 @@ export const clientPoolStatusSchema = z.object({
       ready: z.boolean(),
       /** Why it does not; empty when it does. */
       reason: z.string(),
+      /** What it waits for while it takes no part, and since when it does not; null when it does. */
+      waitingFor: waitingForSchema.nullable(),
     })
     .nullable(),
   /** Whether a version is being recorded: writes and flushes wait for it. */
@@ -97,7 +102,12 @@ export const clientPoolStatusSchema = z.object({
    * Data that no member has any more (I8): reads of it fail until its chunks are written whole. `ranges` are the first of it, in order;
    * there is more where they do not add up to `bytes`. Null: nothing is lost, or the pool is not served.
    */
-  lost: z.object({ bytes: countValue, ranges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })) }).nullable(),
+  lost: lostDataSchema.nullable(),
+  /**
+   * Data that the disks of all members which have it failed to read when it was last tried, since the pool was taken into service
+   * (I8): a write of the whole chunk heals it. As `lost`.
+   */
+  unreadable: lostDataSchema.nullable(),
   /** The first chunk that is not lost and that no in-sync member has clean, and the members that have: IO on it waits. Null: there is none. */
   withoutCleanCopy: z.object({ firstChunk: countValue, holders: z.string() }).nullable(),
   /** Bytes of map adds that would take the last clean copy of a chunk: writes there are not acknowledged yet (V5). */

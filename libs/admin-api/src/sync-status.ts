@@ -21,6 +21,8 @@ export const resyncStatusSchema = z.object({
   sources: z.array(z.object({ memberId: z.number().int(), name: z.string() })),
   /** Why it stands still although bytes are left; empty while it does not. */
   reason: z.string(),
+  /** What a person can do so that it goes on; absent: nothing, as far as this node knows. */
+  remedy: z.string().optional(),
   /** Bytes pulled since the start of the process. */
   pulledBytes: countValue,
   /** Whether an operator has paused it. */
@@ -61,5 +63,7 @@ export const ioWaitSchema = z.object({
   since: z.string(),
   /** How many wait; 0 for a state that would hold requests up if there were some. */
   requests: countValue,
+  /** What a person can do about it; absent: nothing, as far as this node knows. */
+  remedy: z.string().optional(),
 });
 export type IoWait = z.infer<typeof ioWaitSchema>;

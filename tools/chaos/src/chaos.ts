@@ -4,7 +4,7 @@ import { checksum, clusterFilePath, dataAreas, down, newClusterOptions, parseNbd
 import { errorMessage, KIB, MIB, OperationError, SeededRandom } from '@rmr/runtime';
 import { type FaultKind, FaultPlan, type FaultTargets } from './fault-plan.ts';
 import { endpointUri, FaultRunner } from './fault-runner.ts';
-import { FioLoad, fioAvailable } from './fio-load.ts';
+import { FioLoad, fioAvailable, whyWithoutFio } from './fio-load.ts';
 import { describeDifference } from './member-difference.ts';
 import { VerifiedWriter } from './verified-writer.ts';
 import { pause } from './waiting.ts';
@@ -34,6 +34,8 @@ export interface ChaosOptions {
   readonly faults: readonly FaultKind[];
   /** Stores forget what was not flushed when their storage node dies. */
   readonly volatileCache: boolean;
+  /** No part of the load may be left out, whatever is not installed: as in CI. */
+  readonly complete: boolean;
   /** Told what happens, line by line. */
   readonly say: (line: string) => void;
   /** Ends the run before its time. */
@@ -75,7 +77,7 @@ export class Chaos {
   #convergences = 0;
   #convergeMsMax = 0;
 
-  private constructor(options: ChaosOptions, targets: FaultTargets) {
+  private constructor(options: ChaosOptions, targets: FaultTargets, whyNoFio: string | null) {
     const { directory, seed } = options;
     this.#options = options;
     this.#plan = new FaultPlan(new SeededRandom(seed), targets);
@@ -96,11 +98,6 @@ export class Chaos {
       },
       mayFailFlush: () => this.#runner.powerLost,
     });
-    const whyNoFio = targets.volatileCache
-      ? 'it does not know what a power loss may take'
-      : fioAvailable()
-        ? null
-        : 'fio or its NBD engine is not installed';
     if (whyNoFio !== null) this.#say(`without fio: ${whyNoFio}`);
     this.#fio =
       whyNoFio === null
@@ -113,7 +110,8 @@ export class Chaos {
    * end, its data and logs are left. Throws only when the run could not begin.
    */
   static async run(options: ChaosOptions): Promise<ChaosTotals> {
-    const { directory, replicas, quorum, witness, volatileCache, say, signal } = options;
+    const { directory, replicas, quorum, witness, volatileCache, complete, say, signal } = options;
+    const whyNoFio = whyWithoutFio({ volatileCache, complete, available: fioAvailable });
     if (existsSync(clusterFilePath(directory))) {
       throw new OperationError('CONFLICT', `${directory} holds a cluster already, of unknown content; choose an empty or new directory`);
     }
@@ -139,7 +137,7 @@ export class Chaos {
       kinds: options.faults,
     };
     try {
-      return await new Chaos(options, targets).#run();
+      return await new Chaos(options, targets, whyNoFio).#run();
     } finally {
       for (const text of await down(directory, () => {})) say(text);
     }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { FioLoad, fioAvailable } from './fio-load.ts';
+import { FioLoad, fioAvailable, whyWithoutFio } from './fio-load.ts';
 import { TestingServer } from './testing-server.ts';
 
 test.skipIf(!fioAvailable())('fio is not started against a client node that was lost while it was asked whether it serves', async () => {
@@ -27,4 +27,13 @@ test.skipIf(!fioAvailable())('fio is not started against a client node that was 
   expect([load.failure, connections]).toEqual([null, 1]);
   await load.kill();
   await server.close();
+});
+
+test('where fio is missing, the run goes on without it and says so; where nothing may be left out, it does not begin', () => {
+  const needs = { volatileCache: false, complete: false, available: () => false };
+  expect(whyWithoutFio(needs)).toContain('not installed');
+  expect(() => whyWithoutFio({ ...needs, complete: true })).toThrow(/not installed.*CI=true.*Install it/);
+  expect(whyWithoutFio({ ...needs, complete: true, available: () => true })).toBeNull();
+  // Not wanted is not missing.
+  expect(whyWithoutFio({ ...needs, complete: true, volatileCache: true })).toContain('power loss');
 });

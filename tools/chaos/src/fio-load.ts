@@ -24,9 +24,32 @@ export interface FioOptions {
   readonly folder: string;
 }
 
+/** What decides about a load by fio. */
+export interface FioNeeds {
+  readonly volatileCache: boolean;
+  /** Nothing may be left out, as in CI. */
+  readonly complete: boolean;
+  readonly available: () => boolean;
+}
+
 /** Whether fio with its NBD engine is installed. */
 export function fioAvailable(): boolean {
   return spawnSync('fio', ['--enghelp=nbd'], { stdio: 'ignore' }).status === 0;
+}
+
+/**
+ * Why there is no load by fio, or null. Stores with a volatile cache don't want it: it does not know what a power loss may take. Throws
+ * UNAVAILABLE where it is missing although nothing may be left out.
+ */
+export function whyWithoutFio({ volatileCache, complete, available }: FioNeeds): string | null {
+  if (volatileCache) return 'it does not know what a power loss may take';
+  if (available()) return null;
+  const missing = 'fio with its NBD engine is not installed ("fio --enghelp=nbd" fails)';
+  if (!complete) return missing;
+  throw new OperationError(
+    'UNAVAILABLE',
+    `${missing}, and with CI=true no part of the load may be left out. Install it (Debian: apt-get install fio), or run without CI=true to go on without its load`,
+  );
 }
 
 /** A load by somebody else: fio writes a part of the device, verifies it on the way and at the end, and begins anew. */

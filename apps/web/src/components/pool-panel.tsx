@@ -33,14 +33,19 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
       <p className="reason">{pool.reason}</p>
       {pool.waitingFor && (
         <p className="waiting">
-          Waiting since {formatTime(pool.waitingFor.since)} for {pool.waitingFor.what}. {pool.waitingFor.remedy ?? 'It goes on by itself.'}
+          Waiting since {formatTime(pool.waitingFor.since)} for {pool.waitingFor.what}. {pool.waitingFor.remedy}
         </p>
       )}
       {pool.lost && (
         <p className="waiting">
-          {formatBytes(pool.lost.bytes)} are lost, as no member has them: reads fail until their chunks are written whole. They lie at byte{' '}
-          {pool.lost.ranges.map(({ offsetBytes, lengthBytes }) => `${formatCount(offsetBytes)} (${formatBytes(lengthBytes)})`).join(', ')}
-          {pool.lost.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) < pool.lost.bytes && ' and beyond'}.
+          {formatBytes(pool.lost.bytes)} are lost, as no member has them: reads fail until their chunks are written whole.{' '}
+          <Places of={pool.lost} />
+        </p>
+      )}
+      {pool.unreadable && (
+        <p className="waiting">
+          No disk can read {formatBytes(pool.unreadable.bytes)}: reads fail until their chunks are written whole.{' '}
+          <Places of={pool.unreadable} />
         </p>
       )}
       {pool.withoutCleanCopy && (
@@ -52,7 +57,7 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
       {otherWaits.map((wait) => (
         <p key={wait.what} className="waiting">
           {formatCount(wait.requests)} {wait.requests === 1 ? 'request waits' : 'requests wait'} since {formatTime(wait.since)} for{' '}
-          {wait.what}.
+          {wait.what}. {wait.remedy}
         </p>
       ))}
       <dl className="facts">
@@ -106,7 +111,7 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
                 <td className="wide">
                   {leg.waitingFor === null
                     ? leg.reason
-                    : `${leg.reason}; since ${formatTime(leg.waitingFor.since)} it waits for ${leg.waitingFor.what}`}
+                    : `${leg.reason}; since ${formatTime(leg.waitingFor.since)} it waits for ${leg.waitingFor.what}${leg.waitingFor.remedy === undefined ? '' : `. ${leg.waitingFor.remedy}`}`}
                 </td>
               </tr>
             ))}
@@ -115,4 +120,11 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
       </div>
     </section>
   );
+}
+
+/** Where data lies that can't be read: as much as the status names. */
+function Places({ of: { bytes, ranges } }: { of: NonNullable<ClientPoolStatus['lost']> }) {
+  const places = ranges.map(({ offsetBytes, lengthBytes }) => `${formatCount(offsetBytes)} (${formatBytes(lengthBytes)})`).join(', ');
+  const named = ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  return `They lie at byte ${places}${named < bytes ? ' and beyond' : ''}.`;
 }

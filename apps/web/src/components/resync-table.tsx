@@ -4,9 +4,18 @@ import { formatBytes, formatDuration } from './format.ts';
 /** From whom a member pulls or why it does not, and which requests wait for it. */
 function whatItDoes({ sync, waits }: ServerPoolStatus): string {
   const sources = sync.sources.map((source) => source.name).join(', ');
-  const pulls = sync.reason === '' ? `${sync.state}${sources === '' ? '' : ` from ${sources}`}` : `stands still: ${sync.reason}`;
-  const held = waits.map(({ requests, what }) => `${requests} ${requests === 1 ? 'request waits' : 'requests wait'} for ${what}`);
+  const pulls =
+    sync.reason === ''
+      ? `${sync.state}${sources === '' ? '' : ` from ${sources}`}`
+      : `stands still: ${withRemedy(sync.reason, sync.remedy)}`;
+  const held = waits.map(
+    ({ requests, what, remedy }) => `${requests} ${requests === 1 ? 'request waits' : 'requests wait'} for ${withRemedy(what, remedy)}`,
+  );
   return [pulls, ...held].join('; ');
+}
+
+function withRemedy(what: string, remedy: string | undefined): string {
+  return remedy === undefined ? what : `${what}. ${remedy}`;
 }
 
 /** The members that pull what they have missed, and what waits for it. Nothing while there is nothing to pull. */

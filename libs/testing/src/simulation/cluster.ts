@@ -12,6 +12,9 @@ const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
 /** Percentage of runs in which resync is slow, so that members are dirty for seconds, and how slow it may be. */
 const SLOW_RESYNC_PERCENT = 35;
 const SLOW_RESYNC_BYTES = [32 * 1024, 128 * 1024, 512 * 1024] as const;
+/** Percentage of runs in which IO that waits for too long fails, and for how long. */
+const IO_TIMEOUT_PERCENT = 20;
+const IO_TIMEOUTS_MS = [200, 1_000, 4_000] as const;
 /** After which a service manager or an operator starts again what can't go on by itself, in virtual milliseconds. */
 const RESTART_MS = 500;
 /** After which a service manager kills what does not end by itself. */
@@ -97,7 +100,12 @@ export class SimulatedCluster {
       resyncRateBytes: this.#chance(SLOW_RESYNC_PERCENT)
         ? (SLOW_RESYNC_BYTES[randomBelow(random, SLOW_RESYNC_BYTES.length)] as number)
         : null,
+      ioTimeoutMs: null,
     };
+    // Drawn apart, so that all other runs are what they were without it.
+    const timeouts = new SeededRandom(seed ^ 0x710e);
+    if (randomBelow(timeouts, 100) < IO_TIMEOUT_PERCENT)
+      this.#pool.ioTimeoutMs = IO_TIMEOUTS_MS[randomBelow(timeouts, IO_TIMEOUTS_MS.length)] as number;
     this.#usualResyncBytes = this.#pool.resyncRateBytes;
     let percent = randomBelow(random, 100);
     let nodeCount = 1;
@@ -115,6 +123,11 @@ export class SimulatedCluster {
     const node = this.#makeNode(memberId, this.newDisk(memberId));
     this.nodes.push(node);
     return node;
+  }
+
+  /** From now on no IO fails for having waited. */
+  waitForever(): void {
+    this.#pool.ioTimeoutMs = null;
   }
 
   /** A node that is no member any more goes. */

@@ -43,6 +43,8 @@ export interface SimulatedPool {
   readonly quorum: PoolPolicy['quorum'];
   /** Bytes per second that each node pulls at most; null: as fast as it goes. */
   resyncRateBytes: number | null;
+  /** What waits for longer fails; null: nothing does. */
+  ioTimeoutMs: number | null;
 }
 
 /** A storage node: the production server cores on a disk in memory. It can crash, lose power, and start again. */
@@ -387,6 +389,9 @@ export class SimulatedClient {
         readPolicy,
         legTimeoutMs,
         legSlowForMs,
+        get ioTimeoutMs() {
+          return simulated.ioTimeoutMs;
+        },
         members: nodes.map(addressOf),
         ...(witness === null ? {} : { witness: addressOf(witness) }),
         quorum: simulated.quorum,

@@ -186,12 +186,18 @@ class Simulation {
   }
 
   #healed(): void {
+    this.#cluster.waitForever();
     const unfinished = (): string | null => this.#disaster.pending ?? this.#operator.pending ?? this.#checks.unfinished();
     const { rival, draining } = this.#cluster;
     const canRepair = rival === null && !draining;
     this.#cluster.heal((node, chunk) => canRepair && chunk >= 0 && this.#atlas.mayLose(node, chunk));
     this.#aftermath = this.#cluster.highestVersion();
     this.#cluster.world.run(HEALED_WORK_MS);
+    if (this.#workload.operationCount < OPERATIONS_MIN) {
+      // For most of it nobody could be served.
+      this.#until('the pool to be served', () => this.#disaster.unserved);
+      this.#until('operations to be made', () => (this.#workload.operationCount < OPERATIONS_MIN ? 'the workload has just begun' : null));
+    }
     this.#aftermath = null;
     this.#workload.stop();
     this.#until('the pool to be served', () => this.#disaster.unserved);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { eventually } from '../support/test-cluster.ts';
+import { eventually, WAIT_MS_MAX } from '../support/test-cluster.ts';
 import { VerifiedDevice } from '../support/verified-device.ts';
 
 let device: VerifiedDevice;
@@ -22,16 +22,22 @@ test('two of three members are lost one after the other: the third serves alone,
   await device.expectConverged();
 });
 
-test('the only member that has everything is lost while another one pulls from it', async () => {
+test('the only member that has everything is lost while another one pulls from it: what is left waits for it, whoever else returns', async () => {
   await device.progress(100);
   await device.killNow('storage-2', 'storage-3');
   await device.progress(1200);
+  // At rest, so that nothing but resync pulls, and nothing but what is asked here waits.
+  await device.writer.rest(WAIT_MS_MAX);
   await device.start('storage-2');
   await device.resyncing('storage-2');
   await device.killNow('storage-1');
   // What storage-2 has not pulled yet waits; storage-3 is further behind and no help.
+  const question = await device.askForWhatOnlyHas('storage-1');
   await device.start('storage-3');
+  await eventually(async () => expect((await device.cluster.leg('storage-3')).state).toBe('NORMAL'));
+  await device.expectWaiting(question, 'storage-1');
   await device.start('storage-1');
+  await eventually(() => expect(question.state).toBe(0));
   await device.progress(200);
   await device.expectConverged();
 });

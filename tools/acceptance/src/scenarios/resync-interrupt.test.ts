@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, type TestCluster } from '../support/test-cluster.ts';
+import { eventually, type TestCluster, WAIT_MS_MAX } from '../support/test-cluster.ts';
 import { VerifiedDevice } from '../support/verified-device.ts';
 
 let device: VerifiedDevice;
@@ -27,9 +27,24 @@ describe('two members', () => {
   beforeAll(() => start(111, 2));
 
   test('the source is killed: what only it has waits for it, and resync goes on when it is back', async () => {
-    await intoResync();
+    await device.progress(100);
+    await device.killNow('storage-2');
+    await device.progress(1200);
+    // At rest, so that nothing but resync pulls, and nothing but what is asked here waits.
+    await device.writer.rest(WAIT_MS_MAX);
+    await device.start('storage-2');
+    await device.resyncing('storage-2');
     await device.killNow('storage-1');
+    const question = await device.askForWhatOnlyHas('storage-1');
+    // The writer comes to wait, too.
+    device.writer.write();
+    await eventually(async () => expect((await cluster.poolStatus()).waits[0]?.requests).toBeGreaterThan(1));
+    await device.expectWaiting(question, 'storage-1');
+    const { sync } = await cluster.member('storage-2');
+    expect(sync.bytesLeft).toBeGreaterThan(0);
+    expect(sync.reason).toContain('storage-1');
     await device.start('storage-1');
+    await eventually(() => expect(question.state).toBe(0));
     await device.progress(200);
     await device.expectConverged();
   });

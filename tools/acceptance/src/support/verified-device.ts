@@ -1,7 +1,10 @@
-import { describeDifference, VerifiedWriter } from '@rmr/chaos';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describeDifference, RequestKind, VerifiedWriter } from '@rmr/chaos';
 import {
   type DataArea,
   dataAreas,
+  layout,
   parseNbdUri,
   pauseNode,
   powerCycle,
@@ -12,6 +15,8 @@ import {
 } from '@rmr/cluster';
 import { MIB } from '@rmr/runtime';
 import { expect } from 'vitest';
+import { Gate } from './gate.ts';
+import { NbdQuestion } from './nbd-question.ts';
 import { type ClusterOptions, eventually, TestCluster, WAIT_MS_MAX } from './test-cluster.ts';
 
 /** The writer's part: the first bytes of the device. */
@@ -32,6 +37,7 @@ export class VerifiedDevice {
   readonly writer: VerifiedWriter;
   /** The client node to connect to. */
   client = 'client-1';
+  #asideChunks = 0;
   #dataAreas: readonly DataArea[] | null = null;
 
   private constructor(cluster: TestCluster, { seed, mayFailFlush = false }: VerifiedOptions) {
@@ -89,6 +95,69 @@ export class VerifiedDevice {
 
   heal(a: string, b: string): Promise<void> {
     return setPartition(this.cluster.folder, a, b, false);
+  }
+
+  /**
+   * Puts a gate into the way from the client node to a storage node that is down at the moment, for as long as this client
+   * node lives.
+   */
+  async gate(name: string): Promise<Gate> {
+    const address = this.cluster.file.storageNodes.find((node) => node.name === name)?.rtrs ?? '';
+    const target = address.replace(/^unix:/, '');
+    const gate = await Gate.listen(join(dirname(target), 'gate.sock'), target);
+    const path = layout.config(this.cluster.folder, this.client);
+    const config = JSON.parse(readFileSync(path, 'utf8')) as { transport: { routes: Record<string, string> } };
+    config.transport.routes[address] = `unix:${gate.path}`;
+    writeFileSync(path, JSON.stringify(config));
+    process.kill(this.cluster.pid(this.client), 'SIGHUP');
+    await eventually(() => expect(gate.connections).toBeGreaterThan(0));
+    return gate;
+  }
+
+  /** One request besides the writer's, which waits for nothing but what it is for. */
+  ask(kind: RequestKind, offsetBytes: number, lengthBytes: number): Promise<NbdQuestion> {
+    return NbdQuestion.ask(this.cluster.nbdUri, kind, offsetBytes, lengthBytes);
+  }
+
+  /** Writes to a chunk that the writer leaves alone, every time to another one, and reads it back. */
+  async writeAside(): Promise<void> {
+    const { chunkSize, size } = this.cluster.file.pool;
+    const offsetBytes = PART_BYTES + ((this.#asideChunks++ * chunkSize) % (size - PART_BYTES));
+    for (const kind of [RequestKind.WRITE, RequestKind.READ]) {
+      const question = await this.ask(kind, offsetBytes, 4096);
+      await eventually(() => expect(question.state).toBe(0));
+    }
+  }
+
+  /**
+   * Asks for a chunk that no member but `holder`, which is away, has clean: that waits, and status says for whom. Returns
+   * the question, which is to be answered when the holder is back. Other IO is answered meanwhile: see {@link expectWaiting}.
+   */
+  async askForWhatOnlyHas(holder: string): Promise<NbdQuestion> {
+    const { chunkSize } = this.cluster.file.pool;
+    const firstChunk = await eventually(async () => {
+      const { withoutCleanCopy, waits, legs } = await this.cluster.poolStatus();
+      // The client node asks once a second what has been pulled.
+      for (const leg of legs) if (leg.state === 'NORMAL') expect(leg.dirtyBytes).toBe(await this.cluster.missedBytes(leg.name));
+      expect(withoutCleanCopy?.holders).toContain(holder);
+      expect(waits).toEqual([]);
+      return withoutCleanCopy?.firstChunk ?? 0;
+    });
+    const question = await this.ask(RequestKind.READ, firstChunk * chunkSize, 4096);
+    await this.expectWaiting(question, holder);
+    return question;
+  }
+
+  /** The question is not answered, status says that it waits for `holder`, and chunks that are clean are read and written. */
+  async expectWaiting(question: NbdQuestion, holder: string): Promise<void> {
+    await eventually(async () => {
+      const { state, waits } = await this.cluster.poolStatus();
+      expect(state).toBe('SERVING');
+      const wait = waits.find((each) => each.kind === 'CHUNK' && each.what.includes(holder));
+      expect(wait?.requests, JSON.stringify(waits)).toBeGreaterThan(0);
+    });
+    await this.writeAside();
+    expect(question.state).toBe('waiting');
   }
 
   /** Waits until a member is back in the set and pulls what it has missed. */

@@ -1,5 +1,5 @@
 import type { PoolServer, PoolStore, StoreIdentity } from '@rmr/rmr';
-import { assert, OperationError, Status, statusName, type World } from '@rmr/runtime';
+import { assert, OperationError, type OperationErrorCode, Status, statusName, type World } from '@rmr/runtime';
 
 /** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
 export const RETRY_MS = 1_000;
@@ -87,6 +87,8 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   readonly #parts: KeptStoreParts<Spec>;
   #state: KeptStoreState = 'DETACHED';
   #reason = 'it has not been opened yet';
+  /** What was wrong with it when it was last looked at; null: nothing. */
+  #trouble: OperationErrorCode | null = null;
   /** Since when it has been attached, or away: attempts in between don't count. By the clock, and for people. */
   #sinceMs: number;
   #sinceWallMs: number;
@@ -152,6 +154,11 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       default:
         return null;
     }
+  }
+
+  /** What a person can do about what is wrong with it; undefined while nothing is, or nothing helps. */
+  get remedy(): string | undefined {
+    return this.#trouble === null || this.waitsFor === null ? undefined : remedyFor(this.#trouble, this.spec.path);
   }
 
   /** Opens it for the first time. `done` is told how that ended, or that its disk takes too long. */
@@ -231,6 +238,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     const { identity } = opened.store;
     this.#opened = opened;
     this.#identity = identity;
+    this.#trouble = null;
     this.#pool = this.#parts.registry.register(opened.store);
     this.#setState('ATTACHED', `opened as member ${identity.memberId} of pool ${identity.poolName}`);
     this.#setSince();
@@ -246,6 +254,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     const { path } = this.spec;
     // It may be a failed flush of what was written before the attempt. Nobody else has heard of that.
     if (error.code === 'IO_ERROR' || error.code === 'NO_SPACE') this.#parts.doubtful.add(path);
+    this.#trouble = error.code;
     this.#setState('DETACHED', error.message);
     if (this.#onStopped !== null) {
       this.#finishStop();
@@ -259,6 +268,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #openingHangs(): void {
     const { path, ioTimeoutMs } = this.spec;
     this.#hanging = true;
+    this.#trouble = 'TIMEOUT';
     this.#reason = `${path} could not be opened within ${ioTimeoutMs} ms: its disk does not answer; check the disk and the kernel log`;
     this.#parts.world.log.error('the disk of a store does not answer', { path, ioTimeoutMs });
     this.#tellFirstOutcome(new OperationError('TIMEOUT', this.#reason));
@@ -267,12 +277,12 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #lookAfter(nowMs: number, opened: OpenedStore): void {
     const { path, ioTimeoutMs } = this.spec;
     if (opened.store.failed) {
-      this.#detach(`the journal of ${path} could not be written; check the disk, its space and the kernel log`);
+      this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
     }
     if (opened.waitingMs(nowMs) > ioTimeoutMs) {
       this.#hanging = true;
-      this.#detach(`the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
+      this.#detach('TIMEOUT', `the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
       return;
     }
     if (nowMs - this.#sinceMs > STEADY_MS) this.#attempts = 0;
@@ -282,12 +292,13 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     opened.checkPresence((reason) => {
       if (this.#opened !== opened) return;
       this.#presenceAsking = false;
-      if (reason !== null && this.#state === 'ATTACHED') this.#detach(reason);
+      if (reason !== null && this.#state === 'ATTACHED') this.#detach('NOT_FOUND', reason);
     });
   }
 
   /** Takes it away from its clients: something is wrong with its disk. */
-  #detach(reason: string): void {
+  #detach(trouble: OperationErrorCode, reason: string): void {
+    this.#trouble = trouble;
     this.#parts.world.log.error('a store is detached', { path: this.spec.path, why: reason });
     this.#parts.doubtful.add(this.spec.path);
     (this.#pool as PoolServer).storeFailed(reason);
@@ -351,5 +362,28 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#state = to;
     this.#reason = why;
     this.#parts.world.log.info('store state', { path: this.spec.path, from, to, why });
+  }
+}
+
+/** What a person can do about a store that can't be opened, or was detached; undefined: nothing. */
+function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
+  switch (trouble) {
+    case 'PERMISSION_DENIED':
+      return `Let this node read and write ${path}: correct its owner and mode.`;
+    case 'STORE_LOCKED':
+      return `Stop the process that has ${path} open, or unmount it.`;
+    case 'NO_SPACE':
+      return `Free space on the file system of ${path}.`;
+    case 'IO_ERROR':
+    case 'TIMEOUT':
+      return `Check the disk of ${path}, its space, its connection and the kernel log.`;
+    case 'STORE_VERSION_UNKNOWN':
+      return `Start a version of the storage node that knows the store ${path}.`;
+    case 'STORE_DAMAGED':
+      return `Check the disk of ${path}, and put back an undamaged one if you have it: there is no command yet that replaces a member's store.`;
+    case 'UNAVAILABLE':
+      return undefined;
+    default:
+      return `Bring the right file or disk back to ${path}, or correct "stores" in the configuration and restart this node.`;
   }
 }

@@ -163,7 +163,26 @@ describe('store keeper: start', () => {
     expect(started).toBeNull();
     expect([state('/a'), state('/b')]).toEqual(['ATTACHED', 'ATTACHED']);
     expect(pools.map(({ store }) => store.identity.poolName)).toEqual(['pool-1', 'pool-2']);
-    expect([kept('/a').waitsFor, kept('/a').reason]).toEqual([null, 'opened as member 4 of pool pool-1']);
+    expect([kept('/a').waitsFor, kept('/a').remedy, kept('/a').reason]).toEqual([null, undefined, 'opened as member 4 of pool pool-1']);
+  });
+
+  test.each([
+    ['NOT_FOUND', /^Bring the right file or disk back to \/a, /],
+    ['STORE_FOREIGN', /^Bring the right file or disk back to \/a, /],
+    ['PERMISSION_DENIED', /owner and mode/],
+    ['STORE_LOCKED', /^Stop the process that has \/a open/],
+    ['NO_SPACE', /^Free space on the file system of \/a\.$/],
+    ['IO_ERROR', /^Check the disk of \/a, /],
+    ['STORE_DAMAGED', /^Check the disk of \/a, and put back an undamaged one/],
+    ['STORE_VERSION_UNKNOWN', /^Start a version of the storage node that knows the store \/a\.$/],
+  ] as const)('what helps a store that is not open (%s) is told until it is', (code, remedy) => {
+    slot('/a').refusal = code;
+    keep({ '/a': newDisk(1) });
+    world.run(10);
+    expect([state('/a'), kept('/a').remedy]).toEqual(['DETACHED', expect.stringMatching(remedy)]);
+    slot('/a').refusal = null;
+    world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the store to be attached');
+    expect(kept('/a').remedy).toBeUndefined();
   });
 
   test('a node without stores starts and stops', () => {
@@ -373,6 +392,7 @@ describe('store keeper: disks that fail', () => {
     expect(before.failure).toContain('the disk of /a has not answered within 20000 ms');
     expect([state('/a'), pools.length]).toEqual(['DETACHING', 0]);
     expect(kept('/a').waitsFor).toBe('3 requests that do not end on the disk');
+    expect(kept('/a').remedy).toMatch(/^Check the disk of \/a, /);
     world.run(600_000);
     expect([state('/a'), slot('/a').opened]).toEqual(['DETACHING', 1]);
     expect(doubtful.has('/a')).toBe(true);

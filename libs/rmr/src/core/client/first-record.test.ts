@@ -17,6 +17,8 @@ let claims: Map<Leg, ClaimResult>;
 let first: FirstVersion;
 /** What the host was told, in order. */
 let told: string[];
+/** What it waited for, in order. */
+let steps: string[];
 let record: FirstRecord;
 
 const session = (memberId: number): ScriptedSession => sessions.get(memberId) as ScriptedSession;
@@ -35,7 +37,8 @@ function start(fields: Partial<FirstVersion> = {}): void {
     poolUuid: POOL,
     onAttempt: () => void told.push('attempt'),
     onEnabled: (witnessRecorded: boolean) => void told.push(witnessRecorded ? 'enabled, witness too' : 'enabled'),
-    onFailed: (why: string) => void told.push(`failed: ${why}`),
+    onFailed: (why: string, remedy?: string) => void told.push(`failed: ${why}${remedy === undefined ? '' : `. ${remedy}`}`),
+    onStep: (what: string) => void steps.push(what),
   };
   record = new FirstRecord(SILENT_LOGGER, host, first, claims);
   record.start();
@@ -44,6 +47,7 @@ function start(fields: Partial<FirstVersion> = {}): void {
 beforeEach(() => {
   sessions = new Map();
   told = [];
+  steps = [];
   maps = new PoolMaps(8 * CHUNK, CHUNK);
   const legs = [legTo(1), legTo(2)];
   const claim = { version: null, members: [], policy: POLICY, volatileLost: false, lastIo: [], intent: [], unreadable: [], columns: [] };
@@ -106,6 +110,30 @@ describe('the first version of an epoch', () => {
   });
 });
 
+test('each step names the members that have not made it yet', () => {
+  maps.of(2).set(0, 1);
+  start({ witness: legTo(9) });
+  session(1).next('map-stage').answer();
+  session(2).next('map-stage').answer();
+  for (const memberId of [2, 1, 9]) session(memberId).next('record-version').answer({ owed: [] });
+  for (const memberId of [1, 2]) session(memberId).next('enable').answer();
+  const [one, two] = ['member 1 (storage-1)', 'member 2 (storage-2)'];
+  expect(steps).toEqual([
+    `the dirty maps to be taken over by ${one} and ${two}`,
+    `the dirty maps to be taken over by ${two}`,
+    `version 6.1{1,2} to be recorded by ${one} and ${two}`,
+    `version 6.1{1,2} to be recorded by ${one}`,
+    'version 6.1{1,2} to be recorded by member 9 (storage-9)',
+    `${one} and ${two} to be enabled`,
+    `${two} to be enabled`,
+  ]);
+});
+
+test('members that have all maps already are not waited for to take them over', () => {
+  start();
+  expect(steps).toEqual(['version 6.1{1,2} to be recorded by member 1 (storage-1) and member 2 (storage-2)']);
+});
+
 describe('a failure, once, and nothing after it', () => {
   test('while maps are staged: no version may exist', () => {
     maps.of(2).set(0, 1);
@@ -120,6 +148,14 @@ describe('a failure, once, and nothing after it', () => {
     session(2).next('record-version').refuse('STALE_EPOCH', 'epoch 7 is promised');
     session(1).next('record-version').answer({ owed: [] });
     expect([open(), told]).toEqual([[], ['attempt', 'failed: member 2 (storage-2): epoch 7 is promised']]);
+  });
+
+  test('that a disk has caused says where to look', () => {
+    start();
+    session(2).next('record-version').refuse('STORE_ERROR', 'no space');
+    expect(told.slice(1)).toEqual([
+      'failed: member 2 (storage-2): no space. Check the disk of the store on storage-2, its space and the kernel log.',
+    ]);
   });
 
   test('while members are enabled', () => {

@@ -3,10 +3,12 @@ import type { World } from '@rmr/runtime';
 import type { VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import { type ClaimResult, emptyResultSchema, owedResultSchema } from '../../wire/control-message.ts';
+import { tellAsked } from './asked-legs.ts';
 import type { FirstVersion } from './first-version.ts';
 import type { Leg } from './leg.ts';
 import { MapSpread } from './map-spread.ts';
 import { dataMembers } from './membership.ts';
+import { remedyForFailure } from './remedies.ts';
 
 /** Who is told how the record of a first version goes on. */
 export interface FirstRecordHost {
@@ -15,8 +17,10 @@ export interface FirstRecordHost {
   onAttempt(version: VersionRecord): void;
   /** It is durable on its whole in-sync set, and all of it is enabled. Called once, and nothing after it. */
   onEnabled(witnessRecorded: boolean): void;
-  /** It came to an end before that. Called once, and nothing after it. */
-  onFailed(why: string): void;
+  /** It came to an end before that. Called once, and nothing after it. `remedy`: what a person can do about it. */
+  onFailed(why: string, remedy?: string): void;
+  /** What it waits for, for people. `narrows`: it is less of what it waited for already. */
+  onStep(what: string, narrows: boolean): void;
 }
 
 /**
@@ -29,6 +33,8 @@ export class FirstRecord {
   readonly #host: FirstRecordHost;
   readonly #first: FirstVersion;
   readonly #spreads: readonly MapSpread[];
+  /** The legs that something is staged on. */
+  readonly #staging: readonly Leg[];
   #ended = false;
 
   /** `claims`: what each leg of the set has granted; it says which columns the member has. */
@@ -39,11 +45,14 @@ export class FirstRecord {
     const { legs, members, maps, version } = first;
     const empty = new DirtyMap(maps.chunkCount).digest();
     // Only the columns in which a member differs from the assembled ones are staged there.
+    const staging: Leg[] = [];
+    this.#staging = staging;
     this.#spreads = legs.map((leg) => {
       const held = new Map((claims.get(leg) as ClaimResult).columns.map((column) => [column.memberId, column.digest]));
       const differing = dataMembers(members)
         .map((member) => member.memberId)
         .filter((memberId) => (held.get(memberId) ?? empty) !== maps.of(memberId).digest());
+      if (differing.length > 0) staging.push(leg);
       return new MapSpread(leg, host.poolUuid, version.epoch, maps, differing);
     });
   }
@@ -51,11 +60,16 @@ export class FirstRecord {
   /** Begins; called once. */
   start(): void {
     let left = this.#spreads.length;
+    const answered = this.#step(this.#staging, (names) => `the dirty maps to be taken over by ${names}`);
     for (const spread of this.#spreads) {
       spread.run((failure) => {
         if (this.#ended) return;
-        if (failure !== null) this.#fail(failure);
-        else if (--left === 0) this.#recordAll();
+        if (failure !== null) {
+          this.#fail(failure);
+          return;
+        }
+        answered(spread.leg);
+        if (--left === 0) this.#recordAll();
       });
     }
   }
@@ -66,22 +80,35 @@ export class FirstRecord {
     for (const spread of this.#spreads) spread.cancel();
   }
 
-  #fail(why: string): void {
+  #fail(why: string, remedy = ''): void {
     this.cancel();
-    this.#host.onFailed(why);
+    if (remedy === '') this.#host.onFailed(why);
+    else this.#host.onFailed(why, remedy);
+  }
+
+  /** These have been asked. Returns what is to be called with one that has answered. */
+  #step(legs: readonly Leg[], what: (names: string) => string): (answered: Leg) => void {
+    return tellAsked(legs, what, (text, narrows) => this.#host.onStep(text, narrows));
+  }
+
+  /** Who is to record the version. */
+  #recorders(legs: readonly Leg[]): (answered: Leg) => void {
+    return this.#step(legs, (names) => `version ${formatVersion(this.#first.version)} to be recorded by ${names}`);
   }
 
   #recordAll(): void {
     const { legs, version, witness } = this.#first;
     this.#host.onAttempt(version);
     let recorded = 0;
+    const answered = this.#recorders(legs);
     for (const leg of legs) {
-      this.#record(leg, (failure) => {
+      this.#record(leg, (failure, remedy) => {
         if (this.#ended) return;
         if (failure !== null) {
-          this.#fail(failure);
+          this.#fail(failure, remedy);
           return;
         }
+        answered(leg);
         if (++recorded < legs.length) return;
         if (witness === null) this.#enableAll(false);
         else this.#recordOnWitness(witness);
@@ -92,6 +119,7 @@ export class FirstRecord {
   /** The witness records last: what it knows of is durable on the set. */
   #recordOnWitness(witness: Leg): void {
     const { version } = this.#first;
+    this.#recorders([witness]);
     this.#record(witness, (refused) => {
       if (this.#ended) return;
       if (refused !== null) {
@@ -101,7 +129,7 @@ export class FirstRecord {
     });
   }
 
-  #record(leg: Leg, done: (failure: string | null) => void): void {
+  #record(leg: Leg, done: (failure: string | null, remedy: string) => void): void {
     const { version, members, policy, maps, foreign, erase } = this.#first;
     const voteOnly = leg === this.#first.witness;
     leg.call(
@@ -120,7 +148,10 @@ export class FirstRecord {
       },
       owedResultSchema,
       (result, failure) =>
-        done(result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null),
+        done(
+          result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null,
+          remedyForFailure(leg.member.name, failure?.failure ?? null),
+        ),
     );
   }
 
@@ -128,13 +159,15 @@ export class FirstRecord {
     const { legs, version } = this.#first;
     const { poolUuid } = this.#host;
     let enabled = 0;
+    const answered = this.#step(legs, (names) => `${names} to be enabled`);
     for (const leg of legs) {
       leg.call({ op: 'enable', poolUuid, epoch: version.epoch, versionSeq: version.seq }, emptyResultSchema, (result, failure) => {
         if (this.#ended) return;
         if (result === null) {
-          this.#fail(failure?.message ?? `${leg.describe()} to be enabled`);
+          this.#fail(failure?.message ?? `${leg.describe()} to be enabled`, remedyForFailure(leg.member.name, failure?.failure ?? null));
           return;
         }
+        answered(leg);
         if (++enabled < legs.length) return;
         this.#ended = true;
         this.#host.onEnabled(witnessRecorded);

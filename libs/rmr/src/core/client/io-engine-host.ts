@@ -13,6 +13,10 @@ export interface IoEngineHost {
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
   /** A read that failed on every member is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
   readByChunks(request: IoRequest): boolean;
+  /** I8: the caller of a read is told that it failed, as the disks of all members that have the range failed it. */
+  onUnreadable(offsetBytes: number, lengthBytes: number): void;
+  /** A read has ended well. */
+  onRead(offsetBytes: number, lengthBytes: number): void;
   /** A write has ended. `missed`: a member has applied it, and those that are out of the in-sync set lack it. */
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void;
   /** ◆8: whether a chunk that is not lost is dirty for every in-sync member, so that its only clean copy may not be flushed. */

@@ -76,6 +76,8 @@ beforeEach(() => {
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
     absentMayHave: () => false,
     readByChunks: () => false,
+    onUnreadable: () => {},
+    onRead: () => {},
     onWriteEnded: ({ offsetBytes, lengthBytes }, _status, isMissed) => {
       if (isMissed) missed.push([offsetBytes, lengthBytes]);
     },
@@ -334,6 +336,30 @@ describe('io engine: what bounces (◆20)', () => {
     answerBoth();
     expect([ended[1], missed]).toEqual([['applied', Status.OK], [[65536, 4096]]]);
   });
+
+  test.each([
+    ['has applied', () => answer(0)],
+    ['had not answered', () => {}],
+  ])('I2, ioTimeout: a write that a leg which has left %s goes on, as others may have pulled what it wrote', (_what, before) => {
+    write('w');
+    before();
+    answer(1, Status.EBOUNCED);
+    engine.freeze(false);
+    engine.legsLeft(0b001);
+    virtual.run(2);
+    const expire = () => engine.expire(virtual.clock.nowMs(), Number.NEGATIVE_INFINITY);
+    // Neither while the version without the leg is being recorded, so that one which takes its place counts the write in (V4), nor after.
+    expire();
+    engine.setVersion(5, 2, [1, 3]);
+    expire();
+    engine.nextRound();
+    answer(1, Status.EBOUNCED);
+    expire();
+    expect(ended).toEqual([]);
+    engine.nextRound();
+    answer(1);
+    expect([ended, missed]).toEqual([[['w', Status.OK]], [[0, 4096]]]);
+  });
 });
 
 describe('io engine: owed adds (◆13)', () => {
@@ -524,6 +550,31 @@ describe('io engine: chunks without a clean copy (I8)', () => {
     answer(1, Status.ELOST);
     answer(0);
     expect([ended, failed]).toEqual([[['r', Status.OK]], []]);
+  });
+
+  test.each([
+    ['first', Status.ELOST, Status.EIO],
+    ['last', Status.EIO, Status.ELOST],
+  ])(
+    'I5: where one leg calls a write lost, and says so %s, and another has failed in the middle of it, one of them leaves',
+    (_when, one, other) => {
+      write('w');
+      answer(0, one);
+      answer(1, other);
+      expect([failed.map(([mask]) => mask), ended]).toEqual([[0b10], []]);
+      engine.setVersion(5, 2, [2, 3]);
+      expect([ended, missed]).toEqual([[['w', Status.EIO]], [[0, 4096]]]);
+    },
+  );
+
+  test('I2: a write that is lost for who stays, and that a leg which has left has applied, is missed by those that are away', () => {
+    write('w');
+    answer(0);
+    engine.freeze(false);
+    engine.legsLeft(0b001);
+    answer(1, Status.ELOST);
+    engine.setVersion(5, 2, [1, 3]);
+    expect([failed, ended, missed]).toEqual([[], [['w', Status.EIO]], [[0, 4096]]]);
   });
 
   test('I5: a leg that calls a write lost which another has applied leaves: they differ', () => {

@@ -52,6 +52,8 @@ let engine: IoEngine;
 let ended: [string, number][];
 let failed: [number, string][];
 let fenced: number;
+let unreadable: [number, number][];
+let readable: [number, number][];
 let turn: TurnTask[];
 let nowMs: number;
 let host: IoEngineHost;
@@ -74,6 +76,8 @@ beforeEach(() => {
   ended = [];
   failed = [];
   fenced = 0;
+  unreadable = [];
+  readable = [];
   turn = [];
   nowMs = 0;
   legs = [new ScriptedLeg(), new ScriptedLeg(), new ScriptedLeg()];
@@ -87,6 +91,8 @@ beforeEach(() => {
     cleanLegs: (_offset, _length, candidates) => candidates,
     absentMayHave: () => false,
     readByChunks: () => false,
+    onUnreadable: (...range) => void unreadable.push(range),
+    onRead: (...range) => void readable.push(range),
     onWriteEnded: () => {},
     flushMustWait: () => false,
   };
@@ -104,6 +110,8 @@ beforeEach(() => {
     cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
     absentMayHave: (offset, length) => host.absentMayHave(offset, length),
     readByChunks: (request) => host.readByChunks(request),
+    onUnreadable: (offset, length) => host.onUnreadable(offset, length),
+    onRead: (offset, length) => host.onRead(offset, length),
     onWriteEnded: (range, status, missed) => host.onWriteEnded(range, status, missed),
     flushMustWait: () => host.flushMustWait(),
   };
@@ -318,6 +326,26 @@ describe('io engine: reads', () => {
     leg(1).answer(Status.EIO);
     leg(0).answer(Status.ELOST);
     expect([ended, failed]).toEqual([[['r', Status.EIO]], []]);
+    expect(unreadable).toEqual([[0, 4096]]);
+  });
+
+  test('I8: what can be read somewhere, or what nobody has any more, is not told as unreadable', () => {
+    read('r', 4096);
+    leg(1).answer(Status.EIO);
+    leg(0).answer(Status.OK, new Uint8Array(4096));
+    engine.freeze(false);
+    engine.resume(0b011, 6, 2, [3]);
+    read('lost');
+    leg(1).answer(Status.ELOST);
+    leg(0).answer(Status.ELOST);
+    expect([ended, unreadable, readable]).toEqual([
+      [
+        ['r', Status.OK],
+        ['lost', Status.EIO],
+      ],
+      [],
+      [[4096, 4096]],
+    ]);
   });
 
   test('the last leg stays, and its error is the caller’s', () => {

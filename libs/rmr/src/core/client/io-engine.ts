@@ -286,8 +286,9 @@ export class IoEngine implements RtrsResponseSink {
       if (request === null) continue;
       if ((units.sentAtMs[unit] as number) < sentBeforeMs) slow |= units.pending[unit] as number;
       if (request.submittedAtMs >= waitingBeforeMs || units.pending[unit] !== 0) continue;
-      // A write that no member has applied, and a flush, may fail: nothing differs between members because of it.
-      const untouched = units.again[unit] !== 0 && units.ok[unit] === 0 && units.failed[unit] === 0;
+      // A write that no member has applied, and a flush, may fail: nothing differs between members because of it. What a member that
+      // has left may have applied others may have pulled: it goes on until all agree (I2).
+      const untouched = units.again[unit] !== 0 && units.ok[unit] === 0 && units.failed[unit] === 0 && units.touched[unit] === 0;
       if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
@@ -353,8 +354,7 @@ export class IoEngine implements RtrsResponseSink {
       this.#readFailed(unit, request, bit, status);
       return;
     } else {
-      units.failed[unit] = (units.failed[unit] as number) | bit;
-      units.statuses[unit] = status;
+      units.noteFailed(unit, bit, status);
     }
     if (units.pending[unit] === 0) {
       this.#settle(unit, request);
@@ -553,14 +553,15 @@ export class IoEngine implements RtrsResponseSink {
     const failed = (units.failed[unit] as number) & this.#routeMask;
     const status = units.statuses[unit] as number;
     if (failed !== 0) {
-      if (status === Status.ELOST && (units.ok[unit] as number) === 0) {
+      const isLost = status === Status.ELOST;
+      if (isLost && units.ok[unit] === 0 && units.touched[unit] === 0) {
         // I8: no member has the chunk, and none is the worse for that.
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
       // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-      const leavers = (units.ok[unit] as number) !== 0 || isMemberOut(status) ? failed : failed & (failed - 1);
-      if (leavers === 0) this.#complete(unit, request, status, null, null);
+      const leavers = units.ok[unit] !== 0 || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
+      if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
       else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
       return;
     }
@@ -592,6 +593,7 @@ export class IoEngine implements RtrsResponseSink {
   /** A read has been answered. Legs whose disks have failed it are not to be trusted: they leave, and what they could not read is written anew when they return. */
   #readEnded(unit: number, request: IoRequest, payload: Uint8Array, slab: Slab | null): void {
     const failed = request.failedMask & this.#routeMask & ~(this.#units.pending[unit] as number);
+    if (request.type === MessageType.READ) this.#host.onRead(request.offsetBytes, request.lengthBytes);
     this.#complete(unit, request, Status.OK, payload, slab);
     if (failed !== 0) this.#host.onLegsFailed(failed, 'its disk failed a read that another member has answered');
   }
@@ -613,6 +615,7 @@ export class IoEngine implements RtrsResponseSink {
       if (status !== Status.ELOST) this.counters.readRetries++;
       if (status !== Status.EIO && status !== Status.ELOST) this.#host.onLegsFailed(bit, `read failed: ${statusName(status)}`);
     } else if (!split) {
+      if (badEverywhere && request.type === MessageType.READ) this.#host.onUnreadable(request.offsetBytes, request.lengthBytes);
       this.finish(request, status === Status.ELOST ? Status.EIO : status, null, null);
     }
     this.#drain();
@@ -622,7 +625,8 @@ export class IoEngine implements RtrsResponseSink {
     const units = this.#units;
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
-    const applied = ((units.ok[unit] as number) | (units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number))) !== 0;
+    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number);
+    const applied = ((units.ok[unit] as number) | failed | (units.touched[unit] as number)) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
     this.finish(request, status, payload, slab);
     this.#drain();

@@ -18,8 +18,10 @@ export class IoUnits {
   readonly pending: Uint8Array;
   readonly ok: Uint8Array;
   readonly failed: Uint8Array;
-  /** The last error. */
+  /** The last error; ELOST only where there was no other, as who answers that has carried out nothing. */
   readonly statuses: Int32Array;
+  /** 1: a leg that has left may have carried it out. That stays so when it is sent again. */
+  readonly touched: Uint8Array;
   /** Clock milliseconds. */
   readonly sentAtMs: Float64Array;
   /** A write or flush that is to be sent again is not sent in this round; 0: it is not to be sent again. It keeps its unit, as `lastIo` keeps naming its range meanwhile. */
@@ -37,6 +39,7 @@ export class IoUnits {
     this.ok = new Uint8Array(unitCount);
     this.failed = new Uint8Array(unitCount);
     this.statuses = new Int32Array(unitCount);
+    this.touched = new Uint8Array(unitCount);
     this.sentAtMs = new Float64Array(unitCount);
     this.again = new Float64Array(unitCount);
     this.#generations = new Uint32Array(unitCount);
@@ -63,6 +66,7 @@ export class IoUnits {
   take(request: IoRequest, nowMs: number): number {
     const unit = this.#free[--this.#freeCount] as number;
     this.requests[unit] = request;
+    this.touched[unit] = 0;
     this.#begin(unit, nowMs);
     return unit;
   }
@@ -109,9 +113,16 @@ export class IoUnits {
     return unit;
   }
 
+  /** A leg has failed it. */
+  noteFailed(unit: number, bit: number, status: number): void {
+    if (status !== Status.ELOST || this.failed[unit] === 0) this.statuses[unit] = status;
+    this.failed[unit] = (this.failed[unit] as number) | bit;
+  }
+
   /** Nothing that these legs have said, or may say, of a write or flush counts any more (L1). */
   legsLeft(unit: number, mask: number): void {
     const pending = this.pending[unit] as number;
+    if (((pending | (this.ok[unit] as number) | (this.failed[unit] as number)) & mask) !== 0) this.touched[unit] = 1;
     if (pending !== 0 && (pending & ~mask) === 0) this.#unanswered--;
     this.pending[unit] = pending & ~mask;
     this.ok[unit] = (this.ok[unit] as number) & ~mask;

@@ -50,7 +50,12 @@ let unfit: string;
 /** Whether members answer the freeze at once. */
 let freezes: boolean;
 let quiet: (() => void) | null;
-let grown: { columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; newLineage: boolean; durable: (version: VersionRecord) => void } | null;
+let grown: {
+  columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
+  newLineage: boolean;
+  erase: readonly number[];
+  durable: (version: VersionRecord) => void;
+} | null;
 let refreshMaps: ReturnHost['refreshMaps'];
 let host: ReturnHost;
 let returning: LegReturn;
@@ -133,9 +138,9 @@ beforeEach(() => {
       quiet = onQuiet;
       if (freezes) for (const member of [1, 2]) session(member).next('freeze').answer();
     },
-    grow: (leg, columns, newLineage, durable) => {
+    grow: (leg, columns, newLineage, erase, durable) => {
       told.push(`grow ${leg.member.memberId}`);
-      grown = { columns, newLineage, durable };
+      grown = { columns, newLineage, erase, durable };
     },
     joined: (leg, version) => void told.push(`joined ${leg.member.memberId} ${version.seq}`),
     gaveUp: (_leg, reason, failure, held) => void told.push(`gave up${held ? ', held' : ''}: ${failure?.code ?? 'no code'}: ${reason}`),
@@ -188,6 +193,18 @@ describe('leg return (L3): the order', () => {
       [digest(1), digest(2), digest(3)],
     ]);
     expect(grown?.newLineage).toBe(false);
+  });
+
+  test('the map of a member that was removed meanwhile goes from it with the record', () => {
+    upTo('claim');
+    const columns = [2, 5, 3].map((memberId) => ({ memberId, dirtyChunks: 3, digest: '3-0' }));
+    member3()
+      .next('claim')
+      .answer({ ...CLAIM, columns });
+    stageAll();
+    quiet?.();
+    stageAll();
+    expect(grown?.erase).toEqual([5]);
   });
 
   test('V3: what changes while the last of the maps is handed over is handed over before the record', () => {

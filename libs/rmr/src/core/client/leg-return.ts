@@ -44,6 +44,8 @@ export interface ReturnHost {
     leg: Leg,
     columns: ReadonlyMap<Leg, readonly ColumnDigest[]>,
     newLineage: boolean,
+    /** What the member has maps of, and is no member any more. */
+    erase: readonly number[],
     onDurable: (version: VersionRecord) => void,
   ): void;
   /** The member is enabled: it takes part in IO from here on. */
@@ -64,6 +66,7 @@ export class LegReturn {
   #held = false;
   #ended = false;
   #newLineage = false;
+  #erase: readonly number[] = [];
   /** Chunks that the member comes back with and nobody in sync can be compared with. */
   #unshared: readonly number[] = [];
   /** What was marked for others on account of these chunks: it counts with the version of this return, or not at all. */
@@ -149,6 +152,8 @@ export class LegReturn {
     const { memberId } = this.leg.member;
     const { version, volatileLost, lastIo, intent, unreadable } = claim;
     this.#newLineage = version !== null && version.lineageUuid !== lineageUuid;
+    // Members were removed while it was away.
+    this.#erase = claim.columns.map((column) => column.memberId).filter((id) => !memberIds.includes(id));
     if (this.#newLineage) {
       // A store of another lineage has nothing that counts.
       maps.of(memberId).set(0, maps.chunkCount);
@@ -267,7 +272,7 @@ export class LegReturn {
   #record(): void {
     this.phase = 'recording the new version';
     const columns = new Map(this.#spreads.map((spread) => [spread.leg, spread.digests()]));
-    this.#host.grow(this.leg, columns, this.#newLineage, (version) => {
+    this.#host.grow(this.leg, columns, this.#newLineage, this.#erase, (version) => {
       if (this.#ended) return;
       this.#marked = [];
       this.phase = 'enabling the member';

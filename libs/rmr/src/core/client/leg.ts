@@ -35,8 +35,9 @@ export class Leg {
   readonly faultsMs: number[] = [];
   /** Where the next map check goes on. */
   nextLeaf = 0;
-  /** Why the member can't take part although it answers; empty when it can. */
-  problem = '';
+  /** What a person can do about {@link problem}; empty: nothing, as far as is known. */
+  remedy = '';
+  #problem = '';
   #sinceMs: number;
   #probe: ProbeResult | null = null;
   #storeUuid: string | null = null;
@@ -63,6 +64,16 @@ export class Leg {
 
   get reason(): string {
     return this.#machine.reason;
+  }
+
+  /** Why the member can't take part although it answers; empty when it can. */
+  get problem(): string {
+    return this.#problem;
+  }
+
+  set problem(problem: string) {
+    this.#problem = problem;
+    this.remedy = '';
   }
 
   /** When the leg came into its state, wall clock. */

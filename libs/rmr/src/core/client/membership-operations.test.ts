@@ -124,6 +124,111 @@ describe('the last clean copy of a chunk (I8)', () => {
   );
 });
 
+describe('a member that is removed', () => {
+  /** Members 1 and 2; 2 is connected, and out of the set. */
+  function twoMembers() {
+    const session = new ScriptedSession();
+    const leg = new Leg(0, memberOf(2), session.shared, SILENT_LOGGER, () => 0);
+    leg.setState('FAILED', 'cut');
+    const maps = new PoolMaps(8 * 4096, 4096);
+    maps.of(2).set(3, 1);
+    const changes: Parameters<MembershipHost['change']>[0][] = [];
+    const members: readonly MemberRecord[] = [memberOf(1), memberOf(2)];
+    const versions = { members, policy: { ...POLICY, highestMemberId: 2 }, paused: false };
+    let serving = true;
+    const told: string[] = [];
+    const legs = [leg];
+    const host: Partial<MembershipHost> = {
+      poolUuid: POOL,
+      log: SILENT_LOGGER,
+      versions: versions as unknown as MembershipHost['versions'],
+      epoch: () => 1,
+      serving: () => serving,
+      maps: () => maps,
+      legs: () => legs,
+      takeOut: (gone, to, why) => gone.setState(to, why),
+      dropLeg: (gone) => {
+        legs.splice(legs.indexOf(gone), 1);
+        told.push('leg dropped');
+      },
+      change: (change) => void changes.push(change),
+      goOn: () => {},
+    };
+    const membership = new Membership(host as MembershipHost);
+    const remove = (): void => {
+      membership.remove(2, 'KEEP', (error) => told.push(error?.code ?? 'made'));
+      membership.startNext();
+    };
+    const durable = (): void => {
+      const change = changes.shift();
+      if (change?.members !== undefined) versions.members = change.members;
+      change?.onDurable();
+    };
+    return { membership, remove, durable, changes, told, maps, session, stopServing: () => (serving = false) };
+  }
+
+  test('I3: leaves the table first, then its map goes, then it is told', () => {
+    const { remove, durable, changes, told, maps, session } = twoMembers();
+    remove();
+    expect(changes).toMatchObject([{ members: [{ memberId: 1 }] }]);
+    expect(changes[0]?.erase).toBeUndefined();
+    durable();
+    expect([changes[0]?.erase, told, maps.dirtyBytes(2)]).toEqual([[2], [], 4096]);
+    durable();
+    expect([told, maps.dirtyBytes(2)]).toEqual([['leg dropped', 'made'], 0]);
+    session.next('leave');
+  });
+
+  test('is removed as soon as that is durable: what a failure interrupts then is done afterwards, by itself', () => {
+    const { membership, remove, durable, changes, told } = twoMembers();
+    remove();
+    durable();
+    membership.interrupted('member 1 left');
+    changes.length = 0;
+    expect(told).toEqual(['made']);
+    for (const _attempt of [1, 2]) {
+      expect(membership.startNext()).toBe(true);
+      expect(changes.splice(0)).toMatchObject([{ erase: [2] }]);
+      membership.interrupted('member 1 left once more');
+    }
+    membership.startNext();
+    durable();
+    expect([told, membership.startNext()]).toEqual([['made', 'leg dropped'], false]);
+  });
+
+  test('where the failure came before, it is a member still, and may be asked for again', () => {
+    const { membership, remove, changes, told } = twoMembers();
+    remove();
+    membership.interrupted('member 1 left');
+    expect([told, membership.startNext()]).toEqual([['UNAVAILABLE'], false]);
+    expect(changes.length).toBe(1);
+  });
+
+  test('to ask for it again does no harm, also when nothing is left to do; of a member that never was one it is refused', () => {
+    const { membership, remove, durable, changes, told } = twoMembers();
+    remove();
+    durable();
+    membership.interrupted('member 1 left');
+    changes.length = 0;
+    remove();
+    expect(changes).toMatchObject([{ erase: [2] }]);
+    durable();
+    remove();
+    membership.remove(3, 'KEEP', (error) => told.push(error?.code ?? 'made'));
+    membership.startNext();
+    expect([told, changes]).toEqual([['made', 'leg dropped', 'made', 'made', 'NOT_FOUND'], []]);
+  });
+
+  test('an assembly erases what is left, too: nothing is done a second time', () => {
+    const { membership, remove, durable, stopServing } = twoMembers();
+    remove();
+    durable();
+    stopServing();
+    membership.interrupted('no member is left');
+    expect(membership.startNext()).toBe(false);
+  });
+});
+
 describe('several requests for one member', () => {
   /** A pool of member 1, to which member 4 is added over and over again. */
   function adding() {

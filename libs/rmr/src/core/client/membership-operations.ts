@@ -54,6 +54,8 @@ interface Operation {
   readonly what: string;
   readonly run: () => void;
   readonly done: OperationDone;
+  /** Whether what was asked for is durable, and what is left to do will be done in any case. */
+  readonly isMade: () => boolean;
 }
 
 /** A member that is asked what it is. */
@@ -76,6 +78,8 @@ export class Membership {
   #current: Operation | null = null;
   /** Members that are being asked what they are, until when. */
   readonly #asked: Asked[] = [];
+  /** Members that have been removed, durably, and whose maps the others may still have. */
+  readonly #leftovers = new Set<number>();
 
   constructor(host: MembershipHost) {
     this.#host = host;
@@ -169,37 +173,53 @@ export class Membership {
     });
   }
 
-  /** Removes a member for good: it leaves the set and the table, then its map goes everywhere, then it is told. */
+  /**
+   * Removes a member for good: it leaves the set and the table, then its map goes everywhere, then it is told. Once it is out of the
+   * table the rest is done in any case, however often a failure comes between; to ask for it again does no harm.
+   */
   remove(memberId: number, lastCopies: LastCopies, done: OperationDone): void {
-    this.#enqueue(`removing member ${memberId}`, done, () => {
-      const { leg } = this.#find(memberId);
-      this.#mayLeave(leg);
-      const givenUp = this.#lastCopies(memberId, lastCopies);
-      this.#keepsQuorum(
-        leg,
-        this.#host.versions.members.filter((member) => member.memberId !== memberId),
-      );
-      const wasConnected = leg.connected;
-      this.#host.takeOut(leg, 'REMOVING', 'removed from the pool');
-      const members = this.#host.versions.members.filter((member) => member.memberId !== memberId);
-      this.#host.change({
-        members,
-        givenUp,
-        onDurable: () => {
-          // Only now: a table that still has the member must have its map (I3).
-          this.#host.change({
-            erase: [memberId],
-            onDurable: () => {
-              this.#host.maps().erase(memberId);
-              if (wasConnected && leg.connected) {
-                leg.call({ op: 'leave', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch() }, emptyResultSchema, () => {});
-              }
-              this.#host.dropLeg(leg);
-              this.#made();
-            },
-          });
-        },
-      });
+    const run = (): void => {
+      const { members, policy } = this.#host.versions;
+      const isOver = !members.some((member) => member.memberId === memberId) && memberId <= policy.highestMemberId;
+      if (this.#leftovers.has(memberId)) this.#eraseMap(memberId);
+      else if (isOver) this.#made();
+      else this.#takeOutForGood(memberId, lastCopies);
+    };
+    this.#enqueue(`removing member ${memberId}`, done, run, () => this.#leftovers.has(memberId));
+  }
+
+  #takeOutForGood(memberId: number, lastCopies: LastCopies): void {
+    const { leg } = this.#find(memberId);
+    this.#mayLeave(leg);
+    const givenUp = this.#lastCopies(memberId, lastCopies);
+    const members = this.#host.versions.members.filter((member) => member.memberId !== memberId);
+    this.#keepsQuorum(leg, members);
+    this.#host.takeOut(leg, 'REMOVING', 'removed from the pool');
+    this.#host.change({
+      members,
+      givenUp,
+      onDurable: () => {
+        this.#leftovers.add(memberId);
+        this.#eraseMap(memberId);
+      },
+    });
+  }
+
+  /** Only when no table has the member any more: one that has must have its map (I3). */
+  #eraseMap(memberId: number): void {
+    this.#host.change({
+      erase: [memberId],
+      onDurable: () => {
+        this.#leftovers.delete(memberId);
+        this.#host.maps().erase(memberId);
+        const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
+        if (leg !== undefined) {
+          if (leg.connected)
+            leg.call({ op: 'leave', poolUuid: this.#host.poolUuid, epoch: this.#host.epoch() }, emptyResultSchema, () => {});
+          this.#host.dropLeg(leg);
+        }
+        this.#made();
+      },
     });
   }
 
@@ -246,7 +266,7 @@ export class Membership {
   /** Begins the next change, if there is one and nothing else is going on; false: there is none. */
   startNext(): boolean {
     if (this.#current !== null) return true;
-    const next = this.#queue.shift();
+    const next = this.#queue.shift() ?? this.#leftover();
     if (next === undefined) return false;
     this.#current = next;
     try {
@@ -260,8 +280,11 @@ export class Membership {
 
   /** What was under way was superseded, or the pool is not served any more. */
   interrupted(why: string): void {
-    this.#end(new OperationError('UNAVAILABLE', `it was interrupted: ${why}; look at the pool's status, and ask again`));
+    if (this.#current?.isMade() === true) this.#made();
+    else this.#end(new OperationError('UNAVAILABLE', `it was interrupted: ${why}; look at the pool's status, and ask again`));
     if (this.#host.serving()) return;
+    // The next assembly erases what belongs to no member.
+    this.#leftovers.clear();
     for (const { done, what } of this.#queue.splice(0)) done(new OperationError('UNAVAILABLE', `${what}: the pool is not served: ${why}`));
   }
 
@@ -315,13 +338,20 @@ export class Membership {
     });
   }
 
-  #enqueue(what: string, done: OperationDone, run: () => void): void {
+  #enqueue(what: string, done: OperationDone, run: () => void, isMade = () => false): void {
     if (!this.#host.serving()) {
       done(new OperationError('UNAVAILABLE', `${what}: the pool is not served now`));
       return;
     }
-    this.#queue.push({ what, run, done });
+    this.#queue.push({ what, run, done, isMade });
     this.#host.goOn();
+  }
+
+  /** What a removal has left to do. */
+  #leftover(): Operation | undefined {
+    const [memberId] = this.#leftovers;
+    if (memberId === undefined) return undefined;
+    return { what: `erasing the map of member ${memberId}`, run: () => this.#eraseMap(memberId), done: () => {}, isMade: () => false };
   }
 
   /** The change is durable on every in-sync member. Whether it counts, too few having recorded it, is not known yet (quorum). */

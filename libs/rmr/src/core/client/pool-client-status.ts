@@ -3,9 +3,10 @@ import { formatVersion } from '../../version.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { Leg } from './leg.ts';
 import type { LegReturn } from './leg-return.ts';
-import type { PoolClientState, PoolClientStatus, WaitingFor } from './pool-client-types.ts';
+import type { PoolClientState, PoolClientStatus, WaitingFor, Wanted } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { holdersOf, type PoolGate, poolWaits, type WaitView } from './pool-waits.ts';
+import { remedyFor } from './remedies.ts';
 import type { Versions } from './versions.ts';
 
 /** What a pool client is in the middle of. */
@@ -15,6 +16,11 @@ export interface PoolSituation {
   readonly stateSinceMs: number;
   readonly waitingFor: WaitingFor | null;
   readonly legs: readonly Leg[];
+  readonly witness: Leg | null;
+  /** Since when the witness takes no part, if it does not, wall clock. */
+  readonly witnessAwaySinceMs: number;
+  /** When the last freeze for a map update began (L4), wall clock. */
+  readonly heldSinceMs: number;
   readonly engine: IoEngine;
   readonly versions: Versions;
   readonly maps: PoolMaps | null;
@@ -33,7 +39,7 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
     versionChangePending: state === 'SERVING' && engine.frozen,
     policy: versions.policy,
     owedBytes: versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
-    waitingFor: pool.waitingFor,
+    waitingFor: poolWaitsFor(pool),
     ...ioStatus(pool),
     executing: engine.executing,
     waiting: engine.waiting,
@@ -60,14 +66,54 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
   };
 }
 
-/** The witness, and why it takes no part if it does not. */
-export function witnessStatus(witness: Leg, ready: boolean): NonNullable<PoolClientStatus['witness']> {
-  const { connected, session } = witness;
-  return { name: witness.member.name, connected, ready, problem: witness.problem || (connected ? '' : session.lostReason) };
+/** The witness, and why and since when it takes no part if it does not; null: there is none. */
+export function witnessStatus(pool: PoolSituation): PoolClientStatus['witness'] {
+  const { witness, versions, witnessAwaySinceMs } = pool;
+  if (witness === null) return null;
+  const { connected, session, problem } = witness;
+  const ready = versions.witnessReady;
+  return {
+    name: witness.member.name,
+    connected,
+    ready,
+    problem: problem || (connected ? '' : session.lostReason),
+    waitingFor: ready ? null : { ...witnessWaitsFor(pool, witness), sinceMs: witnessAwaySinceMs },
+  };
+}
+
+function witnessWaitsFor({ state }: PoolSituation, witness: Leg): Wanted {
+  if (!witness.connected) return waitsForSession(witness);
+  if (state !== 'SERVING' && state !== 'STOPPING') return { what: 'the pool to be served' };
+  if (witness.problem === '') return { what: 'it to grant the pool' };
+  const remedy = `Look at the stores in the status of ${witness.member.name}, unless that ends by itself.`;
+  return { what: `it to grant the pool: ${witness.problem}`, remedy };
+}
+
+function waitsForSession(leg: Leg): Wanted {
+  return { what: `a session to ${leg.member.addresses.join(' or ')}: ${leg.session.lastErrors}`, remedy: remedyFor([leg]) };
+}
+
+/** What a pool waits for that is not served, or is paused: who is to end a pause is seen anew each time. */
+function poolWaitsFor(pool: PoolSituation): WaitingFor | null {
+  const { waitingFor, versions, state } = pool;
+  if (waitingFor === null || state !== 'SERVING' || !versions.paused) return waitingFor;
+  return { ...waitingFor, remedy: majorityRemedy(pool) };
+}
+
+/** What a person can do where too few members are there for a majority. */
+function majorityRemedy(pool: PoolSituation): string | undefined {
+  const { legs, witness, versions } = pool;
+  return remedyOf(pool, witness === null || versions.witnessReady ? legs : [...legs, witness]);
+}
+
+/** What a person can do so that those of the legs that are out of the set come back; undefined: nothing, as far as is known. */
+function remedyOf({ versions }: PoolSituation, legs: readonly Leg[]): string | undefined {
+  const absent = legs.filter((leg) => leg.state !== 'NORMAL' && leg.state !== 'REMOVING');
+  return remedyFor(absent, (leg) => versions.inMaintenance(leg.member.memberId));
 }
 
 /** What IO of the pool waits for: it goes through all requests. */
-function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
+function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' | 'unreadable' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
   const { clock, engine, versions, maps } = pool;
   const [nowMs, wallMs] = [clock.nowMs(), clock.wallMs()];
   let oldestMs = Number.POSITIVE_INFINITY;
@@ -76,7 +122,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
   });
   const oldestIoSinceMs = oldestMs === Number.POSITIVE_INFINITY ? null : wallMs - nowMs + oldestMs;
   if ((pool.state !== 'SERVING' && pool.state !== 'STOPPING') || maps === null)
-    return { waits: [], lost: null, withoutCleanCopy: null, oldestIoSinceMs };
+    return { waits: [], lost: null, unreadable: null, withoutCleanCopy: null, oldestIoSinceMs };
   const view: WaitView = {
     engine,
     maps,
@@ -86,6 +132,12 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
     gate: gateOf(pool),
     readsHeld: engine.readsUntilMs <= nowMs,
     describe: (memberId) => describe(pool, memberId),
+    remedy: (memberIds) =>
+      remedyOf(
+        pool,
+        pool.legs.filter((leg) => memberIds.includes(leg.member.memberId)),
+      ),
+    majorityRemedy: () => majorityRemedy(pool),
     nowMs,
     wallMs,
   };
@@ -93,6 +145,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
   return {
     waits: poolWaits(view),
     lost: maps.lost(),
+    unreadable: maps.unreadable(),
     withoutCleanCopy: firstChunk < 0 ? null : { firstChunk, holders: holdersOf(view, firstChunk) },
     oldestIoSinceMs,
   };
@@ -101,24 +154,30 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
 /** What a leg waits for that is not NORMAL; null for one that is, or is on its way out. */
 function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
   if (leg.state === 'NORMAL' || leg.state === 'REMOVING') return null;
-  if (!leg.connected) {
-    return { what: `a session to ${leg.member.addresses.join(' or ')}: ${leg.session.lastErrors}`, sinceMs: leg.session.lostSinceMs };
-  }
+  if (!leg.connected) return { ...waitsForSession(leg), sinceMs: leg.session.lostSinceMs };
   // RECOVERING and FENCED concern the pool as a whole.
   if (pool.state !== 'SERVING' && pool.waitingFor !== null) return pool.waitingFor;
-  return { what: returnWaitsFor(pool, leg), sinceMs: leg.sinceMs };
+  return { ...returnWaitsFor(pool, leg), sinceMs: leg.sinceMs };
 }
 
-function returnWaitsFor({ clock, returning, versions }: PoolSituation, leg: Leg): string {
-  if (versions.inMaintenance(leg.member.memberId)) return 'an operator to end its maintenance';
-  if (returning?.leg === leg) return `its return: ${returning.phase}`;
+function returnWaitsFor(pool: PoolSituation, leg: Leg): Wanted {
+  const { clock, returning, versions } = pool;
+  if (versions.inMaintenance(leg.member.memberId)) return { what: 'an operator to end its maintenance', remedy: remedyOf(pool, [leg]) };
+  if (returning?.leg === leg) return { what: `its return: ${returning.phase}` };
   const leftMs = leg.returnAtMs - clock.nowMs();
-  if (leftMs > 0) return `its next try to return, in ${Math.ceil(leftMs / 1000)} s${leg.problem === '' ? '' : `: ${leg.problem}`}`;
-  return returning === null ? 'its return, which is about to begin' : `the return of ${returning.leg.describe()}, which comes first`;
+  if (leftMs > 0) {
+    const after = leg.problem === '' ? '' : `: ${leg.problem}`;
+    return { what: `its next try to return, in ${Math.ceil(leftMs / 1000)} s${after}`, remedy: remedyOf(pool, [leg]) };
+  }
+  return {
+    what: returning === null ? 'its return, which is about to begin' : `the return of ${returning.leg.describe()}, which comes first`,
+  };
 }
 
 /** What holds up all writes and flushes. */
-function gateOf({ engine, versions, returning, waitingFor, stateSinceMs }: PoolSituation): PoolGate | null {
+function gateOf(pool: PoolSituation): PoolGate | null {
+  const { engine, versions, returning, heldSinceMs, stateSinceMs } = pool;
+  const waitingFor = poolWaitsFor(pool);
   const back = returning === null ? null : `the return of ${returning.leg.describe()}: ${returning.phase}`;
   if (engine.frozen) {
     if (versions.paused && waitingFor !== null) return { kind: 'QUORUM', ...waitingFor };
@@ -130,7 +189,7 @@ function gateOf({ engine, versions, returning, waitingFor, stateSinceMs }: PoolS
         : (back ?? 'a new version to come into use');
     return { kind: 'VERSION', what, sinceMs: recording?.sinceMs ?? stateSinceMs };
   }
-  return engine.holding && returning !== null && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: returning.leg.sinceMs } : null;
+  return engine.holding && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: heldSinceMs } : null;
 }
 
 /** The member by its number and name; one that is out of the in-sync set with its state. */

@@ -45,9 +45,15 @@ export interface PoolGeometry {
   readonly fastZero: boolean;
 }
 
-/** What a pool client waits for, and since when (wall clock). */
-export interface WaitingFor {
+/** Something that has to happen, for people. */
+export interface Wanted {
   readonly what: string;
+  /** What a person can do about it; absent: nothing, as far as is known. */
+  readonly remedy?: string | undefined;
+}
+
+/** What a pool client waits for, and since when (wall clock). */
+export interface WaitingFor extends Wanted {
   readonly sinceMs: number;
 }
 
@@ -61,7 +67,14 @@ export interface PoolClientStatus {
   readonly version: VersionRecord | null;
   readonly versionChangePending: boolean;
   readonly policy: PoolPolicy;
-  readonly witness: { readonly name: string; readonly connected: boolean; readonly ready: boolean; readonly problem: string } | null;
+  readonly witness: {
+    readonly name: string;
+    readonly connected: boolean;
+    readonly ready: boolean;
+    readonly problem: string;
+    /** What a witness waits for that takes no part, since when it does not; null for one that does. */
+    readonly waitingFor: WaitingFor | null;
+  } | null;
   /** Bytes of map adds that wait for a clean copy elsewhere (V5): writes there are not acknowledged. */
   readonly owedBytes: number;
   readonly geometry: PoolGeometry | null;
@@ -70,6 +83,11 @@ export interface PoolClientStatus {
   readonly waits: readonly PoolWait[];
   /** I8: what no member has any more: reads of it fail until its chunks are written whole. Null: nothing, or the pool is not served. */
   readonly lost: LostData | null;
+  /**
+   * I8: what the disks of all members that have it failed to read when it was last tried, since the pool was taken into service; a
+   * write of the whole chunk heals it. Null: nothing that is known, or the pool is not served.
+   */
+  readonly unreadable: LostData | null;
   /** The first chunk that is not lost, and that no in-sync member has clean; and who has: IO on it waits. Null: there is none. */
   readonly withoutCleanCopy: { readonly firstChunk: number; readonly holders: string } | null;
   readonly executing: number;

@@ -29,13 +29,15 @@ import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { leftBefore } from './membership.ts';
 import { Membership, type MembershipChange, type MembershipHost } from './membership-operations.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
-import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './pool-client-types.ts';
+import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery } from './recovery.ts';
+import { remedyForFailure, remedyForUnfit } from './remedies.ts';
 import { Renewal } from './renewal.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { Versions, type VersionsHost } from './versions.ts';
+import { WaitingNote } from './waiting-note.ts';
 
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
@@ -69,8 +71,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #renewal: Renewal;
   /** The member that is on its way back. */
   #return: LegReturn | null = null;
-  /** What the pool waits for while it is not served, or is paused; null: nothing. */
-  #waitingFor: WaitingFor | null = null;
+  /** When the last freeze for a map update began (L4), wall clock. */
+  #heldSinceMs = 0;
+  /** Since when the witness takes no part, wall clock; null: it does. */
+  #witnessAwaySinceMs: number | null = null;
+  /** What the pool waits for while it is not served, or is paused. */
+  readonly #waiting: WaitingNote;
   /** Whom to tell that the pool has stopped. */
   #stopRequested: (() => void) | null = null;
 
@@ -82,6 +88,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#stateSinceMs = world.clock.wallMs();
     this.#world = { ...world, log: world.log.child({ pool: options.poolName }) };
     this.#onGeometry = onGeometry;
+    this.#waiting = new WaitingNote(this.#world);
     this.#legs = new LegTable(this.#world, {
       members: options.members,
       witness: options.witness ?? null,
@@ -121,12 +128,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       onMembers: (members) => this.#legs.learn(members),
       memory: () => this.#versions.memory,
       onAttempt: (version) => this.#versions.noteAttempt(version),
-      onWaiting: (what) => this.#wait(what),
+      onWaiting: (waiting) => this.#waiting.wait(waiting),
+      onStep: (step, narrows) => this.#waiting.step(step, narrows),
       onFenced: (by) => this.#fence(by),
       onAssembled: (assembled) => this.#assembled(assembled),
     });
     world.ticker.subscribe(this);
-    this.#wait('the storage nodes to answer');
+    this.#waiting.wait({ what: 'the storage nodes to answer' });
     this.#recovery.begin();
   }
 
@@ -174,14 +182,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** A picture of the pool as it is now. */
   status(): PoolClientStatus {
     const { poolUuid, poolName } = this.options;
-    const { witness } = this.#legs;
+    const situation = this.#situation();
     return {
       poolUuid,
       poolName,
       epoch: this.#epoch,
       geometry: this.#geometry,
-      witness: witness === null ? null : witnessStatus(witness, this.#versions.witnessReady),
-      ...situationStatus(this.#situation()),
+      witness: witnessStatus(situation),
+      ...situationStatus(situation),
     };
   }
 
@@ -190,8 +198,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       clock: this.#world.clock,
       state: this.#state,
       stateSinceMs: this.#stateSinceMs,
-      waitingFor: this.#waitingFor,
+      waitingFor: this.#waiting.current,
       legs: this.#legs.all,
+      witness: this.#legs.witness,
+      witnessAwaySinceMs: this.#witnessAwaySinceMs ?? this.#stateSinceMs,
+      heldSinceMs: this.#heldSinceMs,
       engine: this.#engine,
       versions: this.#versions,
       maps: this.#maps,
@@ -264,6 +275,15 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return new ChunkReads(this.#engine, request, (this.#maps as PoolMaps).chunkSizeBytes).begin();
   }
 
+  onUnreadable(offsetBytes: number, lengthBytes: number): void {
+    const isNew = this.#maps?.noteUnreadable(offsetBytes, lengthBytes) === true;
+    if (isNew) this.#world.log.error('a read fails, as no member can read its chunk', { offsetBytes, lengthBytes });
+  }
+
+  onRead(offsetBytes: number, lengthBytes: number): void {
+    this.#maps?.readable(offsetBytes, lengthBytes);
+  }
+
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
     if (status === Status.OK) this.#maps?.written(range.offsetBytes, range.lengthBytes);
     if (missed && this.#versions.missed(range, status === Status.OK)) this.#engine.setOwed(this.#versions.owed);
@@ -314,6 +334,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       this.#goOn();
       this.#checkMaps(nowMs);
     }
+    if (this.#versions.witnessReady) this.#witnessAwaySinceMs = null;
+    else this.#witnessAwaySinceMs ??= this.#world.clock.wallMs();
     this.membership.tick(nowMs);
     this.#engine.nextRound();
   }
@@ -349,7 +371,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       },
       onPaused: (what) => {
         this.#engine.suspend();
-        this.#wait(what);
+        this.#waiting.wait({ what });
       },
       onOwedChanged: (ranges) => {
         this.#engine.setOwed(ranges);
@@ -399,7 +421,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         // Where a removal was superseded the member is in the table again, and its leg is REMOVING for good: it needs another one.
         this.#legs.learn(this.#versions.members);
         if (!this.#versions.paused) {
-          this.#waitingFor = null;
+          this.#waiting.clear();
           this.#renewal.extend();
           this.#engine.setVersion(this.#epoch, version.seq, this.#versions.missing());
         }
@@ -461,12 +483,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
           });
         }
       },
-      hold: (onQuiet) => this.#engine.hold(onQuiet),
-      grow: (leg, columns, newLineage, onDurable) => this.#versions.change({ joining: { leg, columns, newLineage }, onDurable }),
+      hold: (onQuiet) => {
+        this.#heldSinceMs = this.#world.clock.wallMs();
+        this.#engine.hold(onQuiet);
+      },
+      grow: (leg, columns, newLineage, erase, onDurable) =>
+        this.#versions.change({ joining: { leg, columns, newLineage, erase }, onDurable }),
       joined: (leg, version) => this.#joined(leg, version),
-      gaveUp: (_leg, reason, failure) => {
+      gaveUp: (leg, reason, failure) => {
         if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
         else this.#endReturn(reason);
+        const unfit = failure === null && leg.probe !== null && this.#unfit(leg, leg.probe) !== '';
+        leg.remedy = unfit ? remedyForUnfit(leg.member.name) : remedyForFailure(leg.member.name, failure);
         this.#goOn();
       },
     };
@@ -493,7 +521,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const routeMask = this.#engine.routeMask | leg.bit;
     if (this.#versions.paused) this.#engine.route(routeMask);
     else this.#engine.resume(routeMask, version.epoch, version.seq, this.#versions.missing());
-    if (!this.#versions.paused) this.#waitingFor = null;
+    if (!this.#versions.paused) this.#waiting.clear();
     this.#goOn();
   }
 
@@ -552,7 +580,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     }
     this.#setState('RECOVERING');
     this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
-    this.#wait('a member of the in-sync set to come back');
+    this.#waiting.wait({ what: 'a member of the in-sync set to come back' });
     this.membership.interrupted('no member is left');
     this.#legs.learn(this.#versions.members);
     this.#recovery.begin();
@@ -565,7 +593,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const servedBefore = this.#versions.current !== null;
     this.#epoch = version.epoch;
     this.#maps = maps;
-    this.#waitingFor = null;
+    this.#waiting.clear();
     this.#versions.adopt(version, members, policy, witnessRecorded);
     this.#legs.learn(members);
     this.#legs.dropStrangers(members);
@@ -599,7 +627,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#dropReturn(`fenced: ${by}`);
     this.#recovery.end();
     for (const leg of this.#legs.all) if (leg.state === 'NORMAL' || leg.state === 'RECONNECTING') leg.setState('FAILED', `fenced: ${by}`);
-    this.#wait(`nothing: the pool was taken over (${by}); restart this node to claim it again`);
+    const remedy = 'Restart this node if it is to serve the pool again: it claims the pool when the other client has left it.';
+    this.#waiting.wait({ what: `nothing: the pool was taken over (${by})`, remedy });
     this.membership.close(`the pool was taken over: ${by}`);
     this.#engine.close(Status.ESHUTDOWN);
   }
@@ -607,13 +636,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #setState(to: PoolClientState): void {
     this.#state = to;
     this.#stateSinceMs = this.#world.clock.wallMs();
-  }
-
-  /** Says what is waited for, for people; once, as long as it stays the same. */
-  #wait(what: string): void {
-    if (this.#waitingFor?.what === what) return;
-    this.#waitingFor = { what, sinceMs: this.#world.clock.wallMs() };
-    this.#world.log.info('pool waits', { waitingFor: what });
   }
 
   /** The last flush has ended: members on which nothing is in flight, and everything durable, need not reconcile. */
@@ -636,7 +658,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #stopped(): void {
     if (this.#state === 'STOPPED') return;
     this.#setState('STOPPED');
-    this.#waitingFor = null;
+    this.#waiting.clear();
     this.#versions.stop();
     this.#dropReturn('the pool is stopped');
     this.#recovery.end();

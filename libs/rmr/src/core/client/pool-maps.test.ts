@@ -9,6 +9,34 @@ beforeEach(() => {
   maps = new PoolMaps(10 * CHUNK, CHUNK);
 });
 
+describe('chunks that no member can read (I8)', () => {
+  test('they are named, whoever wanted how much of them, until they are written or read as a whole', () => {
+    expect(maps.unreadable()).toBeNull();
+    expect([maps.noteUnreadable(2 * CHUNK + 512, 512), maps.noteUnreadable(2 * CHUNK, CHUNK), maps.noteUnreadable(5 * CHUNK, 1)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    expect(maps.unreadable()).toEqual({ bytes: 2 * CHUNK, ranges: [2, 5].map((at) => ({ offsetBytes: at * CHUNK, lengthBytes: CHUNK })) });
+    // The other sectors of the chunk say nothing of the bad one.
+    maps.written(2 * CHUNK, CHUNK - 512);
+    maps.readable(1 * CHUNK, CHUNK + 512);
+    expect(maps.unreadable()?.bytes).toBe(2 * CHUNK);
+    maps.written(1 * CHUNK + 512, 2 * CHUNK);
+    expect(maps.unreadable()?.ranges).toEqual([{ offsetBytes: 5 * CHUNK, lengthBytes: CHUNK }]);
+    maps.readable(5 * CHUNK, CHUNK);
+    expect(maps.unreadable()).toBeNull();
+  });
+
+  test('the last chunk of the device may be a short one', () => {
+    maps = new PoolMaps(9.5 * CHUNK, CHUNK);
+    maps.noteUnreadable(9 * CHUNK, 512);
+    expect(maps.unreadable()).toEqual({ bytes: CHUNK / 2, ranges: [{ offsetBytes: 9 * CHUNK, lengthBytes: CHUNK / 2 }] });
+    maps.readable(9 * CHUNK, CHUNK / 2);
+    expect(maps.unreadable()).toBeNull();
+  });
+});
+
 describe('chunks that are lost (I8)', () => {
   beforeEach(() => {
     maps.of(1).set(2, 3);

@@ -2,10 +2,10 @@ import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
 import type { Leg } from './leg.ts';
 
-/** As many ranges of lost chunks are named in a status. */
-const LOST_RANGES_NAMED = 16;
+/** As many ranges of lost or unreadable chunks are named in a status. */
+const RANGES_NAMED = 16;
 
-/** Data that no member has any more (I8). */
+/** Data that no member has any more, or that none can read (I8). */
 export interface LostData {
   /** In whole chunks, but for the end of the device. */
   readonly bytes: number;
@@ -24,6 +24,8 @@ export class PoolMaps {
   readonly #maps = new Map<number, DirtyMap>();
   /** I8: chunks that nobody had clean when the maps were complete, or that were given up, and that nothing was written to since. Null: there are none. */
   #lost: DirtyMap | null = null;
+  /** I8: chunks that somebody wanted to read and no member could, as their disks failed. Null: there have been none. */
+  #unreadable: DirtyMap | null = null;
 
   constructor(sizeBytes: number, chunkSizeBytes: number) {
     this.sizeBytes = sizeBytes;
@@ -128,18 +130,45 @@ export class PoolMaps {
 
   /** I8: what no member has any more: bytes in all, and the first ranges, in order. Null: nothing is lost. */
   lost(): LostData | null {
-    const lost = this.#lost;
-    if (lost === null || lost.dirtyCount === 0) return null;
-    const ranges = lost.runs(LOST_RANGES_NAMED).map(({ first, count }) => {
-      const offsetBytes = first * this.chunkSizeBytes;
-      return { offsetBytes, lengthBytes: Math.min(count * this.chunkSizeBytes, this.sizeBytes - offsetBytes) };
-    });
-    return { bytes: this.#bytesIn(lost), ranges };
+    return this.#named(this.#lost);
+  }
+
+  /** I8: the disks of all members that have the range failed to read it. Whether that is new. */
+  noteUnreadable(offsetBytes: number, lengthBytes: number): boolean {
+    this.#unreadable ??= new DirtyMap(this.chunkCount);
+    return this.#unreadable.set(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes)) > 0;
+  }
+
+  /** I8: what no member could read when it was last tried, and that was not written whole since; as {@link lost}. */
+  unreadable(): LostData | null {
+    return this.#named(this.#unreadable);
   }
 
   /** The range was written: who has written it whole has the chunk clean, though that may not be known here yet. */
   written(offsetBytes: number, lengthBytes: number): void {
     this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+    this.readable(offsetBytes, lengthBytes);
+  }
+
+  /** The range was read, or has been written: the chunks that lie in it as a whole can be read. */
+  readable(offsetBytes: number, lengthBytes: number): void {
+    const unreadable = this.#unreadable;
+    if (unreadable === null) return;
+    const end = offsetBytes + lengthBytes;
+    const first = Math.ceil(offsetBytes / this.chunkSizeBytes);
+    const stop = end === this.sizeBytes ? this.chunkCount : Math.floor(end / this.chunkSizeBytes);
+    if (first < stop) unreadable.clear(first, stop - first);
+    if (unreadable.dirtyCount === 0) this.#unreadable = null;
+  }
+
+  /** How much there is in the chunks, and where; null: nothing. */
+  #named(chunks: DirtyMap | null): LostData | null {
+    if (chunks === null || chunks.dirtyCount === 0) return null;
+    const ranges = chunks.runs(RANGES_NAMED).map(({ first, count }) => {
+      const offsetBytes = first * this.chunkSizeBytes;
+      return { offsetBytes, lengthBytes: Math.min(count * this.chunkSizeBytes, this.sizeBytes - offsetBytes) };
+    });
+    return { bytes: this.#bytesIn(chunks), ranges };
   }
 
   /** Whether the chunk is lost (I8). */

@@ -48,6 +48,8 @@ function view(inSyncIds: readonly number[]): WaitView {
     gate,
     readsHeld,
     describe: (memberId) => `member ${memberId}`,
+    remedy: (memberIds) => `bring back ${memberIds.join()}`,
+    majorityRemedy: () => 'bring back a majority',
     memberIds: [1, 2, 3],
     owedIds: [3],
     nowMs: NOW_MS,
@@ -81,8 +83,27 @@ describe('what IO waits for', () => {
         what: 'a majority of the members to answer that they still serve this client',
         sinceMs: WALL_MS + NOW_MS - 10,
         requests: 1,
+        remedy: 'bring back a majority',
       },
     ]);
+  });
+
+  test('what somebody can do about it is said where members are away, and nowhere else', () => {
+    lastCopyAway();
+    submit(MessageType.READ, 2 * CHUNK, 4096);
+    submit(MessageType.FLUSH, 0, 0);
+    owed = [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }];
+    submit(MessageType.WRITE, 4 * CHUNK, 4096);
+    expect(poolWaits(view([1])).map(({ kind, remedy }) => [kind, remedy])).toEqual([
+      ['CHUNK', 'bring back 2'],
+      ['FLUSH', 'bring back 2'],
+      ['OWED', 'bring back 3'],
+    ]);
+    requests = [];
+    maps.of(2).set(2, 2);
+    submit(MessageType.WRITE, 2 * CHUNK, 4096, 2_000);
+    maps.of(1).clear(0, 17);
+    expect(poolWaits(view([1, 2])).map(({ kind, remedy }) => [kind, remedy])).toEqual([['CHUNK', undefined]]);
   });
 
   test('the member that alone has a chunk clean is named, with the age of the oldest request', () => {
@@ -92,7 +113,13 @@ describe('what IO waits for', () => {
     submit(MessageType.READ, 4 * CHUNK, 4096, 5_000);
     submit(MessageType.EXTENTS, 0, 16 * CHUNK, 5_000);
     expect(poolWaits(looked)).toEqual<PoolWait[]>([
-      { kind: 'CHUNK', what: 'chunks that only member 2 has clean', sinceMs: WALL_MS + NOW_MS - 5_000, requests: 2 },
+      {
+        kind: 'CHUNK',
+        what: 'chunks that only member 2 has clean',
+        sinceMs: WALL_MS + NOW_MS - 5_000,
+        requests: 2,
+        remedy: 'bring back 2',
+      },
     ]);
     expect(holdersOf(looked, 2)).toBe('member 2');
     maps.of(2).set(2, 1);

@@ -24,6 +24,8 @@ export interface PoolWait {
   readonly sinceMs: number;
   /** Requests that wait for it. */
   readonly requests: number;
+  /** What a person can do about it; absent: nothing, as far as is known. */
+  readonly remedy?: string | undefined;
 }
 
 /** A state of the whole pool that holds writes and flushes up; without a quorum, reads too. */
@@ -31,6 +33,7 @@ export interface PoolGate {
   readonly kind: 'VERSION' | 'QUORUM' | 'MAP_UPDATE';
   readonly what: string;
   readonly sinceMs: number;
+  readonly remedy?: string | undefined;
 }
 
 /** What is looked at to find out. */
@@ -44,6 +47,10 @@ export interface WaitView {
   readonly readsHeld: boolean;
   /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state. */
   readonly describe: (memberId: number) => string;
+  /** What a person can do so that those of these members come back that are away; undefined: nothing, as far as is known. */
+  readonly remedy: (memberIds: readonly number[]) => string | undefined;
+  /** The same, where a majority is missing. */
+  readonly majorityRemedy: () => string | undefined;
   /** All members of the pool. */
   readonly memberIds: readonly number[];
   /** Members that owed adds are for. */
@@ -60,51 +67,82 @@ export function poolWaits(view: WaitView): PoolWait[] {
   view.engine.forEachRequest((request) => {
     const found = waitOf(view, request);
     if (found === null) return;
-    const [kind, what] = found;
+    const { kind, what } = found;
     const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
     const known = waits.get(what);
-    if (known === undefined) waits.set(what, { kind, what, sinceMs, requests: 1 });
+    if (known === undefined) waits.set(what, { kind, what, sinceMs, requests: 1, remedy: found.remedy?.() });
     else waits.set(what, { ...known, sinceMs: Math.min(known.sinceMs, sinceMs), requests: known.requests + 1 });
   });
   return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
 }
 
 /** The members that have the chunk clean, for people. */
-export function holdersOf({ maps, memberIds, describe }: Pick<WaitView, 'maps' | 'memberIds' | 'describe'>, chunk: number): string {
-  const holders = memberIds.filter((memberId) => !maps.of(memberId).test(chunk));
+export function holdersOf(view: Pick<WaitView, 'maps' | 'memberIds' | 'describe'>, chunk: number): string {
+  const holders = holderIds(view, chunk);
+  const { describe } = view;
   return holders.length === 0 ? 'no member that is known' : holders.map(describe).join(' and ');
 }
 
-function waitOf(view: WaitView, request: IoRequest): readonly [PoolWaitKind, string] | null {
+function holderIds({ maps, memberIds }: Pick<WaitView, 'maps' | 'memberIds'>, chunk: number): number[] {
+  return memberIds.filter((memberId) => !maps.of(memberId).test(chunk));
+}
+
+/** What a request waits for. The remedy is looked for once per wait, not per request. */
+interface RequestWait {
+  readonly kind: PoolWaitKind;
+  readonly what: string;
+  readonly remedy?: () => string | undefined;
+}
+
+function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
   const { maps, inSyncIds, gate, describe } = view;
   const writes = isWriteType(request.type);
-  if (gate !== null && (gate.kind === 'QUORUM' || writes || request.type === MessageType.FLUSH)) return [gate.kind, gate.what];
+  if (gate !== null && (gate.kind === 'QUORUM' || writes || request.type === MessageType.FLUSH))
+    return { kind: gate.kind, what: gate.what };
   if (view.readsHeld && !writes && request.type !== MessageType.FLUSH)
-    return ['QUORUM', 'a majority of the members to answer that they still serve this client'];
+    return {
+      kind: 'QUORUM',
+      what: 'a majority of the members to answer that they still serve this client',
+      remedy: view.majorityRemedy,
+    };
   if (request.type === MessageType.EXTENTS) return null;
   if (request.type === MessageType.FLUSH) {
     const chunk = maps.heldElsewhere(inSyncIds);
-    return chunk < 0 ? null : ['FLUSH', `chunks that only ${holdersOf(view, chunk)} has clean: they may not be durable there`];
+    if (chunk < 0) return null;
+    return {
+      kind: 'FLUSH',
+      what: `chunks that only ${holdersOf(view, chunk)} has clean: they may not be durable there`,
+      remedy: () => view.remedy(holderIds(view, chunk)),
+    };
   }
   if (writes && overlapsAny(request, view.engine.owed)) {
-    return ['OWED', `an in-sync member to have clean what only ${view.owedIds.map(describe).join(' and ')} has, or that one to come back`];
+    return {
+      kind: 'OWED',
+      what: `an in-sync member to have clean what only ${view.owedIds.map(describe).join(' and ')} has, or that one to come back`,
+      remedy: () => view.remedy(view.owedIds),
+    };
   }
   const first = maps.firstChunk(request.offsetBytes);
   const end = first + maps.chunksOf(request.offsetBytes, request.lengthBytes);
   for (let chunk = maps.dirtyForAll(inSyncIds, first, end); chunk >= 0; chunk = maps.dirtyForAll(inSyncIds, chunk + 1, end)) {
     if (writes && coversChunk(maps, request, chunk)) continue;
-    if (maps.isLost(chunk)) return ['CHUNK', 'the in-sync members to confirm that chunks are lost: then it fails'];
-    return ['CHUNK', `chunks that only ${holdersOf(view, chunk)} has clean`];
+    if (maps.isLost(chunk)) return { kind: 'CHUNK', what: 'the in-sync members to confirm that chunks are lost: then it fails' };
+    const what = `chunks that only ${holdersOf(view, chunk)} has clean`;
+    return { kind: 'CHUNK', what, remedy: () => view.remedy(holderIds(view, chunk)) };
   }
   if (view.nowMs - request.submittedAtMs < PULL_MS) return null;
   if (request.failedMask !== 0) {
     const absent = view.memberIds.filter((memberId) => !inSyncIds.includes(memberId));
-    return ['CHUNK', `chunks that a disk of the in-sync members can't read, and that ${absent.map(describe).join(' and ')} may have`];
+    return {
+      kind: 'CHUNK',
+      what: `chunks that a disk of the in-sync members can't read, and that ${absent.map(describe).join(' and ')} may have`,
+      remedy: () => view.remedy(absent),
+    };
   }
   // A write goes to every in-sync member, and a read to one that has all of its range clean, where there is one.
   const behind = inSyncIds.filter((memberId) => maps.anyDirty(memberId, request.offsetBytes, request.lengthBytes));
   if (behind.length === 0 || (!writes && behind.length < inSyncIds.length)) return null;
-  return ['CHUNK', `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where`];
+  return { kind: 'CHUNK', what: `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where` };
 }
 
 /** Whether the range replaces the whole chunk, so that a write need not wait for it (W4). */

@@ -1,3 +1,4 @@
+import { DirtyMap } from '@rmr/dirty-map';
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -6,6 +7,7 @@ import type { ByteRange, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, RIVAL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../../wire/control-message.ts';
+import { encodeLeaf } from '../map-leaves.ts';
 import { Leg } from './leg.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 import type { VersionMemory } from './version-memory.ts';
@@ -24,6 +26,9 @@ let sessions: ScriptedSession[];
 let legs: Leg[];
 let memory: VersionMemory | null;
 let waiting: string;
+let remedy: string | undefined;
+/** What the attempt has waited for; what only narrows down what was said before is marked. */
+let steps: string[];
 let fencedBy: string | null;
 let attempts: VersionRecord[];
 let assembled: Assembled | null;
@@ -124,6 +129,8 @@ beforeEach(() => {
   });
   memory = null;
   waiting = '';
+  remedy = undefined;
+  steps = [];
   fencedBy = null;
   attempts = [];
   assembled = null;
@@ -139,8 +146,13 @@ beforeEach(() => {
     onMembers: () => {},
     memory: () => memory,
     onAttempt: (version) => attempts.push(version),
-    onWaiting: (what) => {
+    onWaiting: (wanted) => {
+      waiting = wanted.what;
+      remedy = wanted.remedy;
+    },
+    onStep: ({ what }, narrows) => {
       waiting = what;
+      steps.push(`${narrows ? '… ' : ''}${what}`);
     },
     onFenced: (by) => {
       fencedBy = by;
@@ -449,5 +461,116 @@ describe('force', () => {
     retry();
     answerProbes((memberId) => (memberId === 2 ? { version: versionOf(1, [2], { epoch: 9, lineageUuid: OTHER_LINEAGE }) } : {}));
     expect([open(), waiting.includes('different lineages')]).toEqual([[], true]);
+  });
+});
+
+describe('what is waited for', () => {
+  const [one, two, three] = [1, 2, 3].map((memberId) => `member ${memberId} (storage-${memberId})`);
+
+  test('each step names the members that have not answered yet', () => {
+    recovery.begin();
+    answerProbes();
+    const map = new DirtyMap(CHUNKS);
+    map.set(5, 1);
+    grant([2, 1, 3], (memberId) => (memberId === 1 ? { columns: [{ memberId: 3, dirtyChunks: 1, digest: map.digest() }] } : {}));
+    session(1)
+      .next('map-read')
+      .answer({ stamp: null, leaves: [encodeLeaf(map, 0)], nextLeaf: null });
+    record([1, 3, 2]);
+    enable([1, 2, 3]);
+    expect(assembled).not.toBeNull();
+    expect(steps).toEqual([
+      `${one} and ${two} and ${three} to grant epoch 6, once what was under way there has ended`,
+      `… ${one} and ${three} to grant epoch 6, once what was under way there has ended`,
+      `… ${three} to grant epoch 6, once what was under way there has ended`,
+      `the dirty maps of ${one}`,
+      ...steps.filter((step) => step.includes('taken over by')),
+      `version 6.1{1,2,3} to be recorded by ${one} and ${two} and ${three}`,
+      `… version 6.1{1,2,3} to be recorded by ${two} and ${three}`,
+      `… version 6.1{1,2,3} to be recorded by ${two}`,
+      `${one} and ${two} and ${three} to be enabled`,
+      `… ${two} and ${three} to be enabled`,
+      `… ${three} to be enabled`,
+    ]);
+  });
+
+  test('members that are asked what they can read are named', () => {
+    recovery.begin();
+    answerProbes();
+    grant([1, 2, 3], () => ({ lastIo: [{ offsetBytes: 0, lengthBytes: 512 }] }));
+    checkReadable([1, 3]);
+    expect(waiting).toBe(`${two} to check that what others may have to copy can be read there`);
+  });
+
+  test('a member that does not say what it has is named after a moment, not at every attempt', () => {
+    recovery.begin();
+    session(1).next('probe').answer(probe(1));
+    recovery.tick(world.clock.nowMs());
+    expect(steps).toEqual([]);
+    virtual.run(1_000);
+    recovery.tick(world.clock.nowMs());
+    recovery.tick(world.clock.nowMs());
+    expect(steps).toEqual([`${two} and ${three} to say what is there`]);
+  });
+
+  test('an attempt that a lost session has ended waits for nobody who had been asked', () => {
+    recovery.begin();
+    answerProbes();
+    session(3).lostReason = 'cut';
+    recovery.sessionDown(session(3).shared);
+    expect(waiting).toBe(`the next attempt, as the session to ${three} was lost (cut)`);
+  });
+});
+
+describe('what somebody can do about it', () => {
+  test('members that can not be reached are to be started', () => {
+    cut(2, 3);
+    recovery.begin();
+    answerProbes();
+    expect(remedy).toBe('Start storage-2 and storage-3 or their hosts, or mend the network to them, unless they come back by themselves.');
+    session(2).reconnect();
+    recovery.poke();
+    answerProbes();
+    expect(remedy).toBe('Start storage-3 or its host, or mend the network to it, unless it comes back by itself.');
+    cut(1, 2);
+    retry();
+    expect(remedy).toContain('Start storage-1 and storage-2 and storage-3');
+  });
+
+  test('a node whose store is not open, or not the right one, is told from one that is away', () => {
+    recovery.begin();
+    session(1).next('probe').answer(probe(1));
+    session(2).next('probe').refuse('UNKNOWN_POOL', 'no store');
+    session(3)
+      .next('probe')
+      .answer(probe(3, { identity: identityOf(2, CHUNKS, CHUNK) }));
+    expect(waiting).toContain('no store');
+    expect(remedy).toMatch(/^Open the store of this pool on storage-2: .+ Bring the store that belongs there back to storage-3, /);
+  });
+
+  test('a majority that is missing is named', () => {
+    policy = { ...POLICY, quorum: 'majority' };
+    cut(2, 3);
+    recovery.begin();
+    answerProbes();
+    expect(remedy).toMatch(/^Start storage-2 and storage-3 /);
+  });
+
+  test('a client that serves the pool is to be stopped', () => {
+    const promise = { epoch: 5, clientInstance: RIVAL, clientName: 'client-2' };
+    recovery.begin();
+    answerProbes(() => ({ promise, state: 'NORMAL' }));
+    expect(remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
+    recovery.poke();
+    answerProbes();
+    session(1).next('claim').refuse('HELD', 'held', promise);
+    expect(remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
+  });
+
+  test('nothing, where the next attempt looks again at what has just changed', () => {
+    recovery.begin();
+    answerProbes();
+    session(1).next('claim').refuse('STALE_EPOCH', 'epoch 20 is promised', { epoch: 20, clientInstance: RIVAL, clientName: 'client-2' });
+    expect([waiting.includes('epoch 20'), remedy]).toEqual([true, undefined]);
   });
 });

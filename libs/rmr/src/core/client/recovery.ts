@@ -4,6 +4,7 @@ import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../.
 import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import { type ClaimResult, claimResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
+import { tellAsked } from './asked-legs.ts';
 import { type Grant, suspectRanges } from './assembly.ts';
 import { FirstRecord } from './first-record.ts';
 import { type FirstVersion, firstVersion, storeOf } from './first-version.ts';
@@ -12,10 +13,15 @@ import type { Leg } from './leg.ts';
 import { forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
 import { majorityOf } from './membership.ts';
+import type { Wanted } from './pool-client-types.ts';
 import { geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
 import { checkPortions, checkReadable } from './read-check.ts';
+import { bringBack, remedyFor, remedyForFailure, remedyForUnfit, stopOther } from './remedies.ts';
 import { mayGoOn, type VersionMemory } from './version-memory.ts';
+
+/** Probes are answered at once, or stand behind a grant that drains: after so many milliseconds that is worth a word. */
+const PROBE_MS = 1_000;
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
 export interface Assembled {
@@ -58,8 +64,10 @@ export interface RecoveryOptions {
   readonly memory: () => VersionMemory | null;
   /** This version is about to be sent to members: it may exist from now on (V4). */
   readonly onAttempt: (version: VersionRecord) => void;
-  /** What is waited for, for people. */
-  readonly onWaiting: (what: string) => void;
+  /** What is waited for until the next attempt, for people. */
+  readonly onWaiting: (waiting: Wanted) => void;
+  /** What the attempt under way waits for. `narrows`: it is less of what it waited for already. */
+  readonly onStep: (step: Wanted, narrows: boolean) => void;
   /** Another client was promised a higher epoch than this one was ever enabled under (C3); `by` names both. */
   readonly onFenced: (by: string) => void;
   /** The pool is in service. Recovery has ended before it is called, and may be begun anew. */
@@ -105,6 +113,8 @@ export class Recovery {
   #forced = false;
   /** The legs that the attempt asks: it ends when one of their sessions does. */
   #participants: readonly Leg[] = [];
+  /** The legs that have not answered the probe yet, and when that is told, in clock milliseconds. Null: it has been, or all have. */
+  #probing: { readonly legs: Set<Leg>; readonly tellAtMs: number } | null = null;
   /** What the attempt goes on with when the lease of the former client has ended. */
   #afterLease: { readonly atMs: number; readonly goOn: () => void } | null = null;
 
@@ -155,15 +165,23 @@ export class Recovery {
 
   /** A session was lost: an attempt that one of its legs takes part in ends, and the next begins after a while. */
   sessionDown(session: SharedSession): void {
-    if (!this.#active || !this.#busy || !this.#participants.some((leg) => leg.session === session)) return;
+    if (!this.#active || !this.#busy) return;
+    const lost = this.#participants.filter((leg) => leg.session === session);
+    if (lost.length === 0) return;
     this.#abandon();
     this.#retryAtMs = this.#world.clock.nowMs() + RECOVERY_RETRY_MS;
+    const names = lost.map((leg) => leg.describe()).join(' and ');
+    this.#options.onStep({ what: `the next attempt, as the session to ${names} was lost (${session.lostReason})` }, false);
   }
 
   /** Time passes: the next attempt is due, or the lease of the former client has ended. `nowMs` is of the clock. */
   tick(nowMs: number): void {
     if (!this.#active) return;
     if (!this.#busy && nowMs >= this.#retryAtMs) this.#run();
+    if (this.#probing !== null && nowMs >= this.#probing.tellAtMs) {
+      this.#step([...this.#probing.legs], (names) => `${names} to say what is there`);
+      this.#probing = null;
+    }
     if (this.#afterLease === null || nowMs < this.#afterLease.atMs) return;
     const { goOn } = this.#afterLease;
     this.#afterLease = null;
@@ -189,16 +207,17 @@ export class Recovery {
     this.#record?.cancel();
     this.#record = null;
     this.#participants = [];
+    this.#probing = null;
     this.#afterLease = null;
   }
 
   /** The attempt ends in waiting. Another one begins after a while, or in the next tick if something has changed meanwhile. */
-  #wait(what: string): void {
+  #wait(what: string, remedy?: string): void {
     const again = this.#pokedWhileBusy;
     this.#abandon();
     this.#retryAtMs = this.#world.clock.nowMs() + (again ? 0 : this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, RECOVERY_RETRY_MS_MAX);
-    this.#options.onWaiting(what);
+    this.#options.onWaiting({ what, remedy });
   }
 
   /** An attempt begins: all that can be reached are probed. */
@@ -207,27 +226,36 @@ export class Recovery {
     const witness = this.#options.witness();
     const connected = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.connected);
     if (connected.length === 0) {
-      this.#wait(`a storage node to be reachable: ${this.#legs.map((leg) => `${leg.member.name} (${leg.session.lostReason})`).join(', ')}`);
+      this.#wait(
+        `a storage node to be reachable: ${this.#legs.map((leg) => `${leg.member.name} (${leg.session.lostReason})`).join(', ')}`,
+        bringBack(this.#legs.map((leg) => leg.member.name)),
+      );
       return;
     }
     this.#busy = true;
     this.#participants = connected;
     const attempt = this.#attempt;
-    let left = connected.length;
+    const unanswered = new Set(connected);
+    this.#probing = { legs: unanswered, tellAtMs: this.#world.clock.nowMs() + PROBE_MS };
     for (const leg of connected) {
       leg.call({ op: 'probe', poolUuid: this.#options.poolUuid }, probeResultSchema, (result, failure) => {
         if (attempt !== this.#attempt) return;
         leg.probe = result;
         leg.problem = failure === null ? unfitness(leg, result as ProbeResult, this.#options) : failure.message;
         if (result !== null) leg.poolHandle = result.poolHandle;
-        if (leg.problem !== '') leg.probe = null;
-        if (--left === 0) this.#choose();
+        if (leg.problem !== '') {
+          leg.probe = null;
+          leg.remedy = failure === null ? remedyForUnfit(leg.member.name) : remedyForFailure(leg.member.name, failure.failure);
+        }
+        unanswered.delete(leg);
+        if (unanswered.size === 0) this.#choose();
       });
     }
   }
 
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
   #choose(): void {
+    this.#probing = null;
     const present = this.#legs.filter((leg) => leg.probe !== null);
     const witness = this.#options.witness();
     for (const leg of [...present, ...(witness === null || witness.probe === null ? [] : [witness])]) {
@@ -242,31 +270,41 @@ export class Recovery {
     }
     const served = this.#servedByAnother();
     if (served !== null) {
-      this.#wait(served);
+      this.#wait(served.what, served.remedy);
       return;
     }
     if (present.length === 0) {
       this.#wait(
         `a storage node with a store of this pool: ${this.#legs.map((leg) => leg.problem || `${leg.member.name} is not reachable (${leg.session.lostReason})`).join('; ')}`,
+        remedyFor(this.#legs),
       );
       return;
     }
     const first = present[0] as Leg;
     const odd = present.find((leg) => !sameGeometry(leg, first));
     if (odd !== undefined) {
-      this.#wait(`an operator: ${odd.describe()} and ${first.describe()} differ in size or chunk size`);
+      this.#wait(
+        `an operator: ${odd.describe()} and ${first.describe()} differ in size or chunk size`,
+        'Stop the storage node that has the wrong store, or have it open the right one.',
+      );
       return;
     }
     const memory = this.#options.memory();
     const remembered = memory === null ? [] : [{ version: memory.durable, policy: memory.policy }];
     const lineage = newestLineage([...present.map((leg) => leg.probe as ProbeResult), ...remembered]);
     if (lineage === undefined) {
-      this.#wait('an operator: the members belong to different lineages of this pool, and none knows of the others');
+      this.#wait(
+        'an operator: the members belong to different lineages of this pool, and none knows of the others',
+        'Stop the storage nodes whose data is to be left behind; when they come back they take over the data of the others.',
+      );
       return;
     }
     const holders = present.filter((leg) => (leg.probe as ProbeResult).version?.lineageUuid === lineage);
     if (lineage !== null && holders.length === 0) {
-      this.#wait('a member that has a version of the lineage that this client has served: those that are there were left behind');
+      this.#wait(
+        'a member that has a version of the lineage that this client has served: those that are there were left behind',
+        remedyFor(this.#legs.filter((leg) => leg.probe === null)),
+      );
       return;
     }
     if (lineage === null) {
@@ -282,34 +320,34 @@ export class Recovery {
     const { members, policy } = informed.probe as ProbeResult;
     this.#options.onMembers(members);
     const needed = this.#inSyncLegs(holders, highest, policy.quorum);
-    const suffice =
-      typeof needed === 'string' ? needed : this.#voters(needed, [...new Set([...holders, ...present])], members, policy.quorum);
-    if (typeof suffice === 'string' && !this.#forced) {
-      this.#wait(suffice);
+    const suffice = 'what' in needed ? needed : this.#voters(needed, [...new Set([...holders, ...present])], members, policy.quorum);
+    if ('what' in suffice && !this.#forced) {
+      this.#wait(suffice.what, suffice.remedy);
       return;
     }
     // Those that are there suffice: nothing has to be left behind.
-    if (typeof suffice !== 'string') this.#forced = false;
-    const chosen = typeof needed === 'string' || this.#forced ? forcedSet(present, versionOf(newest)) : needed;
+    if (!('what' in suffice)) this.#forced = false;
+    const chosen = 'what' in needed || this.#forced ? forcedSet(present, versionOf(newest)) : needed;
     for (const leg of present) {
       if (chosen.includes(leg)) continue;
       if (leg.state === 'CREATED' || leg.state === 'RECONNECTING')
         leg.setState('FAILED', `out of the in-sync set since version ${formatVersion(highest)}: it returns when the pool is served`);
     }
-    this.#claim(chosen, typeof suffice === 'string' ? chosen : suffice);
+    this.#claim(chosen, 'what' in suffice ? chosen : suffice);
   }
 
   /**
    * C4: that a client is alive shows where a member serves it. It is not robbed elsewhere either: a member that is out of its
    * set, and has no session with it just now, would grant, and that client would be fenced when the member returns.
    */
-  #servedByAnother(): string | null {
+  #servedByAnother(): Wanted | null {
     const { clientInstance, takeover } = this.#options;
     if (takeover || this.#forced) return null;
     const witness = this.#options.witness();
     for (const leg of [...this.#legs, ...(witness === null ? [] : [witness])]) {
       if (leg.probe?.state !== 'NORMAL' || leg.probe.promise == null || leg.probe.promise.clientInstance === clientInstance) continue;
-      return `${leg.probe.promise.clientName}, which the pool is served to, to leave it (${leg.describe()} says so); or take it over`;
+      const { clientName } = leg.probe.promise;
+      return { what: `${clientName}, which the pool is served to, to leave it (${leg.describe()} says so)`, remedy: stopOther(clientName) };
     }
     return null;
   }
@@ -320,7 +358,7 @@ export class Recovery {
     present: readonly Leg[],
     members: readonly MemberRecord[],
     quorum: PoolPolicy['quorum'],
-  ): readonly Leg[] | string {
+  ): readonly Leg[] | Wanted {
     if (quorum !== 'majority') return chosen;
     // Whoever can grant does: a majority of grants fences every other client.
     const witness = this.#options.witness();
@@ -329,7 +367,11 @@ export class Recovery {
     );
     if (entitled.length < majorityOf(members)) {
       const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
-      return `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ')}`;
+      const names = absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ');
+      return {
+        what: `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${names}`,
+        remedy: this.#remedy(absent),
+      };
     }
     // A member whose removal is being superseded (L5) grants too, as the pool is served with it; for the majority it does not count.
     return [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
@@ -342,6 +384,7 @@ export class Recovery {
     if (missing.length > 0) {
       this.#wait(
         `${missing.map((leg) => leg.problem || `${leg.describe()}: ${leg.session.lostReason}`).join('; ')} (every member is needed to create the pool)`,
+        remedyFor(missing),
       );
       return null;
     }
@@ -349,7 +392,7 @@ export class Recovery {
   }
 
   /** Assemble rule: the legs to serve the pool with, or who is missing. `present` have a version of the lineage of `highest`. */
-  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | string {
+  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | Wanted {
     const needed: Leg[] = [];
     const missing: string[] = [];
     for (const member of highest.inSync) {
@@ -368,7 +411,23 @@ export class Recovery {
     // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
     const holds = needed.some((leg) => leg.probe?.version != null && sameVersion(leg.probe.version, highest));
     if (quorum === 'majority' && holds && !inGrace) return needed;
-    return `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`;
+    const away = highest.inSync.filter((member) => !needed.some((leg) => isLegOf(leg, member)));
+    return { what: `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`, remedy: this.#remedy(away) };
+  }
+
+  /** What a person can do so that these members are there, with these stores; undefined: nothing, as far as is known. */
+  #remedy(members: readonly { readonly memberId: number; readonly storeUuid?: string | undefined }[]): string | undefined {
+    const witness = this.#options.witness();
+    const legs = witness === null ? this.#legs : [...this.#legs, witness];
+    const concerned = legs.filter((leg) => members.some(({ memberId }) => memberId === leg.member.memberId));
+    const sentences = [remedyFor(concerned.filter((leg) => leg.probe === null))];
+    // These answer, but with another store.
+    for (const leg of concerned) if (leg.probe !== null) sentences.push(remedyForUnfit(leg.member.name));
+    for (const { memberId } of members) {
+      if (!concerned.some((leg) => leg.member.memberId === memberId))
+        sentences.push(`Name member ${memberId} in this node's configuration, and restart it.`);
+    }
+    return sentences.filter((sentence) => sentence !== undefined).join(' ') || undefined;
   }
 
   /** L5: the present members of this client's last durable version, if no other version can be assembled without them, or null. */
@@ -389,6 +448,7 @@ export class Recovery {
       if (leg.state === 'FAILED' || (leg.state === 'CREATED' && !newborn)) leg.setState('RECONNECTING', `epoch ${epoch} is being claimed`);
     }
     const grants = new Map<Leg, ClaimResult>();
+    const answered = this.#step(voters, (names) => `${names} to grant epoch ${epoch}, once what was under way there has ended`);
     for (const leg of voters) {
       leg.call(
         {
@@ -405,9 +465,11 @@ export class Recovery {
           if (result === null) {
             const promised = failure?.failure?.promise?.epoch ?? 0;
             this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promised);
-            this.#wait(failure?.message ?? `${leg.describe()} to grant epoch ${epoch}`);
+            const remedy = remedyForFailure(leg.member.name, failure?.failure ?? null);
+            this.#wait(failure?.message ?? `${leg.describe()} to grant epoch ${epoch}`, remedy === '' ? undefined : remedy);
             return;
           }
+          answered(leg);
           grants.set(leg, result);
           if (grants.size === voters.length) this.#granted(epoch, needed, voters, grants);
         },
@@ -451,6 +513,10 @@ export class Recovery {
     const source = { poolUuid: this.#options.poolUuid, epoch, chunkCount: maps.chunkCount };
     const current = (): boolean => attempt === this.#attempt;
     const grants = new Map<Leg, Grant>();
+    const read = this.#step(
+      legs.filter((leg) => claims.get(leg)?.columns.some((column) => column.dirtyChunks > 0) === true),
+      (names) => `the dirty maps of ${names}`,
+    );
     for (const leg of legs) {
       readGrant(leg, claims.get(leg) as ClaimResult, source, current, (grant, failure) => {
         if (!current()) return;
@@ -458,6 +524,7 @@ export class Recovery {
           this.#wait(failure);
           return;
         }
+        read(leg);
         grants.set(leg, grant);
         if (grants.size < legs.length) return;
         this.#checkReadable(epoch, legs, grants, maps, (all) => {
@@ -498,7 +565,7 @@ export class Recovery {
       goOn(grants);
       return;
     }
-    if (portions.length > 1) this.#options.onWaiting('the members to check that they can read what others may have to copy from them');
+    const answered = this.#step(legs, (names) => `${names} to check that what others may have to copy can be read there`);
     const attempt = this.#attempt;
     const current = (): boolean => attempt === this.#attempt;
     const source = { poolUuid: this.#options.poolUuid, epoch };
@@ -513,6 +580,7 @@ export class Recovery {
           this.#wait(failure);
           return;
         }
+        answered(leg);
         checked.set(leg, { ...grant, unreadable });
         if (checked.size === legs.length) goOn(legs.map((each) => checked.get(each) as Grant));
       });
@@ -523,7 +591,12 @@ export class Recovery {
   #waitForLease(members: readonly InSyncMember[], goOn: () => void): void {
     this.#afterLease = { atMs: this.#world.clock.nowMs() + LEASE_END_MS, goOn };
     const names = members.map(({ memberId }) => `member ${memberId}`).join(' and ');
-    this.#options.onWaiting(`${LEASE_END_MS / 1000} s to pass, in which the former client may still read from ${names}`);
+    this.#options.onStep({ what: `${LEASE_END_MS / 1000} s to pass, in which the former client may still read from ${names}` }, false);
+  }
+
+  /** The attempt waits for these legs to answer. Returns what is to be called with one that has. */
+  #step(legs: readonly Leg[], what: (names: string) => string): (answered: Leg) => void {
+    return tellAsked(legs, what, (text, narrows) => this.#options.onStep({ what: text }, narrows));
   }
 
   /** The last step: when the version is durable and its members are enabled, the pool is in service. */
@@ -536,7 +609,11 @@ export class Recovery {
       this.end();
       onAssembled({ version, members, policy, witnessRecorded, legs, geometry: geometryOf(legs), maps, allVolatileLost });
     };
-    const host = { poolUuid, onAttempt, onEnabled, onFailed: (why: string) => this.#wait(why) };
+    const host = {
+      ...{ poolUuid, onAttempt, onEnabled },
+      onStep: (what: string, narrows: boolean) => this.#options.onStep({ what }, narrows),
+      onFailed: (why: string, remedy?: string) => this.#wait(why, remedy),
+    };
     this.#record = new FirstRecord(this.#world.log, host, first, claims);
     this.#record.start();
   }

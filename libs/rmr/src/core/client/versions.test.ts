@@ -235,7 +235,7 @@ describe('who left first (L3)', () => {
     normal = legs.filter((leg) => leg !== joining && memberIds.includes(leg.member.memberId));
     versions.change({
       onDurable: () => {},
-      ...(joining === undefined ? {} : { joining: { leg: joining, columns: new Map(), newLineage: false } }),
+      ...(joining === undefined ? {} : { joining: { leg: joining, columns: new Map(), newLineage: false, erase: [] } }),
     });
     for (const memberId of memberIds) session(memberId).next('record-version').answer({ owed: [] });
   }

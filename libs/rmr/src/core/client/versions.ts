@@ -39,7 +39,13 @@ export interface VersionsHost {
 /** What a version changes besides the set, which is that of the NORMAL legs. */
 export interface VersionChange {
   /** A member that comes into the set with this version (V3), and the staged columns that it brings into use, by leg. */
-  readonly joining?: { readonly leg: Leg; readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>; readonly newLineage: boolean };
+  readonly joining?: {
+    readonly leg: Leg;
+    readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
+    readonly newLineage: boolean;
+    /** Members whose maps go from the joining one alone. */
+    readonly erase: readonly number[];
+  };
   readonly members?: readonly MemberRecord[];
   readonly policy?: PoolPolicy;
   /** Members whose whole device becomes dirty: a new one, or one with a new store. */
@@ -400,7 +406,7 @@ export class Versions {
         newLineage,
         mapAdds,
         mapKnown,
-        mapErase: [...(change.erase ?? [])],
+        mapErase: [...(change.erase ?? []), ...(change.joining?.leg === leg ? change.joining.erase : [])],
         maps: [...(change.joining?.columns.get(leg) ?? [])],
       },
       owedResultSchema,

@@ -41,6 +41,8 @@ export interface ChunkWait {
   /** The first chunk that the oldest of them waits for. */
   readonly chunk: number;
   readonly what: string;
+  /** What a person can do about it; absent: nothing, as far as is known. */
+  readonly remedy?: string | undefined;
   readonly requests: number;
   /** When the oldest of them came, wall clock. */
   readonly sinceMs: number;

@@ -165,8 +165,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       const chunk = this.#own.firstDirty(this.#offsets[tag] as number, this.#lengths[tag] as number);
       // Clean by now: it is taken up at the end of the turn.
       if (chunk < 0) continue;
-      const what = this.resync.isLocked(chunk, 1) ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
-      waits.push({ chunk, what, requests: 1, sinceMs: wallMs + (this.#waitingSinceMs[tag] as number) });
+      const isLocked = this.resync.isLocked(chunk, 1);
+      const what = isLocked ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
+      const remedy = isLocked ? undefined : this.resync.remedyFor(chunk);
+      waits.push({ chunk, what, remedy, requests: 1, sinceMs: wallMs + (this.#waitingSinceMs[tag] as number) });
     }
     return sumUpWaits(waits);
   }

@@ -38,6 +38,19 @@ describe('pull sources: whom to ask (R1)', () => {
     expect(best(4)).toBeUndefined();
   });
 
+  test('where nobody can be asked it is said what helps: the network to who serves, or who is away to come back', () => {
+    expect(sources.remedy(4)).toBeUndefined();
+    start([]);
+    rig.session(3).cut();
+    expect(sources.remedy(4)).toBe('Mend the network between this node and storage-3, unless that happens by itself.');
+    rig.store.mapOf(2).set(4, 1);
+    rig.store.mapOf(3).set(4, 1);
+    expect(sources.remedy(4)).toBeUndefined();
+    start([3], [1, 3]);
+    rig.store.mapOf(3).set(4, 1);
+    expect(sources.remedy(4)).toMatch(/^Bring storage-2 back, unless that happens by itself: /);
+  });
+
   test('nobody who can not be asked now', () => {
     start([3]);
     expect(best(4)).toBe(3);

@@ -71,8 +71,26 @@ export class PullSources {
     return clean.map(name).join(' or ');
   }
 
+  /** What a person can do so that the chunk can be pulled; undefined: nothing, as far as is known. */
+  remedy(chunk: number): string | undefined {
+    const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
+    const inSync = this.#peers.inSync().filter((peer) => clean.includes(peer));
+    if (inSync.some((peer) => peer.ready && !this.#isUnreadable(chunk, peer.member.memberId))) return undefined;
+    // The client reaches these.
+    const cutOff = inSync.filter((peer) => peer.session?.connected === false);
+    if (cutOff.length > 0) return `Mend the network between this node and ${namesOf(cutOff)}, unless that happens by itself.`;
+    const away = clean.filter((peer) => !inSync.includes(peer));
+    return away.length === 0 || inSync.some((peer) => !peer.ready)
+      ? undefined
+      : `Bring ${namesOf(away)} back, unless that happens by itself: the status of the client node says what that takes.`;
+  }
+
   /** Whether the member could not read the chunk when it was asked for it a moment ago. */
   #isUnreadable(chunk: number, memberId: number): boolean {
     return this.#unreadable.has(chunk) && this.#unreadable.at(chunk, memberId, this.#clock.nowMs());
   }
+}
+
+function namesOf(peers: readonly SyncPeer[]): string {
+  return peers.map((peer) => peer.member.name).join(' and ');
 }

@@ -189,6 +189,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     return this.#sources.describe(chunk);
   }
 
+  /** What a person can do so that the chunk can be pulled; undefined: nothing, as far as is known. */
+  remedyFor(chunk: number): string | undefined {
+    return this.#sources.remedy(chunk);
+  }
+
   /** A picture of it as it is now. */
   status(): ResyncStatus {
     const bytesLeft = this.#store.dirtyBytes(this.#memberId);

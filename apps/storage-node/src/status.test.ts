@@ -1,0 +1,49 @@
+import type { KeptStore } from '@rmr/brmr';
+import type { PoolServer } from '@rmr/rmr';
+import { expect, test } from 'vitest';
+import { memberWaitsFor, resyncStatus, storeStatus } from './status.ts';
+
+const SINCE = '2026-01-01T00:00:00.000Z';
+
+function paused(bytesLeft: number): PoolServer {
+  const status = {
+    ...{ state: 'PAUSED', sinceMs: 0, bytesLeft, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [] },
+    ...{ reason: 'paused by an operator', pulledBytes: 0 },
+  };
+  return { state: 'NORMAL', store: { members: [] }, resync: { paused: true, status: () => status } } as unknown as PoolServer;
+}
+
+function member(state: string, holder: string | null, { witness = false, draining = false } = {}): PoolServer {
+  return {
+    executing: 3,
+    describe: () => ({ state, holder, draining, reason: '', sinceMs: 0 }),
+    store: { identity: { poolName: 'demo', witness } },
+  } as unknown as PoolServer;
+}
+
+test('resync that an operator has paused says how that is ended, as long as something is left to pull', () => {
+  expect(resyncStatus(paused(4096))).toMatchObject({ reason: 'paused by an operator', remedy: expect.stringContaining('Restart') });
+  expect(resyncStatus(paused(0)).remedy).toBeUndefined();
+});
+
+test('a member that nobody claims needs a client node; one that a client holds waits for it', () => {
+  const remedy = 'Start a client node that is configured for pool demo; one that runs says in its status why it does not ask.';
+  expect(memberWaitsFor(member('REGISTERED', null), SINCE)).toEqual({ what: 'a client to claim the pool', since: SINCE, remedy });
+  expect(memberWaitsFor(member('NO_IO', 'client-1'), SINCE)).toEqual({ what: 'client-1 to bring the pool into service', since: SINCE });
+  expect(memberWaitsFor(member('NORMAL', 'client-1'), SINCE)).toBeNull();
+  const draining = memberWaitsFor(member('NO_IO', 'client-1', { draining: true }), SINCE);
+  expect(draining?.what).toBe('3 requests of the former client to end');
+});
+
+test('a witness that votes for a client waits for nothing, though it never serves IO', () => {
+  expect(memberWaitsFor(member('NO_IO', 'client-1', { witness: true }), SINCE)).toBeNull();
+  expect(memberWaitsFor(member('REGISTERED', null, { witness: true }), SINCE)?.what).toBe('a client to ask for its vote');
+});
+
+test('a store that is not open hands on what helps', () => {
+  const kept = {
+    ...{ spec: { path: '/a' }, state: 'DETACHED', reason: 'full', sinceWallMs: 0, identity: null, pool: null },
+    ...{ waitsFor: 'the next attempt', remedy: 'Free space.' },
+  } as unknown as KeptStore;
+  expect(storeStatus(kept).waitingFor).toMatchObject({ what: 'the next attempt', remedy: 'Free space.' });
+});

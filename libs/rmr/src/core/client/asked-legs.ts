@@ -1,0 +1,20 @@
+import type { Leg } from './leg.ts';
+
+/**
+ * Says whom a step waits for: `tell` is called at once and with each answer but the last, with the text that `what` makes
+ * of the names of those that have not answered. Returns what is to be called with a leg that has answered.
+ */
+export function tellAsked(
+  legs: readonly Leg[],
+  what: (names: string) => string,
+  tell: (what: string, narrows: boolean) => void,
+): (answered: Leg) => void {
+  const left = new Set(legs);
+  const say = (narrows: boolean): void => {
+    if (left.size > 0) tell(what([...left].map((leg) => leg.describe()).join(' and ')), narrows);
+  };
+  say(false);
+  return (answered) => {
+    if (left.delete(answered)) say(true);
+  };
+}
