@@ -75,18 +75,19 @@ test('what is not known is not made up: no client node, and a storage node that 
   expect(statusTable(view({ client: null, storage: [] }))).not.toContain('MEMBER');
 });
 
-test('what IO waits for is told by the nodes that hold it, and cut connections with their remedy', () => {
+test('what IO waits for is told by the nodes that hold it, with what can be done, and cut connections with their remedy', () => {
   const wait: IoWait = { kind: 'CHUNK', what: 'chunks that only member 1 has clean', since: SINCE, requests: 1 };
+  const remedy = 'Start storage-1.';
   const text = statusTable(
     view({
       clients: [{ node: { name: 'client-1' }, pools: [{ waits: [{ ...wait, requests: 2 }] }] }],
-      storage: [store('storage-2', 2, IDLE, [wait])],
+      storage: [store('storage-2', 2, IDLE, [{ ...wait, remedy }])],
       partitions: [['storage-1', 'storage-2']],
     }),
   );
   expect(text.split('\n').slice(-4)).toEqual([
     `client-1: 2 requests wait since ${SINCE} for chunks that only member 1 has clean`,
-    `storage-2: 1 request waits since ${SINCE} for chunks that only member 1 has clean`,
+    `storage-2: 1 request waits since ${SINCE} for chunks that only member 1 has clean. ${remedy}`,
     'storage-1 and storage-2 are cut off from one another; "cluster heal storage-1 storage-2" lets them connect',
     '',
   ]);

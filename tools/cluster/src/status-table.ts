@@ -66,8 +66,10 @@ function memberLines({ client, storage }: StatusView): string[] {
 
 /** What IO waits for, as each node says. */
 function waitLines({ clients, storage }: StatusView): string[] {
-  const line = (node: string, { what, since, requests }: IoWait): string =>
-    `${node}: ${requests} request${requests === 1 ? '' : 's'} wait${requests === 1 ? 's' : ''} since ${since} for ${what}`;
+  const line = (node: string, { what, since, requests, remedy }: IoWait): string => {
+    const waiting = `${node}: ${requests} request${requests === 1 ? '' : 's'} wait${requests === 1 ? 's' : ''} since ${since} for ${what}`;
+    return remedy === undefined ? waiting : `${waiting}. ${remedy}`;
+  };
   return [...clients, ...storage].flatMap(({ node, pools }) => pools.flatMap(({ waits }) => waits.map((wait) => line(node.name, wait))));
 }
 
