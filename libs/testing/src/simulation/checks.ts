@@ -1,6 +1,7 @@
 import { compareVersions, formatVersion, type PromiseRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
 import type { DiskRequest } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
+import { ProgressChecks } from './progress-checks.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 import { CONCURRENCY_MAX, type Operation, type Workload } from './workload.ts';
@@ -33,6 +34,7 @@ export class Checks {
   readonly #cluster: SimulatedCluster;
   readonly #workload: Workload;
   readonly #model: SectorModel;
+  readonly #progress: ProgressChecks;
   readonly #seen = new Map<SimulatedStorageNode, SeenMaps>();
   /** Changes of data that a disk has been given: the store of the process, and since when its pool was NORMAL. */
   readonly #begun = new WeakMap<DiskRequest, { readonly store: object; readonly normalSinceMs: number }>();
@@ -45,6 +47,7 @@ export class Checks {
     this.#cluster = cluster;
     this.#workload = workload;
     this.#model = model;
+    this.#progress = new ProgressChecks(cluster, workload);
   }
 
   /** Every tick: what every class says of itself, and what costs little. */
@@ -54,7 +57,7 @@ export class Checks {
     this.#checkPromises();
     this.#checkNumbers();
     this.#checkClientMaps();
-    this.#checkWaitingIsNamed();
+    this.#progress.tick();
     this.#checkBounds();
   }
 
@@ -212,6 +215,8 @@ export class Checks {
         const dirtyBytes = node.store?.dirtyBytes(memberId) ?? 0;
         if (dirtyBytes > 0) return `${node.name} has ${dirtyBytes} bytes dirty for member ${memberId}`;
       }
+      const removed = this.#cluster.removedIds().find((memberId) => node.store?.bitmapStore.dirtyMap(memberId) != null);
+      if (removed !== undefined) return `${node.name} has a map of member ${removed}, which was removed`;
     }
     return status.lost === null ? null : `the client takes ${status.lost.bytes} bytes for lost`;
   }
@@ -334,18 +339,6 @@ export class Checks {
       const is = bytes.get(memberId);
       if (is !== undefined && is < was)
         fail('I9', `the client had ${was} bytes dirty for member ${memberId}, which is out of the set, and now has ${is}`);
-    }
-  }
-
-  #checkWaitingIsNamed(): void {
-    const { client } = this.#cluster;
-    if (client === null) return;
-    const { state, waitingFor, legs } = client.pool.status();
-    if (state === 'RECOVERING' && (waitingFor === null || waitingFor.what === ''))
-      fail('I11', 'the client waits and does not say for what');
-    for (const leg of legs) {
-      if ((leg.state === 'FAILED' || leg.state === 'RECONNECTING') && leg.reason === '')
-        fail('I11', `the leg to ${leg.name} is ${leg.state} and does not say why`);
     }
   }
 

@@ -163,6 +163,16 @@ export class SimulatedCluster {
     return table.length === 0 || table.some(({ memberId, storeUuid }) => memberId === node.memberId && storeUuid === node.storeUuid);
   }
 
+  /** Whether the table of the highest version has this member, with whatever store. */
+  isInTable(memberId: number): boolean {
+    return this.#table().some((member) => member.memberId === memberId);
+  }
+
+  /** Ids of members that were removed: nobody needs a map of them. */
+  removedIds(): readonly number[] {
+    return Array.from({ length: this.#highestMemberId }, (_, index) => index + 1).filter((memberId) => !this.isInTable(memberId));
+  }
+
   /** The data nodes that are members. */
   members(): readonly SimulatedStorageNode[] {
     return this.nodes.filter((node) => this.isMember(node));

@@ -134,7 +134,12 @@ export class Operator {
     node.start();
     this.#wish({
       what: `${node.name} to be a member`,
-      ask: (done) =>
+      ask: (done) => {
+        // It is a member after all, with the store that it had first.
+        if (this.#cluster.isInTable(node.memberId) && !this.#cluster.isMember(node)) {
+          this.#membership?.replaceStore(node.memberId, 'KEEP', done);
+          return;
+        }
         this.#membership?.add(addressOf(node), (error) => {
           // It was in a version that too few had recorded, and the pool went on without: its store has to be made anew.
           if (error?.code === 'CONFLICT' && node.running && !this.#cluster.isMember(node)) {
@@ -143,7 +148,8 @@ export class Operator {
             node.start();
           }
           done(error);
-        }),
+        });
+      },
       fulfilled: () => this.#cluster.settled && this.#cluster.isMember(node),
       onFulfilled: () => {},
       optional: false,

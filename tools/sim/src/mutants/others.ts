@@ -8,9 +8,11 @@ import {
   FIRST_VERSION,
   LEG_RETURN,
   POOL_CLIENT,
+  POOL_CLIENT_STATUS,
   POOL_CONTROL,
   POOL_MAPS,
   POOL_SERVER,
+  POOL_WAITS,
   RECORD,
   RECOVERY,
   RESYNC,
@@ -20,7 +22,16 @@ import {
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
-import { DISASTERS, JOURNAL_APART, MAJORITY_OF_THREE, OPENED_APART, QUICK_BOUNCES, QUICK_IDLE, SMALL_INTENT } from './settings.ts';
+import {
+  DISASTERS,
+  JOURNAL_APART,
+  MAJORITY_OF_THREE,
+  OPENED_APART,
+  QUICK_BOUNCES,
+  QUICK_IDLE,
+  QUICK_LEG_TIMEOUT,
+  SMALL_INTENT,
+} from './settings.ts';
 
 /** A kind of fault that disturbs no scheme: with a scheme alone, all other kinds would happen too. */
 const NOTHING_ELSE = 'wall clock jump';
@@ -202,7 +213,45 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
 
+  // Members that leave: slow ones.
+  {
+    name: 'a leg that does not answer stays',
+    rule: 'L7',
+    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow < 0 && others !== 0) this')],
+    settings: QUICK_LEG_TIMEOUT,
+    faults: ['hanging disk', NOTHING_ELSE],
+    seeds: 30,
+  },
+  {
+    name: 'the last leg leaves when it does not answer',
+    rule: 'L7',
+    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow !== 0) this')],
+    settings: QUICK_LEG_TIMEOUT,
+    faults: ['hanging disk', NOTHING_ELSE],
+    seeds: 100,
+  },
+  // What is waited for.
+  {
+    name: 'a client does not say that a flush waits for chunks that no in-sync member has clean',
+    rule: 'I11',
+    edits: [edit(POOL_WAITS, 'maps.heldElsewhere(inSyncIds)', 'Math.min(-1, maps.heldElsewhere(inSyncIds))')],
+    faults: ['only copy away'],
+    seeds: 300,
+  },
+  {
+    name: 'a client does not say what a leg waits for that has a session',
+    rule: 'I11',
+    edits: [edit(POOL_CLIENT_STATUS, "leg.state === 'REMOVING') return", "leg.state === 'REMOVING' || leg.connected) return")],
+    seeds: 30,
+  },
+
   // Members that return, resync.
+  {
+    name: 'a returning member keeps maps of members that were removed meanwhile',
+    rule: 'membership',
+    edits: [edit(LEG_RETURN, 'filter((id) => !memberIds.includes(id));', 'filter((id) => id < 0);')],
+    seeds: 300,
+  },
   {
     name: 'a returning member keeps its own column',
     rule: 'L3, I3',
@@ -293,7 +342,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'what is lost is not named',
     rule: 'I8',
-    edits: [edit(POOL_MAPS, 'return { bytes: this.#bytesIn(lost), ranges };', 'return ranges.length < 0 ? { bytes: 0, ranges } : null;')],
+    edits: [edit(POOL_MAPS, 'lost(): LostData | null {', 'lost(): LostData | null {\n    if (this.chunkCount > 0) return null;')],
     settings: DISASTERS,
     seeds: 60,
   },

@@ -22,6 +22,11 @@ export const MAJORITY_OF_THREE: readonly Edit[] = [
   edit(CLUSTER, "this.#chance(30) ? 'majority' : 'none'", "this.#chance(100) ? 'majority' : 'none'"),
 ];
 
+/** A leg that leaves an IO unanswered for a second leaves. */
+export const QUICK_LEG_TIMEOUT: readonly Edit[] = [
+  edit(CLUSTER, 'legTimeoutMs: this.#chance(50) ? 3_000', 'legTimeoutMs: this.#chance(100) ? 1_000'),
+];
+
 /** Storage nodes give back at once what waits for dirty chunks, and clients send it again and again. */
 export const QUICK_BOUNCES: readonly Edit[] = [edit(CONSTANTS, 'WAIT_BOUNCE_MS = 5_000', 'WAIT_BOUNCE_MS = 20')];
 
