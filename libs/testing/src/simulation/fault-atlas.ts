@@ -125,7 +125,7 @@ export class FaultAtlas {
       if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: version.lineageUuid });
       // Who can't read some of it has not everything any more.
       else if (former !== undefined && !this.#canRead(former, chunk)) this.#keepers.delete(chunk);
-      if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk))) {
+      if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk)) || this.#isKeptAway(chunk, inSync, version)) {
         this.#bare.delete(chunk);
         continue;
       }
@@ -149,8 +149,7 @@ export class FaultAtlas {
     if (lineageUuid !== version.lineageUuid) return;
     const clean = inSync.filter((member) => !member.isDirty(member.memberId, chunk));
     if (clean.some((member) => this.#hasWhatMayBeRead(member, chunk))) return;
-    const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
-    if (away.some((member) => inSync.every((holder) => !holder.isDirty(member.memberId, chunk)))) return;
+    if (this.#isKeptAway(chunk, inSync, version)) return;
     throw new Error(`I1: ${keeper.name} alone has kept everything of chunk ${chunk}, is in the set, and the chunk is dirty for it`);
   }
 
@@ -178,6 +177,16 @@ export class FaultAtlas {
       if (was !== undefined) throw new Error(`I1: chunk ${chunk} is left to who can't read it, and ${was.name} had it, and can`);
       this.#readers.set(chunk, good);
     }
+  }
+
+  /** A member that is away has everything of the chunk, as the maps of the set say, and whoever reads the chunk waits for it. */
+  #isKeptAway(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): boolean {
+    // Maps come with the version: who has not recorded it does not know yet who lacks what.
+    const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
+    const hasMissedNothing = (member: SimulatedStorageNode): boolean =>
+      member.version?.lineageUuid === version.lineageUuid && informed.every((holder) => !holder.isDirty(member.memberId, chunk));
+    const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
+    return informed.length > 0 && away.some(hasMissedNothing);
   }
 
   #hasWhatMayBeRead({ disk, store, lastStore }: SimulatedStorageNode, chunk: number): boolean {

@@ -101,9 +101,9 @@ export class ProgressChecks {
       if (sinceMs < earliestMs - ROUNDING_MS)
         fail('I11', `IO has waited for ${earliestMs - sinceMs} ms longer than there was any: ${what}`);
     }
-    for (const leg of [status, ...status.legs]) {
-      if (leg.waitingFor !== null && leg.waitingFor.sinceMs > wallMs + ROUNDING_MS)
-        fail('I11', `something is waited for from a future moment on: ${leg.waitingFor.what}`);
+    for (const { waitingFor } of [status, ...status.legs]) {
+      if (waitingFor !== null && waitingFor.sinceMs > wallMs + ROUNDING_MS)
+        fail('I11', `something is waited for from a future moment on: ${waitingFor.what}`);
     }
   }
 
