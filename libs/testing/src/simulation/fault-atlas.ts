@@ -31,6 +31,8 @@ export class FaultAtlas {
   readonly #readers = new Map<number, readonly SimulatedStorageNode[]>();
   /** The version that they were seen under. */
   #readersVersion: VersionRecord | null = null;
+  /** The members of its set, and of those of attempts since that have not reached everybody. */
+  readonly #readersSets = new Set<number>();
   #version: VersionRecord | null = null;
 
   constructor(cluster: SimulatedCluster, model: SectorModel) {
@@ -121,11 +123,14 @@ export class FaultAtlas {
       const keeper = inSync.find(
         (member) => this.#isGood(member, chunk) && member.version !== null && sameVersion(member.version, version),
       );
+      const isKeptHere = keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk));
+      const away = isKeptHere ? undefined : this.#keeperAway(chunk, inSync, version);
+      const now = keeper ?? away;
       const former = this.#keepers.get(chunk)?.member;
-      if (keeper !== undefined) this.#keepers.set(chunk, { member: keeper, lineageUuid: version.lineageUuid });
       // Who can't read some of it has not everything any more.
-      else if (former !== undefined && !this.#canRead(former, chunk)) this.#keepers.delete(chunk);
-      if (keeper !== undefined || inSync.some((member) => this.#keeps(member, chunk)) || this.#isKeptAway(chunk, inSync, version)) {
+      if (now !== undefined && this.#canRead(now, chunk)) this.#keepers.set(chunk, { member: now, lineageUuid: version.lineageUuid });
+      else if (away !== undefined || (former !== undefined && !this.#canRead(former, chunk))) this.#keepers.delete(chunk);
+      if (isKeptHere || away !== undefined) {
         this.#bare.delete(chunk);
         continue;
       }
@@ -149,7 +154,7 @@ export class FaultAtlas {
     if (lineageUuid !== version.lineageUuid) return;
     const clean = inSync.filter((member) => !member.isDirty(member.memberId, chunk));
     if (clean.some((member) => this.#hasWhatMayBeRead(member, chunk))) return;
-    if (this.#isKeptAway(chunk, inSync, version)) return;
+    if (this.#keeperAway(chunk, inSync, version) !== undefined) return;
     throw new Error(`I1: ${keeper.name} alone has kept everything of chunk ${chunk}, is in the set, and the chunk is dirty for it`);
   }
 
@@ -165,10 +170,16 @@ export class FaultAtlas {
     const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
     // The first of its epoch: nobody has left or returned since.
     const isNew = former !== null && former.lineageUuid === version.lineageUuid && former.epoch < version.epoch && version.seq === 1;
-    if (isNew && informed.length < inSync.length) return;
+    const ids = version.inSync.map((member) => member.memberId);
+    if (isNew && informed.length < inSync.length) {
+      for (const memberId of ids) this.#readersSets.add(memberId);
+      return;
+    }
     // Who is left out may have been chosen before, by an attempt that has not reached everybody.
-    const isSmaller = former?.inSync.some((member) => !version.inSync.some(({ memberId }) => memberId === member.memberId)) === true;
+    const isSmaller = [...this.#readersSets].some((memberId) => !ids.includes(memberId));
     this.#readersVersion = version;
+    this.#readersSets.clear();
+    for (const memberId of ids) this.#readersSets.add(memberId);
     for (const chunk of this.#cluster.geometry.hotChunks) {
       const readers = informed.filter((member) => this.#canRead(member, chunk));
       const good = readers.filter((member) => !member.isDirty(member.memberId, chunk));
@@ -180,13 +191,13 @@ export class FaultAtlas {
   }
 
   /** A member that is away has everything of the chunk, as the maps of the set say, and whoever reads the chunk waits for it. */
-  #isKeptAway(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): boolean {
+  #keeperAway(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): SimulatedStorageNode | undefined {
     // Maps come with the version: who has not recorded it does not know yet who lacks what.
     const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
     const hasMissedNothing = (member: SimulatedStorageNode): boolean =>
       member.version?.lineageUuid === version.lineageUuid && informed.every((holder) => !holder.isDirty(member.memberId, chunk));
     const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
-    return informed.length > 0 && away.some(hasMissedNothing);
+    return informed.length > 0 ? away.find(hasMissedNothing) : undefined;
   }
 
   #hasWhatMayBeRead({ disk, store, lastStore }: SimulatedStorageNode, chunk: number): boolean {
