@@ -439,6 +439,26 @@ test('I6, I3: a member that gets its slot by a write which then waits for the fu
   expect(rig.store.dirtyBytes(5)).toBe(2 * (128 << 10));
 });
 
+test('a member that is erased gets no map again from a write that misses it and waits for the full write intent', () => {
+  const regionBytes = 4 << 20;
+  rig.take(createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 }));
+  for (let region = 0; region < INTENT_ACTIVE_MAX; region++) {
+    rig.store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
+    if (region % 100 === 0) rig.world.run(0);
+  }
+  rig.world.run(0);
+  rig.store.setCompletedThrough(10);
+  const region = INTENT_ACTIVE_MAX;
+  rig.store.prepareWrite(region * regionBytes, 4096, region + 1, Uint8Array.of(5, 6), 2, region, outcomes);
+  let wasWaiting = false;
+  rig.store.commit({ dirtyErase: [5] }, () => {
+    wasWaiting = !outcomes.byTag.has(region);
+  });
+  rig.world.run(0);
+  expect([wasWaiting, outcomes.byTag.get(region)]).toEqual([true, Status.OK]);
+  expect([rig.store.dirtyBytes(5), rig.store.dirtyBytes(6)]).toEqual([0, 128 << 10]);
+});
+
 test('I6: a member that is erased and becomes dirty again in one record has its slot', () => {
   const dirtyAdd = [{ memberIds: [5], ranges: [chunks(0, 1)] }];
   expect(rig.commit({ dirtyAdd })).toBe(Status.OK);

@@ -105,6 +105,7 @@ export class CommitEngine implements DiskSink, TurnTask {
 
   /** Queues a change. `first` puts it before everything that has not begun. */
   queueCommit(change: StoreChange, done: (status: number) => void, first = false): void {
+    if (change.dirtyErase !== undefined && change.dirtyErase.length > 0) this.#missNoMore(change.dirtyErase);
     const unit: CommitUnit = { kind: UnitKind.COMMIT, change, failuresBefore: this.#parts.flushes.failureCount, done };
     if (first) this.#queue.unshift(unit);
     else this.#queue.push(unit);
@@ -289,6 +290,19 @@ export class CommitEngine implements DiskSink, TurnTask {
     }
     this.#inRecord.push(unit);
     return true;
+  }
+
+  /** A write that waits, as one that found the write intent full does, would give a member a map again that is being erased. */
+  #missNoMore(memberIds: readonly number[]): void {
+    for (const unit of [...this.#queue, ...this.#starved]) {
+      if (unit.kind !== UnitKind.PREPARE) continue;
+      const { missing, missingCount } = unit;
+      unit.missingCount = 0;
+      for (let i = 0; i < missingCount; i++) {
+        const memberId = missing[i] as number;
+        if (!memberIds.includes(memberId)) missing[unit.missingCount++] = memberId;
+      }
+    }
   }
 
   /** Slots whose maps lack a chunk of the write; -1 when a member finds no slot. */

@@ -217,6 +217,7 @@ export class PoolControl {
         }
         this.#serving.versionSeq = 0;
         this.#serving.horizon = 0;
+        this.#serving.erased.clear();
         this.#readCheck(this.#host.unreadable.takeSuspects(), () => this.#grant(done));
       });
     });
@@ -288,6 +289,7 @@ export class PoolControl {
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
     const dirtyClear = unheardClears(this.#store, known);
+    for (const id of dirtyErase) if (!members.some((member) => member.memberId === id)) this.#serving.erased.add(id);
     this.#host.versionRecording(true);
     this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {
       this.#host.versionRecording(false);

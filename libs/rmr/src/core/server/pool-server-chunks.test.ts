@@ -2,7 +2,7 @@ import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { WAIT_BOUNCE_MS } from '../../constants.ts';
 import { CHUNK, CHUNKS, claim, ENABLE, FREEZE, mapWith, PoolServerRig, type RigIo, record } from '../../testing/pool-server-rig.ts';
-import { POOL, RIVAL, storeOf, versionOf } from '../../testing/scripted-pool.ts';
+import { memberOf, POOL, RIVAL, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { decodeExtents } from '../../wire/extents.ts';
 import { MessageType } from '../../wire/io-message.ts';
@@ -135,6 +135,30 @@ describe('pool server: partial writes of dirty chunks (W4)', () => {
     rig.turn();
     rig.store.end('write 16384+512');
     expect([rig.answers, rig.store.mapOf(3).test(4)]).toEqual([[['w', Status.OK]], true]);
+  });
+
+  test('who was removed meanwhile is missed by nobody: its map, which was erased, does not come back', () => {
+    rig.serve({ 1: [4, 8] }, [1, 2]);
+    rig.write('waits', { chunk: 4, lengthBytes: 512, missing: [3] });
+    rig.write('replaces', { chunk: 8, missing: [3] });
+    const members = [memberOf(1), memberOf(2)];
+    rig.control(record(2, [1, 2], { members, mapErase: [3], horizon: 9 }));
+    rig.store.endOne('commit version 1.2{1,2}');
+    for (const step of ['write', 'flush']) {
+      rig.store.endOne(step);
+      rig.turn();
+    }
+    expect(rig.held()).toEqual(['commit clear 1:8']);
+    rig.store.endAll();
+    rig.join();
+    rig.pull();
+    expect(rig.held()).toEqual([`write ${4 * CHUNK}+512`]);
+    rig.write('late', { chunk: 6, lengthBytes: 512, missing: [3] });
+    for (let step = 0; step < 8; step++) {
+      rig.store.endAll();
+      rig.turn();
+    }
+    expect([rig.answers.length, rig.store.mapOf(3).dirtyCount]).toEqual([3, 0]);
   });
 
   test('a write whose end covers half of a dirty chunk waits as a whole', () => {

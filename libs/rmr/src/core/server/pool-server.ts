@@ -424,9 +424,22 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       return;
     }
     this.#phases[tag] = Phase.PREPARE;
+    this.#forgetErased(message);
     const { missingMemberIds, missingCount } = message;
     if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, missingMemberIds, missingCount, tag, this))
       this.#submitData(tag, Phase.DATA);
+  }
+
+  /** Who was removed since the write was sent is missed by nobody: a map of it would stay for ever. */
+  #forgetErased(message: IoMessage): void {
+    const { erased } = this.#serving;
+    if (erased.size === 0) return;
+    const { missingMemberIds, missingCount: count } = message;
+    message.missingCount = 0;
+    for (let i = 0; i < count; i++) {
+      const memberId = missingMemberIds[i] as number;
+      if (!erased.has(memberId)) missingMemberIds[message.missingCount++] = memberId;
+    }
   }
 
   /** W4: the dirty chunks of the range if each is covered whole and free, so that the write replaces them; else null. */
@@ -504,6 +517,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const request = this.#requests[tag] as RtrsServerRequest;
     const message = this.#message;
     decodeIoMessage(request.header, request.headerOffset, message);
+    this.#forgetErased(message);
     const missing = [...message.missingMemberIds.subarray(0, message.missingCount)];
     switch (this.#phases[tag]) {
       case Phase.REPLACE_PREPARE: {

@@ -14,6 +14,11 @@ export class Serving {
    * held up on a path that was slow or dead while the member was away: newer data may have been pulled since (L3).
    */
   enabledSeq = 0;
+  /**
+   * Members that were removed under this epoch, and whose maps were erased: what was sent before that marks nothing for them any
+   * more. An id is not used again.
+   */
+  readonly erased = new Set<number>();
   /** The session of the client that holds the promise, while it lives. */
   holder: RtrsServerSession | null = null;
   /** A map update is ahead: what would wait for a chunk is given back (L4). */
