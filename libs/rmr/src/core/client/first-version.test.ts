@@ -102,6 +102,14 @@ describe('a pool that is there', () => {
     expect(host.random.u32()).toBe(untouched.random.u32());
   });
 
+  test('I8: what the disk of a member can not read is dirty for it, and the last copy never is', () => {
+    const chunk = (index: number) => ({ offsetBytes: index * CHUNK, lengthBytes: CHUNK });
+    const all = [chunk(5)];
+    const first = decide([1, 2, 3], {}, (memberId) => ({ unreadable: memberId === 2 ? [chunk(3), ...all] : all }));
+    expect(dirtyCounts(first)).toEqual([0, 1, 0]);
+    expect(first.maps.of(2).test(3)).toBe(true);
+  });
+
   test('V1: a version that does not rise is refused', () => {
     expect(() => decide([1, 2, 3], { epoch: 5 })).toThrow('V1');
   });
