@@ -415,17 +415,21 @@ test('W7: what a former client has left in the write intent leaves it once it is
   expect(rig.store.intentRanges()).toEqual([]);
 });
 
-test('I6, I3: a member that gets its slot by a write which then waits for the full write intent has the slot by the next commit as well', () => {
+/** A store whose write intent is full, with some of the writes resolved; `region` is one that is not in it. */
+function fillIntent(): { readonly region: number; readonly regionBytes: number } {
   const regionBytes = 4 << 20;
-  const disk = createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 });
-  rig.take(disk);
+  rig.take(createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 }));
   for (let region = 0; region < INTENT_ACTIVE_MAX; region++) {
     rig.store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
     if (region % 100 === 0) rig.world.run(0);
   }
   rig.world.run(0);
   rig.store.setCompletedThrough(10);
-  const region = INTENT_ACTIVE_MAX;
+  return { region: INTENT_ACTIVE_MAX, regionBytes };
+}
+
+test('I6, I3: a member that gets its slot by a write which then waits for the full write intent has the slot by the next commit as well', () => {
+  const { region, regionBytes } = fillIntent();
   rig.store.prepareWrite(region * regionBytes, 4096, region + 1, Uint8Array.of(5), 1, region, outcomes);
   let dirtyWhenAnswered = -1;
   rig.store.commit({ dirtyAdd: [{ memberIds: [5], ranges: [{ offsetBytes: 0, lengthBytes: 4096 }] }] }, (status) => {
@@ -440,15 +444,7 @@ test('I6, I3: a member that gets its slot by a write which then waits for the fu
 });
 
 test('a member that is erased gets no map again from a write that misses it and waits for the full write intent', () => {
-  const regionBytes = 4 << 20;
-  rig.take(createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 }));
-  for (let region = 0; region < INTENT_ACTIVE_MAX; region++) {
-    rig.store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
-    if (region % 100 === 0) rig.world.run(0);
-  }
-  rig.world.run(0);
-  rig.store.setCompletedThrough(10);
-  const region = INTENT_ACTIVE_MAX;
+  const { region, regionBytes } = fillIntent();
   rig.store.prepareWrite(region * regionBytes, 4096, region + 1, Uint8Array.of(5, 6), 2, region, outcomes);
   let wasWaiting = false;
   rig.store.commit({ dirtyErase: [5] }, () => {

@@ -289,7 +289,9 @@ export class PoolControl {
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
     const dirtyClear = unheardClears(this.#store, known);
-    for (const id of dirtyErase) if (!members.some((member) => member.memberId === id)) this.#serving.erased.add(id);
+    // I6: the id of an addition that was superseded is used again; whoever is in the table is missed.
+    for (const id of dirtyErase) this.#serving.erased.add(id);
+    for (const member of members) this.#serving.erased.delete(member.memberId);
     this.#host.versionRecording(true);
     this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {
       this.#host.versionRecording(false);

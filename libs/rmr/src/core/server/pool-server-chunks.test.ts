@@ -158,7 +158,17 @@ describe('pool server: partial writes of dirty chunks (W4)', () => {
       rig.store.endAll();
       rig.turn();
     }
-    expect([rig.answers.length, rig.store.mapOf(3).dirtyCount]).toEqual([3, 0]);
+    expect([rig.answers.map(([, status]) => status), rig.store.mapOf(3).dirtyCount]).toEqual([[Status.OK, Status.OK, Status.OK], 0]);
+  });
+
+  test('I6: a member whose map was erased, and which is in the table again, is missed again', () => {
+    rig.serve({}, [1, 2]);
+    rig.control(record(2, [1, 2], { members: [memberOf(1), memberOf(2)], mapErase: [3] }));
+    rig.store.endAll();
+    rig.control(record(3, [1, 2]));
+    rig.store.endAll();
+    rig.write('w', { chunk: 6, lengthBytes: 512, missing: [3], versionSeq: 3 });
+    expect(rig.held()).toEqual([`prepare ${6 * CHUNK}+512 add 3:6`]);
   });
 
   test('a write whose end covers half of a dirty chunk waits as a whole', () => {

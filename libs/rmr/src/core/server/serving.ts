@@ -15,8 +15,8 @@ export class Serving {
    */
   enabledSeq = 0;
   /**
-   * Members that were removed under this epoch, and whose maps were erased: what was sent before that marks nothing for them any
-   * more. An id is not used again.
+   * Members whose maps were erased under this epoch, as they were removed, and that no table had since: what was sent before
+   * marks nothing for them any more.
    */
   readonly erased = new Set<number>();
   /** The session of the client that holds the promise, while it lives. */
