@@ -1,5 +1,6 @@
 import { compareVersions, sameVersion, type VersionRecord } from '@rmr/rmr';
 import type { SimulatedCluster } from './cluster.ts';
+import { FailedReads } from './failed-reads.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
@@ -19,6 +20,7 @@ interface Loss {
  * have lost what was not flushed (a power loss of all who had it), it tells the model that this much is allowed.
  */
 export class FaultAtlas {
+  readonly failedReads: FailedReads;
   readonly #cluster: SimulatedCluster;
   readonly #model: SectorModel;
   readonly #losses = new Map<SimulatedStorageNode, Loss>();
@@ -38,6 +40,7 @@ export class FaultAtlas {
   constructor(cluster: SimulatedCluster, model: SectorModel) {
     this.#cluster = cluster;
     this.#model = model;
+    this.failedReads = new FailedReads(cluster.geometry);
   }
 
   /** The disk of a member will fail a flush, and forget what it should have made durable. */
@@ -82,6 +85,7 @@ export class FaultAtlas {
   /** Notes what has changed. Called again and again. */
   observe(): void {
     this.#version = this.#cluster.highestVersion();
+    this.failedReads.forgetHealed((node, chunk) => this.#canRead(node, chunk));
     this.#checkReaders(this.#version);
     // With a majority, a pool may come into service without the one member that has kept everything.
     this.#weigh(false);
@@ -186,7 +190,21 @@ export class FaultAtlas {
       const was =
         good.length === 0 && isNew && !isSmaller ? this.#readers.get(chunk)?.find((member) => readers.includes(member)) : undefined;
       if (was !== undefined) throw new Error(`I1: chunk ${chunk} is left to who can't read it, and ${was.name} had it, and can`);
+      if (isNew) this.#checkPassedOver(chunk, informed, good, version.epoch);
       this.#readers.set(chunk, good);
+    }
+  }
+
+  /**
+   * I8: who has said before an epoch that it can't read a chunk has to copy it from one that can: it would be the last one
+   * that has the chunk if the other leaves.
+   */
+  #checkPassedOver(chunk: number, informed: readonly SimulatedStorageNode[], good: readonly SimulatedStorageNode[], epoch: number): void {
+    const source = good.find((member) => !this.failedReads.mayHave(member, chunk));
+    if (source === undefined) return;
+    for (const member of informed) {
+      if (member.isDirty(member.memberId, chunk) || !this.failedReads.metBefore(member, chunk, epoch)) continue;
+      throw new Error(`I8: ${member.name} knew that it can't read chunk ${chunk}, and counts as clean beside ${source.name}, which can`);
     }
   }
 

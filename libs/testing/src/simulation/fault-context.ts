@@ -15,6 +15,8 @@ export interface FaultContext {
   breakSector(node: SimulatedStorageNode, chunk: number): boolean;
   /** An operator takes a member out, and lets it in again later. */
   takeOut(node: SimulatedStorageNode): void;
+  /** An operator adds a member, and asks for it until it is one; null: not now. */
+  addMember(): SimulatedStorageNode | null;
 }
 
 /** What is waited for by {@link strikeWhen}. */

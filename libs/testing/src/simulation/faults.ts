@@ -92,6 +92,8 @@ export class Faults implements FaultContext {
   readonly crashes: AimedCrashes;
   /** An operator takes a member out, and lets it in again later. */
   takeOut: (node: SimulatedStorageNode) => void = () => {};
+  /** An operator adds a member, and asks for it until it is one; null: not now. */
+  addMember: () => SimulatedStorageNode | null = () => null;
   /** How often each kind was made. */
   readonly counts = new Map<string, number>();
   readonly #atlas: FaultAtlas;

@@ -108,6 +108,14 @@ export class Operator {
     this.#askNext();
   }
 
+  /** A new member, as soon as may be; null: something else is wished for, or there are enough. */
+  addMember(): SimulatedStorageNode | null {
+    if (!this.#on || this.#wishes.length > 0 || this.#cluster.nodes.length >= NODES_MAX) return null;
+    const node = this.#add();
+    this.#askNext();
+    return node;
+  }
+
   /** Maintenance mode, for a while. */
   #rest(node: SimulatedStorageNode): void {
     this.#wishMaintenance(node, true, true, () => {
@@ -129,7 +137,7 @@ export class Operator {
     });
   }
 
-  #add(): void {
+  #add(): SimulatedStorageNode {
     const node = this.#cluster.newNode();
     node.start();
     this.#wish({
@@ -154,6 +162,7 @@ export class Operator {
       onFulfilled: () => {},
       optional: false,
     });
+    return node;
   }
 
   #remove(node: SimulatedStorageNode): void {

@@ -105,9 +105,13 @@ class Simulation {
       moments.reached('durable', null);
     };
     const watch = (node: SimulatedStorageNode): void => {
-      node.onDiskEnd = (at, request) => this.#checks.diskEnd(at, request);
+      node.onDiskEnd = (at, request) => {
+        this.#checks.diskEnd(at, request);
+        this.#atlas.failedReads.diskEnd(at, request);
+      };
       node.onDiskRequest = (at, request) => {
         this.#checks.diskRequest(at, request);
+        this.#atlas.failedReads.diskRequest(at, request);
         // Before anybody pulls what a new version serves.
         this.#atlas.observeVersion();
         if (request.kind !== 'write') return;
@@ -123,6 +127,7 @@ class Simulation {
     cluster.onNode = watch;
     this.#operator = new Operator(cluster, this.#atlas, seed);
     this.#faults.takeOut = (node) => this.#operator.takeOut(node);
+    this.#faults.addMember = () => this.#operator.addMember();
     const disaster = options.faults?.includes(DISASTER);
     this.#disaster = new Disaster(
       { cluster, model, atlas: this.#atlas, operator: this.#operator, workload: this.#workload },

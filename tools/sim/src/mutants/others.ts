@@ -295,6 +295,13 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 30,
   },
   {
+    name: 'a storage node that has erased a map passes over whoever gets that id in the same epoch',
+    rule: 'I6',
+    edits: [edit(POOL_CONTROL, 'for (const member of members) this.#serving.erased.delete(member.memberId);', '')],
+    faults: ['superseded addition', NOTHING_ELSE],
+    seeds: 60,
+  },
+  {
     name: 'before a reconciliation it does not matter who can not read a chunk',
     rule: 'I1, I8',
     edits: [edit(FIRST_VERSION, 'passOverUnreadable(maps, grants);', '')],

@@ -11,6 +11,7 @@ import { ONLY_COPY_AWAY } from './only-copy-away.ts';
 import { POWER_LOSS_AFTER_A_CRASH } from './power-loss-after-a-crash.ts';
 import { POWER_LOSS_AT_A_RECORD } from './power-loss-at-a-record.ts';
 import { type Scheme, Stage } from './scheme.ts';
+import { SUPERSEDED_ADDITION } from './superseded-addition.ts';
 
 /** Percentage of runs in which a scheme is carried out, again and again. */
 const RUNS_PERCENT = 12;
@@ -25,6 +26,7 @@ const SCHEMES: readonly Scheme[] = [
   BOUNCED_AT_A_CRASH,
   POWER_LOSS_AFTER_A_CRASH,
   BAD_SECTOR_AT_A_POWER_LOSS,
+  SUPERSEDED_ADDITION,
 ];
 
 /** Names of all schemes: they count as kinds of faults. */
