@@ -82,6 +82,9 @@ export const WAIT_BOUNCE_MS = 5_000;
 /** How long a member that is to be added, or has a new store, may take to be reached. */
 export const MEMBER_ANSWER_MS = 30_000;
 
+/** How long the orderly end of a client may take: what it has not done by then, the next start makes up for. */
+export const ORDERLY_STOP_MS_MAX = 10_000;
+
 /** Lineages that a pool remembers having left behind. */
 export const FORMER_LINEAGES_MAX = 16;
 

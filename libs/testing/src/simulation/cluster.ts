@@ -19,6 +19,10 @@ const IO_TIMEOUTS_MS = [200, 1_000, 4_000] as const;
 const RESTART_MS = 500;
 /** After which a service manager kills what does not end by itself. */
 const KILL_MS = 8_000;
+/** In which a client that is asked to end does so: what it takes at most, by a clock that may be slow. */
+const CLIENT_STOP_MS = 13_000;
+/** Percentage of clients that are asked to end while IO is under way. */
+const STOP_AT_ONCE_PERCENT = 50;
 /** How long a client that was robbed of the pool stays around: it must have noticed by then. */
 const ROBBED_MS = 10_000;
 /** How often, if it has not noticed. */
@@ -72,6 +76,7 @@ export class SimulatedCluster {
   #highestMemberId = 0;
   #clientCount = 0;
   #servedByTwo = false;
+  readonly #stops: SeededRandom;
 
   constructor(seed: number) {
     const random = new SeededRandom(seed ^ 0xc105);
@@ -102,6 +107,7 @@ export class SimulatedCluster {
         : null,
       ioTimeoutMs: null,
     };
+    this.#stops = new SeededRandom(seed ^ 0x570b);
     // Drawn apart, so that all other runs are what they were without it.
     const timeouts = new SeededRandom(seed ^ 0x710e);
     if (randomBelow(timeouts, 100) < IO_TIMEOUT_PERCENT)
@@ -283,25 +289,47 @@ export class SimulatedCluster {
     this.listener.onClientGone(client);
   }
 
-  /** The client is asked to end once its IO has, and is killed when it does not. */
+  /**
+   * The client is asked to end, and is killed when its IO does not end before. In some cases it is asked while IO is under way
+   * that nobody waits for any more.
+   */
   stopClient(): void {
     const { client, world } = this;
     if (client === null || this.draining) return;
     this.draining = true;
+    const waits = randomBelow(this.#stops, 100) >= STOP_AT_ONCE_PERCENT;
     const mine = (): boolean => this.client === client;
     const look = (): void => {
       if (!mine()) return;
-      if (!this.listener.isIdle(client)) {
+      if (waits && !this.listener.isIdle(client)) {
         world.after(5, look);
         return;
       }
+      isAsked = true;
       client.stop(() => {
         if (mine()) this.crashClient();
       });
+      world.after(CLIENT_STOP_MS, () => this.#mustHaveEnded(client));
     };
+    let isAsked = false;
     world.after(0, look);
     world.after(KILL_MS, () => {
-      if (mine()) this.crashClient();
+      if (mine() && !isAsked) this.crashClient();
+    });
+  }
+
+  /** I11: a client that was asked to end has, unless it was stopped by SIGSTOP. */
+  #mustHaveEnded(client: SimulatedClient): void {
+    if (this.client !== client) return;
+    if (client.paused) {
+      this.crashClient();
+      return;
+    }
+    // It may have been let go on just now.
+    this.world.after(RESTART_MS, () => {
+      if (this.client !== client) return;
+      if (!client.paused) throw new Error('I11: a client that was asked to end has not');
+      this.crashClient();
     });
   }
 

@@ -401,7 +401,7 @@ export class SimulatedClient {
     );
   }
 
-  /** SIGTERM, once nobody has IO under way: everything is flushed and the members are told. */
+  /** SIGTERM: IO ends, everything is flushed and the members are told, as far as that can be done in time. */
   stop(done: () => void): void {
     this.#client.stop(done);
   }

@@ -15,6 +15,7 @@ export const POOL_WAITS = `${CLIENT}/pool-waits.ts`;
 export const POOL_CLIENT_STATUS = `${CLIENT}/pool-client-status.ts`;
 export const POOL_MAPS = `${CLIENT}/pool-maps.ts`;
 export const MEMBERSHIP = `${CLIENT}/membership.ts`;
+export const ORDERLY_STOP = `${CLIENT}/orderly-stop.ts`;
 export const LEG_RETURN = `${CLIENT}/leg-return.ts`;
 export const MAP_CHECKS = `${CLIENT}/map-checks.ts`;
 export const POOL_SERVER = `${SERVER}/pool-server.ts`;

@@ -7,6 +7,7 @@ import {
   ENGINE,
   FIRST_VERSION,
   LEG_RETURN,
+  ORDERLY_STOP,
   POOL_CLIENT,
   POOL_CLIENT_STATUS,
   POOL_CONTROL,
@@ -293,6 +294,16 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(ASSEMBLY, 'readable.length > 0 ? readable : clean', 'clean')],
     faults: ['bad sector at a power loss', NOTHING_ELSE],
     seeds: 30,
+  },
+  {
+    name: 'a client that ends releases its members while IO is in flight',
+    rule: 'W3, I2',
+    edits: [
+      edit(ORDERLY_STOP, 'if (host.unfinished() !== null) return;', ''),
+      edit(ORDERLY_STOP, 'else if (unfinished !== null)', 'else if (unfinished !== null && status > 0)'),
+    ],
+    faults: ['client stop', 'slow link', 'cut', NOTHING_ELSE],
+    seeds: 100,
   },
   {
     name: 'a storage node that has erased a map passes over whoever gets that id in the same epoch',

@@ -28,6 +28,7 @@ import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { leftBefore } from './membership.ts';
 import { Membership, type MembershipChange, type MembershipHost } from './membership-operations.ts';
+import { OrderlyStop, type OrderlyStopHost } from './orderly-stop.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
@@ -79,6 +80,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #waiting: WaitingNote;
   /** Whom to tell that the pool has stopped. */
   #stopRequested: (() => void) | null = null;
+  #orderlyStop: OrderlyStop | null = null;
 
   /** Begins to bring the pool into service. `onGeometry` is called once, when the pool is served for the first time. */
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
@@ -160,23 +162,41 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   /**
-   * Ends in order: everything is flushed, and the members are told that nothing is in flight. The caller has let its IO
-   * end before. `done` is called in every case; a pool without a leg ends at once, and its members reconcile at the
-   * next start.
+   * Ends in order: IO that is under way ends, everything is flushed, and the members are told that nothing is in flight. The
+   * caller hands nothing in any more. `done` is called in every case, within `ORDERLY_STOP_MS_MAX` and a tick; where it
+   * can't be done in order, as in a pool without a leg, the members reconcile at the next start.
    */
   stop(done: () => void): void {
     assert(this.#stopRequested === null, 'pool client: stopped twice');
     this.#stopRequested = done;
-    if (this.#state !== 'SERVING' || this.flushMustWait()) {
-      // Nothing can be made durable on all members now: they reconcile at the next start.
-      this.#stopped();
-      return;
-    }
-    this.#setState('STOPPING');
-    this.#endReturn('the pool is being stopped');
-    const flush = new IoRequest({ onIoDone: (_request, status) => this.#releaseAll(status) });
-    flush.type = MessageType.FLUSH;
-    this.#engine.submit(flush);
+    const nowMs = this.#world.clock.nowMs();
+    this.#orderlyStop = new OrderlyStop(this.#world.log, this.#orderlyStopHost(), nowMs);
+    this.#orderlyStop.goOn(nowMs);
+  }
+
+  #orderlyStopHost(): OrderlyStopHost {
+    return {
+      serving: () => this.#state === 'SERVING',
+      unfinished: () => this.#unfinished(),
+      flushMustWait: () => this.flushMustWait(),
+      flush: (done) => {
+        this.#setState('STOPPING');
+        this.#endReturn('the pool is being stopped');
+        const flush = new IoRequest({ onIoDone: (_request, status) => done(status) });
+        flush.type = MessageType.FLUSH;
+        this.#engine.submit(flush);
+      },
+      release: (done) => this.#releaseAll(done),
+      stopped: () => this.#stopped(),
+    };
+  }
+
+  /** What keeps the members from being released; null: nothing. */
+  #unfinished(): string | null {
+    const { executing, waiting, frozen, holding } = this.#engine;
+    if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
+    if (frozen || holding) return 'a version change';
+    return this.#versions.owes ? 'marks for writes that a member misses' : null;
   }
 
   /** A picture of the pool as it is now. */
@@ -338,6 +358,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     else this.#witnessAwaySinceMs ??= this.#world.clock.wallMs();
     this.membership.tick(nowMs);
     this.#engine.nextRound();
+    this.#orderlyStop?.goOn(nowMs);
   }
 
   /** Serves the pool with the members that are there, as a new lineage. What no present member has clean is lost. */
@@ -638,19 +659,15 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#stateSinceMs = this.#world.clock.wallMs();
   }
 
-  /** The last flush has ended: members on which nothing is in flight, and everything durable, need not reconcile. */
-  #releaseAll(flushStatus: number): void {
+  /** Members on which nothing is in flight, and everything durable, need not reconcile. */
+  #releaseAll(done: () => void): void {
     const legs = this.#legs.inSync;
-    if (flushStatus !== Status.OK || legs.length === 0) {
-      this.#world.log.error('the last flush failed; the members reconcile at the next start', { status: flushStatus });
-      this.#stopped();
-      return;
-    }
     let left = legs.length;
+    if (left === 0) done();
     for (const leg of legs) {
       leg.call({ op: 'release', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
         if (failure !== null) this.#world.log.warn('a member could not be released', { reason: failure.message });
-        if (--left === 0) this.#stopped();
+        if (--left === 0) done();
       });
     }
   }
