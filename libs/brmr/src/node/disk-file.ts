@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, stat, statfsSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, type Stats, stat, statfsSync, statSync } from 'node:fs';
 import { errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
 import {
   Errno,
@@ -53,11 +53,11 @@ export interface DiskFile {
   readonly seekData: boolean;
 }
 
-/** Opens, locks and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
+/** Opens, locks (a device: claims) and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
 export function openDiskFile(options: DiskFileOptions): DiskFile {
   const { path } = options;
   const readOnly = options.readOnly === true;
-  const fd = openFile(path, readOnly);
+  const { fd, claimed } = readOnly ? { fd: openFile(path, constants.O_RDONLY), claimed: false } : openForWriting(path);
   try {
     const status = fstatSync(fd, { bigint: true });
     const blockDevice = status.isBlockDevice();
@@ -65,8 +65,8 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       throw new OperationError('INVALID_ARGUMENT', `${path} is neither a file nor a block device; a store needs one of the two`);
     }
     if (!readOnly) {
+      if (blockDevice && !claimed) throw new OperationError('IO_ERROR', `${path} was replaced while it was opened; try again`);
       lock(fd, path);
-      if (blockDevice) claimBlockDevice(path);
     }
     const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : Number(status.size);
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
@@ -107,11 +107,33 @@ export function whyGone(file: DiskFile, done: (reason: string | null) => void): 
   });
 }
 
-function openFile(path: string, readOnly: boolean): number {
+function openFile(path: string, flags: number): number {
   try {
-    return openSync(path, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+    return openSync(path, flags);
   } catch (error) {
     throw openError(path, error);
+  }
+}
+
+/**
+ * A block device is claimed for as long as it is open: the kernel then refuses every other claim, that of mount and mkfs
+ * as well. A lock is one of the node alone, and a device can have several: each container its own. The claim has to be
+ * that of the descriptor in use, for punching through one that has none collides with whoever has it.
+ */
+function openForWriting(path: string): { fd: number; claimed: boolean } {
+  let status: Stats;
+  try {
+    status = statSync(path);
+  } catch (error) {
+    throw openError(path, error);
+  }
+  // What O_EXCL means for a file that is not created is undefined.
+  if (!status.isBlockDevice()) return { fd: openFile(path, constants.O_RDWR), claimed: false };
+  try {
+    return { fd: openSync(path, constants.O_RDWR | constants.O_EXCL), claimed: true };
+  } catch (error) {
+    const pid = (error as NodeJS.ErrnoException).code === 'EBUSY' ? lockHolder(status) : null;
+    throw pid === null ? openError(path, error) : alreadyOpen(path, `process ${pid}`);
   }
 }
 
@@ -129,7 +151,10 @@ export function openError(path: string, error: unknown): OperationError {
     case 'EISDIR':
       return new OperationError('INVALID_ARGUMENT', `${path} is a directory; a store needs a file or a block device`);
     case 'EBUSY':
-      return new OperationError('STORE_LOCKED', `${path} is in use by the kernel (mounted, or part of another device); release it first`);
+      return new OperationError(
+        'STORE_LOCKED',
+        `${path} is in use by another process, mounted, or part of another device; stop or release that first`,
+      );
     case 'ENOSPC':
       return new OperationError('NO_SPACE', `${path} can't be created: the file system is full`);
     default:
@@ -141,14 +166,16 @@ function lock(fd: number, path: string): void {
   if (flock(fd, LOCK_EX | LOCK_NB) === 0) return;
   const error = errno();
   if (error !== Errno.EAGAIN) throw new OperationError('IO_ERROR', `${path} can't be locked (errno ${error})`);
-  const pid = lockHolder(fd);
-  const holder = pid === null ? 'another process' : `process ${pid}`;
-  throw new OperationError('STORE_LOCKED', `${path} is already open in ${holder}; a store can be open once. Stop that process first`);
+  const pid = lockHolder(fstatSync(fd));
+  throw alreadyOpen(path, pid === null ? 'another process' : `process ${pid}`);
 }
 
-/** The process that has a lock on the file, where the kernel shows it. */
-function lockHolder(fd: number): number | null {
-  const { dev, ino } = fstatSync(fd);
+function alreadyOpen(path: string, holder: string): OperationError {
+  return new OperationError('STORE_LOCKED', `${path} is already open in ${holder}; a store can be open once. Stop that process first`);
+}
+
+/** The process that has a lock on the file or node, where the kernel shows it. */
+function lockHolder({ dev, ino }: Stats): number | null {
   // Device numbers as the kernel's `makedev` packs them.
   const major = Math.floor(dev / 256) & 0xfff;
   const minor = (dev & 0xff) | (Math.floor(dev / 0x10_0000) << 8);
@@ -165,15 +192,6 @@ function lockHolder(fd: number): number | null {
     if (fields[1] === 'FLOCK' && fields[5] === device && Number(fields[4]) > 0) return Number(fields[4]);
   }
   return null;
-}
-
-/** A block device that is mounted, or part of another one, is refused by the kernel when opened exclusively. */
-function claimBlockDevice(path: string): void {
-  try {
-    closeSync(openSync(path, constants.O_RDONLY | constants.O_EXCL));
-  } catch (error) {
-    throw openError(path, error);
-  }
 }
 
 /** Whether the file system punches holes: asked beyond the end of the file, where it changes nothing. */

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
+  constants,
   existsSync,
   ftruncateSync,
   mkdirSync,
@@ -150,6 +151,59 @@ describe('file disk', () => {
         { timeout: 10_000 },
       )
       .not.toBeNull();
+  });
+
+  test.skipIf(noLoop !== null)('a block device is claimed while it is open: through any node, and from the kernel', async () => {
+    const backing = newFile(directory);
+    const device = execFileSync('losetup', ['--find', '--show', backing], { encoding: 'utf8' }).trim();
+    const [, number] = /(\d+)$/.exec(device) as RegExpExecArray;
+    // As another container has it, with a /dev of its own.
+    const other = join(directory, 'other-node');
+    execFileSync('mknod', [other, 'b', '7', number as string]);
+    const disk = new FileDisk({ path: device });
+    try {
+      expect(() => new FileDisk({ path: other })).toThrow(
+        expect.objectContaining({
+          code: 'STORE_LOCKED',
+          message: `${other} is in use by another process, mounted, or part of another device; stop or release that first`,
+        }),
+      );
+      expect(() => new FileDisk({ path: device })).toThrow(`${device} is already open in process ${process.pid}`);
+      // So do mount and mkfs.
+      expect(() => openSync(other, constants.O_RDONLY | constants.O_EXCL)).toThrow('EBUSY');
+      // Looking at it is allowed.
+      await close(new FileDisk({ path: other, readOnly: true }));
+      await close(new FileDisk({ path: device, readOnly: true }));
+      // The claim is no obstacle to what the disk does itself.
+      expect(await request(disk, (sink) => disk.write(0, new Uint8Array(4 << 20).fill(1), 0, sink))).toBe(Status.OK);
+      expect(await request(disk, (sink) => disk.flush(0, sink))).toBe(Status.OK);
+      const full = statSync(backing).blocks;
+      const { pooledRequests } = disk.counters;
+      expect(disk.features.fastPunch).toBe(true);
+      expect(await request(disk, (sink) => disk.punch(0, 2 << 20, 0, sink))).toBe(Status.OK);
+      expect(await request(disk, (sink) => disk.zero(2 << 20, 1 << 20, 0, sink))).toBe(Status.OK);
+      expect(disk.counters.pooledRequests).toBe(pooledRequests);
+      expect(statSync(backing).blocks).toBeLessThan(full);
+      const target = new Uint8Array(4 << 20);
+      expect(await request(disk, (sink) => disk.read(0, target, 0, sink))).toBe(Status.OK);
+      expect([target.indexOf(1), target.lastIndexOf(0)]).toEqual([3 << 20, (3 << 20) - 1]);
+    } finally {
+      await close(disk);
+      execFileSync('losetup', ['--detach', device]);
+    }
+  });
+
+  test.skipIf(noLoop !== null)('a block device that is claimed by somebody else is refused, and free when that ends', async () => {
+    const device = execFileSync('losetup', ['--find', '--show', newFile(directory)], { encoding: 'utf8' }).trim();
+    try {
+      const claim = openSync(device, constants.O_RDONLY | constants.O_EXCL);
+      expect(() => new FileDisk({ path: device })).toThrow(expect.objectContaining({ code: 'STORE_LOCKED' }));
+      await close(new FileDisk({ path: device, readOnly: true }));
+      closeSync(claim);
+      await close(new FileDisk({ path: device }));
+    } finally {
+      execFileSync('losetup', ['--detach', device]);
+    }
   });
 
   test.each<[string, () => string, string]>([

@@ -16,14 +16,15 @@ import {
   pwritev,
   RWF_NOWAIT,
   SEEK_DATA,
+  SEEK_END,
   SEEK_HOLE,
 } from './libc.ts';
 
 /**
- * Runs in one answer, about: every run costs two calls in the thread pool. A client that wants one run at a time of a
- * file with thousands would otherwise have all of them looked up again for each.
+ * Pieces of data looked up for one answer: each costs two calls in the thread pool. A client that wants one run at a time
+ * of a file with thousands would otherwise have all of them looked up again for each.
  */
-const EXTENT_RUNS_MAX = 32;
+const EXTENT_LOOKUPS_MAX = 16;
 
 /** Requests merged into one system call (the kernel takes 1024). */
 const VECTOR_MAX = 64;
@@ -230,7 +231,7 @@ export class FileDisk implements Disk {
     }
     this.#inFlight++;
     const generation = this.#ages.begin();
-    this.#seek([], offsetBytes, offsetBytes + lengthBytes, (status, extents) => {
+    this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, (status, extents) => {
       this.#ages.end(generation);
       this.#inFlight--;
       done(status, extents);
@@ -412,38 +413,55 @@ export class FileDisk implements Disk {
     this.#startPooled();
   }
 
-  #seek(
-    found: { lengthBytes: number; hole: boolean }[],
-    at: number,
-    end: number,
-    done: (status: number, extents: readonly DiskExtent[]) => void,
-  ): void {
-    if (at >= end || found.length >= EXTENT_RUNS_MAX) {
+  /**
+   * Looks up what lies between `at` and `end`. Writes and punches may come between any two calls, so an answer of one is
+   * no promise about the next; data is always a right answer.
+   */
+  #seek(found: Run[], at: number, end: number, lookupsLeft: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
+    if (at >= end || lookupsLeft === 0) {
+      // It changed at every look: somebody is writing there.
+      if (found.length === 0) append(found, end - at, false);
       done(Status.OK, found);
       return;
     }
     // Data from here? Where does the next data begin, and where does it end?
     lseek.async(this.#file.fd, at, SEEK_DATA, (_error, position) => {
-      const noMore = position < 0 && errno() === Errno.ENXIO;
-      if (position < 0 && !noMore) {
-        done(statusOfErrno(errno()), []);
+      if (position < 0) {
+        const code = errno();
+        if (code === Errno.ENXIO) this.#seekEnd(found, at, end, done);
+        else done(statusOfErrno(code), []);
         return;
       }
-      const data = noMore ? end : Math.min(position, end);
-      if (data > at) found.push({ lengthBytes: data - at, hole: true });
-      if (data >= end) {
+      const data = Math.min(Math.max(position, at), end);
+      append(found, data - at, true);
+      if (data === end) {
         done(Status.OK, found);
         return;
       }
       lseek.async(this.#file.fd, data, SEEK_HOLE, (_holeError, hole) => {
-        if (hole < 0) {
-          done(statusOfErrno(errno()), []);
+        const code = hole < 0 ? errno() : 0;
+        if (hole < 0 && code !== Errno.ENXIO) {
+          done(statusOfErrno(code), []);
           return;
         }
-        const stop = Math.min(hole, end);
-        found.push({ lengthBytes: stop - data, hole: false });
-        this.#seek(found, stop, end, done);
+        // ENXIO: the file has been shortened meanwhile; reads of what is gone are to tell.
+        const stop = hole < 0 ? end : Math.min(Math.max(hole, data), end);
+        // Nothing, when it was punched meanwhile: then it is looked at again.
+        append(found, stop - data, false);
+        this.#seek(found, stop, end, lookupsLeft - 1, done);
       });
+    });
+  }
+
+  /** There is no data from `at` on: a hole as far as the file goes. Beyond, where it has been shortened, reads are to tell. */
+  #seekEnd(found: Run[], at: number, end: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
+    lseek.async(this.#file.fd, 0, SEEK_END, (_error, sizeBytes) => {
+      if (sizeBytes < 0) {
+        done(statusOfErrno(errno()), []);
+        return;
+      }
+      append(found, end - at, sizeBytes >= end);
+      done(Status.OK, found);
     });
   }
 
@@ -465,6 +483,19 @@ export class FileDisk implements Disk {
     this.#whenQuiet = null;
     quiet();
   }
+}
+
+/** A {@link DiskExtent} that is being made. */
+interface Run {
+  lengthBytes: number;
+  readonly hole: boolean;
+}
+
+function append(runs: Run[], lengthBytes: number, hole: boolean): void {
+  if (lengthBytes === 0) return;
+  const last = runs.at(-1);
+  if (last?.hole === hole) last.lengthBytes += lengthBytes;
+  else runs.push({ lengthBytes, hole });
 }
 
 function statusOf(error: NodeJS.ErrnoException): number {

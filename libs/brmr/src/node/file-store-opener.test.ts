@@ -9,7 +9,7 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import type { KeptStore, OpenedStore } from '../core/server/kept-store.ts';
 import { StoreKeeper } from '../core/server/store-keeper.ts';
 import { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
-import { createStore, inspect, kernelBootId } from './store-files.ts';
+import { createStore, dataDigest, inspect, kernelBootId } from './store-files.ts';
 
 const SIZE = 8 * 1024 * 1024;
 const BOOT_ID = kernelBootId();
@@ -162,6 +162,33 @@ function fill(path: string): void {
     closeSync(file);
   }
 }
+
+const noLoop = missing('losetup', 'mknod');
+test.skipIf(noLoop !== null)(
+  `a store on a block device is open once, whichever node leads to it, and can be looked at meanwhile${noLoop === null ? '' : ` (${noLoop})`}`,
+  async () => {
+    const backing = join(directory, 'twice');
+    const file = openSync(backing, 'w');
+    ftruncateSync(file, 24 << 20);
+    closeSync(file);
+    const device = execFileSync('losetup', ['--find', '--show', backing], { encoding: 'utf8' }).trim();
+    undo.push(() => execFileSync('losetup', ['--detach', device]));
+    // As another container has it, with a /dev of its own.
+    const other = join(directory, 'other-node');
+    execFileSync('mknod', [other, 'b', '7', device.replace(/^\D+/, '')]);
+    await createOn(device);
+    const { store } = await opened(spec(device));
+    undo.push(() => close(store));
+    expect(await open(spec(other))).toMatchObject({ code: 'STORE_LOCKED', message: expect.stringContaining(`${other} is in use`) });
+    await expect(createOn(other)).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+    for (const path of [device, other]) {
+      expect((await inspect(path)).openCount).toBe(1);
+      expect(await dataDigest(path)).toHaveLength(64);
+    }
+    expect(await commit(store)).toBe(Status.OK);
+  },
+  TEST_MS,
+);
 
 const noMount = missing('mount', 'fallocate');
 test.skipIf(noMount !== null)(
