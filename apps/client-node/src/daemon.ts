@@ -3,6 +3,7 @@ import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
+import { QUEUE_DEPTH_MAX } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
@@ -27,7 +28,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     session: {
       local: host,
       pathPolicy: config.transport.pathPolicy,
-      queueDepth: Math.max(1, ...config.pools.map((pool) => pool.queueDepth)),
+      // All pools share a session: what a hanging disk never answers for one of them leaves the places of the others (I11).
+      queueDepth: Math.min(QUEUE_DEPTH_MAX, config.pools.reduce((sum, pool) => sum + pool.queueDepth, 0) || 1),
       maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
       payloadChecksum: config.transport.payloadChecksum,
       heartbeatIntervalMs: config.transport.heartbeatInterval,

@@ -23,7 +23,7 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
 ];
 
 const LEVELS = ['healthy', 'degraded', 'down'] as const;
-const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED'];
+const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION'];
 const LEG_STATES: readonly LegState[] = ['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING'];
 
 /** The metrics of the client node: what the counters say at the time of the scrape. */

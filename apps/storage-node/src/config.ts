@@ -86,7 +86,7 @@ export const storageNodeConfigSchema = z
     limits: z
       .strictObject({
         sessions: z.int().min(1).max(1024).default(64).describe('sessions accepted at a time'),
-        queueDepth: z.int().min(1).max(4096).default(512).describe('permits granted to a session'),
+        queueDepth: z.int().min(1).max(4096).default(1024).describe('permits granted to a session'),
       })
       .prefault({}),
   })

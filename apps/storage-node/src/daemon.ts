@@ -11,8 +11,8 @@ import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus } from './status.ts';
 
-/** Permits of the sessions to other storage nodes: enough for several pools' resync. */
-const SYNC_QUEUE_DEPTH = 128;
+/** Permits of the sessions to other storage nodes: enough for the resync of many pools, with what a hanging disk never answers (I11). */
+const SYNC_QUEUE_DEPTH = 512;
 
 /** Brings the storage node up: its stores, their pools, and the listeners for sessions. */
 export async function startDaemon(config: StorageNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {

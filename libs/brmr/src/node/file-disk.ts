@@ -77,6 +77,8 @@ class Request {
   kind: Kind = Kind.READ;
   offsetBytes = 0;
   lengthBytes = 0;
+  /** The file system can't make a hole or zeroes of this range: zeroes are written. */
+  writesZeroes = false;
   /** Bytes that are done. */
   doneBytes = 0;
   bytes: Uint8Array = NO_BYTES;
@@ -114,7 +116,8 @@ export class FileDisk implements Disk {
   readonly #spareQueues: Request[][] = [];
   #queue: Request[] = [];
   /** Requests that wait for the thread pool. */
-  #pooled: Request[] = [];
+  /** What waits for a place in the thread pool: requests, and what looks up extents. */
+  #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
   #poolInFlight = 0;
   #inFlight = 0;
@@ -231,12 +234,16 @@ export class FileDisk implements Disk {
     }
     this.#inFlight++;
     const generation = this.#ages.begin();
-    this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, (status, extents) => {
+    const seek = (): void => this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, ended);
+    const ended = (status: number, extents: readonly DiskExtent[]): void => {
+      this.#leavePool();
       this.#ages.end(generation);
       this.#inFlight--;
       done(status, extents);
       this.#checkQuiet();
-    });
+    };
+    this.#pooled.push(seek);
+    this.#startPooled();
   }
 
   close(done: (status: number) => void): void {
@@ -258,6 +265,7 @@ export class FileDisk implements Disk {
     request.offsetBytes = offsetBytes;
     request.lengthBytes = lengthBytes;
     request.doneBytes = 0;
+    request.writesZeroes = false;
     request.bytes = bytes;
     request.tag = tag;
     request.sink = sink;
@@ -308,34 +316,24 @@ export class FileDisk implements Disk {
   /** Starts what does not run in this thread. */
   #start(request: Request): void {
     switch (request.kind) {
-      case Kind.READ:
-      case Kind.WRITE:
-        this.#pooled.push(request);
-        this.#startPooled();
-        break;
       case Kind.FLUSH:
         if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
         fdatasync(this.#file.fd, request.onFlushed);
         break;
-      case Kind.PUNCH:
-        if (this.#canPunch) this.#allocate(request, FALLOC_FL_PUNCH_HOLE);
-        else if (this.#canZero) this.#allocate(request, FALLOC_FL_ZERO_RANGE);
-        else this.#writeZeroes(request);
-        break;
-      case Kind.ZERO:
-        if (this.#canZero) this.#allocate(request, FALLOC_FL_ZERO_RANGE);
-        else this.#writeZeroes(request);
-        break;
+      default:
+        this.#pooled.push(request);
+        this.#startPooled();
     }
   }
 
   #startPooled(): void {
     const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
     while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
-      const request = this.#pooled[this.#pooledHead++] as Request;
+      const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
       this.counters.pooledRequests++;
-      this.#movePooled(request);
+      if (typeof next === 'function') next();
+      else this.#movePooled(next);
     }
     if (this.#pooledHead === this.#pooled.length) {
       this.#pooled.length = 0;
@@ -346,12 +344,21 @@ export class FileDisk implements Disk {
     }
   }
 
+  /** One of those that were started has ended. */
+  #leavePool(): void {
+    this.#poolInFlight--;
+    this.#startPooled();
+  }
+
   #movePooled(request: Request): void {
     const { doneBytes, offsetBytes, lengthBytes } = request;
+    const mode = this.#allocationMode(request);
     if (request.kind === Kind.READ) {
       readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
     } else if (request.kind === Kind.WRITE) {
       writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+    } else if (mode !== 0) {
+      fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else {
       writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
     }
@@ -365,8 +372,7 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    this.#poolInFlight--;
-    this.#startPooled();
+    this.#leavePool();
     if (error !== null) this.#finish(request, statusOf(error));
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
@@ -380,37 +386,29 @@ export class FileDisk implements Disk {
     this.#finish(request, error === null ? Status.OK : statusOf(error));
   }
 
-  #allocate(request: Request, mode: number): void {
-    fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, request.offsetBytes, request.lengthBytes, request.onAllocated);
+  /** How the file system is asked for a hole or for zeroes; 0: zeroes are written. */
+  #allocationMode({ kind, writesZeroes }: Request): number {
+    if (writesZeroes) return 0;
+    if (kind === Kind.PUNCH && this.#canPunch) return FALLOC_FL_PUNCH_HOLE;
+    return (kind === Kind.PUNCH || kind === Kind.ZERO) && this.#canZero ? FALLOC_FL_ZERO_RANGE : 0;
   }
 
   /** For requests: the file system has punched or zeroed. */
   onAllocated(request: Request, error: Error | null, result: number): void {
     const code = result === 0 && error === null ? 0 : errno();
-    if (error === null && code === 0) {
-      this.#finish(request, Status.OK);
+    if (code === Errno.EOPNOTSUPP) {
+      if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
+      else this.#canZero = false;
+    }
+    // Block devices want whole sectors; write the zeroes then.
+    if (code === Errno.EINVAL) request.writesZeroes = true;
+    if (error === null && (code === Errno.EOPNOTSUPP || code === Errno.EINVAL || code === Errno.EINTR)) {
+      this.#movePooled(request);
       return;
     }
-    // EINVAL: block devices want whole sectors; write the zeroes then.
-    if (error === null && (code === Errno.EOPNOTSUPP || code === Errno.EINVAL)) {
-      if (code === Errno.EOPNOTSUPP) {
-        if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
-        else this.#canZero = false;
-        this.#start(request);
-      } else this.#writeZeroes(request);
-      return;
-    }
-    if (error === null && code === Errno.EINTR) this.#start(request);
-    else this.#finish(request, error === null ? statusOfErrno(code) : Status.EIO);
-  }
-
-  #writeZeroes(request: Request): void {
-    if (request.lengthBytes === 0) {
-      this.#finish(request, Status.OK);
-      return;
-    }
-    this.#pooled.push(request);
-    this.#startPooled();
+    this.#leavePool();
+    if (error !== null) this.#finish(request, Status.EIO);
+    else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
   }
 
   /**

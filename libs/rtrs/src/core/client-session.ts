@@ -179,6 +179,11 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     return slot;
   }
 
+  /** IO permits that are free now. */
+  get freePermits(): number {
+    return this.#table.freeIoCount;
+  }
+
   /** Gives back a permit that was not used. */
   release(slot: number): void {
     assert(this.#table.state[slot] === SlotState.ALLOCATED, 'rtrs client: released a permit that is not held');

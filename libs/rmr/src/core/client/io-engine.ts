@@ -105,10 +105,10 @@ export class IoEngine implements RtrsResponseSink {
     return this.#holding;
   }
 
-  /** Calls `visit` for every request, in flight or waiting, for status. */
-  forEachRequest(visit: (request: IoRequest) => void): void {
-    for (const request of this.#units.requests) if (request !== null) visit(request);
-    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request);
+  /** Calls `visit` for every request, for status; `isSent`: it is in flight, and does not wait. */
+  forEachRequest(visit: (request: IoRequest, isSent: boolean) => void): void {
+    for (const request of this.#units.requests) if (request !== null) visit(request, true);
+    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false);
   }
 
   /** Adds that are owed (V5). */

@@ -124,6 +124,11 @@ export class Leg {
     return `member ${this.member.memberId} (${this.member.name})`;
   }
 
+  /** The session is there, and has no permit left. */
+  get isFull(): boolean {
+    return this.connected && this.session.rtrs.freePermits === 0;
+  }
+
   /** A permit of the session, or -1. */
   allocate(): number {
     return this.session.rtrs.allocate(false);

@@ -138,6 +138,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
         pool.legs.filter((leg) => memberIds.includes(leg.member.memberId)),
       ),
     majorityRemedy: () => majorityRemedy(pool),
+    fullIds: pool.legs.filter((leg) => leg.state === 'NORMAL' && leg.isFull).map((leg) => leg.member.memberId),
     nowMs,
     wallMs,
   };

@@ -13,6 +13,10 @@ const WALL_MS = 1_000_000;
 
 let maps: PoolMaps;
 let requests: IoRequest[];
+/** In flight; `requests` wait. */
+let sent: IoRequest[];
+/** Members whose sessions take nothing more. */
+let fullIds: number[];
 let owed: ByteRange[];
 let gate: PoolGate | null;
 let readsHeld: boolean;
@@ -21,7 +25,9 @@ beforeEach(() => {
   // The last chunk is half a chunk.
   maps = new PoolMaps(16.5 * CHUNK, CHUNK);
   requests = [];
+  sent = [];
   owed = [];
+  fullIds = [];
   gate = null;
   readsHeld = false;
 });
@@ -40,7 +46,8 @@ function view(inSyncIds: readonly number[]): WaitView {
     engine: {
       owed,
       forEachRequest: (visit) => {
-        for (const request of requests) visit(request);
+        for (const request of requests) visit(request, false);
+        for (const request of sent) visit(request, true);
       },
     },
     maps,
@@ -52,6 +59,7 @@ function view(inSyncIds: readonly number[]): WaitView {
     majorityRemedy: () => 'bring back a majority',
     memberIds: [1, 2, 3],
     owedIds: [3],
+    fullIds,
     nowMs: NOW_MS,
     wallMs: WALL_MS + NOW_MS,
   };
@@ -84,6 +92,24 @@ describe('what IO waits for', () => {
         sinceMs: WALL_MS + NOW_MS - 10,
         requests: 1,
         remedy: 'bring back a majority',
+      },
+    ]);
+  });
+
+  test('a place in the session, when it has none for a while: what is sent waits for an answer', () => {
+    fullIds = [2];
+    submit(MessageType.WRITE, 0, 4096, 900);
+    expect(poolWaits(view([1, 2]))).toEqual([]);
+    submit(MessageType.WRITE, 0, 4096, 2_000);
+    submit(MessageType.FLUSH, 0, 0, 1_500);
+    sent = [requests[0] as IoRequest];
+    expect(poolWaits(view([1, 2]))).toEqual([
+      {
+        kind: 'SESSION',
+        what: 'the storage node of member 2 to answer what this node has sent it for all of its pools',
+        sinceMs: WALL_MS + NOW_MS - 2_000,
+        requests: 2,
+        remedy: 'bring back 2',
       },
     ]);
   });

@@ -5,16 +5,17 @@ import type { IoEngine } from './io-engine.ts';
 import type { IoRequest } from './io-request.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
-/** A request on chunks that a member has to pull first is worth a word after so many milliseconds: before, pulls are just work. */
+/** A request on chunks that a member has to pull first, or without a place in a session, is worth a word after so many milliseconds: before, that is just work. */
 const PULL_MS = 1_000;
 
 /**
  * What IO of a pool that is served waits for, other than its turn. `VERSION`: a version to be recorded by its members.
  * `QUORUM`: enough members to record it, or, for reads, to answer that they still serve this client. `MAP_UPDATE`: the
  * dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one, has
- * clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5).
+ * clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5). `SESSION`: a place
+ * in the session to a member's host, which does not answer what it was sent.
  */
-export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED';
+export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED' | 'SESSION';
 
 /** Something that IO of a pool waits for. */
 export interface PoolWait {
@@ -55,6 +56,8 @@ export interface WaitView {
   readonly memberIds: readonly number[];
   /** Members that owed adds are for. */
   readonly owedIds: readonly number[];
+  /** In-sync members whose session takes no more requests. */
+  readonly fullIds: readonly number[];
   readonly nowMs: number;
   readonly wallMs: number;
 }
@@ -64,8 +67,8 @@ export function poolWaits(view: WaitView): PoolWait[] {
   const waits = new Map<string, PoolWait>();
   const { gate } = view;
   if (gate !== null) waits.set(gate.what, { ...gate, requests: 0 });
-  view.engine.forEachRequest((request) => {
-    const found = waitOf(view, request);
+  view.engine.forEachRequest((request, isSent) => {
+    const found = waitOf(view, request) ?? (isSent ? null : sessionWait(view, request));
     if (found === null) return;
     const { kind, what } = found;
     const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
@@ -143,6 +146,16 @@ function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
   const behind = inSyncIds.filter((memberId) => maps.anyDirty(memberId, request.offsetBytes, request.lengthBytes));
   if (behind.length === 0 || (!writes && behind.length < inSyncIds.length)) return null;
   return { kind: 'CHUNK', what: `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where` };
+}
+
+/** What a request waits for that could be sent: all pools with members on a host share the places in the session to it. */
+function sessionWait({ fullIds, nowMs, describe, remedy }: WaitView, { submittedAtMs }: IoRequest): RequestWait | null {
+  if (fullIds.length === 0 || nowMs - submittedAtMs < PULL_MS) return null;
+  return {
+    kind: 'SESSION',
+    what: `the storage node of ${fullIds.map(describe).join(' and ')} to answer what this node has sent it for all of its pools`,
+    remedy: () => remedy(fullIds),
+  };
 }
 
 /** Whether the range replaces the whole chunk, so that a write need not wait for it (W4). */

@@ -266,6 +266,19 @@ describe('resync: versions (R2, ◆21)', () => {
     expect(rig.held()).toEqual([`write ${rig.at(4)}`]);
   });
 
+  test('I11: a source that left with a read unanswered, as its disk hangs, holds nothing up', () => {
+    rig.store.mapOf(1).set(4, 1);
+    rig.store.mapOf(3).set(4, 1);
+    rig.resync.options = { depth: 1 };
+    rig.start();
+    expect([rig.reads(2), rig.reads(3)]).toEqual([['4+1'], []]);
+    rig.store.mapOf(3).clear(4, 1);
+    rig.peers.start(rig.version(6, [1, 3]));
+    rig.resync.start(rig.version(6, [1, 3]));
+    rig.turn();
+    expect([rig.reads(3), rig.resync.status().sourceMemberIds]).toEqual([['4+1'], [3]]);
+  });
+
   test('an old read that fails is no failure of the new version', () => {
     rig.store.mapOf(1).set(4, 1);
     rig.start([2], rig.version(5, [1, 2]));

@@ -41,7 +41,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #paused = false;
   /** By tag; places are used again. */
   readonly #pulls: Pull[] = [];
-  /** Pulls that are not FREE, and their bytes. */
+  /** Pulls that are neither FREE nor ABANDONED, and their bytes. */
   #active = 0;
   #activeBytes = 0;
   /** Pulls that the disk works for: a drain waits for them (I7, I10). */
@@ -198,7 +198,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   status(): ResyncStatus {
     const bytesLeft = this.#store.dirtyBytes(this.#memberId);
     const sources = new Set<number>();
-    for (const pull of this.#pulls) if (pull.phase !== PullPhase.FREE && pull.peer !== null) sources.add(pull.peer.member.memberId);
+    for (const { phase, peer } of this.#pulls) {
+      if (phase !== PullPhase.FREE && phase !== PullPhase.ABANDONED && peer !== null) sources.add(peer.member.memberId);
+    }
     const { bytesPerSecond } = this.#pace;
     const moving = this.#state === 'RUNNING' && bytesPerSecond > 0;
     return {
@@ -337,11 +339,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     let onDisk = 0;
     let bytes = 0;
     for (const pull of this.#pulls) {
-      if (pull.phase === PullPhase.FREE) continue;
+      if (pull.phase === PullPhase.FREE || pull.phase === PullPhase.ABANDONED) continue;
       active++;
       bytes += pull.lengthBytes;
       if (pull.phase >= PullPhase.PREPARE) onDisk++;
-      if (pull.phase === PullPhase.ABANDONED) continue;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
@@ -564,6 +565,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
     const onDisk = pull.phase >= PullPhase.PREPARE;
     pull.slab?.release();
+    this.#uncount(pull);
     this.#free(pull);
     this.#onReleased();
     this.#later();
@@ -578,17 +580,24 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     done();
   }
 
-  /** Its place is free. Chunks and slab are the caller's matter. */
-  #free(pull: Pull): void {
+  /** It is not in flight any more. */
+  #uncount(pull: Pull): void {
     this.#active--;
     this.#activeBytes -= pull.lengthBytes;
+  }
+
+  /** Its place is free. Chunks and slab are the caller's matter. */
+  #free(pull: Pull): void {
     pull.phase = PullPhase.FREE;
     pull.peer = null;
     pull.data = null;
     pull.slab = null;
   }
 
-  /** What was asked for is dropped, what is being written is not cleared. */
+  /**
+   * What was asked for is dropped, what is being written is not cleared. A read that is dropped keeps its place and its permit
+   * until it is answered. It holds nothing else up: a source whose disk hangs may never answer.
+   */
   #abandon(): void {
     this.#generation++;
     this.#unreadable.clear();
@@ -596,6 +605,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (const pull of this.#pulls) {
       if (pull.phase !== PullPhase.READ) continue;
       for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
+      this.#uncount(pull);
       pull.phase = PullPhase.ABANDONED;
       released = true;
     }
