@@ -208,14 +208,30 @@ export class FaultAtlas {
     }
   }
 
-  /** A member that is away has everything of the chunk, as the maps of the set say, and whoever reads the chunk waits for it. */
+  /**
+   * A member that is away has everything of the chunk, as the maps of the set and of the client say, and whoever reads the
+   * chunk waits for it.
+   */
   #keeperAway(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): SimulatedStorageNode | undefined {
     // Maps come with the version: who has not recorded it does not know yet who lacks what.
     const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
     const hasMissedNothing = (member: SimulatedStorageNode): boolean =>
-      member.version?.lineageUuid === version.lineageUuid && informed.every((holder) => !holder.isDirty(member.memberId, chunk));
+      member.version?.lineageUuid === version.lineageUuid &&
+      informed.every((holder) => !holder.isDirty(member.memberId, chunk)) &&
+      !this.#clientCountsMore(member, informed);
     const away = this.#cluster.members().filter((member) => !inSync.includes(member) && !this.#losses.has(member));
     return informed.length > 0 ? away.find(hasMissedNothing) : undefined;
+  }
+
+  /**
+   * The client counts more as missing on the member than these do: a member may have pulled something and left before the
+   * client has heard of it. With its return it has to pull that again, as what the client says goes into all maps (V2).
+   */
+  #clientCountsMore({ memberId }: SimulatedStorageNode, holders: readonly SimulatedStorageNode[]): boolean {
+    const pool = this.#cluster.client?.pool;
+    if (pool === undefined || pool.state !== 'SERVING') return false;
+    const counted = pool.status().legs.find((leg) => leg.memberId === memberId)?.dirtyBytes ?? 0;
+    return holders.some((holder) => counted > (holder.store?.dirtyBytes(memberId) ?? 0));
   }
 
   #hasWhatMayBeRead({ disk, store, lastStore }: SimulatedStorageNode, chunk: number): boolean {
