@@ -16,13 +16,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { type Disk, Status } from '@rmr/runtime';
 import { diskCompliance } from '@rmr/testing/compliance';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { VolatileCacheDisk } from '../core/server/volatile-cache-disk.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
-import { fallocate } from './libc.ts';
+import { fallocate, lseek } from './libc.ts';
 
 const SIZE = 8 * 1024 * 1024;
 const TMPFS = '/dev/shm';
@@ -138,26 +137,24 @@ describe('file disk', () => {
   test('holes and extents wait for a place in the thread pool: a disk that hangs would take all of its threads', async () => {
     const disk = new FileDisk({ path: newFile(directoryIn(TMPFS)) });
     const held: (() => void)[] = [];
+    let hangs = true;
     const allocate = fallocate.async;
-    const spy = vi.spyOn(fallocate, 'async').mockImplementation((...asked) => {
-      held.push(() => allocate(...asked));
+    vi.spyOn(fallocate, 'async').mockImplementation((...asked) => {
+      if (hangs) held.push(() => allocate(...asked));
+      else allocate(...asked);
     });
+    const look = vi.spyOn(lseek, 'async');
     try {
       const punches = Array.from({ length: 20 }, (_, tag) => request(disk, (sink) => disk.punch(tag * 4096, 4096, tag, sink)));
-      let extents: unknown = null;
-      disk.extents(0, 4096, (_status, found) => {
-        extents = found;
-      });
-      await setTimeout(20);
-      expect([held.length, extents]).toEqual([8, null]);
-      while (held.length > 0) {
-        held.shift()?.();
-        await setTimeout(1);
-      }
+      const extents = new Promise((resolve) => disk.extents(0, 4096, (_status, found) => resolve(found)));
+      expect(held.length).toBe(8);
+      expect(look).not.toHaveBeenCalled();
+      hangs = false;
+      for (const goOn of held) goOn();
       expect(new Set(await Promise.all(punches))).toEqual(new Set([Status.OK]));
-      await expect.poll(() => extents).toEqual([{ lengthBytes: 4096, hole: true }]);
+      expect(await extents).toEqual([{ lengthBytes: 4096, hole: true }]);
     } finally {
-      spy.mockRestore();
+      vi.restoreAllMocks();
       await close(disk);
     }
   });
