@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { OperationError } from '@rmr/runtime';
 import { loadConfig } from '@rmr/runtime/node';
 import { describe, expect, test } from 'vitest';
@@ -55,6 +58,27 @@ describe('configuration of the storage node', () => {
       { path: '/b', ioTimeout: 2000, volatileCache: true },
     ]);
     expect(refusal({ RMR_STORES: '[{path: /a, ioTimeout: 10ms}]' })).toContain('stores[0].ioTimeout');
+  });
+
+  test.each([
+    [{ RMR_STORES: '[{path: /a, pooluuid: x}]' }, 'did you mean poolUuid?'],
+    [{ RMR_STORES: '[{path: /a, poolUid: x}]' }, 'did you mean poolUuid?'],
+    [{ RMR_STORES: '[{path: /a, uuid: x}]' }, 'did you mean poolUuid?'],
+    [{ RMR_POOL_UUID: 'x' }, 'did you mean poolUuid of stores[] in RMR_STORES?'],
+    [{ RMR_ADMIN: '{poolUuid: x}' }, 'did you mean'],
+  ])('a mistyped check of identity is never dropped: %j', (environment, expected) => {
+    const text = refusal(environment as Record<string, string>);
+    expect(text).toContain(expected);
+    expect(text).not.toMatch(/remove it|unset it/);
+  });
+
+  test('a pool UUID at the wrong level is sent to its place', () => {
+    const filePath = join(mkdtempSync(join(tmpdir(), 'rmr-config-')), 'storage.yaml');
+    writeFileSync(filePath, 'name: n\nstateDir: /x\npoolUuid: x\nrtrs: { poolUuid: x }\nstores: [{ path: /a }]\n');
+    const load = () => loadConfig(storageNodeConfigSchema, { filePath, environment: {}, flags: new Map() });
+    expect(load).toThrow(/ {2}poolUuid \(.* line 3\): is no key of this configuration; poolUuid belongs to stores\[\]: move it there/);
+    expect(load).toThrow(/ {2}rtrs.poolUuid \(.* line 4\): .* poolUuid belongs to stores\[\]: move it there/);
+    rmSync(dirname(filePath), { recursive: true });
   });
 
   test.each([

@@ -178,6 +178,40 @@ describe('configuration: what is refused, and how', () => {
   });
 
   test.each([
+    [
+      'stores: [{path: /a, readonyl: true}]',
+      'stores[0].readonyl (/node.yaml line 2): is no key of this configuration; did you mean readOnly?',
+    ],
+    ['stores: [{path: /a, PATHS: /b}]', 'did you mean path?'],
+    ['statedir: /x', 'did you mean stateDir?'],
+    ['state-dir: /x', 'did you mean stateDir?'],
+    ['uuid: x', 'did you mean hostUuid?'],
+    ['readOnly: true', 'readOnly (/node.yaml line 2): is no key of this configuration; readOnly belongs to stores[]: move it there'],
+    ['readonly: true', 'did you mean readOnly? It belongs to stores[]: move it there'],
+    ['raedOnly: true', 'did you mean readOnly? It belongs to stores[]: move it there'],
+    ['stores: [{path: /a, deadAfter: 5s}]', 'deadAfter belongs to rtrs: move it there'],
+    ['stores: [{path: /a, hostUuid: x}]', 'hostUuid belongs to the top level: move it there'],
+    ['listen: [tcp://h:1]', 'listen belongs to admin or rtrs: move it there'],
+    ['rtrs.listen: [tcp://h:1]', 'did you mean listen? It belongs to admin or rtrs: move it there'],
+    ['store: []', 'did you mean stores?'],
+    ['stores: [{path: /a, colour: red}]', 'known here: path, readOnly'],
+  ])('a key that is known elsewhere, or nearly known, is never lost: %s', (line, expected) => {
+    const text = refusal({ text: `name: n\n${line}` });
+    expect(text).toContain(expected);
+    expect(text).not.toContain('remove it');
+  });
+
+  test.each([
+    ['RMR_STATEDIR', 'did you mean RMR_STATE_DIR?'],
+    ['RMR_READ_ONLY', 'did you mean readOnly of stores[] in RMR_STORES?'],
+    ['RMR_LISTEN', 'did you mean RMR_ADMIN_LISTEN or RMR_RTRS_LISTEN?'],
+    ['RMR_DEAD_AFTER', 'did you mean RMR_RTRS_DEAD_AFTER?'],
+    ['RMR_COLOUR', 'no key resembles it; see --help for those that exist, or unset it'],
+  ])('an unknown variable is told what it may have been meant to be: %s', (variable, expected) => {
+    expect(refusal({ text: 'name: n', environment: { [variable]: 'x' } })).toContain(expected);
+  });
+
+  test.each([
     ['size: 10GB1', 'size (/node.yaml line 2): "10GB1" is not a size; write a whole number of bytes or for example 128KiB'],
     ['size: [1]', 'size (/node.yaml line 2): [1] is not a size; write for example 128KiB or 10GiB'],
     ['size: -4096', '"-4096" is not a size'],

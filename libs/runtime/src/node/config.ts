@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Document, LineCounter, parseDocument, parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { assert, errorMessage, OperationError } from '../errors.ts';
+import { type JsonSchema, suggestKey, suggestVariable } from './config-suggestions.ts';
 import { quote } from './config-values.ts';
 
 /** A configuration file beyond this is a mistake, such as the path of a store. */
@@ -36,22 +37,18 @@ export interface ConfigSources {
   readonly flags: ReadonlyMap<string, string>;
 }
 
-/** The part of a JSON schema that is used here. */
-interface JsonSchema {
-  readonly type?: string | readonly string[];
-  readonly description?: string;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly items?: JsonSchema;
-}
-
 type Tree = { [key: string]: unknown };
 
 /** The keys of a configuration schema, in its order. Objects are descended into, lists are not. */
 export function configKeys(schema: z.ZodType): readonly ConfigKey[] {
   const keys: ConfigKey[] = [];
-  collectKeys(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema, [], keys);
+  collectKeys(jsonSchemaOf(schema), [], keys);
   assert(new Set(keys.map((key) => key.variable)).size === keys.length, 'configuration: two keys have the same variable');
   return keys;
+}
+
+function jsonSchemaOf(schema: z.ZodType): JsonSchema {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
 }
 
 /**
@@ -60,12 +57,13 @@ export function configKeys(schema: z.ZodType): readonly ConfigKey[] {
  */
 export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): z.output<Schema> {
   const keys = configKeys(schema);
+  const jsonSchema = jsonSchemaOf(schema);
   const file = sources.filePath === undefined ? null : readConfigFile(sources.filePath);
   const tree: Tree = file === null ? {} : file.tree;
   const problems: string[] = [];
   const overrides = new Map<string, string>();
 
-  for (const variable of unknownVariables(sources.environment, keys)) problems.push(variable);
+  for (const variable of unknownVariables(sources.environment, keys, jsonSchema)) problems.push(variable);
   for (const key of keys) {
     const fromEnvironment = sources.environment[key.variable];
     // An empty variable is how shells and unit files spell "not set".
@@ -78,7 +76,7 @@ export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: Co
 
   const result = schema.safeParse(tree, { reportInput: true });
   if (!result.success) {
-    for (const issue of result.error.issues) problems.push(describeIssue(issue, keys, overrides, file));
+    for (const issue of result.error.issues) problems.push(describeIssue(issue, keys, jsonSchema, overrides, file));
   }
   if (problems.length > 0 || !result.success) {
     const heading = file === null ? 'the configuration is not usable:' : `the configuration ${file.path} is not usable:`;
@@ -207,13 +205,15 @@ function valueOfText(key: ConfigKey, text: string): unknown {
   }
 }
 
-function unknownVariables(environment: ConfigSources['environment'], keys: readonly ConfigKey[]): string[] {
+function unknownVariables(environment: ConfigSources['environment'], keys: readonly ConfigKey[], jsonSchema: JsonSchema): string[] {
   const known = keys.map((key) => key.variable);
   const problems: string[] = [];
   for (const variable of Object.keys(environment).sort()) {
     if (!variable.startsWith(ENV_PREFIX) || environment[variable] === undefined) continue;
     if (known.includes(variable) || OTHER_VARIABLES.has(variable)) continue;
-    problems.push(`${variable} in the environment is no key of this configuration; ${didYouMean(variable, known) ?? 'unset it'}`);
+    problems.push(
+      `${variable} in the environment is no key of this configuration; ${suggestVariable(variable, ENV_PREFIX, keys, jsonSchema)}`,
+    );
   }
   return problems;
 }
@@ -221,6 +221,7 @@ function unknownVariables(environment: ConfigSources['environment'], keys: reado
 function describeIssue(
   issue: z.core.$ZodIssue,
   keys: readonly ConfigKey[],
+  jsonSchema: JsonSchema,
   overrides: ReadonlyMap<string, string>,
   file: ConfigFile | null,
 ): string {
@@ -239,9 +240,8 @@ function describeIssue(
   if (issue.code === 'unrecognized_keys') {
     return issue.keys
       .map((name) => {
-        const siblings = siblingKeys(issue.path, keys);
         const own = sourceOf([...issue.path, name], overrides, file);
-        const suggestion = didYouMean(name, siblings) ?? (siblings.length > 0 ? `known here: ${siblings.join(', ')}` : 'remove it');
+        const suggestion = suggestKey(name, issue.path, jsonSchema);
         return `${keyText([...issue.path, name])}${own === null ? '' : ` (${own})`}: is no key of this configuration; ${suggestion}`;
       })
       .join('\n  ');
@@ -293,38 +293,6 @@ function keyText(path: readonly PropertyKey[]): string {
   let text = '';
   for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? String(part) : `.${String(part)}`;
   return text;
-}
-
-function siblingKeys(path: readonly PropertyKey[], keys: readonly ConfigKey[]): string[] {
-  if (path.some((part) => typeof part === 'number')) return [];
-  const names = keys.filter((key) => path.every((part, level) => key.path[level] === part)).map((key) => key.path[path.length] ?? '');
-  return [...new Set(names)];
-}
-
-/** "did you mean …?" when a known word is within two edits. */
-function didYouMean(word: string, known: readonly string[]): string | null {
-  let best: string | null = null;
-  let bestDistance = 3;
-  for (const candidate of known) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance >= bestDistance) continue;
-    best = candidate;
-    bestDistance = distance;
-  }
-  return best === null ? null : `did you mean ${best}?`;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const substitution = (previous[column - 1] as number) + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length] as number;
 }
 
 function isTree(value: unknown): value is Tree {

@@ -1,4 +1,5 @@
 export { type ConfigKey, type ConfigSources, configKeys, ENV_PREFIX, loadConfig } from './config.ts';
+export { nearest } from './config-suggestions.ts';
 export {
   durationValue,
   httpAddressValue,

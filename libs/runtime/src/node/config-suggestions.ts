@@ -1,0 +1,130 @@
+import type { ConfigKey } from './config.ts';
+
+/** The part of a JSON schema that is used of a configuration. */
+export interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+/** A key of any level, those inside of lists included. */
+interface Place {
+  readonly name: string;
+  /** The keys above it, `[]` for the entries of a list. */
+  readonly level: readonly string[];
+}
+
+const ENTRY = '[]';
+
+/** What the unknown key `name` at `path` may have been meant to be: advice that loses nothing of what was written. */
+export function suggestKey(name: string, path: readonly PropertyKey[], schema: JsonSchema): string {
+  const level = path.map((part) => (typeof part === 'number' ? ENTRY : String(part)));
+  const places = placesOf(schema, []);
+  const here = places.filter((place) => levelText(place.level) === levelText(level)).map((place) => place.name);
+  // "rtrs.listen: …" on one line is not how YAML spells levels.
+  const word = name.slice(name.lastIndexOf('.') + 1);
+  const known = nearest(word, here);
+  const anywhere = nearest(
+    word,
+    places.map((place) => place.name),
+  );
+  if (known !== null && (anywhere === null || distanceOf(word, known) <= distanceOf(word, anywhere))) return `did you mean ${known}?`;
+  if (anywhere !== null) {
+    const levels = [...new Set(places.filter((place) => place.name === anywhere).map((place) => levelText(place.level)))];
+    const where = `belongs to ${levels.join(' or ')}: move it there`;
+    return anywhere === name ? `${name} ${where}` : `did you mean ${anywhere}? It ${where}`;
+  }
+  return here.length > 0 ? `known here: ${here.join(', ')}` : 'nothing is known here; correct the level that it is at';
+}
+
+/** What the unknown variable may have been meant to be. */
+export function suggestVariable(variable: string, prefix: string, keys: readonly ConfigKey[], schema: JsonSchema): string {
+  const word = variable.slice(prefix.length);
+  const variables = keys.map((key) => key.variable.slice(prefix.length));
+  const places = placesOf(schema, []);
+  const names = places.map((place) => place.name);
+  const known = nearest(word, variables);
+  const name = nearest(word, names);
+  if (known !== null && (name === null || distanceOf(word, known) <= distanceOf(word, name))) return `did you mean ${prefix}${known}?`;
+  if (name === null) return 'no key resembles it; see --help for those that exist, or unset it';
+  const ways = places.filter((place) => place.name === name).map((place) => wayOf(place, keys));
+  return `did you mean ${[...new Set(ways)].join(' or ')}?`;
+}
+
+/** The variable that a key is given in: its own, or the list's that it is in the entries of. */
+function wayOf({ name, level }: Place, keys: readonly ConfigKey[]): string {
+  const path = [...level, name];
+  const key = keys.find((each) => each.path.every((part, depth) => path[depth] === part));
+  if (key === undefined) return `${name} of ${levelText(level)}`;
+  return key.path.length === path.length ? key.variable : `${name} of ${levelText(level)} in ${key.variable}`;
+}
+
+/** The known word that `word` resembles most, but for upper and lower case, dashes and underscores; null = it resembles none. */
+export function nearest(word: string, known: readonly string[]): string | null {
+  let best: string | null = null;
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const candidate of known) {
+    const distance = distanceOf(word, candidate);
+    if (distance >= bestDistance || distance > toleranceFor(word, candidate)) continue;
+    best = candidate;
+    bestDistance = distance;
+  }
+  return best;
+}
+
+/** Edits that are still a mistake in writing, and not another word. */
+function toleranceFor(a: string, b: string): number {
+  const length = Math.min(plain(a).length, plain(b).length);
+  return length <= 3 ? 1 : length <= 8 ? 2 : 3;
+}
+
+function distanceOf(a: string, b: string): number {
+  const [left, right] = [plain(a), plain(b)];
+  const distance = editDistance(left, right);
+  // "uuid" for "poolUuid": a part of the name is nearer than what has other letters.
+  const [short, long] = left.length < right.length ? [left, right] : [right, left];
+  return short.length >= 4 && long.includes(short) ? Math.min(distance, 2) : distance;
+}
+
+function plain(word: string): string {
+  return word.toLowerCase().replaceAll(/[-_]/g, '');
+}
+
+/** Insertions, deletions, substitutions and swaps of neighbours that make `b` of `a`. */
+function editDistance(a: string, b: string): number {
+  let beforePrevious: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = (previous[column - 1] as number) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      let edits = Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1);
+      if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
+        edits = Math.min(edits, (beforePrevious[column - 2] as number) + 1);
+      }
+      current.push(edits);
+    }
+    beforePrevious = previous;
+    previous = current;
+  }
+  return previous[b.length] as number;
+}
+
+function placesOf(schema: JsonSchema, level: readonly string[]): Place[] {
+  const places: Place[] = [];
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    places.push({ name, level }, ...placesOf(property, [...level, name]));
+  }
+  if (schema.items !== undefined) places.push(...placesOf(schema.items, [...level, ENTRY]));
+  for (const branch of schema.anyOf ?? []) places.push(...placesOf(branch, level));
+  return places;
+}
+
+/** `pools[].members[]`, as messages name a level. */
+function levelText(level: readonly string[]): string {
+  let text = '';
+  for (const part of level) text += part === ENTRY ? part : text === '' ? part : `.${part}`;
+  return text === '' ? 'the top level' : text;
+}
