@@ -66,6 +66,33 @@ describe('configuration of the client node', () => {
     );
   });
 
+  test.each([
+    [
+      { members: [POOL.members[0], { ...POOL.members[1], name: 'storage-1' }] },
+      'pools[0].members[1].name (RMR_POOLS in the environment): "storage-1" is given for member 1 and for member 2 of pool demo; each needs a name of its own',
+    ],
+    [
+      { members: [POOL.members[0], { ...POOL.members[1], addresses: ['tcp://10.0.0.9:1', 'tcp://10.0.0.1:4810'] }] },
+      'pools[0].members[1].addresses[1] (RMR_POOLS in the environment): "tcp://10.0.0.1:4810" is given for member 1 and for member 2 of pool demo; a storage node has one store of a pool',
+    ],
+    [
+      { witness: { memberId: 3, name: 'storage-3', addresses: ['tcp://10.1.0.2:4810'] } },
+      'pools[0].witness.addresses[0] (RMR_POOLS in the environment): "tcp://10.1.0.2:4810" is given for member 2 and for the witness, member 3 of pool demo',
+    ],
+  ])('members that can not be told apart are refused, with both: %#', (pool, expected) => {
+    expect(refusal([{ ...POOL, ...pool }])).toContain(expected);
+  });
+
+  test('storage nodes may be members of several pools under the same name and address', () => {
+    expect(load([POOL, { ...POOL, uuid: OTHER_UUID, name: 'other' }]).pools).toHaveLength(2);
+  });
+
+  test('a quorum is what was written, and nothing where nothing was: what counts is in the pool', () => {
+    expect(load([POOL]).pools[0]?.quorum).toBeUndefined();
+    expect(load([{ ...POOL, quorum: 'none' }]).pools[0]?.quorum).toBe('none');
+    expect(refusal([{ ...POOL, quorum: 'most' }])).toContain('"most" is not known; write one of none, majority');
+  });
+
   test('the read policy "preferred" needs a member, and one that exists', () => {
     expect(refusal([{ ...POOL, readPolicy: 'preferred' }])).toContain('pools[0].preferredMember');
     expect(refusal([{ ...POOL, readPolicy: 'preferred', preferredMember: 3 }])).toContain('3 is no member of pool demo; write one of 1, 2');

@@ -44,9 +44,9 @@ const poolSchema = z
     legSlowFor: durationValue({ millisecondsMin: 1000 }).default(30_000).describe('for how long a leg may be that slow'),
     quorum: z
       .enum(['none', 'majority'])
-      .default('none')
+      .optional()
       .describe(
-        'policy that the pool is born with; later it is in the metadata of the pool. majority: IO waits unless most members have recorded who is in sync',
+        "policy that the pool is created with (none unless given); later the pool's own metadata counts, and status says where this differs. majority: IO waits unless most members have recorded who is in sync",
       ),
     witness: memberSchema.optional().describe('a member without data that votes with the others, when the pool is born'),
     members: z
@@ -74,6 +74,7 @@ const poolSchema = z
         message: `${pool.witness.memberId} is used by a member of pool ${pool.name}; write another number`,
       });
     }
+    refuseDoubles(pool, context);
     if (pool.readPolicy === 'preferred' && pool.preferredMember === undefined) {
       context.addIssue({
         code: 'custom',
@@ -89,6 +90,43 @@ const poolSchema = z
       });
     }
   });
+
+interface Members {
+  readonly name: string;
+  readonly members: readonly z.output<typeof memberSchema>[];
+  readonly witness?: z.output<typeof memberSchema> | undefined;
+}
+
+/** Two members with one name can't be told apart, and two with one address are one store that counts as two. */
+function refuseDoubles(pool: Members, context: z.core.$RefinementCtx): void {
+  const owners = new Map<string, string>();
+  const places = [
+    ...pool.members.map((member, index) => ({ member, path: ['members', index], who: `member ${member.memberId}` })),
+    ...(pool.witness === undefined
+      ? []
+      : [{ member: pool.witness, path: ['witness'], who: `the witness, member ${pool.witness.memberId}` }]),
+  ];
+  for (const { member, path, who } of places) {
+    const claims = [
+      { text: member.name, key: `name ${member.name}`, path: [...path, 'name'], advice: 'each needs a name of its own' },
+      ...member.addresses.map((address, index) => ({
+        text: address,
+        key: `address ${address}`,
+        path: [...path, 'addresses', index],
+        advice: 'a storage node has one store of a pool; correct one of the two',
+      })),
+    ];
+    for (const claim of claims) {
+      const other = owners.get(claim.key);
+      if (other === undefined) {
+        owners.set(claim.key, who);
+      } else {
+        const message = `"${claim.text}" is given for ${other} and for ${who} of pool ${pool.name}; ${claim.advice}`;
+        context.addIssue({ code: 'custom', path: claim.path, message });
+      }
+    }
+  }
+}
 
 /**
  * Configuration of the client node. Once validated, durations are in milliseconds; an `ioTimeout` of null never ends.

@@ -51,7 +51,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         legTimeoutMs: pool.legTimeout,
         legSlowFactor: pool.legSlowFactor,
         legSlowForMs: pool.legSlowFor,
-        quorum: pool.quorum,
+        ...(pool.quorum === undefined ? {} : { quorum: pool.quorum }),
         ...(pool.witness === undefined ? {} : { witness: pool.witness }),
       },
       // The size is known now, so NBD clients can be told.
