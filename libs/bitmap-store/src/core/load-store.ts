@@ -91,6 +91,10 @@ export interface ExpectedStore {
   readonly storeUuid?: string;
 }
 
+/** What is missing may be away, and not lost: the first thing to do is to look for it. */
+const NO_STORE_ADVICE =
+  'If a store was here, this is another file or disk, or one that was overwritten: attach the right one, mount its file system, or correct the path. A new store is only for a new member, or to replace this one when its data is lost: it never brings data back';
+
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, bootId: NIL_UUID, openCount: 0 };
 
@@ -161,7 +165,7 @@ export function* readSuperblocks(
   if (disk.sizeBytes < SUPERBLOCK_BYTES) {
     return new OperationError(
       'STORE_NOT_FORMATTED',
-      `${expected.label} has ${disk.sizeBytes} bytes: it holds no store; create one on it first`,
+      `${expected.label} ${disk.sizeBytes === 0 ? 'is empty' : `has ${disk.sizeBytes} bytes`}: it holds no store. ${NO_STORE_ADVICE}`,
     );
   }
   const good: Superblock[] = [];
@@ -197,12 +201,12 @@ export function* readSuperblocks(
   if (otherVersions === 2) {
     return new OperationError(
       'STORE_VERSION_UNKNOWN',
-      `${expected.label} has store format version ${otherVersion}; this program knows version ${FORMAT_VERSION}. Use the release that wrote it`,
+      `${expected.label} has store format version ${otherVersion}; this program knows version ${FORMAT_VERSION}. Use the release that wrote it; the store is whole, so don't create another one in its place`,
     );
   }
   if (good.length === 0) {
     if (seen === 0 && reasons.length === 0) {
-      return new OperationError('STORE_NOT_FORMATTED', `${expected.label} holds no store; create one on it first`);
+      return new OperationError('STORE_NOT_FORMATTED', `${expected.label} holds no store. ${NO_STORE_ADVICE}`);
     }
     return damage(expected, `both superblocks are unusable (${reasons.join('; ')})`);
   }
@@ -225,19 +229,19 @@ function checkIdentity(disk: Disk, expected: ExpectedStore, superblock: Superblo
   if (expected.poolUuid !== undefined && expected.poolUuid !== superblock.poolUuid) {
     return new OperationError(
       'STORE_FOREIGN',
-      `${label} belongs to pool "${superblock.poolName}" (${superblock.poolUuid}), not to pool ${expected.poolUuid}; give the disk of this pool`,
+      `${label} is member ${superblock.memberId} of pool "${superblock.poolName}" (${superblock.poolUuid}), not of pool ${expected.poolUuid}; correct the path, or attach the disk of that pool, and leave this store as it is: its own pool may need it`,
     );
   }
   if (expected.storeUuid !== undefined && expected.storeUuid !== superblock.storeUuid) {
     return new OperationError(
       'STORE_FOREIGN',
-      `${label} is store ${superblock.storeUuid} of pool "${superblock.poolName}", not store ${expected.storeUuid}; give the disk of this member`,
+      `${label} is store ${superblock.storeUuid} of pool "${superblock.poolName}", not store ${expected.storeUuid}; correct the path, or attach the disk of that store, and leave this one as it is: its pool may need it`,
     );
   }
   if (disk.sizeBytes < layout.totalBytes) {
     return new OperationError(
       'STORE_TOO_SMALL',
-      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. The file or device has been shortened: restore it, or replace this member's disk`,
+      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. It has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data. If the whole file or device is elsewhere, correct the path; else replace this member's store`,
     );
   }
   return null;
@@ -383,7 +387,7 @@ function hasSwitch(view: DataView, offset: number): boolean {
 function damage(expected: ExpectedStore, what: string): OperationError {
   return new OperationError(
     'STORE_DAMAGED',
-    `${expected.label} is damaged: ${what}. Don't repair it by hand: replace this member's disk, its data comes back from the other members`,
+    `${expected.label} is damaged: ${what}. Keep it as it is, and don't repair it by hand: it may have the only copy of something. If the client node's status shows that the other members have everything, replace this member's store: its data is copied from them`,
   );
 }
 

@@ -57,7 +57,12 @@ function usedDisk(): MemoryDisk {
 }
 
 test.each<[string, (disk: MemoryDisk) => void, string, RegExp]>([
-  ['an empty disk', (disk) => disk.corrupt(0, new Uint8Array(1 << 20)), 'STORE_NOT_FORMATTED', /holds no store; create one/],
+  [
+    'an empty disk',
+    (disk) => disk.corrupt(0, new Uint8Array(1 << 20)),
+    'STORE_NOT_FORMATTED',
+    /holds no store\. If a store was here, .* never brings data back/,
+  ],
   [
     'other data',
     (disk) => {
@@ -74,7 +79,7 @@ test.each<[string, (disk: MemoryDisk) => void, string, RegExp]>([
       disk.corrupt(SUPERBLOCK_B_OFFSET + 100, GARBAGE.subarray(0, 8));
     },
     'STORE_DAMAGED',
-    /both superblocks are unusable .*checksum.*replace this member's disk/,
+    /both superblocks are unusable .*checksum.*Keep it as it is.*replace this member's store/,
   ],
   [
     'another format version',
@@ -83,7 +88,7 @@ test.each<[string, (disk: MemoryDisk) => void, string, RegExp]>([
       disk.corrupt(SUPERBLOCK_B_OFFSET + 12, Uint8Array.of(2));
     },
     'STORE_VERSION_UNKNOWN',
-    /format version 2; this program knows version 1/,
+    /format version 2; this program knows version 1\..*don't create another one/,
   ],
   [
     'no good copy of the pool metadata',
@@ -295,7 +300,9 @@ test('a store that can be read but not written is refused, and does nothing more
 test('a store of another pool, or another store of this pool, is refused by name', () => {
   const disk = usedDisk();
   expect(openError(disk, { poolUuid: testUuid(77) })?.code).toBe('STORE_FOREIGN');
-  expect(openError(disk, { poolUuid: testUuid(77) })?.message).toMatch(/belongs to pool "pool"/);
+  expect(openError(disk, { poolUuid: testUuid(77) })?.message).toMatch(
+    /is member 0 of pool "pool" .*not of pool .*leave this store as it is/,
+  );
   expect(openError(disk, { poolUuid: SMALL_STORE.poolUuid, storeUuid: testUuid(78) })?.code).toBe('STORE_FOREIGN');
   expect(openError(disk, { poolUuid: SMALL_STORE.poolUuid, storeUuid: SMALL_STORE.storeUuid })).toBeNull();
 });

@@ -13,6 +13,7 @@ import {
   SEEK_DATA,
   SEEK_END,
 } from './libc.ts';
+import { describeMissing } from './missing-path.ts';
 
 /** statfs magic of file systems that live in memory: reads and writes never wait for a device. */
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
@@ -62,7 +63,10 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     const status = fstatSync(fd, { bigint: true });
     const blockDevice = status.isBlockDevice();
     if (!blockDevice && !status.isFile()) {
-      throw new OperationError('INVALID_ARGUMENT', `${path} is neither a file nor a block device; a store needs one of the two`);
+      throw new OperationError(
+        'INVALID_ARGUMENT',
+        `${path} is neither a file nor a block device; a store needs one of the two: correct the path`,
+      );
     }
     if (!readOnly) {
       if (blockDevice && !claimed) throw new OperationError('IO_ERROR', `${path} was replaced while it was opened; try again`);
@@ -143,17 +147,21 @@ export function openError(path: string, error: unknown): OperationError {
   switch (code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return new OperationError('NOT_FOUND', `${path} does not exist; create a store there first, or correct the path`);
+      return new OperationError('NOT_FOUND', describeMissing(path));
+    case 'EROFS':
+      return new OperationError(
+        'PERMISSION_DENIED',
+        `${path} can't be written (EROFS): the device or its file system is read-only, as a file system becomes after errors; check the kernel log before you make it writable`,
+      );
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return new OperationError('PERMISSION_DENIED', `${path} can't be opened for reading and writing (${code}); check its owner and mode`);
     case 'EISDIR':
-      return new OperationError('INVALID_ARGUMENT', `${path} is a directory; a store needs a file or a block device`);
+      return new OperationError('INVALID_ARGUMENT', `${path} is a directory; a store needs a file or a block device: correct the path`);
     case 'EBUSY':
       return new OperationError(
         'STORE_LOCKED',
-        `${path} is in use by another process, mounted, or part of another device; stop or release that first`,
+        `${path} is in use by another process, mounted, or part of another device; find out by what it is used (lsblk, fuser) and whether the path is right before you release it`,
       );
     case 'ENOSPC':
       return new OperationError('NO_SPACE', `${path} can't be created: the file system is full`);
@@ -171,7 +179,10 @@ function lock(fd: number, path: string): void {
 }
 
 function alreadyOpen(path: string, holder: string): OperationError {
-  return new OperationError('STORE_LOCKED', `${path} is already open in ${holder}; a store can be open once. Stop that process first`);
+  return new OperationError(
+    'STORE_LOCKED',
+    `${path} is already open in ${holder}; a store can be open once. Find out which of the two is to have it: correct the path here, or stop that process`,
+  );
 }
 
 /** The process that has a lock on the file or node, where the kernel shows it. */

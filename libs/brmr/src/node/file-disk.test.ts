@@ -191,7 +191,7 @@ describe('file disk', () => {
       expect(() => new FileDisk({ path: other })).toThrow(
         expect.objectContaining({
           code: 'STORE_LOCKED',
-          message: `${other} is in use by another process, mounted, or part of another device; stop or release that first`,
+          message: `${other} is in use by another process, mounted, or part of another device; find out by what it is used (lsblk, fuser) and whether the path is right before you release it`,
         }),
       );
       expect(() => new FileDisk({ path: device })).toThrow(`${device} is already open in process ${process.pid}`);

@@ -71,7 +71,8 @@ function request(store: PoolStore, ask: (sink: DiskSink) => void): Promise<numbe
 
 /** A keeper of one store, whose pool is nothing but that. */
 async function keep(which: FileStoreSpec): Promise<KeptStore<FileStoreSpec>> {
-  const register = (store: PoolStore): PoolServer => ({ store, executing: 0, storeFailed: () => {} }) as unknown as PoolServer;
+  const describe = () => ({ state: 'REGISTERED', holder: null });
+  const register = (store: PoolStore): PoolServer => ({ store, executing: 0, describe, storeFailed: () => {} }) as unknown as PoolServer;
   const registry = { register, unregister: (_pool: PoolServer, done: () => void) => done() };
   const keeper = new StoreKeeper([which], { world, opener, registry, doubtful: new Set<string>() });
   undo.push(() => new Promise<void>((resolve) => keeper.stop(resolve)));

@@ -203,11 +203,17 @@ test('another boot id without clean shutdown means that unflushed data may be lo
 });
 
 test.each<[string, (path: string) => void, Partial<OpenStoreOptions>, string, RegExp]>([
-  ['is missing', (path) => rmSync(path), {}, 'NOT_FOUND', /does not exist/],
-  ['is empty', (path) => truncateSync(path, 0), {}, 'STORE_NOT_FORMATTED', /holds no store/],
-  ['is of another pool', () => {}, { poolUuid: uuid(7) }, 'STORE_FOREIGN', /belongs to pool "pool"/],
+  ['is missing', (path) => rmSync(path), {}, 'NOT_FOUND', /does not exist: .* First mount the file system, .* never brings data back$/],
+  [
+    'is empty',
+    (path) => truncateSync(path, 0),
+    {},
+    'STORE_NOT_FORMATTED',
+    /is empty: it holds no store\. If a store was here, .* never brings data back$/,
+  ],
+  ['is of another pool', () => {}, { poolUuid: uuid(7) }, 'STORE_FOREIGN', /is member 1 of pool "pool" .*leave this store as it is/],
   ['is another store of the pool', () => {}, { storeUuid: uuid(7) }, 'STORE_FOREIGN', /is store 00000000/],
-  ['was shortened', (path) => truncateSync(path, SIZE), {}, 'STORE_TOO_SMALL', /needs \d+/],
+  ['was shortened', (path) => truncateSync(path, SIZE), {}, 'STORE_TOO_SMALL', /needs \d+\. .*Don't lengthen it/],
   [
     'has two damaged superblocks',
     (path) => {
@@ -216,7 +222,7 @@ test.each<[string, (path: string) => void, Partial<OpenStoreOptions>, string, Re
     },
     {},
     'STORE_DAMAGED',
-    /both superblocks/,
+    /both superblocks .*Keep it as it is, .*the only copy/,
   ],
   [
     'has another format version',
@@ -226,7 +232,7 @@ test.each<[string, (path: string) => void, Partial<OpenStoreOptions>, string, Re
     },
     {},
     'STORE_VERSION_UNKNOWN',
-    /version 77/,
+    /version 77.*don't create another one in its place/,
   ],
 ])('a store that %s is refused with an error that says which file and what to do', async (_what, harm, overrides, code, text) => {
   const path = await created();

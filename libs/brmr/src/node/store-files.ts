@@ -15,6 +15,7 @@ import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
 import { lseek, SEEK_DATA, SEEK_HOLE } from './libc.ts';
+import { describeMissingDirectory } from './missing-path.ts';
 
 /** How a store is created. */
 export interface CreateStoreOptions {
@@ -100,11 +101,11 @@ function prepareFile(path: string, totalBytes: number): boolean {
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw openError(path, error);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw creationError(path, error);
     existed = true;
-    const status = statSync(path);
-    if (!status.isFile() || status.size > 0) return false;
     try {
+      const status = statSync(path);
+      if (!status.isFile() || status.size > 0) return false;
       fd = openSync(path, constants.O_RDWR);
     } catch (reopenError) {
       throw openError(path, reopenError);
@@ -119,6 +120,11 @@ function prepareFile(path: string, totalBytes: number): boolean {
     closeSync(fd);
   }
   return true;
+}
+
+function creationError(path: string, error: unknown): OperationError {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR' ? new OperationError('NOT_FOUND', describeMissingDirectory(path)) : openError(path, error);
 }
 
 function format(disk: FileDisk, options: CreateOptions): Promise<void> {
@@ -211,7 +217,11 @@ function hashData(fd: number, from: number, to: number, buffer: Uint8Array, hash
   let at = from;
   while (at < to) {
     const count = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at);
-    if (count === 0) throw new OperationError('STORE_TOO_SMALL', `${path} ends at byte ${at}, within its data; it has been shortened`);
+    if (count === 0)
+      throw new OperationError(
+        'STORE_TOO_SMALL',
+        `${path} ends at byte ${at}, within its data: it has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data`,
+      );
     hash.update(buffer.subarray(0, count));
     at += count;
   }
