@@ -104,7 +104,7 @@ test('a store that is missing at start does not stop the daemon, is told with th
   expect(before.waitingFor).toMatchObject({
     what: expect.stringMatching(/next attempt to open it, in \d+ s/),
     since: before.since,
-    remedy: expect.stringContaining(`Bring the right file or disk back to ${path}`),
+    remedy: expect.stringContaining(`Mount the file system of ${path}, attach its disk`),
   });
   expect((await status()).pools).toEqual([]);
   expect((await status()).health).toMatchObject({ level: 'down', sentence: expect.stringContaining('a.store does not exist') });

@@ -63,7 +63,7 @@ const TRANSITIONS: { readonly [From in KeptStoreState]: { readonly [To in KeptSt
     DETACHED: 'it could not be opened',
     STOPPED: 'the node stops',
   },
-  ATTACHED: { DETACHING: 'its journal broke, its disk hangs, its path leads elsewhere, or the node stops' },
+  ATTACHED: { DETACHING: 'its journal broke, its disk hangs, its path leads elsewhere, a copy of it is there too, or the node stops' },
   DETACHING: { DETACHED: 'nothing of it executes any more, and it is closed', STOPPED: 'the node stops' },
   STOPPED: {},
 };
@@ -95,6 +95,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #opened: OpenedStore | null = null;
   #pool: PoolServer | null = null;
   #identity: StoreIdentity | null = null;
+  #proven = false;
   /** Attempts to open it since it was last steady. */
   #attempts = 0;
   #openingSinceMs = 0;
@@ -161,6 +162,13 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     return this.#trouble === null || this.waitsFor === null ? undefined : remedyFor(this.#trouble, this.spec.path);
   }
 
+  /** A client has had it in service since the node started, or, a witness's, voting: this is the store that its pool knows. */
+  get proven(): boolean {
+    if (this.#proven || this.#state !== 'ATTACHED' || this.#pool === null) return this.#proven;
+    const { state, holder } = this.#pool.describe();
+    return state === 'NORMAL' || (this.#identity?.witness === true && holder !== null);
+  }
+
   /** Opens it for the first time. `done` is told how that ended, or that its disk takes too long. */
   start(done: (error: OperationError | null) => void): void {
     this.#onFirstOutcome = done;
@@ -192,6 +200,15 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#stopSinceMs = this.#parts.world.clock.nowMs();
     if (this.#state === 'ATTACHED') this.#leave('the node stops', false);
     else if (this.#state === 'DETACHED') this.#finishStop();
+  }
+
+  /** Takes it away, if it is attached, for a reason that is not its disk's: nothing of it was lost. */
+  displace(why: OperationError): void {
+    if (this.#state !== 'ATTACHED') return;
+    this.#trouble = why.code;
+    this.#parts.world.log.error('a store is detached', { path: this.spec.path, why: why.message });
+    (this.#pool as PoolServer).storeFailed(why.message);
+    this.#leave(why.message, false);
   }
 
   /** Rechecks the invariants. */
@@ -276,6 +293,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
 
   #lookAfter(nowMs: number, opened: OpenedStore): void {
     const { path, ioTimeoutMs } = this.spec;
+    this.#proven = this.proven;
     if (opened.store.failed) {
       this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
@@ -365,25 +383,38 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   }
 }
 
+/** What would happen to a copy from earlier, which is what is at hand when a store is lost. */
+const OLDER_COPY = 'An older copy of the store is no help: the pool finds out that it is older, and copies everything to it anew.';
+
 /** What a person can do about a store that can't be opened, or was detached; undefined: nothing. */
 function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
   switch (trouble) {
     case 'PERMISSION_DENIED':
-      return `Let this node read and write ${path}: correct its owner and mode.`;
+      return `Let this node read and write ${path}: correct its owner and mode. Where its file system is read-only, look for the reason in the kernel log first.`;
     case 'STORE_LOCKED':
-      return `Stop the process that has ${path} open, or unmount it.`;
+      return `Find out what has ${path} open or mounted (lsblk, fuser), and whether the path is right. Then stop that, or correct "stores" in the configuration and restart this node.`;
     case 'NO_SPACE':
-      return `Free space on the file system of ${path}.`;
+      return `Free space on the file system of ${path}: not in the store itself.`;
     case 'IO_ERROR':
-    case 'TIMEOUT':
       return `Check the disk of ${path}, its space, its connection and the kernel log.`;
+    case 'TIMEOUT':
+      return `Check the disk of ${path}, its connection and the kernel log. If this process has to be killed while the disk hangs, reboot the host, or name the store in doubtful-stores.json, before this node is started again.`;
     case 'STORE_VERSION_UNKNOWN':
-      return `Start a version of the storage node that knows the store ${path}.`;
+      return `Start a version of the storage node that knows the store ${path}. Don't create another store in its place: it is whole.`;
     case 'STORE_DAMAGED':
-      return `Check the disk of ${path}, and put back an undamaged one if you have it: there is no command yet that replaces a member's store.`;
+      return `Check the disk of ${path}, and keep what is there: it may have the only copy of something. Replace this member's store when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
+    case 'STORE_TOO_SMALL':
+      return `Bring the whole file or device back to ${path} if it is elsewhere; don't lengthen this one. Else replace this member's store when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
+    case 'STORE_FOREIGN':
+      return `Attach the disk that belongs at ${path}, or correct "stores" in the configuration and restart this node. Leave the store that is there as it is: its own pool may need it.`;
+    case 'CONFLICT':
+      return `Take the store that this node is not to have out of "stores" in the configuration, and restart this node. Keep both files until the pool is in sync.`;
     case 'UNAVAILABLE':
       return undefined;
+    case 'NOT_FOUND':
+    case 'STORE_NOT_FORMATTED':
+      return `Mount the file system of ${path}, attach its disk, or correct "stores" in the configuration and restart this node. ${OLDER_COPY} A new store is only for a new member, or to replace this one when its data is lost.`;
     default:
-      return `Bring the right file or disk back to ${path}, or correct "stores" in the configuration and restart this node.`;
+      return `Correct "stores" in the configuration, where ${path} is not what it should be, and restart this node.`;
   }
 }

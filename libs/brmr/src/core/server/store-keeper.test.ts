@@ -17,6 +17,9 @@ class FakePool {
   readonly store: PoolStore;
   executing = 0;
   failure = '';
+  /** As a client that takes it into service makes it. */
+  state = 'REGISTERED';
+  holder: string | null = null;
   whenDrained: (() => void) | null = null;
 
   constructor(store: PoolStore) {
@@ -25,6 +28,10 @@ class FakePool {
 
   storeFailed(reason: string): void {
     this.failure = reason;
+  }
+
+  describe(): { state: string; holder: string | null } {
+    return { state: this.state, holder: this.holder };
   }
 
   /** The requests end. */
@@ -97,12 +104,18 @@ const opener = {
   },
 };
 
-function newDisk(poolDigit: number): MemoryDisk {
+function newDisk(poolDigit: number, storeDigit = 8, witness = false): MemoryDisk {
   const disk = new MemoryDisk({ sizeBytes: 2 * SIZE });
-  const parameters = { poolUuid: uuid(poolDigit), poolName: `pool-${poolDigit}`, memberId: 4, storeUuid: uuid(8), lineageUuid: uuid(9) };
+  const parameters = {
+    poolUuid: uuid(poolDigit),
+    poolName: `pool-${poolDigit}`,
+    memberId: 4,
+    storeUuid: uuid(storeDigit),
+    lineageUuid: uuid(9),
+  };
   createStore(
     disk,
-    { label: 'disk', data: 'known', force: false, deviceBytes: SIZE, chunkBytes: 65_536, queueDepth: 8, ...parameters },
+    { label: 'disk', data: 'known', force: false, deviceBytes: SIZE, chunkBytes: 65_536, queueDepth: 8, witness, ...parameters },
     (error) => expect(error).toBeNull(),
   );
   return disk;
@@ -167,14 +180,18 @@ describe('store keeper: start', () => {
   });
 
   test.each([
-    ['NOT_FOUND', /^Bring the right file or disk back to \/a, /],
-    ['STORE_FOREIGN', /^Bring the right file or disk back to \/a, /],
+    ['NOT_FOUND', /^Mount the file system of \/a, attach its disk, .* An older copy .* A new store is only for /],
+    ['STORE_NOT_FORMATTED', /^Mount the file system of \/a, attach its disk, .* An older copy .* A new store is only for /],
+    ['STORE_FOREIGN', /^Attach the disk that belongs at \/a, .* Leave the store that is there as it is/],
+    ['STORE_TOO_SMALL', /^Bring the whole file or device back to \/a .*don't lengthen this one\. .* An older copy /],
+    ['INVALID_ARGUMENT', /^Correct "stores" in the configuration, where \/a /],
+    ['TIMEOUT', /^Check the disk of \/a, .*reboot the host, or name the store in doubtful-stores.json/],
     ['PERMISSION_DENIED', /owner and mode/],
-    ['STORE_LOCKED', /^Stop the process that has \/a open/],
-    ['NO_SPACE', /^Free space on the file system of \/a\.$/],
+    ['STORE_LOCKED', /^Find out what has \/a open or mounted/],
+    ['NO_SPACE', /^Free space on the file system of \/a: not in the store itself\.$/],
     ['IO_ERROR', /^Check the disk of \/a, /],
-    ['STORE_DAMAGED', /^Check the disk of \/a, and put back an undamaged one/],
-    ['STORE_VERSION_UNKNOWN', /^Start a version of the storage node that knows the store \/a\.$/],
+    ['STORE_DAMAGED', /^Check the disk of \/a, and keep what is there: .* An older copy of the store is no help: /],
+    ['STORE_VERSION_UNKNOWN', /^Start a version of the storage node that knows the store \/a\. Don't create another store/],
   ] as const)('what helps a store that is not open (%s) is told until it is', (code, remedy) => {
     slot('/a').refusal = code;
     keep({ '/a': newDisk(1) });
@@ -224,12 +241,12 @@ describe('store keeper: start', () => {
   });
 
   test('two stores of one pool are a mistake that ends the start, and what was opened is closed cleanly', () => {
-    const disks = { '/a': newDisk(1), '/b': newDisk(1) };
+    const disks = { '/a': newDisk(1, 7), '/b': newDisk(1) };
     keep(disks);
     world.run(10);
     expect(started).toMatchObject({
       code: 'CONFLICT',
-      message: `stores: /b and /a are both of pool pool-1 (${uuid(1)}); a node has one store of a pool`,
+      message: expect.stringContaining(`stores: /b and /a are both of pool pool-1 (${uuid(1)}); a node has one store of a pool: take`),
     });
     const stopped = stop();
     world.run(0);
@@ -244,7 +261,7 @@ describe('store keeper: start', () => {
     slot('/a').gone = '/a was removed';
     slot('/a').refusal = 'NOT_FOUND';
     world.runUntil(() => state('/a') === 'DETACHED', 10_000, 'the first to be detached');
-    slot('/b').disk = newDisk(1);
+    slot('/b').disk = newDisk(1, 7);
     world.runUntil(() => kept('/b').reason.includes('are both of pool'), 60_000, 'the second to be refused');
     expect([state('/a'), state('/b'), pools.length]).toEqual(['DETACHED', 'DETACHED', 0]);
   });
@@ -265,6 +282,68 @@ describe('store keeper: start', () => {
     disk.resume();
     world.run(100);
     expect(state('/a')).toBe('ATTACHED');
+  });
+});
+
+describe('store keeper: a store and a copy of it', () => {
+  const twins = `are the same store ${uuid(8)} of pool pool-1 (${uuid(1)}): one is a copy of the other`;
+
+  test('at start neither is used: the start ends with both paths, and both were closed cleanly', () => {
+    const disk = newDisk(1);
+    const disks = { '/a': disk, '/b': disk.copy() };
+    keep(disks);
+    world.run(10);
+    const message = `stores: /b and /a ${twins}, and neither is used. Take the copy out of "stores" and restart this node`;
+    expect(started).toMatchObject({ code: 'CONFLICT', message: expect.stringContaining(message) });
+    expect([kept('/a').pool, kept('/b').pool, pools.length]).toEqual([null, null, 0]);
+    const stopped = stop();
+    world.run(0);
+    expect(stopped()).toBe(true);
+    expect([lostAfter(disks['/a']), lostAfter(disks['/b']), doubtful.size]).toEqual([false, false, 0]);
+  });
+
+  test('one that no client has had in service goes, too, when its copy turns up; neither comes back, whichever is away', () => {
+    const disk = newDisk(1);
+    const copy = disk.copy();
+    keep({ '/a': disk, '/b': null });
+    world.run(10);
+    const before = pool('/a');
+    slot('/b').disk = copy;
+    world.runUntil(() => kept('/b').reason.includes(twins), 60_000, 'the copy to be refused');
+    world.run(100);
+    expect([state('/a'), state('/b'), pools.length]).toEqual(['DETACHED', 'DETACHED', 0]);
+    expect(kept('/a').reason).toContain(`/a and /b ${twins}, and neither is used`);
+    expect(before.failure).toBe(kept('/a').reason);
+    expect(kept('/a').remedy).toContain('out of "stores"');
+    slot('/b').refusal = 'NOT_FOUND';
+    world.run(5 * RETRY_MS_MAX);
+    expect([state('/a'), kept('/a').reason.includes(twins), pools.length]).toEqual(['DETACHED', true, 0]);
+    expect([lostAfter(disk), doubtful.size]).toEqual([false, 0]);
+  });
+
+  test.each([
+    ['in service', false, 'NORMAL', null],
+    ['a witness that votes', true, 'NO_IO', 'client-1'],
+  ] as const)('one that is %s stays, its copy is refused, and it comes back when its disk does', (_what, witness, poolState, holder) => {
+    const disk = newDisk(1, 8, witness);
+    const copy = disk.copy();
+    keep({ '/a': disk, '/b': null });
+    world.run(10);
+    pool('/a').state = poolState;
+    pool('/a').holder = holder;
+    slot('/b').disk = copy;
+    world.runUntil(() => kept('/b').reason.includes(twins), 60_000, 'the copy to be refused');
+    expect(kept('/b').reason).toContain('/a is the one that a client has had in service, and keeps its place: take /b out of "stores"');
+    expect([state('/a'), state('/b'), pools.length]).toEqual(['ATTACHED', 'DETACHED', 1]);
+    slot('/a').gone = '/a was removed';
+    slot('/a').refusal = 'NOT_FOUND';
+    world.runUntil(() => state('/a') === 'DETACHED', 10_000, 'the first to be detached');
+    world.run(2 * RETRY_MS_MAX);
+    expect([state('/b'), pools.length]).toEqual(['DETACHED', 0]);
+    slot('/a').gone = null;
+    slot('/a').refusal = null;
+    world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the first to be back');
+    expect(state('/b')).not.toBe('ATTACHED');
   });
 });
 

@@ -20,6 +20,8 @@ export interface StoreKeeperOptions<Spec extends StoreSpec> {
 export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
   readonly stores: readonly KeptStore<Spec>[];
   readonly #world: StoreKeeperOptions<Spec>['world'];
+  /** By UUID, the stores that were met at two paths when neither was in service: which one is real, an operator has to say. */
+  readonly #ambiguous = new Map<string, readonly [string, string]>();
 
   constructor(specs: readonly Spec[], options: StoreKeeperOptions<Spec>) {
     this.#world = options.world;
@@ -30,7 +32,7 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
   /**
    * Opens all stores. `done` is called when each is attached, or could not be opened and is tried again, or has a disk
    * that does not answer. With an error when the configuration is wrong (INVALID_ARGUMENT, STORE_FOREIGN, or CONFLICT:
-   * two stores of one pool); {@link stop} the keeper then.
+   * two stores of one pool, or one and a copy of it); {@link stop} the keeper then.
    */
   start(done: (mistake: OperationError | null) => void): void {
     this.#world.ticker.subscribe(this);
@@ -78,11 +80,34 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
 
   /** A store that is away keeps its place: it may come back. */
   #conflictOf(identity: StoreIdentity, path: string): OperationError | null {
-    const other = this.stores.find((store) => store.spec.path !== path && store.identity?.poolUuid === identity.poolUuid);
+    const { poolName, poolUuid, storeUuid } = identity;
+    const twins = this.#ambiguous.get(storeUuid);
+    if (twins !== undefined) return twinsConflict(identity, path, twins.find((twin) => twin !== path) as string);
+    const other = this.stores.find((store) => store.spec.path !== path && store.identity?.poolUuid === poolUuid);
     if (other === undefined) return null;
-    return new OperationError(
-      'CONFLICT',
-      `stores: ${path} and ${other.spec.path} are both of pool ${identity.poolName} (${identity.poolUuid}); a node has one store of a pool`,
-    );
+    const { path: otherPath } = other.spec;
+    if (other.identity?.storeUuid !== storeUuid) {
+      return new OperationError(
+        'CONFLICT',
+        `stores: ${path} and ${otherPath} are both of pool ${poolName} (${poolUuid}); a node has one store of a pool: take the one out of "stores" that the pool doesn't have as its member, which "store inspect" shows`,
+      );
+    }
+    // What a client has in service is what its pool knows, and a copy that turns up beside it changes nothing.
+    if (other.proven) {
+      return new OperationError(
+        'CONFLICT',
+        `stores: ${path} and ${otherPath} are the same store ${storeUuid} of pool ${poolName} (${poolUuid}): one is a copy of the other. ${otherPath} is the one that a client has had in service, and keeps its place: take ${path} out of "stores"`,
+      );
+    }
+    this.#ambiguous.set(storeUuid, [path, otherPath]);
+    other.displace(twinsConflict(identity, otherPath, path));
+    return twinsConflict(identity, path, otherPath);
   }
+}
+
+function twinsConflict({ storeUuid, poolName, poolUuid }: StoreIdentity, path: string, other: string): OperationError {
+  return new OperationError(
+    'CONFLICT',
+    `stores: ${path} and ${other} are the same store ${storeUuid} of pool ${poolName} (${poolUuid}): one is a copy of the other, and neither is used. Take the copy out of "stores" and restart this node; "store inspect" shows which version each has, and both files are worth keeping until the pool is in sync`,
+  );
 }
