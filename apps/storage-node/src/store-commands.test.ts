@@ -59,7 +59,7 @@ describe('store create', () => {
   test('makes a sparse file that inspect recognises', async () => {
     const path = join(folder, 'a');
     expect(await create(path)).toMatch(
-      /^created store [0-9a-f-]{36} for member 1 of pool "demo" in .*: a device of 8 MiB, chunks of 128 KiB\n$/,
+      /^created store [0-9a-f-]{36} for member 1 of pool "demo" in .*: a device of 8 MiB, chunks of 128 KiB\n/,
     );
     expect(statSync(path).blocks * 512).toBeLessThan(DEVICE_BYTES);
     expect(await inspection(path)).toMatchObject({
@@ -82,13 +82,15 @@ describe('store create', () => {
   test('refuses a store that is there, and something else that is there, unless forced', async () => {
     const path = join(folder, 'a');
     await create(path);
-    expect(await refusal(create(path))).toMatch(/^ALREADY_EXISTS .* already holds a store of pool "demo"/);
+    expect(await refusal(create(path))).toMatch(
+      /^ALREADY_EXISTS .* already holds the store [0-9a-f-]{36} of member 1 of pool "demo" \(7b3f8a52-[^)]*\), which has never been in service/,
+    );
     const { storeUuid } = await inspection(path);
     await create(path, '--force');
     expect((await inspection(path)).storeUuid).not.toBe(storeUuid);
     const other = join(folder, 'other');
     writeFileSync(other, 'x'.repeat(32 * 1024 * 1024));
-    expect(await refusal(create(other))).toMatch(/^CONFLICT .* is not empty: there is data at offset 0/);
+    expect(await refusal(create(other))).toMatch(/^CONFLICT .* is not empty: there is data at offset 0\. .* find out first what it is/);
   });
 
   test('forced over old data it reads as zeroes, and keeps the data when told to', async () => {
@@ -100,11 +102,44 @@ describe('store create', () => {
     );
     const kept = join(folder, 'kept');
     writeFileSync(kept, 'x'.repeat(32 * 1024 * 1024));
-    await create(kept, '--force', '--keep-data');
+    expect(await create(kept, '--force', '--keep-data')).toMatch(
+      /\nMember 1 keeps the data that was there\. In the new pool "demo" all other members are copied from it, .* no second member of the pool may keep its data\.\n/,
+    );
     expect(await inspection(kept)).toMatchObject({ createdZeroed: false });
     expect((await store('checksum', '--path', kept)).slice(0, 64)).toBe(
       createHash('sha256').update('x'.repeat(DEVICE_BYTES)).digest('hex'),
     );
+  });
+
+  test('says what has to follow: no pool takes a store in by itself', async () => {
+    const output = await create(join(folder, 'a'));
+    expect(output).toContain('No pool takes it in by itself:\n- a new pool comes into being by "client-node create --pool demo", once all');
+    expect(output).not.toContain('keeps the data');
+  });
+
+  test.each([
+    ['is not there', () => {}],
+    ['is empty', (path: string) => writeFileSync(path, '')],
+  ])('refuses to keep the data of a file that %s: the path is wrong', async (_what, prepare) => {
+    const path = join(folder, 'a');
+    prepare(path);
+    expect(await refusal(create(path, '--keep-data'))).toMatch(
+      /^NOT_FOUND --keep-data: .* has no data that could be kept; correct the path/,
+    );
+    expect(existsSync(path) ? statSync(path).size : 0).toBe(0);
+  });
+
+  test('says in its help what is destroyed, and that one member of a pool at most keeps its data', () => {
+    const help = buildProgram()
+      .commands.find((command) => command.name() === 'store')
+      ?.commands.find((command) => command.name() === 'create')
+      ?.helpInformation()
+      .replaceAll(/\s+/g, ' ');
+    expect(help).toContain('A new store never brings data back');
+    expect(help).toContain(
+      'At most one member of a new pool may keep its data: all others are copied from it, and what they have is overwritten',
+    );
+    expect(help).toContain('destroy whatever is there, the store of a pool too');
   });
 
   test('refuses a store that a daemon has open, even when forced', async () => {
@@ -149,7 +184,7 @@ describe('store create', () => {
     [['--member-id', '-1'], /^INVALID_ARGUMENT --member-id "-1"/],
     [['--pool-uuid', 'pool'], /^INVALID_ARGUMENT --pool-uuid "pool" is not a UUID/],
     [['--pool-name', 'x'.repeat(300)], /^INVALID_ARGUMENT /],
-    [['--path', '/none/such'], /^NOT_FOUND /],
+    [['--path', '/none/such'], /^NOT_FOUND \/none\/such can't be created: its directory \/none does not exist/],
     [['--path', '/dev/null'], /^INVALID_ARGUMENT .*neither a file nor a block device/],
   ])('refuses %j and leaves no file behind', async (more, expected) => {
     const path = join(folder, 'a');

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, type StoreInspection } from '@rmr/bitmap-store';
 import { createStore, dataDigest, inspect as inspectStore } from '@rmr/brmr/node';
@@ -13,9 +14,9 @@ export function addStoreCommands(program: Command): void {
   const store = program.command('store').description('Create and look at stores.').helpCommand(false);
   store
     .command('create')
-    .summary('create an empty store')
+    .summary('create an empty store: for a new pool, a new member, or in the place of one whose data is lost')
     .description(
-      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced.',
+      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: where one is missing, look first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator says so on the client node.',
     )
     .requiredOption('--path <path>', 'file or block device')
     .requiredOption('--size <size>', 'size of the device that the pool is, for example 10GiB')
@@ -28,9 +29,12 @@ export function addStoreCommands(program: Command): void {
       formatSize(CHUNK_BYTES_DEFAULT).replace(' ', ''),
     )
     .option('--queue-depth <number>', 'IO units of the pool, the same for all members', QUEUE_DEPTH_DEFAULT)
-    .option('--keep-data', "keep what is in the data area's place: this member is then the one that the others are copied from")
+    .option(
+      '--keep-data',
+      'keep what is where the data area will be; what is before that is overwritten. At most one member of a new pool may keep its data: all others are copied from it, and what they have is overwritten',
+    )
     .option('--witness', 'for a member without data, which only votes with the others on who is in sync; --size is still that of the pool')
-    .option('--force', 'destroy whatever is there')
+    .option('--force', 'destroy whatever is there, the store of a pool too; without it, the refusal says what that is')
     .action(create);
   store
     .command('inspect')
@@ -64,9 +68,19 @@ async function create(flags: CreateFlags): Promise<void> {
   const chunkSizeBytes = sizeFlag('--chunk-size', flags.chunkSize);
   const poolUuid = flags.poolUuid.toLowerCase();
   if (!isUuid(poolUuid))
-    throw new OperationError('INVALID_ARGUMENT', `--pool-uuid "${flags.poolUuid}" is not a UUID; draw one with uuidgen`);
+    throw new OperationError(
+      'INVALID_ARGUMENT',
+      `--pool-uuid "${flags.poolUuid}" is not a UUID; write that of the pool. For a new pool, uuidgen draws one`,
+    );
   const memberId = numberFlag('--member-id', flags.memberId);
   const storeUuid = randomUUID();
+  const keepsData = flags.keepData === true && flags.witness !== true;
+  if (keepsData && isFresh(path)) {
+    throw new OperationError(
+      'NOT_FOUND',
+      `--keep-data: ${path} has no data that could be kept; correct the path, or leave out --keep-data`,
+    );
+  }
   await createStore({
     path,
     storeUuid,
@@ -84,6 +98,31 @@ async function create(flags: CreateFlags): Promise<void> {
   process.stdout.write(
     `created ${flags.witness === true ? 'witness store' : 'store'} ${storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizeBytes)}, chunks of ${formatSize(chunkSizeBytes)}\n`,
   );
+  if (keepsData) process.stdout.write(`${keptDataNote(memberId, flags.poolName)}\n`);
+  process.stdout.write(`${nextSteps(flags.poolName)}\n`);
+}
+
+/** A new file, or an empty one, which becomes one: it holds nothing. */
+function isFresh(path: string): boolean {
+  try {
+    const status = statSync(path);
+    return status.isFile() && status.size === 0;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function keptDataNote(memberId: number, poolName: string): string {
+  return `Member ${memberId} keeps the data that was there. In the new pool "${poolName}" all other members are copied from it, and what they have is overwritten; no second member of the pool may keep its data.`;
+}
+
+/** What has to follow: no store becomes part of a pool because it is there. */
+function nextSteps(poolName: string): string {
+  return [
+    'Name it under "stores" in the configuration of its storage node. No pool takes it in by itself:',
+    `- a new pool comes into being by "client-node create --pool ${poolName}", once all of its stores are there;`,
+    '- to a pool that exists, an operator adds it, or lets it replace the store of a member, on its client node.',
+  ].join('\n');
 }
 
 async function inspect(flags: { readonly path: string; readonly output: string }): Promise<void> {

@@ -25,6 +25,7 @@ import {
 import { allZero } from '../format/u64.ts';
 import type { StoreParameters } from '../types.ts';
 import { writeHome } from './checkpoint.ts';
+import { loadStore } from './load-store.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 import { StoreState } from './store-state.ts';
 
@@ -155,21 +156,34 @@ function* findContent(disk: Disk, label: string): Procedure<OperationError | nul
       if (offsetBytes !== 0 || at + SUPERBLOCK_BYTES > lengthBytes) continue;
       const page = target.subarray(at, at + SUPERBLOCK_BYTES);
       if (!hasSuperblockMagic(page)) continue;
-      const owner = invalidSuperblock(page) === null ? ` of pool "${decodeSuperblock(page).poolName}"` : '';
+      const superblock = invalidSuperblock(page) === null ? decodeSuperblock(page) : null;
+      const owner = superblock === null ? 'a store that this program can not read' : yield* describeOwner(disk, superblock);
       return new OperationError(
         'ALREADY_EXISTS',
-        `${label} already holds a store${owner}; creating another one destroys it: force it if you mean that`,
+        `${label} already holds ${owner}. Creating another one destroys it, and what only it has is lost for good: take another path, or force it when the pool does without this store`,
       );
     }
     if (!allZero(target, 0, lengthBytes)) {
       const first = offsetBytes + target.findIndex((byte) => byte !== 0);
       return new OperationError(
         'CONFLICT',
-        `${label} is not empty: there is data at offset ${first}; creating a store destroys it: force it if you mean that`,
+        `${label} is not empty: there is data at offset ${first}. Creating a store destroys it: find out first what it is (blkid, lsblk), and force it when nobody needs it`,
       );
     }
   }
   return null;
+}
+
+/** Whose a store is, and when it was last in service, as far as that can be read. */
+function* describeOwner(disk: Disk, superblock: Superblock): Procedure<string> {
+  const { memberId, poolName, poolUuid, storeUuid } = superblock;
+  const owner = `the store ${storeUuid} of member ${memberId} of pool "${poolName}" (${poolUuid})`;
+  const loaded = yield* loadStore(disk, { label: 'the store' });
+  if (loaded instanceof OperationError) return `${owner}, the rest of which can not be read (${loaded.code})`;
+  const { version } = loaded.state;
+  if (version === null) return `${owner}, which has never been in service`;
+  const members = version.inSync.map((member) => member.memberId).sort((a, b) => a - b);
+  return `${owner}, which has recorded version ${version.epoch}.${version.seq} with ${members.length === 1 ? 'member' : 'members'} ${members.join(', ')} in sync`;
 }
 
 function* erase(disk: Disk, layout: Layout, data: CreateOptions['data']): Procedure<number> {

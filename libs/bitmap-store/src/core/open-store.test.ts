@@ -363,17 +363,38 @@ test('creating refuses a disk that is too small, has a store, or is not empty; f
   expect(createError(new MemoryDisk({ sizeBytes: 1 << 20 }))?.code).toBe('STORE_TOO_SMALL');
   const disk = usedDisk();
   expect(createError(disk)?.code).toBe('ALREADY_EXISTS');
-  expect(createError(disk)?.message).toMatch(/already holds a store of pool "pool"/);
+  expect(createError(disk)?.message).toMatch(
+    /already holds the store \S+ of member 0 of pool "pool" \(\S+\), which has never been in service\. .* destroys it, and what only it has is lost for good/,
+  );
   const dirty = new MemoryDisk({ sizeBytes: diskBytesFor(SMALL_STORE) });
   dirty.corrupt(5000, Uint8Array.of(1));
   expect(createError(dirty)?.code).toBe('CONFLICT');
-  expect(createError(dirty)?.message).toMatch(/data at offset 5000/);
+  expect(createError(dirty)?.message).toMatch(/data at offset 5000\. .* find out first what it is/);
   const tail = new MemoryDisk({ sizeBytes: diskBytesFor(SMALL_STORE) });
   tail.corrupt(tail.sizeBytes - 1, Uint8Array.of(1));
   expect(createError(tail)?.code).toBe('CONFLICT');
   expect(createError(tail, { force: true, data: 'erase' })).toBeNull();
   expect(tail.peek(tail.sizeBytes - 1, 1)[0]).toBe(0);
   expect(opened(tail).superblock.createdZeroed).toBe(true);
+});
+
+test('creating refuses a store by what it holds: its version, or that its metadata can not be read', () => {
+  const disk = usedDisk();
+  const world = new VirtualWorld(1);
+  const store = opened(disk, world);
+  const inSync = [3, 1].map((memberId) => ({ memberId, storeUuid: testUuid(memberId) }));
+  store.commit({ version: { lineageUuid: testUuid(1), epoch: 7, seq: 2, inSync, horizon: 0 } }, () => {});
+  world.run(0);
+  disk.abandon();
+  expect(createError(disk)?.message).toContain(
+    'which has recorded version 7.2 with members 1, 3 in sync. Creating another one destroys it',
+  );
+  disk.corrupt(HOME_A_OFFSET, GARBAGE);
+  disk.corrupt(HOME_B_OFFSET, GARBAGE);
+  expect(createError(disk)?.message).toContain('of pool "pool"');
+  expect(createError(disk)?.message).toContain('the rest of which can not be read (STORE_DAMAGED). Creating another one destroys it');
+  for (const offset of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) disk.corrupt(offset + 12, Uint8Array.of(77));
+  expect(createError(disk)?.message).toContain('already holds a store that this program can not read. Creating another one destroys it');
 });
 
 test("creating a witness's store needs room for its metadata only, and says so", () => {
