@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, SILENT_LOGGER } from '@rmr/runtime';
@@ -7,7 +7,8 @@ import { DoubtfulStoreFile } from './doubtful-stores.ts';
 
 let stateDir: string;
 let complaints: string[];
-const log: Logger = { ...SILENT_LOGGER, warn: (event) => void complaints.push(event), error: (event) => void complaints.push(event) };
+const complain: Logger['warn'] = (event, fields) => void complaints.push(`${event} ${JSON.stringify(fields)}`);
+const log: Logger = { ...SILENT_LOGGER, warn: complain, error: complain };
 beforeEach(() => {
   stateDir = mkdtempSync(join(tmpdir(), 'rmr-doubtful-'));
   complaints = [];
@@ -49,4 +50,86 @@ test('what can not be written is known as long as the process lives, and logged'
   expect(stores.has('/a')).toBe(true);
   expect(complaints.join()).toContain('can not be remembered');
   mkdirSync(stateDir);
+});
+
+function mark(...entries: string[]): void {
+  writeFileSync(join(stateDir, 'doubtful-stores.json'), JSON.stringify(entries));
+}
+
+const written = (): unknown => JSON.parse(readFileSync(join(stateDir, 'doubtful-stores.json'), 'utf8'));
+
+test.each([
+  ['/dev/sbd', ['/dev/sdb', '/srv/other'], 'did you mean /dev/sdb?'],
+  ['/dev/SDB', ['/srv/other', '/dev/sdb'], 'did you mean /dev/sdb?'],
+  ['demo.store', ['/srv/a.store', '/srv/rmr/demo.store'], 'did you mean /srv/rmr/demo.store?'],
+  ['/something/else', ['/a', '/b'], 'configured are /a, /b'],
+  ['/a', [], 'configured are none'],
+])('an entry that is no store of the configuration, %s, is told with what it may have been meant to be', (entry, stores, hint) => {
+  mark(entry);
+  const file = load(...stores);
+  expect(stores.map((path) => file.has(path))).toEqual(stores.map(() => false));
+  expect(complaints).toHaveLength(1);
+  expect(complaints[0]).toContain('a doubtful store is none of the configuration');
+  expect(complaints[0]).toContain(hint);
+});
+
+test('an entry of a store that is not configured yet is kept until it is', async () => {
+  mark('/later', '/a');
+  const first = load('/a', '/b');
+  first.add('/b');
+  first.has('/a');
+  first.delete('/a');
+  await first.settled();
+  expect(written()).toEqual(['/later', '/b']);
+  expect(load('/later').has('/later')).toBe(true);
+});
+
+test.each([
+  ['a link to it', (store: string, other: string) => symlinkSync(store, other)],
+  ['a hard link to it', (store: string, other: string) => linkSync(store, other)],
+])('a store that is named by another path, %s, is doubtful, and no longer once it is said to be whole', async (_what, link) => {
+  const [store, other] = [join(stateDir, 'a.store'), join(stateDir, 'other')];
+  writeFileSync(store, '');
+  link(store, other);
+  for (const [entry, configured] of [
+    [other, store],
+    [store, other],
+  ] as const) {
+    mark(entry);
+    const file = load('/b', configured);
+    expect([file.has('/b'), file.has(configured)]).toEqual([false, true]);
+    file.delete('/b');
+    file.delete(configured);
+    await file.settled();
+    expect([written(), file.has(configured), complaints]).toEqual([[], false, []]);
+  }
+});
+
+test('a store that is away is found by another path of its directory, too', () => {
+  mkdirSync(join(stateDir, 'disk'));
+  symlinkSync('disk', join(stateDir, 'link'));
+  mark(join(stateDir, 'link', 'a.store'));
+  const path = join(stateDir, 'disk', 'a.store');
+  expect([load(path).has(path), complaints]).toEqual([true, []]);
+});
+
+test('a mark that a store was not asked for under is not taken away: the link came after it was opened', async () => {
+  const [store, other] = [join(stateDir, 'a.store'), join(stateDir, 'other')];
+  writeFileSync(store, '');
+  mark(other);
+  const file = load(store);
+  expect(file.has(store)).toBe(false);
+  symlinkSync(store, other);
+  file.delete(store);
+  await file.settled();
+  expect(file.has(store)).toBe(true);
+});
+
+test('an entry of one configured store marks no other one, also where both paths lead to one file', () => {
+  const [store, other] = [join(stateDir, 'a.store'), join(stateDir, 'other')];
+  writeFileSync(store, '');
+  symlinkSync(store, other);
+  mark(store);
+  const file = load(store, other);
+  expect([file.has(store), file.has(other)]).toEqual([true, false]);
 });

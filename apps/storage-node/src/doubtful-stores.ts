@@ -1,31 +1,39 @@
-import { readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { DoubtfulStores } from '@rmr/brmr';
 import { errorMessage, type Logger } from '@rmr/runtime';
+import { nearest } from '@rmr/runtime/node';
 
 const FILE = 'doubtful-stores.json';
 
 /**
  * The doubtful stores, in a file of the state directory. It has to survive this process, not the host: after a power
  * loss every store that was open is doubtful anyway. So it is never flushed, and it is written in the thread pool, for
- * it may be on a disk that hangs.
+ * it may be on a disk that hangs. An operator may name stores in it, too, and by another path than the configuration.
  */
 export class DoubtfulStoreFile implements DoubtfulStores {
   readonly #path: string;
   readonly #log: Logger;
+  readonly #storePaths: readonly string[];
   readonly #doubtful: Set<string>;
+  /** By store, the entries that it was found under when it was last asked for: those, and no others, it takes along. */
+  readonly #entries = new Map<string, readonly string[]>();
   #written: Promise<void> = Promise.resolve();
 
   /** Reads what the last process left. Where that can't be read, all of `storePaths` are doubtful. */
   constructor(stateDir: string, storePaths: readonly string[], log: Logger) {
     this.#path = join(stateDir, FILE);
     this.#log = log;
+    this.#storePaths = storePaths;
     this.#doubtful = new Set(this.#read() ?? storePaths);
+    for (const entry of this.#doubtful) this.#checkEntry(entry);
   }
 
   has(path: string): boolean {
-    return this.#doubtful.has(path);
+    const entries = [...this.#doubtful].filter((entry) => entry === path || (!this.#isStore(entry) && leadToOne(entry, path)));
+    this.#entries.set(path, entries);
+    return entries.length > 0;
   }
 
   add(path: string): void {
@@ -35,12 +43,29 @@ export class DoubtfulStoreFile implements DoubtfulStores {
   }
 
   delete(path: string): void {
-    if (this.#doubtful.delete(path)) this.#write();
+    const deleted = [path, ...(this.#entries.get(path) ?? [])].filter((entry) => this.#doubtful.delete(entry));
+    this.#entries.delete(path);
+    if (deleted.length > 0) this.#write();
   }
 
   /** Resolves when the file says what is known now. */
   async settled(): Promise<void> {
     await this.#written;
+  }
+
+  #isStore(entry: string): boolean {
+    return this.#storePaths.includes(entry);
+  }
+
+  /** A path that was mistyped marks nothing, and the store that it was meant for would count as whole. */
+  #checkEntry(entry: string): void {
+    if (this.#isStore(entry) || this.#storePaths.some((path) => leadToOne(entry, path))) return;
+    const meant = nearest(entry, this.#storePaths) ?? this.#storePaths.find((path) => basename(path) === basename(entry));
+    this.#log.warn('a doubtful store is none of the configuration: the entry marks nothing until it is', {
+      path: this.#path,
+      entry,
+      hint: meant === undefined ? `configured are ${this.#storePaths.join(', ') || 'none'}` : `did you mean ${meant}?`,
+    });
   }
 
   #read(): readonly string[] | null {
@@ -73,5 +98,40 @@ export class DoubtfulStoreFile implements DoubtfulStores {
         });
       }
     });
+  }
+}
+
+/** Two paths of one file or device: through links, or through another node of the same device. */
+function leadToOne(a: string, b: string): boolean {
+  if (realPath(a) === realPath(b)) return true;
+  const [first, second] = [identityOf(a), identityOf(b)];
+  return first !== null && first === second;
+}
+
+/** The path without links, also where nothing is at its end: a disk that is away. */
+function realPath(path: string): string {
+  const absolute = resolve(path);
+  try {
+    return realpathSync(absolute);
+  } catch {
+    return absolute === '/' || isLink(absolute) ? absolute : join(realPath(dirname(absolute)), basename(absolute));
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
+
+function identityOf(path: string): string | null {
+  try {
+    const status = statSync(path, { bigint: true });
+    return status.isBlockDevice() ? `device ${status.rdev}` : `${status.dev} ${status.ino}`;
+  } catch {
+    // Nothing is there that could be the same.
+    return null;
   }
 }
