@@ -136,7 +136,7 @@ export const clientNodeConfigSchema = z
     name: nameValue().describe('name of this client node, for people'),
     hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
     stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("for tests: taken in place of the kernel's boot id"),
+    bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
     admin: z
       .strictObject({
         listen: httpAddressValue().default('http://127.0.0.1:4812').describe('address of the admin interface'),

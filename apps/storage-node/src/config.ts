@@ -19,7 +19,7 @@ export const storageNodeConfigSchema = z
     name: nameValue().describe('name of this storage node, for people'),
     hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
     stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("for tests: taken in place of the kernel's boot id"),
+    bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
     rtrs: z
       .strictObject({
         listen: socketAddressListValue()
@@ -51,7 +51,7 @@ export const storageNodeConfigSchema = z
         }),
       )
       .default([])
-      .describe('stores to open at start, each made by "store create"'),
+      .describe('stores to open at start; one that is missing is waited for, and never made anew'),
     resync: z
       .strictObject({
         depth: z.int().min(1).max(256).default(32).describe('pieces that are pulled at a time'),

@@ -106,8 +106,9 @@ export function whyGone(file: DiskFile, done: (reason: string | null) => void): 
   stat(path, { bigint: true }, (error, status) => {
     if (error !== null) done(error.code === 'ENOENT' || error.code === 'ENOTDIR' ? `${path} was removed` : null);
     else if (identityOf(status) !== file.identity) done(`${path} leads to something else than when it was opened`);
-    else if (!file.blockDevice && Number(status.size) < file.sizeBytes) done(`${path} was shortened to ${status.size} bytes`);
-    else done(null);
+    else if (!file.blockDevice && Number(status.size) < file.sizeBytes) {
+      done(`${path} was shortened to ${status.size} bytes; don't lengthen it: what is missing would read as zeroes, and count as data`);
+    } else done(null);
   });
 }
 
