@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type NodeStoreStatus, type StorageNodeStatus, storageNodeStatusSchema } from '@rmr/admin-api';
@@ -143,6 +143,30 @@ test('two stores of one pool, a store of another pool and a directory end the st
   expect((await inspect(path)).cleanShutdown).toBe(true);
   await start([{ path }]);
   expect(await state()).toBe('OPEN');
+});
+
+test('a store and a copy of it end the start, naming both and the store; without the copy the store is opened', async () => {
+  await create();
+  copyFileSync(path, `${path}.copy`);
+  const twins = start([{ path }, { path: `${path}.copy` }]);
+  await expect(twins).rejects.toMatchObject({ code: 'CONFLICT' });
+  const { message } = (await twins.catch((error: unknown) => error)) as Error;
+  for (const named of [`${path} `, `${path}.copy `, '00000000-0000-4000-8000-000000000001', 'Take the copy out of "stores"'])
+    expect(message).toContain(named);
+  expect([(await inspect(path)).cleanShutdown, (await inspect(`${path}.copy`)).cleanShutdown]).toEqual([true, true]);
+  await start([{ path }]);
+  expect([await state(), (await status()).pools[0]?.store?.volatileLost]).toEqual(['OPEN', false]);
+});
+
+test('a mark of a store by another path of it counts', async () => {
+  await create();
+  symlinkSync(path, join(folder, 'link'));
+  mkdirSync(join(folder, 'state'));
+  writeFileSync(join(folder, 'state', 'doubtful-stores.json'), JSON.stringify([join(folder, 'link')]));
+  await start([{ path }]);
+  expect((await status()).pools[0]?.store?.volatileLost).toBe(true);
+  await daemon?.stop(true);
+  expect(JSON.parse(readFileSync(join(folder, 'state', 'doubtful-stores.json'), 'utf8'))).toEqual([]);
 });
 
 test('a file that is removed takes its store away, and the others go on; put back, it counts as having been away', async () => {

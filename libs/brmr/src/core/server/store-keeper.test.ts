@@ -340,6 +340,7 @@ describe('store keeper: a store and a copy of it', () => {
     world.runUntil(() => state('/a') === 'DETACHED', 10_000, 'the first to be detached');
     world.run(2 * RETRY_MS_MAX);
     expect([state('/b'), pools.length]).toEqual(['DETACHED', 0]);
+    expect(kept('/b').reason).toContain('keeps its place: take the copy out of "stores", or /a if the store was moved from there');
     slot('/a').gone = null;
     slot('/a').refusal = null;
     world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the first to be back');

@@ -94,9 +94,13 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
     }
     // What a client has in service is what its pool knows, and a copy that turns up beside it changes nothing.
     if (other.proven) {
+      const advice =
+        other.state === 'ATTACHED'
+          ? `take ${path} out of "stores"`
+          : `take the copy out of "stores", or ${otherPath} if the store was moved from there`;
       return new OperationError(
         'CONFLICT',
-        `stores: ${path} and ${otherPath} are the same store ${storeUuid} of pool ${poolName} (${poolUuid}): one is a copy of the other. ${otherPath} is the one that a client has had in service, and keeps its place: take ${path} out of "stores"`,
+        `stores: ${path} and ${otherPath} are the same store ${storeUuid} of pool ${poolName} (${poolUuid}): one is a copy of the other. ${otherPath} is the one that a client has had in service, and keeps its place: ${advice}`,
       );
     }
     this.#ambiguous.set(storeUuid, [path, otherPath]);
