@@ -42,6 +42,22 @@ test('◆4: a region is not entered before its record is durable', () => {
   expect(intent.touch(3, 4, 4)).toBe(false);
 });
 
+test('W7: a region that two writes of one turn enter stays for the later one, also when the earlier one is resolved', () => {
+  // Both find that the region is not in the set; the first to be gathered puts it there.
+  expect([intent.touch(0, 0, 1), intent.touch(0, 0, 6000)]).toEqual([false, false]);
+  for (const writeSeq of [1, 6000]) expect(intent.enter(writer, 0, 0, writeSeq, false)).toBe(EnterResult.DONE);
+  intent.applyEnter(0);
+  for (let region = 1; region < INTENT_ACTIVE_MAX; region++) expect(enter(region, region + 1)).toBe(EnterResult.DONE);
+  intent.setCompletedThrough(1);
+  flush();
+  expect(enter(9999, 7000)).toBe(EnterResult.SET_FULL);
+  intent.setCompletedThrough(2);
+  flush();
+  // The region of write 2.
+  expect(enter(9999, 7000)).toBe(EnterResult.DONE);
+  expect([intent.touch(0, 0, 7001), intent.touch(1, 1, 7002)]).toEqual([true, false]);
+});
+
 test('W7: a region leaves only when its newest write is resolved and a flush began after that', () => {
   fill();
   expect(enter(9999, 5000)).toBe(EnterResult.SET_FULL);

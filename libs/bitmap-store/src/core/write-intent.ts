@@ -123,7 +123,12 @@ export class WriteIntent {
   enter(writer: RecordWriter, first: number, last: number, writeSeq: number, overflow: boolean): EnterResult {
     if (overflow) return this.#enterOverflow(writer, writeSeq);
     for (let region = first; region <= last; region++) {
-      if (this.#placeOf[region] !== 0) continue;
+      const known = (this.#placeOf[region] as number) - 1;
+      if (known >= 0) {
+        // W7: it may have entered for another write since this one touched it, and would leave when that one is resolved.
+        if (writeSeq > (this.#newest[known] as number)) this.#newest[known] = writeSeq;
+        continue;
+      }
       if (writer.bytesLeft < 2 * entryBytes(4)) return EnterResult.RECORD_FULL;
       let place = this.#takeFree();
       if (place < 0) {
