@@ -3,6 +3,7 @@ import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
 import { clientNodeConfigSchema } from './config.ts';
 import { startDaemon } from './daemon.ts';
+import { addPoolCommands } from './pool-commands.ts';
 
 /** The command line of the client node. */
 export function buildProgram(): Command {
@@ -12,5 +13,6 @@ export function buildProgram(): Command {
     .helpCommand(false)
     .addHelpText('after', '\nThe flags of the daemon: client-node run --help');
   addRunCommand(program, { role: 'client-node', schema: clientNodeConfigSchema, start: startDaemon });
+  addPoolCommands(program);
   return program;
 }

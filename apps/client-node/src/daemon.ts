@@ -7,7 +7,9 @@ import { QUEUE_DEPTH_MAX } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
+import { ConfigDifferences } from './config-differences.ts';
 import { registerClientMetrics } from './metrics.ts';
+import { findPool, poolOrders } from './pool-orders.ts';
 import { exportStatuses, type MappedPool, nodeHealth, poolStatus } from './status.ts';
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
@@ -37,6 +39,10 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     },
   });
   const pools: MappedPool[] = config.pools.map((pool) => ({ config: pool, client: open(pool) }));
+
+  const differences = new ConfigDifferences(log, pools);
+  world.ticker.subscribe(differences);
+  const statuses = () => pools.map((pool) => poolStatus(pool, config.admin));
 
   function open(pool: ClientPoolConfig): PoolClient {
     return client.open(
@@ -79,35 +85,32 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   const stopGracefully = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
     await new Promise<void>((resolve) => server.shutdown(true, resolve));
+    world.ticker.unsubscribe(differences);
     await new Promise<void>((resolve) => client.stop(resolve));
   };
 
   return {
     status: (): ClientNodeStatus => {
-      const statuses = pools.map(poolStatus);
+      const mapped = statuses();
       return {
         role: 'client-node',
         node: identity(),
-        health: nodeHealth(statuses),
+        health: nodeHealth(mapped),
         sessions: client.sessions().map(({ rtrs }) => clientSessionStatus(rtrs)),
         nbdAddresses: listeners.map((listener) => listener.address),
-        pools: statuses,
+        pools: mapped,
         exports: exportStatuses(world, pools, server),
       };
     },
     notReady: () => {
-      const waiting = pools.map(poolStatus).find((pool) => pool.health.level === 'down');
+      const waiting = statuses().find((pool) => pool.health.level === 'down');
       return waiting?.health.sentence ?? (pools.length === 0 ? 'no pool is mapped' : null);
     },
     flush: async (wanted) => {
-      const chosen = pools.filter((pool) => wanted === null || pool.config.name === wanted || pool.config.uuid === wanted);
-      if (chosen.length === 0)
-        throw new OperationError(
-          'NOT_FOUND',
-          `pool ${wanted ?? ''} is not mapped here; this node maps: ${pools.map((pool) => pool.config.name).join(', ') || 'none'}`,
-        );
+      const chosen = wanted === null && pools.length > 0 ? pools : [findPool(pools, wanted ?? '')];
       await Promise.all(chosen.map(flushPool));
     },
+    pools: poolOrders(pools, log),
     registerMetrics: (metrics: Metrics) => registerClientMetrics(metrics, pools, client, server, slabs),
     stop: async (graceful) => {
       if (graceful) {

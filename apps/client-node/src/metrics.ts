@@ -156,6 +156,11 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   gauge('rmr_pool_without_clean_copy', '1 while only members out of the in-sync set have a chunk clean: IO on it waits', (status) =>
     status.withoutCleanCopy === null ? 0 : 1,
   );
+  gauge(
+    'rmr_pool_config_differences',
+    'Where the configuration of this node differs from what the pool has recorded',
+    ({ differences }) => differences.length,
+  );
   gauge('rmr_pool_owed_bytes', 'Bytes of map adds that would take the last clean copy: writes there wait', ({ owedBytes }) => owedBytes);
 }
 
@@ -189,6 +194,7 @@ function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): voi
       }
     },
   });
+  gauge('rmr_leg_rolled_back', "1 while the member's store is known not to be what it was", (leg) => (leg.rolledBack === null ? 0 : 1));
   gauge('rmr_leg_connected', '1 while there is a session to the storage node', (leg) => (leg.connected ? 1 : 0));
   gauge(
     'rmr_leg_dirty_bytes',

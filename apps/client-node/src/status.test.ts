@@ -71,8 +71,14 @@ async function stop(memberId: number): Promise<void> {
   nodes.delete(memberId);
 }
 
+/** The order that the pool comes into being (C0); what is returned ends when it has. */
+function create(): Promise<unknown> {
+  return new Promise((resolve) => pool.create(resolve));
+}
+
 async function serve(): Promise<void> {
   for (const memberId of MEMBER_IDS) await start(memberId);
+  expect(await create()).toBeNull();
   await expect.poll(() => status().health.level, WAIT).toBe('healthy');
 }
 
@@ -89,7 +95,7 @@ function io(type: IoType, offsetBytes = 0, lengthBytes = 0): Promise<number> {
 
 /** The pool's status, held to the contract of the admin interface. */
 function status(): ClientPoolStatus {
-  return clientPoolStatusSchema.parse(poolStatus({ config, client: pool }));
+  return clientPoolStatusSchema.parse(poolStatus({ config, client: pool }, { listen: 'http://127.0.0.1:4812' }));
 }
 
 const leg = (memberId: number) => status().legs.find((each) => each.memberId === memberId);
@@ -103,6 +109,7 @@ async function metrics(): Promise<string> {
 
 test('a pool that is not served says whom it waits for and since when, and each leg the address that it has no session to', async () => {
   await start(1);
+  const created = create();
   await expect.poll(() => status().waitingFor?.what, WAIT).toContain('member 2 (storage-2)');
   expect(status()).toMatchObject({
     state: 'WAITING',
@@ -125,7 +132,15 @@ test('a pool that is not served says whom it waits for and since when, and each 
   const read = io(MessageType.READ, 0, 4 * KIB);
   await expect.poll(() => status().oldestIoSince, WAIT).not.toBeNull();
   await start(2);
+  expect(await created).toBeNull();
   expect(await read).toBe(Status.OK);
+}, 120_000);
+
+test('C0: a pool whose members have never been in service waits for the order to create it, and is down until then', async () => {
+  for (const memberId of MEMBER_IDS) await start(memberId);
+  await expect.poll(() => status().waitingFor?.what, WAIT).toContain('an operator to create pool demo');
+  expect(status()).toMatchObject({ state: 'WAITING', version: null, health: { level: 'down' } });
+  expect(status().waitingFor?.remedy).toContain('client-node create --pool demo');
 }, 120_000);
 
 test('a served pool names its version, its in-sync set and its legs', async () => {

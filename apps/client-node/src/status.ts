@@ -2,13 +2,19 @@ import { type ClientNodeStatus, type ClientPoolStatus, type Health, type IoCount
 import type { NbdServer } from '@rmr/nbd';
 import type { PoolClient, PoolClientStatus } from '@rmr/rmr';
 import { formatSize, type World } from '@rmr/runtime';
-import type { ClientPoolConfig } from './config.ts';
+import { adminFlags, commandLine } from './admin-address.ts';
+import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 
 /** A pool that this node maps: its configuration and its client. */
 export interface MappedPool {
   readonly config: ClientPoolConfig;
   readonly client: PoolClient;
 }
+
+type AdminConfig = ClientNodeConfig['admin'];
+
+/** All that is known of a pool that waits to be created: members that don't answer may know better. */
+const NEVER_IN_SERVICE = 'no member that answers has ever been in service';
 
 /** The health of the node: the worst of its pools. */
 export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
@@ -19,8 +25,8 @@ export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
   );
 }
 
-/** One pool's status. */
-export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
+/** One pool's status. `admin` is how this daemon is reached, for commands that the status tells people to type. */
+export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): ClientPoolStatus {
   const status = client.status();
   const { counters } = client;
   const { version, geometry } = status;
@@ -39,8 +45,10 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
     name: status.poolName,
     uuid: status.poolUuid,
     state: serviceOf(status),
-    reason: status.waitingFor?.what ?? (status.versionChangePending ? 'a version is being recorded' : 'served'),
+    reason: reasonOf(status),
     since: isoTime(status.stateSinceMs),
+    born: status.born,
+    differences: status.differences.map(({ what, remedy }) => ({ what, remedy })),
     epoch: status.epoch === 0 ? null : status.epoch,
     version:
       version === null
@@ -78,6 +86,7 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
       connected: leg.connected,
       inSync: leg.inSync,
       maintenance: leg.maintenance,
+      rolledBack: leg.rolledBack,
       dirtyBytes: leg.dirtyBytes,
       inFlight: leg.inFlight,
       waitingFor: waitingFor(leg.waitingFor),
@@ -91,7 +100,7 @@ export function poolStatus({ config, client }: MappedPool): ClientPoolStatus {
     unreadable: lostData(status.unreadable),
     withoutCleanCopy: status.withoutCleanCopy,
     owedBytes: status.owedBytes,
-    waitingFor: waitingFor(poolWaitsFor(status)),
+    waitingFor: waitingFor(poolWaitsFor(status, admin)),
     health: poolHealth(status),
   };
 }
@@ -108,18 +117,41 @@ function serviceOf({ state, waitingFor: pauses }: PoolClientStatus): ClientPoolS
   return state === 'STOPPING' ? 'SERVING' : state === 'RECOVERING' ? 'WAITING' : 'STOPPED';
 }
 
-function poolWaitsFor(status: PoolClientStatus): Waiting | null {
+function reasonOf(status: PoolClientStatus): string {
+  if (isUnborn(status)) return NEVER_IN_SERVICE;
+  return status.waitingFor?.what ?? (status.versionChangePending ? 'a version is being recorded' : 'served');
+}
+
+/** As far as those know that answer, nobody has created the pool. */
+function isUnborn(status: PoolClientStatus): boolean {
+  return status.born === false && serviceOf(status) === 'WAITING';
+}
+
+function poolWaitsFor(status: PoolClientStatus, admin: AdminConfig): Waiting | null {
   const waiting: Waiting | undefined = status.waitingFor ?? status.waits[0];
-  if (waiting !== undefined) return waiting;
+  if (waiting !== undefined) {
+    const { remedy } = waiting;
+    return isUnborn(status) && remedy !== undefined ? { ...waiting, remedy: withCommand(remedy, status.poolName, admin) } : waiting;
+  }
   return status.state === 'STOPPING' ? { what: 'its last flush, and its members to be released', sinceMs: status.stateSinceMs } : null;
+}
+
+/** The remedy in the client's own words, with the command in it as it can be typed here. */
+function withCommand(remedy: string, poolName: string, admin: AdminConfig): string {
+  const command = commandLine(['client-node', 'create', '--pool', poolName, ...adminFlags(admin)]);
+  return remedy.replace(`client-node create --pool ${poolName}`, () => `"${command}"`);
 }
 
 /** Whether the data is safe, and if not, what it waits for: every member that is out, or behind, by its name. */
 export function poolHealth(status: PoolClientStatus): Health {
   const { legs, policy, witness, lost, unreadable, withoutCleanCopy, waits } = status;
   const name = `pool ${status.poolName}`;
+  if (isUnborn(status)) return { level: 'down', sentence: `${name}: ${NEVER_IN_SERVICE}` };
   if (serviceOf(status) !== 'SERVING') {
-    return { level: 'down', sentence: `${name} is not served: it waits for ${status.waitingFor?.what ?? 'its stop'}` };
+    const what = status.waitingFor?.what ?? 'its stop';
+    const doubts = legs.filter((leg) => leg.rolledBack !== null && !(saysDoubt(leg) && what.includes(leg.reason)));
+    const sentences = [what, ...doubts.map((leg) => withoutStop(leg.rolledBack as string))];
+    return { level: 'down', sentence: `${name} is not served: it waits for ${sentences.join('; ')}` };
   }
   const flaws = legs.map(legFlaw).filter((flaw) => flaw !== null);
   if (lost !== null)
@@ -144,17 +176,40 @@ export function poolHealth(status: PoolClientStatus): Health {
   return { level: 'degraded', sentence: `${name} is served by ${normal} of ${legs.length} members: ${flaws.join('; ')}` };
 }
 
+type LegPicture = PoolClientStatus['legs'][number];
+
 /** What is wrong with a member, or null. */
-function legFlaw(leg: PoolClientStatus['legs'][number]): string | null {
-  const name = `member ${leg.memberId} (${leg.name})`;
+function legFlaw(leg: LegPicture): string | null {
+  const condition = legCondition(leg);
+  if (leg.rolledBack === null) return condition === null ? null : `${memberName(leg)} ${condition}`;
+  // It begins with the member.
+  const doubt = withoutStop(leg.rolledBack);
+  return condition === null ? doubt : `${doubt} (it ${condition})`;
+}
+
+/** Whether the reason for the leg's state is that its store is not what it was. */
+function saysDoubt({ reason, rolledBack }: LegPicture): boolean {
+  return reason !== '' && rolledBack?.startsWith(reason) === true;
+}
+
+function legCondition(leg: LegPicture): string | null {
   const { dirtyBytes } = leg;
   if (leg.state === 'NORMAL')
-    return dirtyBytes === null || dirtyBytes === 0 ? null : `${name} is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+    return dirtyBytes === null || dirtyBytes === 0 ? null : `is in sync and has ${formatSize(dirtyBytes)} left to pull`;
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
   // On its way back, the reason is what it waits for.
-  const reason = leg.reason === '' || leg.state === 'RECONNECTING' ? '' : ` (${leg.reason})`;
+  const reason = leg.reason === '' || leg.state === 'RECONNECTING' || saysDoubt(leg) ? '' : ` (${leg.reason})`;
   const next = leg.waitingFor === null ? '' : `, and waits for ${leg.waitingFor.what}`;
-  return `${name} is out of the in-sync set: ${leg.state}${reason}${missed}${next}`;
+  return `is out of the in-sync set: ${leg.state}${reason}${missed}${next}`;
+}
+
+function memberName({ memberId, name }: LegPicture): string {
+  return `member ${memberId} (${name})`;
+}
+
+/** A sentence as a part of another one. */
+function withoutStop(sentence: string): string {
+  return sentence.replace(/\.$/, '');
 }
 
 function waitingFor(waiting: Waiting | null): WaitingFor | null {
@@ -183,6 +238,7 @@ export function exportStatuses(world: World, pools: readonly MappedPool[], serve
   });
 }
 
-function isoTime(wallMs: number): string {
+/** A wall-clock time as status tells it. */
+export function isoTime(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }

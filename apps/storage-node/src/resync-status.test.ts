@@ -62,7 +62,8 @@ beforeEach(async () => {
     },
     () => {},
   );
-  await expect.poll(() => pool.state, WAIT).toBe('SERVING');
+  expect(await new Promise((resolve) => pool.create(resolve))).toBeNull();
+  expect(pool.state).toBe('SERVING');
 });
 
 afterEach(async () => {

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FileDisk } from '@rmr/brmr/node';
-import { OperationError } from '@rmr/runtime';
+import { FileDisk, openStore } from '@rmr/brmr/node';
+import { OperationError, SILENT_LOGGER } from '@rmr/runtime';
+import { createSystemWorld } from '@rmr/runtime/node';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { buildProgram } from './cli.ts';
 
@@ -114,6 +115,9 @@ describe('store create', () => {
   test('says what has to follow: no pool takes a store in by itself', async () => {
     const output = await create(join(folder, 'a'));
     expect(output).toContain('No pool takes it in by itself:\n- a new pool comes into being by "client-node create --pool demo", once all');
+    expect(output).toContain(
+      'takes the place of member 1\'s store, if that is lost, by "client-node replace-store --pool demo --member 1",',
+    );
     expect(output).not.toContain('keeps the data');
   });
 
@@ -197,11 +201,29 @@ describe('store inspect', () => {
   test('shows a table, YAML or JSON, and refuses other forms', async () => {
     const path = join(folder, 'a');
     await create(path);
-    expect(await store('inspect', '--path', path)).toContain(`pool            demo (${POOL_UUID})`);
+    const table = await store('inspect', '--path', path);
+    expect(table).toContain(`pool            demo (${POOL_UUID})`);
+    expect(table).toMatch(/^age {13}0 records, format version 2\nlives {11}none: never opened\nreleased {8}no$/m);
     expect(await store('inspect', '--path', path, '--output', 'yaml')).toContain('poolName: demo');
     expect(await refusal(store('inspect', '--path', path, '--output', 'xml'))).toMatch(
       /^INVALID_ARGUMENT --output "xml": write json, yaml, table/,
     );
+  });
+
+  test('shows how old a store is, and when its newest life began', async () => {
+    const path = join(folder, 'a');
+    await create(path);
+    const world = createSystemWorld(SILENT_LOGGER);
+    const before = Date.now();
+    const opened = await openStore({ path, world });
+    await new Promise((resolve) => opened.commit({ released: true }, resolve));
+    await new Promise((resolve) => opened.close(resolve));
+    const table = await store('inspect', '--path', path);
+    expect(table).toMatch(/^age +3 records, format version 2$/m);
+    expect(table).toMatch(/^released +yes: the client of this version has ended in order$/m);
+    const openedAt = /^lives +1, the newest opened (\S+)$/m.exec(table)?.[1];
+    expect(Date.parse(openedAt ?? '')).toBeGreaterThanOrEqual(before - 1000);
+    expect(await inspection(path)).toMatchObject({ age: 3, released: true, lives: [{ firstAge: 1, lastAge: null }] });
   });
 
   test('says what is wrong with what is no store', async () => {

@@ -16,7 +16,7 @@ export function addStoreCommands(program: Command): void {
     .command('create')
     .summary('create an empty store: for a new pool, a new member, or in the place of one whose data is lost')
     .description(
-      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: where one is missing, look first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator says so on the client node.',
+      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: where one is missing, look first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator says so on the client node (client-node create, client-node replace-store).',
     )
     .requiredOption('--path <path>', 'file or block device')
     .requiredOption('--size <size>', 'size of the device that the pool is, for example 10GiB')
@@ -99,7 +99,7 @@ async function create(flags: CreateFlags): Promise<void> {
     `created ${flags.witness === true ? 'witness store' : 'store'} ${storeUuid} for member ${memberId} of pool "${flags.poolName}" in ${path}: a device of ${formatSize(sizeBytes)}, chunks of ${formatSize(chunkSizeBytes)}\n`,
   );
   if (keepsData) process.stdout.write(`${keptDataNote(memberId, flags.poolName)}\n`);
-  process.stdout.write(`${nextSteps(flags.poolName)}\n`);
+  process.stdout.write(`${nextSteps(flags.poolName, memberId)}\n`);
 }
 
 /** A new file, or an empty one, which becomes one: it holds nothing. */
@@ -117,11 +117,12 @@ function keptDataNote(memberId: number, poolName: string): string {
 }
 
 /** What has to follow: no store becomes part of a pool because it is there. */
-function nextSteps(poolName: string): string {
+function nextSteps(poolName: string, memberId: number): string {
   return [
     'Name it under "stores" in the configuration of its storage node. No pool takes it in by itself:',
     `- a new pool comes into being by "client-node create --pool ${poolName}", once all of its stores are there;`,
-    '- to a pool that exists, an operator adds it, or lets it replace the store of a member, on its client node.',
+    `- in a pool that exists, it takes the place of member ${memberId}'s store, if that is lost, by "client-node replace-store --pool ${poolName} --member ${memberId}",`,
+    '  once its storage node has opened it; the data is copied to it from the other members.',
   ].join('\n');
 }
 
@@ -166,6 +167,9 @@ function table(path: string, store: StoreInspection): string {
         : `epoch ${version.epoch}, seq ${version.seq}, in sync: ${inSync}, lineage ${version.lineageUuid}`,
     ],
     ['promised', promise === null ? 'to nobody' : `epoch ${promise.epoch} to ${promise.clientName}`],
+    ['age', `${store.age} records, format version ${store.formatVersion}`],
+    ['lives', livesOf(store)],
+    ['released', store.released ? 'yes: the client of this version has ended in order' : 'no'],
     ['shutdown', store.cleanShutdown ? 'clean' : 'in use, or not shut down cleanly'],
     ['unflushed data', store.volatileLost ? 'may be lost, until it has been reconciled' : 'nothing is known to be lost'],
     [
@@ -186,6 +190,11 @@ function table(path: string, store: StoreInspection): string {
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return `${rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n')}\n`;
+}
+
+function livesOf({ lives }: StoreInspection): string {
+  const newest = lives.at(-1);
+  return newest === undefined ? 'none: never opened' : `${lives.length}, the newest opened ${new Date(newest.openedAtMs).toISOString()}`;
 }
 
 function sizeFlag(flag: string, text: string): number {

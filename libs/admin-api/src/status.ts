@@ -32,6 +32,8 @@ export const legStatusSchema = z.object({
   inSync: z.boolean(),
   /** Whether it was taken out of IO on purpose. */
   maintenance: z.boolean(),
+  /** Why the member's store can't be what it was, and what becomes of it, in a sentence; null: nothing of the kind is known. */
+  rolledBack: z.string().nullable(),
   /**
    * Bytes in chunks that this member has missed and not pulled yet, as far as this node knows: it asks once a second, so
    * it may say more than is left. Null before the pool was served.
@@ -64,6 +66,10 @@ export const clientPoolStatusSchema = z.object({
   state: z.enum(['SERVING', 'WAITING', 'STOPPED']),
   reason: z.string(),
   since: timeText,
+  /** False: no member that answers has ever been in service, and it waits for the order to be created. Null: not known yet. */
+  born: z.boolean().nullable(),
+  /** Where this node's configuration differs from what the pool has recorded, which counts. `remedy`: what a person can do about it. */
+  differences: z.array(z.object({ what: z.string(), remedy: z.string() })),
   /** The client epoch that this node holds; null before the first claim. */
   epoch: countValue.nullable(),
   version: versionStatusSchema.nullable(),

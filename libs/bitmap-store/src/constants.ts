@@ -1,7 +1,9 @@
 import { assert, GIB, KIB, MIB } from '@rmr/runtime';
 
-/** Format of the store. Another number is refused: nothing of it can be relied on. */
-export const FORMAT_VERSION = 1;
+/** Format of the store. A newer number is refused: nothing of it can be relied on. */
+export const FORMAT_VERSION = 2;
+/** Oldest format that can still be opened; opening raises it to {@link FORMAT_VERSION}. */
+export const FORMAT_VERSION_OLDEST = 1;
 
 /** What a disk is assumed to write whole or not at all: the sector of every disk made since 1956, and of the page cache's users. */
 export const SECTOR_BYTES = 512;
@@ -28,6 +30,9 @@ export const MAP_SIDES = 2;
 
 /** Former lineages that a pool remembers: each is a forced start by an operator, of which a pool sees a few in its life. */
 export const FORMER_LINEAGES_MAX = 16;
+
+/** Lives that a store remembers. Each is an opening in which it served a client: enough for years of restarts between two looks at a member. */
+export const LIVES_MAX = 32;
 
 /** IO units of a pool, and so entries of the last_io array. */
 export const QUEUE_DEPTH_MAX = 4096;
@@ -81,7 +86,9 @@ assert(JOURNAL_BYTES_SMALL >= JOURNAL_BYTES_MIN, 'constants: the small journal i
 assert(RECORD_BYTES_MAX % PAGE_BYTES === 0, 'constants: records end on pages');
 assert(RANGES_PER_RECORD_MAX * 8 <= RECORD_BYTES_MAX / 2, 'constants: a change with that many ranges fits a record');
 assert(INTENT_ACTIVE_MAX * 4 <= RECORD_BYTES_MAX / 2, 'constants: the write intent fits the home record');
+// A member: head, name, addresses, the version of its last move (16), what was seen of its store (32), the version of `anew` (16).
 assert(
-  MEMBER_SLOTS * (20 + NAME_BYTES_MAX + ADDRESSES_PER_MEMBER_MAX * (1 + ADDRESS_BYTES_MAX)) <= RECORD_BYTES_MAX / 2,
-  'constants: the member table fits the home record',
+  MEMBER_SLOTS * (20 + NAME_BYTES_MAX + ADDRESSES_PER_MEMBER_MAX * (1 + ADDRESS_BYTES_MAX) + 64) + LIVES_MAX * 48 <=
+    RECORD_BYTES_MAX / 2 - 4 * KIB,
+  'constants: member table and lives fit the home record, beside the write intent and what is small',
 );

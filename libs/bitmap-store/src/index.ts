@@ -13,6 +13,9 @@ export type {
   MetadataChange,
   PoolPolicy,
   PromiseRecord,
+  SeenMark,
+  StoreLife,
+  StoreMark,
   StoreParameters,
   VersionRecord,
 } from './types.ts';

@@ -31,6 +31,8 @@ export const CONTROL_TIMEOUT_MS = 60_000;
 /** When recovery looks again while it waits, besides at every event: first, and at most. It is how the end of another client is noticed. */
 export const RECOVERY_RETRY_MS = 500;
 export const RECOVERY_RETRY_MS_MAX = 4_000;
+/** How often a client that has just started looks whether its first attempts to reach members have ended. */
+export const FIRST_CONTACT_MS = 50;
 
 /**
  * A leg that takes longer than its peers by this factor, and longer than the minimum, for so long leaves too (L7). Looked
@@ -65,6 +67,18 @@ export const RENEW_MS = 1_000;
 export const LEASE_MS = 4_000;
 /** Quorum: so long a new client waits for the lease of the former one to end. Longer, as clocks run at up to 10 % of difference. */
 export const LEASE_END_MS = 5_000;
+
+/** Lives that a store tells of, at most. */
+export const LIVES_MAX = 32;
+/**
+ * While a client writes, a store becomes older at least so often: after a flush, and without one; looked at with every renewal,
+ * which comes once a second. What was written before the last of these moments and is not in a store gives it away (L8).
+ */
+export const AGE_FLUSHED_MS = 900;
+export const AGE_UNFLUSHED_MS = 5_000;
+
+/** How long an order to create a pool waits for its members. */
+export const BIRTH_MS = 30_000;
 
 /** When the return of a member is tried again after a failure: first, and at most. */
 export const RETURN_RETRY_MS = 250;

@@ -11,6 +11,8 @@ export {
   QUEUE_DEPTH_MIN,
   RANGE_BYTES_MAX,
 } from './constants.ts';
+export type { Difference } from './core/client/differences.ts';
+export type { ForceMember, ForcePlan } from './core/client/force-plan.ts';
 export { PoolClientCounters } from './core/client/io-counters.ts';
 export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
 export type { MemberAddress } from './core/client/leg.ts';
@@ -37,7 +39,10 @@ export type {
   PoolPolicy,
   PoolStore,
   PromiseRecord,
+  SeenMark,
   StoreIdentity,
+  StoreLife,
+  StoreMark,
   VersionRecord,
 } from './pool-store.ts';
 export type { LegState, ServerPoolState } from './states.ts';

@@ -31,6 +31,34 @@ export interface PromiseRecord {
   readonly clientName: string;
 }
 
+/**
+ * One opening of a store, from then to the next: its *life*. A copy of a store shares the lives until it was made, and has
+ * others after it, so that lives tell which of two stores with one UUID has gone through what somebody remembers.
+ */
+export interface StoreLife {
+  /** Drawn at random when the store was opened. */
+  readonly lifeUuid: string;
+  /** The store's age when the life began, and when it ended; null: it goes on. */
+  readonly firstAge: number;
+  readonly lastAge: number | null;
+  /** When the store was opened, wall clock, for people. */
+  readonly openedAtMs: number;
+}
+
+/**
+ * How old a store was in which life, as it has told somebody. The store was durably so old before it told, and had every
+ * write durably that had been answered before.
+ */
+export interface StoreMark {
+  readonly lifeUuid: string;
+  readonly age: number;
+}
+
+/** A mark as it is remembered. `atMs`: when it was told, by the client's wall clock, for people. */
+export interface SeenMark extends StoreMark {
+  readonly atMs: number;
+}
+
 /** One entry of the pool's member table, as kept in the pool metadata of every member. */
 export interface MemberRecord {
   readonly memberId: number;
@@ -47,6 +75,13 @@ export interface MemberRecord {
   readonly joined?: { readonly epoch: number; readonly seq: number } | undefined;
   /** The version with which it has left the in-sync set. Absent: it is in it. */
   readonly left?: { readonly epoch: number; readonly seq: number } | undefined;
+  /** The newest mark that was heard of its store. Absent: none, since before marks were kept. */
+  readonly seen?: SeenMark | undefined;
+  /**
+   * The version with which the store was accepted although it could not show what was known of it: all of it became dirty. What
+   * tables of older versions have seen of it says nothing any more. Absent: that has not happened.
+   */
+  readonly anew?: { readonly epoch: number; readonly seq: number } | undefined;
 }
 
 /** What the members of a pool have agreed upon. */
@@ -115,6 +150,10 @@ export interface MetadataChange {
   readonly reconciled?: boolean;
   /** True: data that was accepted but not flushed may be gone (L6). */
   readonly volatileLost?: boolean;
+  /** True: the client that had made the store's version has ended in order (see `PoolStore.released`). */
+  readonly released?: boolean;
+  /** True: the change has a record, and so raises the store's age, even if nothing else is changed. */
+  readonly ages?: boolean;
 }
 
 /**
@@ -133,6 +172,23 @@ export interface PoolStore {
   readonly members: readonly MemberRecord[];
   /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
   readonly policy: PoolPolicy;
+  /** The store's age: how many records its journal has had. Durable, and only ever grows; it is raised by every commit and every opening. */
+  readonly age: number;
+  /** The lives of the store, the one that goes on last. Of former ones the newest that somebody was told of, at most 32 in all. */
+  readonly lives: readonly StoreLife[];
+  /**
+   * The client that made the store's version has ended in order: it made no further version, and every write had ended and was
+   * durable here. True until another version is recorded.
+   */
+  readonly released: boolean;
+  /**
+   * The age that the newest record brings which vouches for data that no earlier one does, whatever the record was made for; 0: none
+   * has, since the store was opened. Whoever was told a lower age can be shown a copy without that data.
+   */
+  readonly dataAge: number;
+  /** Data was changed since the change that raised the age last was begun; and somebody has asked for a flush since. */
+  readonly changedSinceAged: boolean;
+  readonly flushedSinceAged: boolean;
   /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
   readonly volatileLost: boolean;
   /**

@@ -1,8 +1,8 @@
 import { assert } from '@rmr/runtime';
 
 /** Versions of the wire protocol that this code speaks. */
-export const PROTOCOL_VERSION_MIN = 1;
-export const PROTOCOL_VERSION_MAX = 1;
+export const PROTOCOL_VERSION_MIN = 2;
+export const PROTOCOL_VERSION_MAX = 2;
 
 /** The user header of a request: room for every RMR message's fixed part and its member lists. */
 export const USER_HEADER_BYTES_MAX = 192;

@@ -10,8 +10,8 @@ const SEEDS = Number(process.env['RTRS_FUZZ_SEEDS'] ?? 30);
 const FIRST_SEED = Number(process.env['RTRS_FUZZ_FIRST'] ?? 1);
 
 const HANDSHAKE: Handshake = {
-  versionMin: 1,
-  versionMax: 1,
+  versionMin: 2,
+  versionMax: 2,
   payloadChecksum: false,
   generation: 0,
   pathId: 0,

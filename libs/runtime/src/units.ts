@@ -63,3 +63,9 @@ export function decodeUuid(bytes: Uint8Array, offset: number): string {
   for (let i = 0; i < 16; i++) hex += (bytes[offset + i] as number).toString(16).padStart(2, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+/** A time of the wall clock for people, in UTC: `2026-11-30 14:05:00Z`. */
+export function formatTime(wallMs: number): string {
+  // biome-ignore lint/style/noRestrictedGlobals: it puts a given time into words and asks no clock
+  return `${new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ')}Z`;
+}

@@ -53,6 +53,14 @@ beforeAll(async () => {
       members: [{ memberId: 1, name: 'storage-x', addresses: [rtrs] }],
     })),
   });
+  for (const { name } of POOLS) {
+    await eventually(async () => {
+      // Until the client node has found the storage node, it says that a member is missing.
+      const config = join(folder, 'client-node.json');
+      const outcome = await runProgram(process.execPath, [CLIENT_NODE, 'create', '--pool', name, '--config', config]);
+      expect(outcome.code, describe(outcome)).toBe(0);
+    });
+  }
   await eventually(async () => {
     expect((await fetch(`${admin}/readyz`)).status, `${client.stderr()}\n${storage.stderr()}`).toBe(200);
   });
@@ -104,6 +112,11 @@ test('daemons: status names both pools, their legs and exports', async () => {
   expect(status.exports.map((each) => each.name)).toEqual(POOLS.map((pool) => pool.name));
   // Places for both pools: what a hanging disk never answers for one leaves those of the other (I11).
   expect(status.sessions.map((session) => session.queueDepth)).toEqual([2 * 128]);
+});
+
+test('daemons: a pool that exists already is not created again', async () => {
+  const outcome = await runProgram(process.execPath, [CLIENT_NODE, 'create', '--pool', POOLS[0].uuid, '--admin', admin]);
+  expect(outcome.code, describe(outcome)).toBe(5);
 });
 
 for (const [name, program] of Object.entries(PROGRAMS)) {

@@ -21,6 +21,8 @@ function exampleState(): ClusterState {
     options: newClusterOptions({ storageNodes: 3, clientNodes: 2 }),
     poolUuid: '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab',
     storesCreated: true,
+    poolOrdered: true,
+    poolCreated: true,
     socketDirectory: join(directory, 'sockets'),
     storageNodes: [
       { name: 'storage-1', memberId: 1, witness: false, rtrs: ['tcp://127.0.0.1:1001', 'tcp://127.0.0.1:1002'], adminPort: 1003 },
@@ -125,7 +127,7 @@ describe('the state of the tool', () => {
 
   test('of format 1, which knew one client node, is understood', () => {
     writeState(directory, exampleState());
-    const { clientNodes, bootIds, ...rest } = exampleState();
+    const { clientNodes, bootIds, poolOrdered: _ordered, poolCreated: _created, ...rest } = exampleState();
     const { clientNodes: count, ...options } = rest.options;
     expect({ clientNodes: clientNodes.length, bootIds, count }).toEqual({ clientNodes: 2, bootIds: {}, count: 2 });
     writeFileSync(layout.state(directory), JSON.stringify({ ...rest, options, format: 1, clientAdminPort: 1010 }));
@@ -134,6 +136,20 @@ describe('the state of the tool', () => {
       options: { ...exampleState().options, clientNodes: 1 },
       clientNodes: [{ name: 'client-1', adminPort: 1010 }],
     });
+  });
+
+  test.each([true, false])('of a tool whose pools needed no order is understood; with stores (%s) its pool exists', (storesCreated) => {
+    const { poolOrdered, poolCreated, ...old } = { ...exampleState(), storesCreated };
+    expect({ poolOrdered, poolCreated }).toEqual({ poolOrdered: true, poolCreated: true });
+    writeState(directory, exampleState());
+    writeFileSync(layout.state(directory), JSON.stringify(old));
+    expect(readState(directory)).toEqual({ ...old, poolOrdered: storesCreated, poolCreated: storesCreated });
+  });
+
+  test('keeps apart that the order may have been given and that it was carried out', () => {
+    const state = { ...exampleState(), poolOrdered: true, poolCreated: false };
+    writeState(directory, state);
+    expect(readState(directory)).toEqual(state);
   });
 
   test('of an unknown format is refused', () => {

@@ -51,6 +51,10 @@ const currentStateSchema = z.object({
   poolUuid: z.string(),
   /** True when every store has been created: from then on a missing one is a loss. */
   storesCreated: z.boolean(),
+  /** True when the order to create the pool may have been given: from then on the pool may exist. */
+  poolOrdered: z.boolean(),
+  /** True when the pool was served once: from then on nobody orders to create it. */
+  poolCreated: z.boolean(),
   /** Where sockets are: in DIR, or in a directory with a shorter path. */
   socketDirectory: z.string(),
   storageNodes: z.array(storageNodeSchema),
@@ -70,8 +74,21 @@ export type ClusterState = z.output<typeof currentStateSchema>;
 export type StorageNodeState = z.infer<typeof storageNodeSchema>;
 export type ClientNodeState = z.infer<typeof clientNodeSchema>;
 
-/** Format 1 knew one client node and no power loss. Everything else is for the schema to judge. */
+/**
+ * States of older tools. Format 1 knew one client node and no power loss. Pools once came into being with their stores, without an
+ * order. Everything else is for the schema to judge.
+ */
 function upgrade(value: unknown): unknown {
+  return withOrders(withClientNodes(value));
+}
+
+function withOrders(value: unknown): unknown {
+  const absent = z.undefined().optional();
+  const old = z.looseObject({ storesCreated: z.boolean(), poolOrdered: absent, poolCreated: absent }).safeParse(value);
+  return old.success ? { ...old.data, poolOrdered: old.data.storesCreated, poolCreated: old.data.storesCreated } : value;
+}
+
+function withClientNodes(value: unknown): unknown {
   const old = z.looseObject({ format: z.literal(1), options: z.looseObject({}), clientAdminPort: z.int() }).safeParse(value);
   if (!old.success) return value;
   const { clientAdminPort, ...rest } = old.data;

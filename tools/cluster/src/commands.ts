@@ -15,10 +15,10 @@ import {
 import { WEB_NAME } from './constants.ts';
 import { writeConfigurations } from './node-plans.ts';
 import { killProcess, stopProcess } from './node-process.ts';
-import { clientStatus, flushPool, nodeStatus } from './probes.ts';
+import { clientStatus, flushPool, nodeStatus, remedyOfUnborn } from './probes.ts';
 import { type ProcessIdentity, processState, signalProcess } from './process-identity.ts';
-import { report, serves, unconverged } from './report.ts';
-import { requireNode, startNodes, waitUntilServing } from './starting.ts';
+import { type ClusterReport, report, serves, unconverged } from './report.ts';
+import { neverCreated, requireNode, startNodes, waitUntilServing } from './starting.ts';
 import { members, storeDigest } from './stores.ts';
 import { waitFor } from './waiting.ts';
 
@@ -138,10 +138,12 @@ export function setPartition(directory: string, a: string, b: string, cut: boole
 
 /** Waits until every node is up and the client node calls the pool healthy. */
 export async function waitUntilHealthy(directory: string, timeoutMs: number): Promise<void> {
-  readState(directory);
+  const state = readState(directory);
   let why = '';
   const outcome = await waitFor(timeoutMs, async () => {
-    const health = (await report(directory)).health;
+    const found = await report(directory);
+    refuseUnborn(directory, state, found);
+    const { health } = found;
     why = health.sentence;
     return health.level === 'healthy' ? true : null;
   });
@@ -150,13 +152,24 @@ export async function waitUntilHealthy(directory: string, timeoutMs: number): Pr
 
 /** Waits until every member is in sync and nothing that one of them has missed is left. */
 export async function waitUntilConverged(directory: string, timeoutMs: number): Promise<void> {
-  readState(directory);
+  const state = readState(directory);
   let why: string | null = null;
   const outcome = await waitFor(timeoutMs, async () => {
-    why = unconverged(await report(directory));
+    const found = await report(directory);
+    refuseUnborn(directory, state, found);
+    why = unconverged(found);
     return why === null ? true : null;
   });
   if (outcome === null) throw new OperationError('TIMEOUT', `not converged after ${timeoutMs / 1000} s: ${why}`);
+}
+
+/** Nobody waits for a pool that nobody has created. */
+function refuseUnborn(directory: string, state: ClusterState, { clients }: ClusterReport): void {
+  if (clients.some(serves)) return;
+  for (const status of clients) {
+    const remedy = remedyOfUnborn(status, state.poolUuid);
+    if (remedy !== null) throw neverCreated(directory, state, remedy);
+  }
 }
 
 /** Waits until IO is served, with whatever redundancy. */

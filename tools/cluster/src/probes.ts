@@ -6,6 +6,9 @@ const PROBE_TIMEOUT_MS = 2000;
 /** A flush may have to wait for slow disks. */
 const FLUSH_TIMEOUT_MS = 60_000;
 
+/** Why a probe failed that nobody answered. */
+export const NO_ANSWER = 'no answer';
+
 /** Null when `url` answers 2xx, else why not. */
 export async function probe(url: string): Promise<string | null> {
   try {
@@ -13,7 +16,7 @@ export async function probe(url: string): Promise<string | null> {
     const body = (await response.text()).trim();
     return response.ok ? null : body || `HTTP ${response.status}`;
   } catch {
-    return 'no answer';
+    return NO_ANSWER;
   }
 }
 
@@ -49,4 +52,32 @@ export async function flushPool(admin: string, poolUuid: string): Promise<void> 
   } catch (error) {
     throw adminError(error, admin);
   }
+}
+
+/** Gives the order that brings a pool into being; returns when it is served. Throws CONFLICT when it exists already. */
+export async function orderPool(admin: string, poolUuid: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await createAdminClient({ url: admin, timeoutMs }).pool.create.mutate({ pool: poolUuid }, { signal });
+  } catch (error) {
+    throw adminError(error, admin);
+  }
+}
+
+/**
+ * Whether a client node says that nobody has ever created a pool: then the remedy that it names, else null. A node that does not
+ * answer says nothing of the kind.
+ */
+export async function unbornRemedy(admin: string, poolUuid: string): Promise<string | null> {
+  try {
+    return remedyOfUnborn(await clientStatus(admin), poolUuid);
+  } catch (error) {
+    if (error instanceof OperationError) return null;
+    throw error;
+  }
+}
+
+/** The same of a status that is there. */
+export function remedyOfUnborn(status: ClientNodeStatus, poolUuid: string): string | null {
+  const pool = status.pools.find((each) => each.uuid === poolUuid && each.born === false && each.state === 'WAITING');
+  return pool === undefined ? null : (pool.waitingFor?.remedy ?? '');
 }

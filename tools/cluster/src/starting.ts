@@ -11,10 +11,10 @@ import {
   storageNode,
   writeState,
 } from './cluster-state.ts';
-import { START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
+import { POOL_NAME, START_TIMEOUT_MS, WEB_NAME } from './constants.ts';
 import { launchPlan } from './node-plans.ts';
 import { describeDeath, type Launched, launch, logTail, stopProcess } from './node-process.ts';
-import { probe } from './probes.ts';
+import { NO_ANSWER, probe, unbornRemedy } from './probes.ts';
 import { processState } from './process-identity.ts';
 import { waitFor } from './waiting.ts';
 
@@ -70,9 +70,10 @@ export async function startNodes(
   }
 }
 
-/** Waits until a client node serves IO. Throws with what it waits for. */
+/** Waits until a client node serves IO. Throws with what it waits for: at once, where that is the order to create the pool. */
 export async function waitUntilServing(directory: string, state: ClusterState, timeoutMs: number): Promise<void> {
   let why: string | null = null;
+  let remedy: string | null = null;
   let name = (state.clientNodes[0] as ClientNodeState).name;
   const outcome = await waitFor(timeoutMs, async () => {
     const clients = runningClients(state);
@@ -80,13 +81,24 @@ export async function waitUntilServing(directory: string, state: ClusterState, t
       name = client.name;
       why = await probe(`${adminUrl(client.adminPort)}/readyz`);
       if (why === null) return 'serving' as const;
+      if (why !== NO_ANSWER) remedy ??= await unbornRemedy(adminUrl(client.adminPort), state.poolUuid);
     }
+    if (remedy !== null) return 'unborn' as const;
     return clients.length === 0 ? ('dead' as const) : null;
   });
   if (outcome === 'serving') return;
+  if (outcome === 'unborn') throw neverCreated(directory, state, remedy ?? '');
   const log = layout.log(directory, name);
   if (outcome === 'dead') throw new OperationError('UNAVAILABLE', `${name} has ended. The last lines of ${log}:\n${logTail(log)}`);
   throw new OperationError('TIMEOUT', `IO is not served after ${timeoutMs / 1000} s: ${why}. The log is ${log}`);
+}
+
+/** What there is to say when somebody waits for a pool that nobody has created. `remedy` is what the client node says. */
+export function neverCreated(directory: string, { poolCreated }: ClusterState, remedy: string): OperationError {
+  // "cluster up" gives the order, unless it knows that it was carried out once.
+  const next = poolCreated ? remedy : `"cluster up --dir ${directory}" creates it`;
+  const why = poolCreated ? `${POOL_NAME}: no member that answers has ever been in service` : `${POOL_NAME} has never been created`;
+  return new OperationError('UNAVAILABLE', `${why}, so IO is not served. ${next}`.trimEnd());
 }
 
 /** Where a node's HTTP interface is. */

@@ -80,7 +80,7 @@ test('what IO waits for is told by the nodes that hold it, with what can be done
   const remedy = 'Start storage-1.';
   const text = statusTable(
     view({
-      clients: [{ node: { name: 'client-1' }, pools: [{ waits: [{ ...wait, requests: 2 }] }] }],
+      clients: [{ node: { name: 'client-1' }, pools: [{ waits: [{ ...wait, requests: 2 }], differences: [], legs: [] }] }],
       storage: [store('storage-2', 2, IDLE, [{ ...wait, remedy }])],
       partitions: [['storage-1', 'storage-2']],
     }),
@@ -89,6 +89,22 @@ test('what IO waits for is told by the nodes that hold it, with what can be done
     `client-1: 2 requests wait since ${SINCE} for chunks that only member 1 has clean`,
     `storage-2: 1 request waits since ${SINCE} for chunks that only member 1 has clean. ${remedy}`,
     'storage-1 and storage-2 are cut off from one another; "cluster heal storage-1 storage-2" lets them connect',
+    '',
+  ]);
+});
+
+test('members whose stores went back in time, and differences of the configuration, are told by the client nodes that know of them', () => {
+  const rolledBack = 'member 2 (storage-2) has a store that is older than member 1 (storage-1) knows it to have been';
+  const differences = [{ what: 'quorum is none here, and majority in the pool', remedy: 'Write quorum: majority.' }];
+  const pools = [{ waits: [], differences, legs: [{ rolledBack: null }, { rolledBack }] }];
+  expect(
+    statusTable(view({ clients: [{ node: { name: 'client-1' }, pools }] }))
+      .split('\n')
+      .slice(-4),
+  ).toEqual([
+    '',
+    `client-1: ${rolledBack}`,
+    'client-1: the configuration differs from what the pool has recorded: quorum is none here, and majority in the pool. Write quorum: majority.',
     '',
   ]);
 });

@@ -13,13 +13,17 @@ export interface StatusView extends Pick<ClusterReport, 'health' | 'nodes' | 'pa
       readonly legs: readonly Pick<LegStatus, 'memberId' | 'name' | 'state' | 'dirtyBytes'>[];
     })[];
   } | null;
-  readonly clients: readonly (Named & { readonly pools: readonly Pick<ClientPoolStatus, 'waits'>[] })[];
+  readonly clients: readonly (Named & {
+    readonly pools: readonly (Pick<ClientPoolStatus, 'waits' | 'differences'> & {
+      readonly legs: readonly Pick<LegStatus, 'rolledBack'>[];
+    })[];
+  })[];
   readonly storage: readonly (Named & {
     readonly pools: readonly Pick<ServerPoolStatus, 'uuid' | 'memberId' | 'state' | 'sync' | 'waits'>[];
   })[];
 }
 
-/** How a cluster is, for people: the verdict, the nodes, the members with their resync, and what IO waits for. */
+/** How a cluster is, for people: the verdict, the nodes, the members with their resync, what is not as it should be, and what IO waits for. */
 export function statusTable(report: StatusView): string {
   const { health, nodes, partitions } = report;
   const blocks = [
@@ -27,6 +31,7 @@ export function statusTable(report: StatusView): string {
     columns(nodes.map((node) => [node.name, node.state, String(node.pid ?? '-').padStart(7), node.health.sentence])),
     memberLines(report),
     [
+      ...doubtLines(report),
       ...waitLines(report),
       ...partitions.map(([a, b]) => `${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`),
     ],
@@ -62,6 +67,16 @@ function memberLines({ client, storage }: StatusView): string[] {
     }
   }
   return rows.length === 0 ? [] : columns([['MEMBER', 'NODE', 'LEG', 'STORE', 'MISSED', 'RESYNC'], ...rows]);
+}
+
+/** Members whose stores are not what they were, and where the configuration differs from what the pool has recorded, as each client node says. */
+function doubtLines({ clients }: StatusView): string[] {
+  return clients.flatMap(({ node: { name }, pools }) =>
+    pools.flatMap(({ legs, differences }) => [
+      ...legs.flatMap(({ rolledBack }) => (rolledBack === null ? [] : [`${name}: ${rolledBack}`])),
+      ...differences.map(({ what, remedy }) => `${name}: the configuration differs from what the pool has recorded: ${what}. ${remedy}`),
+    ]),
+  );
 }
 
 /** What IO waits for, as each node says. */

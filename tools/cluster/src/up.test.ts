@@ -26,6 +26,8 @@ function stoppedCluster(state: Partial<ClusterState> = {}): void {
     options: newClusterOptions({}),
     poolUuid: '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab',
     storesCreated: true,
+    poolOrdered: true,
+    poolCreated: true,
     socketDirectory: join(directory, 'sockets'),
     storageNodes: [1, 2].map((id) => ({
       name: `storage-${id}`,

@@ -13,6 +13,7 @@ import {
   writeState,
 } from './cluster-state.ts';
 import { FIRST_CLIENT_NAME, START_TIMEOUT_MS, WEB_NAME, WITNESS_NAME } from './constants.ts';
+import { createPool } from './creating.ts';
 import { withDirectoryLock } from './directory-lock.ts';
 import { freePort, isPortTaken, makeSocketDirectory, rtrsSocketPath, socketDirectoryFor } from './endpoints.ts';
 import { writeConfigurations } from './node-plans.ts';
@@ -41,8 +42,8 @@ export interface UpResult {
 }
 
 /**
- * Creates the cluster, or reopens the one that is there, and starts every node that does not run. Returns when IO is
- * served. What it has started is stopped again when it fails.
+ * Creates the cluster, or reopens the one that is there, and starts every node that does not run. The pool of a new one is created
+ * then, by an order to its client node. Returns when IO is served. What it has started is stopped again when it fails.
  */
 export async function up(request: UpRequest): Promise<UpResult> {
   const { directory } = request;
@@ -103,6 +104,10 @@ async function startAll(request: UpRequest, state: ClusterState, launched: Launc
     writeState(directory, state);
   }
   await startNodes(directory, state, nodesToStart(state), launched, (names) => step(`starting ${names.join(', ')}`));
+  if (!state.poolCreated) {
+    step('creating the pool');
+    await createPool(directory, state, { signal });
+  }
   step('waiting until IO is served');
   await waitUntilServing(directory, state, START_TIMEOUT_MS);
   signal.throwIfAborted();
@@ -144,6 +149,8 @@ async function newState(directory: string, options: ClusterOptions): Promise<Clu
     options,
     poolUuid: randomUUID(),
     storesCreated: false,
+    poolOrdered: false,
+    poolCreated: false,
     socketDirectory,
     storageNodes,
     clientNodes,

@@ -60,6 +60,19 @@ export function PoolPanel({ pool, nbdUri }: { pool: ClientPoolStatus; nbdUri: st
           {wait.what}. {wait.remedy}
         </p>
       ))}
+      {pool.legs.map(
+        (leg) =>
+          leg.rolledBack !== null && (
+            <p key={leg.memberId} className="waiting">
+              {leg.rolledBack}.
+            </p>
+          ),
+      )}
+      {pool.differences.map(({ what, remedy }) => (
+        <p key={what} className="waiting">
+          The configuration differs from what the pool has recorded: {what}. {remedy}
+        </p>
+      ))}
       <dl className="facts">
         <Fact term="Device">{nbdUri === null ? 'not known here' : <code>{nbdUri}</code>}</Fact>
         <Fact term="Size">{pool.sizeBytes === null ? 'no store has told it' : formatBytes(pool.sizeBytes)}</Fact>

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { adminError, createAdminClient } from '../client.ts';
+import type { ForcePlan, PoolOrders } from '../pool-orders.ts';
 import type { AdminService } from '../router.ts';
 import type { StorageNodeStatus } from '../status.ts';
 import { type AdminServer, isLoopback, startAdminServer } from './admin-server.ts';
@@ -214,6 +215,92 @@ describe('admin interface', () => {
     await fetch(`${url}/healthz`);
     await servers.pop()?.close();
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+});
+
+describe('admin interface: pools', () => {
+  const PLAN: ForcePlan = {
+    refusal: null,
+    members: [{ memberId: 1, name: 'storage-1', version: '3.2{1,2}', at: '2026-01-01T00:00:00.000Z', missingBytes: 0, note: '' }],
+    leftBehind: [{ memberId: 2, name: 'storage-2', version: null, at: null, missingBytes: null, note: "can't be reached" }],
+    sentence: 'What was written since may be lost.',
+  };
+
+  /** Serves a client node whose orders are noted; each throws `thrown`. */
+  async function serveOrders(thrown: OperationError | null = null) {
+    const orders: unknown[][] = [];
+    const order = async (...args: unknown[]): Promise<void> => {
+      if (thrown !== null) throw thrown;
+      orders.push(args);
+    };
+    const pools: PoolOrders = {
+      create: (...args) => order('create', ...args),
+      forcePlan: () => PLAN,
+      force: (...args) => order('force', ...args),
+      copyAnew: (...args) => order('copyAnew', ...args),
+      replaceStore: (...args) => order('replaceStore', ...args),
+    };
+    return { admin: createAdminClient({ url: await serve({ service: { pools } }) }), orders };
+  }
+
+  test('each order arrives as it was given, and the plan as it was made', async () => {
+    const { admin, orders } = await serveOrders();
+    expect(await admin.pool.create.mutate({ pool: 'demo' })).toEqual({ done: true });
+    expect(await admin.pool.force.mutate({ pool: 'demo', leftBehind: [2, 3] })).toEqual({ done: true });
+    expect(await admin.pool.copyAnew.mutate({ pool: 'demo', memberId: 2, giveUp: false })).toEqual({ done: true });
+    expect(await admin.pool.replaceStore.mutate({ pool: 'demo', memberId: 3, giveUp: true })).toEqual({ done: true });
+    expect(await admin.pool.forcePlan.query({ pool: 'demo' })).toEqual(PLAN);
+    expect(orders).toEqual([
+      ['create', 'demo'],
+      ['force', 'demo', [2, 3]],
+      ['copyAnew', 'demo', 2, false],
+      ['replaceStore', 'demo', 3, true],
+    ]);
+  });
+
+  test('a daemon that is no client node says whom to ask, whatever it is asked with', async () => {
+    const { pool } = createAdminClient({ url: await serve() });
+    const calls = [
+      pool.create.mutate({ pool: 'demo' }),
+      pool.forcePlan.query({ pool: 'demo' }),
+      pool.force.mutate({ pool: 'demo', leftBehind: [] }),
+      pool.copyAnew.mutate({ pool: '', memberId: 0, giveUp: true }),
+      pool.replaceStore.mutate({ pool: '', memberId: 0, giveUp: true }),
+    ];
+    for (const answer of await Promise.all(calls.map((call) => failure(call)))) {
+      expect(answer).toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringMatching(/^pool\.\w+ is a client node's matter, .* ask the client node that maps the pool$/),
+      });
+    }
+  });
+
+  test('a refusal keeps its code', async () => {
+    const { admin } = await serveOrders(new OperationError('CONFLICT', 'pool demo exists already'));
+    expect(await failure(admin.pool.create.mutate({ pool: 'demo' }))).toMatchObject({
+      code: 'CONFLICT',
+      message: 'pool demo exists already',
+    });
+  });
+
+  test('nothing is guessed: an order that lacks something, or says more than it should, is refused', async () => {
+    const { admin, orders } = await serveOrders();
+    const wrong: Promise<unknown>[] = [
+      admin.pool.create.mutate({ pool: '' }),
+      admin.pool.create.mutate({ pool: 'demo', force: true } as never),
+      admin.pool.force.mutate({ pool: 'demo' } as never),
+      admin.pool.force.mutate({ pool: 'demo', leftBehind: [0] }),
+      admin.pool.force.mutate({ pool: 'demo', leftBehind: [1.5] }),
+      admin.pool.force.mutate({ pool: 'demo', leftBehind: ['2'] } as never),
+      admin.pool.copyAnew.mutate({ pool: 'demo', memberId: 2 } as never),
+      admin.pool.copyAnew.mutate({ pool: 'demo', memberId: 256, giveUp: false }),
+      admin.pool.copyAnew.mutate({ pool: 'demo', memberId: 2, giveUp: 'yes' } as never),
+      admin.pool.replaceStore.mutate({ pool: 'demo', memberId: 2 } as never),
+      admin.pool.replaceStore.mutate({ pool: 'demo', memberId: 0, giveUp: false }),
+      admin.pool.replaceStore.mutate({ pool: 'demo', memberId: 2, giveUp: false, storeUuid: '' } as never),
+    ];
+    for (const answer of await Promise.all(wrong.map((call) => failure(call)))) expect(answer.code).toBe('INVALID_ARGUMENT');
+    expect(orders).toEqual([]);
   });
 });
 

@@ -4,8 +4,9 @@ import { INTENT_IDLE_TICKS, MEMBER_SLOTS } from '../constants.ts';
 import { DOUBT_BYTES, encodeDoubt } from '../format/doubt.ts';
 import type { Usage } from '../format/entries.ts';
 import { DOUBT_OFFSET, LAST_IO_OFFSET, type Layout } from '../format/layout.ts';
+import { type Lives, verifyLives } from '../format/lives.ts';
 import type { Superblock } from '../format/superblock.ts';
-import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
+import type { ByteRange, LastIo, MemberRecord, MetadataChange, PoolPolicy, PromiseRecord, StoreLife, VersionRecord } from '../types.ts';
 import { invalidChange, type StoreChange } from './change-encoder.ts';
 import { CommitEngine } from './commit-engine.ts';
 import { FlushGroup } from './flush-group.ts';
@@ -66,6 +67,12 @@ export class BitmapStore implements Ticked {
   #onMarkWritten: (() => void) | null = null;
   /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
   onDoubt: () => void = () => {};
+  /** See {@link changedSinceAged} and {@link flushedSinceAged}; and what the latter was when the record under way began. */
+  #changedSinceAged = false;
+  #flushedSinceAged = false;
+  /** See {@link dataAge}. */
+  #dataAge = 0;
+  #flushedBeforeRecord = false;
   #ticks = 0;
   #closing = false;
   #diskClosed = false;
@@ -91,6 +98,7 @@ export class BitmapStore implements Ticked {
         if (status !== Status.OK) {
           // At once, not only when it is recorded: the next flush may succeed, and would vouch for what this one has lost.
           this.#doubtful = true;
+          this.#notAged();
           this.#writeMark();
           this.onDoubt();
         }
@@ -108,7 +116,9 @@ export class BitmapStore implements Ticked {
       flushes: this.#flushes,
       homeGeneration: loaded.homeGeneration,
       homeIndex: loaded.homeIndex,
+      onRecordBegins: () => this.#onRecordBegins(),
       onApplied: (change) => this.#onApplied(change),
+      onFailed: () => this.#notAged(),
     });
     world.ticker.subscribe(this);
   }
@@ -133,6 +143,39 @@ export class BitmapStore implements Ticked {
   /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
   get policy(): PoolPolicy {
     return this.#state.policy;
+  }
+
+  /**
+   * How many records the journal has had: durable, and it only ever grows. Every write of data that had ended before the newest of
+   * them was begun is durable too, unless {@link volatileLost} says that some may be gone.
+   */
+  get age(): number {
+    return this.#ring.nextSequence - 1;
+  }
+
+  /** The lives of the store, the one that goes on last; of former ones those in which a promise was committed, at most 32 in all. */
+  get lives(): readonly StoreLife[] {
+    return this.#state.lives.all;
+  }
+
+  /** The client that had made the store's version has ended in order; until another version is committed. */
+  get released(): boolean {
+    return this.#state.usage.released;
+  }
+
+  /** Data was changed, or may have been, since the record that raised the age last was begun. */
+  get changedSinceAged(): boolean {
+    return this.#changedSinceAged;
+  }
+
+  /** The age that the newest record brings which vouches for data that no earlier one does; 0: none has, since the store was opened. */
+  get dataAge(): number {
+    return this.#dataAge;
+  }
+
+  /** Somebody has asked for a flush since then. */
+  get flushedSinceAged(): boolean {
+    return this.#flushedSinceAged;
   }
 
   /** Data that was accepted but not flushed may be gone; until `reconciled` is committed. */
@@ -192,7 +235,16 @@ export class BitmapStore implements Ticked {
   /** Records the newest write of an IO unit; {@link submitLastIo} hands it to the kernel. */
   recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
     assert(!this.layout.witness, 'store: a witness takes no writes');
+    this.#changedSinceAged = true;
     this.#lastIo.record(memId, writeSeq, offsetBytes, lengthBytes);
+  }
+
+  /**
+   * A change of the data area has ended, one way or the other. A record that was begun meanwhile says nothing of it: it counts as
+   * changed once more.
+   */
+  dataChanged(): void {
+    this.#changedSinceAged = true;
   }
 
   lastIo(): readonly LastIo[] {
@@ -276,6 +328,7 @@ export class BitmapStore implements Ticked {
       'store: the write lies within the device',
     );
     assert(!this.#closing, 'store: no write while it closes');
+    this.#changedSinceAged = true;
     const last = offsetBytes + lengthBytes - 1;
     const firstRegion = Math.floor(offsetBytes / layout.regionBytes);
     const lastRegion = Math.floor(last / layout.regionBytes);
@@ -314,6 +367,7 @@ export class BitmapStore implements Ticked {
 
   /** Makes every change of data and metadata that has ended durable. */
   flush(tag: number, sink: DiskSink): void {
+    this.#flushedSinceAged = true;
     if (this.#engine.failed) this.#engine.queueRefusal(Status.EIO, tag, sink);
     else this.#flushes.request(tag, sink, false);
   }
@@ -344,9 +398,10 @@ export class BitmapStore implements Ticked {
     });
   }
 
-  /** For `openStore`: records how the store is used. */
-  commitUsage(usage: Usage, done: (status: number) => void): void {
-    this.#engine.queueCommit({ usage }, done);
+  /** For `openStore`: records how the store is used, and that another life has begun. */
+  commitOpening(usage: Usage, lives: Lives, done: (status: number) => void): void {
+    assert(lives.all.at(-1)?.firstAge === this.#ring.nextSequence, 'store: a life begins with the record of its opening');
+    this.#engine.queueCommit({ usage, lives }, done);
   }
 
   tick(): void {
@@ -395,6 +450,7 @@ export class BitmapStore implements Ticked {
     this.#flushes.verify();
     this.#lastIo.verify();
     assert(this.#state.maps.length === MEMBER_SLOTS, 'store: one map per slot');
+    verifyLives(this.#state.lives, this.age);
   }
 
   /**
@@ -431,6 +487,20 @@ export class BitmapStore implements Ticked {
     else if (this.#lastIoWriting) this.#onLastIoWritten = (status) => (status === Status.OK ? this.#flushForClose(done) : done(status));
     // I11: it has failed at once, so that the listener is never told.
     else done(this.#lastIoStatus);
+  }
+
+  #onRecordBegins(): void {
+    this.#flushedBeforeRecord = this.#flushedSinceAged;
+    if (this.#changedSinceAged) this.#dataAge = this.age + 1;
+    // Its flush covers what has ended by now. What ends later counts as changed again.
+    this.#changedSinceAged = false;
+    this.#flushedSinceAged = false;
+  }
+
+  /** A flush or a record has failed: what the age was to vouch for may not be there. */
+  #notAged(): void {
+    this.#changedSinceAged = true;
+    this.#flushedSinceAged ||= this.#flushedBeforeRecord;
   }
 
   #onApplied(change: StoreChange): void {

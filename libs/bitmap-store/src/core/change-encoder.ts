@@ -3,6 +3,7 @@ import { assert, isUuid } from '@rmr/runtime';
 import { MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, RANGES_PER_RECORD_MAX } from '../constants.ts';
 import {
   addDirty,
+  addLives,
   addMapSwitch,
   addMembers,
   addPolicy,
@@ -13,12 +14,14 @@ import {
   EntryType,
   invalidMembers,
   invalidPolicy,
+  isCount,
   membersPayloadBytes,
   policyPayloadBytes,
   putRange,
   type Usage,
 } from '../format/entries.ts';
 import type { Layout } from '../format/layout.ts';
+import { LIVES_BYTES_MAX, type Lives } from '../format/lives.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import { encodeText } from '../format/text.ts';
 import type { ByteRange, DirtyChange, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
@@ -28,6 +31,8 @@ import type { StagedMap, StoreState } from './store-state.ts';
 export interface StoreChange extends MetadataChange {
   /** The store is opened or closed. */
   readonly usage?: Usage;
+  /** The store is opened: another life begins. */
+  readonly lives?: Lives;
 }
 
 const NO_CHANGES: readonly DirtyChange[] = [];
@@ -95,10 +100,6 @@ function invalidPromise(promise: PromiseRecord): string | null {
   return null;
 }
 
-function isCount(value: number, least: number): boolean {
-  return Number.isSafeInteger(value) && value >= least;
-}
-
 function invalidDirty(layout: Layout, changes: readonly DirtyChange[]): string | null {
   for (const change of changes) {
     for (const memberId of change.memberIds) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
@@ -130,6 +131,7 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
   if (change.version !== undefined) bytes += entryBytes(48 + change.version.inSync.length * 24);
   if (change.members !== undefined) bytes += entryBytes(membersPayloadBytes(change.members));
   if (change.policy !== undefined) bytes += entryBytes(policyPayloadBytes(change.policy));
+  if (change.promise !== undefined || change.lives !== undefined) bytes += entryBytes(LIVES_BYTES_MAX);
   if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
   bytes += (change.dirtyErase?.length ?? 0) * entryBytes(16);
   for (const { ranges } of change.dirtyClear ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
@@ -137,15 +139,17 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
   return bytes;
 }
 
-/** Which member has which slot, and how the store is used, as it will be once the record under construction is durable. */
+/** Which member has which slot, how the store is used and what its lives are, as it will be once the record under construction is durable. */
 export class RecordPlan {
   readonly memberIds = new Int16Array(MEMBER_SLOTS);
   /** As it will be by what is in the record so far. */
   readonly #recordedIds = new Int16Array(MEMBER_SLOTS);
   usage: Usage;
+  lives: Lives;
 
   constructor(state: StoreState) {
     this.usage = state.usage;
+    this.lives = state.lives;
     this.begin(state);
   }
 
@@ -154,6 +158,7 @@ export class RecordPlan {
     this.memberIds.set(state.slotMembers);
     this.#recordedIds.set(state.slotMembers);
     this.usage = state.usage;
+    this.lives = state.lives;
   }
 
   /** The member's slot; a free one is given to it where it has none. -1 when all are taken. */
@@ -217,6 +222,11 @@ export function encodeChange(
     for (const { slot } of staged) addMapSwitch(writer, slot, 1 - (state.sides[slot] as number));
   }
   plan.recordSlots(writer);
+  const lives = livesAfter(plan.lives, change);
+  if (lives !== null) {
+    plan.lives = lives;
+    addLives(writer, lives);
+  }
   const usage = usageAfter(plan.usage, change);
   if (usage === null) return;
   plan.usage = usage;
@@ -285,5 +295,16 @@ function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type:
 function usageAfter(usage: Usage, change: StoreChange): Usage | null {
   if (change.usage !== undefined) return change.usage;
   const volatileLost = change.volatileLost ?? (change.reconciled === true ? false : usage.volatileLost);
-  return volatileLost === usage.volatileLost ? null : { ...usage, volatileLost };
+  // The flag is about the version: the next one is another client's, or one that has not ended.
+  const released = change.version === undefined && (usage.released || change.released === true);
+  const same = volatileLost === usage.volatileLost && released === usage.released;
+  // To say again what is so anyway is the smallest record there is.
+  return same && change.ages !== true ? null : { ...usage, volatileLost, released };
+}
+
+/** What the change makes of the lives, or null when it leaves them. */
+function livesAfter(lives: Lives, change: StoreChange): Lives | null {
+  if (change.lives !== undefined) return change.lives;
+  // Who is promised something has been told of this life, or is about to be.
+  return change.promise === undefined || lives.told || lives.all.length === 0 ? null : { ...lives, told: true };
 }

@@ -37,8 +37,12 @@ export interface EngineParts {
   readonly flushes: FlushGroup;
   readonly homeGeneration: number;
   readonly homeIndex: number;
+  /** A record begins to be written: the age rises when it is durable. */
+  readonly onRecordBegins: () => void;
   /** A change has been applied. */
   readonly onApplied: (change: StoreChange) => void;
+  /** The journal can't be written any more: the engine has failed. */
+  readonly onFailed: () => void;
 }
 
 /**
@@ -234,8 +238,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       if (this.#queue.length > 0) this.#kick();
       return;
     }
-    this.#setPhase(Phase.WRITING);
-    this.#writeRecord(offset);
+    this.#beginRecord(offset);
   }
 
   /** Moves units from the queue into the record until it is full. */
@@ -392,7 +395,12 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#inRecord.push(unit);
     const offset = this.#parts.ring.placeFor(RECORD_BYTES_MAX);
     assert(offset >= 0, 'engine: staging began with room in the journal');
+    this.#beginRecord(offset);
+  }
+
+  #beginRecord(offset: number): void {
     this.#setPhase(Phase.WRITING);
+    this.#parts.onRecordBegins();
     this.#writeRecord(offset);
   }
 
@@ -516,6 +524,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     const { log, label, flushes } = this.#parts;
     log.error(event, { store: label, status: statusName(status) });
     this.#setPhase(Phase.FAILED);
+    this.#parts.onFailed();
     const starved = this.#starved;
     this.#starved = [];
     this.#completeUnits(status, status);

@@ -1,5 +1,5 @@
 import { type Disk, formatSize, OperationError, Status, statusName } from '@rmr/runtime';
-import { MAP_IO_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, ZERO_STEP_BYTES } from '../constants.ts';
+import { FORMAT_VERSION, MAP_IO_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, ZERO_STEP_BYTES } from '../constants.ts';
 import {
   computeLayout,
   type Geometry,
@@ -109,6 +109,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
   const state = new StoreState(layout, {
     volatileLost: false,
     cleanShutdown: true,
+    released: false,
     bootId: '00000000-0000-0000-0000-000000000000',
     openCount: 0,
   });
@@ -127,6 +128,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
     regionBytes: layout.regionBytes,
     journalBytes: layout.journalBytes,
     witness: layout.witness,
+    formatVersion: FORMAT_VERSION,
     sequence: 1,
     createdZeroed: options.data !== 'keep',
   };

@@ -1,11 +1,13 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import { type Disk, OperationError } from '@rmr/runtime';
-import type { LastIo, MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
+import type { LastIo, MemberRecord, PoolPolicy, PromiseRecord, StoreLife, VersionRecord } from '../types.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
 import { ProcedureRun } from './procedure.ts';
 
 /** The metadata of a store, as plain data. Sizes and offsets in bytes. */
 export interface StoreInspection {
+  /** As it is on the disk. */
+  readonly formatVersion: number;
   readonly storeUuid: string;
   readonly poolUuid: string;
   readonly poolName: string;
@@ -26,6 +28,12 @@ export interface StoreInspection {
   readonly version: VersionRecord | null;
   readonly members: readonly MemberRecord[];
   readonly policy: PoolPolicy;
+  /** How many records the journal has had. */
+  readonly age: number;
+  /** Oldest first. Of a store that is closed the last one ends, or is forgotten, when it is opened again. */
+  readonly lives: readonly StoreLife[];
+  /** The client that had made the version has ended in order. */
+  readonly released: boolean;
   readonly volatileLost: boolean;
   readonly cleanShutdown: boolean;
   readonly bootId: string;
@@ -53,6 +61,7 @@ function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks 
     dirty.push({ memberId, chunks: map.dirtyCount, digest: map.digest() });
   }
   return {
+    formatVersion: superblock.formatVersion,
     storeUuid: superblock.storeUuid,
     poolUuid: superblock.poolUuid,
     poolName: superblock.poolName,
@@ -71,6 +80,8 @@ function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks 
     version: state.version,
     members: state.members,
     policy: state.policy,
+    age: ring.nextSequence - 1,
+    lives: state.lives.all,
     ...state.usage,
     dirty,
     intentRegions: state.intent.activeCount,

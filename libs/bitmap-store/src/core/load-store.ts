@@ -34,6 +34,7 @@ import {
   decodeSuperblock,
   hasSuperblockMagic,
   invalidSuperblock,
+  isKnownVersion,
   mapSeed,
   SUPERBLOCK_BYTES,
   type Superblock,
@@ -69,7 +70,7 @@ export interface LoadedStore {
   /** Generation of the newest home record, and which of the two it is. */
   readonly homeGeneration: number;
   readonly homeIndex: number;
-  /** Offsets of superblock copies that must be written again. */
+  /** Offsets of superblock copies that must be written again: damaged, or not as new as the other one. */
   readonly damagedSuperblocks: readonly number[];
   /**
    * The home record and journal records that the state was read from, where they lie. A flush that failed makes the kernel
@@ -93,10 +94,10 @@ export interface ExpectedStore {
 
 /** What is missing may be away, and not lost: the first thing to do is to look for it. */
 const NO_STORE_ADVICE =
-  'If a store was here, this is another file or disk, or one that was overwritten: attach the right one, mount its file system, or correct the path. A new store is only for a new member, or to replace this one when its data is lost: it never brings data back';
+  'If a store was here, this is another file or disk, or one that was overwritten: attach the right one, mount its file system, or correct the path. A new store is only for a new member, or to replace this one when its data is lost (client-node replace-store): it never brings data back';
 
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
-const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, bootId: NIL_UUID, openCount: 0 };
+const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, released: false, bootId: NIL_UUID, openCount: 0 };
 
 /** Reads a whole store without changing anything on the disk. */
 export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<LoadedStore | OperationError> {
@@ -108,7 +109,7 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
   if (foreign !== null) return foreign;
   const seed = storeSeed(superblock.storeUuid);
   const warnings: LoadWarning[] = damaged.map((offset) => ({
-    event: 'a superblock copy is damaged; the other one is good',
+    event: 'a superblock copy is damaged, or older than the other one, which is used',
     fields: { store: expected.label, offsetBytes: offset },
   }));
 
@@ -125,6 +126,12 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
 
   const journal = yield* replayJournal(expected, layout, seed, state, home.tail);
   if (journal instanceof OperationError) return journal;
+
+  // A life begins with a record: no crash leaves one without it.
+  const life = state.lives.all.at(-1);
+  if (life !== undefined && life.firstAge >= journal.ring.nextSequence) {
+    return damage(expected, `a life begins with journal record ${life.firstAge}, but the journal ends before that`);
+  }
 
   const lastIoBytes = new Uint8Array(layout.lastIoBytes);
   const status = yield { kind: 'read', offsetBytes: LAST_IO_OFFSET, target: lastIoBytes };
@@ -189,7 +196,7 @@ export function* readSuperblocks(
     damaged.push(offset);
     if (status === Status.OK && hasSuperblockMagic(page)) {
       seen++;
-      if (superblockFormatVersion(page) !== FORMAT_VERSION) {
+      if (!isKnownVersion(superblockFormatVersion(page))) {
         otherVersions++;
         otherVersion = superblockFormatVersion(page);
         // A copy that is whole and of another version decides: this program must not touch the store.
@@ -201,7 +208,7 @@ export function* readSuperblocks(
   if (otherVersions === 2) {
     return new OperationError(
       'STORE_VERSION_UNKNOWN',
-      `${expected.label} has store format version ${otherVersion}; this program knows version ${FORMAT_VERSION}. Use the release that wrote it; the store is whole, so don't create another one in its place`,
+      `${expected.label} has store format version ${otherVersion}; this program knows version ${FORMAT_VERSION} and older ones. Use the release that wrote it; the store is whole, so don't create another one in its place`,
     );
   }
   if (good.length === 0) {
@@ -241,7 +248,7 @@ function checkIdentity(disk: Disk, expected: ExpectedStore, superblock: Superblo
   if (disk.sizeBytes < layout.totalBytes) {
     return new OperationError(
       'STORE_TOO_SMALL',
-      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. It has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data. If the whole file or device is elsewhere, correct the path; else replace this member's store`,
+      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. It has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data. If the whole file or device is elsewhere, correct the path; else replace this member's store (client-node replace-store)`,
     );
   }
   return null;
@@ -387,7 +394,7 @@ function hasSwitch(view: DataView, offset: number): boolean {
 function damage(expected: ExpectedStore, what: string): OperationError {
   return new OperationError(
     'STORE_DAMAGED',
-    `${expected.label} is damaged: ${what}. Keep it as it is, and don't repair it by hand: it may have the only copy of something. If the client node's status shows that the other members have everything, replace this member's store: its data is copied from them`,
+    `${expected.label} is damaged: ${what}. Keep it as it is, and don't repair it by hand: it may have the only copy of something. If the client node's status shows that the other members have everything, replace this member's store (client-node replace-store): its data is copied from them`,
   );
 }
 

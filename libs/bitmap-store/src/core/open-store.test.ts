@@ -10,12 +10,26 @@ import {
   SUPERBLOCK_B_OFFSET,
 } from '../format/layout.ts';
 import { storeSeed } from '../format/superblock.ts';
-import { BOOT_1, createdDisk, diskBytesFor, HeldRequests, open, opened, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import {
+  BOOT_1,
+  createdDisk,
+  diskBytesFor,
+  HeldRequests,
+  nextLife,
+  open,
+  opened,
+  SMALL_STORE,
+  testUuid,
+  WALL_MS,
+} from '../testing/store-rig.ts';
 import type { MetadataChange } from '../types.ts';
 import { BitmapStore } from './bitmap-store.ts';
 import { type CreateOptions, createStore } from './create-store.ts';
 import { inspectStore } from './inspect-store.ts';
 import { openStore } from './open-store.ts';
+
+/** How a store is opened here. */
+const how = () => ({ bootId: BOOT_1, lifeUuid: nextLife(), wallMs: WALL_MS });
 
 const GARBAGE = new Uint8Array(4096).fill(0xa5);
 
@@ -23,7 +37,7 @@ const GARBAGE = new Uint8Array(4096).fill(0xa5);
 function openError(disk: MemoryDisk, expected: { poolUuid?: string; storeUuid?: string } = {}): OperationError | null {
   let result: BitmapStore | OperationError | null = null;
   const world = new VirtualWorld(1);
-  openStore(disk, { label: '/disks/a', world, bootId: BOOT_1, ...expected }, (found) => {
+  openStore(disk, { label: '/disks/a', world, ...how(), ...expected }, (found) => {
     result = found;
   });
   world.run(0);
@@ -84,11 +98,11 @@ test.each<[string, (disk: MemoryDisk) => void, string, RegExp]>([
   [
     'another format version',
     (disk) => {
-      disk.corrupt(SUPERBLOCK_A_OFFSET + 12, Uint8Array.of(2));
-      disk.corrupt(SUPERBLOCK_B_OFFSET + 12, Uint8Array.of(2));
+      disk.corrupt(SUPERBLOCK_A_OFFSET + 12, Uint8Array.of(3));
+      disk.corrupt(SUPERBLOCK_B_OFFSET + 12, Uint8Array.of(3));
     },
     'STORE_VERSION_UNKNOWN',
-    /format version 2; this program knows version 1\..*don't create another one/,
+    /format version 3; this program knows version 2 and older ones.*don't create another one/,
   ],
   [
     'no good copy of the pool metadata',
@@ -276,7 +290,7 @@ test('a store whose disk was away remembers that unflushed data may be lost, how
   world.run(0);
   disk.abandon();
   expect(opened(disk.copy(), world).volatileLost).toBe(false);
-  openStore(disk, { label: 'test disk', world, bootId: BOOT_1, doubtful: true }, (store) => {
+  openStore(disk, { label: 'test disk', world, ...how(), doubtful: true }, (store) => {
     expect((store as BitmapStore).volatileLost).toBe(true);
   });
   world.run(0);
@@ -289,7 +303,7 @@ test('a store that can be read but not written is refused, and does nothing more
   disk.fail('write', Status.ENOSPC);
   const world = new VirtualWorld(1);
   let refused: unknown = null;
-  openStore(disk, { label: '/disks/a', world, bootId: BOOT_1 }, (result) => {
+  openStore(disk, { label: '/disks/a', world, ...how() }, (result) => {
     refused = result;
     disk.close(() => {});
   });

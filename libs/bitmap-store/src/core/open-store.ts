@@ -1,5 +1,8 @@
-import { type Disk, OperationError, Status, statusName } from '@rmr/runtime';
-import { encodeSuperblock, SUPERBLOCK_BYTES } from '../format/superblock.ts';
+import { assert, type Disk, isUuid, OperationError, Status, statusName } from '@rmr/runtime';
+import { FORMAT_VERSION } from '../constants.ts';
+import { SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET } from '../format/layout.ts';
+import { livesAfterOpening } from '../format/lives.ts';
+import { encodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from '../format/superblock.ts';
 import { BitmapStore, type StoreWorld } from './bitmap-store.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
@@ -9,6 +12,10 @@ export interface OpenOptions extends ExpectedStore {
   readonly world: StoreWorld;
   /** The kernel's boot id: another one than last time means that the page cache is gone. */
   readonly bootId: string;
+  /** Names the life that begins: a UUID that is drawn at random for this opening. */
+  readonly lifeUuid: string;
+  /** The wall clock, for people. */
+  readonly wallMs: number;
   /** True: the disk failed or was away since the store was last open, so that unflushed data may be gone (L6). Default false. */
   readonly doubtful?: boolean;
 }
@@ -16,8 +23,10 @@ export interface OpenOptions extends ExpectedStore {
 /**
  * Opens the store on a disk. Errors: STORE_NOT_FORMATTED, STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN,
  * STORE_TOO_SMALL, IO_ERROR, NO_SPACE. After an error the disk is still open, and unless it is one of the last two, untouched.
+ * A store of an older format version becomes one of this version.
  */
 export function openStore(disk: Disk, options: OpenOptions, done: (result: BitmapStore | OperationError) => void): void {
+  assert(isUuid(options.lifeUuid), 'open: a life has a UUID');
   new ProcedureRun(disk, prepareStore(disk, options), (loaded) => {
     if (loaded instanceof OperationError) {
       done(loaded);
@@ -33,13 +42,15 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
       const why = doubtful ? 'the disk failed or was away' : 'the host went down while the store was open';
       options.world.log.warn('unflushed data counts as lost', { store: options.label, why });
     }
-    store.commitUsage(
+    store.commitOpening(
       {
         volatileLost: usage.volatileLost || lost || loaded.lastIoDamaged,
         cleanShutdown: false,
+        released: usage.released,
         bootId: options.bootId,
         openCount: usage.openCount + 1,
       },
+      livesAfterOpening(loaded.state.lives, store.age, options.lifeUuid, Math.max(0, Math.floor(options.wallMs))),
       (status) => {
         if (status === Status.OK) {
           done(store);
@@ -59,9 +70,7 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
   if (loaded instanceof OperationError) return loaded;
   for (const warning of loaded.warnings) options.world.log.warn(warning.event, warning.fields);
   for (const offsetBytes of loaded.damagedSuperblocks) {
-    const source = new Uint8Array(SUPERBLOCK_BYTES);
-    encodeSuperblock(source, loaded.superblock);
-    const status = yield { kind: 'write', offsetBytes, source };
+    const status = yield { kind: 'write', offsetBytes, source: superblockPage(loaded.superblock) };
     if (status !== Status.OK) return notWritable(options.label, status);
     options.world.log.warn('a superblock copy was repaired from the other one', { store: options.label, offsetBytes });
   }
@@ -73,7 +82,36 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
     if (status !== Status.OK) return notWritable(options.label, status);
   }
   const status = yield FLUSH_STEP;
-  return status === Status.OK ? loaded : notWritable(options.label, status);
+  if (status !== Status.OK) return notWritable(options.label, status);
+  return loaded.superblock.formatVersion === FORMAT_VERSION ? loaded : yield* upgrade(loaded, options);
+}
+
+/**
+ * Makes both superblocks say the format version of this program, before anything is written that older ones do not know: with one copy
+ * that says so they refuse the store. One copy after the other, each durably, so that one of them is whole at any time; what was
+ * damaged has been made good before.
+ */
+function* upgrade(loaded: LoadedStore, options: OpenOptions): Procedure<LoadedStore | OperationError> {
+  const { formatVersion, sequence } = loaded.superblock;
+  const superblock = { ...loaded.superblock, formatVersion: FORMAT_VERSION, sequence: sequence + 1 };
+  const source = superblockPage(superblock);
+  for (const offsetBytes of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
+    let status = yield { kind: 'write', offsetBytes, source };
+    if (status === Status.OK) status = yield FLUSH_STEP;
+    if (status !== Status.OK) return notWritable(options.label, status);
+  }
+  options.world.log.info('the store has become one of a newer format version: older programs do not open it any more', {
+    store: options.label,
+    from: formatVersion,
+    to: FORMAT_VERSION,
+  });
+  return { ...loaded, superblock };
+}
+
+function superblockPage(superblock: Superblock): Uint8Array {
+  const page = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(page, superblock);
+  return page;
 }
 
 function notWritable(label: string, status: number): OperationError {

@@ -3,7 +3,7 @@ import { assert, OperationError, type Random, randomBelow, SeededRandom, Status 
 import { type MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { expect, test } from 'vitest';
 import { INTENT_IDLE_TICKS } from '../constants.ts';
-import { BOOT_1, BOOT_2, createdDisk, HeldRequests, open, SMALL_STORE, testUuid } from '../testing/store-rig.ts';
+import { BOOT_1, BOOT_2, createdDisk, HeldRequests, nextLife, open, SMALL_STORE, testUuid, WALL_MS } from '../testing/store-rig.ts';
 import type { ByteRange, MemberRecord, MetadataChange, PoolPolicy } from '../types.ts';
 import { BitmapStore } from './bitmap-store.ts';
 import { openStore } from './open-store.ts';
@@ -17,6 +17,14 @@ const COMMIT_MEMBERS = [1, 2, 3];
 const WRITE_MEMBER = 9;
 /** Member that comes and goes. */
 const GUEST = 5;
+
+/** What a store begins with. */
+interface Base {
+  readonly epoch: number;
+  readonly writeSeq: number;
+  /** What was told of its former lives. */
+  readonly marks: ReadonlyMap<string, number>;
+}
 
 /** What must be on the disk after a number of commits. */
 interface Expectation {
@@ -36,6 +44,11 @@ class Subject {
   /** Expectations after 0, 1, 2 … commits. */
   readonly expectations: Expectation[] = [];
   committed = 0;
+  /** The highest age that anybody could have read. */
+  ageShown = 0;
+  /** Per life in which a promise was committed, and so somebody told: the highest age that it could have been told. */
+  readonly marks: Map<string, number>;
+  #told = false;
   /** Chunks that writes have asked to be dirty, and those of which they were told. */
   readonly asked = new DirtyMap(CHUNKS);
   readonly promised = new DirtyMap(CHUNKS);
@@ -47,7 +60,8 @@ class Subject {
   #completedThrough = 0;
   #requests = 0;
 
-  constructor(disk: MemoryDisk, seed: number, base: { epoch: number; writeSeq: number }) {
+  constructor(disk: MemoryDisk, seed: number, base: Base) {
+    this.marks = new Map(base.marks);
     this.#random = new SeededRandom(seed);
     this.held = new HeldRequests(seed + 1);
     this.disk = disk.copy({
@@ -64,7 +78,7 @@ class Subject {
     this.#writeSeq = base.writeSeq;
     this.#completedThrough = base.writeSeq;
     let result: BitmapStore | OperationError | null = null;
-    openStore(this.disk, { label: 'test disk', world: this.world, bootId: BOOT_1 }, (opened) => {
+    openStore(this.disk, { label: 'test disk', world: this.world, bootId: BOOT_1, lifeUuid: nextLife(), wallMs: WALL_MS }, (opened) => {
       result = opened;
     });
     this.world.run(0);
@@ -79,6 +93,8 @@ class Subject {
       this.asked.set(first, count);
       this.promised.set(first, count);
     });
+    this.#look();
+    this.#released = this.store.released;
     this.#promise = this.store.promise?.epoch ?? 0;
     this.#version = this.store.version?.seq ?? 0;
     this.#members = describeMembers(this.store.members, this.store.policy);
@@ -106,7 +122,16 @@ class Subject {
     const stepped = this.held.endOne();
     this.#requests++;
     this.world.run(0);
+    this.#look();
     return stepped;
+  }
+
+  /** Somebody may be told now how old the store is. */
+  #look(): void {
+    const { age, lives } = this.store;
+    assert(age >= this.ageShown, 'the age never goes back');
+    this.ageShown = age;
+    if (this.#told) this.marks.set(lives.at(-1)?.lifeUuid ?? '', age);
   }
 
   #commit(change: MetadataChange): void {
@@ -116,6 +141,7 @@ class Subject {
     this.store.commit(change, (status) => {
       assert(status === Status.OK, 'crash test: nothing fails here');
       this.committed = index;
+      if (change.promise !== undefined) this.#told = true;
     });
   }
 
@@ -130,7 +156,7 @@ class Subject {
   }
 
   #change(): MetadataChange {
-    const choice = randomBelow(this.#random, 6);
+    const choice = randomBelow(this.#random, 8);
     const [mine, other, third] = COMMIT_MEMBERS as [number, number, number];
     if (choice === 0)
       return { promise: { epoch: ++this.#epoch, clientInstance: testUuid(this.#epoch), clientName: `client ${this.#epoch}` } };
@@ -161,6 +187,8 @@ class Subject {
     }
     if (choice === 3)
       return randomBelow(this.#random, 2) === 0 ? { dirtyErase: [GUEST] } : { dirtyAdd: [{ memberIds: [GUEST], ranges: this.#ranges(1) }] };
+    if (choice === 4) return { ages: true };
+    if (choice === 5) return { released: true, ages: randomBelow(this.#random, 2) === 0 };
     // Clear mine and set the others': one commit (W4).
     const ranges = this.#ranges(2);
     return { dirtyClear: [{ memberIds: [mine], ranges }], dirtyAdd: [{ memberIds: [other, third], ranges }] };
@@ -195,16 +223,18 @@ class Subject {
     }
     if (change.promise !== undefined) this.#promise = change.promise.epoch;
     if (change.version !== undefined) this.#version = change.version.seq;
+    if (change.version !== undefined || change.released === true) this.#released = change.version === undefined;
     if (change.members !== undefined && change.policy !== undefined) this.#members = describeMembers(change.members, change.policy);
   }
 
   #promise = 0;
   #version = 0;
+  #released = false;
   #members = describeMembers([], { quorum: 'none', highestMemberId: 0, formerLineages: [] });
 
   #summary(): string {
     const maps = [...COMMIT_MEMBERS, GUEST].map((id) => this.#model.get(id)?.digest());
-    return [this.#promise, this.#version, this.#members, ...maps].join(' ');
+    return [this.#promise, this.#version, this.#released, this.#members, ...maps].join(' ');
   }
 
   #write(): void {
@@ -244,6 +274,12 @@ class Subject {
     const found = summarize(store);
     const possible = this.expectations.slice(this.committed).map((expectation) => expectation.summary);
     if (!possible.includes(found)) throw new Error(`found ${found}, which is none of\n${possible.join('\n')}`);
+    assert(store.age > this.ageShown, 'the age is above all that was told: the opening has raised it');
+    for (const [lifeUuid, age] of this.marks) {
+      const life = store.lives.find((known) => known.lifeUuid === lifeUuid);
+      assert(life !== undefined, 'a life that somebody was told of is remembered');
+      assert(life.firstAge <= age && life.lastAge !== null && age <= life.lastAge, 'a mark that was told lies within its life');
+    }
     const map = store.dirtyMap(WRITE_MEMBER) ?? new DirtyMap(CHUNKS);
     this.promised.forEachRun((first, count) => assert(map.testAll(first, count), 'I6: a chunk that was promised to be dirty is dirty'));
     map.forEachRun((first, count) => assert(this.asked.testAll(first, count), 'a chunk that nobody made dirty is clean'));
@@ -265,7 +301,9 @@ function describeMembers(members: readonly MemberRecord[], policy: PoolPolicy): 
 function summarize(store: BitmapStore): string {
   const clean = new DirtyMap(CHUNKS).digest();
   const maps = [...COMMIT_MEMBERS, GUEST].map((memberId) => store.dirtyMap(memberId)?.digest() ?? clean);
-  return [store.promise?.epoch ?? 0, store.version?.seq ?? 0, describeMembers(store.members, store.policy), ...maps].join(' ');
+  return [store.promise?.epoch ?? 0, store.version?.seq ?? 0, store.released, describeMembers(store.members, store.policy), ...maps].join(
+    ' ',
+  );
 }
 
 function openImage(image: MemoryDisk, bootId: string): BitmapStore {
@@ -279,7 +317,7 @@ function crashWhileOpening(disk: MemoryDisk, random: Random): MemoryDisk {
   const held = new HeldRequests(random.u32());
   const copy = disk.copy({ schedule: held.schedule });
   const world = new VirtualWorld(1);
-  openStore(copy, { label: 'test disk', world, bootId: BOOT_2 }, () => {});
+  openStore(copy, { label: 'test disk', world, bootId: BOOT_2, lifeUuid: nextLife(), wallMs: WALL_MS }, () => {});
   world.run(0);
   for (let left = randomBelow(random, 20); left > 0 && held.endOne(); left--) world.run(0);
   return copy.crashImage(random);
@@ -294,7 +332,7 @@ interface Totals {
 function runSeed(seed: number, totals: Totals): void {
   const random = new SeededRandom(seed * 7919);
   let disk = createdDisk();
-  let base = { epoch: 1, writeSeq: 0 };
+  let base: Base = { epoch: 1, writeSeq: 0, marks: new Map() };
   for (let life = 0; life < 3; life++) {
     const subject = new Subject(disk, seed * 100 + life, base);
     for (let round = 0; round < 40; round++) {
@@ -317,7 +355,7 @@ function runSeed(seed: number, totals: Totals): void {
     totals.requests += subject.requests;
     totals.checkpoints += subject.store.counters.checkpoints;
     subject.store.verify();
-    base = { epoch: 1000 * (life + 1), writeSeq: 100_000 * (life + 1) };
+    base = { epoch: 1000 * (life + 1), writeSeq: 100_000 * (life + 1), marks: subject.marks };
     // The process dies, the page cache stays: what was not flushed is read by the next one, and may still be lost.
     subject.disk.abandon();
     disk = subject.disk;

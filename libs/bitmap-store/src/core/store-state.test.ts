@@ -7,7 +7,7 @@ import { BOOT_1 } from '../testing/store-rig.ts';
 import { StoreState } from './store-state.ts';
 
 const GEOMETRY = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
-const USAGE = { volatileLost: false, cleanShutdown: true, bootId: BOOT_1, openCount: 1 };
+const USAGE = { volatileLost: false, cleanShutdown: true, released: false, bootId: BOOT_1, openCount: 1 };
 
 /** Types of the entries in the home record of such a state. */
 function homeEntryTypes(state: StoreState): number[] {

@@ -2,6 +2,7 @@ import { DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
 import { MEMBER_SLOTS } from '../constants.ts';
 import {
+  addLives,
   addMembers,
   addOverflow,
   addPolicy,
@@ -22,6 +23,7 @@ import {
   type Usage,
 } from '../format/entries.ts';
 import type { Layout } from '../format/layout.ts';
+import { type Lives, NO_LIVES, readLives } from '../format/lives.ts';
 import { CHUNKS_PER_PAGE } from '../format/map-sector.ts';
 import {
   ENTRY_HEADER_BYTES,
@@ -52,6 +54,7 @@ export class StoreState {
   members: readonly MemberRecord[] = [];
   policy: PoolPolicy = POLICY_DEFAULT;
   usage: Usage;
+  lives: Lives = NO_LIVES;
   /** Member id per slot, -1 = free. */
   readonly slotMembers = new Int16Array(MEMBER_SLOTS).fill(-1);
   /** Side of each slot's map that is in use. */
@@ -114,6 +117,12 @@ export class StoreState {
       case EntryType.USAGE:
         this.usage = readUsage(bytes, view, payload);
         break;
+      case EntryType.LIVES: {
+        const lives = readLives(bytes, view, payload, payloadBytes);
+        assert(lives !== null, 'store state: the lives were validated');
+        this.lives = lives;
+        break;
+      }
       case EntryType.SLOTS:
         for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.slotMembers[slot] = view.getUint16(payload + slot * 2, true) - 1;
         break;
@@ -197,6 +206,7 @@ export class StoreState {
     addMembers(writer, this.members);
     if (!isPolicyDefault(this.policy)) addPolicy(writer, this.policy);
     addUsage(writer, this.usage);
+    if (this.lives.all.length > 0) addLives(writer, this.lives);
     addSlots(writer, this.slotMembers);
     addSides(writer, this.sides);
     const regions = this.intent.activeRegions();

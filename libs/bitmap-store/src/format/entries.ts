@@ -9,7 +9,8 @@ import {
   MEMBER_SLOTS,
   NAME_BYTES_MAX,
 } from '../constants.ts';
-import type { MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
+import type { MemberRecord, PoolPolicy, PromiseRecord, SeenMark, VersionRecord } from '../types.ts';
+import { encodeLives, type Lives, livesPayloadBytes, readLives } from './lives.ts';
 import { ENTRY_HEADER_BYTES, entryBytes, entryPayloadBytes, entryType, type RecordWriter } from './record.ts';
 import { decodeText, encodeText } from './text.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
@@ -23,7 +24,7 @@ export const EntryType = {
   PROMISE: 1,
   /** lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then per member: id (1), zero (7), store UUID (16) */
   VERSION: 2,
-  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text; with {@link MemberFlag}.LEFT or JOINED the epoch (8) and seq (8) of the version that it left or came with */
+  /** member count (1), zero (7), then per member: id (1), name length (1), address count (1), flags (1), store UUID (16), name, per address: length (1), text; with {@link MemberFlag}.LEFT or JOINED the epoch (8) and seq (8) of the version that it left or came with; with SEEN the life (16), age (8) and time (8) of the mark; with ANEW an epoch (8) and seq (8) */
   MEMBERS: 3,
   /** flags (4), zero (4), boot id (16), opens (8) */
   USAGE: 4,
@@ -43,11 +44,13 @@ export const EntryType = {
   INTENT_OVERFLOW: 12,
   /** quorum: 0 none, 1 majority (1), highest member id (1), number of former lineages (1), zero (5), per former lineage: UUID (16). Without such an entry: {@link POLICY_DEFAULT} */
   POLICY: 13,
+  /** what `lives.ts` describes */
+  LIVES: 14,
 } as const;
 
 /** Flags of a member in {@link EntryType.MEMBERS}. */
-export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2, LEFT: 4, JOINED: 8 } as const;
-const MEMBER_FLAGS_ALL = 15;
+export const MemberFlag = { WITNESS: 1, MAINTENANCE: 2, LEFT: 4, JOINED: 8, SEEN: 16, ANEW: 32 } as const;
+const MEMBER_FLAGS_ALL = 63;
 
 /** The quorum policies, by their number in {@link EntryType.POLICY}. */
 const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
@@ -56,13 +59,15 @@ const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
 export const POLICY_DEFAULT: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
 
 /** Flags of {@link EntryType.USAGE}. */
-export const UsageFlag = { VOLATILE_LOST: 1, CLEAN_SHUTDOWN: 2 } as const;
-const USAGE_FLAGS_ALL = 3;
+export const UsageFlag = { VOLATILE_LOST: 1, CLEAN_SHUTDOWN: 2, RELEASED: 4 } as const;
+const USAGE_FLAGS_ALL = 7;
 
 /** How the store was last used. */
 export interface Usage {
   readonly volatileLost: boolean;
   readonly cleanShutdown: boolean;
+  /** The client that had made the store's version has ended in order. */
+  readonly released: boolean;
   /** The kernel's boot id under which the store was last open. */
   readonly bootId: string;
   /** How often the store was opened. */
@@ -121,12 +126,18 @@ function memberFlags(member: MemberRecord): number {
     (member.role === 'witness' ? MemberFlag.WITNESS : 0) |
     (member.maintenance === true ? MemberFlag.MAINTENANCE : 0) |
     (member.left === undefined ? 0 : MemberFlag.LEFT) |
-    (member.joined === undefined ? 0 : MemberFlag.JOINED)
+    (member.joined === undefined ? 0 : MemberFlag.JOINED) |
+    (member.seen === undefined ? 0 : MemberFlag.SEEN) |
+    (member.anew === undefined ? 0 : MemberFlag.ANEW)
   );
 }
 
-/** Bytes of the version with which a member has left the in-sync set, or has come into it. */
-const MOVE_BYTES = 16;
+/** Bytes of the epoch and seq of a version. */
+const VERSION_NUMBER_BYTES = 16;
+/** Bytes of what was seen of a member's store. */
+const SEEN_BYTES = 32;
+
+type VersionNumber = NonNullable<MemberRecord['left']>;
 
 /** When the member last went in or out of the set, where that is known. */
 function moveOf(member: MemberRecord): MemberRecord['left'] {
@@ -138,7 +149,10 @@ function moveOf(member: MemberRecord): MemberRecord['left'] {
 export function membersPayloadBytes(members: readonly MemberRecord[]): number {
   let size = 8;
   for (const member of members) {
-    size += 20 + encodeText(member.name).length + (moveOf(member) === undefined ? 0 : MOVE_BYTES);
+    size += 20 + encodeText(member.name).length;
+    if (moveOf(member) !== undefined) size += VERSION_NUMBER_BYTES;
+    if (member.seen !== undefined) size += SEEN_BYTES;
+    if (member.anew !== undefined) size += VERSION_NUMBER_BYTES;
     for (const address of member.addresses) size += 1 + encodeText(address).length;
   }
   return size;
@@ -163,20 +177,39 @@ export function addMembers(writer: RecordWriter, members: readonly MemberRecord[
       writer.bytes.set(text, at + 1);
       at += 1 + text.length;
     }
-    const move = moveOf(member);
-    if (move === undefined) continue;
-    writeU64(writer.view, at, move.epoch);
-    writeU64(writer.view, at + 8, move.seq);
-    at += MOVE_BYTES;
+    at = putVersionNumber(writer, at, moveOf(member));
+    if (member.seen !== undefined) {
+      encodeUuid(member.seen.lifeUuid, writer.bytes, at);
+      writeU64(writer.view, at + 16, member.seen.age);
+      writeU64(writer.view, at + 24, member.seen.atMs);
+      at += SEEN_BYTES;
+    }
+    at = putVersionNumber(writer, at, member.anew);
   }
+}
+
+/** Writes the number where there is one. Returns where it ends. */
+function putVersionNumber(writer: RecordWriter, at: number, version: VersionNumber | undefined): number {
+  if (version === undefined) return at;
+  writeU64(writer.view, at, version.epoch);
+  writeU64(writer.view, at + 8, version.seq);
+  return at + VERSION_NUMBER_BYTES;
 }
 
 export function addUsage(writer: RecordWriter, usage: Usage): void {
   const at = writer.add(EntryType.USAGE, 32);
-  const flags = (usage.volatileLost ? UsageFlag.VOLATILE_LOST : 0) | (usage.cleanShutdown ? UsageFlag.CLEAN_SHUTDOWN : 0);
+  const flags =
+    (usage.volatileLost ? UsageFlag.VOLATILE_LOST : 0) |
+    (usage.cleanShutdown ? UsageFlag.CLEAN_SHUTDOWN : 0) |
+    (usage.released ? UsageFlag.RELEASED : 0);
   writer.view.setUint32(at, flags, true);
   encodeUuid(usage.bootId, writer.bytes, at + 8);
   writeU64(writer.view, at + 24, usage.openCount);
+}
+
+export function addLives(writer: RecordWriter, lives: Lives): void {
+  const at = writer.add(EntryType.LIVES, livesPayloadBytes(lives));
+  encodeLives(writer.bytes, writer.view, at, lives);
 }
 
 /** `memberIds[slot]` is -1 for a free slot. */
@@ -276,14 +309,25 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses.push(text);
       position += 1 + length;
     }
-    let move: MemberRecord['left'];
     const isMove = flags & (MemberFlag.LEFT | MemberFlag.JOINED);
     if (isMove === (MemberFlag.LEFT | MemberFlag.JOINED)) return null;
+    let move: VersionNumber | null = null;
     if (isMove !== 0) {
-      if (position + MOVE_BYTES > end) return null;
-      move = { epoch: readU64(view, position), seq: readU64(view, position + 8) };
-      if (!(move.epoch >= 1 && move.seq >= 1)) return null;
-      position += MOVE_BYTES;
+      move = readVersionNumber(view, position, end);
+      if (move === null) return null;
+      position += VERSION_NUMBER_BYTES;
+    }
+    let seen: SeenMark | null = null;
+    if ((flags & MemberFlag.SEEN) !== 0) {
+      seen = readSeen(bytes, view, position, end);
+      if (seen === null) return null;
+      position += SEEN_BYTES;
+    }
+    let anew: VersionNumber | null = null;
+    if ((flags & MemberFlag.ANEW) !== 0) {
+      anew = readVersionNumber(view, position, end);
+      if (anew === null) return null;
+      position += VERSION_NUMBER_BYTES;
     }
     members.push({
       memberId,
@@ -292,10 +336,26 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
       addresses,
       ...((flags & MemberFlag.WITNESS) === 0 ? {} : { role: 'witness' }),
       ...((flags & MemberFlag.MAINTENANCE) === 0 ? {} : { maintenance: true }),
-      ...(move === undefined ? {} : isMove === MemberFlag.LEFT ? { left: move } : { joined: move }),
+      ...(move === null ? {} : isMove === MemberFlag.LEFT ? { left: move } : { joined: move }),
+      ...(seen === null ? {} : { seen }),
+      ...(anew === null ? {} : { anew }),
     });
   }
   return position === end ? members : null;
+}
+
+function readVersionNumber(view: DataView, at: number, end: number): VersionNumber | null {
+  if (at + VERSION_NUMBER_BYTES > end) return null;
+  const epoch = readU64(view, at);
+  const seq = readU64(view, at + 8);
+  return epoch >= 1 && seq >= 1 ? { epoch, seq } : null;
+}
+
+function readSeen(bytes: Uint8Array, view: DataView, at: number, end: number): SeenMark | null {
+  if (at + SEEN_BYTES > end) return null;
+  const age = readU64(view, at + 16);
+  const atMs = readU64(view, at + 24);
+  return age >= 1 && atMs >= 0 ? { lifeUuid: decodeUuid(bytes, at), age, atMs } : null;
 }
 
 export function readPolicy(bytes: Uint8Array, view: DataView, at: number): PoolPolicy {
@@ -311,6 +371,7 @@ export function readUsage(bytes: Uint8Array, view: DataView, at: number): Usage 
   return {
     volatileLost: (flags & UsageFlag.VOLATILE_LOST) !== 0,
     cleanShutdown: (flags & UsageFlag.CLEAN_SHUTDOWN) !== 0,
+    released: (flags & UsageFlag.RELEASED) !== 0,
     bootId: decodeUuid(bytes, at + 8),
     openCount: readU64(view, at + 24),
   };
@@ -330,6 +391,16 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
     if (member.left !== undefined && member.joined !== undefined) {
       return `member ${member.memberId} has left the in-sync set and is in it; one of the two must be absent`;
     }
+    for (const version of [member.left, member.joined, member.anew]) {
+      if (version !== undefined && !(isCount(version.epoch, 1) && isCount(version.seq, 1))) {
+        return `member ${member.memberId} names the version ${version.epoch}.${version.seq}, which is out of range`;
+      }
+    }
+    if (member.seen !== undefined) {
+      const { lifeUuid, age, atMs } = member.seen;
+      if (!isUuid(lifeUuid)) return `the life that was seen of member ${member.memberId} is not a UUID`;
+      if (!isCount(age, 1) || !isCount(atMs, 0)) return `what was seen of member ${member.memberId} has a number that is out of range`;
+    }
     if (encodeText(member.name).length > NAME_BYTES_MAX)
       return `the name of member ${member.memberId} is longer than ${NAME_BYTES_MAX} bytes`;
     if (member.addresses.length > ADDRESSES_PER_MEMBER_MAX) {
@@ -341,6 +412,11 @@ export function invalidMembers(members: readonly MemberRecord[]): string | null 
     }
   }
   return null;
+}
+
+/** Whether it is a whole number that can be stored, not below `least`. */
+export function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
 }
 
 /** Why the policy can't be stored, or null. */
@@ -430,6 +506,8 @@ function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: numbe
       if (view.getUint8(at + 2) > FORMER_LINEAGES_MAX) return 'policy: too many former lineages';
       return view.getUint8(at) < QUORUMS.length && allZero(bytes, at + 3, at + 8) ? null : 'policy: not well formed';
     }
+    case EntryType.LIVES:
+      return readLives(bytes, view, at, size) === null ? 'lives: not well formed' : null;
     default:
       return `entry of unknown type ${type}`;
   }

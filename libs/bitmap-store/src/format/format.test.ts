@@ -12,6 +12,7 @@ import {
   addVersion,
   EntryType,
   invalidEntries,
+  invalidMembers,
   invalidPolicy,
   isPolicyDefault,
   MemberFlag,
@@ -40,6 +41,7 @@ const SUPERBLOCK: Superblock = {
   regionBytes: 4 * MIB,
   journalBytes: 4 * MIB,
   witness: false,
+  formatVersion: 2,
   sequence: 7,
   createdZeroed: true,
 };
@@ -61,8 +63,8 @@ test('golden: the bytes of a superblock', () => {
   expect(hex(page.subarray(0, 176))).toBe(
     [
       '524d5253544f5245', // magic
-      'bb78157b', // checksum
-      '01000000', // format version
+      'af23a3ee', // checksum
+      '02000000', // format version
       '11111111222243338444555555555555',
       '66666666777748888999aaaaaaaaaaaa',
       'bbbbbbbbcccc4ddd8eeeffffffffffff',
@@ -124,6 +126,8 @@ test.each<[string, number, number[], RegExp]>([
   ['a name that is no UTF-8', 169, [0xff], /UTF-8/],
   ['bytes behind the name', 200, [1], /reserved/],
   ['bytes at its end', 4095, [1], /reserved/],
+  ['a format version that never was', 12, [0], /format version/],
+  ['a format version to come', 12, [3], /format version/],
   ['bytes between', 106, [1], /reserved/],
 ])('a superblock with %s and a right checksum is refused', (_what, at, bytes, reason) => {
   const page = superblockPage();
@@ -137,7 +141,7 @@ test('golden: the bytes of a journal record with a promise, a version, usage and
   writer.begin();
   addPromise(writer, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
   addVersion(writer, { lineageUuid: testUuid(3), epoch: 5, seq: 6, horizon: 2 ** 33, inSync: [{ memberId: 2, storeUuid: testUuid(9) }] });
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, bootId: testUuid(0xb0), openCount: 4 });
+  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
   addRegion(writer, EntryType.INTENT_ENTER, 0x010203);
   const bytes = writer.finish(RecordMagic.JOURNAL, 9, 8, storeSeed(SUPERBLOCK.storeUuid));
   expect(bytes.length).toBe(PAGE_BYTES);
@@ -223,9 +227,101 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
   expect(invalid()).toBeNull();
   const flagsAt = at + 8 + 24 + 43 + 3;
   expect(bytes[flagsAt]).toBe(MemberFlag.LEFT);
-  for (const flags of [MemberFlag.LEFT | MemberFlag.JOINED, 16 | MemberFlag.LEFT]) {
+  for (const flags of [MemberFlag.LEFT | MemberFlag.JOINED, 64 | MemberFlag.LEFT]) {
     bytes[flagsAt] = flags;
     expect(invalid()).toMatch(/member table/);
+  }
+});
+
+test('golden: the bytes of a member table with a mark that was seen, a store that was accepted anew, and both with a move', () => {
+  const seen = { lifeUuid: testUuid(0x71), age: 0x0102, atMs: 0x010203040506 };
+  const anew = { epoch: 9, seq: 3 };
+  const members: MemberRecord[] = [
+    { memberId: 1, storeUuid: testUuid(0x11), name: 'n', addresses: ['a'], seen },
+    { memberId: 2, storeUuid: testUuid(0x12), name: '', addresses: [], left: { epoch: 8, seq: 1 }, seen, anew },
+    { memberId: 3, storeUuid: testUuid(0x13), name: '', addresses: [], anew },
+  ];
+  const writer = new RecordWriter();
+  writer.begin();
+  addMembers(writer, members);
+  const { bytes, view } = writer;
+  const size = 8 + 23 + 32 + 20 + 16 + 32 + 16 + 20 + 16;
+  expect(hex(bytes.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + 8 + size))).toBe(
+    [
+      '03000000b7000000', // member table, 183 bytes
+      '0300000000000000',
+      '01010110', // seen
+      '00000000000040008000000000000011',
+      '6e',
+      '0161',
+      '00000000000040008000000000000071', // life
+      '0201000000000000', // age
+      '0605040302010000', // when
+      '02000034', // has left, seen, anew
+      '00000000000040008000000000000012',
+      '08000000000000000100000000000000', // left with version 8.1
+      '00000000000040008000000000000071',
+      '0201000000000000',
+      '0605040302010000',
+      '09000000000000000300000000000000', // accepted with version 9.3
+      '03000020', // anew
+      '00000000000040008000000000000013',
+      '09000000000000000300000000000000',
+    ].join(''),
+  );
+  const at = RECORD_HEADER_BYTES + 8;
+  expect(readMembers(bytes, view, at, size)).toEqual(members);
+  for (let cut = 0; cut < size; cut++) expect(readMembers(bytes, view, at, cut), `${cut} bytes`).toBeNull();
+  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+  expect(invalid()).toBeNull();
+  const seenAt = at + 8 + 23;
+  for (const [offset, value] of [
+    [seenAt + 16, [0, 0]], // an age of 0
+    [seenAt + 23, [0x20]], // an age beyond 2^53
+    [seenAt + 31, [0x20]], // a time beyond 2^53
+    [at + size - 16, [0]], // an epoch of 0
+    [at + size - 8, [0]], // a seq of 0
+    [at + 8 + 3, [0x50]], // a flag that nobody knows
+  ] as const) {
+    const before = bytes.slice(offset, offset + value.length);
+    bytes.set(value, offset);
+    expect(invalid(), `byte ${offset}`).toMatch(/member table/);
+    bytes.set(before, offset);
+  }
+  expect(invalid()).toBeNull();
+});
+
+test.each<[string, Partial<MemberRecord>, RegExp]>([
+  ['a life that is no UUID', { seen: { lifeUuid: 'life', age: 1, atMs: 0 } }, /the life that was seen of member 1 is not a UUID/],
+  ['an age of 0', { seen: { lifeUuid: testUuid(1), age: 0, atMs: 0 } }, /seen of member 1 .* out of range/],
+  ['a fraction of an age', { seen: { lifeUuid: testUuid(1), age: 1.5, atMs: 0 } }, /seen of member 1 .* out of range/],
+  ['a time before 1970', { seen: { lifeUuid: testUuid(1), age: 1, atMs: -1 } }, /seen of member 1 .* out of range/],
+  ['a fraction of a millisecond', { seen: { lifeUuid: testUuid(1), age: 1, atMs: 0.5 } }, /seen of member 1 .* out of range/],
+  ['a version of epoch 0 to be accepted with', { anew: { epoch: 0, seq: 1 } }, /member 1 names the version 0\.1/],
+  ['a version of seq 0 to have left with', { left: { epoch: 1, seq: 0 } }, /member 1 names the version 1\.0/],
+])('a member with %s is refused, with the reason', (_what, change, reason) => {
+  const member: MemberRecord = { memberId: 1, storeUuid: testUuid(1), name: 'n', addresses: [] };
+  const good = { ...member, seen: { lifeUuid: testUuid(1), age: 1, atMs: 0 }, anew: { epoch: 1, seq: 1 } };
+  expect(invalidMembers([good])).toBeNull();
+  expect(invalidMembers([{ ...good, ...change }])).toMatch(reason);
+});
+
+test('golden: the flags of a usage, each by itself; an unknown one is refused', () => {
+  const none = { volatileLost: false, cleanShutdown: false, released: false, bootId: testUuid(1), openCount: 1 };
+  for (const [change, flags] of [
+    [{}, 0],
+    [{ volatileLost: true }, 1],
+    [{ cleanShutdown: true }, 2],
+    [{ released: true }, 4],
+  ] as const) {
+    const writer = new RecordWriter();
+    writer.begin();
+    addUsage(writer, { ...none, ...change });
+    const at = RECORD_HEADER_BYTES + 8;
+    expect(writer.view.getUint32(at, true)).toBe(flags);
+    expect(readUsage(writer.bytes, writer.view, at)).toEqual({ ...none, ...change });
+    writer.view.setUint32(at, 8, true);
+    expect(invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS)).toMatch(/unknown flags/);
   }
 });
 
@@ -306,7 +402,7 @@ test('a record with any byte of it changed is refused, and one of another store 
   const seed = storeSeed(SUPERBLOCK.storeUuid);
   const writer = new RecordWriter();
   writer.begin();
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, bootId: testUuid(0xb0), openCount: 4 });
+  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
   const bytes = writer.finish(RecordMagic.HOME, 1, 1, seed).slice();
   const view = new DataView(bytes.buffer);
   expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed)).toBeNull();
@@ -333,6 +429,9 @@ test('entries come back as they went in, at their longest', () => {
     addresses: Array.from({ length: 8 }, (__, i) => `${i}`.repeat(255)),
     role: 'witness' as const,
     maintenance: true,
+    left: { epoch: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER },
+    seen: { lifeUuid: testUuid(memberId), age: Number.MAX_SAFE_INTEGER, atMs: Number.MAX_SAFE_INTEGER },
+    anew: { epoch: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER },
   }));
   const promise = { epoch: Number.MAX_SAFE_INTEGER, clientInstance: testUuid(1), clientName: 'x'.repeat(255) };
   const version = {
@@ -342,7 +441,7 @@ test('entries come back as they went in, at their longest', () => {
     horizon: Number.MAX_SAFE_INTEGER,
     inSync: members.map(({ memberId, storeUuid }) => ({ memberId, storeUuid })),
   };
-  const usage = { volatileLost: false, cleanShutdown: true, bootId: testUuid(4), openCount: 2 ** 40 };
+  const usage = { volatileLost: false, cleanShutdown: true, released: true, bootId: testUuid(4), openCount: 2 ** 40 };
   const at: number[] = [];
   const sizes: number[] = [];
   for (const add of [

@@ -1,11 +1,11 @@
 import { assert, crc32c, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
-import { FORMAT_VERSION, MAP_SIDES, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, PAGE_BYTES } from '../constants.ts';
+import { FORMAT_VERSION, FORMAT_VERSION_OLDEST, MAP_SIDES, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, PAGE_BYTES } from '../constants.ts';
 import type { StoreParameters } from '../types.ts';
 import { computeLayout, type Geometry, HOME_A_OFFSET, HOME_B_OFFSET, invalidGeometry, JOURNAL_OFFSET, LAST_IO_OFFSET } from './layout.ts';
 import { decodeText, encodeText } from './text.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
-/** A superblock: one page. Everything in it is fixed when the store is created, except the sequence. */
+/** A superblock: one page. Everything in it is fixed when the store is created, except format version and sequence. */
 export const SUPERBLOCK_BYTES = PAGE_BYTES;
 
 /** "RMRSTORE" */
@@ -39,6 +39,8 @@ const FLAGS_ALL = 3;
 
 /** The content of a superblock. */
 export interface Superblock extends StoreParameters, Geometry {
+  /** {@link FORMAT_VERSION}, or an older one until the store is opened. */
+  readonly formatVersion: number;
   /** Counts how often the pair was written; the higher copy wins. */
   readonly sequence: number;
   /** The data area was proven to read as zeroes when the store was created; true for a witness, which has none. */
@@ -56,6 +58,11 @@ export function superblockFormatVersion(page: Uint8Array): number {
   return viewOf(page).getUint32(OFFSET_FORMAT_VERSION, true);
 }
 
+/** Whether this program can open a store of that format version. */
+export function isKnownVersion(version: number): boolean {
+  return version >= FORMAT_VERSION_OLDEST && version <= FORMAT_VERSION;
+}
+
 /** Whether the checksum fits; it stands at the same place in every format version. */
 export function superblockChecksumFits(page: Uint8Array): boolean {
   return viewOf(page).getUint32(OFFSET_CRC, true) === crc32c(page.subarray(OFFSET_FORMAT_VERSION, SUPERBLOCK_BYTES));
@@ -68,7 +75,7 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
   page.fill(0);
   const view = viewOf(page);
   page.set(MAGIC, 0);
-  view.setUint32(OFFSET_FORMAT_VERSION, FORMAT_VERSION, true);
+  view.setUint32(OFFSET_FORMAT_VERSION, superblock.formatVersion, true);
   encodeUuid(superblock.storeUuid, page, OFFSET_STORE_UUID);
   encodeUuid(superblock.poolUuid, page, OFFSET_POOL_UUID);
   encodeUuid(superblock.lineageUuid, page, OFFSET_LINEAGE_UUID);
@@ -93,13 +100,13 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
   assert(invalidSuperblock(page) === null, 'superblock: what was written is valid');
 }
 
-/** Why the page is not a good superblock of this format version, or null. */
+/** Why the page is not a good superblock of a format version that is known, or null. */
 export function invalidSuperblock(page: Uint8Array): string | null {
   if (page.length !== SUPERBLOCK_BYTES) return 'it is not one page';
   if (!hasSuperblockMagic(page)) return 'the magic number is missing';
   const view = viewOf(page);
   if (!superblockChecksumFits(page)) return 'the checksum is wrong';
-  if (view.getUint32(OFFSET_FORMAT_VERSION, true) !== FORMAT_VERSION) return 'the format version is another one';
+  if (!isKnownVersion(view.getUint32(OFFSET_FORMAT_VERSION, true))) return 'the format version is another one';
   if (view.getUint8(OFFSET_MEMBER_SLOTS) !== MEMBER_SLOTS) return 'the number of member slots is another one';
   if (view.getUint8(OFFSET_MAP_SIDES) !== MAP_SIDES) return 'the number of map sides is another one';
   if (view.getUint32(OFFSET_FLAGS, true) > FLAGS_ALL) return 'unknown flags are set';
@@ -129,6 +136,7 @@ export function decodeSuperblock(page: Uint8Array): Superblock {
   assert(poolName !== null, 'superblock: the pool name was checked');
   return {
     ...geometryOf(view),
+    formatVersion: view.getUint32(OFFSET_FORMAT_VERSION, true),
     storeUuid: decodeUuid(page, OFFSET_STORE_UUID),
     poolUuid: decodeUuid(page, OFFSET_POOL_UUID),
     lineageUuid: decodeUuid(page, OFFSET_LINEAGE_UUID),

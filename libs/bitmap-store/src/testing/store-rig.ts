@@ -12,6 +12,16 @@ export function testUuid(number: number): string {
   return `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`;
 }
 
+let livesDrawn = 0;
+
+/** Names for lives, each of which is another one. */
+export function nextLife(): string {
+  return testUuid(0x11fe_0000_0000 + ++livesDrawn);
+}
+
+/** The wall clock of stores that are opened in tests, unless they say another one. */
+export const WALL_MS = 1_700_000_000_000;
+
 export const BOOT_1 = testUuid(0xb001);
 export const BOOT_2 = testUuid(0xb002);
 
@@ -52,7 +62,7 @@ export function createdDisk(overrides: Partial<CreateOptions> = {}): MemoryDisk 
 /** Opens the store on a disk that ends requests at once. */
 export function open(disk: MemoryDisk, world: VirtualWorld, bootId = BOOT_1): BitmapStore | OperationError {
   let result: BitmapStore | OperationError | null = null;
-  openStore(disk, { label: 'test disk', world, bootId }, (opened) => {
+  openStore(disk, { label: 'test disk', world, bootId, lifeUuid: nextLife(), wallMs: WALL_MS }, (opened) => {
     result = opened;
   });
   world.run(0);

@@ -12,7 +12,7 @@ const FIRST = 'mount the file system, attach the disk or correct the path';
 
 /** What a new store is good for: nothing that was lost comes back by making one. */
 export const NEW_STORE_IS_EMPTY =
-  'A new store ("store create") is only for a new member, or to replace this one when its data is lost: it never brings data back';
+  'A new store ("store create") is only for a new member, or to replace this one when its data is lost (client-node replace-store): it never brings data back';
 
 /** What was found where a store should be, and what to do first. `mounts` is for tests: the text of /proc/self/mounts. */
 export function describeMissing(path: string, mounts: string = readMounts()): string {

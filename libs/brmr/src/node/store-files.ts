@@ -10,7 +10,7 @@ import {
   type StoreInspection,
   storeBytes,
 } from '@rmr/bitmap-store';
-import { type Disk, OperationError, type World } from '@rmr/runtime';
+import { type Disk, OperationError, randomUuid, type World } from '@rmr/runtime';
 import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
@@ -156,7 +156,13 @@ export async function openStoreOn(disk: Disk, options: OpenStoreOptions): Promis
       ...(options.poolUuid === undefined ? {} : { poolUuid: options.poolUuid }),
       ...(options.storeUuid === undefined ? {} : { storeUuid: options.storeUuid }),
     };
-    openBitmapStore(disk, { ...expected, world, bootId: options.bootId ?? kernelBootId(), doubtful: options.doubtful === true }, resolve);
+    const opening = {
+      bootId: options.bootId ?? kernelBootId(),
+      lifeUuid: randomUuid(world.random),
+      wallMs: world.clock.wallMs(),
+      doubtful: options.doubtful === true,
+    };
+    openBitmapStore(disk, { ...expected, ...opening, world }, resolve);
   });
   if (store instanceof OperationError) {
     await closeDisk(disk);

@@ -31,6 +31,7 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
   readonly #calls = new Map<number, ControlCall>();
   #nextTag = 1;
   #connected = false;
+  #hadSession = false;
   #lostReason = 'not connected yet';
   #lostSinceMs: number;
 
@@ -55,6 +56,11 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
   /** What the last attempts to connect ended with, on each path; why the session was lost where there has been none since. */
   get lastErrors(): string {
     return [...new Set(this.rtrs.paths().map((path) => path.lastError ?? this.#lostReason))].join('; ');
+  }
+
+  /** Whether nothing is known of the other host yet: there was no session, and no attempt to connect has failed. */
+  get isFirstAttempt(): boolean {
+    return !this.#connected && !this.#hadSession && this.rtrs.paths().every((path) => path.lastError === null);
   }
 
   /** Since when there is no session, wall clock; where there is one, since when there was none before. */
@@ -85,6 +91,7 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
 
   onConnected(): void {
     this.#connected = true;
+    this.#hadSession = true;
     for (const user of this.#users) user.onSessionUp(this);
     this.#sendCalls();
   }

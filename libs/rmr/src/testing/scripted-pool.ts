@@ -1,6 +1,6 @@
 import type { SharedSession } from '../core/shared-session.ts';
-import type { MemberRecord, StoreIdentity, VersionRecord } from '../pool-store.ts';
-import type { ClaimResult } from '../wire/control-message.ts';
+import type { MemberRecord, SeenMark, StoreIdentity, VersionRecord } from '../pool-store.ts';
+import type { ClaimResult, MarkResult, ProbeResult, StorePast } from '../wire/control-message.ts';
 import { ScriptedSession } from './scripted-session.ts';
 
 /** A pool as unit tests know it: members 1 to 9, and what belongs to them. */
@@ -41,6 +41,64 @@ export function identityOf(memberId: number, chunks: number, chunkSizeBytes: num
     chunkSizeBytes,
     queueDepth: 16,
     createdZeroed: true,
+  };
+}
+
+/** The UUID of a life of a store. */
+export function lifeOf(number: number): string {
+  return `00000000-0000-4000-8000-00000000f${String(number).padStart(3, '0')}`;
+}
+
+/** What stores show of their past, unless a test says something else: they are in their second life. */
+export const PAST: StorePast = {
+  age: 20,
+  lives: [
+    { lifeUuid: lifeOf(1), firstAge: 1, lastAge: 9, openedAtMs: 1_000 },
+    { lifeUuid: lifeOf(2), firstAge: 10, lastAge: null, openedAtMs: 2_000 },
+  ],
+};
+
+/** The mark of a store that shows {@link PAST}, in an answer. */
+export const MARK: MarkResult['mark'] = { lifeUuid: lifeOf(2), age: PAST.age };
+
+/** What somebody remembers of a store: without `age` what {@link PAST} shows. */
+export function seenOf(age: number = PAST.age, life = 2, atMs = 5_000): SeenMark {
+  return { lifeUuid: lifeOf(life), age, atMs };
+}
+
+/** What a member answers to a probe: a store of 16 chunks, without a version unless the test says so. */
+export function probeOf(memberId: number, fields: Partial<ProbeResult> = {}): ProbeResult {
+  return {
+    poolHandle: 1,
+    state: 'REGISTERED',
+    identity: identityOf(memberId, 16, 4096),
+    features: { fastPunch: true, fastZero: true, extents: true },
+    promise: null,
+    version: null,
+    members: [],
+    policy: POLICY,
+    volatileLost: false,
+    past: PAST,
+    released: false,
+    missedBytes: 0,
+    ...fields,
+  };
+}
+
+/** What a member grants. */
+export function claimOf(fields: Partial<ClaimResult> = {}): ClaimResult {
+  return {
+    version: null,
+    members: [],
+    policy: POLICY,
+    volatileLost: false,
+    lastIo: [],
+    lastWriteSeq: 0,
+    intent: [],
+    unreadable: [],
+    columns: [],
+    past: PAST,
+    ...fields,
   };
 }
 

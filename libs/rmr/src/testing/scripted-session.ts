@@ -57,6 +57,7 @@ export class ScriptedSession {
   readonly users = new Set<SessionUser>();
   connected = true;
   lostReason = 'cut';
+  isFirstAttempt = false;
   permits = SLOTS;
   readonly slabs = new SlabPool();
   #nextSlot = 0;

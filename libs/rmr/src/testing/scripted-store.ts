@@ -28,6 +28,12 @@ export class ScriptedStore implements PoolStore {
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
   policy: PoolStore['policy'] = NEW_POLICY;
+  age = 1;
+  lives: PoolStore['lives'];
+  released = false;
+  changedSinceAged = false;
+  dataAge = 0;
+  flushedSinceAged = false;
   volatileLost = false;
   cacheDoubtful = false;
   onDoubt = (): void => {};
@@ -38,6 +44,7 @@ export class ScriptedStore implements PoolStore {
 
   constructor(identity: StoreIdentity) {
     this.identity = identity;
+    this.lives = [{ lifeUuid: `f${identity.storeUuid.slice(1)}`, firstAge: 1, lastAge: null, openedAtMs: 0 }];
   }
 
   get chunkCount(): number {
@@ -84,18 +91,19 @@ export class ScriptedStore implements PoolStore {
   }
 
   write(offset: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#hold(`write ${offset}+${source.length}`, (status) => sink.onDiskDone(tag, status));
+    this.#hold(`write ${offset}+${source.length}`, (status) => this.#changed(tag, status, sink));
   }
 
   punch(offset: number, length: number, tag: number, sink: DiskSink): void {
-    this.#hold(`punch ${offset}+${length}`, (status) => sink.onDiskDone(tag, status));
+    this.#hold(`punch ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
   }
 
   zero(offset: number, length: number, tag: number, sink: DiskSink): void {
-    this.#hold(`zero ${offset}+${length}`, (status) => sink.onDiskDone(tag, status));
+    this.#hold(`zero ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
   }
 
   flush(tag: number, sink: DiskSink): void {
+    this.flushedSinceAged = true;
     this.#hold('flush', (status) => sink.onDiskDone(tag, status));
   }
 
@@ -108,6 +116,7 @@ export class ScriptedStore implements PoolStore {
   }
 
   recordLastIo(memId: number, writeSeq: number, offset: number, length: number): void {
+    this.changedSinceAged = true;
     this.calls.push(`lastIo ${memId} #${writeSeq} ${offset}+${length}`);
   }
 
@@ -128,6 +137,7 @@ export class ScriptedStore implements PoolStore {
     tag: number,
     sink: DiskSink,
   ): boolean {
+    this.changedSinceAged = true;
     const memberIds = [...missing.subarray(0, count)];
     const add = { memberIds, ranges: [{ offsetBytes, lengthBytes }] };
     const marked = memberIds.every((memberId) => this.mapOf(memberId).testAll(...this.#chunks(offsetBytes, lengthBytes)));
@@ -171,9 +181,17 @@ export class ScriptedStore implements PoolStore {
       this.#describe('add', change.dirtyAdd ?? []),
       change.reconciled === true ? 'reconciled' : '',
       change.volatileLost === true ? 'volatileLost' : '',
+      change.released === true ? 'released' : '',
+      change.ages === true ? 'ages' : '',
     ].filter((part) => part !== '');
+    const flushedBefore = this.flushedSinceAged;
+    if (this.changedSinceAged) this.dataAge = this.age + 1;
+    this.changedSinceAged = false;
+    this.flushedSinceAged = false;
     this.#hold(`commit ${parts.join(' ')}`, (status) => {
       if (status === Status.OK) {
+        this.age++;
+        this.released = change.version === undefined && (this.released || change.released === true);
         if (change.promise !== undefined) this.promise = change.promise;
         if (change.version !== undefined) this.version = change.version;
         if (change.members !== undefined) this.members = change.members;
@@ -184,6 +202,9 @@ export class ScriptedStore implements PoolStore {
         for (const { memberId, map } of change.dirtyReplace ?? []) this.#maps.set(memberId, map);
         this.#apply(change.dirtyClear ?? [], false);
         this.#apply(change.dirtyAdd ?? [], true);
+      } else {
+        this.changedSinceAged = true;
+        this.flushedSinceAged ||= flushedBefore;
       }
       done(status);
     });
@@ -196,6 +217,11 @@ export class ScriptedStore implements PoolStore {
   #hold(what: string, end: (status: number) => void): void {
     this.calls.push(what);
     this.held.push({ what, end });
+  }
+
+  #changed(tag: number, status: number, sink: DiskSink): void {
+    this.changedSinceAged = true;
+    sink.onDiskDone(tag, status);
   }
 
   #chunks(offsetBytes: number, lengthBytes: number): [first: number, count: number] {

@@ -1,6 +1,6 @@
 import { isUuid, Status } from '@rmr/runtime';
 import { z } from 'zod';
-import { CONTROL_BYTES_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGES_MAX } from '../constants.ts';
+import { CONTROL_BYTES_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, LIVES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGES_MAX } from '../constants.ts';
 import { MessageType } from './io-message.ts';
 
 /**
@@ -28,6 +28,10 @@ export const versionSchema = z.strictObject({
   horizon: exact,
 });
 const promiseSchema = z.strictObject({ epoch: u32.min(1), clientInstance: uuid, clientName: name });
+/** A place in the order of versions. */
+const placeSchema = z.strictObject({ epoch: u32.min(1), seq: u32.min(1) });
+/** How old a store is in its present life. */
+const markSchema = z.strictObject({ lifeUuid: uuid, age: exact });
 const memberSchema = z.strictObject({
   memberId,
   storeUuid: uuid,
@@ -35,8 +39,10 @@ const memberSchema = z.strictObject({
   addresses: z.array(z.string().min(1).max(256)).min(1).max(8),
   role: z.enum(['data', 'witness']).optional(),
   maintenance: z.boolean().optional(),
-  joined: z.strictObject({ epoch: u32.min(1), seq: u32.min(1) }).optional(),
-  left: z.strictObject({ epoch: u32.min(1), seq: u32.min(1) }).optional(),
+  joined: placeSchema.optional(),
+  left: placeSchema.optional(),
+  seen: markSchema.extend({ atMs: exact }).strict().optional(),
+  anew: placeSchema.optional(),
 });
 const policySchema = z.strictObject({
   quorum: z.enum(['none', 'majority']),
@@ -44,6 +50,16 @@ const policySchema = z.strictObject({
   formerLineages: z.array(uuid).max(16),
 });
 const rangeSchema = z.strictObject({ offsetBytes: exact, lengthBytes: exact.min(1) });
+
+/** What a store shows of its past: how old it is, and the lives in which it has become so old. */
+const pastSchema = z.strictObject({
+  age: exact,
+  lives: z
+    .array(z.strictObject({ lifeUuid: uuid, firstAge: exact, lastAge: exact.nullable(), openedAtMs: exact }))
+    .min(1)
+    .max(LIVES_MAX),
+});
+export type StorePast = z.infer<typeof pastSchema>;
 
 /** What a storage node answers to a probe. A probe changes nothing (C1). */
 export const probeResultSchema = z.strictObject({
@@ -66,6 +82,11 @@ export const probeResultSchema = z.strictObject({
   members: z.array(memberSchema).max(MEMBERS_MAX),
   policy: policySchema,
   volatileLost: z.boolean(),
+  past: pastSchema,
+  /** The client that made its version has ended in order, and it has heard of none since. */
+  released: z.boolean(),
+  /** Bytes in chunks that it knows to have missed. */
+  missedBytes: exact,
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
 
@@ -84,11 +105,14 @@ export const claimResultSchema = z.strictObject({
   policy: policySchema,
   volatileLost: z.boolean(),
   lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
+  /** The newest write of those in `lastIo`; 0: there is none. */
+  lastWriteSeq: exact,
   intent: rangesSchema,
   /** Chunks in which its disk could not read something, and that were not written since. */
   unreadable: rangesSchema,
   /** The dirty maps that the member holds; members without one are all clean. */
   columns: z.array(columnSchema).max(MEMBERS_MAX),
+  past: pastSchema,
 });
 export type ClaimResult = z.infer<typeof claimResultSchema>;
 
@@ -111,6 +135,14 @@ export type MapReadResult = z.infer<typeof mapReadResultSchema>;
 export const owedResultSchema = z.strictObject({ owed: rangesSchema });
 export type OwedResult = z.infer<typeof owedResultSchema>;
 
+/** A version is recorded: what of its adds is owed, and the member's mark. */
+export const recordedResultSchema = z.strictObject({ owed: rangesSchema, mark: markSchema });
+export type RecordedResult = z.infer<typeof recordedResultSchema>;
+
+/** The mark of the answering member's store, for others to remember. */
+export const markResultSchema = z.strictObject({ mark: markSchema });
+export type MarkResult = z.infer<typeof markResultSchema>;
+
 /** A storage node's handle for reads between storage nodes. */
 export const syncJoinResultSchema = z.strictObject({ poolHandle: u32, memberId, storeUuid: uuid });
 export type SyncJoinResult = z.infer<typeof syncJoinResultSchema>;
@@ -119,6 +151,12 @@ export const emptyResultSchema = z.strictObject({});
 
 const mapAddSchema = z.strictObject({ memberIds: z.array(memberId).min(1).max(MEMBERS_MAX), ranges: rangesSchema });
 export type MapAdd = z.infer<typeof mapAddSchema>;
+
+/** What the client has heard of the stores of members, to be remembered durably. */
+const marksSchema = z
+  .array(z.strictObject({ memberId, storeUuid: uuid, seen: markSchema.extend({ atMs: exact }).strict() }))
+  .max(MEMBERS_MAX);
+export type HeardMarks = z.infer<typeof marksSchema>;
 
 const mapKnownSchema = z.strictObject({ memberId, dirty: rangesSchema });
 export type MapKnown = z.infer<typeof mapKnownSchema>;
@@ -184,10 +222,12 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('disable'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The member is no member any more: the pool has been told. */
   z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
-  /** Is this client still served? Answered with a failure if not. */
-  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1) }),
+  /** Is this client still served? Answered with a failure if not; else with the member's mark. */
+  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1), marks: marksSchema }),
+  /** Everything becomes durable, and the store older: the mark in the answer stands for all that was written so far. */
+  z.strictObject({ op: z.literal('age'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The client ends in order: nothing is in flight, everything is durable on every member. */
-  z.strictObject({ op: z.literal('release'), poolUuid: uuid, epoch: u32.min(1) }),
+  z.strictObject({ op: z.literal('release'), poolUuid: uuid, epoch: u32.min(1), marks: marksSchema }),
 ]);
 export type ControlRequest = z.infer<typeof controlRequestSchema>;
 
@@ -228,6 +268,8 @@ export type ControlResult =
   | MapReadResult
   | ReadCheckResult
   | OwedResult
+  | RecordedResult
+  | MarkResult
   | SyncJoinResult
   | Record<string, never>;
 

@@ -8,8 +8,8 @@ import type { Handshake } from '../wire/handshake.ts';
 const WAIT_MS = 60_000;
 
 const HELLO: Handshake = {
-  versionMin: 1,
-  versionMax: 1,
+  versionMin: 2,
+  versionMax: 2,
   payloadChecksum: false,
   generation: 0,
   pathId: 0,
@@ -55,14 +55,15 @@ describe('handshake at the server', () => {
   });
 
   test.each([
-    [2, 3],
+    [1, 1],
+    [3, 4],
     [7, 0xffff],
   ])('versions %i to %i have none in common: refused, naming both', (versionMin, versionMax) => {
     const { pair, peer } = stranger();
     peer.send(rawHandshake(FrameKind.HELLO, { ...HELLO, versionMin, versionMax }));
     expect(refused(pair, peer)).toEqual({
       code: RefusalCode.VERSION,
-      text: `this server speaks RTRS versions 1 to 1, the client ${versionMin} to ${versionMax}`,
+      text: `this server speaks RTRS versions 2 to 2, the client ${versionMin} to ${versionMax}`,
     });
     pair.finish();
   });
@@ -72,7 +73,7 @@ describe('handshake at the server', () => {
     peer.send(rawHandshake(FrameKind.HELLO, { ...HELLO, versionMax: 9 }));
     pair.until(() => peer.frames().length > 0, WAIT_MS, 'the welcome');
     expect(peer.kinds()).toEqual([FrameKind.WELCOME]);
-    expect(peer.frames()[0]?.userHeader.subarray(0, 4)).toEqual(new Uint8Array([1, 0, 1, 0]));
+    expect(peer.frames()[0]?.userHeader.subarray(0, 4)).toEqual(new Uint8Array([2, 0, 2, 0]));
     peer.stream.destroy('enough');
     pair.finish();
   });
@@ -241,8 +242,8 @@ describe('handshake at the client', () => {
       rawHandshake(FrameKind.WELCOME, { ...WELCOME, payloadChecksum: true }),
       'feature that was not offered',
     ],
-    ['a version that was not offered', rawHandshake(FrameKind.WELCOME, { ...WELCOME, versionMin: 2, versionMax: 2 }), 'not offered'],
-    ['a range of versions', rawHandshake(FrameKind.WELCOME, { ...WELCOME, versionMax: 2 }), 'not offered'],
+    ['a version that was not offered', rawHandshake(FrameKind.WELCOME, { ...WELCOME, versionMin: 3, versionMax: 3 }), 'not offered'],
+    ['a range of versions', rawHandshake(FrameKind.WELCOME, { ...WELCOME, versionMax: 3 }), 'not offered'],
     ['no path number', rawHandshake(FrameKind.WELCOME, { ...WELCOME, pathId: 0 }), 'no path number'],
     ['no generation', rawHandshake(FrameKind.WELCOME, { ...WELCOME, generation: 0 }), 'no path number or session generation'],
     ['a response', rawFrame(FrameKind.RESPONSE), 'something else than an answer'],

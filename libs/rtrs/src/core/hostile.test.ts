@@ -10,8 +10,8 @@ const WAIT_MS = 60_000;
 const DEPTH = 4;
 
 const HELLO: Handshake = {
-  versionMin: 1,
-  versionMax: 1,
+  versionMin: 2,
+  versionMax: 2,
   payloadChecksum: true,
   generation: 0,
   pathId: 0,

@@ -15,6 +15,9 @@ const CONNECTION_ENDS_MAX = 2_000;
 /** Events that wait for their time. */
 const EVENTS_MAX = 50_000;
 
+/** In which the others know that a store has become older, while a client serves all of them. */
+const AGE_KNOWN_MS = 9_000;
+
 /** Chunks that are named in a description. */
 const CHUNKS_NAMED_MAX = 12;
 
@@ -39,7 +42,11 @@ export class Checks {
   /** Changes of data that a disk has been given: the store of the process, and since when its pool was NORMAL. */
   readonly #begun = new WeakMap<DiskRequest, { readonly store: object; readonly normalSinceMs: number }>();
   /** The promise of every store, when it was last looked at. */
-  readonly #promises = new Map<string, PromiseRecord>();
+  readonly #promises = new Map<SimulatedStorageNode, { readonly storeUuid: string; readonly promise: PromiseRecord }>();
+  /** How old each store was when data was written there last. */
+  readonly #writtenAt = new Map<SimulatedStorageNode, { readonly storeUuid: string; readonly age: number; readonly atMs: number }>();
+  /** Since when nothing else has been missing, whenever it was asked for, in virtual milliseconds; null: something has. */
+  #wholeSinceMs: number | null = null;
   /** What the client said about the members outside of the set, and under which version. */
   #missed: { readonly client: object; readonly version: VersionRecord; readonly bytes: ReadonlyMap<number, number> } | null = null;
 
@@ -56,6 +63,7 @@ export class Checks {
     this.#checkOneWriter();
     this.#checkPromises();
     this.#checkNumbers();
+    this.#checkRolledBack();
     this.#checkClientMaps();
     this.#progress.tick();
     this.#checkBounds();
@@ -83,8 +91,8 @@ export class Checks {
     const version = operation.client.pool.status().version;
     if (version === null) return;
     const { geometry } = this.#cluster;
-    const nodes = this.#cluster.members();
-    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId)).filter((node) => node !== undefined);
+    const nodes = this.#cluster.members().filter((node) => !this.#cluster.tampered.has(node));
+    const inSync = this.#untampered(version);
     const last = geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
     const { offsetBytes, lengthBytes } = operation.request;
     for (const node of inSync) this.#checkVolatileIsNamed(node, offsetBytes, lengthBytes);
@@ -110,8 +118,10 @@ export class Checks {
     const version = operation.client.pool.status().version;
     if (version === null) return;
     const { geometry } = this.#cluster;
-    const inSync = version.inSync.map(({ memberId }) => this.#cluster.node(memberId)).filter((node) => node !== undefined);
-    const others = this.#cluster.members().filter((node) => !inSync.includes(node));
+    const inSync = this.#untampered(version);
+    // What one of the set had was taken from its disk a moment ago.
+    if (inSync.length < version.inSync.length) return;
+    const others = this.#cluster.members().filter((node) => !inSync.includes(node) && !this.#cluster.tampered.has(node));
     const all = operation.sectorCount === 0;
     const first = all ? 0 : geometry.chunkOf(operation.firstSector);
     const last = all ? geometry.chunkCount : geometry.chunkOf(operation.firstSector + operation.sectorCount - 1);
@@ -132,6 +142,12 @@ export class Checks {
       if (!wrong.includes(null))
         fail('I1', `a flush was acknowledged, chunk ${chunk} is dirty for all in sync, and after a power loss ${wrong.join(', ')}`);
     }
+  }
+
+  /** The nodes of the version's set, but for those whose stores are older ones now: what they had is not to be seen there. */
+  #untampered({ inSync }: VersionRecord): readonly SimulatedStorageNode[] {
+    const nodes = inSync.map(({ memberId }) => this.#cluster.node(memberId));
+    return nodes.filter((node) => node !== undefined && !this.#cluster.tampered.has(node));
   }
 
   /** What the member would have in these sectors, of one chunk, after a power loss, and must not; null: nothing. */
@@ -183,6 +199,12 @@ export class Checks {
 
   /** I7, I10: data that a disk was given before its pool was enabled anew is not written after: a grant waits for it (◆17). */
   diskEnd(node: SimulatedStorageNode, request: DiskRequest): void {
+    if (isDataChange(node, request) && node.store !== null)
+      this.#writtenAt.set(node, {
+        storeUuid: node.store.identity.storeUuid,
+        age: node.store.age,
+        atMs: this.#cluster.world.scheduler.nowMs,
+      });
     const begun = this.#begun.get(request);
     if (begun === undefined || begun.store !== node.store || poolState(node) !== 'NORMAL') return;
     if (normalSinceMs(node) !== begun.normalSinceMs)
@@ -191,6 +213,16 @@ export class Checks {
 
   /** Null when the pool is served and whole; else what is missing. For when no fault is made any more (I11). */
   unfinished(): string | null {
+    const missing = this.#missing();
+    if (missing !== null) {
+      this.#wholeSinceMs = null;
+      return missing;
+    }
+    this.#wholeSinceMs ??= this.#cluster.world.scheduler.nowMs;
+    return this.#unknownAge(this.#wholeSinceMs);
+  }
+
+  #missing(): string | null {
     const { client } = this.#cluster;
     const nodes = this.#cluster.members();
     const stranger = this.#cluster.nodes.find((node) => !nodes.includes(node));
@@ -219,6 +251,23 @@ export class Checks {
       if (removed !== undefined) return `${node.name} has a map of member ${removed}, which was removed`;
     }
     return status.lost === null ? null : `the client takes ${status.lost.bytes} bytes for lost`;
+  }
+
+  /** L8: all others know, durably and soon, that a store is older than any copy of it that lacks what was written there last; null: they do. */
+  #unknownAge(wholeSinceMs: number): string | null {
+    const { witness, world } = this.#cluster;
+    const nodes = this.#cluster.members();
+    for (const [node, { storeUuid, age, atMs }] of this.#writtenAt) {
+      if (!nodes.includes(node) || node.storeUuid !== storeUuid) continue;
+      for (const other of witness === null ? nodes : [...nodes, witness]) {
+        const seen = other.store?.members.find((member) => member.storeUuid === storeUuid)?.seen;
+        if (other === node || (seen !== undefined && seen.age > age)) continue;
+        const what = `${other.name} does not know how old the store of ${node.name} is`;
+        if (world.scheduler.nowMs - Math.max(atMs, wholeSinceMs) > AGE_KNOWN_MS) fail('L8', what);
+        return what;
+      }
+    }
+    return null;
   }
 
   /** I8: what is lost is named, once the client has answered everything: as far as its status has room for all ranges. */
@@ -297,15 +346,31 @@ export class Checks {
 
   /** C2: what a store has promised rises, and one epoch is nobody else's. */
   #checkPromises(): void {
-    for (const { name, store } of this.#cluster.all) {
+    for (const node of this.#cluster.all) {
+      const { name, store } = node;
       const promise = store?.promise ?? null;
       if (store === null || promise === null) continue;
       const { storeUuid } = store.identity;
-      const before = this.#promises.get(storeUuid);
-      this.#promises.set(storeUuid, promise);
+      const known = this.#promises.get(node);
+      this.#promises.set(node, { storeUuid, promise });
+      const before = known?.storeUuid === storeUuid ? known.promise : undefined;
       if (before === undefined || before === promise || promise.epoch > before.epoch) continue;
       if (promise.epoch === before.epoch && promise.clientInstance === before.clientInstance) continue;
       fail('C2', `${name} had promised epoch ${before.epoch} to ${before.clientName}, and now ${promise.epoch} to ${promise.clientName}`);
+    }
+  }
+
+  /** Another store is in the place of the one that the node had: what it had promised it does not know. */
+  storeChanged(node: SimulatedStorageNode): void {
+    this.#promises.delete(node);
+  }
+
+  /** L8: nobody is said to have gone back in time who has not. */
+  #checkRolledBack(): void {
+    const { client, nodes, tampered } = this.#cluster;
+    for (const { memberId, rolledBack } of client?.pool.status().legs ?? []) {
+      const node = nodes.find((each) => each.memberId === memberId);
+      if (rolledBack !== null && node !== undefined && !tampered.has(node)) fail('L8', `${rolledBack}, and it is what it was`);
     }
   }
 
@@ -364,6 +429,7 @@ export class Checks {
     const version = this.#cluster.highestVersion();
     if (version === null) return null;
     const holders = this.#cluster.inSync();
+    if (holders.some((node) => this.#cluster.tampered.has(node))) return null;
     const all = holders.every(({ store }) => store?.version != null && sameVersion(store.version, version));
     return all ? holders : null;
   }
@@ -433,7 +499,7 @@ export class Checks {
         all.find((node) => node.memberId === member.memberId && node.storeUuid === member.storeUuid),
       );
       const knows = (node: SimulatedStorageNode | undefined): boolean =>
-        node === undefined || (node.version !== null && compareVersions(node.version, version) > 0);
+        node === undefined || this.#cluster.tampered.has(node) || (node.version !== null && compareVersions(node.version, version) > 0);
       if (!set.some(knows))
         fail('V4', `${name} has version ${formatVersion(version)}, and nobody in its set knows of ${formatVersion(current)}`);
     }

@@ -1,11 +1,11 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
-import { compareVersions, type MemberRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, type MemberAddress, type MemberRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
 import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
 import { MemoryDisk } from '../memory-disk.ts';
 import { MemoryNetwork } from '../memory-network.ts';
 import { VirtualWorld } from '../virtual-world.ts';
 import { Geometry } from './geometry.ts';
-import { SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
+import { addressOf, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
 const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
@@ -27,6 +27,13 @@ const STOP_AT_ONCE_PERCENT = 50;
 const ROBBED_MS = 10_000;
 /** How often, if it has not noticed. */
 const ROBBED_TIMES = 3;
+/** Percentage of clients whose configuration lacks a member, and in which the addresses of two are exchanged. */
+const INCOMPLETE_PERCENT = 8;
+const EXCHANGED_PERCENT = 8;
+/** How long a client is left with a configuration that leads to nothing but an empty store. */
+const MISLED_MS = 3_000;
+/** How often an operator looks whether the pool has to be created. */
+const BIRTH_MS = 100;
 /** After which a rival that could not get the pool gives up. */
 const RIVAL_MS = 15_000;
 
@@ -40,6 +47,8 @@ export interface ClusterListener {
   onPowerLost(nodes: readonly SimulatedStorageNode[]): void;
   /** A node has its store open: what is on its disk can be seen. */
   onOpened(): void;
+  /** Another store is in the place of the one that the node had, with the same UUID. */
+  onStoreChanged(node: SimulatedStorageNode): void;
 }
 
 /**
@@ -67,7 +76,15 @@ export class SimulatedCluster {
   readonly #goneStores = new Set<string>();
   /** Set when the workload has to let the client's IO end. */
   draining = false;
-  listener: ClusterListener = { isIdle: () => true, onClientGone: () => {}, onPowerLost: () => {}, onOpened: () => {} };
+  listener: ClusterListener = {
+    isIdle: () => true,
+    onClientGone: () => {},
+    onPowerLost: () => {},
+    onOpened: () => {},
+    onStoreChanged: () => {},
+  };
+  /** Nodes with a store that an operator has put in the place of a newer one (L8), until it is whole again. */
+  readonly tampered = new Set<SimulatedStorageNode>();
   readonly #random: SeededRandom;
   readonly #pool: SimulatedPool;
   readonly #journalBytes: number | undefined;
@@ -77,6 +94,7 @@ export class SimulatedCluster {
   #clientCount = 0;
   #servedByTwo = false;
   readonly #stops: SeededRandom;
+  readonly #configs: SeededRandom;
 
   constructor(seed: number) {
     const random = new SeededRandom(seed ^ 0xc105);
@@ -108,6 +126,7 @@ export class SimulatedCluster {
       ioTimeoutMs: null,
     };
     this.#stops = new SeededRandom(seed ^ 0x570b);
+    this.#configs = new SeededRandom(seed ^ 0xc0f1);
     // Drawn apart, so that all other runs are what they were without it.
     const timeouts = new SeededRandom(seed ^ 0x710e);
     if (randomBelow(timeouts, 100) < IO_TIMEOUT_PERCENT)
@@ -148,6 +167,17 @@ export class SimulatedCluster {
     node.replaceDisk(this.newDisk(node.memberId));
   }
 
+  /** What was known of the node's store says nothing any more. */
+  storeChanged(node: SimulatedStorageNode): void {
+    this.listener.onStoreChanged(node);
+  }
+
+  /** Whether the node has recorded the highest version. */
+  holdsHighest(node: SimulatedStorageNode): boolean {
+    const highest = this.highestVersion();
+    return highest !== null && node.version !== null && sameVersion(node.version, highest);
+  }
+
   /** Data nodes and witness. */
   get all(): readonly SimulatedStorageNode[] {
     return this.witness === null ? this.nodes : [...this.nodes, this.witness];
@@ -157,6 +187,14 @@ export class SimulatedCluster {
   start(): void {
     for (const node of this.all) node.start();
     this.startClient();
+    this.#orderBirth();
+  }
+
+  /** C0: an operator orders the pool to be created, again where the client did not live to see it; never once anybody has a version. */
+  #orderBirth(): void {
+    if (this.highestVersion() !== null) return;
+    if (this.client?.pool.status().born === false) this.client.pool.create(() => {});
+    this.world.after(BIRTH_MS, () => this.#orderBirth());
   }
 
   node(memberId: number): SimulatedStorageNode {
@@ -460,7 +498,40 @@ export class SimulatedCluster {
   }
 
   #newClient(takeover = false): SimulatedClient {
-    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.members(), this.witness, takeover);
+    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.#configured(), this.witness, takeover);
+  }
+
+  /**
+   * The members as the configuration of a client names them: some lack one, or have the addresses of two exchanged (L9). What the
+   * members themselves know of one another counts, once there is anything.
+   */
+  #configured(): MemberAddress[] {
+    const members = this.members().map(addressOf);
+    const [first, second, ...rest] = members;
+    if (this.highestVersion() === null || first === undefined || second === undefined) return members;
+    const draw = randomBelow(this.#configs, 100);
+    if (draw < INCOMPLETE_PERCENT) return members.filter((_member, index) => index !== draw % members.length);
+    if (draw >= 100 - EXCHANGED_PERCENT)
+      return [{ ...first, addresses: second.addresses }, { ...second, addresses: first.addresses }, ...rest];
+    return members;
+  }
+
+  /**
+   * C0: a client is started that knows of nobody but a new, empty store of the pool: it must serve nothing. False: the pool itself was
+   * not in service yet.
+   */
+  misleadClient(): boolean {
+    if (this.highestVersion() === null) return false;
+    const memberId = ++this.#highestMemberId;
+    const node = this.#makeNode(memberId, this.newDisk(memberId));
+    node.start();
+    const client = new SimulatedClient(this.#pool, `misled-${memberId}`, [addressOf(node)], null, false);
+    this.world.after(MISLED_MS, () => {
+      if (client.pool.state === 'SERVING') throw new Error(`C0: ${client.name} serves an empty pool that nobody has created`);
+      client.crash();
+      if (node.running) node.crash();
+    });
+    return true;
   }
 
   /** A disk with an empty store of the pool. */

@@ -100,6 +100,11 @@ export class Disaster {
     if (this.#stage === 'PLANNED') this.#stage = 'OVER';
   }
 
+  /** Whether there is none to come, and nobody is kept down on account of one. */
+  get isOver(): boolean {
+    return this.#stage === 'OVER';
+  }
+
   /** From now on somebody replaces what is lost. */
   overwrite(): void {
     this.#overwrites = true;

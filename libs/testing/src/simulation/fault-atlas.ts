@@ -49,6 +49,12 @@ export class FaultAtlas {
     this.#weigh(false);
   }
 
+  /** The store of a member is an older one from now on: it has lost more than what was not flushed. */
+  wentBack(node: SimulatedStorageNode): void {
+    this.#losses.set(node, { since: this.#cluster.highestVersion(), flushFaultDue: false });
+    this.#weigh(false);
+  }
+
   /** These hosts lost power. */
   powerLost(nodes: readonly SimulatedStorageNode[]): void {
     const since = this.#cluster.highestVersion();

@@ -6,6 +6,7 @@ import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
 import type { FaultContext } from './fault-context.ts';
 import type { Moments } from './moments.ts';
+import { OldCopies } from './old-copies.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
@@ -18,6 +19,9 @@ const TRIES_MAX = 4;
 const CHANGE_AWAITED_MS = 4_000;
 /** Clocks differ by up to this share: far more than any crystal. */
 const DRIFT_MAX = 0.1;
+
+/** An operator puts an older copy of a store back. */
+const OLDER_COPY = 'older copy put back';
 
 /** A kind of fault. `strike` says whether it could be made now. */
 interface FaultKind {
@@ -77,6 +81,8 @@ const KINDS: readonly FaultKind[] = [
   { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
   // Operators.
   { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
+  { name: 'client with an empty store', weight: 1, strike: (faults) => faults.cluster.misleadClient() },
+  { name: OLDER_COPY, weight: 6, strike: (faults) => faults.oldCopies.strike() },
   // Clocks.
   { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
@@ -90,6 +96,7 @@ export class Faults implements FaultContext {
   readonly cluster: SimulatedCluster;
   readonly aimed: AimedFaults;
   readonly crashes: AimedCrashes;
+  readonly oldCopies: OldCopies;
   /** An operator takes a member out, and lets it in again later. */
   takeOut: (node: SimulatedStorageNode) => void = () => {};
   /** An operator adds a member, and asks for it until it is one; null: not now. */
@@ -116,6 +123,7 @@ export class Faults implements FaultContext {
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
     this.aimed = new AimedFaults(this, new SeededRandom(seed ^ 0xa13d));
     this.crashes = new AimedCrashes(this, atlas, moments, new SeededRandom(seed ^ 0xc4a5));
+    this.oldCopies = new OldCopies(this, atlas, new SeededRandom(seed ^ 0x01dc));
   }
 
   /** Whether faults are made still. */
@@ -132,6 +140,7 @@ export class Faults implements FaultContext {
 
   start(): void {
     this.#on = true;
+    if (this.#kinds.some(({ name }) => name === OLDER_COPY)) this.oldCopies.start();
     this.#strikeLater();
   }
 

@@ -64,6 +64,8 @@ export class SimulatedStorageNode {
   onOpened: () => void = () => {};
   readonly #pool: SimulatedPool;
   readonly #random: SeededRandom;
+  /** For the lives of its stores alone, so that what else a run draws does not depend on how often stores are opened. */
+  readonly #lifeRandom: SeededRandom;
   #disk: MemoryDisk;
   #bootId: string;
   #host: VirtualHost | null = null;
@@ -92,6 +94,7 @@ export class SimulatedStorageNode {
     this.#random = new SeededRandom(pool.world.random.u32());
     this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
     this.hostUuid = randomUuid(pool.world.random);
+    this.#lifeRandom = new SeededRandom(Number.parseInt(this.hostUuid.slice(0, 8), 16));
     this.#bootId = randomUuid(pool.world.random);
   }
 
@@ -166,7 +169,8 @@ export class SimulatedStorageNode {
     host.setClockRate(this.#clockRate);
     host.setWallClock(this.#wallSkewMs);
     this.#host = host;
-    openStore(this.#disk, { world: host, bootId: this.#bootId, label: this.name }, (store) => {
+    const opening = { bootId: this.#bootId, lifeUuid: randomUuid(this.#lifeRandom), wallMs: host.clock.wallMs() };
+    openStore(this.#disk, { ...opening, world: host, label: this.name }, (store) => {
       if (this.#host !== host) return;
       if (store instanceof OperationError) {
         // Only a disk error is an excuse: the process ends, and its service manager starts it again.
@@ -365,13 +369,13 @@ export class SimulatedClient {
   constructor(
     simulated: SimulatedPool,
     name: string,
-    nodes: readonly SimulatedStorageNode[],
+    members: readonly MemberAddress[],
     witness: SimulatedStorageNode | null,
     takeover: boolean,
   ) {
     const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs, legSlowForMs, readPolicy } = simulated;
     this.name = name;
-    this.configured = new Set(nodes.map((node) => node.memberId));
+    this.configured = new Set(members.map((member) => member.memberId));
     this.#network = network;
     this.host = world.host(name);
     const incarnation = randomUuid(this.host.random);
@@ -392,7 +396,7 @@ export class SimulatedClient {
         get ioTimeoutMs() {
           return simulated.ioTimeoutMs;
         },
-        members: nodes.map(addressOf),
+        members,
         ...(witness === null ? {} : { witness: addressOf(witness) }),
         quorum: simulated.quorum,
         takeover,

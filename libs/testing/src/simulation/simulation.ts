@@ -93,6 +93,7 @@ class Simulation {
       onClientGone: (client) => this.#workload.abandon(client),
       onPowerLost: (nodes) => this.#atlas.powerLost(nodes),
       onOpened: () => this.#atlas.observe(),
+      onStoreChanged: (node) => this.#checks.storeChanged(node),
     };
     // What power had taken by then is no surprise to a read, and does not become durable with a flush.
     this.#workload.onAnswer = () => this.#atlas.observeVersion();
@@ -134,6 +135,8 @@ class Simulation {
       seed,
       disaster,
     );
+    // What a forced pool may take from a copy that was put back is not what the model allows it.
+    this.#faults.oldCopies.allowed = () => this.#disaster.isOver;
     this.#schemes = new Schemes(this.#faults, this.#workload, moments, seed, options.faults ?? null);
     cluster.world.check(() => this.#look());
   }
@@ -192,7 +195,8 @@ class Simulation {
 
   #healed(): void {
     this.#cluster.waitForever();
-    const unfinished = (): string | null => this.#disaster.pending ?? this.#operator.pending ?? this.#checks.unfinished();
+    const unfinished = (): string | null =>
+      this.#disaster.pending ?? this.#operator.pending ?? this.#faults.oldCopies.pending ?? this.#checks.unfinished();
     const { rival, draining } = this.#cluster;
     const canRepair = rival === null && !draining;
     this.#cluster.heal((node, chunk) => canRepair && chunk >= 0 && this.#atlas.mayLose(node, chunk));
@@ -297,6 +301,7 @@ class Simulation {
   /** After every event. */
   #look(): void {
     this.#disaster.look();
+    this.#faults.oldCopies.look();
     const { nowMs } = this.#cluster.world.scheduler;
     if (nowMs < this.#nextTickMs) return;
     this.#nextTickMs = nowMs + TICK_INTERVAL_MS;

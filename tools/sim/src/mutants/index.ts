@@ -1,5 +1,6 @@
 import type { Mutant } from '../mutant.ts';
 import { MARKED } from './marks.ts';
 import { OTHERS } from './others.ts';
+import { STORES } from './stores.ts';
 
-export const MUTANTS: readonly Mutant[] = [...MARKED, ...OTHERS];
+export const MUTANTS: readonly Mutant[] = [...MARKED, ...OTHERS, ...STORES];

@@ -1,6 +1,7 @@
 import { edit, type Mutant } from '../mutant.ts';
 import {
   ADMISSION,
+  ASSEMBLE_RULE,
   ASSEMBLY,
   BITMAP_STORE,
   COMMIT_ENGINE,
@@ -190,8 +191,12 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a pool is assembled without its whole in-sync set',
     rule: 'assemble rule',
     edits: [
-      edit(RECOVERY, 'if (missing.length === 0) return needed;', 'if (needed.length > 0) return needed;'),
-      edit(RECOVERY, 'const whole = highest.inSync.every(has)', 'const whole = legs.length > 0 || highest.inSync.every(has)'),
+      edit(
+        ASSEMBLE_RULE,
+        'if (missing.length === 0) return { legs: needed, excused: [] };',
+        'if (needed.length > 0) return { legs: needed, excused: [] };',
+      ),
+      edit(RECOVERY, 'const whole = highest.inSync.every(', 'const whole = legs.length > 0 || highest.inSync.every('),
     ],
     seeds: 60,
   },
@@ -274,8 +279,8 @@ export const OTHERS: readonly Mutant[] = [
       edit(WRITE_INTENT, 'this.#changeHolds(Hold.RECONCILE, Hold.FLUSH);', 'this.#changeHolds(Hold.RECONCILE, Hold.NONE);'),
       edit(
         POOL_CONTROL,
-        '#flushAndForget(done: (status: number) => void): void {',
-        '#flushAndForget(done: (status: number) => void): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ reconciled: true }, done);',
+        '#flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {',
+        '#flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ ...change, reconciled: true }, done);',
       ),
     ],
     faults: ['power loss after a crash', NOTHING_ELSE],
@@ -409,7 +414,11 @@ export const OTHERS: readonly Mutant[] = [
       edit(POOL_SERVER, 'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));', 'this.#finish(tag, status);'),
       edit(POOL_CONTROL, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
       edit(COMMIT_ENGINE, 'this.#plan.usage = { ...this.#plan.usage, volatileLost: true };', ''),
-      edit(BITMAP_STORE, 'this.#doubtful = true;\n          this.#writeMark();', 'this.#doubtful = true;'),
+      edit(
+        BITMAP_STORE,
+        'this.#doubtful = true;\n          this.#notAged();\n          this.#writeMark();',
+        'this.#doubtful = true;\n          this.#notAged();',
+      ),
     ],
     faults: ['client crash', 'crash after a failed flush', 'crash of everything', 'flush error', 'node crash', 'power loss'],
     seeds: 300,

@@ -1,5 +1,17 @@
 import { type Edit, edit } from '../mutant.ts';
-import { CHECKPOINT, CLUSTER, COMMIT_ENGINE, CONSTANTS, DISASTER, MEMORY_DISK, OPEN_STORE, STORE_CONSTANTS } from './files.ts';
+import {
+  CHECKPOINT,
+  CLUSTER,
+  COMMIT_ENGINE,
+  CONSTANTS,
+  DISASTER,
+  LEG_RETURN,
+  MEMORY_DISK,
+  OLD_COPIES,
+  OPEN_STORE,
+  ROLLED_BACK,
+  STORE_CONSTANTS,
+} from './files.ts';
 
 /** The write intent has fewer places than the device of a simulation has regions, so that regions leave all the time. */
 export const SMALL_INTENT: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_ACTIVE_MAX = 4096', 'INTENT_ACTIVE_MAX = 1')];
@@ -9,6 +21,28 @@ export const QUICK_IDLE: readonly Edit[] = [edit(STORE_CONSTANTS, 'INTENT_IDLE_T
 
 /** Members go for long in every run that has several, so that the pool has to be forced. */
 export const DISASTERS: readonly Edit[] = [edit(DISASTER, 'RUNS_PERCENT = 6', 'RUNS_PERCENT = 100')];
+
+/** Stores are known to be old by the versions that they lack alone, and only such copies are put back. */
+export const OLD_VERSIONS_ALONE: readonly Edit[] = [
+  edit(
+    ROLLED_BACK,
+    'if (seen !== undefined && !hasInPast(store.past, seen))',
+    'if (seen !== undefined && seen.age < 0 && !hasInPast(store.past, seen))',
+  ),
+  edit(LEG_RETURN, 'this.#lacksWrites(claim)', 'false'),
+  edit(OLD_COPIES, 'isKnownToBeOlder(copy, known);', 'lacksVersion(copy, known, (other.store ?? other.lastStore)?.version ?? null);'),
+  edit(
+    OLD_COPIES,
+    'function isKnownToBeOlder(',
+    `function lacksVersion({ version: own }: Copy, { joined }: MemberRecord, theirs: VersionRecord | null): boolean {
+  if (joined === undefined || theirs === null || own.lineageUuid !== theirs.lineageUuid) return false;
+  if (joined.epoch === theirs.epoch && joined.seq === theirs.seq) return false;
+  return own.epoch < joined.epoch || (own.epoch === joined.epoch && own.seq < joined.seq);
+}
+
+function isKnownToBeOlder(`,
+  ),
+];
 
 /** Every pool has three members or more. */
 export const THREE_MEMBERS: readonly Edit[] = [

@@ -402,9 +402,9 @@ function remedyFor(trouble: OperationErrorCode, path: string): string | undefine
     case 'STORE_VERSION_UNKNOWN':
       return `Start a version of the storage node that knows the store ${path}. Don't create another store in its place: it is whole.`;
     case 'STORE_DAMAGED':
-      return `Check the disk of ${path}, and keep what is there: it may have the only copy of something. Replace this member's store when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
+      return `Check the disk of ${path}, and keep what is there: it may have the only copy of something. Replace this member's store (client-node replace-store) when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
     case 'STORE_TOO_SMALL':
-      return `Bring the whole file or device back to ${path} if it is elsewhere; don't lengthen this one. Else replace this member's store when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
+      return `Bring the whole file or device back to ${path} if it is elsewhere; don't lengthen this one. Else replace this member's store (client-node replace-store) when the client node's status shows that the other members have everything. ${OLDER_COPY}`;
     case 'STORE_FOREIGN':
       return `Attach the disk that belongs at ${path}, or correct "stores" in the configuration and restart this node. Leave the store that is there as it is: its own pool may need it.`;
     case 'CONFLICT':
@@ -413,7 +413,7 @@ function remedyFor(trouble: OperationErrorCode, path: string): string | undefine
       return undefined;
     case 'NOT_FOUND':
     case 'STORE_NOT_FORMATTED':
-      return `Mount the file system of ${path}, attach its disk, or correct "stores" in the configuration and restart this node. ${OLDER_COPY} A new store is only for a new member, or to replace this one when its data is lost.`;
+      return `Mount the file system of ${path}, attach its disk, or correct "stores" in the configuration and restart this node. ${OLDER_COPY} A new store is only for a new member, or to replace this one when its data is lost (client-node replace-store).`;
     default:
       return `Correct "stores" in the configuration, where ${path} is not what it should be, and restart this node.`;
   }

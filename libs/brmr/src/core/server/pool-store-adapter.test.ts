@@ -56,7 +56,7 @@ function openOn(features: Partial<DiskFeatures> = {}, more: Partial<CreateOption
     },
   );
   expect(error).toBeNull();
-  openStore(disk, { label: 'disk', world, bootId: uuid(9) }, (result) => {
+  openStore(disk, { label: 'disk', world, bootId: uuid(9), lifeUuid: uuid(8), wallMs: world.clock.wallMs() }, (result) => {
     if (result instanceof Error) throw result;
     store = new PoolStoreAdapter(result, disk);
   });
@@ -106,6 +106,48 @@ test('W3: last_io of a turn goes to the disk before its data, in one write, what
     [3, Status.OK],
   ]);
 });
+
+test('age, lives, release and what was changed since are those of the store underneath', () => {
+  const { bitmapStore } = store;
+  const shown = (): unknown[] => [store.age, store.lives, store.released, store.changedSinceAged, store.flushedSinceAged];
+  const life = { lifeUuid: uuid(8), firstAge: 1, lastAge: null, openedAtMs: world.clock.wallMs() };
+  expect(shown()).toEqual([1, [life], false, false, false]);
+  store.commit({ released: true, ages: true }, () => {});
+  world.run(0);
+  store.recordLastIo(0, 1, 0, 4096);
+  store.flush(1, sink);
+  expect(shown()).toEqual([2, [life], true, true, true]);
+  expect(shown()).toEqual([
+    bitmapStore.age,
+    bitmapStore.lives,
+    bitmapStore.released,
+    bitmapStore.changedSinceAged,
+    bitmapStore.flushedSinceAged,
+  ]);
+});
+
+test.each(['write', 'punch', 'zero'] as const)(
+  'a %s that ends after a record was begun counts as changed since, before anybody hears of it',
+  (kind) => {
+    hold = (request) => request.kind === kind && request.offsetBytes >= data();
+    store.recordLastIo(0, 1, 0, 4096);
+    let whenTold: boolean | null = null;
+    const told = {
+      onDiskDone: () => {
+        whenTold = store.changedSinceAged;
+      },
+    };
+    if (kind === 'write') store.write(0, new Uint8Array(4096), 1, told);
+    else store[kind](0, 4096, 1, told);
+    store.submit();
+    store.commit({ ages: true }, () => {});
+    world.run(0);
+    // The record says nothing of what is under way: the age that it brings does not vouch for it.
+    expect([store.age, store.changedSinceAged, whenTold]).toEqual([2, false, null]);
+    held.shift()?.();
+    expect(whenTold).toBe(true);
+  },
+);
 
 test('W3: while last_io is on its way no data of this turn or a later one overtakes it; reads do', () => {
   hold = isLastIo;

@@ -9,6 +9,7 @@ import type {
   PoolStore,
   PromiseRecord,
   StoreIdentity,
+  StoreLife,
   VersionRecord,
 } from '@rmr/rmr';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
@@ -35,6 +36,8 @@ class Change implements DiskSink {
     assert(sink !== null, 'pool store: a change ends once');
     this.bytes = NO_BYTES;
     this.sink = null;
+    // Before anybody hears of it: a record that is under way was begun without it.
+    this.#owner.bitmapStore.dataChanged();
     sink.onDiskDone(tag, status);
     this.#owner.onChangeDone(this);
   }
@@ -99,6 +102,30 @@ export class PoolStoreAdapter implements PoolStore {
 
   get policy(): PoolPolicy {
     return this.#store.policy;
+  }
+
+  get age(): number {
+    return this.#store.age;
+  }
+
+  get lives(): readonly StoreLife[] {
+    return this.#store.lives;
+  }
+
+  get released(): boolean {
+    return this.#store.released;
+  }
+
+  get dataAge(): number {
+    return this.#store.dataAge;
+  }
+
+  get changedSinceAged(): boolean {
+    return this.#store.changedSinceAged;
+  }
+
+  get flushedSinceAged(): boolean {
+    return this.#store.flushedSinceAged;
   }
 
   get onDoubt(): () => void {

@@ -1,6 +1,6 @@
 import { createStore, openStore } from '@rmr/bitmap-store';
 import type { PoolServer, PoolStore } from '@rmr/rmr';
-import { OperationError, type OperationErrorCode, Status } from '@rmr/runtime';
+import { OperationError, type OperationErrorCode, randomUuid, Status } from '@rmr/runtime';
 import { MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type OpenedStore, RETRY_MS, RETRY_MS_MAX, STEADY_MS, type StoreSpec } from './kept-store.ts';
@@ -75,6 +75,8 @@ const registry = {
   },
 };
 
+const opening = () => ({ world, bootId: BOOT, lifeUuid: randomUuid(world.random), wallMs: world.clock.wallMs() });
+
 const opener = {
   open(spec: StoreSpec, isDoubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {
     const slot = slots.get(spec.path) as Slot;
@@ -88,7 +90,7 @@ const opener = {
     // What was closed is opened anew.
     disk.abandon();
     const expected = { label: spec.path, ...(spec.poolUuid === undefined ? {} : { poolUuid: spec.poolUuid }) };
-    openStore(disk, { ...expected, world, bootId: BOOT, doubtful: isDoubtful }, (store) => {
+    openStore(disk, { ...expected, ...opening(), doubtful: isDoubtful }, (store) => {
       if (store instanceof OperationError) {
         disk.close(() => done(store));
         return;
@@ -154,7 +156,7 @@ function stop(): () => boolean {
 /** What the next process finds: whether unflushed data counts as lost. */
 function lostAfter(disk: MemoryDisk): boolean | undefined {
   let lost: boolean | undefined;
-  openStore(disk.copy(), { label: 'x', world, bootId: BOOT }, (store) => {
+  openStore(disk.copy(), { label: 'x', ...opening() }, (store) => {
     if (!(store instanceof OperationError)) lost = store.volatileLost;
   });
   world.run(0);

@@ -1,6 +1,6 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { LINEAGE, memberOf, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
+import { claimOf, LINEAGE, MARK, memberOf, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult } from '../../wire/control-message.ts';
 import { FirstRecord } from './first-record.ts';
@@ -50,8 +50,7 @@ beforeEach(() => {
   steps = [];
   maps = new PoolMaps(8 * CHUNK, CHUNK);
   const legs = [legTo(1), legTo(2)];
-  const claim = { version: null, members: [], policy: POLICY, volatileLost: false, lastIo: [], intent: [], unreadable: [], columns: [] };
-  claims = new Map(legs.map((leg) => [leg, claim]));
+  claims = new Map(legs.map((leg) => [leg, claimOf()]));
   const members = [memberOf(1), memberOf(2)];
   first = {
     ...{ version: VERSION, legs, witness: null, members, policy: POLICY, maps },
@@ -68,9 +67,9 @@ describe('the first version of an epoch', () => {
     expect(open()).toEqual(['map-stage 2']);
     session(2).next('map-stage').answer();
     expect([open(), told]).toEqual([['record-version 1', 'record-version 2'], ['attempt']]);
-    session(2).next('record-version').answer({ owed: [] });
+    session(2).next('record-version').answer({ owed: [], mark: MARK });
     expect(open()).toEqual(['record-version 1']);
-    session(1).next('record-version').answer({ owed: [] });
+    session(1).next('record-version').answer({ owed: [], mark: MARK });
     expect(open()).toEqual(['enable 1', 'enable 2']);
     for (const memberId of [1, 2]) session(memberId).next('enable').answer();
     expect([open(), told]).toEqual([[], ['attempt', 'enabled']]);
@@ -97,12 +96,12 @@ describe('the first version of an epoch', () => {
     start({ witness: legTo(9), erase: [7] });
     for (const memberId of [1, 2]) {
       expect(open()).not.toContain('record-version 9');
-      session(memberId).next('record-version').answer({ owed: [] });
+      session(memberId).next('record-version').answer({ owed: [], mark: MARK });
     }
     const call = session(9).next('record-version');
     expect(call.request).toMatchObject({ newLineage: true, maps: [], mapErase: [] });
     expect(open()).toEqual([]);
-    if (end === 'answer') call.answer({ owed: [] });
+    if (end === 'answer') call.answer({ owed: [], mark: MARK });
     else call.refuse('BAD_STATE', 'no room');
     expect(open()).toEqual(['enable 1', 'enable 2']);
     for (const memberId of [1, 2]) session(memberId).next('enable').answer();
@@ -115,7 +114,7 @@ test('each step names the members that have not made it yet', () => {
   start({ witness: legTo(9) });
   session(1).next('map-stage').answer();
   session(2).next('map-stage').answer();
-  for (const memberId of [2, 1, 9]) session(memberId).next('record-version').answer({ owed: [] });
+  for (const memberId of [2, 1, 9]) session(memberId).next('record-version').answer({ owed: [], mark: MARK });
   for (const memberId of [1, 2]) session(memberId).next('enable').answer();
   const [one, two] = ['member 1 (storage-1)', 'member 2 (storage-2)'];
   expect(steps).toEqual([
@@ -146,7 +145,7 @@ describe('a failure, once, and nothing after it', () => {
   test('while the version is recorded', () => {
     start();
     session(2).next('record-version').refuse('STALE_EPOCH', 'epoch 7 is promised');
-    session(1).next('record-version').answer({ owed: [] });
+    session(1).next('record-version').answer({ owed: [], mark: MARK });
     expect([open(), told]).toEqual([[], ['attempt', 'failed: member 2 (storage-2): epoch 7 is promised']]);
   });
 
@@ -160,7 +159,7 @@ describe('a failure, once, and nothing after it', () => {
 
   test('while members are enabled', () => {
     start();
-    for (const memberId of [1, 2]) session(memberId).next('record-version').answer({ owed: [] });
+    for (const memberId of [1, 2]) session(memberId).next('record-version').answer({ owed: [], mark: MARK });
     session(1).next('enable').refuse('BAD_STATE', 'NO_IO');
     session(2).next('enable').answer();
     expect(told).toEqual(['attempt', 'failed: member 1 (storage-1): NO_IO']);
@@ -176,7 +175,7 @@ describe('a failure, once, and nothing after it', () => {
         for (const memberId of [1, 2])
           session(memberId)
             .next(op)
-            .answer(op === 'record-version' ? { owed: [] } : {});
+            .answer(op === 'record-version' ? { owed: [], mark: MARK } : {});
       };
       for (const op of ops.slice(0, steps)) answer(op);
       const before = [...told];

@@ -2,7 +2,7 @@ import { DirtyMap } from '@rmr/dirty-map';
 import type { World } from '@rmr/runtime';
 import type { VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
-import { type ClaimResult, emptyResultSchema, owedResultSchema } from '../../wire/control-message.ts';
+import { type ClaimResult, emptyResultSchema, recordedResultSchema } from '../../wire/control-message.ts';
 import { tellAsked } from './asked-legs.ts';
 import type { FirstVersion } from './first-version.ts';
 import type { Leg } from './leg.ts';
@@ -146,7 +146,7 @@ export class FirstRecord {
         mapErase: voteOnly ? [] : [...erase],
         maps: voteOnly ? [] : dataMembers(members).map(({ memberId }) => ({ memberId, digest: maps.of(memberId).digest() })),
       },
-      owedResultSchema,
+      recordedResultSchema,
       (result, failure) =>
         done(
           result === null ? (failure?.message ?? `${leg.describe()} to record version ${formatVersion(version)}`) : null,

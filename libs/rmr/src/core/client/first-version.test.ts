@@ -3,7 +3,7 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FORMER_LINEAGES_MAX } from '../../constants.ts';
-import { identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, storeOf, versionOf } from '../../testing/scripted-pool.ts';
+import { claimOf, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
 import type { Grant } from './assembly.ts';
@@ -18,19 +18,18 @@ const CURRENT = versionOf(4, [1, 2, 3], { epoch: 5 });
 
 let host: VirtualHost;
 let allLegs: Leg[];
-/** What each leg says of its store; a test changes it before it decides. */
-let zeroed: boolean;
+/** The member whose store is not proven to read as zeroes; a test changes it before it decides. */
+let keeps: number;
 
 /** A leg that has answered the probe. */
 function probed(memberId: number): Leg {
   const leg = new Leg(memberId - 1, memberOf(memberId), new ScriptedSession().shared, SILENT_LOGGER, () => 0);
-  leg.probe = { identity: { ...identityOf(memberId, CHUNKS, CHUNK), createdZeroed: zeroed } } as ProbeResult;
+  leg.probe = { identity: { ...identityOf(memberId, CHUNKS, CHUNK), createdZeroed: memberId !== keeps } } as ProbeResult;
   return leg;
 }
 
 function claim(fields: Partial<ClaimResult> = {}): ClaimResult {
-  const rest = { volatileLost: false, lastIo: [], intent: [], unreadable: [], columns: [] };
-  return { version: CURRENT, members: MEMBERS, policy: POLICY, ...rest, ...fields };
+  return claimOf({ version: CURRENT, members: MEMBERS, ...fields });
 }
 
 /** The first version with these members, all of which have granted. */
@@ -68,7 +67,7 @@ const warnings = (): string[] => host.log.entries.filter(({ level }) => level ==
 
 beforeEach(() => {
   host = new VirtualWorld().host('client-1');
-  zeroed = true;
+  keeps = 0;
 });
 
 describe('a pool that is born', () => {
@@ -88,9 +87,40 @@ describe('a pool that is born', () => {
     expect(dirtyCounts(decide([1, 2, 3], born, nothing))).toEqual([0, 0, 0]);
   });
 
-  test("has the first member's data where they are not: all others take it over", () => {
-    zeroed = false;
-    expect(dirtyCounts(decide([1, 2, 3], born, nothing))).toEqual([0, CHUNKS, CHUNKS]);
+  test.each([
+    [1, [0, CHUNKS, CHUNKS]],
+    [2, [CHUNKS, 0, CHUNKS]],
+    [3, [CHUNKS, CHUNKS, 0]],
+  ])('has the data of the member that was created with --keep-data, be it member %i: all others take it over', (memberId, dirty) => {
+    keeps = memberId;
+    expect(dirtyCounts(decide([1, 2, 3], born, nothing))).toEqual(dirty);
+  });
+});
+
+describe('with which version members have joined', () => {
+  const joinedWith = (first: FirstVersion) => first.members.map(({ joined }) => joined);
+  const members = MEMBERS.map((member) => ({ ...member, joined: { epoch: 5, seq: member.memberId === 3 ? 4 : 2 } }));
+  const [before, halfway, now] = [
+    { epoch: 5, seq: 2 },
+    { epoch: 5, seq: 4 },
+    { epoch: 6, seq: 1 },
+  ];
+
+  test('stays, where they have recorded it', () => {
+    expect(joinedWith(decide([1, 2, 3], {}, () => ({ members })))).toEqual([before, before, halfway]);
+  });
+
+  test.each([
+    ['an older version', versionOf(3, [1, 2], { epoch: 5 })],
+    ['none, as in a pool that is half born', null],
+    ['one of a lineage that was left behind', versionOf(9, [3], { epoch: 5, lineageUuid: OTHER_LINEAGE })],
+  ])('L8: who was about to join, and has not recorded that, joins with this one: it has %s', (_name, version) => {
+    const first = decide([1, 2, 3], {}, (memberId) => (memberId === 3 ? { members, version } : { members }));
+    expect(joinedWith(first)).toEqual([before, before, now]);
+  });
+
+  test('is the first one of a lineage for all whom the pool is forced with', () => {
+    expect(joinedWith(decide([1, 2], { forced: true }, () => ({ members })))).toEqual([now, now, undefined]);
   });
 });
 

@@ -58,18 +58,22 @@ export interface FirstVersionInputs {
  * Decides what the first version of an epoch is: assembles and reconciles the maps, and says what is to be recorded with
  * them. It sends nothing. The UUID of a new lineage is drawn from `world`; a pool that is forced is worth a warning.
  */
-export function firstVersion(world: Pick<World, 'random' | 'log'>, inputs: FirstVersionInputs): FirstVersion {
+export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inputs: FirstVersionInputs): FirstVersion {
   const { epoch, legs, claims, grants, highest, memory, forced, witness, maps } = inputs;
   const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-  const members = memberTable(memory?.members ?? null, inputs.allLegs, witness, legs, results);
+  // The witness has shown its past too, where it has granted.
+  const granted = new Map([...claims].filter(([leg]) => legs.includes(leg) || leg === witness));
+  const members = memberTable(memory?.members ?? null, inputs.allLegs, witness, granted, world.clock.wallMs());
   const memberIds = dataMembers(members).map((member) => member.memberId);
   const inSync = legs.map((leg) => ({ memberId: leg.member.memberId, storeUuid: storeOf(leg) }));
   const lineageUuid = highest === null || forced ? randomUuid(world.random) : highest.lineageUuid;
   let policy = policySoFar(inputs);
   if (highest === null) {
-    // A pool that is born: stores that are not proven to read as zeroes have the first one's data to take over.
-    const zeroed = legs.every((leg) => leg.probe?.identity.createdZeroed === true);
-    if (!zeroed) for (const memberId of memberIds.slice(1)) maps.of(memberId).set(0, maps.chunkCount);
+    // C0: a pool that is born: the others have the data to take over of the one that was created to keep it, of which there is one at most.
+    const kept = legs.filter((leg) => leg.probe?.identity.createdZeroed === false).map((leg) => leg.member.memberId);
+    assert(kept.length <= 1, 'C0: two members were created to keep their data');
+    const [source] = kept;
+    if (source !== undefined) for (const memberId of memberIds) if (memberId !== source) maps.of(memberId).set(0, maps.chunkCount);
   } else {
     assembleMaps(maps, holdersOf(grants, highest, memory !== null, members), memberIds);
     passOverUnreadable(maps, grants);
@@ -102,13 +106,34 @@ export function firstVersion(world: Pick<World, 'random' | 'log'>, inputs: First
     version,
     legs,
     witness: witness !== null && claims.has(witness) && !legs.includes(witness) ? witness : null,
-    members: datedTable(members, version),
+    members: datedTable(withoutHalfJoined(members, legs, claims, lineageUuid), version),
     policy,
     maps,
     foreign: legs.filter((leg) => (claims.get(leg)?.version?.lineageUuid ?? lineageUuid) !== lineageUuid),
     erase: unknownColumns(results, members),
     allVolatileLost: grants.every((grant) => grant.volatileLost),
   };
+}
+
+/**
+ * L8: the table without the version with which members have joined that have not recorded it: they were about to, in an attempt
+ * that came to an end, and join with the version that is made now. Else whoever finds a later version would think that they had.
+ */
+function withoutHalfJoined(
+  members: readonly MemberRecord[],
+  legs: readonly Leg[],
+  claims: ReadonlyMap<Leg, ClaimResult>,
+  lineageUuid: string,
+): MemberRecord[] {
+  const has = (leg: Leg, { epoch, seq }: NonNullable<MemberRecord['joined']>): boolean => {
+    const version = claims.get(leg)?.version;
+    return version?.lineageUuid === lineageUuid && (version.epoch > epoch || (version.epoch === epoch && version.seq >= seq));
+  };
+  return members.map((member) => {
+    const leg = legs.find((each) => each.member.memberId === member.memberId);
+    const { joined, ...rest } = member;
+    return leg === undefined || joined === undefined || has(leg, joined) ? member : rest;
+  });
 }
 
 /** The policy as this client or else the holder of the highest version remembers it; at birth the configured one. */
@@ -131,4 +156,11 @@ function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, h
 export function storeOf(leg: Leg): string {
   assert(leg.probe !== null, 'recovery: a participant has not answered');
   return leg.probe.identity.storeUuid;
+}
+
+/** The version of a leg that has answered the probe with one. */
+export function versionOf(leg: Leg): VersionRecord {
+  const version = leg.probe?.version;
+  assert(version != null, 'recovery: a member without a version');
+  return version;
 }

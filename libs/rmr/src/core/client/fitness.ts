@@ -1,21 +1,30 @@
 import type { MemberRecord } from '../../pool-store.ts';
+import { formatVersion } from '../../version.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
+import { describeGeometry } from './pool-geometry.ts';
 
 /** Why a member that answers can't take part in the pool, or an empty string. */
-export function unfitness(leg: Leg, { identity }: ProbeResult, pool: { readonly poolUuid: string; readonly queueDepth: number }): string {
+export function unfitness(
+  leg: Leg,
+  { identity }: ProbeResult,
+  pool: { readonly poolUuid: string; readonly queueDepth: number },
+  isWitness = false,
+): string {
+  const at = leg.member.addresses.join(' or ');
   if (identity.poolUuid !== pool.poolUuid) return `${leg.describe()} has a store of pool ${identity.poolUuid}`;
-  if (identity.memberId !== leg.member.memberId) {
-    return `${leg.member.name} has the store of member ${identity.memberId}, where this node's configuration expects member ${leg.member.memberId}`;
-  }
+  if (identity.memberId !== leg.member.memberId)
+    return `the storage node at ${at} has store ${identity.storeUuid} of member ${identity.memberId}, where ${leg.describe()} is expected`;
+  if ((identity.witness === true) !== isWitness)
+    return `${leg.describe()} has a store ${isWitness ? 'with data, where a witness' : 'without data, as of a witness, where a member with data'} is expected`;
   if (identity.queueDepth < pool.queueDepth) {
     return `${leg.describe()} was created with queue depth ${identity.queueDepth}; configure queueDepth ${identity.queueDepth} or less`;
   }
   return '';
 }
 
-/** Why a member can't return to the pool that is served, with what to do; empty when it can. */
+/** Why a member can't return to the pool that is served; empty when it can. */
 export function unfitToReturn(
   leg: Leg,
   probe: ProbeResult,
@@ -23,6 +32,7 @@ export function unfitToReturn(
     readonly poolUuid: string;
     readonly queueDepth: number;
     readonly lineageUuid: string | undefined;
+    readonly formerLineages: readonly string[];
     readonly members: readonly MemberRecord[];
     readonly geometry: PoolGeometry | null;
   },
@@ -34,9 +44,17 @@ export function unfitToReturn(
   const { storeUuid, sizeBytes, chunkSizeBytes } = probe.identity;
   const known = pool.members.find((member) => member.memberId === leg.member.memberId);
   if (known === undefined) return `${leg.describe()} is not a member of this pool: add it`;
-  if (known.storeUuid !== storeUuid)
-    return `${leg.describe()} has store ${storeUuid}, where the pool knows ${known.storeUuid}: replace the member's store, or bring the former one back`;
+  if (known.storeUuid !== storeUuid) {
+    const what =
+      probe.version === null
+        ? 'an empty store that was never in service'
+        : `a store that was in service as version ${formatVersion(probe.version)}`;
+    return `${leg.describe()} has store ${storeUuid}, ${what}, where the pool knows ${known.storeUuid}`;
+  }
+  const lineage = probe.version?.lineageUuid;
+  if (lineage !== undefined && lineage !== pool.lineageUuid && !pool.formerLineages.includes(lineage))
+    return `${leg.describe()} belongs to another lineage of this pool (${lineage}), which does not descend from the one that is served, nor that one from it`;
   if (sizeBytes !== pool.geometry?.sizeBytes || chunkSizeBytes !== pool.geometry.chunkSizeBytes)
-    return `${leg.describe()} differs from the pool in size or chunk size`;
+    return `${describeGeometry(leg)}, which differs from the pool`;
   return '';
 }

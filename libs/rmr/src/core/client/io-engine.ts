@@ -59,6 +59,8 @@ export class IoEngine implements RtrsResponseSink {
   readonly #units: IoUnits;
   readonly #writes: InFlightRanges;
   readonly #sequence: WriteSequence;
+  /** The newest write that each leg has answered, by its sequence number; 0: none since it was enabled (L8). */
+  readonly answeredSeqs = new Float64Array(MEMBERS_MAX);
   /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
   readonly #reads: InFlightRanges;
   readonly #waiting = new WaitingList();
@@ -339,6 +341,8 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       units.ok[unit] = (units.ok[unit] as number) | bit;
+      if (request.type !== MessageType.FLUSH)
+        this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
     } else if (status === Status.ESTALE) {
       this.#host.onFenced();
       return;

@@ -3,41 +3,23 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
-import { CLIENT, identityOf, LINEAGE, OTHER_LINEAGE, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
+import { CLIENT, claimOf, identityOf, LINEAGE, OTHER_LINEAGE, POLICY, POOL, probeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
-import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
+import type { ClaimResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import { PoolMaps } from './pool-maps.ts';
+import type { RolledBack } from './rolled-back.ts';
+import type { VersionMemory } from './version-memory.ts';
 
 const CHUNK = 4096;
 const LEAVES = 2 * SPREAD_REST_LEAVES;
 const version = (seq: number, memberIds: readonly number[], lineageUuid = LINEAGE): NonNullable<ClaimResult['version']> =>
   versionOf(seq, memberIds, { epoch: 7, lineageUuid });
 
-const PROBE: ProbeResult = {
-  poolHandle: 9,
-  state: 'REGISTERED',
-  identity: { ...identityOf(3, LEAVES * CHUNKS_PER_LEAF, CHUNK), witness: false },
-  features: { fastPunch: true, fastZero: true, extents: true },
-  promise: null,
-  version: null,
-  members: [],
-  policy: POLICY,
-  volatileLost: false,
-};
-
-const CLAIM: ClaimResult = {
-  version: null,
-  members: [],
-  policy: POLICY,
-  volatileLost: false,
-  lastIo: [],
-  intent: [],
-  unreadable: [],
-  columns: [],
-};
+const PROBE = probeOf(3, { poolHandle: 9, identity: { ...identityOf(3, LEAVES * CHUNKS_PER_LEAF, CHUNK), witness: false } });
+const CLAIM = claimOf();
 
 let sessions: ScriptedSession[];
 let legs: Leg[];
@@ -47,6 +29,9 @@ let told: string[];
 /** The members of which it was judged what is owed for them. */
 let owedJudged: number[];
 let unfit: string;
+/** L8: what members have told of the age of their stores, and what is known better. */
+let heard: string[];
+let rolledBack: RolledBack | null;
 /** Whether members answer the freeze at once. */
 let freezes: boolean;
 let quiet: (() => void) | null;
@@ -115,6 +100,8 @@ beforeEach(() => {
   told = [];
   owedJudged = [];
   unfit = '';
+  heard = [];
+  rolledBack = null;
   freezes = true;
   quiet = null;
   grown = null;
@@ -130,6 +117,10 @@ beforeEach(() => {
     inSyncLegs: () => legs.slice(0, 2),
     leftBefore: () => [],
     markOwed: (memberId) => void owedJudged.push(memberId),
+    heard: (leg, { age }) => void heard.push(`${leg.member.memberId}: ${age}`),
+    knowledge: () => null,
+    answeredSeqs: new Float64Array(8),
+    rolledBack: () => rolledBack,
     unfit: () => unfit,
     refreshMaps: (done) => refreshMaps(done),
     onMapsChanged: () => void told.push('maps changed'),
@@ -143,7 +134,10 @@ beforeEach(() => {
       grown = { columns, newLineage, erase, durable };
     },
     joined: (leg, version) => void told.push(`joined ${leg.member.memberId} ${version.seq}`),
-    gaveUp: (_leg, reason, failure, held) => void told.push(`gave up${held ? ', held' : ''}: ${failure?.code ?? 'no code'}: ${reason}`),
+    gaveUp: (_leg, reason, failure, isOld) => {
+      const how = `gave up${returning.held ? ', held' : ''}${isOld ? ', old' : ''}`;
+      told.push(`${how}: ${failure?.code ?? 'no code'}: ${reason}`);
+    },
   };
   returning = new LegReturn(host, legs[2] as Leg);
 });
@@ -433,6 +427,68 @@ describe('leg return: every failure ends it once', () => {
     member3().next('map-stage').answer();
     expect(told.filter((line) => line.startsWith('gave up')).length).toBe(1);
     expect(open()).toEqual([]);
+  });
+});
+
+describe('leg return: the store went back in time (L8)', () => {
+  const older: RolledBack = { why: 'has a store that is older', newerAtMs: null };
+
+  const gaveUp = 'gave up, old: no code: member 3 (storage-3) has a store that is older';
+
+  test('what the answer to the probe shows: nothing is claimed', () => {
+    rolledBack = older;
+    upTo('claim');
+    expect([told, open(), heard]).toEqual([[gaveUp], [], []]);
+    expect([legs[2]?.rolledBack, legs[2]?.state]).toEqual([older, 'FAILED']);
+  });
+
+  test('what the grant shows counts: the return ends, and nothing is marked or copied', () => {
+    upTo('claim');
+    rolledBack = older;
+    member3().next('claim').answer(CLAIM);
+    expect([told, open(), heard, maps.of(3).dirtyCount]).toEqual([[gaveUp], [], [], 0]);
+    expect(legs[2]?.rolledBack).toBe(older);
+  });
+
+  test('what is known when the member is asked counts, for each of its answers: what is heard meanwhile may be younger', () => {
+    const judgedBy: (VersionMemory | null)[] = [];
+    const memoryOf = (seq: number): VersionMemory => ({ durable: version(seq, [1, 2]), attempts: [], members: [], policy: POLICY });
+    const memories = [1, 2, 3].map(memoryOf);
+    let known: VersionMemory | null = null;
+    host = Object.assign(host, {
+      knowledge: () => known,
+      rolledBack: (_leg: Leg, _store: unknown, by: VersionMemory | null) => {
+        judgedBy.push(by);
+        return null;
+      },
+    });
+    const steps = [() => returning.start(), () => member3().next('probe').answer(PROBE), () => member3().next('claim').answer(CLAIM)];
+    for (const [index, step] of steps.entries()) {
+      known = memories[index] as VersionMemory;
+      step();
+    }
+    expect(judgedBy).toEqual(memories.slice(0, 2));
+  });
+
+  test('that it was old is told until it is back, though it is what it was again', () => {
+    Object.assign(legs[2] as Leg, { probe: PROBE, rolledBack: older });
+    upTo('stage');
+    expect([told, legs[2]?.rolledBack]).toEqual([['maps changed'], older]);
+  });
+
+  test('how old it is by the grant is remembered, where nobody knows better', () => {
+    upTo('stage');
+    expect([heard, legs[2]?.rolledBack]).toEqual([['3: 20'], null]);
+  });
+
+  test.each([
+    ['it does not answer', () => member3().next('probe').drop()],
+    ['its store is not open', () => member3().next('probe').refuse('UNKNOWN_POOL')],
+  ])('what was found before says nothing of what is there now: %s', (_name, fail) => {
+    Object.assign(legs[2] as Leg, { rolledBack: older });
+    returning.start();
+    fail();
+    expect([told.length, legs[2]?.rolledBack]).toEqual([1, null]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { assert } from '@rmr/runtime';
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
-import type { VersionRecord } from '../../pool-store.ts';
+import type { StoreMark, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import {
   type ClaimResult,
@@ -10,10 +10,13 @@ import {
   type ProbeResult,
   probeResultSchema,
 } from '../../wire/control-message.ts';
+import { markOf } from '../store-past.ts';
 import { markReturning, unsharedChunks } from './assembly.ts';
 import type { Leg } from './leg.ts';
 import { type ColumnDigest, MapSpread } from './map-spread.ts';
 import type { PoolMaps } from './pool-maps.ts';
+import type { RolledBack } from './rolled-back.ts';
+import type { VersionMemory } from './version-memory.ts';
 
 /** What a return needs from its pool. */
 export interface ReturnHost {
@@ -31,6 +34,14 @@ export interface ReturnHost {
   leftBefore(memberId: number): readonly number[];
   /** V5: of what is owed for the member, it misses what one of the set has clean. */
   markOwed(memberId: number): void;
+  /** L8: the member has told how old its store is. */
+  heard(leg: Leg, mark: StoreMark): void;
+  /** L8: what this client knows of the stores of members now. */
+  knowledge(): VersionMemory | null;
+  /** L8: the newest write that each leg has answered since it was enabled, by its index; 0: none. */
+  readonly answeredSeqs: Float64Array;
+  /** L8: why its store can't be what it was, by what was known when it was asked; null: it can. */
+  rolledBack(leg: Leg, store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): RolledBack | null;
   /** Why a member that answers can't take part, or an empty string. */
   unfit(leg: Leg, probe: ProbeResult): string;
   /** Brings the maps of the in-sync members to the truth, which they know. `done` gets whether that worked. */
@@ -50,8 +61,8 @@ export interface ReturnHost {
   ): void;
   /** The member is enabled: it takes part in IO from here on. */
   joined(leg: Leg, version: VersionRecord): void;
-  /** It did not work. `held`: a map update was begun, so that a new version has to end it. */
-  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, held: boolean): void;
+  /** It did not work. `isOld`: the member's store went back in time (L8). */
+  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean): void;
 }
 
 /**
@@ -86,8 +97,12 @@ export class LegReturn {
 
   start(): void {
     const { leg } = this;
+    const known = this.#host.knowledge();
     leg.call({ op: 'probe', poolUuid: this.#host.poolUuid }, probeResultSchema, (probe, failure) => {
       if (this.#ended) return;
+      leg.hasNoStore = failure?.code === 'UNKNOWN_POOL';
+      // What was found before may be of another store.
+      if (probe?.identity.storeUuid !== leg.storeUuid) leg.rolledBack = null;
       if (probe === null) {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
         return;
@@ -96,7 +111,7 @@ export class LegReturn {
       leg.poolHandle = probe.poolHandle;
       const unfit = this.#host.unfit(leg, probe);
       if (unfit !== '') this.#giveUp(unfit, null);
-      else this.#claim();
+      else if (this.#isWhatItWas(probe, known)) this.#claim();
     });
   }
 
@@ -119,9 +134,40 @@ export class LegReturn {
     assert(this.#marked.length === 0 || this.#held, 'return: others are marked before the freeze');
   }
 
-  #giveUp(reason: string, failure: ControlFailure | null): void {
+  #giveUp(reason: string, failure: ControlFailure | null, isOld = false): void {
     this.cancel();
-    this.#host.gaveUp(this.leg, reason, failure, this.#held);
+    this.#host.gaveUp(this.leg, reason, failure, isOld);
+  }
+
+  /** L8: whether its store is what it was, by what was known when it was asked. If not, the return is over. */
+  #isWhatItWas(store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): boolean {
+    const { leg } = this;
+    const found = this.#host.rolledBack(leg, store, known);
+    // That it was is told until it is back.
+    leg.rolledBack = found ?? leg.rolledBack;
+    if (found !== null) this.#giveUp(`${leg.describe()} ${found.why}`, null, true);
+    return found === null;
+  }
+
+  /**
+   * L8: whether a member that this client has enabled, on a host that has not been down since, lacks a write that it has answered: a
+   * process that dies loses none (◆3), however young the copy is that was put in its place. If so, the return is over.
+   */
+  #lacksWrites({ lastWriteSeq, volatileLost }: ClaimResult): boolean {
+    const { leg } = this;
+    const isOther = leg.storeUuid !== leg.servedStoreUuid;
+    const isSameBoot = leg.bootId !== null && leg.bootId === leg.servedBootId;
+    if (
+      volatileLost ||
+      !isSameBoot ||
+      leg.servedEpoch !== this.#host.epoch ||
+      isOther ||
+      lastWriteSeq >= (this.#host.answeredSeqs[leg.index] as number)
+    )
+      return false;
+    leg.rolledBack = { why: 'has a store that lacks writes which it had answered to this client', newerAtMs: null, lacksWrites: true };
+    this.#giveUp(`${leg.describe()} ${leg.rolledBack.why}`, null, true);
+    return true;
   }
 
   /** The member drains or discards what it has of this client (◆17), and says what it may lack. */
@@ -130,12 +176,16 @@ export class LegReturn {
     const { poolUuid, epoch, clientInstance, clientName } = this.#host;
     if (leg.state !== 'RECONNECTING') leg.setState('RECONNECTING', 'the session is back and the member has answered');
     this.phase = 'waiting for the member to end what it was doing';
+    const known = this.#host.knowledge();
     leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (claim, failure) => {
       if (this.#ended) return;
       if (claim === null) {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
         return;
       }
+      // L8: what it has granted counts, and not what it was when it was asked.
+      if (!this.#isWhatItWas(claim, known) || this.#lacksWrites(claim)) return;
+      this.#host.heard(leg, markOf(claim.past));
       // Whether others have a chunk clean is judged by what they say themselves: the client's maps may be dirtier than the truth.
       this.phase = 'asking the other members what they have clean';
       this.#host.refreshMaps((known) => {
@@ -277,6 +327,8 @@ export class LegReturn {
       this.#marked = [];
       this.phase = 'enabling the member';
       const { leg } = this;
+      // With that it forgets which write was the newest.
+      this.#host.answeredSeqs[leg.index] = 0;
       leg.call(
         { op: 'enable', poolUuid: this.#host.poolUuid, epoch: version.epoch, versionSeq: version.seq },
         emptyResultSchema,

@@ -1,12 +1,28 @@
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MEMBERS_MAX, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
-import { memberOf, ScriptedSessions } from '../../testing/scripted-pool.ts';
+import type { MemberRecord } from '../../pool-store.ts';
+import { identityOf, memberOf, POLICY, POOL, ScriptedSessions } from '../../testing/scripted-pool.ts';
+import type { ProbeResult } from '../../wire/control-message.ts';
 import type { SessionUser } from '../shared-session.ts';
 import type { Leg, MemberAddress } from './leg.ts';
 import { LegTable } from './leg-table.ts';
 
 const HOUR_MS = 3_600_000;
+/** More than a member is looked for where the pool knows it. */
+const MOVED_MS = 5_000;
+
+/** What member 2 answers. */
+const PROBE: ProbeResult = {
+  ...{
+    poolHandle: 1,
+    state: 'REGISTERED',
+    identity: identityOf(2, 4, 65_536),
+    features: { fastPunch: true, fastZero: true, extents: true },
+  },
+  ...{ promise: null, version: null, members: [], policy: POLICY, volatileLost: false, released: false, missedBytes: 0 },
+  past: { age: 1, lives: [{ lifeUuid: '00000000-0000-4000-8000-0000000000f1', firstAge: 1, lastAge: null, openedAtMs: 0 }] },
+};
 
 let virtual: VirtualWorld;
 let host: VirtualHost;
@@ -102,6 +118,43 @@ describe('members that the pool has', () => {
     // A second time there is nothing to do: the table of states would refuse it.
     table.dropStrangers([memberOf(1), memberOf(4)]);
     expect(ids(table.staying)).toEqual([1, 2, 3, 4]);
+  });
+});
+
+describe('members that the configuration names elsewhere (L9)', () => {
+  const at = (memberId: number, address: string): MemberRecord => ({ ...memberOf(memberId), addresses: [address] });
+
+  beforeEach(() => {
+    sessions = new ScriptedSessions();
+  });
+
+  test('one that has moved is heard of where it is now: the session there is that of its leg', () => {
+    table = create([memberOf(1), at(2, 'memory:7')]);
+    expect(table.learn([memberOf(1), memberOf(2)])).toBe(true);
+    expect(sessions.inUse).toEqual(['memory:1', 'memory:7', 'memory:2']);
+    sessions.of(memberOf(2)).connected = false;
+    const isIt = (stray: Leg): boolean => stray.probe?.identity.memberId === 2;
+    expect(table.followMoved(host.clock.nowMs(), POOL, isIt)).toBe(false);
+    sessions.at('memory:7').calls[0]?.answer(PROBE);
+    virtual.run(MOVED_MS);
+    expect(table.followMoved(host.clock.nowMs(), POOL, isIt)).toBe(true);
+    expect(legOf(2).session).toBe(sessions.at('memory:7').shared);
+    expect(sessions.inUse).toContain('memory:7');
+  });
+
+  test('those whose addresses are swapped lead to each other; a third place takes no session from them', () => {
+    table = create([at(1, 'memory:2'), at(2, 'memory:1')]);
+    table.learn([memberOf(1), memberOf(2)]);
+    expect([legOf(1).session, legOf(2).session]).toEqual([sessions.at('memory:1').shared, sessions.at('memory:2').shared]);
+    table.learn([memberOf(1), at(2, 'memory:8')]);
+    expect(sessions.inUse.sort()).toEqual(['memory:1', 'memory:2', 'memory:8']);
+  });
+
+  test('a witness whose place another member was thought to have takes no session from that', () => {
+    table = create([memberOf(1), at(2, 'memory:9')], at(9, 'memory:2'));
+    table.learn([memberOf(1), memberOf(2), memberOf(9, 'witness')]);
+    expect([legOf(2).session, table.witness?.session]).toEqual([sessions.at('memory:2').shared, sessions.at('memory:9').shared]);
+    expect(sessions.inUse.sort()).toEqual(['memory:1', 'memory:2', 'memory:9']);
   });
 });
 

@@ -1,9 +1,16 @@
+import { sameIncarnation } from '@rmr/rtrs';
 import { assert, type World } from '@rmr/runtime';
 import { MEMBERS_MAX, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
+import { probeResultSchema } from '../../wire/control-message.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import { isWitness } from './membership.ts';
+
+/** Whether two records lead to the same place. */
+function sameAddresses(a: Pick<MemberAddress, 'addresses'>, b: Pick<MemberAddress, 'addresses'>): boolean {
+  return a.addresses.length === b.addresses.length && a.addresses.every((address, index) => address === b.addresses[index]);
+}
 
 /** Faults of a leg count for an hour (L7). */
 const FAULTS_MS = 3_600_000;
@@ -19,12 +26,27 @@ export interface LegTableOptions {
   readonly user: SessionUser;
 }
 
-/** The legs of a pool, one per member, and what they have in common: their places, and their use of sessions. */
+/** A store whose member answers elsewhere than where the pool knows it is looked for this long before it has moved (L9). */
+const MOVED_MS = 3_000;
+/** How often the nodes that the configuration names are asked where the pool knows a member elsewhere. */
+const STRAY_MS = 2_000;
+
+/**
+ * The legs of a pool, one per member, and what they have in common: their places, and their use of sessions.
+ *
+ * L9: they lead to where the pool's own table knows the members. Where the configuration names another place, a *stray* leg is
+ * kept to it: a member that answers there alone has moved, and one store that answers in both places is a copy of itself.
+ */
 export class LegTable {
   readonly #world: Pick<World, 'clock' | 'log'>;
   readonly #options: LegTableOptions;
   readonly #legs: Leg[] = [];
   #witness: Leg | null = null;
+  /** Legs to where the configuration names members that the pool knows elsewhere, by member id; they take no part in anything. */
+  readonly #strays = new Map<number, Leg>();
+  #straysAskedMs = Number.NEGATIVE_INFINITY;
+  /** Since when the member of a leg that has a stray is not where the pool knows it, in clock milliseconds. */
+  readonly #missingSinceMs = new Map<number, number>();
 
   constructor(world: Pick<World, 'clock' | 'log'>, options: LegTableOptions) {
     assert(options.members.length <= MEMBERS_MAX, 'leg table: too many members');
@@ -79,17 +101,126 @@ export class LegTable {
 
   /**
    * Members of the table that have no leg get one: the configuration may lack them, and the pool knows their addresses. A
-   * leg that is on its way out is none.
+   * leg that is on its way out is none. One that leads elsewhere than the table says, and takes part in nothing yet, is led there (L9).
+   * Returns whether a leg was changed or made.
    */
-  learn(members: readonly MemberRecord[]): void {
+  learn(members: readonly MemberRecord[]): boolean {
+    let changed = false;
     for (const member of members) {
       if (isWitness(member)) {
+        if (this.#witness === null) changed = true;
         this.#witness ??= this.#newLeg(MEMBERS_MAX, member);
+        if (!this.#witness.moved && !sameAddresses(this.#witness.member, member)) {
+          const former = this.#witness;
+          this.#witness = this.#newLeg(MEMBERS_MAX, member);
+          this.giveUpSession(former);
+          changed = true;
+        }
         continue;
       }
-      const known = this.#legs.some((leg) => leg.member.memberId === member.memberId && leg.state !== 'REMOVING');
-      if (!known) this.add(member);
+      const known = this.#legs.find((leg) => leg.member.memberId === member.memberId && leg.state !== 'REMOVING');
+      if (known === undefined) {
+        if (this.add(member) !== null) changed = true;
+      } else if (known.moved && sameAddresses(known.member, member)) {
+        known.moved = false;
+      } else if (!known.moved && known.state !== 'NORMAL' && !sameAddresses(known.member, member)) {
+        this.#leadElsewhere(known, member);
+        changed = true;
+      }
     }
+    return changed;
+  }
+
+  /** The strays that have answered. */
+  get strays(): readonly Leg[] {
+    return [...this.#strays.values()].filter((stray) => stray.probe !== null);
+  }
+
+  /** The leg to where the configuration names a member that the pool knows elsewhere; undefined: it names no other place. */
+  strayOf(memberId: number): Leg | undefined {
+    return this.#strays.get(memberId);
+  }
+
+  /**
+   * L9: a member that is not where the pool knows it for a while, and that answers where the configuration names it, has moved, if
+   * `isIt` says so: from now on its leg leads there. Returns whether one has. Called again and again.
+   */
+  followMoved(nowMs: number, poolUuid: string, isIt: (stray: Leg) => boolean): boolean {
+    if (nowMs - this.#straysAskedMs >= STRAY_MS) {
+      this.#straysAskedMs = nowMs;
+      for (const stray of this.#strays.values()) if (stray.connected) this.#ask(stray, poolUuid);
+    }
+    let moved = false;
+    for (const [memberId, stray] of this.#strays) {
+      const leg = this.#legs.find((each) => each.member.memberId === memberId && each.state !== 'REMOVING');
+      if (leg === undefined || (leg.connected && !leg.hasNoStore) || leg.state === 'NORMAL') {
+        this.#missingSinceMs.delete(memberId);
+        continue;
+      }
+      const sinceMs = this.#missingSinceMs.get(memberId) ?? nowMs;
+      this.#missingSinceMs.set(memberId, sinceMs);
+      if (stray.probe === null || !stray.connected || nowMs - sinceMs < MOVED_MS || !isIt(stray)) continue;
+      this.#world.log.warn('a member has moved: it answers where the configuration names it, and not where the pool knew it', {
+        member: memberId,
+        from: leg.member.addresses.join(' '),
+        to: stray.member.addresses.join(' '),
+      });
+      const { member } = leg;
+      this.#strays.delete(memberId);
+      this.#replace(leg, stray.member).moved = true;
+      // It is the leg that uses this session now.
+      this.giveUpSession(stray);
+      this.#strays.set(memberId, this.#newLeg(MEMBERS_MAX + 1, member));
+      this.#missingSinceMs.delete(memberId);
+      moved = true;
+    }
+    return moved;
+  }
+
+  /** L9: why the leg is not to be believed: its store, or its host, is there twice. Empty: nothing of the kind is known. */
+  twice(leg: Leg): string {
+    const storeUuid = leg.probe?.identity.storeUuid;
+    const others = [...this.staying, ...this.#strays.values(), ...(this.#witness === null ? [] : [this.#witness])];
+    for (const other of others) {
+      if (other === leg || !other.connected || other.session === leg.session) continue;
+      const [mine, theirs] = [leg.session.rtrs.peer, other.session.rtrs.peer];
+      const isOneProcess = mine != null && theirs != null && sameIncarnation(mine, theirs);
+      const [here, there] = [leg.member.addresses.join(' or '), other.member.addresses.join(' or ')];
+      if (!isOneProcess && storeUuid !== undefined && other.probe?.identity.storeUuid === storeUuid)
+        return `store ${storeUuid} of ${leg.describe()} is there twice, at ${here} and at ${there}: one is a copy of the other`;
+      if (mine != null && theirs != null && mine.hostUuid === theirs.hostUuid && !isOneProcess)
+        return `the storage nodes at ${here} (${mine.hostName}) and at ${there} (${theirs.hostName}) have one host UUID, ${mine.hostUuid}: one is a clone of the other`;
+    }
+    return '';
+  }
+
+  #leadElsewhere(leg: Leg, member: MemberRecord): void {
+    this.#world.log.warn("this node's configuration names another address of a member than the pool's table, which counts", {
+      member: member.memberId,
+      configured: leg.member.addresses.join(' '),
+      counts: member.addresses.join(' '),
+    });
+    const former = this.#strays.get(member.memberId);
+    this.#strays.set(member.memberId, this.#newLeg(MEMBERS_MAX + 1, leg.member));
+    this.#missingSinceMs.delete(member.memberId);
+    this.#replace(leg, member);
+    if (former !== undefined) this.giveUpSession(former);
+  }
+
+  /** Another leg in the place of one that takes part in nothing. */
+  #replace(leg: Leg, member: MemberAddress): Leg {
+    leg.setState('REMOVING', `its member is looked for at ${member.addresses.join(' or ')}`);
+    const next = this.#newLeg(leg.index, member);
+    this.#legs[leg.index] = next;
+    this.giveUpSession(leg);
+    return next;
+  }
+
+  #ask(stray: Leg, poolUuid: string): void {
+    stray.call({ op: 'probe', poolUuid }, probeResultSchema, (result, failure) => {
+      stray.probe = stray.connected ? result : null;
+      stray.problem = failure?.message ?? '';
+    });
   }
 
   /** Legs that an older table made, to members that are none any more and that the configuration does not name, are removed. */
@@ -131,9 +262,12 @@ export class LegTable {
    */
   sessionDown(session: SharedSession, reason: string): number {
     let lost = 0;
+    for (const stray of this.#strays.values()) if (stray.session === session) stray.probe = null;
     for (const leg of this.#legs) {
       if (leg.session !== session) continue;
       leg.probe = null;
+      leg.rolledBack = null;
+      leg.hasNoStore = false;
       if (leg.state === 'NORMAL') lost |= leg.bit;
       else if (leg.state === 'RECONNECTING' || leg.state === 'CREATED') leg.setState('FAILED', `path set lost: ${reason}`);
     }
@@ -154,6 +288,7 @@ export class LegTable {
   /** The leg has come back into the set. */
   hasReturned(leg: Leg): void {
     leg.problem = '';
+    leg.rolledBack = null;
     leg.returnDelayMs = RETURN_RETRY_MS;
   }
 
@@ -165,9 +300,9 @@ export class LegTable {
     leg.returnDelayMs = Math.min(leg.returnDelayMs * 2, RETURN_RETRY_MS_MAX);
   }
 
-  /** A leg that was removed needs its session no more; other legs may be on the same host, and go on using it. */
+  /** A leg that is none any more, a stray one too, needs its session no more; other legs may be on the same host, and go on using it. */
   giveUpSession(leg: Leg): void {
-    const others = this.#witness === null ? this.#legs : [...this.#legs, this.#witness];
+    const others = [...this.#legs, ...this.#strays.values(), ...(this.#witness === null ? [] : [this.#witness])];
     const stays = others.some((other) => other !== leg && other.state !== 'REMOVING' && other.session === leg.session);
     if (!stays) leg.session.removeUser(this.#options.user);
   }
@@ -175,6 +310,7 @@ export class LegTable {
   /** All legs are removed, and no session is used any more. */
   close(reason: string): void {
     this.#witness?.session.removeUser(this.#options.user);
+    for (const stray of this.#strays.values()) stray.session.removeUser(this.#options.user);
     for (const leg of this.#legs) {
       leg.session.removeUser(this.#options.user);
       if (leg.state !== 'REMOVING') leg.setState('REMOVING', reason);

@@ -8,6 +8,7 @@ import { formatVersion } from '../../version.ts';
 import type { ControlRequest, ProbeResult } from '../../wire/control-message.ts';
 import { type CallDone, controlCall } from '../control-call.ts';
 import type { SharedSession } from '../shared-session.ts';
+import type { RolledBack } from './rolled-back.ts';
 
 /** A member as the client's configuration names it. */
 export interface MemberAddress {
@@ -37,11 +38,19 @@ export class Leg {
   nextLeaf = 0;
   /** What a person can do about {@link problem}; empty: nothing, as far as is known. */
   remedy = '';
+  /** L8: its store went back in time, as was found when it was last asked; null: nothing of the kind is known. */
+  rolledBack: RolledBack | null = null;
+  /** The node that answers has no store of this pool: the member may be elsewhere (L9). */
+  hasNoStore = false;
+  /** It leads to where the configuration names its member, and not to where the pool knows it: the member has moved (L9). */
+  moved = false;
   #problem = '';
   #sinceMs: number;
   #probe: ProbeResult | null = null;
   #storeUuid: string | null = null;
   #servedEpoch = 0;
+  #servedBootId: string | null = null;
+  #servedStoreUuid: string | null = null;
 
   constructor(index: number, member: MemberAddress, session: SharedSession, log: Logger, wallMs: () => number) {
     this.index = index;
@@ -104,6 +113,21 @@ export class Leg {
     return this.#servedEpoch;
   }
 
+  /** The boot id of its host when it was enabled last. With the same one `lastIo` is what it was (◆3). */
+  get servedBootId(): string | null {
+    return this.#servedBootId;
+  }
+
+  /** The store with which it was enabled last. */
+  get servedStoreUuid(): string | null {
+    return this.#servedStoreUuid;
+  }
+
+  /** The boot id of its host as it is now. */
+  get bootId(): string | null {
+    return this.session.rtrs.peer?.bootId ?? null;
+  }
+
   get connected(): boolean {
     return this.session.connected;
   }
@@ -111,6 +135,8 @@ export class Leg {
   /** The member has been enabled with this version: it takes part in IO. */
   enabled(version: VersionRecord): void {
     this.#servedEpoch = version.epoch;
+    this.#servedBootId = this.bootId;
+    this.#servedStoreUuid = this.#storeUuid;
     this.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
   }
 

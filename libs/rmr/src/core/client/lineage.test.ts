@@ -1,6 +1,6 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
-import { identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, versionOf } from '../../testing/scripted-pool.ts';
+import { LINEAGE, memberOf, OTHER_LINEAGE, probeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
@@ -16,17 +16,7 @@ const STRANGER: LineageWitness = { version: null, policy: { formerLineages: [] }
 
 function probed(memberId: number, version: ClaimResult['version']): Leg {
   const leg = new Leg(memberId - 1, memberOf(memberId), new ScriptedSession().shared, SILENT_LOGGER, () => 0);
-  leg.probe = {
-    poolHandle: 1,
-    state: 'REGISTERED',
-    identity: { ...identityOf(memberId, 4, 4096), witness: false },
-    features: { fastPunch: true, fastZero: true, extents: true },
-    promise: null,
-    version,
-    members: [],
-    policy: POLICY,
-    volatileLost: false,
-  };
+  leg.probe = probeOf(memberId, { version });
   return leg;
 }
 

@@ -1,5 +1,7 @@
+import { formatTime } from '@rmr/runtime';
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
-import { isInSync } from '../../version.ts';
+import { formatVersion, isInSync } from '../../version.ts';
+import type { ProbeResult } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 
 /** What a member, or the client itself, knows of the lineages of its pool. */
@@ -29,4 +31,28 @@ export function newestLineage(known: readonly LineageWitness[]): string | null |
  */
 export function forcedSet(present: readonly Leg[], highest: VersionRecord): readonly Leg[] {
   return present.filter((leg) => isInSync(highest, leg.member.memberId, leg.probe?.identity.storeUuid ?? ''));
+}
+
+/** When the pool last heard of a store, wall clock, as the store itself has recorded it; null: it has no version, or that was not recorded. */
+export function heardAtMs({ identity, members, version }: Pick<ProbeResult, 'identity' | 'members' | 'version'>): number | null {
+  if (version === null) return null;
+  return members.find(({ memberId, storeUuid }) => memberId === identity.memberId && storeUuid === identity.storeUuid)?.seen?.atMs ?? null;
+}
+
+/** `member 1 (storage-1), version 3.2{1,2}, last heard of on 2026-11-30 14:00:00Z`, for people. `leg` was probed, and has a version. */
+export function describeHistory(leg: Leg): string {
+  const probe = leg.probe as ProbeResult;
+  const atMs = heardAtMs(probe);
+  const version = probe.version === null ? 'without a version' : `version ${formatVersion(probe.version)}`;
+  return `${leg.describe()}, ${version}${atMs === null ? '' : `, last heard of on ${formatTime(atMs)}`}`;
+}
+
+/** The lineages of these legs, each with its members and the dates of their newest versions, for people. */
+export function describeLineages(legs: readonly Leg[]): string {
+  const byLineage = new Map<string, string[]>();
+  for (const leg of legs) {
+    const lineage = leg.probe?.version?.lineageUuid;
+    if (lineage !== undefined) byLineage.set(lineage, [...(byLineage.get(lineage) ?? []), describeHistory(leg)]);
+  }
+  return [...byLineage].map(([lineage, members]) => `lineage ${lineage} of ${members.join(' and ')}`).join('; ');
 }

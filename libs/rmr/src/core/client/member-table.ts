@@ -1,33 +1,44 @@
 import { MEMBERS_MAX } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
-import { compareVersions } from '../../version.ts';
+import { compareVersions, sameVersion } from '../../version.ts';
 import type { ClaimResult } from '../../wire/control-message.ts';
+import { markOf, seenAt } from '../store-past.ts';
 import type { Leg } from './leg.ts';
+import { withSeen } from './membership.ts';
 
 /**
- * The member table: as this client or else the holder of the highest version remembers it, with addresses and names from the configuration; at birth made of it.
- * A member of the configuration that the table lacks is no member.
+ * The member table: as this client or else the holder of the highest version remembers it; at birth made of the configuration.
+ * A member of the configuration that the table lacks is no member, and what the table says of a member counts (L9), but for
+ * one that has moved: its leg leads to where it is. `grants`: of those that are to be in the set, whose stores are as old as
+ * they say from now on (L8). `nowMs`: wall clock.
  */
 export function memberTable(
   remembered: readonly MemberRecord[] | null,
   all: readonly Leg[],
   witness: Leg | null,
-  present: readonly Leg[],
-  results: readonly ClaimResult[],
+  grants: ReadonlyMap<Leg, ClaimResult>,
+  nowMs: number,
 ): MemberRecord[] {
   const table = new Map<number, MemberRecord>();
+  const results = [...grants.values()];
   const highest = results.reduce((a, b) =>
     b.version !== null && (a.version === null || compareVersions(b.version, a.version) > 0) ? b : a,
   );
-  for (const member of remembered ?? highest.members) table.set(member.memberId, member);
+  const same = results.filter(({ version }) => version !== null && highest.version !== null && sameVersion(version, highest.version));
+  const tables = same.map(({ members }) => members);
+  for (const member of remembered ?? withSeen(highest.members, tables)) table.set(member.memberId, member);
   const born = table.size === 0;
   for (const leg of [...all, ...(witness === null ? [] : [witness])]) {
     const { memberId, name, addresses } = leg.member;
     const known = table.get(memberId);
     if (known === undefined && !born) continue;
-    const storeUuid = known?.storeUuid ?? (present.includes(leg) || leg === witness ? leg.probe?.identity.storeUuid : undefined);
+    const grant = grants.get(leg);
+    const storeUuid = known?.storeUuid ?? (grant !== undefined || leg === witness ? leg.probe?.identity.storeUuid : undefined);
     if (storeUuid === undefined) continue;
-    table.set(memberId, { ...known, memberId, storeUuid, name, addresses, ...(leg === witness ? { role: 'witness' as const } : {}) });
+    const place = known === undefined || leg.moved ? { name, addresses } : {};
+    const seen = grant === undefined ? {} : { seen: seenAt(markOf(grant.past), nowMs) };
+    const role = leg === witness ? { role: 'witness' as const } : {};
+    table.set(memberId, { ...(known ?? { name, addresses }), memberId, storeUuid, ...place, ...role, ...seen });
   }
   return [...table.values()].sort((a, b) => a.memberId - b.memberId);
 }

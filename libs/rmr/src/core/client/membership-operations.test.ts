@@ -3,24 +3,14 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { MEMBER_ANSWER_MS } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
-import { identityOf, memberOf, POLICY, POOL, storeOf, versionOf } from '../../testing/scripted-pool.ts';
+import { identityOf, memberOf, POLICY, POOL, probeOf, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
 import { type LastCopies, Membership, type MembershipHost } from './membership-operations.ts';
 import { PoolMaps } from './pool-maps.ts';
 
-const PROBE: ProbeResult = {
-  poolHandle: 9,
-  state: 'REGISTERED',
-  identity: { ...identityOf(4, 8, 4096), witness: false },
-  features: { fastPunch: true, fastZero: true, extents: true },
-  promise: null,
-  version: null,
-  members: [],
-  policy: POLICY,
-  volatileLost: false,
-};
+const PROBE = probeOf(4, { poolHandle: 9, identity: { ...identityOf(4, 8, 4096), witness: false } });
 
 test.each([
   ['its node answers', (session: ScriptedSession) => session.next('probe').answer(PROBE)],

@@ -1,6 +1,6 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Logger, OperationError } from '@rmr/runtime';
-import { MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
+import { FORMER_LINEAGES_MAX, MEMBER_ANSWER_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import { formatVersion } from '../../version.ts';
@@ -21,6 +21,13 @@ export type OperationDone = (error: OperationError | null) => void;
  */
 export type LastCopies = 'KEEP' | 'GIVE_UP';
 
+/** I8: the change is refused, as it would take the last clean copies of chunks: an operator may give them up. */
+export class LastCopiesError extends OperationError {
+  constructor(message: string) {
+    super('CONFLICT', message);
+  }
+}
+
 /** What changes of the membership need from the pool's client. */
 export interface MembershipHost {
   readonly log: Logger;
@@ -33,6 +40,9 @@ export interface MembershipHost {
   /** Nothing else changes versions. */
   idle(): boolean;
   geometry(): PoolGeometry | null;
+  lineageUuid(): string;
+  /** See `IoEngine.answeredSeqs`. */
+  readonly answeredSeqs: Float64Array;
   maps(): PoolMaps;
   legs(): readonly Leg[];
   addLeg(member: MemberAddress): Leg | null;
@@ -239,13 +249,72 @@ export class Membership {
         if (leg.state === 'NORMAL') throw new OperationError('CONFLICT', `${leg.describe()} is in sync`);
         this.#checkEmptyStore(leg, probe);
         const givenUp = this.#lastCopies(memberId, lastCopies);
+        const { seen: _ofFormer, anew: _formerly, ...rest } = member;
         this.#host.change({
-          members: withMember(this.#host.versions.members, { ...member, storeUuid }),
+          members: withMember(this.#host.versions.members, { ...rest, storeUuid }),
           allDirty: [memberId],
           givenUp,
           onDurable: () => {
             leg.problem = '';
             leg.returnAtMs = 0;
+            this.#made();
+          },
+        });
+      });
+    });
+  }
+
+  /**
+   * Has a member copy everything from the others, though it has its store as before: one that went back in time (L8), or that an
+   * operator does not trust. It leaves the set if it is in it, is all-dirty everywhere, and returns as any member. `isWanted` is asked
+   * when the member has said what it has: by then it may have another store.
+   */
+  copyAnew(memberId: number, lastCopies: LastCopies, done: OperationDone, isWanted: (probe: ProbeResult) => boolean = () => true): void {
+    const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
+    if (leg === undefined) {
+      done(new OperationError('NOT_FOUND', `the pool has no member ${memberId}`));
+      return;
+    }
+    this.#ask(leg, done, (probe) => {
+      if (!isWanted(probe)) {
+        done(new OperationError('CONFLICT', `${leg.describe()} has its store as it was`));
+        return;
+      }
+      this.#enqueue(`copying member ${memberId} anew`, done, () => {
+        const { member } = this.#find(memberId);
+        const unfit = unfitness(leg, probe, { poolUuid: this.#host.poolUuid, queueDepth: this.#host.queueDepth });
+        if (unfit !== '') throw new OperationError('CONFLICT', unfit);
+        if (probe.identity.storeUuid !== member.storeUuid)
+          throw new OperationError(
+            'CONFLICT',
+            `${leg.describe()} has store ${probe.identity.storeUuid}, and not ${member.storeUuid}, which the pool knows`,
+          );
+        if (probe.policy.formerLineages.includes(this.#host.lineageUuid()))
+          throw new OperationError('CONFLICT', `${leg.describe()} belongs to a newer lineage than the one that is served here`);
+        this.#mayLeave(leg);
+        if (leg.state === 'NORMAL') this.#keepsQuorum(leg, this.#host.versions.members);
+        const givenUp = this.#lastCopies(memberId, lastCopies);
+        if (leg.state === 'NORMAL') {
+          this.#host.takeOut(leg, 'RECONNECTING', 'it is copied anew');
+          this.#host.disable(leg);
+        }
+        const { policy, members } = this.#host.versions;
+        // What it has of another lineage is left behind with this.
+        const foreign = probe.version?.lineageUuid ?? this.#host.lineageUuid();
+        const isForeign = foreign !== this.#host.lineageUuid() && !policy.formerLineages.includes(foreign);
+        // What it has become is heard when it returns: a life in which nothing was granted is forgotten with the next opening.
+        const { seen: _before, ...rest } = member;
+        this.#host.log.warn('a member is copied anew: all of it is dirty', { member: memberId, store: member.storeUuid });
+        this.#host.change({
+          members: withMember(members, rest),
+          ...(isForeign ? { policy: { ...policy, formerLineages: [...policy.formerLineages, foreign].slice(-FORMER_LINEAGES_MAX) } } : {}),
+          allDirty: [memberId],
+          anew: [memberId],
+          givenUp,
+          onDurable: () => {
+            leg.problem = '';
+            leg.returnAtMs = 0;
+            this.#host.answeredSeqs[leg.index] = 0;
             this.#made();
           },
         });
@@ -421,10 +490,7 @@ export class Membership {
     const [first] = chunks.runs(1);
     const what = `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;
     if (lastCopies === 'KEEP') {
-      throw new OperationError(
-        'CONFLICT',
-        `member ${memberId} has the last clean copy of ${what}: bring its store back, or give up what only it has`,
-      );
+      throw new LastCopiesError(`member ${memberId} has the last clean copy of ${what}: bring its store back, or give up what only it has`);
     }
     this.#host.log.warn('the last clean copies of a member are given up, and so these chunks are lost', { memberId, what });
     return chunks;

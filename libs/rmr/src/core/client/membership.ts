@@ -65,6 +65,21 @@ export function hasStayed(members: readonly MemberRecord[], memberId: number, he
   return joined !== undefined && (joined.epoch < held.epoch || (joined.epoch === held.epoch && joined.seq <= held.seq));
 }
 
+/**
+ * L8: the table as this pool's members know it, with the newest mark of each store: the table of the version that counts, and
+ * what others that hold the same version have heard since.
+ */
+export function withSeen(members: readonly MemberRecord[], tables: readonly (readonly MemberRecord[])[]): MemberRecord[] {
+  return members.map((member) => {
+    let { seen } = member;
+    for (const table of tables) {
+      const other = table.find(({ memberId, storeUuid }) => memberId === member.memberId && storeUuid === member.storeUuid)?.seen;
+      if (other !== undefined && (seen === undefined || other.age > seen.age)) seen = other;
+    }
+    return seen === member.seen ? member : { ...member, seen };
+  });
+}
+
 /** The ids of members that have left the set before this one did: what was flushed meanwhile it may have, and they have not. */
 export function leftBefore(members: readonly MemberRecord[], memberId: number): number[] {
   const own = members.find((member) => member.memberId === memberId)?.left;

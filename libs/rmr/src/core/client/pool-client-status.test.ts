@@ -84,6 +84,8 @@ beforeEach(() => {
     }) as unknown as PoolSituation['versions'],
     maps: new PoolMaps(16 * 8192, 8192),
     returning: null,
+    differences: [],
+    born: true,
   };
 });
 

@@ -1,5 +1,6 @@
-import type { Clock } from '@rmr/runtime';
+import { type Clock, formatTime } from '@rmr/runtime';
 import { formatVersion } from '../../version.ts';
+import type { Difference } from './differences.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { Leg } from './leg.ts';
 import type { LegReturn } from './leg-return.ts';
@@ -7,6 +8,7 @@ import type { PoolClientState, PoolClientStatus, WaitingFor, Wanted } from './po
 import type { PoolMaps } from './pool-maps.ts';
 import { holdersOf, type PoolGate, poolWaits, type WaitView } from './pool-waits.ts';
 import { remedyFor } from './remedies.ts';
+import type { RolledBack } from './rolled-back.ts';
 import type { Versions } from './versions.ts';
 
 /** What a pool client is in the middle of. */
@@ -26,6 +28,8 @@ export interface PoolSituation {
   readonly maps: PoolMaps | null;
   /** The member that is on its way back. */
   readonly returning: LegReturn | null;
+  readonly differences: readonly Difference[];
+  readonly born: boolean | null;
 }
 
 /** The part of the status that follows from the situation. */
@@ -38,6 +42,8 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
     version: versions.current,
     versionChangePending: state === 'SERVING' && engine.frozen,
     policy: versions.policy,
+    differences: pool.differences,
+    born: pool.born,
     owedBytes: versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
     waitingFor: poolWaitsFor(pool),
     ...ioStatus(pool),
@@ -59,11 +65,16 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
         connected: leg.connected,
         inSync: inSync.has(leg.member.memberId),
         maintenance: versions.inMaintenance(leg.member.memberId),
+        rolledBack: leg.rolledBack === null ? null : `${leg.describe()} ${leg.rolledBack.why}${sinceOf(leg.rolledBack)}`,
         inFlight: engine.inFlight[leg.index] as number,
         dirtyBytes: maps?.dirtyBytes(leg.member.memberId) ?? null,
         waitingFor: legWaitsFor(pool, leg),
       })),
   };
+}
+
+function sinceOf({ newerAtMs }: RolledBack): string {
+  return newerAtMs === null ? '' : ` (last heard of on ${formatTime(newerAtMs)})`;
 }
 
 /** The witness, and why and since when it takes no part if it does not; null: there is none. */

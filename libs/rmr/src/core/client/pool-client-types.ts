@@ -1,5 +1,6 @@
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
+import type { Difference } from './differences.ts';
 import type { MemberAddress } from './leg.ts';
 import type { LostData } from './pool-maps.ts';
 import type { PoolWait } from './pool-waits.ts';
@@ -22,7 +23,10 @@ export interface PoolClientOptions {
   /** A leg that takes so many times as long as its peers, for so many milliseconds, leaves too (L7); null: none does. */
   readonly legSlowFactor?: number | null;
   readonly legSlowForMs?: number;
-  /** The witness, and the quorum policy that the pool is born with; both are in the pool's metadata afterwards. */
+  /**
+   * The witness, and the quorum policy that the pool is created with (`none` unless given); both are in the pool's metadata
+   * afterwards, which counts (L9).
+   */
   readonly witness?: MemberAddress;
   readonly quorum?: PoolPolicy['quorum'];
   /** Take the pool from a client that is alive (C4). */
@@ -67,6 +71,10 @@ export interface PoolClientStatus {
   readonly version: VersionRecord | null;
   readonly versionChangePending: boolean;
   readonly policy: PoolPolicy;
+  /** L9: where this node's configuration differs from what the pool has recorded. Empty too while nothing is known of the pool. */
+  readonly differences: readonly Difference[];
+  /** C0: false: no member that answers has ever been in service, and nobody has ordered the pool to be created; null: not known yet. */
+  readonly born: boolean | null;
   readonly witness: {
     readonly name: string;
     readonly connected: boolean;
@@ -105,6 +113,8 @@ export interface PoolClientStatus {
     readonly connected: boolean;
     readonly inSync: boolean;
     readonly maintenance: boolean;
+    /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
+    readonly rolledBack: string | null;
     readonly inFlight: number;
     /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
     readonly dirtyBytes: number | null;

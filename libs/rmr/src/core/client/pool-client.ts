@@ -6,36 +6,36 @@ import {
   MAP_CHECK_URGENT_MS,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
-  SLOW_LEG_FACTOR_DEFAULT,
-  SLOW_LEG_FOR_MS_DEFAULT,
 } from '../../constants.ts';
 import type { ByteRange, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
-import { emptyResultSchema, type ProbeResult } from '../../wire/control-message.ts';
+import { emptyResultSchema } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { ChunkReads } from './chunk-reads.ts';
-import { unfitToReturn } from './fitness.ts';
+import { knownDifferences } from './differences.ts';
+import { type ForcePlan, refusal } from './force-plan.ts';
 import type { PoolClientCounters } from './io-counters.ts';
-import { IoEngine } from './io-engine.ts';
+import type { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest } from './io-request.ts';
 import type { Leg } from './leg.ts';
-import { LegPace } from './leg-pace.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { leftBefore } from './membership.ts';
-import { Membership, type MembershipChange, type MembershipHost } from './membership-operations.ts';
+import { Membership, type MembershipChange, type MembershipHost, type OperationDone } from './membership-operations.ts';
 import { OrderlyStop, type OrderlyStopHost } from './orderly-stop.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
+import { poolEngine } from './pool-engine.ts';
 import type { PoolMaps } from './pool-maps.ts';
-import { ReadPolicy } from './read-policy.ts';
 import { type Assembled, Recovery } from './recovery.ts';
-import { remedyForFailure, remedyForUnfit } from './remedies.ts';
+import { releaseMembers } from './release.ts';
+import { remedyForFailure } from './remedies.ts';
 import { Renewal } from './renewal.ts';
+import { ReturningStores } from './returning-stores.ts';
 import type { RmrClient } from './rmr-client.ts';
 import { Versions, type VersionsHost } from './versions.ts';
 import { WaitingNote } from './waiting-note.ts';
@@ -67,6 +67,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #mapChecks: MapChecks;
   /** A flush waits for a chunk that no in-sync member has clean, but perhaps another (◆8). */
   #flushWaits = false;
+  /** The maps have become cleaner, and what depends on them has not been looked at since. */
+  #clearsToTell = false;
   /** When in-sync members were last asked what they have clean, in clock milliseconds. */
   #mapsCheckedMs = 0;
   readonly #renewal: Renewal;
@@ -76,6 +78,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #heldSinceMs = 0;
   /** Since when the witness takes no part, wall clock; null: it does. */
   #witnessAwaySinceMs: number | null = null;
+  readonly #returning: ReturningStores;
   /** What the pool waits for while it is not served, or is paused. */
   readonly #waiting: WaitingNote;
   /** Whom to tell that the pool has stopped. */
@@ -91,23 +94,17 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#world = { ...world, log: world.log.child({ pool: options.poolName }) };
     this.#onGeometry = onGeometry;
     this.#waiting = new WaitingNote(this.#world);
-    this.#legs = new LegTable(this.#world, {
-      members: options.members,
-      witness: options.witness ?? null,
-      session: (addresses) => client.session(addresses),
-      user: this,
-    });
-    const inFlight = new Int32Array(MEMBERS_MAX);
-    const preferred = options.members.findIndex((member) => member.memberId === options.preferredMemberId);
-    const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, Math.max(0, preferred));
-    const queueDepth = options.queueDepth ?? QUEUE_DEPTH_DEFAULT;
-    this.#engine = new IoEngine(this.#world, this, this.#legs.all, queueDepth, readPolicy, inFlight);
-    const { legSlowFactor = SLOW_LEG_FACTOR_DEFAULT, legSlowForMs = SLOW_LEG_FOR_MS_DEFAULT } = options;
-    this.#engine.pace = new LegPace({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
-    this.#engine.park();
+    const session = client.session.bind(client);
+    this.#legs = new LegTable(this.#world, { members: options.members, witness: options.witness ?? null, session, user: this });
+    const { queueDepth = QUEUE_DEPTH_DEFAULT } = options;
+    this.#engine = poolEngine(this.#world, this, this.#legs.all, options);
     this.#versions = new Versions(this.#world, this.#versionsHost());
     this.#mapChecks = new MapChecks(this.#mapChecksHost());
     this.membership = new Membership(this.#membershipHost());
+    this.#returning = new ReturningStores({
+      ...{ log: this.#world.log, poolUuid: options.poolUuid, poolName: options.poolName, queueDepth },
+      ...{ versions: this.#versions, legs: this.#legs, membership: this.membership, geometry: () => this.#geometry },
+    });
     this.#renewal = new Renewal({
       poolUuid: options.poolUuid,
       clientInstance: client.instanceUuid,
@@ -121,6 +118,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     });
     this.#recovery = new Recovery(this.#world, this.#legs.all, {
       poolUuid: options.poolUuid,
+      poolName: options.poolName,
       queueDepth,
       clientInstance: client.instanceUuid,
       clientName: client.name,
@@ -128,6 +126,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       takeover: options.takeover ?? false,
       witness: () => this.#legs.witness,
       onMembers: (members) => this.#legs.learn(members),
+      twice: (leg) => this.#legs.twice(leg),
+      strays: () => this.#legs.strays,
       memory: () => this.#versions.memory,
       onAttempt: (version) => this.#versions.noteAttempt(version),
       onWaiting: (waiting) => this.#waiting.wait(waiting),
@@ -186,7 +186,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         flush.type = MessageType.FLUSH;
         this.#engine.submit(flush);
       },
-      release: (done) => this.#releaseAll(done),
+      release: (done) => {
+        const { log } = this.#world;
+        const { inSync: legs, witness } = this.#legs;
+        releaseMembers({ log, poolUuid: this.options.poolUuid, epoch: this.#epoch, versions: this.#versions, legs, witness }, done);
+      },
       stopped: () => this.#stopped(),
     };
   }
@@ -203,14 +207,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   status(): PoolClientStatus {
     const { poolUuid, poolName } = this.options;
     const situation = this.#situation();
-    return {
-      poolUuid,
-      poolName,
-      epoch: this.#epoch,
-      geometry: this.#geometry,
-      witness: witnessStatus(situation),
-      ...situationStatus(situation),
-    };
+    const pool = { poolUuid, poolName, epoch: this.#epoch, geometry: this.#geometry };
+    return { ...pool, witness: witnessStatus(situation), ...situationStatus(situation) };
   }
 
   #situation(): PoolSituation {
@@ -227,6 +225,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       versions: this.#versions,
       maps: this.#maps,
       returning: this.#return,
+      differences: knownDifferences(this.options, this.#versions, this.#legs),
+      born: this.#geometry === null ? this.#recovery.birth.born : true,
     };
   }
 
@@ -305,7 +305,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
-    if (status === Status.OK) this.#maps?.written(range.offsetBytes, range.lengthBytes);
+    const isCleaner = status === Status.OK && this.#maps?.written(range, this.#engine.dirtyMask === 0 ? [] : this.#legs.inSyncIds);
+    if (isCleaner === true) this.#clearsToTell = true;
     if (missed && this.#versions.missed(range, status === Status.OK)) this.#engine.setOwed(this.#versions.owed);
   }
 
@@ -349,6 +350,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.onLegsFailed(this.#engine.laggards(nowMs), 'it is far slower than the other members');
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
     if (this.#state === 'SERVING') this.#renewal.tick(nowMs);
+    if (this.#clearsToTell) this.#tellCleared();
     if (this.#state === 'SERVING' || this.#state === 'STOPPING') {
       this.#versions.tick(nowMs);
       this.#goOn();
@@ -357,13 +359,25 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     if (this.#versions.witnessReady) this.#witnessAwaySinceMs = null;
     else this.#witnessAwaySinceMs ??= this.#world.clock.wallMs();
     this.membership.tick(nowMs);
+    if (this.#legs.followMoved(nowMs, this.options.poolUuid, (stray) => this.#returning.isMoved(stray)) && this.#state === 'RECOVERING')
+      this.#recovery.poke();
     this.#engine.nextRound();
     this.#orderlyStop?.goOn(nowMs);
   }
 
-  /** Serves the pool with the members that are there, as a new lineage. What no present member has clean is lost. */
-  force(): void {
-    if (this.#state === 'RECOVERING') this.#recovery.force();
+  /** C0: brings the pool into being; see {@link Recovery.create}. */
+  create(done: OperationDone): void {
+    this.#recovery.create(done);
+  }
+
+  /** What {@link force} would do now, and what would be lost. */
+  forcePlan(): ForcePlan {
+    return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : refusal(`the pool is ${this.#state}`);
+  }
+
+  /** Serves the pool with the members that are there, as a new lineage; see {@link Recovery.force}. */
+  force(leftBehind: readonly number[] | null = null, done: OperationDone = () => {}): void {
+    this.#recovery.force(leftBehind, done);
   }
 
   #versionsHost(): VersionsHost {
@@ -409,6 +423,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       epoch: () => this.#epoch,
       versions: this.#versions,
       nowMs: () => this.#world.clock.nowMs(),
+      answeredSeqs: this.#engine.answeredSeqs,
+      lineageUuid: () => (this.#versions.current as VersionRecord).lineageUuid,
       idle: () => this.#idle,
       serving: () => this.#state === 'SERVING',
       geometry: () => this.#geometry,
@@ -460,7 +476,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** What is to be done next: an operator's wish, a pool that was paused and can go on, a member that may return. */
   #goOn(): void {
     if (!this.#idle) return;
-    if (this.#versions.paused && this.#versions.witnessReady && !this.#versions.witnessRecorded) {
+    const { paused, witnessAnew, witnessReady, witnessRecorded } = this.#versions;
+    if ((paused || witnessAnew) && witnessReady && !witnessRecorded) {
       this.#changeVersion();
       return;
     }
@@ -490,7 +507,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       inSyncLegs: () => this.#legs.inSync,
       leftBefore: (memberId) => leftBefore(this.#versions.members, memberId),
       markOwed: (memberId) => this.#versions.markOwed(memberId),
-      unfit: (leg, probe) => this.#unfit(leg, probe),
+      heard: (leg, mark) => this.#versions.heard(leg, mark),
+      knowledge: () => this.#versions.memory,
+      answeredSeqs: this.#engine.answeredSeqs,
+      rolledBack: (leg, store, known) => this.#returning.rolledBack(leg, store, known),
+      unfit: (leg, probe) => this.#returning.unfit(leg, probe),
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {
         const dirty = this.#legs.inSync.filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
@@ -511,21 +532,16 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       grow: (leg, columns, newLineage, erase, onDurable) =>
         this.#versions.change({ joining: { leg, columns, newLineage, erase }, onDurable }),
       joined: (leg, version) => this.#joined(leg, version),
-      gaveUp: (leg, reason, failure) => {
+      gaveUp: (leg, reason, failure, isOld) => {
         if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
         else this.#endReturn(reason);
-        const unfit = failure === null && leg.probe !== null && this.#unfit(leg, leg.probe) !== '';
-        leg.remedy = unfit ? remedyForUnfit(leg.member.name) : remedyForFailure(leg.member.name, failure);
+        if (isOld) this.#returning.copyAnew(leg);
+        else if (failure === null && leg.probe !== null && this.#returning.unfit(leg, leg.probe) !== '')
+          leg.remedy = this.#returning.remedyForUnfit(leg);
+        else leg.remedy = remedyForFailure(leg.member.name, failure);
         this.#goOn();
       },
     };
-  }
-
-  /** Why a member that answers can't return, with what to do; empty when it can. */
-  #unfit(leg: Leg, probe: ProbeResult): string {
-    const { poolUuid, queueDepth = QUEUE_DEPTH_DEFAULT } = this.options;
-    const { members, current } = this.#versions;
-    return unfitToReturn(leg, probe, { poolUuid, queueDepth, lineageUuid: current?.lineageUuid, members, geometry: this.#geometry });
   }
 
   /** V3: the version that admits the returning member is durable on its whole set. From now on IO goes to it too. */
@@ -534,11 +550,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     leg.enabled(version);
     this.#legs.hasReturned(leg);
     this.#refreshDirty();
-    this.#world.log.info('a member is back in the in-sync set', {
-      member: leg.member.memberId,
-      version: formatVersion(version),
-      dirtyBytes: this.#maps?.dirtyBytes(leg.member.memberId) ?? 0,
-    });
+    const { memberId: member } = leg.member;
+    const dirtyBytes = this.#maps?.dirtyBytes(member) ?? 0;
+    this.#world.log.info('a member is back in the in-sync set', { member, version: formatVersion(version), dirtyBytes });
     const routeMask = this.#engine.routeMask | leg.bit;
     if (this.#versions.paused) this.#engine.route(routeMask);
     else this.#engine.resume(routeMask, version.epoch, version.seq, this.#versions.missing());
@@ -578,15 +592,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     for (const leg of this.#legs.all) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);
   }
 
+  #tellCleared(): void {
+    this.#clearsToTell = false;
+    this.#refreshDirty();
+    this.#engine.settleAgain();
+  }
+
   #mapChecksHost(): MapChecksHost {
     return {
       poolUuid: this.options.poolUuid,
       maps: () => this.#maps as PoolMaps,
       stamp: () => (this.#engine.frozen && !this.#versions.paused ? null : this.#versions.current),
-      onCleared: () => {
-        this.#refreshDirty();
-        this.#engine.settleAgain();
-      },
+      onCleared: () => this.#tellCleared(),
       onMalformed: (leg, reason) => this.onLegsFailed(leg.bit, `its answer to a map check is malformed: ${reason}`),
     };
   }
@@ -623,6 +640,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     for (const leg of legs) {
       leg.enabled(version);
       leg.problem = '';
+      leg.rolledBack = null;
+      this.#engine.answeredSeqs[leg.index] = 0;
       leg.nextLeaf = 0;
       mask |= leg.bit;
     }
@@ -657,19 +676,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #setState(to: PoolClientState): void {
     this.#state = to;
     this.#stateSinceMs = this.#world.clock.wallMs();
-  }
-
-  /** Members on which nothing is in flight, and everything durable, need not reconcile. */
-  #releaseAll(done: () => void): void {
-    const legs = this.#legs.inSync;
-    let left = legs.length;
-    if (left === 0) done();
-    for (const leg of legs) {
-      leg.call({ op: 'release', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-        if (failure !== null) this.#world.log.warn('a member could not be released', { reason: failure.message });
-        if (--left === 0) done();
-      });
-    }
   }
 
   #stopped(): void {

@@ -1,3 +1,4 @@
+import { formatSize } from '@rmr/runtime';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 import type { Assembled } from './recovery.ts';
@@ -7,6 +8,12 @@ export function sameGeometry(a: Leg, b: Leg): boolean {
   const first = (a.probe as ProbeResult).identity;
   const second = (b.probe as ProbeResult).identity;
   return first.sizeBytes === second.sizeBytes && first.chunkSizeBytes === second.chunkSizeBytes;
+}
+
+/** `member 1 (storage-1) has a store for 10 GiB in chunks of 128 KiB`, for people. The leg was probed. */
+export function describeGeometry(leg: Leg): string {
+  const { sizeBytes, chunkSizeBytes } = (leg.probe as ProbeResult).identity;
+  return `${leg.describe()} has a store for a device of ${formatSize(sizeBytes)} in chunks of ${formatSize(chunkSizeBytes)}`;
 }
 
 /** Size and features of a pool: a feature is one if every store has it. */

@@ -19,10 +19,10 @@ describe('chunks that no member can read (I8)', () => {
     ]);
     expect(maps.unreadable()).toEqual({ bytes: 2 * CHUNK, ranges: [2, 5].map((at) => ({ offsetBytes: at * CHUNK, lengthBytes: CHUNK })) });
     // The other sectors of the chunk say nothing of the bad one.
-    maps.written(2 * CHUNK, CHUNK - 512);
+    maps.written({ offsetBytes: 2 * CHUNK, lengthBytes: CHUNK - 512 }, []);
     maps.readable(1 * CHUNK, CHUNK + 512);
     expect(maps.unreadable()?.bytes).toBe(2 * CHUNK);
-    maps.written(1 * CHUNK + 512, 2 * CHUNK);
+    maps.written({ offsetBytes: 1 * CHUNK + 512, lengthBytes: 2 * CHUNK }, []);
     expect(maps.unreadable()?.ranges).toEqual([{ offsetBytes: 5 * CHUNK, lengthBytes: CHUNK }]);
     maps.readable(5 * CHUNK, CHUNK);
     expect(maps.unreadable()).toBeNull();
@@ -54,7 +54,7 @@ describe('chunks that are lost (I8)', () => {
   });
 
   test('◆8: what was written since may be clean at a member that leaves before that is known', () => {
-    maps.written(3 * CHUNK, CHUNK);
+    maps.written({ offsetBytes: 3 * CHUNK, lengthBytes: CHUNK }, []);
     expect(maps.heldElsewhere([1])).toBe(3);
   });
 
@@ -78,9 +78,9 @@ describe('chunks that are lost (I8)', () => {
 
   test('they are named: how much in all, and where', () => {
     expect(maps.lost()).toEqual({ bytes: 3 * CHUNK, ranges: [{ offsetBytes: 2 * CHUNK, lengthBytes: 3 * CHUNK }] });
-    maps.written(3 * CHUNK, CHUNK);
+    maps.written({ offsetBytes: 3 * CHUNK, lengthBytes: CHUNK }, []);
     expect(maps.lost()?.ranges.map(({ offsetBytes }) => offsetBytes)).toEqual([2 * CHUNK, 4 * CHUNK]);
-    maps.written(2 * CHUNK, 3 * CHUNK);
+    maps.written({ offsetBytes: 2 * CHUNK, lengthBytes: 3 * CHUNK }, []);
     expect(maps.lost()).toBeNull();
   });
 
@@ -114,4 +114,32 @@ test('the last chunk lost, with nothing clean behind it', () => {
   maps.of(1).set(9, 1);
   maps.noteLost([1]);
   expect([maps.heldElsewhere([1]), maps.heldOnlyBy(1, [2]), maps.heldOnlyBy(2, [1])]).toEqual([-1, -1, 9]);
+});
+
+describe('what a write says of the members that have carried it out (W4, I8)', () => {
+  test('they have every chunk of it clean, those that were written in part too, and nobody else has', () => {
+    for (const memberId of [1, 2, 3]) maps.of(memberId).set(2, 4);
+    expect(maps.written({ offsetBytes: 2 * CHUNK + 512, lengthBytes: 2 * CHUNK }, [1, 2])).toBe(true);
+    expect([1, 2, 3].map((memberId) => maps.of(memberId).runs(9))).toEqual([
+      [{ first: 5, count: 1 }],
+      [{ first: 5, count: 1 }],
+      [{ first: 2, count: 4 }],
+    ]);
+  });
+
+  test('seed 59: a member that returns right after it is not told that the only one that has it misses it', () => {
+    // Member 2 misses the write, and member 1 was dirty there until it carried it out.
+    maps.of(1).set(4, 1);
+    maps.written({ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }, [1]);
+    maps.add(2, { offsetBytes: 4 * CHUNK, lengthBytes: CHUNK });
+    expect(maps.dirtyForAll([1, 2])).toBe(-1);
+  });
+
+  test('it says nothing new where they had it clean, or where nobody is named', () => {
+    maps.of(3).set(2, 1);
+    expect([
+      maps.written({ offsetBytes: 2 * CHUNK, lengthBytes: CHUNK }, [1, 2]),
+      maps.written({ offsetBytes: 2 * CHUNK, lengthBytes: CHUNK }, []),
+    ]).toEqual([false, false]);
+  });
 });

@@ -144,10 +144,20 @@ export class PoolMaps {
     return this.#named(this.#unreadable);
   }
 
-  /** The range was written: who has written it whole has the chunk clean, though that may not be known here yet. */
-  written(offsetBytes: number, lengthBytes: number): void {
+  /**
+   * A write has been carried out by these members: they have every chunk of it clean (W4), whether it was written whole or had to
+   * be pulled first. I8: whoever comes back next is told so; the one that has the only copy of a chunk may be away by then.
+   * Returns whether that was not known of all.
+   */
+  written({ offsetBytes, lengthBytes }: ByteRange, memberIds: readonly number[]): boolean {
     this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
     this.readable(offsetBytes, lengthBytes);
+    let cleared = 0;
+    for (const memberId of memberIds) {
+      if (this.anyDirty(memberId, offsetBytes, lengthBytes))
+        cleared += this.of(memberId).clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+    }
+    return cleared > 0;
   }
 
   /** The range was read, or has been written: the chunks that lie in it as a whole can be read. */

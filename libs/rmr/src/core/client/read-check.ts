@@ -2,6 +2,7 @@ import { READ_CHECK_BYTES, READ_CHECK_BYTES_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { subtractRanges } from '../../ranges.ts';
 import { readCheckResultSchema } from '../../wire/control-message.ts';
+import type { Grant } from './assembly.ts';
 import type { Leg } from './leg.ts';
 import type { MapSource } from './map-reader.ts';
 
@@ -70,4 +71,35 @@ export function checkReadable(
     });
   };
   ask(0);
+}
+
+/** How a check of several members goes on. */
+export interface ReadChecks {
+  readonly source: Pick<MapSource, 'poolUuid' | 'epoch'>;
+  /** No further question is asked. */
+  readonly isLate: () => boolean;
+  readonly current: () => boolean;
+  readonly answered: (leg: Leg) => void;
+  /** One has not said what it can read; nothing is called after it. */
+  readonly failed: (why: string) => void;
+  /** All have, as far as they were asked: their grants with what they can't read. */
+  readonly done: (checked: ReadonlyMap<Leg, Grant>) => void;
+}
+
+/** Has all members that have granted read these portions, each for itself. */
+export function checkAllReadable(grants: ReadonlyMap<Leg, Grant>, portions: readonly (readonly ByteRange[])[], checks: ReadChecks): void {
+  const { source, isLate, current, answered, failed, done } = checks;
+  const checked = new Map<Leg, Grant>();
+  for (const [leg, grant] of grants) {
+    checkReadable(leg, grant.unreadable, portions, source, isLate, current, (unreadable, failure) => {
+      if (!current()) return;
+      if (unreadable === null) {
+        failed(failure);
+        return;
+      }
+      answered(leg);
+      checked.set(leg, { ...grant, unreadable });
+      if (checked.size === grants.size) done(checked);
+    });
+  }
 }

@@ -4,7 +4,20 @@ import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LEASE_END_MS, RECOVERY_RETRY_MS } from '../../constants.ts';
 import type { ByteRange, PoolPolicy, VersionRecord } from '../../pool-store.ts';
-import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, RIVAL, versionOf } from '../../testing/scripted-pool.ts';
+import {
+  CLIENT,
+  claimOf,
+  identityOf,
+  LINEAGE,
+  MARK,
+  memberOf,
+  OTHER_LINEAGE,
+  POLICY,
+  POOL,
+  probeOf,
+  RIVAL,
+  versionOf,
+} from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../../wire/control-message.ts';
 import { encodeLeaf } from '../map-leaves.ts';
@@ -40,32 +53,11 @@ const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as
 const open = (): string[] => sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
 
 function probe(memberId: number, fields: Partial<ProbeResult> = {}): ProbeResult {
-  return {
-    poolHandle: 1,
-    state: 'REGISTERED',
-    identity: identityOf(memberId, CHUNKS, CHUNK),
-    features: { fastPunch: true, fastZero: true, extents: true },
-    promise: null,
-    version: CURRENT,
-    members: MEMBERS,
-    policy,
-    volatileLost: false,
-    ...fields,
-  };
+  return probeOf(memberId, { version: CURRENT, members: MEMBERS, policy, ...fields });
 }
 
 function claim(fields: Partial<ClaimResult> = {}): ClaimResult {
-  return {
-    version: CURRENT,
-    members: MEMBERS,
-    policy,
-    volatileLost: false,
-    lastIo: [],
-    intent: [],
-    unreadable: [],
-    columns: [],
-    ...fields,
-  };
+  return claimOf({ version: CURRENT, members: MEMBERS, policy, ...fields });
 }
 
 /** All that are connected answer the probe. */
@@ -95,7 +87,7 @@ function record(memberIds: readonly number[]): RecordRequest[] {
   for (const { calls } of sessions) while (calls[0]?.request.op === 'map-stage') calls.shift()?.answer();
   return memberIds.map((memberId) => {
     const call = session(memberId).next('record-version');
-    call.answer({ owed: [] });
+    call.answer({ owed: [], mark: MARK });
     return call.request;
   });
 }
@@ -137,13 +129,16 @@ beforeEach(() => {
   policy = { ...POLICY };
   recovery = new Recovery(world, legs, {
     poolUuid: POOL,
+    poolName: 'p',
     queueDepth: 16,
     clientInstance: CLIENT,
     clientName: 'client-1',
     quorum: 'none',
     takeover: false,
     witness: () => null,
-    onMembers: () => {},
+    onMembers: () => false,
+    twice: () => '',
+    strays: () => [],
     memory: () => memory,
     onAttempt: (version) => attempts.push(version),
     onWaiting: (wanted) => {
@@ -545,7 +540,9 @@ describe('what somebody can do about it', () => {
       .next('probe')
       .answer(probe(3, { identity: identityOf(2, CHUNKS, CHUNK) }));
     expect(waiting).toContain('no store');
-    expect(remedy).toMatch(/^Open the store of this pool on storage-2: .+ Bring the store that belongs there back to storage-3, /);
+    expect(remedy).toMatch(
+      /^Look at the stores in the status of storage-2: .+ Look which disk and which store are meant to be on storage-3: /,
+    );
   });
 
   test('a majority that is missing is named', () => {

@@ -1,23 +1,38 @@
-import { assert, type World } from '@rmr/runtime';
-import { LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
+import { assert, OperationError, type World } from '@rmr/runtime';
+import { FIRST_CONTACT_MS, LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
 import { type ClaimResult, claimResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
 import { tellAsked } from './asked-legs.ts';
+import { type AssemblyView, chooseLegs, chooseVoters, isLegOf, servedByAnother } from './assemble-rule.ts';
 import { type Grant, suspectRanges } from './assembly.ts';
+import { Birth } from './birth.ts';
+import { firstContacts } from './first-contacts.ts';
 import { FirstRecord } from './first-record.ts';
-import { type FirstVersion, firstVersion, storeOf } from './first-version.ts';
+import { type FirstVersion, firstVersion, storeOf, versionOf } from './first-version.ts';
 import { unfitness } from './fitness.ts';
+import { type ForcePlan, forcePlan, refusal } from './force-plan.ts';
 import type { Leg } from './leg.ts';
-import { forcedSet, newestLineage } from './lineage.ts';
+import { describeLineages, forcedSet, newestLineage } from './lineage.ts';
 import { readGrant } from './map-reader.ts';
-import { majorityOf } from './membership.ts';
+import { dataMembers } from './membership.ts';
+import type { OperationDone } from './membership-operations.ts';
 import type { Wanted } from './pool-client-types.ts';
-import { geometryOf, sameGeometry } from './pool-geometry.ts';
+import { describeGeometry, geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
-import { checkPortions, checkReadable } from './read-check.ts';
-import { bringBack, remedyFor, remedyForFailure, remedyForUnfit, stopOther } from './remedies.ts';
+import { checkAllReadable, checkPortions } from './read-check.ts';
+import {
+  bringBack,
+  remedyFor,
+  remedyForFailure,
+  remedyForLineages,
+  remedyForOddGeometry,
+  remedyForRolledBack,
+  remedyForUnfit,
+} from './remedies.ts';
+import { findRolledBack } from './rolled-back.ts';
+import { setRolledBackAside, setTwinsAside } from './set-aside.ts';
 import { mayGoOn, type VersionMemory } from './version-memory.ts';
 
 /** Probes are answered at once, or stand behind a grant that drains: after so many milliseconds that is worth a word. */
@@ -47,6 +62,8 @@ export interface Assembled {
 /** What recovery is given and whom it tells. */
 export interface RecoveryOptions {
   readonly poolUuid: string;
+  /** For people. */
+  readonly poolName: string;
   /** IO units of this client: a store that was created with fewer is unfit. */
   readonly queueDepth: number;
   /** UUID of this process, to which epochs are granted, and the host's name, for people. */
@@ -58,8 +75,15 @@ export interface RecoveryOptions {
   readonly takeover: boolean;
   /** The leg of the witness, as far as one is known. */
   readonly witness: () => Leg | null;
-  /** The member table of the highest version: legs are made for members that the configuration lacks. */
-  readonly onMembers: (members: readonly MemberRecord[]) => void;
+  /**
+   * The member table of the highest version that was heard of: legs are made for members that the configuration lacks, and lead
+   * to where it says that members are (L9). Returns whether any leg changed: what was asked so far may be somebody else's word.
+   */
+  readonly onMembers: (members: readonly MemberRecord[]) => boolean;
+  /** L9: why a leg that answers is not to be believed, as its store or its host turns up twice; empty: nothing of the kind is known. */
+  readonly twice: (leg: Leg) => string;
+  /** Legs to where the configuration names members that the pool knows elsewhere, and that have answered. */
+  readonly strays: () => readonly Leg[];
   /** What this client knows from serving the pool; null before it has. */
   readonly memory: () => VersionMemory | null;
   /** This version is about to be sent to members: it may exist from now on (V4). */
@@ -77,6 +101,8 @@ export interface RecoveryOptions {
 /**
  * Brings a pool into service: probe, claim, assemble the maps, reconcile, record the first version of the new epoch,
  * enable. It starts over at every change and gives up on none; what it waits for is always said.
+ *
+ * A pool comes into being by an order alone (C0), see {@link create}: members without a version wait for it.
  *
  * Decided here: C1 (probes change nothing, and a claim is made only when they satisfy the assemble rule), C2 (assembly uses
  * grants only), and the assemble rule (every member of the highest version's in-sync set has granted). What the members
@@ -109,8 +135,21 @@ export class Recovery {
   #graceUntilMs = 0;
   /** The last step of the attempt, once it has come to that. */
   #record: FirstRecord | null = null;
-  /** The attempt under way is to serve the pool with what is there. */
+  /** What was waited for last, for those who gave an order that was not carried out. */
+  #lastWaited = '';
+  /** The attempt under way is to serve the pool with what is there, and leaves these behind; null: whoever is not there. */
   #forced = false;
+  #leftBehind: readonly number[] | null = null;
+  #onForced: OperationDone | null = null;
+  readonly #birth: Birth;
+  /** Members that answer with a store that went back in time: they take no part in this attempt (L8). */
+  readonly #rolledBack = new Map<Leg, ProbeResult>();
+  /** What this client knew when it asked (L8): what it hears meanwhile may be younger than the answers. */
+  #knownThen: VersionMemory | null = null;
+  /** Those of the highest version's set among them, without which it is known to be complete. */
+  #excused: readonly InSyncMember[] = [];
+  /** What was logged of them. */
+  readonly #told = new Set<string>();
   /** The legs that the attempt asks: it ends when one of their sessions does. */
   #participants: readonly Leg[] = [];
   /** The legs that have not answered the probe yet, and when that is told, in clock milliseconds. Null: it has been, or all have. */
@@ -122,6 +161,7 @@ export class Recovery {
     this.#world = world;
     this.#allLegs = legs;
     this.#options = options;
+    this.#birth = new Birth(options.poolName);
   }
 
   /** A leg that is on its way out is nothing to go on with. */
@@ -137,16 +177,46 @@ export class Recovery {
     this.#run();
   }
 
+  get birth(): Pick<Birth, 'born'> {
+    return this.#birth;
+  }
+
+  /**
+   * C0: the pool comes into being, with all members that the configuration names. `done` is called when it is served, or with
+   * the reason why it is not: CONFLICT: it exists already; UNAVAILABLE: a member was not there in time. An order is carried out
+   * once: whatever is there later, it is not given again by itself.
+   */
+  create(done: OperationDone): void {
+    if (this.#active) {
+      this.#birth.order(done, this.#world.clock.nowMs());
+      this.poke();
+    } else {
+      done(new OperationError('CONFLICT', `pool ${this.#options.poolName} exists already: it is served`));
+    }
+  }
+
+  /** What {@link force} would do now. */
+  forcePlan(): ForcePlan {
+    return this.#active ? forcePlan(this.#legs, this.#rolledBack) : refusal('the pool is served');
+  }
+
   /**
    * Takes the pool into service with the members that are there now, as a new lineage unless they suffice anyway; the
-   * caller has asked the operator twice. It is tried once: who is there when it is tried again may be others.
+   * caller has asked the operator twice. It is tried once: who is there when it is tried again may be others. `leftBehind`: the
+   * members with data that the operator knows to be left behind; null: any. `done` is called once.
    */
-  force(): void {
+  force(leftBehind: readonly number[] | null = null, done: OperationDone = () => {}): void {
     // Those that are there suffice, and begin in a moment.
-    if (!this.#active || this.#afterLease !== null) return;
+    if (!this.#active || this.#afterLease !== null) {
+      done(new OperationError('CONFLICT', 'the pool is served, or about to be: there is nothing to force'));
+      return;
+    }
     this.#retryMs = RECOVERY_RETRY_MS;
     this.#run();
     this.#forced = this.#busy;
+    this.#leftBehind = leftBehind;
+    if (this.#forced) this.#onForced = done;
+    else done(new OperationError('UNAVAILABLE', 'no member can be reached'));
   }
 
   /** Something changed that may be waited for: an attempt begins at once, or as soon as the one under way ends in waiting. */
@@ -157,10 +227,17 @@ export class Recovery {
     else this.#run();
   }
 
-  /** Nothing more is done until it is begun anew. */
-  end(): void {
+  /** Nothing more is done until it is begun anew. `served`: the pool is in service. */
+  end(served = false): void {
     this.#active = false;
+    if (served) {
+      this.#onForced?.(null);
+      this.#onForced = null;
+      this.#forced = false;
+      this.#birth.end(null);
+    }
     this.#abandon();
+    this.#birth.end(new OperationError('UNAVAILABLE', 'this node does not serve the pool any more'));
   }
 
   /** A session was lost: an attempt that one of its legs takes part in ends, and the next begins after a while. */
@@ -177,6 +254,7 @@ export class Recovery {
   /** Time passes: the next attempt is due, or the lease of the former client has ended. `nowMs` is of the clock. */
   tick(nowMs: number): void {
     if (!this.#active) return;
+    this.#birth.tick(nowMs, this.#lastWaited);
     if (!this.#busy && nowMs >= this.#retryAtMs) this.#run();
     if (this.#probing !== null && nowMs >= this.#probing.tellAtMs) {
       this.#step([...this.#probing.legs], (names) => `${names} to say what is there`);
@@ -199,8 +277,13 @@ export class Recovery {
 
   /** The attempt ends: what is answered to it from now on means nothing. */
   #abandon(): void {
-    if (this.#forced) this.#world.log.warn('the pool was not forced into service: look who is there, and ask again');
+    if (this.#forced)
+      this.#world.log.warn('the pool was not forced into service: look who is there, and ask again', { waitsFor: this.#lastWaited });
+    this.#onForced?.(new OperationError('UNAVAILABLE', `it was not forced: it waits for ${this.#lastWaited}`));
+    this.#onForced = null;
     this.#forced = false;
+    this.#leftBehind = null;
+    this.#excused = [];
     this.#attempt++;
     this.#busy = false;
     this.#pokedWhileBusy = false;
@@ -213,6 +296,7 @@ export class Recovery {
 
   /** The attempt ends in waiting. Another one begins after a while, or in the next tick if something has changed meanwhile. */
   #wait(what: string, remedy?: string): void {
+    this.#lastWaited = what;
     const again = this.#pokedWhileBusy;
     this.#abandon();
     this.#retryAtMs = this.#world.clock.nowMs() + (again ? 0 : this.#retryMs);
@@ -223,6 +307,8 @@ export class Recovery {
   /** An attempt begins: all that can be reached are probed. */
   #run(): void {
     this.#abandon();
+    this.#rolledBack.clear();
+    this.#knownThen = this.#options.memory();
     const witness = this.#options.witness();
     const connected = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.connected);
     if (connected.length === 0) {
@@ -236,29 +322,36 @@ export class Recovery {
     this.#participants = connected;
     const attempt = this.#attempt;
     const unanswered = new Set(connected);
+    /** All answers from stores of this pool, whichever member was expected there. */
+    const tables: ProbeResult[] = [];
     this.#probing = { legs: unanswered, tellAtMs: this.#world.clock.nowMs() + PROBE_MS };
     for (const leg of connected) {
       leg.call({ op: 'probe', poolUuid: this.#options.poolUuid }, probeResultSchema, (result, failure) => {
         if (attempt !== this.#attempt) return;
         leg.probe = result;
-        leg.problem = failure === null ? unfitness(leg, result as ProbeResult, this.#options) : failure.message;
+        leg.rolledBack = null;
+        if (result?.identity.poolUuid === this.#options.poolUuid) tables.push(result);
+        leg.problem = failure === null ? unfitness(leg, result as ProbeResult, this.#options, leg === witness) : failure.message;
+        leg.hasNoStore = failure?.code === 'UNKNOWN_POOL';
         if (result !== null) leg.poolHandle = result.poolHandle;
         if (leg.problem !== '') {
           leg.probe = null;
           leg.remedy = failure === null ? remedyForUnfit(leg.member.name) : remedyForFailure(leg.member.name, failure.failure);
         }
         unanswered.delete(leg);
-        if (unanswered.size === 0) this.#choose();
+        if (unanswered.size === 0) this.#choose(tables);
       });
     }
   }
 
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
-  #choose(): void {
+  #choose(answers: readonly ProbeResult[]): void {
     this.#probing = null;
-    const present = this.#legs.filter((leg) => leg.probe !== null);
+    if (this.#learn(answers) || this.#expectsOthers()) return;
+    setTwinsAside(this.#legs, this.#options.twice);
+    const answered = this.#legs.filter((leg) => leg.probe !== null);
     const witness = this.#options.witness();
-    for (const leg of [...present, ...(witness === null || witness.probe === null ? [] : [witness])]) {
+    for (const leg of [...answered, ...(witness === null || witness.probe === null ? [] : [witness])]) {
       const { promise, version } = leg.probe as ProbeResult;
       // V1: the version to come has this epoch, and must rise above all that is there, whatever was promised.
       this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promise?.epoch ?? 0, version?.epoch ?? 0);
@@ -268,48 +361,69 @@ export class Recovery {
         return;
       }
     }
-    const served = this.#servedByAnother();
+    const all = witness === null ? this.#legs : [...this.#legs, witness];
+    const served = this.#options.takeover || this.#forced ? null : servedByAnother(all, this.#options.clientInstance);
     if (served !== null) {
       this.#wait(served.what, served.remedy);
       return;
     }
-    if (present.length === 0) {
+    if (answered.length === 0) {
       this.#wait(
         `a storage node with a store of this pool: ${this.#legs.map((leg) => leg.problem || `${leg.member.name} is not reachable (${leg.session.lostReason})`).join('; ')}`,
         remedyFor(this.#legs),
       );
       return;
     }
-    const first = present[0] as Leg;
-    const odd = present.find((leg) => !sameGeometry(leg, first));
+    const first = answered[0] as Leg;
+    const odd = answered.find((leg) => !sameGeometry(leg, first));
     if (odd !== undefined) {
       this.#wait(
-        `an operator: ${odd.describe()} and ${first.describe()} differ in size or chunk size`,
-        'Stop the storage node that has the wrong store, or have it open the right one.',
+        `an operator: ${describeGeometry(odd)}, and ${describeGeometry(first)}`,
+        remedyForOddGeometry(odd.member.name, first.member.name),
       );
       return;
     }
     const memory = this.#options.memory();
     const remembered = memory === null ? [] : [{ version: memory.durable, policy: memory.policy }];
-    const lineage = newestLineage([...present.map((leg) => leg.probe as ProbeResult), ...remembered]);
+    const lineage = newestLineage([...answered.map((leg) => leg.probe as ProbeResult), ...remembered]);
+    this.#birth.heard(lineage, this.#legs, witness, this.#options.strays());
+    if (lineage !== null)
+      this.#birth.end(new OperationError('CONFLICT', `pool ${this.#options.poolName} exists already: ${describeLineages(answered)}`));
     if (lineage === undefined) {
       this.#wait(
-        'an operator: the members belong to different lineages of this pool, and none knows of the others',
-        'Stop the storage nodes whose data is to be left behind; when they come back they take over the data of the others.',
+        `an operator: the members belong to different lineages of this pool, and none knows of the others: ${describeLineages(answered)}`,
+        remedyForLineages(),
       );
       return;
+    }
+    if (lineage !== null) {
+      const known = all.filter((leg) => leg.probe !== null);
+      for (const [leg, answer] of setRolledBackAside(known, lineage, this.#knownThen, this.#options.clientInstance)) {
+        this.#rolledBack.set(leg, answer);
+        if (!this.#told.has(leg.problem))
+          this.#world.log.error('a store went back in time', { member: leg.member.memberId, why: leg.problem });
+        this.#told.add(leg.problem);
+      }
+    }
+    let present = answered.filter((leg) => leg.probe !== null);
+    const onlyOld = this.#forced && present.every((leg) => leg.probe?.version?.lineageUuid !== lineage);
+    if (onlyOld) {
+      // Nobody is left who knows better: the operator has been told so.
+      for (const [leg, answer] of this.#rolledBack) if (leg !== witness) leg.probe = answer;
+      present = answered.filter((leg) => leg.probe !== null);
     }
     const holders = present.filter((leg) => (leg.probe as ProbeResult).version?.lineageUuid === lineage);
     if (lineage !== null && holders.length === 0) {
-      this.#wait(
-        'a member that has a version of the lineage that this client has served: those that are there were left behind',
-        remedyFor(this.#legs.filter((leg) => leg.probe === null)),
-      );
+      const old = [...this.#rolledBack.keys()].map((leg) => leg.problem);
+      const absent = 'a member of the lineage that this client has served: those that are there were left behind, or have empty stores';
+      if (old.length > 0) this.#wait(`a member whose store is what it was: ${old.join('; ')}`, remedyForRolledBack());
+      else this.#wait(absent, remedyFor(this.#legs.filter((leg) => leg.probe === null)));
       return;
     }
     if (lineage === null) {
-      const needed = this.#bornWith(present);
-      if (needed !== null) this.#claim(needed, witness === null ? needed : [...needed, witness]);
+      const wanted = this.#birth.wants(this.#legs, witness, this.#options.strays());
+      if (wanted === null) this.#claim(present, witness === null ? present : [...present, witness]);
+      else this.#wait(wanted.what, wanted.remedy);
       return;
     }
     const newest = holders.reduce((a, b) => (compareVersions(versionOf(b), versionOf(a)) > 0 ? b : a));
@@ -318,16 +432,40 @@ export class Recovery {
     const informed = later ? witness : newest;
     const highest = versionOf(informed);
     const { members, policy } = informed.probe as ProbeResult;
-    this.#options.onMembers(members);
-    const needed = this.#inSyncLegs(holders, highest, policy.quorum);
-    const suffice = 'what' in needed ? needed : this.#voters(needed, [...new Set([...holders, ...present])], members, policy.quorum);
+    const ahead = [...this.#rolledBack].find(
+      ([, { version }]) => version !== null && version.lineageUuid === lineage && compareVersions(version, highest) > 0,
+    );
+    if (ahead !== undefined && !this.#forced) {
+      const [leg, { version }] = ahead;
+      this.#wait(
+        `an operator: ${leg.problem}, and has version ${formatVersion(version as VersionRecord)}, of which no other member knows: a copy of it was in service`,
+        remedyForLineages(),
+      );
+      return;
+    }
+    const view: AssemblyView = {
+      ...{ legs: this.#legs, witness, holders, highest, members, memory, rolledBack: this.#rolledBack },
+      quorum: policy.quorum,
+      inGrace: this.#world.clock.nowMs() < this.#graceUntilMs && !this.#forced,
+    };
+    const needed = chooseLegs(view);
+    const suffice = 'what' in needed ? needed : chooseVoters(view, needed.legs, [...new Set([...holders, ...present])]);
     if ('what' in suffice && !this.#forced) {
       this.#wait(suffice.what, suffice.remedy);
       return;
     }
-    // Those that are there suffice: nothing has to be left behind.
-    if (!('what' in suffice)) this.#forced = false;
-    const chosen = 'what' in needed || this.#forced ? forcedSet(present, versionOf(newest)) : needed;
+    // Those that are there suffice: nothing has to be left behind. What stores have lost that went back in time is, in any case.
+    if (!('what' in suffice) && !onlyOld) this.#forced = false;
+    const chosen = 'what' in needed || this.#forced ? forcedSet(present, versionOf(newest)) : needed.legs;
+    this.#excused = 'what' in needed || this.#forced ? [] : needed.excused;
+    const behind = dataMembers(members).filter(({ memberId }) => !chosen.some((leg) => leg.member.memberId === memberId));
+    const asked = this.#leftBehind;
+    if (this.#forced && asked !== null && (behind.length !== asked.length || !behind.every(({ memberId }) => asked.includes(memberId)))) {
+      this.#wait(
+        `an operator: other members would be left behind than was said: ${behind.map(({ memberId, name }) => `member ${memberId} (${name})`).join(' and ') || 'none'}`,
+      );
+      return;
+    }
     for (const leg of present) {
       if (chosen.includes(leg)) continue;
       if (leg.state === 'CREATED' || leg.state === 'RECONNECTING')
@@ -337,104 +475,33 @@ export class Recovery {
   }
 
   /**
-   * C4: that a client is alive shows where a member serves it. It is not robbed elsewhere either: a member that is out of its
-   * set, and has no session with it just now, would grant, and that client would be fenced when the member returns.
+   * L9: configuration helps to find the first member; what that one knows of the others counts, if it is of the newest lineage. Returns
+   * whether this attempt has come to an end, as it has asked somebody whom it was not to ask.
    */
-  #servedByAnother(): Wanted | null {
-    const { clientInstance, takeover } = this.#options;
-    if (takeover || this.#forced) return null;
-    const witness = this.#options.witness();
-    for (const leg of [...this.#legs, ...(witness === null ? [] : [witness])]) {
-      if (leg.probe?.state !== 'NORMAL' || leg.probe.promise == null || leg.probe.promise.clientInstance === clientInstance) continue;
-      const { clientName } = leg.probe.promise;
-      return { what: `${clientName}, which the pool is served to, to leave it (${leg.describe()} says so)`, remedy: stopOther(clientName) };
-    }
-    return null;
-  }
-
-  /** The legs that are to grant if the pool is served with `chosen`, or which majority is missing. `present` have been probed. */
-  #voters(
-    chosen: readonly Leg[],
-    present: readonly Leg[],
-    members: readonly MemberRecord[],
-    quorum: PoolPolicy['quorum'],
-  ): readonly Leg[] | Wanted {
-    if (quorum !== 'majority') return chosen;
-    // Whoever can grant does: a majority of grants fences every other client.
-    const witness = this.#options.witness();
-    const entitled = [...present, ...(witness?.probe == null ? [] : [witness])].filter((leg) =>
-      members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)),
-    );
-    if (entitled.length < majorityOf(members)) {
-      const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
-      const names = absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ');
-      return {
-        what: `a majority: ${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed; missing: ${names}`,
-        remedy: this.#remedy(absent),
-      };
-    }
-    // A member whose removal is being superseded (L5) grants too, as the pool is served with it; for the majority it does not count.
-    return [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
-  }
-
-  /** The legs to claim for a pool that is being born: all members have to be there. Null: one is missing, and is waited for. */
-  #bornWith(present: readonly Leg[]): readonly Leg[] | null {
-    const witness = this.#options.witness();
-    const missing = [...this.#legs, ...(witness === null ? [] : [witness])].filter((leg) => leg.probe === null);
-    if (missing.length > 0) {
-      this.#wait(
-        `${missing.map((leg) => leg.problem || `${leg.describe()}: ${leg.session.lostReason}`).join('; ')} (every member is needed to create the pool)`,
-        remedyFor(missing),
-      );
-      return null;
-    }
-    return present;
-  }
-
-  /** Assemble rule: the legs to serve the pool with, or who is missing. `present` have a version of the lineage of `highest`. */
-  #inSyncLegs(present: readonly Leg[], highest: VersionRecord, quorum: PoolPolicy['quorum']): readonly Leg[] | Wanted {
-    const needed: Leg[] = [];
-    const missing: string[] = [];
-    for (const member of highest.inSync) {
-      const leg = this.#legs.find((candidate) => candidate.member.memberId === member.memberId);
-      const store = leg?.probe?.identity.storeUuid;
-      if (leg !== undefined && store === member.storeUuid) needed.push(leg);
-      else if (leg === undefined) missing.push(`member ${member.memberId}, which this node's configuration lacks`);
-      else if (store !== undefined) missing.push(`${leg.describe()} with its former store ${member.storeUuid} (it has ${store} now)`);
-      else missing.push(leg.problem || `${leg.describe()}: ${leg.session.lostReason}`);
-    }
-    const inGrace = this.#world.clock.nowMs() < this.#graceUntilMs && !this.#forced;
-    const known = this.#knownSet(present, highest);
-    const complete = known !== null && known.length === (this.#options.memory()?.durable.inSync.length ?? 0);
-    if (known !== null && (complete || !inGrace)) return known;
-    if (missing.length === 0) return needed;
-    // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
-    const holds = needed.some((leg) => leg.probe?.version != null && sameVersion(leg.probe.version, highest));
-    if (quorum === 'majority' && holds && !inGrace) return needed;
-    const away = highest.inSync.filter((member) => !needed.some((leg) => isLegOf(leg, member)));
-    return { what: `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`, remedy: this.#remedy(away) };
-  }
-
-  /** What a person can do so that these members are there, with these stores; undefined: nothing, as far as is known. */
-  #remedy(members: readonly { readonly memberId: number; readonly storeUuid?: string | undefined }[]): string | undefined {
-    const witness = this.#options.witness();
-    const legs = witness === null ? this.#legs : [...this.#legs, witness];
-    const concerned = legs.filter((leg) => members.some(({ memberId }) => memberId === leg.member.memberId));
-    const sentences = [remedyFor(concerned.filter((leg) => leg.probe === null))];
-    // These answer, but with another store.
-    for (const leg of concerned) if (leg.probe !== null) sentences.push(remedyForUnfit(leg.member.name));
-    for (const { memberId } of members) {
-      if (!concerned.some((leg) => leg.member.memberId === memberId))
-        sentences.push(`Name member ${memberId} in this node's configuration, and restart it.`);
-    }
-    return sentences.filter((sentence) => sentence !== undefined).join(' ') || undefined;
-  }
-
-  /** L5: the present members of this client's last durable version, if no other version can be assembled without them, or null. */
-  #knownSet(present: readonly Leg[], highest: VersionRecord): readonly Leg[] | null {
+  #learn(answers: readonly ProbeResult[]): boolean {
     const memory = this.#options.memory();
-    if (memory === null || !mayGoOn(memory, highest, (member) => present.some((leg) => isLegOf(leg, member)))) return null;
-    return present.filter((leg) => memory.durable.inSync.some((member) => isLegOf(leg, member)));
+    const lineage = newestLineage(answers);
+    if (lineage === undefined) return false;
+    const newest = answers
+      .filter(({ version }) => version !== null && version.lineageUuid === lineage)
+      .reduce<ProbeResult | null>(
+        (a, b) => (a === null || compareVersions(b.version as VersionRecord, a.version as VersionRecord) > 0 ? b : a),
+        null,
+      );
+    const members = memory?.members ?? newest?.members;
+    if (members === undefined || !this.#options.onMembers(members)) return false;
+    this.#wait("the members to answer at the addresses that the pool's own table has");
+    this.#retryAtMs = this.#world.clock.nowMs();
+    return true;
+  }
+
+  /** Returns whether the attempt waits for whom a client that has just started is about to reach. */
+  #expectsOthers(): boolean {
+    const expected = this.#forced ? null : firstContacts(this.#legs, this.#options, this.#participants);
+    if (expected === null) return false;
+    this.#retryMs = FIRST_CONTACT_MS;
+    this.#wait(expected);
+    return true;
   }
 
   /** Claims the pool from `voters` under an epoch above all that was seen, to be served with `needed`, which are among them. */
@@ -443,6 +510,7 @@ export class Recovery {
     const epoch = this.#highestEpochSeen + 1;
     this.#highestEpochSeen = epoch;
     this.#participants = voters;
+    this.#knownThen = this.#options.memory();
     const newborn = needed.every((leg) => (leg.probe as ProbeResult).version === null);
     for (const leg of needed) {
       if (leg.state === 'FAILED' || (leg.state === 'CREATED' && !newborn)) leg.setState('RECONNECTING', `epoch ${epoch} is being claimed`);
@@ -486,6 +554,12 @@ export class Recovery {
       this.#wait('the members to belong to one lineage: one of them was recorded while the pool was being claimed');
       return;
     }
+    const old = lineage === null || this.#forced ? [] : [...findRolledBack(claims, lineage, this.#knownThen)];
+    const [oldest] = old;
+    if (oldest !== undefined) {
+      this.#wait(`${oldest[0].describe()}, which ${oldest[1].why}: it turned out while the pool was being claimed`);
+      return;
+    }
     const versions = voters
       .map((leg) => (claims.get(leg) as ClaimResult).version)
       .filter((version) => version !== null && version.lineageUuid === lineage) as VersionRecord[];
@@ -494,14 +568,16 @@ export class Recovery {
     const memory = this.#options.memory();
     const known = memory !== null && highest !== null && !this.#forced && mayGoOn(memory, highest, has);
     // I7: the former client may go on reading from those of its set that have not granted.
-    const maybeRead = highest !== null && !known && !this.#forced ? highest.inSync.filter((member) => !has(member)) : [];
+    const isAbsent = (member: InSyncMember): boolean => !has(member) && !this.#excused.some((other) => sameMember(other, member));
+    const maybeRead = highest !== null && !known && !this.#forced ? highest.inSync.filter(isAbsent) : [];
     if (highest !== null && !known && !this.#forced) {
       const quorum = results.some((result) => result.policy.quorum === 'majority');
       const held = legs.some((leg) => {
         const { version } = claims.get(leg) as ClaimResult;
         return version !== null && sameVersion(version, highest);
       });
-      const whole = highest.inSync.every(has) || (quorum && held);
+      const isExcused = (member: InSyncMember): boolean => this.#excused.some((other) => sameMember(other, member));
+      const whole = highest.inSync.every((member) => has(member) || (held && isExcused(member))) || (quorum && held);
       if (!whole || !legs.every((leg) => isInSync(highest, leg.member.memberId, storeOf(leg)))) {
         this.#wait(`the in-sync set of version ${formatVersion(highest)}, which was recorded while the pool was being claimed`);
         return;
@@ -565,26 +641,16 @@ export class Recovery {
       goOn(grants);
       return;
     }
-    const answered = this.#step(legs, (names) => `${names} to check that what others may have to copy can be read there`);
     const attempt = this.#attempt;
-    const current = (): boolean => attempt === this.#attempt;
-    const source = { poolUuid: this.#options.poolUuid, epoch };
     const untilMs = this.#world.clock.nowMs() + READ_CHECK_MS;
-    const isLate = (): boolean => this.#world.clock.nowMs() >= untilMs;
-    const checked = new Map<Leg, Grant>();
-    for (const leg of legs) {
-      const grant = claimed.get(leg) as Grant;
-      checkReadable(leg, grant.unreadable, portions, source, isLate, current, (unreadable, failure) => {
-        if (!current()) return;
-        if (unreadable === null) {
-          this.#wait(failure);
-          return;
-        }
-        answered(leg);
-        checked.set(leg, { ...grant, unreadable });
-        if (checked.size === legs.length) goOn(legs.map((each) => checked.get(each) as Grant));
-      });
-    }
+    checkAllReadable(claimed, portions, {
+      source: { poolUuid: this.#options.poolUuid, epoch },
+      isLate: () => this.#world.clock.nowMs() >= untilMs,
+      current: () => attempt === this.#attempt,
+      answered: this.#step(legs, (names) => `${names} to check that what others may have to copy can be read there`),
+      failed: (why) => this.#wait(why),
+      done: (checked) => goOn(legs.map((leg) => checked.get(leg) as Grant)),
+    });
   }
 
   /** Quorum: all grants are there, so that nobody renews the lease of the former client any more; it ends by itself. */
@@ -605,8 +671,7 @@ export class Recovery {
     const { poolUuid, onAttempt, onAssembled } = this.#options;
     const onEnabled = (witnessRecorded: boolean): void => {
       this.#servedEpoch = version.epoch;
-      this.#forced = false;
-      this.end();
+      this.end(true);
       onAssembled({ version, members, policy, witnessRecorded, legs, geometry: geometryOf(legs), maps, allVolatileLost });
     };
     const host = {
@@ -617,16 +682,4 @@ export class Recovery {
     this.#record = new FirstRecord(this.#world.log, host, first, claims);
     this.#record.start();
   }
-}
-
-/** The version of a leg that has answered the probe with one. */
-function versionOf(leg: Leg): VersionRecord {
-  const version = leg.probe?.version;
-  assert(version != null, 'recovery: a member without a version');
-  return version;
-}
-
-/** Whether the leg, which was probed, leads to this member with this very store. */
-function isLegOf(leg: Leg, member: InSyncMember): boolean {
-  return sameMember(member, { memberId: leg.member.memberId, storeUuid: storeOf(leg) });
 }

@@ -1,8 +1,9 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LEASE_MS, RENEW_MS } from '../../constants.ts';
-import { CLIENT, memberOf, POOL } from '../../testing/scripted-pool.ts';
+import { CLIENT, MARK, memberOf, POOL, seenOf, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
+import type { HeardMarks } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
 import { Renewal } from './renewal.ts';
 
@@ -11,6 +12,9 @@ let leg: Leg;
 let epoch: number;
 let wallMs: number;
 let heard: string[];
+/** L8: what members are told of the stores of others, and what they have told of theirs. */
+let marks: HeardMarks;
+let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
@@ -23,7 +27,10 @@ beforeEach(() => {
   leg.setState('NORMAL', 'enabled');
   epoch = 1;
   heard = [];
+  marks = [];
   majority = false;
+  marks = [];
+  told = [];
   witness = null;
   engine = { readsUntilMs: 0, retryWaiting: () => void heard.push('drain') };
   renewal = new Renewal({
@@ -35,6 +42,8 @@ beforeEach(() => {
       },
       isMajority: (ids) => ids.size >= 2,
       witnessReady: true,
+      heard: (from, { age }) => void told.push([from.member.memberId, age]),
+      marks: () => marks,
     },
     engine,
     epoch: () => epoch,
@@ -52,7 +61,7 @@ describe('renewal (C3)', () => {
     renewal.tick(RENEW_MS);
     renewal.tick(RENEW_MS + 1);
     expect(session.ops).toEqual(['renew']);
-    session.next('renew').answer({});
+    session.next('renew').answer({ mark: MARK });
     renewal.tick(2 * RENEW_MS);
     expect([session.ops, heard]).toEqual([['renew'], []]);
   });
@@ -78,6 +87,35 @@ describe('renewal (C3)', () => {
   });
 });
 
+describe('how old stores are (L8)', () => {
+  test('members hear of the stores of all, and what they tell of theirs is remembered', () => {
+    marks = [{ memberId: 2, storeUuid: storeOf(2), seen: seenOf(7) }];
+    renewal.tick(RENEW_MS);
+    const call = session.next('renew');
+    expect(call.request.marks).toEqual(marks);
+    call.answer({ mark: { ...MARK, age: 30 } });
+    expect(told).toEqual([[1, 30]]);
+  });
+
+  test('what a member has told before it left, or before a newer claim, may be of another life: it is not remembered', () => {
+    renewal.tick(RENEW_MS);
+    const before = session.next('renew');
+    leg.setState('FAILED', 'cut');
+    before.answer({ mark: MARK });
+    renewal.tick(2 * RENEW_MS);
+    const older = session.next('renew');
+    epoch = 2;
+    older.answer({ mark: MARK });
+    expect(told).toEqual([]);
+  });
+
+  test('a refusal tells nothing of its age', () => {
+    renewal.tick(RENEW_MS);
+    session.next('renew').refuse('BAD_STATE', 'NO_IO');
+    expect([told, heard]).toEqual([[], ['refused']]);
+  });
+});
+
 describe('the lease that reads are answered under (quorum, I7)', () => {
   let arbiter: ScriptedSession;
 
@@ -90,32 +128,32 @@ describe('the lease that reads are answered under (quorum, I7)', () => {
   test('there is none until a majority has answered, the witness included; it runs from when it was asked', () => {
     renewal.begin(10_000);
     expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
-    session.next('renew').answer({});
+    session.next('renew').answer({ mark: MARK });
     expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
     heard = [];
-    arbiter.next('renew').answer({});
+    arbiter.next('renew').answer({ mark: MARK });
     expect([engine.readsUntilMs, heard]).toEqual([10_000 + LEASE_MS, ['drain']]);
   });
 
   test('each question counts by itself, and a late answer shortens nothing', () => {
     renewal.begin(10_000);
     const first = [session.next('renew'), arbiter.next('renew')] as const;
-    first[0].answer({});
+    first[0].answer({ mark: MARK });
     renewal.tick(11_000);
-    session.next('renew').answer({});
+    session.next('renew').answer({ mark: MARK });
     expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
-    arbiter.next('renew').answer({});
-    first[1].answer({});
+    arbiter.next('renew').answer({ mark: MARK });
+    first[1].answer({ mark: MARK });
     expect(engine.readsUntilMs).toBe(11_000 + LEASE_MS);
   });
 
   test('an answer to an earlier epoch, or a refusal, confirms nothing; a witness that has somebody else fences', () => {
     renewal.begin(10_000);
     epoch = 2;
-    session.next('renew').answer({});
-    arbiter.next('renew').answer({});
+    session.next('renew').answer({ mark: MARK });
+    arbiter.next('renew').answer({ mark: MARK });
     renewal.tick(11_000);
-    session.next('renew').answer({});
+    session.next('renew').answer({ mark: MARK });
     arbiter.next('renew').refuse('BAD_STATE', 'CREATED');
     expect([engine.readsUntilMs, heard]).toEqual([Number.NEGATIVE_INFINITY, ['drain']]);
     renewal.tick(12_000);

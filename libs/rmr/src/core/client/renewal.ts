@@ -1,5 +1,5 @@
 import { LEASE_MS, RENEW_MS } from '../../constants.ts';
-import { emptyResultSchema } from '../../wire/control-message.ts';
+import { markResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { Leg } from './leg.ts';
@@ -9,7 +9,7 @@ import type { Versions } from './versions.ts';
 export interface RenewalHost {
   readonly poolUuid: string;
   readonly clientInstance: string;
-  readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady'>;
+  readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
   readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting'>;
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
@@ -22,6 +22,7 @@ export interface RenewalHost {
 
 /**
  * Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status).
+ * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8).
  *
  * Where a majority decides, another client may be granted the pool without members that this one reads from. So reads are
  * answered under a lease only: for a time after a majority was asked and has answered. A new client waits for longer than
@@ -72,10 +73,11 @@ export class Renewal {
     const host = this.#host;
     const { sinceMs } = leg;
     const epoch = host.epoch();
-    leg.call({ op: 'renew', poolUuid: host.poolUuid, epoch }, emptyResultSchema, (result, failure) => {
+    leg.call({ op: 'renew', poolUuid: host.poolUuid, epoch, marks: host.versions.marks() }, markResultSchema, (result, failure) => {
       // An answer to a question from before this client's own newer claim is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {
+        if (leg.sinceMs === sinceMs) host.versions.heard(leg, result.mark);
         onConfirmed(leg);
         return;
       }

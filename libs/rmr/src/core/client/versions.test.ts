@@ -3,7 +3,7 @@ import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MAP_CHECK_URGENT_MS } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
-import { CLIENT, identityOf, LINEAGE, memberOf, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
+import { CLIENT, identityOf, LINEAGE, MARK, memberOf, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
@@ -104,7 +104,7 @@ describe('adds of a shrink (V2, V5)', () => {
     change();
     const record = session(2).next('record-version');
     expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(4, 2)] }]);
-    record.answer({ owed: [] });
+    record.answer({ owed: [], mark: MARK });
     expect([durable, owed, dirtyFor(3)]).toEqual([[2], [], [4, 5]]);
   });
 
@@ -113,7 +113,7 @@ describe('adds of a shrink (V2, V5)', () => {
     change();
     const record = session(2).next('record-version');
     expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(5)] }]);
-    record.answer({ owed: [] });
+    record.answer({ owed: [], mark: MARK });
     expect([durable, owed, dirtyFor(3)]).toEqual([[2], [chunks(4)], [5]]);
     // As long as the client knows of no other copy, nobody is asked.
     tick();
@@ -131,7 +131,7 @@ describe('adds of a shrink (V2, V5)', () => {
     change();
     session(2)
       .next('record-version')
-      .answer({ owed: [chunks(4)] });
+      .answer({ owed: [chunks(4)], mark: MARK });
     expect([durable, owed, dirtyFor(3)]).toEqual([[2], [chunks(4)], [5]]);
   });
 
@@ -141,7 +141,7 @@ describe('adds of a shrink (V2, V5)', () => {
     change();
     session(2)
       .next('record-version')
-      .answer({ owed: [chunks(8)] });
+      .answer({ owed: [chunks(8)], mark: MARK });
     // Another version, with another write that is owed by the client's own maps.
     normal = legs.slice(0, 2);
     versions.adopt(
@@ -158,7 +158,7 @@ describe('adds of a shrink (V2, V5)', () => {
     change();
     session(2)
       .next('record-version')
-      .answer({ owed: [chunks(8)] });
+      .answer({ owed: [chunks(8)], mark: MARK });
     expect(owed).toEqual([chunks(4), chunks(8)]);
     tick();
     const add = session(2).next('map-add');
@@ -222,7 +222,7 @@ describe('what is owed (V5, I8)', () => {
     maps.add(3, chunks(4));
     versions.missed(chunks(4), false);
     versions.change({ members: versions.members.filter(({ memberId }) => memberId !== 1), onDurable: () => {} });
-    session(2).next('record-version').answer({ owed: [] });
+    session(2).next('record-version').answer({ owed: [], mark: MARK });
     expect(versions.owed).toEqual([]);
   });
 });
@@ -237,7 +237,7 @@ describe('who left first (L3)', () => {
       onDurable: () => {},
       ...(joining === undefined ? {} : { joining: { leg: joining, columns: new Map(), newLineage: false, erase: [] } }),
     });
-    for (const memberId of memberIds) session(memberId).next('record-version').answer({ owed: [] });
+    for (const memberId of memberIds) session(memberId).next('record-version').answer({ owed: [], mark: MARK });
   }
 
   test('who was away already when this client took the pool over left before those that leave later', () => {

@@ -1,15 +1,25 @@
 import { assert, type World } from '@rmr/runtime';
 import { KNOWN_RUNS_MAX, MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
-import type { ByteRange, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import type { ByteRange, MemberRecord, PoolPolicy, SeenMark, StoreMark, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges, subtractRanges } from '../../ranges.ts';
 import { compareVersions, formatVersion, sameMember } from '../../version.ts';
-import { claimResultSchema, type MapAdd, type MapKnown, owedResultSchema } from '../../wire/control-message.ts';
+import {
+  claimResultSchema,
+  type HeardMarks,
+  type MapAdd,
+  type MapKnown,
+  owedResultSchema,
+  probeResultSchema,
+  recordedResultSchema,
+} from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
 import { judgeAdds } from '../map-adds.ts';
+import { markOf, seenAt } from '../store-past.ts';
 import type { Leg } from './leg.ts';
 import type { ColumnDigest } from './map-spread.ts';
-import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices } from './membership.ts';
+import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices, withMember } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
+import { rolledBack } from './rolled-back.ts';
 import type { VersionMemory } from './version-memory.ts';
 
 /** What the versions of a pool need from its client. */
@@ -50,6 +60,8 @@ export interface VersionChange {
   readonly policy?: PoolPolicy;
   /** Members whose whole device becomes dirty: a new one, or one with a new store. */
   readonly allDirty?: readonly number[];
+  /** Those of them that are accepted with a store that can't show what is known of it (L8). */
+  readonly anew?: readonly number[];
   /** Members whose maps go. */
   readonly erase?: readonly number[];
   /** The version is durable on all members of its set. IO is frozen yet, and stays so while {@link Versions.paused}. */
@@ -84,6 +96,8 @@ export class Versions {
   #witnessEpoch = 0;
   #witnessBusy = false;
   #witnessAtMs = 0;
+  /** L8: the mark of a witness whose store went back in time: it is to record the current version before it counts again. Null: there is none. */
+  #witnessAnew: SeenMark | null = null;
 
   constructor(world: World, host: VersionsHost) {
     this.#world = world;
@@ -145,6 +159,23 @@ export class Versions {
     return this.#members.some((member) => member.memberId === memberId && member.maintenance === true);
   }
 
+  /** L8: a member has told how old its store is. Others remember that, too, from the next version or renewal on. */
+  heard({ member, storeUuid }: Pick<Leg, 'member' | 'storeUuid'>, mark: StoreMark): void {
+    const known = this.#members.find(({ memberId }) => memberId === member.memberId);
+    if (known === undefined || known.storeUuid !== storeUuid) return;
+    const { seen } = known;
+    if (seen !== undefined && seen.lifeUuid === mark.lifeUuid && seen.age >= mark.age) return;
+    this.#members = withMember(this.#members, {
+      ...known,
+      seen: seenAt(mark, this.#world.clock.wallMs()),
+    });
+  }
+
+  /** L8: what was heard of the stores of members, for others to remember. */
+  marks(): HeardMarks {
+    return this.#members.flatMap(({ memberId, storeUuid, seen }) => (seen === undefined ? [] : [{ memberId, storeUuid, seen }]));
+  }
+
   /** The ids of all members with data. */
   dataMemberIds(): number[] {
     return dataMembers(this.#members).map((member) => member.memberId);
@@ -204,7 +235,7 @@ export class Versions {
       inSync,
       horizon: this.#host.writeSeq,
     };
-    const members = datedTable(change.members ?? this.#members, version);
+    const members = datedTable(withMoved(this.#withAnew(change, version), targets), version);
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
     // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
@@ -242,8 +273,9 @@ export class Versions {
           this.#witnessRecorded = witnessed;
           this.#current = version;
           this.#attempts = [];
-          this.#members = members;
+          this.#members = withNewerMarks(members, this.#members);
           this.#policy = policy;
+          if (witnessed) this.#witnessAnew = null;
           if (joining !== undefined) this.#owed = withoutMember(this.#owed, joining.leg.member.memberId);
           for (const id of this.owedIds) if (!members.some((member) => member.memberId === id)) this.#owed = withoutMember(this.#owed, id);
           if (owed.length > 0) this.#owed.push({ memberIds: marked, ranges: mergeRanges(owed) });
@@ -365,6 +397,11 @@ export class Versions {
     return this.#witnessRecorded;
   }
 
+  /** L8: whether the witness has to record the version to count again. */
+  get witnessAnew(): boolean {
+    return this.#witnessAnew !== null;
+  }
+
   /** Whether the witness takes part. */
   get witnessReady(): boolean {
     return this.#witnessEpoch !== 0 && this.#witnessEpoch === this.#host.epoch;
@@ -409,8 +446,9 @@ export class Versions {
         mapErase: [...(change.erase ?? []), ...(change.joining?.leg === leg ? change.joining.erase : [])],
         maps: [...(change.joining?.columns.get(leg) ?? [])],
       },
-      owedResultSchema,
+      recordedResultSchema,
       (result, failure) => {
+        if (result !== null) this.heard(leg, result.mark);
         if (failure !== null && isFenced(failure.failure, this.#host.clientInstance)) this.#host.onFenced(failure.message);
         else done(result, `version ${formatVersion(version)} could not be recorded: ${failure?.message ?? 'no answer'}`);
       },
@@ -448,6 +486,16 @@ export class Versions {
     if (leg === null || !leg.connected || this.witnessReady || this.#witnessBusy || nowMs < this.#witnessAtMs) return;
     this.#witnessBusy = true;
     const { poolUuid, clientInstance, clientName, epoch } = this.#host;
+    if (leg.probe === null) {
+      // Which store it has is asked in every session.
+      leg.call({ op: 'probe', poolUuid }, probeResultSchema, (result, failure) => {
+        this.#witnessBusy = false;
+        this.#witnessAtMs = result === null ? this.#world.clock.nowMs() + RETURN_RETRY_MS_MAX / 30 : 0;
+        leg.problem = failure?.message ?? '';
+        if (leg.connected) leg.probe = result;
+      });
+      return;
+    }
     leg.call({ op: 'claim', poolUuid, epoch, clientInstance, clientName, takeover: false }, claimResultSchema, (result, failure) => {
       this.#witnessBusy = false;
       this.#witnessAtMs = this.#world.clock.nowMs() + RETURN_RETRY_MS_MAX / 30;
@@ -456,7 +504,38 @@ export class Versions {
         return;
       }
       leg.problem = failure?.message ?? '';
-      if (result !== null && leg.connected) this.#witnessEpoch = epoch;
+      if (result === null || !leg.connected) return;
+      const { memory } = this;
+      const store = {
+        memberId: leg.member.memberId,
+        storeUuid: leg.storeUuid ?? '',
+        version: result.version,
+        past: result.past,
+        members: result.members,
+      };
+      leg.rolledBack =
+        memory === null
+          ? null
+          : rolledBack(store, [{ who: 'this client', version: memory.durable, members: memory.members, durable: false }]);
+      if (leg.rolledBack !== null) {
+        this.#world.log.error('the store of the witness went back in time; it votes once it has recorded the version', {
+          why: `${leg.describe()} ${leg.rolledBack.why}`,
+        });
+        this.#witnessAnew = seenAt(markOf(result.past), this.#world.clock.wallMs());
+        this.#witnessRecorded = false;
+      } else {
+        this.heard(leg, markOf(result.past));
+      }
+      this.#witnessEpoch = epoch;
+    });
+  }
+
+  /** L8: the table with the version with which members are accepted anew; a witness is as soon as there is a version to record. */
+  #withAnew({ members = this.#members, anew = [] }: VersionChange, { epoch, seq }: VersionRecord): readonly MemberRecord[] {
+    const seen = this.#witnessAnew;
+    return members.map((member) => {
+      if (seen !== null && isWitness(member)) return { ...member, seen, anew: { epoch, seq } };
+      return anew.includes(member.memberId) ? { ...member, anew: { epoch, seq } } : member;
     });
   }
 
@@ -490,6 +569,25 @@ export class Versions {
       );
     }
   }
+}
+
+/** L9: the table with the places of members that have moved, and of which these are the legs. */
+function withMoved(members: readonly MemberRecord[], legs: readonly Leg[]): readonly MemberRecord[] {
+  return members.map((member) => {
+    const leg = legs.find((each) => each.moved && each.member.memberId === member.memberId);
+    return leg === undefined ? member : { ...member, name: leg.member.name, addresses: leg.member.addresses };
+  });
+}
+
+/** The table with what was heard of the same stores, in the same lives, while it was being recorded. */
+function withNewerMarks(members: readonly MemberRecord[], heard: readonly MemberRecord[]): MemberRecord[] {
+  return members.map((member) => {
+    const { seen, anew } = heard.find(({ memberId, storeUuid }) => memberId === member.memberId && storeUuid === member.storeUuid) ?? {};
+    // What was heard before a store was accepted anew says nothing of it (L8), not even in the same life.
+    if (seen === undefined || anew?.epoch !== member.anew?.epoch || anew?.seq !== member.anew?.seq) return member;
+    const isNewer = member.seen === undefined || (member.seen.lifeUuid === seen.lifeUuid && seen.age > member.seen.age);
+    return isNewer ? { ...member, seen } : member;
+  });
 }
 
 /** The adds without those for a member that is back: its writes are sent again. */

@@ -28,6 +28,11 @@ export class WriteSequence {
     return seq;
   }
 
+  /** The number of the newest write of this unit; 0: it has had none. */
+  of(unit: number): number {
+    return this.#seqs[unit] as number;
+  }
+
   /** The write in this unit is not in flight any more. */
   ended(unit: number): void {
     if (this.#oldest === unit) this.#oldest = -1;

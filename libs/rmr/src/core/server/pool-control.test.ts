@@ -58,7 +58,7 @@ describe('pool control: versions and their maps', () => {
     const recorded = rig.control(record(2, [1, 2], { mapAdds: [{ memberIds: [3], ranges: [{ offsetBytes: 100, lengthBytes: CHUNK }] }] }));
     expect([rig.held(), recorded.ended]).toEqual([['commit version 1.2{1,2} add 3:0-1'], false]);
     rig.store.endAll();
-    expect(recorded.result).toEqual({ owed: [] });
+    expect(recorded.result).toMatchObject({ owed: [] });
   });
 
   test('V2: what has become clean for members outside of the set, and was not heard of here, becomes clean with the version, before its adds', () => {
@@ -123,7 +123,7 @@ describe('pool control: versions and their maps', () => {
     const range = { offsetBytes: 4 * CHUNK, lengthBytes: CHUNK };
     const recorded = rig.control(record(2, [1, 2], { mapAdds: [{ memberIds: [3], ranges: [range] }] }));
     rig.store.end('commit version 1.2{1,2}');
-    expect(recorded.result).toEqual({ owed: [range] });
+    expect(recorded.result).toMatchObject({ owed: [range] });
     const add: ControlRequest = { op: 'map-add', poolUuid: POOL, epoch: 1, versionSeq: 2, add: { memberIds: [3], ranges: [range] } };
     const asked = rig.control(add);
     rig.store.end('commit ');

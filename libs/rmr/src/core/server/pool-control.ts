@@ -1,10 +1,19 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { assert, Status, type World } from '@rmr/runtime';
-import type { ByteRange, PoolStore, PromiseRecord, VersionRecord } from '../../pool-store.ts';
+import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS } from '../../constants.ts';
+import type { ByteRange, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreMark, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
-import type { ClaimResult, ControlFailure, ControlRequest, ControlResult, ProbeResult } from '../../wire/control-message.ts';
+import type {
+  ClaimResult,
+  ControlFailure,
+  ControlRequest,
+  ControlResult,
+  HeardMarks,
+  ProbeResult,
+  StorePast,
+} from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
@@ -39,7 +48,8 @@ export interface ControlHost {
  * enabling and leaving.
  *
  * Kept here: C2 (a grant is a compare-and-set, after everything older was drained or discarded), C4, V1 (versions only
- * rise), V3 (a version brings whole maps into use, or none), V5 and I8 (the last clean copy stays), I9.
+ * rise), V3 (a version brings whole maps into use, or none), V5 and I8 (the last clean copy stays), I9, L8 (the store becomes
+ * older while it is written to, tells so, and remembers how old the others are).
  */
 export class PoolControl {
   readonly #world: World;
@@ -52,12 +62,21 @@ export class PoolControl {
   #closing = false;
   /** Columns that the next version may bring into use. */
   readonly #staged = new Map<number, DirtyMap>();
+  /**
+   * L8: the age that is told. Not every record of the store raises it: members remember what others tell, and that is a
+   * record too, which nobody has to hear of.
+   */
+  #toldAge: number;
+  /** When a record was last made for the sake of the age or of marks, in clock milliseconds; and whether one is under way. */
+  #agedAtMs = Number.NEGATIVE_INFINITY;
+  #isAgeing = false;
 
   constructor(world: World, store: PoolStore, serving: Serving, host: ControlHost) {
     this.#world = world;
     this.#store = store;
     this.#serving = serving;
     this.#host = host;
+    this.#toldAge = store.age;
   }
 
   /** Behind the request at hand, which may be draining and have something to record, `drain` is called; nothing is carried out after it. */
@@ -70,6 +89,7 @@ export class PoolControl {
   /** Rechecks the invariants of this class. */
   verify(): void {
     assert(this.#busy || this.#queue.length === 0, 'pool control: a request waits behind none');
+    assert(this.#toldAge <= this.#store.age, 'L8: a store told that it is older than it durably is');
     const { chunkSizeBytes, sizeBytes } = this.#store.identity;
     for (const map of this.#staged.values()) {
       assert(map.chunkCount === Math.ceil(sizeBytes / chunkSizeBytes), 'V3: a staged map of another size');
@@ -143,8 +163,18 @@ export class PoolControl {
           this.#enable(request, finished);
           break;
         case 'renew':
-          if (this.#serving.state === 'NORMAL' || this.#store.identity.witness === true) finished({}, null);
-          else finished(null, fail('BAD_STATE', `the pool is ${this.#serving.state} here: ${this.#serving.reason}`, this.#store.promise));
+          if (this.#serving.state === 'NORMAL' || this.#store.identity.witness === true) {
+            // Answered before anything is recorded: a lease must not wait for a disk (I7). What other records vouch for is told.
+            const { age, dataAge } = this.#store;
+            if (this.#toldAge < dataAge && dataAge <= age) this.#toldAge = age;
+            finished({ mark: this.#mark() }, null);
+            this.#ageAndRemember(request.marks);
+          } else {
+            finished(null, fail('BAD_STATE', `the pool is ${this.#serving.state} here: ${this.#serving.reason}`, this.#store.promise));
+          }
+          break;
+        case 'age':
+          this.#age(finished);
           break;
         case 'leave':
           this.#host.leaveIo(Status.ENOTNORMAL);
@@ -155,7 +185,7 @@ export class PoolControl {
           this.#disable(finished);
           break;
         case 'release':
-          this.#release(finished);
+          this.#release(request.marks, finished);
           break;
       }
     });
@@ -182,7 +212,20 @@ export class PoolControl {
       members: copyMembers(this.#store.members),
       policy: copyPolicy(this.#store.policy),
       volatileLost: this.#store.volatileLost,
+      past: this.#past(),
+      released: this.#store.released,
+      missedBytes: this.#store.dirtyBytes(identity.memberId),
     };
+  }
+
+  /** L8: what the store shows of its past. */
+  #past(): StorePast {
+    return { age: this.#store.age, lives: this.#store.lives.map((life) => ({ ...life })) };
+  }
+
+  #mark(): StoreMark {
+    const { lives } = this.#store;
+    return { lifeUuid: (lives[lives.length - 1] as StorePast['lives'][number]).lifeUuid, age: this.#toldAge };
   }
 
   /** C2: a compare-and-set on (epoch, client instance), after everything of older epochs is drained or discarded. */
@@ -224,19 +267,23 @@ export class PoolControl {
   }
 
   #grant(done: ControlDone): void {
+    const lastIo = this.#store.lastIo();
+    this.#toldAge = this.#store.age;
     done(
       {
         version: copyVersion(this.#store.version),
         members: copyMembers(this.#store.members),
         policy: copyPolicy(this.#store.policy),
         volatileLost: this.#store.volatileLost,
-        lastIo: this.#store.lastIo().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+        lastIo: lastIo.map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
+        lastWriteSeq: lastIo.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0),
         intent: this.#store.intentRanges().map(({ offsetBytes, lengthBytes }) => ({ offsetBytes, lengthBytes })),
         unreadable: this.#host.unreadable.ranges(),
         columns: this.#store.mappedMemberIds().map((memberId) => {
           const map = this.#store.dirtyMap(memberId) as DirtyMap;
           return { memberId, dirtyChunks: map.dirtyCount, digest: map.digest() };
         }),
+        past: this.#past(),
       },
       null,
     );
@@ -311,7 +358,8 @@ export class PoolControl {
         version: formatVersion(next),
         horizon: next.horizon,
       });
-      done({ owed }, null);
+      this.#toldAge = this.#store.age;
+      done({ owed, mark: this.#mark() }, null);
     });
   }
 
@@ -410,19 +458,48 @@ export class PoolControl {
     });
   }
 
-  /** Makes everything durable and records that `lastIo` and the write intent are not needed any more. */
-  #flushAndForget(done: (status: number) => void): void {
-    const rewritten = (status: number): void => {
-      if (status === Status.OK) this.#flush(done);
-      else done(status);
-    };
-    if (!this.#store.cacheDoubtful || !new CacheRewrite(this.#store, () => this.#host.submitLater(), rewritten).begin()) this.#flush(done);
+  /** L8: from now on the store is older than a copy that was made before what it has by now. */
+  #age(done: ControlDone): void {
+    this.#store.commit({ ages: true }, (status) => {
+      if (status !== Status.OK) {
+        done(null, fail('STORE_ERROR', `the age of the store could not be recorded (status ${status})`, null));
+        return;
+      }
+      this.#toldAge = this.#store.age;
+      done({ mark: this.#mark() }, null);
+    });
   }
 
-  #flush(done: (status: number) => void): void {
+  /** L8: while data changes, the store becomes older now and then; and what the others have become is remembered. */
+  #ageAndRemember(marks: HeardMarks): void {
+    const store = this.#store;
+    const sinceMs = this.#world.clock.nowMs() - this.#agedAtMs;
+    const members = withMarks(store.members, marks);
+    const ages = store.changedSinceAged && sinceMs >= (store.flushedSinceAged ? AGE_FLUSHED_MS : AGE_UNFLUSHED_MS);
+    if (this.#isAgeing || this.#closing || !(ages || (members !== store.members && sinceMs >= AGE_FLUSHED_MS))) return;
+    this.#isAgeing = true;
+    this.#agedAtMs = this.#world.clock.nowMs();
+    store.commit({ ages: true, members }, (status) => {
+      this.#isAgeing = false;
+      // A store that can't record is found by all else that it is asked for.
+      if (status === Status.OK && ages) this.#toldAge = Math.max(this.#toldAge, store.age);
+    });
+  }
+
+  /** Makes everything durable and records, with `change`, that `lastIo` and the write intent are not needed any more. */
+  #flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {
+    const rewritten = (status: number): void => {
+      if (status === Status.OK) this.#flush(done, change);
+      else done(status);
+    };
+    if (!this.#store.cacheDoubtful || !new CacheRewrite(this.#store, () => this.#host.submitLater(), rewritten).begin())
+      this.#flush(done, change);
+  }
+
+  #flush(done: (status: number) => void, change: MetadataChange): void {
     this.#store.flush(0, {
       onDiskDone: (_tag, status) => {
-        if (status === Status.OK) this.#store.commit({ reconciled: true }, done);
+        if (status === Status.OK) this.#store.commit({ ...change, reconciled: true }, done);
         else this.#store.commit({ volatileLost: true }, () => done(status));
       },
     });
@@ -437,7 +514,7 @@ export class PoolControl {
   }
 
   /** The client ends in order. What it says about durability is not taken on trust: the flush is made here. */
-  #release(done: ControlDone): void {
+  #release(marks: HeardMarks, done: ControlDone): void {
     this.#host.leaveIo(Status.ENOTNORMAL);
     if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', 'released by the client');
     const released = (status: number): void => {
@@ -448,7 +525,7 @@ export class PoolControl {
       if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'released by the client');
       done({}, null);
     };
-    this.#host.drain(() => this.#flushAndForget(released));
+    this.#host.drain(() => this.#flushAndForget(released, { released: true, members: withMarks(this.#store.members, marks) }));
   }
 
   #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {
@@ -470,6 +547,20 @@ function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
 
 function copyPolicy(policy: PoolStore['policy']): ClaimResult['policy'] {
   return { ...policy, formerLineages: [...policy.formerLineages] };
+}
+
+/** The table with these marks in it; the same array where they say nothing new. */
+function withMarks(members: readonly MemberRecord[], marks: HeardMarks): readonly MemberRecord[] {
+  const heard = (member: MemberRecord): HeardMarks[number] | undefined =>
+    marks.find(
+      ({ memberId, storeUuid, seen }) =>
+        memberId === member.memberId &&
+        storeUuid === member.storeUuid &&
+        (seen.lifeUuid !== member.seen?.lifeUuid || seen.age > member.seen.age),
+    );
+  return members.some((member) => heard(member) !== undefined)
+    ? members.map((member) => ({ ...member, seen: heard(member)?.seen ?? member.seen }))
+    : members;
 }
 
 function copyMembers(members: PoolStore['members']): ClaimResult['members'] {

@@ -11,6 +11,7 @@ const POOL = '00000000-0000-4000-8000-000000000001';
 const STORE = '00000000-0000-4000-8000-000000000002';
 const OTHER = '00000000-0000-4000-8000-000000000003';
 const LINEAGE = '00000000-0000-4000-8000-000000000004';
+const LIFE = '00000000-0000-4000-8000-000000000005';
 const CLIENT = '00000000-0000-4000-8000-00000000000a';
 const RIVAL = '00000000-0000-4000-8000-00000000000b';
 
@@ -34,6 +35,12 @@ class ScriptedStore {
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
   policy: PoolStore['policy'] = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
+  age = 1;
+  lives: PoolStore['lives'] = [{ lifeUuid: LIFE, firstAge: 1, lastAge: null, openedAtMs: 0 }];
+  released = false;
+  changedSinceAged = false;
+  dataAge = 0;
+  flushedSinceAged = false;
   volatileLost = false;
   onDoubt = (): void => {};
   failed = false;
@@ -386,9 +393,9 @@ describe('pool server: claims', () => {
 
   test('a release flushes before it forgets what could differ', () => {
     serve();
-    const outcome = control({ op: 'release', poolUuid: POOL, epoch: 1 });
+    const outcome = control({ op: 'release', poolUuid: POOL, epoch: 1, marks: [] });
     store.end('flush');
-    store.end('commit reconciled');
+    store.end('commit members,reconciled,released');
     expect(outcome.failure).toBeNull();
     expect(pool.state).toBe('REGISTERED');
   });
@@ -442,7 +449,7 @@ describe('pool server: claims', () => {
   test('a store that is taken away waits for what executes, and for what a request has to record', () => {
     serve();
     io('w', { writeSeq: 1 });
-    const released = control({ op: 'release', poolUuid: POOL, epoch: 1 });
+    const released = control({ op: 'release', poolUuid: POOL, epoch: 1, marks: [] });
     let closed = false;
     pool.close(() => {
       closed = true;
@@ -450,7 +457,7 @@ describe('pool server: claims', () => {
     store.end('write 0');
     store.end('flush');
     expect(closed).toBe(false);
-    store.end('commit reconciled');
+    store.end('commit members,reconciled,released');
     expect([released.failure, closed]).toEqual([null, true]);
   });
 });

@@ -1,0 +1,105 @@
+import { assert, decodeUuid, encodeUuid } from '@rmr/runtime';
+import { LIVES_MAX } from '../constants.ts';
+import type { StoreLife } from '../types.ts';
+import { allZero, readU64, writeU64 } from './u64.ts';
+
+/**
+ * The lives of a store: one per opening, with the ages between which it went on. Somebody who was told an age in a life can find
+ * out by them whether what it meets later has gone through that life up to that age, or is a copy that was made before.
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 1 | number of lives |
+ * | 1 | 7 | zero |
+ * | 8 | … | the lives, oldest first |
+ *
+ * Life: UUID (16), first age (8), last age, or 0 while it goes on (8), opened at (8), flags (4): 1 somebody was told of it; zero (4).
+ */
+export interface Lives {
+  /** Oldest first; only the last one goes on. */
+  readonly all: readonly StoreLife[];
+  /** Whether somebody was told of the last one. Of the others somebody always was. */
+  readonly told: boolean;
+}
+
+/** The lives of a store that was never opened, or not since lives are kept. */
+export const NO_LIVES: Lives = { all: [], told: false };
+
+const HEADER_BYTES = 8;
+/** Bytes of one life. */
+const LIFE_BYTES = 48;
+const FLAG_TOLD = 1;
+
+/** Bytes that as many lives as a store remembers take. */
+export const LIVES_BYTES_MAX = HEADER_BYTES + LIVES_MAX * LIFE_BYTES;
+
+/**
+ * The lives once the store, `age` old, is opened: the former one has ended, and another begins with the record that says so. One that
+ * nobody was told of is forgotten, so that a storage node that restarts in a loop does not push out those that somebody remembers.
+ */
+export function livesAfterOpening(lives: Lives, age: number, lifeUuid: string, openedAtMs: number): Lives {
+  assert(!lives.all.some((life) => life.lifeUuid === lifeUuid), 'lives: every life has a UUID of its own');
+  const former = lives.all.slice(0, -1);
+  const ended = lives.all.at(-1);
+  if (ended !== undefined && lives.told) former.push({ ...ended, lastAge: age });
+  const begun: StoreLife = { lifeUuid, firstAge: age + 1, lastAge: null, openedAtMs };
+  return { all: [...former, begun].slice(-LIVES_MAX), told: false };
+}
+
+/** Payload bytes of the lives. */
+export function livesPayloadBytes(lives: Lives): number {
+  return HEADER_BYTES + lives.all.length * LIFE_BYTES;
+}
+
+/** Writes the payload, which is all zeroes, at `at`. */
+export function encodeLives(bytes: Uint8Array, view: DataView, at: number, lives: Lives): void {
+  view.setUint8(at, lives.all.length);
+  for (const [i, { lifeUuid, firstAge, lastAge, openedAtMs }] of lives.all.entries()) {
+    const life = at + HEADER_BYTES + i * LIFE_BYTES;
+    encodeUuid(lifeUuid, bytes, life);
+    writeU64(view, life + 16, firstAge);
+    writeU64(view, life + 24, lastAge ?? 0);
+    writeU64(view, life + 32, openedAtMs);
+    view.setUint32(life + 40, lastAge !== null || lives.told ? FLAG_TOLD : 0, true);
+  }
+}
+
+/** The lives in a payload, or null when it is not well formed. */
+export function readLives(bytes: Uint8Array, view: DataView, at: number, payloadBytes: number): Lives | null {
+  if (payloadBytes < HEADER_BYTES) return null;
+  const count = view.getUint8(at);
+  if (count === 0 || count > LIVES_MAX || payloadBytes !== HEADER_BYTES + count * LIFE_BYTES) return null;
+  if (!allZero(bytes, at + 1, at + HEADER_BYTES)) return null;
+  const all: StoreLife[] = [];
+  let told = true;
+  let age = 0;
+  for (let i = 0; i < count; i++) {
+    const life = at + HEADER_BYTES + i * LIFE_BYTES;
+    const isLast = i === count - 1;
+    const lifeUuid = decodeUuid(bytes, life);
+    const firstAge = readU64(view, life + 16);
+    const lastAge = readU64(view, life + 24);
+    const openedAtMs = readU64(view, life + 32);
+    const flags = view.getUint32(life + 40, true);
+    // Lives follow one another, so that an age is in one of them at most; NaN is refused as well.
+    if (!(firstAge > age) || !(isLast ? lastAge === 0 : lastAge >= firstAge) || Number.isNaN(openedAtMs)) return null;
+    if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + 44, life + LIFE_BYTES)) return null;
+    if (all.some((other) => other.lifeUuid === lifeUuid)) return null;
+    all.push({ lifeUuid, firstAge, lastAge: isLast ? null : lastAge, openedAtMs });
+    told = flags === FLAG_TOLD;
+    age = lastAge;
+  }
+  return { all, told };
+}
+
+/** Rechecks the invariants of the lives of a store of that age. */
+export function verifyLives(lives: Lives, age: number): void {
+  assert(lives.all.length <= LIVES_MAX, 'lives: no more than are kept');
+  let before = 0;
+  for (const [i, { firstAge, lastAge }] of lives.all.entries()) {
+    assert((lastAge === null) === (i === lives.all.length - 1), 'lives: the last one goes on, and no other');
+    assert(firstAge > before && (lastAge ?? age) >= firstAge, 'lives: they follow one another, up to the age');
+    before = lastAge ?? age;
+  }
+  assert(before <= age, 'lives: none is ahead of the age');
+}

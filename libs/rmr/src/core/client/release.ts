@@ -1,0 +1,46 @@
+import type { Logger } from '@rmr/runtime';
+import { emptyResultSchema, markResultSchema } from '../../wire/control-message.ts';
+import type { Leg } from './leg.ts';
+import type { Versions } from './versions.ts';
+
+/** What the release of a pool's members needs. */
+export interface ReleaseHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly epoch: number;
+  readonly versions: Pick<Versions, 'heard' | 'marks' | 'witnessReady'>;
+  /** The legs that are NORMAL. */
+  readonly legs: readonly Leg[];
+  readonly witness: Leg | null;
+}
+
+/**
+ * Members on which nothing is in flight, and everything durable, need not reconcile. L8: before, each store becomes older than any
+ * copy that lacks something of it; and with the release each hears how old the others are. `done` is called in every case.
+ */
+export function releaseMembers(host: ReleaseHost, done: () => void): void {
+  const { legs, versions, poolUuid, epoch, log } = host;
+  let left = legs.length;
+  if (left === 0) done();
+  for (const leg of legs) {
+    leg.call({ op: 'age', poolUuid, epoch }, markResultSchema, (result, failure) => {
+      if (result !== null) versions.heard(leg, result.mark);
+      else log.warn('a member did not say how old its store is', { reason: failure?.message });
+      if (--left === 0) releaseAged(host, done);
+    });
+  }
+}
+
+function releaseAged({ legs, versions, poolUuid, epoch, log, witness }: ReleaseHost, done: () => void): void {
+  const marks = versions.marks();
+  // It votes later on who is what it was.
+  if (witness?.connected === true && versions.witnessReady)
+    witness.call({ op: 'renew', poolUuid, epoch, marks }, markResultSchema, () => {});
+  let left = legs.length;
+  for (const leg of legs) {
+    leg.call({ op: 'release', poolUuid, epoch, marks }, emptyResultSchema, (_result, failure) => {
+      if (failure !== null) log.warn('a member could not be released', { reason: failure.message });
+      if (--left === 0) done();
+    });
+  }
+}

@@ -1,0 +1,117 @@
+import type { Logger } from '@rmr/runtime';
+import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
+import { hasInPast } from '../store-past.ts';
+import { unfitToReturn } from './fitness.ts';
+import type { Leg } from './leg.ts';
+import type { LegTable } from './leg-table.ts';
+import { LastCopiesError, type Membership, type OperationDone } from './membership-operations.ts';
+import type { PoolGeometry } from './pool-client-types.ts';
+import {
+  remedyForEmptyStore,
+  remedyForLastCopies,
+  remedyForLineages,
+  remedyForMovedBack,
+  remedyForNewerLineage,
+  remedyForRolledBack,
+  remedyForTwins,
+  remedyForUnfit,
+} from './remedies.ts';
+import { type RolledBack, rolledBack } from './rolled-back.ts';
+import type { VersionMemory } from './version-memory.ts';
+import type { Versions } from './versions.ts';
+
+/** What the stores of returning members are judged by. */
+export interface ReturningStoresHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly queueDepth: number;
+  readonly versions: Versions;
+  readonly legs: LegTable;
+  readonly membership: Membership;
+  geometry(): PoolGeometry | null;
+}
+
+/**
+ * Judges the stores with which members come back to a pool that is served: whether they fit, are what they were (L8), and are where
+ * they should be (L9); and has those copied anew that went back in time.
+ */
+export class ReturningStores {
+  readonly #host: ReturningStoresHost;
+  /** What was logged of stores that went back in time. */
+  readonly #told = new Set<string>();
+
+  constructor(host: ReturningStoresHost) {
+    this.#host = host;
+  }
+
+  /** Why a member that answers can't return; empty when it can, as far as that does not depend on the past of its store. */
+  unfit(leg: Leg, probe: ProbeResult): string {
+    const { poolUuid, queueDepth, versions, legs } = this.#host;
+    const { members, current, policy } = versions;
+    const pool = { poolUuid, queueDepth, members, geometry: this.#host.geometry() };
+    return (
+      unfitToReturn(leg, probe, { ...pool, lineageUuid: current?.lineageUuid, formerLineages: policy.formerLineages }) || legs.twice(leg)
+    );
+  }
+
+  /** What a person can do about a member that is unfit to return. */
+  remedyForUnfit(leg: Leg): string {
+    const { legs, versions, poolName } = this.#host;
+    const { probe } = leg;
+    if (probe === null || legs.twice(leg) !== '') return remedyForTwins();
+    const { memberId } = leg.member;
+    const served = versions.current?.lineageUuid ?? '';
+    if (probe.policy.formerLineages.includes(served)) return remedyForNewerLineage();
+    if (probe.version === null) return remedyForEmptyStore(poolName, memberId);
+    return probe.version.lineageUuid === served ? remedyForUnfit(leg.member.name) : remedyForLineages(poolName, memberId);
+  }
+
+  /** L8: why the store of a member can't be what it was, by what this client knew when it asked; null: it can. */
+  rolledBack(
+    leg: Leg,
+    { version, past, members }: Pick<ClaimResult, 'version' | 'past' | 'members'>,
+    known: VersionMemory | null,
+  ): RolledBack | null {
+    if (known === null) return null;
+    return rolledBack({ memberId: leg.member.memberId, storeUuid: leg.storeUuid ?? '', version, past, members }, [
+      { who: 'this client', version: known.durable, members: known.members, durable: true },
+    ]);
+  }
+
+  /**
+   * L8: a store went back in time: it is copied anew from the others by itself, as long as nobody else's data is at stake. One
+   * that answers elsewhere than where the pool knows it may be a copy of the right one: that is for an operator.
+   */
+  copyAnew(leg: Leg): void {
+    const { log, membership, poolName } = this.#host;
+    const why = leg.problem;
+    const { memberId } = leg.member;
+    if (!this.#told.has(why)) log.error('a store went back in time', { member: memberId, why });
+    this.#told.add(why);
+    leg.remedy = leg.moved ? remedyForMovedBack(poolName, memberId) : remedyForRolledBack();
+    if (leg.moved) return;
+    const done: OperationDone = (error) => {
+      if (error === null || leg.state === 'REMOVING' || leg.rolledBack === null) return;
+      leg.problem = `${why}; it can't be copied anew: ${error.message}`;
+      leg.remedy = error instanceof LastCopiesError ? remedyForLastCopies(poolName, memberId) : remedyForRolledBack();
+    };
+    // It may be right again by the time it has said what it has.
+    membership.copyAnew(memberId, 'KEEP', done, (probe) => {
+      if (leg.rolledBack?.lacksWrites !== true) leg.rolledBack = this.rolledBack(leg, probe, this.#host.versions.memory);
+      return leg.rolledBack !== null;
+    });
+  }
+
+  /** L9: whether a member that answers where the configuration names it is the one that the pool knows elsewhere, with its store. */
+  isMoved(stray: Leg): boolean {
+    const { poolUuid, versions, legs } = this.#host;
+    const { probe } = stray;
+    if (probe === null || legs.twice(stray) !== '') return false;
+    const { identity, past } = probe;
+    if (identity.poolUuid !== poolUuid || identity.memberId !== stray.member.memberId) return false;
+    const tables = [versions.members, probe.members, ...legs.staying.map((leg) => leg.probe?.members ?? [])];
+    const entries = tables.flat().filter((member) => member.memberId === identity.memberId);
+    return entries.every(({ storeUuid, seen }) => storeUuid === identity.storeUuid && (seen === undefined || hasInPast(past, seen)));
+  }
+}

@@ -1,0 +1,45 @@
+import type { ProbeResult } from '../../wire/control-message.ts';
+import { servedByAnother } from './assemble-rule.ts';
+import type { Leg } from './leg.ts';
+import { remedyForRolledBack, remedyForTwins } from './remedies.ts';
+import { findRolledBack } from './rolled-back.ts';
+import type { VersionMemory } from './version-memory.ts';
+
+/**
+ * Members that answer a probe, and whose answer does not count: they take no part in this attempt to bring the pool into service,
+ * and say why.
+ */
+
+/** L9: where one store, or one host, is there twice, neither is believed. */
+export function setTwinsAside(legs: readonly Leg[], twice: (leg: Leg) => string): void {
+  const twins = legs.map((leg) => ({ leg, why: leg.probe === null ? '' : twice(leg) })).filter(({ why }) => why !== '');
+  for (const { leg, why } of twins) {
+    leg.probe = null;
+    leg.problem = why;
+    leg.remedy = remedyForTwins();
+  }
+}
+
+/**
+ * L8: members whose stores went back in time, with what they answered. `all` have been probed, the witness may be among them;
+ * `known`: what this client knew when it asked.
+ */
+export function setRolledBackAside(
+  all: readonly Leg[],
+  lineage: string,
+  known: VersionMemory | null,
+  clientInstance: string,
+): ReadonlyMap<Leg, ProbeResult> {
+  const aside = new Map<Leg, ProbeResult>();
+  // Where another client is served, stores become older while they are asked: what they grant decides.
+  if (servedByAnother(all, clientInstance) !== null) return aside;
+  const answers = new Map(all.map((leg) => [leg, leg.probe as ProbeResult]));
+  for (const [leg, found] of findRolledBack(answers, lineage, known)) {
+    aside.set(leg, leg.probe as ProbeResult);
+    leg.probe = null;
+    leg.problem = `${leg.describe()} ${found.why}`;
+    leg.remedy = remedyForRolledBack();
+    leg.rolledBack = found;
+  }
+  return aside;
+}

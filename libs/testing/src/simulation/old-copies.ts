@@ -1,0 +1,236 @@
+import type { MemberRecord, StoreLife, VersionRecord } from '@rmr/rmr';
+import { randomBelow, type SeededRandom } from '@rmr/runtime';
+import type { MemoryDisk } from '../memory-disk.ts';
+import type { SimulatedCluster } from './cluster.ts';
+import type { FaultAtlas } from './fault-atlas.ts';
+import type { FaultContext } from './fault-context.ts';
+import type { SimulatedStorageNode } from './simulated-nodes.ts';
+
+/** Copies that are kept at a time, and how often one is made, in virtual milliseconds. */
+const COPIES_MAX = 8;
+const COPY_MS = 1_500;
+/** How long a pool may wait for a store that went back in time before an operator puts the right one back. */
+const PATIENCE_MS = 6_000;
+/** Percentage of copies that are put back while their member is out of the set. */
+const OUT_PERCENT = 40;
+/** Percentage of copies that are opened again and again before anybody hears of them, and how often at most: they become as old as their original. */
+const AGED_PERCENT = 30;
+const OPENINGS_MAX = 60;
+/** Percentage after which everything else goes down, too, before the pool has been told. */
+const ALL_DOWN_PERCENT = 25;
+
+/** A copy of a store, as an operator has one: of a file that was in use, or not. */
+interface Copy {
+  readonly node: SimulatedStorageNode;
+  readonly storeUuid: string;
+  readonly disk: MemoryDisk;
+  readonly age: number;
+  readonly lives: readonly StoreLife[];
+  readonly version: VersionRecord;
+}
+
+/** A store in whose place an older copy of it was put. */
+interface PutBack {
+  readonly node: SimulatedStorageNode;
+  readonly storeUuid: string;
+  /** The disk as it was; null: it is the right one no more, as the pool has accepted the copy. */
+  readonly right: MemoryDisk | null;
+  /** When the pool had accepted the member anew before, as the tables say. */
+  readonly anewBefore: string;
+  readonly sinceMs: number;
+}
+
+/**
+ * An operator who puts older copies of stores back (L8): of a member that was stopped, killed, or in service; at any time, as long
+ * as whoever could vouch for it knows better, which is what the marks are for. What the copy lacks the others have: the
+ * pool must never take it from there. Where the pool can't be served without it, the right store is put back after a while.
+ */
+export class OldCopies {
+  readonly #context: FaultContext;
+  readonly #atlas: FaultAtlas;
+  readonly #random: SeededRandom;
+  #copies: Copy[] = [];
+  #putBack: PutBack | null = null;
+  /** Whether copies may be put back now: not while an operator forces the pool. */
+  allowed: () => boolean = () => true;
+
+  constructor(context: FaultContext, atlas: FaultAtlas, random: SeededRandom) {
+    this.#context = context;
+    this.#atlas = atlas;
+    this.#random = random;
+  }
+
+  start(): void {
+    this.#cluster.world.after(COPY_MS / 2 + this.#below(COPY_MS), () => {
+      if (!this.#context.on) return;
+      this.#copy();
+      this.start();
+    });
+  }
+
+  /** Puts a copy back, of a store that others know to be newer. False: not now. */
+  strike(): boolean {
+    const cluster = this.#cluster;
+    if (this.#putBack !== null || !this.allowed() || cluster.rival !== null || cluster.client?.paused !== false) return false;
+    const fit = this.#copies.filter((copy) => this.#mayPutBack(copy));
+    const copy = fit[this.#below(Math.max(1, fit.length))];
+    if (copy === undefined) return false;
+    if (cluster.inSync().includes(copy.node) && this.#chance(OUT_PERCENT)) this.#onceOut(copy);
+    else this.#replace(copy);
+    return true;
+  }
+
+  /** The right store is put back where the pool has waited for too long; and what is whole again is forgotten. Called again and again. */
+  look(): void {
+    const put = this.#putBack;
+    if (put === null) return;
+    const cluster = this.#cluster;
+    const { node } = put;
+    const isGone = !cluster.nodes.includes(node) || (node.storeUuid !== '' && node.storeUuid !== put.storeUuid);
+    const leg = cluster.client?.pool.status().legs.find(({ memberId }) => memberId === node.memberId);
+    const isWhole = cluster.settled && cluster.inSync().includes(node) && leg?.rolledBack === null && node.dirtyCount(node.memberId) === 0;
+    if (isGone || (isWhole && cluster.holdsHighest(node))) {
+      this.#putBack = null;
+      cluster.tampered.delete(node);
+      return;
+    }
+    const { nowMs } = cluster.world.scheduler;
+    if (put.right !== null && this.#anewOf(put) !== put.anewBefore) this.#putBack = { ...put, right: null };
+    const { right } = this.#putBack as PutBack;
+    if (right === null || cluster.client?.pool.state === 'SERVING' || nowMs < put.sinceMs + PATIENCE_MS || node.heldDown) return;
+    cluster.world.log.info('an operator puts the right store back', { node: node.name });
+    if (node.running) node.crash();
+    node.replaceDisk(right);
+    cluster.storeChanged(node);
+    this.#putBack = { ...put, right: null };
+    cluster.startLater(node, this.#below(500));
+  }
+
+  /** What is not over yet, or null. */
+  get pending(): string | null {
+    return this.#putBack === null ? null : `${this.#putBack.node.name} has an older copy of its store`;
+  }
+
+  get #cluster(): SimulatedCluster {
+    return this.#context.cluster;
+  }
+
+  #copy(): void {
+    const { nodes } = this.#cluster;
+    const node = nodes[this.#below(nodes.length)];
+    const store = node?.store ?? node?.lastStore;
+    if (node === undefined || store == null || store.version === null || this.#putBack?.node === node) return;
+    const copy = {
+      node,
+      storeUuid: store.identity.storeUuid,
+      disk: node.disk.copy(),
+      age: store.age,
+      lives: store.lives,
+      version: store.version,
+    };
+    this.#copies = [...this.#copies, copy].slice(-COPIES_MAX);
+  }
+
+  /**
+   * Whoever could vouch for the member knows that it is newer, durably; and what it has, others have. Without any of the set that
+   * the copy knows of, nobody would be asked: what was in service alone when it was copied can come into service alone.
+   */
+  #mayPutBack(copy: Copy): boolean {
+    const { node, storeUuid, version } = copy;
+    const cluster = this.#cluster;
+    if (!cluster.nodes.includes(node) || node.heldDown || node.storeUuid !== storeUuid || !cluster.isMember(node)) return false;
+    if (!this.#atlas.mayLose(node, null)) return false;
+    const others = cluster.all.filter((other) => other !== node && (other.store ?? other.lastStore)?.version != null);
+    const knowsBetter = (other: SimulatedStorageNode): boolean => {
+      const known = (other.store ?? other.lastStore)?.members.find((member) => member.storeUuid === storeUuid);
+      return known !== undefined && isKnownToBeOlder(copy, known);
+    };
+    const isAsked = (other: SimulatedStorageNode): boolean =>
+      version.inSync.some((member) => member.memberId === other.memberId && member.storeUuid === other.storeUuid);
+    return others.every(knowsBetter) && cluster.nodes.some((other) => other !== node && isAsked(other) && knowsBetter(other));
+  }
+
+  /** The member leaves the set first, as one whose disk was taken out would. */
+  #onceOut(copy: Copy): void {
+    const cluster = this.#cluster;
+    copy.node.crash();
+    const untilMs = cluster.world.scheduler.nowMs + PATIENCE_MS;
+    const look = (): void => {
+      if (copy.node.running || !this.#context.on || cluster.world.scheduler.nowMs >= untilMs || this.#putBack !== null) {
+        cluster.startLater(copy.node, 0);
+        return;
+      }
+      if (!cluster.settled || cluster.inSync().includes(copy.node)) cluster.world.after(20, look);
+      else if (cluster.nodes.includes(copy.node) && this.#mayPutBack(copy)) this.#replace(copy);
+      else cluster.startLater(copy.node, 0);
+    };
+    look();
+  }
+
+  #replace({ node, storeUuid, disk, age }: Copy): void {
+    const cluster = this.#cluster;
+    const { world } = cluster;
+    const newest = (node.store ?? node.lastStore)?.age ?? age;
+    if (node.running) node.crash();
+    const put = { node, storeUuid, right: node.disk, anewBefore: '', sinceMs: world.scheduler.nowMs };
+    this.#putBack = { ...put, anewBefore: this.#anewOf(put) };
+    node.replaceDisk(disk);
+    cluster.tampered.add(node);
+    cluster.storeChanged(node);
+    this.#atlas.wentBack(node);
+    world.log.info('an older copy is put back', { node: node.name, age, newest });
+    if (this.#chance(ALL_DOWN_PERCENT)) {
+      for (const other of cluster.all) if (other !== node && other.running) other.crash();
+      for (const other of cluster.all) if (other !== node) cluster.startLater(other, this.#below(1_500));
+      this.#context.crashClient();
+    }
+    const openings = newest - age + 2;
+    if (openings <= OPENINGS_MAX && this.#chance(AGED_PERCENT)) this.#openAgain(node, openings);
+    else cluster.startLater(node, this.#below(1_000));
+  }
+
+  /** The storage node starts and dies, again and again, and nobody can reach it. */
+  #openAgain(node: SimulatedStorageNode, times: number): void {
+    const { network, world, all, client } = this.#cluster;
+    const hosts = [...all.filter((other) => other !== node), ...(client === null ? [] : [client])];
+    for (const host of hosts) network.partition(host.name, node.name);
+    const again = (left: number): void => {
+      if (node.heldDown || !this.#context.on || left === 0) {
+        for (const host of hosts) network.heal(host.name, node.name);
+        this.#cluster.startLater(node, 0);
+        return;
+      }
+      if (!node.running) node.start();
+      world.after(1, () => whenOpen(left, 40));
+    };
+    const whenOpen = (left: number, looks: number): void => {
+      if (node.store === null && looks > 0) {
+        world.after(2, () => whenOpen(left, looks - 1));
+        return;
+      }
+      if (node.running) node.crash();
+      again(left - 1);
+    };
+    again(times);
+  }
+
+  /** With which versions the store was accepted anew, as the tables of all members say. */
+  #anewOf({ node, storeUuid }: Pick<PutBack, 'node' | 'storeUuid'>): string {
+    const tables = this.#cluster.all.filter((other) => other !== node).map((other) => (other.store ?? other.lastStore)?.members ?? []);
+    const anews = tables.flatMap((table) => table.filter((member) => member.storeUuid === storeUuid).map(({ anew }) => anew));
+    return [...new Set(anews.map((anew) => (anew === undefined ? '' : `${anew.epoch}.${anew.seq}`)))].sort().join(' ');
+  }
+
+  #chance(percent: number): boolean {
+    return this.#below(100) < percent;
+  }
+
+  #below(bound: number): number {
+    return randomBelow(this.#random, bound);
+  }
+}
+
+/** Whether somebody with this entry in its table has seen the store when it was newer than the copy. */
+function isKnownToBeOlder({ age, lives }: Copy, { seen }: MemberRecord): boolean {
+  return seen !== undefined && (seen.age > age || !lives.some(({ lifeUuid }) => lifeUuid === seen.lifeUuid));
+}
