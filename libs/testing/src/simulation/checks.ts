@@ -3,7 +3,7 @@ import type { DiskRequest } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { ProgressChecks } from './progress-checks.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
-import type { SimulatedStorageNode } from './simulated-nodes.ts';
+import { isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 import { CONCURRENCY_MAX, type Operation, type Workload } from './workload.ts';
 
 /** Bytes that wait to be sent, on all connections together (I12). */
@@ -199,14 +199,12 @@ export class Checks {
 
   /** I7, I10: data that a disk was given before its pool was enabled anew is not written after: a grant waits for it (◆17). */
   diskEnd(node: SimulatedStorageNode, request: DiskRequest): void {
-    if (isDataChange(node, request) && node.store !== null)
-      this.#writtenAt.set(node, {
-        storeUuid: node.store.identity.storeUuid,
-        age: node.store.age,
-        atMs: this.#cluster.world.scheduler.nowMs,
-      });
     const begun = this.#begun.get(request);
-    if (begun === undefined || begun.store !== node.store || poolState(node) !== 'NORMAL') return;
+    const { store } = node;
+    // What a process that is dead had asked for changes nothing any more.
+    if (begun === undefined || store === null || begun.store !== store) return;
+    this.#writtenAt.set(node, { storeUuid: store.identity.storeUuid, age: store.age, atMs: this.#cluster.world.scheduler.nowMs });
+    if (poolState(node) !== 'NORMAL') return;
     if (normalSinceMs(node) !== begun.normalSinceMs)
       fail('I10', `${node.name} writes data at ${request.offsetBytes} that it was given before it was enabled anew`);
   }
@@ -368,8 +366,9 @@ export class Checks {
   /** L8: nobody is said to have gone back in time who has not. */
   #checkRolledBack(): void {
     const { client, nodes, tampered } = this.#cluster;
-    for (const { memberId, rolledBack } of client?.pool.status().legs ?? []) {
-      const node = nodes.find((each) => each.memberId === memberId);
+    for (const { memberId, addresses, rolledBack } of client?.pool.status().legs ?? []) {
+      // Who answers elsewhere is a clone of it.
+      const node = nodes.find((each) => each.memberId === memberId && isAt(each, { addresses }));
       if (rolledBack !== null && node !== undefined && !tampered.has(node)) fail('L8', `${rolledBack}, and it is what it was`);
     }
   }

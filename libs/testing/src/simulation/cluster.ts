@@ -5,7 +5,7 @@ import { MemoryDisk } from '../memory-disk.ts';
 import { MemoryNetwork } from '../memory-network.ts';
 import { VirtualWorld } from '../virtual-world.ts';
 import { Geometry } from './geometry.ts';
-import { addressOf, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
+import { addressOf, isAt, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
 const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
@@ -30,6 +30,8 @@ const ROBBED_TIMES = 3;
 /** Percentage of clients whose configuration lacks a member, and in which the addresses of two are exchanged. */
 const INCOMPLETE_PERCENT = 8;
 const EXCHANGED_PERCENT = 8;
+/** Percentage of clients whose configuration names members that have moved where they were before. */
+const FORMER_PERCENT = 25;
 /** How long a client is left with a configuration that leads to nothing but an empty store. */
 const MISLED_MS = 3_000;
 /** How often an operator looks whether the pool has to be created. */
@@ -85,6 +87,8 @@ export class SimulatedCluster {
   };
   /** Nodes with a store that an operator has put in the place of a newer one (L8), until it is whole again. */
   readonly tampered = new Set<SimulatedStorageNode>();
+  /** Where clients that are started now are told that a member is, by its id: a clone of it is there (L9). */
+  readonly misplaced = new Map<number, readonly string[]>();
   readonly #random: SeededRandom;
   readonly #pool: SimulatedPool;
   readonly #journalBytes: number | undefined;
@@ -92,6 +96,7 @@ export class SimulatedCluster {
   #usualResyncBytes: number | null;
   #highestMemberId = 0;
   #clientCount = 0;
+  #cloneCount = 0;
   #servedByTwo = false;
   readonly #stops: SeededRandom;
   readonly #configs: SeededRandom;
@@ -161,9 +166,10 @@ export class SimulatedCluster {
     this.nodes.splice(this.nodes.indexOf(node), 1);
   }
 
-  /** A disk is taken away, and an empty one put in its place. The node is down. */
+  /** A disk is taken away, and an empty one put in its place, where the pool looks for the member. The node is down. */
   replaceDisk(node: SimulatedStorageNode): void {
     this.#goneStores.add(node.storeUuid);
+    node.settle(this.#table().find(({ memberId }) => memberId === node.memberId)?.addresses ?? node.addresses);
     node.replaceDisk(this.newDisk(node.memberId));
   }
 
@@ -210,6 +216,12 @@ export class SimulatedCluster {
   /** Whether the table of the highest version has this member, with whatever store. */
   isInTable(memberId: number): boolean {
     return this.#table().some((member) => member.memberId === memberId);
+  }
+
+  /** L9: whether the table of the highest version has the member where it is now. */
+  isKnownWhereItIs(node: SimulatedStorageNode): boolean {
+    const member = this.#table().find(({ memberId }) => memberId === node.memberId);
+    return member !== undefined && isAt(node, member);
   }
 
   /** Ids of members that were removed: nobody needs a map of them. */
@@ -301,10 +313,7 @@ export class SimulatedCluster {
       this.startLater(node, RESTART_MS);
     }
     const { client } = this;
-    if (client?.pool.state === 'FENCED') {
-      this.crashClient();
-      this.world.after(RESTART_MS, () => this.startClient());
-    }
+    if (client?.pool.state === 'FENCED') this.restartClient();
   }
 
   startLater(node: SimulatedStorageNode, delayMs: number): void {
@@ -316,6 +325,12 @@ export class SimulatedCluster {
   startClient(): void {
     if (this.client !== null) return;
     this.client = this.#newClient();
+  }
+
+  /** An operator has the client started again, with a configuration of that moment. */
+  restartClient(): void {
+    this.crashClient();
+    this.world.after(RESTART_MS, () => this.startClient());
   }
 
   crashClient(): void {
@@ -502,11 +517,11 @@ export class SimulatedCluster {
   }
 
   /**
-   * The members as the configuration of a client names them: some lack one, or have the addresses of two exchanged (L9). What the
-   * members themselves know of one another counts, once there is anything.
+   * The members as the configuration of a client names them: some lack one, have the addresses of two exchanged, or lead to where
+   * a member was or to a clone of it (L9). What the members themselves know of one another counts, once there is anything.
    */
   #configured(): MemberAddress[] {
-    const members = this.members().map(addressOf);
+    const members = this.members().map((node) => this.#addressGiven(node));
     const [first, second, ...rest] = members;
     if (this.highestVersion() === null || first === undefined || second === undefined) return members;
     const draw = randomBelow(this.#configs, 100);
@@ -514,6 +529,21 @@ export class SimulatedCluster {
     if (draw >= 100 - EXCHANGED_PERCENT)
       return [{ ...first, addresses: second.addresses }, { ...second, addresses: first.addresses }, ...rest];
     return members;
+  }
+
+  #addressGiven(node: SimulatedStorageNode): MemberAddress {
+    const address = addressOf(node);
+    const clone = this.misplaced.get(node.memberId);
+    if (clone !== undefined) return { ...address, addresses: clone };
+    const { formerAddresses } = node;
+    if (formerAddresses === node.addresses || !this.isKnownWhereItIs(node) || this.members().length === 1) return address;
+    return randomBelow(this.#configs, 100) < FORMER_PERCENT ? { ...address, addresses: formerAddresses } : address;
+  }
+
+  /** A clone of the node's host, with this copy of its disk, and its host UUID or not. It is down. */
+  cloneOf(node: SimulatedStorageNode, disk: MemoryDisk, withHostUuid: boolean): SimulatedStorageNode {
+    const name = `clone-${++this.#cloneCount}-of-${node.name}`;
+    return new SimulatedStorageNode(this.#pool, node.memberId, disk, { name, hostUuid: withHostUuid ? node.hostUuid : null });
   }
 
   /**

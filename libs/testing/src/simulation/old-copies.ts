@@ -1,9 +1,9 @@
-import type { MemberRecord, StoreLife, VersionRecord } from '@rmr/rmr';
 import { randomBelow, type SeededRandom } from '@rmr/runtime';
 import type { MemoryDisk } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
 import type { FaultContext } from './fault-context.ts';
+import { copyOf, mayBeVouchedFor, type OlderCopy } from './older-copy.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Copies that are kept at a time, and how often one is made, in virtual milliseconds. */
@@ -18,16 +18,6 @@ const AGED_PERCENT = 30;
 const OPENINGS_MAX = 60;
 /** Percentage after which everything else goes down, too, before the pool has been told. */
 const ALL_DOWN_PERCENT = 25;
-
-/** A copy of a store, as an operator has one: of a file that was in use, or not. */
-interface Copy {
-  readonly node: SimulatedStorageNode;
-  readonly storeUuid: string;
-  readonly disk: MemoryDisk;
-  readonly age: number;
-  readonly lives: readonly StoreLife[];
-  readonly version: VersionRecord;
-}
 
 /** A store in whose place an older copy of it was put. */
 interface PutBack {
@@ -49,7 +39,7 @@ export class OldCopies {
   readonly #context: FaultContext;
   readonly #atlas: FaultAtlas;
   readonly #random: SeededRandom;
-  #copies: Copy[] = [];
+  #copies: OlderCopy[] = [];
   #putBack: PutBack | null = null;
   /** Whether copies may be put back now: not while an operator forces the pool. */
   allowed: () => boolean = () => true;
@@ -118,40 +108,23 @@ export class OldCopies {
   #copy(): void {
     const { nodes } = this.#cluster;
     const node = nodes[this.#below(nodes.length)];
-    const store = node?.store ?? node?.lastStore;
-    if (node === undefined || store == null || store.version === null || this.#putBack?.node === node) return;
-    const copy = {
-      node,
-      storeUuid: store.identity.storeUuid,
-      disk: node.disk.copy(),
-      age: store.age,
-      lives: store.lives,
-      version: store.version,
-    };
+    if (node === undefined || this.#putBack?.node === node) return;
+    const copy = copyOf(node);
+    if (copy === null) return;
     this.#copies = [...this.#copies, copy].slice(-COPIES_MAX);
   }
 
-  /**
-   * Whoever could vouch for the member knows that it is newer, durably; and what it has, others have. Without any of the set that
-   * the copy knows of, nobody would be asked: what was in service alone when it was copied can come into service alone.
-   */
-  #mayPutBack(copy: Copy): boolean {
-    const { node, storeUuid, version } = copy;
+  /** Whoever could vouch for the member knows that it is newer; and what it has, others have. */
+  #mayPutBack(copy: OlderCopy): boolean {
+    const { node, storeUuid } = copy;
     const cluster = this.#cluster;
     if (!cluster.nodes.includes(node) || node.heldDown || node.storeUuid !== storeUuid || !cluster.isMember(node)) return false;
     if (!this.#atlas.mayLose(node, null)) return false;
-    const others = cluster.all.filter((other) => other !== node && (other.store ?? other.lastStore)?.version != null);
-    const knowsBetter = (other: SimulatedStorageNode): boolean => {
-      const known = (other.store ?? other.lastStore)?.members.find((member) => member.storeUuid === storeUuid);
-      return known !== undefined && isKnownToBeOlder(copy, known);
-    };
-    const isAsked = (other: SimulatedStorageNode): boolean =>
-      version.inSync.some((member) => member.memberId === other.memberId && member.storeUuid === other.storeUuid);
-    return others.every(knowsBetter) && cluster.nodes.some((other) => other !== node && isAsked(other) && knowsBetter(other));
+    return mayBeVouchedFor(copy, cluster);
   }
 
   /** The member leaves the set first, as one whose disk was taken out would. */
-  #onceOut(copy: Copy): void {
+  #onceOut(copy: OlderCopy): void {
     const cluster = this.#cluster;
     copy.node.crash();
     const untilMs = cluster.world.scheduler.nowMs + PATIENCE_MS;
@@ -167,7 +140,7 @@ export class OldCopies {
     look();
   }
 
-  #replace({ node, storeUuid, disk, age }: Copy): void {
+  #replace({ node, storeUuid, disk, age }: OlderCopy): void {
     const cluster = this.#cluster;
     const { world } = cluster;
     const newest = (node.store ?? node.lastStore)?.age ?? age;
@@ -228,9 +201,4 @@ export class OldCopies {
   #below(bound: number): number {
     return randomBelow(this.#random, bound);
   }
-}
-
-/** Whether somebody with this entry in its table has seen the store when it was newer than the copy. */
-function isKnownToBeOlder({ age, lives }: Copy, { seen }: MemberRecord): boolean {
-  return seen !== undefined && (seen.age > age || !lives.some(({ lifeUuid }) => lifeUuid === seen.lifeUuid));
 }

@@ -53,7 +53,9 @@ export class SimulatedStorageNode {
   readonly memberId: number;
   readonly hostUuid: string;
   /** RTRS addresses, one per path. */
-  readonly addresses: readonly string[];
+  addresses: readonly string[];
+  /** Those that it had before it moved; the same if it never did. */
+  formerAddresses: readonly string[];
   /** A disk request takes up to this, in virtual milliseconds. */
   diskLatencyMs = 0;
   /** Sees every request that the disk gets. */
@@ -76,6 +78,7 @@ export class SimulatedStorageNode {
   #paused = false;
   #clockRate = 1;
   #wallSkewMs = 0;
+  #moves = 0;
   /** The next write of data takes so much longer than others, which overtake it. */
   #stuck: { readonly forMs: number; readonly onStuck: () => void } | null = null;
   /** Disk requests that ended while the process was stopped by SIGSTOP. */
@@ -85,16 +88,23 @@ export class SimulatedStorageNode {
   /** The store of the last process that had one open; it does not change any more when that is dead. */
   lastStore: PoolStoreAdapter | null = null;
 
-  /** `disk` has the member's store on it. */
-  constructor(pool: SimulatedPool, memberId: number, disk: MemoryDisk) {
+  /** `disk` has the member's store on it. `clone`: it is a copy of another one's, on a host with this name, and this host UUID if that was copied, too. */
+  constructor(
+    pool: SimulatedPool,
+    memberId: number,
+    disk: MemoryDisk,
+    clone: { readonly name: string; readonly hostUuid: string | null } | null = null,
+  ) {
     this.#pool = pool;
     this.memberId = memberId;
-    this.name = `storage-${memberId}`;
+    this.name = clone?.name ?? `storage-${memberId}`;
     this.addresses = Array.from({ length: pool.pathCount }, (_, path) => `memory:${this.name}-${path}`);
+    this.formerAddresses = this.addresses;
     this.#random = new SeededRandom(pool.world.random.u32());
     this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
-    this.hostUuid = randomUuid(pool.world.random);
-    this.#lifeRandom = new SeededRandom(Number.parseInt(this.hostUuid.slice(0, 8), 16));
+    this.hostUuid = clone?.hostUuid ?? randomUuid(pool.world.random);
+    const lives = clone === null ? this.hostUuid : randomUuid(pool.world.random);
+    this.#lifeRandom = new SeededRandom(Number.parseInt(lives.slice(0, 8), 16));
     this.#bootId = randomUuid(pool.world.random);
   }
 
@@ -111,6 +121,18 @@ export class SimulatedStorageNode {
   replaceDisk(disk: MemoryDisk): void {
     this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
     this.lastStore = null;
+  }
+
+  /** It is somewhere else from now on, and nobody knows. It is down. */
+  move(): void {
+    this.#moves++;
+    this.settle(this.addresses.map((_, path) => `memory:${this.name}-moved-${this.#moves}-${path}`));
+  }
+
+  /** It is at these addresses from now on. It is down. */
+  settle(addresses: readonly string[]): void {
+    this.formerAddresses = this.addresses;
+    this.addresses = addresses;
   }
 
   get host(): VirtualHost | null {
@@ -353,6 +375,11 @@ export function addressOf(node: SimulatedStorageNode): MemberAddress {
   return { memberId: node.memberId, name: node.name, addresses: node.addresses };
 }
 
+/** Whether these addresses lead to the node. */
+export function isAt(node: SimulatedStorageNode, { addresses }: Pick<MemberAddress, 'addresses'>): boolean {
+  return addresses.length === node.addresses.length && addresses.every((address, path) => address === node.addresses[path]);
+}
+
 /** A client node without NBD: the production client cores. */
 export class SimulatedClient {
   readonly name: string;
@@ -362,6 +389,7 @@ export class SimulatedClient {
   paused = false;
   /** The members that its configuration names. */
   readonly configured: ReadonlySet<number>;
+  readonly #members: readonly MemberAddress[];
   readonly #network: MemoryNetwork;
   readonly #client: RmrClient;
 
@@ -376,6 +404,7 @@ export class SimulatedClient {
     const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs, legSlowForMs, readPolicy } = simulated;
     this.name = name;
     this.configured = new Set(members.map((member) => member.memberId));
+    this.#members = members;
     this.#network = network;
     this.host = world.host(name);
     const incarnation = randomUuid(this.host.random);
@@ -403,6 +432,12 @@ export class SimulatedClient {
       },
       () => {},
     );
+  }
+
+  /** Whether its configuration has the member where it is. */
+  names(node: SimulatedStorageNode): boolean {
+    const member = this.#members.find(({ memberId }) => memberId === node.memberId);
+    return member !== undefined && isAt(node, member);
   }
 
   /** SIGTERM: IO ends, everything is flushed and the members are told, as far as that can be done in time. */

@@ -7,6 +7,7 @@ import { FaultAtlas } from './fault-atlas.ts';
 import { Faults, FAULT_KINDS as KINDS } from './faults.ts';
 import { Moments } from './moments.ts';
 import { Operator } from './operator.ts';
+import { PLACE_KINDS, Places } from './places.ts';
 import { SCHEME_NAMES, Schemes } from './schemes/schemes.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -70,6 +71,7 @@ class Simulation {
   readonly #operator: Operator;
   readonly #disaster: Disaster;
   readonly #schemes: Schemes;
+  readonly #places: Places;
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
@@ -138,6 +140,8 @@ class Simulation {
     // What a forced pool may take from a copy that was put back is not what the model allows it.
     this.#faults.oldCopies.allowed = () => this.#disaster.isOver;
     this.#schemes = new Schemes(this.#faults, this.#workload, moments, seed, options.faults ?? null);
+    this.#places = new Places(this.#faults, seed, options.faults ?? null);
+    this.#places.allowed = () => this.#disaster.isOver;
     cluster.world.check(() => this.#look());
   }
 
@@ -158,7 +162,12 @@ class Simulation {
       operations: this.#workload.operationCount,
       changes: this.#operator.changeCount,
       faults: this.#faultCount,
-      faultCounts: Object.fromEntries([...this.#faults.counts, [DISASTER, this.#disaster.count], ...this.#schemes.counts]),
+      faultCounts: Object.fromEntries([
+        ...this.#faults.counts,
+        [DISASTER, this.#disaster.count],
+        ...this.#schemes.counts,
+        ...this.#places.counts,
+      ]),
       forced: this.#disaster.forcedCount,
       events: world.scheduler.eventCount,
       virtualMs: world.scheduler.nowMs,
@@ -173,12 +182,14 @@ class Simulation {
     this.#operator.start();
     this.#disaster.start();
     this.#schemes.start();
+    this.#places.start();
     const { world } = this.#cluster;
     world.run(5_000 + randomBelow(this.#random, 30_000));
     while (this.#isPoor && world.scheduler.nowMs < FAULTS_MS_MAX) world.run(FAULTS_STEP_MS);
     this.#faults.stop();
     this.#operator.finish();
     this.#disaster.finish();
+    this.#places.finish();
   }
 
   /** Whether the run has shown little yet: some draw few faults, or few operations. */
@@ -189,14 +200,18 @@ class Simulation {
   /** Of all kinds, those in several steps included. */
   get #faultCount(): number {
     let count = this.#faults.count;
-    for (const made of this.#schemes.counts.values()) count += made;
+    for (const made of [...this.#schemes.counts.values(), ...this.#places.counts.values()]) count += made;
     return count;
   }
 
   #healed(): void {
     this.#cluster.waitForever();
     const unfinished = (): string | null =>
-      this.#disaster.pending ?? this.#operator.pending ?? this.#faults.oldCopies.pending ?? this.#checks.unfinished();
+      this.#disaster.pending ??
+      this.#operator.pending ??
+      this.#faults.oldCopies.pending ??
+      this.#places.pending ??
+      this.#checks.unfinished();
     const { rival, draining } = this.#cluster;
     const canRepair = rival === null && !draining;
     this.#cluster.heal((node, chunk) => canRepair && chunk >= 0 && this.#atlas.mayLose(node, chunk));
@@ -302,6 +317,7 @@ class Simulation {
   #look(): void {
     this.#disaster.look();
     this.#faults.oldCopies.look();
+    this.#places.look();
     const { nowMs } = this.#cluster.world.scheduler;
     if (nowMs < this.#nextTickMs) return;
     this.#nextTickMs = nowMs + TICK_INTERVAL_MS;
@@ -326,7 +342,7 @@ class Simulation {
 }
 
 /** Names of all kinds of faults. */
-export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER, ...SCHEME_NAMES];
+export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER, ...SCHEME_NAMES, ...PLACE_KINDS];
 
 /** Runs one seed. The same seed always does the same. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {

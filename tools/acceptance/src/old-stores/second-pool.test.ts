@@ -18,10 +18,10 @@ test('a store was created anew under the UUID of a pool that exists: no pool is 
   await rig.two.createStore();
   await rig.two.start();
   await rig.startClient({ members: [rig.two.member()] });
-  await rig.waitsFor(/order to create it/);
+  await rig.waitsFor(/an operator to create pool demo/);
   const unborn = await rig.pool();
   expect([unborn.born, unborn.health.level]).toEqual([false, 'down']);
-  expect(unborn.health.sentence).toMatch(/never been created/);
+  expect(unborn.health.sentence).toMatch(/no member that answers has ever been in service/);
   expect(await rig.exported()).toBe(false);
   // The wrong order, and the right configuration afterwards.
   expect((await rig.order('create')).code).toBe(0);
@@ -67,7 +67,7 @@ test('both stores were created anew under a running client: neither it nor its n
   expect(create.code, create.stdout).not.toBe(0);
   await rig.client.stop();
   await rig.startClient();
-  await rig.waitsFor(/order to create it/);
+  await rig.waitsFor(/an operator to create pool demo/);
   expect((await rig.pool()).born).toBe(false);
   expect(await rig.exported()).toBe(false);
 });

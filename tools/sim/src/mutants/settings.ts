@@ -7,7 +7,7 @@ import {
   DISASTER,
   LEG_RETURN,
   MEMORY_DISK,
-  OLD_COPIES,
+  OLDER_COPY,
   OPEN_STORE,
   ROLLED_BACK,
   STORE_CONSTANTS,
@@ -30,11 +30,11 @@ export const OLD_VERSIONS_ALONE: readonly Edit[] = [
     'if (seen !== undefined && seen.age < 0 && !hasInPast(store.past, seen))',
   ),
   edit(LEG_RETURN, 'this.#lacksWrites(claim)', 'false'),
-  edit(OLD_COPIES, 'isKnownToBeOlder(copy, known);', 'lacksVersion(copy, known, (other.store ?? other.lastStore)?.version ?? null);'),
+  edit(OLDER_COPY, 'isKnownToBeOlder(copy, known);', 'lacksVersion(copy, known, (other.store ?? other.lastStore)?.version ?? null);'),
   edit(
-    OLD_COPIES,
+    OLDER_COPY,
     'function isKnownToBeOlder(',
-    `function lacksVersion({ version: own }: Copy, { joined }: MemberRecord, theirs: VersionRecord | null): boolean {
+    `function lacksVersion({ version: own }: OlderCopy, { joined }: MemberRecord, theirs: VersionRecord | null): boolean {
   if (joined === undefined || theirs === null || own.lineageUuid !== theirs.lineageUuid) return false;
   if (joined.epoch === theirs.epoch && joined.seq === theirs.seq) return false;
   return own.epoch < joined.epoch || (own.epoch === joined.epoch && own.seq < joined.seq);

@@ -9,6 +9,7 @@ import {
   POOL_CLIENT,
   POOL_CONTROL,
   RECOVERY,
+  RETURNING_STORES,
   ROLLED_BACK,
   SET_ASIDE,
   STORE_PAST,
@@ -160,5 +161,44 @@ export const STORES: readonly Mutant[] = [
       ),
     ],
     seeds: 60,
+  },
+  {
+    name: 'a member that answers only where the configuration names it has not moved',
+    rule: 'L9, I11',
+    edits: [edit(LEG_TABLE, 'nowMs - sinceMs < MOVED_MS || !isIt(stray)) continue;', 'nowMs >= sinceMs || !isIt(stray)) continue;')],
+    faults: ['member moved', 'client crash'],
+    seeds: 30,
+  },
+  {
+    name: 'where tables lead a leg elsewhere twice, the configured place is forgotten',
+    rule: 'L9, I11',
+    edits: [
+      edit(
+        LEG_TABLE,
+        'const configured = this.#options.members.find((each) => each.memberId === memberId);',
+        'const configured: MemberAddress | undefined = leg.member;',
+      ),
+    ],
+    faults: ['member moved'],
+    seeds: 60,
+  },
+  {
+    name: 'what answers where the configuration names a member is that member, however old its store is',
+    rule: 'L8, L9',
+    edits: [
+      edit(
+        RETURNING_STORES,
+        '(seen === undefined || hasInPast(past, seen))',
+        '(seen === undefined || past.age >= 0 || hasInPast(past, seen))',
+      ),
+      edit(LEG_RETURN, 'return found === null;', 'return true;'),
+      edit(
+        SET_ASIDE,
+        'for (const [leg, found] of findRolledBack(answers, lineage, known)) {',
+        'for (const [leg, found] of [...findRolledBack(answers, lineage, known)].slice(99)) {',
+      ),
+    ],
+    faults: ['host cloned', 'partition', 'node crash'],
+    seeds: 200,
   },
 ];

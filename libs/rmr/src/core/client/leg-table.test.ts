@@ -142,6 +142,18 @@ describe('members that the configuration names elsewhere (L9)', () => {
     expect(sessions.inUse).toContain('memory:7');
   });
 
+  test('one that has moved twice is looked for where the configuration names it, whichever tables are heard of', () => {
+    table = create([memberOf(1), at(2, 'memory:7')]);
+    table.learn([memberOf(1), at(2, 'memory:5')]);
+    table.learn([memberOf(1), memberOf(2)]);
+    expect([legOf(2).session, table.strayOf(2)?.session]).toEqual([sessions.at('memory:2').shared, sessions.at('memory:7').shared]);
+    expect(sessions.inUse.sort()).toEqual(['memory:1', 'memory:2', 'memory:7']);
+    // And where the table names that place, too, there is no other one.
+    table.learn([memberOf(1), at(2, 'memory:7')]);
+    expect([legOf(2).session, table.strayOf(2)]).toEqual([sessions.at('memory:7').shared, undefined]);
+    expect(sessions.inUse.sort()).toEqual(['memory:1', 'memory:7']);
+  });
+
   test('those whose addresses are swapped lead to each other; a third place takes no session from them', () => {
     table = create([at(1, 'memory:2'), at(2, 'memory:1')]);
     table.learn([memberOf(1), memberOf(2)]);

@@ -195,16 +195,22 @@ export class LegTable {
   }
 
   #leadElsewhere(leg: Leg, member: MemberRecord): void {
-    this.#world.log.warn("this node's configuration names another address of a member than the pool's table, which counts", {
-      member: member.memberId,
-      configured: leg.member.addresses.join(' '),
-      counts: member.addresses.join(' '),
+    const { memberId } = member;
+    const configured = this.#options.members.find((each) => each.memberId === memberId);
+    this.#world.log.warn("a member is looked for where the pool's table has it, which counts", {
+      member: memberId,
+      until: leg.member.addresses.join(' '),
+      now: member.addresses.join(' '),
+      ...(configured === undefined ? {} : { configured: configured.addresses.join(' ') }),
     });
-    const former = this.#strays.get(member.memberId);
-    this.#strays.set(member.memberId, this.#newLeg(MEMBERS_MAX + 1, leg.member));
-    this.#missingSinceMs.delete(member.memberId);
+    this.#missingSinceMs.delete(memberId);
+    // The configured place stays in view, however often tables lead elsewhere: a member that has moved twice may be there.
+    const former = this.#strays.get(memberId);
+    if (configured === undefined || sameAddresses(configured, member)) this.#strays.delete(memberId);
+    else if (former === undefined || !sameAddresses(former.member, configured))
+      this.#strays.set(memberId, this.#newLeg(MEMBERS_MAX + 1, configured));
     this.#replace(leg, member);
-    if (former !== undefined) this.giveUpSession(former);
+    if (former !== undefined && this.#strays.get(memberId) !== former) this.giveUpSession(former);
   }
 
   /** Another leg in the place of one that takes part in nothing. */
