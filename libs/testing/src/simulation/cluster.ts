@@ -542,8 +542,9 @@ export class SimulatedCluster {
 
   /** A clone of the node's host, with this copy of its disk, and its host UUID or not. It is down. */
   cloneOf(node: SimulatedStorageNode, disk: MemoryDisk, withHostUuid: boolean): SimulatedStorageNode {
-    const name = `clone-${++this.#cloneCount}-of-${node.name}`;
-    return new SimulatedStorageNode(this.#pool, node.memberId, disk, { name, hostUuid: withHostUuid ? node.hostUuid : null });
+    const clone = new SimulatedStorageNode(this.#pool, node.memberId, disk, `clone-${++this.#cloneCount}-of-${node.name}`);
+    if (withHostUuid) clone.hostUuid = node.hostUuid;
+    return clone;
   }
 
   /**

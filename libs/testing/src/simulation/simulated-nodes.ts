@@ -51,7 +51,8 @@ export interface SimulatedPool {
 export class SimulatedStorageNode {
   readonly name: string;
   readonly memberId: number;
-  readonly hostUuid: string;
+  /** Of what the host says it is; a clone of a host says it is that one. */
+  hostUuid: string;
   /** RTRS addresses, one per path. */
   addresses: readonly string[];
   /** Those that it had before it moved; the same if it never did. */
@@ -88,23 +89,17 @@ export class SimulatedStorageNode {
   /** The store of the last process that had one open; it does not change any more when that is dead. */
   lastStore: PoolStoreAdapter | null = null;
 
-  /** `disk` has the member's store on it. `clone`: it is a copy of another one's, on a host with this name, and this host UUID if that was copied, too. */
-  constructor(
-    pool: SimulatedPool,
-    memberId: number,
-    disk: MemoryDisk,
-    clone: { readonly name: string; readonly hostUuid: string | null } | null = null,
-  ) {
+  /** `disk` has the member's store on it. `name`: of a host that is not the one that the member has otherwise. */
+  constructor(pool: SimulatedPool, memberId: number, disk: MemoryDisk, name = `storage-${memberId}`) {
     this.#pool = pool;
     this.memberId = memberId;
-    this.name = clone?.name ?? `storage-${memberId}`;
+    this.name = name;
     this.addresses = Array.from({ length: pool.pathCount }, (_, path) => `memory:${this.name}-${path}`);
     this.formerAddresses = this.addresses;
     this.#random = new SeededRandom(pool.world.random.u32());
     this.#disk = disk.copy({ schedule: this.#schedule, tearFailedWrites: this.#random });
-    this.hostUuid = clone?.hostUuid ?? randomUuid(pool.world.random);
-    const lives = clone === null ? this.hostUuid : randomUuid(pool.world.random);
-    this.#lifeRandom = new SeededRandom(Number.parseInt(lives.slice(0, 8), 16));
+    this.hostUuid = randomUuid(pool.world.random);
+    this.#lifeRandom = new SeededRandom(Number.parseInt(this.hostUuid.slice(0, 8), 16));
     this.#bootId = randomUuid(pool.world.random);
   }
 

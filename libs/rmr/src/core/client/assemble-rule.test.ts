@@ -127,6 +127,13 @@ describe('who is missing is named', () => {
       remedy: expect.stringContaining('Start storage-3'),
     });
   });
+
+  test('that is so, too, where others answer in the place of those that are missing', () => {
+    for (const memberId of [2, 3]) Object.assign(leg(memberId), { probe: null, problem: `where member ${memberId} is expected` });
+    expect(chooseVoters({ ...view, quorum: 'majority' }, [leg(1)], [leg(1)])).toMatchObject({
+      what: expect.stringContaining('(where member 2 is expected; where member 3 is expected)'),
+    });
+  });
 });
 
 describe('who is asked to grant', () => {

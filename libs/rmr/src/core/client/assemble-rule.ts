@@ -82,11 +82,16 @@ export function chooseVoters(view: AssemblyView, chosen: readonly Leg[], present
   );
   if (entitled.length < majorityOf(members)) {
     const absent = members.filter((member) => !entitled.some((leg) => leg.member.memberId === member.memberId));
-    const old = [...view.rolledBack.keys()].map((leg) => leg.problem);
+    const answering = [...view.legs, ...(witness === null ? [] : [witness])].filter(
+      ({ connected, problem }) => connected && problem !== '',
+    );
+    const problems = answering
+      .filter(({ member }) => absent.some(({ memberId }) => memberId === member.memberId))
+      .map(({ problem }) => problem);
     const names = absent.map((member) => `member ${member.memberId} (${member.name})`).join(', ');
     const counts = `${entitled.length} of ${members.length} members are there, ${majorityOf(members)} are needed`;
     return {
-      what: `a majority: ${counts}; missing: ${names}${old.length === 0 ? '' : ` (${old.join('; ')})`}`,
+      what: `a majority: ${counts}; missing: ${names}${problems.length === 0 ? '' : ` (${problems.join('; ')})`}`,
       remedy: remedyForAbsent(view, absent),
     };
   }

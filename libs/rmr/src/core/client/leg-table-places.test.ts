@@ -184,6 +184,19 @@ describe('a store or a host is there twice (L9)', () => {
     ]);
   });
 
+  test('what was answered where the configuration names the member is not asked for once more before it counts', () => {
+    table.learn([elsewhere(2)]);
+    legOf(2).probe = probeOf(2);
+    peer('memory:new', 'c');
+    expect(table.twice(legOf(2))).toContain('is there twice, at memory:new and at memory:2');
+  });
+
+  test('nor is it known any more once that session has ended', () => {
+    at('memory:2').connected = false;
+    table.learn([elsewhere(2)]);
+    expect(table.strayOf(2)?.probe).toBeNull();
+  });
+
   test('one process at two addresses is none', () => {
     table.learn([elsewhere(2)]);
     legOf(2).probe = probeOf(2);

@@ -207,8 +207,12 @@ export class LegTable {
     // The configured place stays in view, however often tables lead elsewhere: a member that has moved twice may be there.
     const former = this.#strays.get(memberId);
     if (configured === undefined || sameAddresses(configured, member)) this.#strays.delete(memberId);
-    else if (former === undefined || !sameAddresses(former.member, configured))
-      this.#strays.set(memberId, this.#newLeg(MEMBERS_MAX + 1, configured));
+    else if (former === undefined || !sameAddresses(former.member, configured)) {
+      const stray = this.#newLeg(MEMBERS_MAX + 1, configured);
+      // What it has answered counts: one store that answers at both places must not be believed at one until the other is asked again.
+      if (leg.connected && sameAddresses(leg.member, configured)) stray.probe = leg.probe;
+      this.#strays.set(memberId, stray);
+    }
     this.#replace(leg, member);
     if (former !== undefined && this.#strays.get(memberId) !== former) this.giveUpSession(former);
   }

@@ -283,7 +283,7 @@ describe('a member that has moved (L9)', () => {
 
   test('is not copied anew by itself when it went back in time after it had moved', () => {
     open();
-    virtual.run(4_000);
+    virtual.run(3_000);
     settle();
     // It has moved, and before it has returned its store is exchanged.
     const grant = member(2);

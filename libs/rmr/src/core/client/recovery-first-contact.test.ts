@@ -2,6 +2,7 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FIRST_CONTACT_MS } from '../../constants.ts';
+import type { MemberRecord } from '../../pool-store.ts';
 import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
@@ -14,16 +15,17 @@ let world: VirtualHost;
 let sessions: readonly ScriptedSession[];
 let memory: VersionMemory | null;
 let waiting: string;
+let learned: (readonly MemberRecord[])[];
 let recovery: Recovery;
 
 const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
 
 /** The member answers with a store that needs nobody else; without a version if `lineageUuid` is null. */
-function answer(memberId: number, lineageUuid: string | null): void {
+function answer(memberId: number, lineageUuid: string | null, epoch = 5): void {
   const probe: ProbeResult = {
     ...{ poolHandle: 1, state: 'REGISTERED', identity: identityOf(memberId, 16, 4096), promise: null, policy: POLICY },
     ...{ features: { fastPunch: true, fastZero: true, extents: true }, volatileLost: false, released: false, missedBytes: 0 },
-    version: lineageUuid === null ? null : versionOf(4, [memberId], { epoch: 5, lineageUuid }),
+    version: lineageUuid === null ? null : versionOf(4, [memberId], { epoch, lineageUuid }),
     members: lineageUuid === null ? [] : [memberOf(memberId)],
     past: { age: 1, lives: [{ lifeUuid: '00000000-0000-4000-8000-0000000000f1', firstAge: 1, lastAge: null, openedAtMs: 0 }] },
   };
@@ -37,10 +39,14 @@ beforeEach(() => {
   const legs = sessions.map(({ shared }, index) => new Leg(index, memberOf(index + 1), shared, SILENT_LOGGER, () => 0));
   memory = null;
   waiting = '';
+  learned = [];
   recovery = new Recovery(world, legs, {
     ...{ poolUuid: POOL, poolName: 'p', queueDepth: 16, clientInstance: CLIENT, clientName: 'client-1', quorum: 'none', takeover: false },
     witness: () => null,
-    onMembers: () => false,
+    onMembers: (members) => {
+      learned.push(members);
+      return false;
+    },
     twice: () => '',
     strays: () => [],
     memory: () => memory,
@@ -83,6 +89,17 @@ describe('a client that has just started', () => {
     answer(2, OTHER_LINEAGE);
     expect(waiting).toContain('different lineages');
     expect([...session(1).ops, ...session(2).ops]).toEqual([]);
+  });
+
+  test('follows no table before: whoever has answered may know less of where members are than that one (L9)', () => {
+    answer(2, LINEAGE);
+    expect(learned).toEqual([]);
+    session(1).isFirstAttempt = false;
+    session(1).reconnect();
+    recovery.poke();
+    answer(2, LINEAGE);
+    answer(1, LINEAGE, 6);
+    expect(learned).toEqual([[memberOf(1)]]);
   });
 
   test('goes on at once when that attempt has failed', () => {

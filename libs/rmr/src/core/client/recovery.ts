@@ -347,7 +347,8 @@ export class Recovery {
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
   #choose(answers: readonly ProbeResult[]): void {
     this.#probing = null;
-    if (this.#learn(answers) || this.#expectsOthers()) return;
+    // Whoever has answered first may have an old table: it must not lead away from where the configuration finds a newer one.
+    if (this.#expectsOthers() || this.#learn(answers)) return;
     setTwinsAside(this.#legs, this.#options.twice);
     const answered = this.#legs.filter((leg) => leg.probe !== null);
     const witness = this.#options.witness();
