@@ -87,6 +87,8 @@ export class SimulatedCluster {
   };
   /** Nodes with a store that an operator has put in the place of a newer one (L8), until it is whole again. */
   readonly tampered = new Set<SimulatedStorageNode>();
+  /** The node whose newest store an operator has put aside, and will put back: nothing of it is lost (L8). */
+  keptAside: SimulatedStorageNode | null = null;
   /** Where clients that are started now are told that a member is, by its id: a clone of it is there (L9). */
   readonly misplaced = new Map<number, readonly string[]>();
   readonly #random: SeededRandom;

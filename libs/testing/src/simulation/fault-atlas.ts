@@ -123,6 +123,8 @@ export class FaultAtlas {
 
   /** Tells the model of chunks whose last good copy is gone; of all that have none when `again`. */
   #weigh(again: boolean): void {
+    // What counts is not there, and will be.
+    if (this.#cluster.keptAside !== null) return;
     const { geometry, world } = this.#cluster;
     const inSync = this.#cluster.inSync();
     // The one that the set is of: power may be lost right after it was recorded, and before anybody has looked.

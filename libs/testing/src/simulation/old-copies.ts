@@ -81,6 +81,7 @@ export class OldCopies {
     const isWhole = cluster.settled && cluster.inSync().includes(node) && leg?.rolledBack === null && node.dirtyCount(node.memberId) === 0;
     if (isGone || (isWhole && cluster.holdsHighest(node))) {
       this.#putBack = null;
+      cluster.keptAside = null;
       cluster.tampered.delete(node);
       return;
     }
@@ -91,6 +92,7 @@ export class OldCopies {
     cluster.world.log.info('an operator puts the right store back', { node: node.name });
     if (node.running) node.crash();
     node.replaceDisk(right);
+    cluster.keptAside = null;
     cluster.storeChanged(node);
     this.#putBack = { ...put, right: null };
     cluster.startLater(node, this.#below(500));
@@ -114,13 +116,18 @@ export class OldCopies {
     this.#copies = [...this.#copies, copy].slice(-COPIES_MAX);
   }
 
-  /** Whoever could vouch for the member knows that it is newer; and what it has, others have. */
+  /** Whoever could vouch for the member knows that it is newer; and what it has, others have, or it serves alone: then nobody may go on without it. */
   #mayPutBack(copy: OlderCopy): boolean {
     const { node, storeUuid } = copy;
     const cluster = this.#cluster;
     if (!cluster.nodes.includes(node) || node.heldDown || node.storeUuid !== storeUuid || !cluster.isMember(node)) return false;
-    if (!this.#atlas.mayLose(node, null)) return false;
+    if (!this.#servesAlone(node) && !this.#atlas.mayLose(node, null)) return false;
     return mayBeVouchedFor(copy, cluster);
+  }
+
+  #servesAlone(node: SimulatedStorageNode): boolean {
+    const inSync = this.#cluster.inSync();
+    return inSync.length === 1 && inSync[0] === node && this.#cluster.holdsHighest(node);
   }
 
   /** The member leaves the set first, as one whose disk was taken out would. */
@@ -144,13 +151,16 @@ export class OldCopies {
     const cluster = this.#cluster;
     const { world } = cluster;
     const newest = (node.store ?? node.lastStore)?.age ?? age;
+    const isAlone = this.#servesAlone(node);
     if (node.running) node.crash();
     const put = { node, storeUuid, right: node.disk, anewBefore: '', sinceMs: world.scheduler.nowMs };
     this.#putBack = { ...put, anewBefore: this.#anewOf(put) };
     node.replaceDisk(disk);
     cluster.tampered.add(node);
     cluster.storeChanged(node);
-    this.#atlas.wentBack(node);
+    // What only this member has is not lost: the right store comes back, and nobody may go on without it.
+    if (isAlone) cluster.keptAside = node;
+    else this.#atlas.wentBack(node);
     world.log.info('an older copy is put back', { node: node.name, age, newest });
     if (this.#chance(ALL_DOWN_PERCENT)) {
       for (const other of cluster.all) if (other !== node && other.running) other.crash();

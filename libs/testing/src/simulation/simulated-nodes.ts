@@ -51,7 +51,7 @@ export interface SimulatedPool {
 export class SimulatedStorageNode {
   readonly name: string;
   readonly memberId: number;
-  /** Of what the host says it is; a clone of a host says it is that one. */
+  /** What the host says that it is; a clone of it says the same. */
   hostUuid: string;
   /** RTRS addresses, one per path. */
   addresses: readonly string[];

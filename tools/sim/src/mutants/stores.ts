@@ -6,7 +6,6 @@ import {
   LEG_RETURN,
   LEG_TABLE,
   MEMBERSHIP_OPERATIONS,
-  POOL_CLIENT,
   POOL_CONTROL,
   RECOVERY,
   RETURNING_STORES,
@@ -134,12 +133,6 @@ export const STORES: readonly Mutant[] = [
       ),
     ],
     seeds: 300,
-  },
-  {
-    name: 'what was written stays dirty in the maps of the client until the members are asked',
-    rule: 'W4, I8',
-    edits: [edit(POOL_CLIENT, 'this.#engine.dirtyMask === 0 ? [] : this.#legs.inSyncIds', '[]')],
-    seeds: 600,
   },
   {
     name: 'a pool comes into being when all that are named have empty stores',

@@ -1,4 +1,4 @@
-import type { OperationError } from '@rmr/runtime';
+import { type OperationError, Status } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange } from '../../pool-store.ts';
@@ -204,6 +204,18 @@ describe('a member returns to a pool that is served', () => {
     sessions.at('memory:2').reconnect();
     pass();
     expect([inSync(), leg(2)?.rolledBack, leg(2)?.dirtyBytes]).toEqual([[[1, 2]], null, 0]);
+  });
+
+  test('W4, I8: what has been written is clean at once for all that were in the set, and not when the members are asked', () => {
+    const { past } = member(2).shows;
+    comesBack({ past: { ...past, age: past.age - 5 } });
+    pass();
+    expect([inSync(), leg(2)?.dirtyBytes]).toEqual([[[1, 2]], 16 * 4096]);
+    pool.onWriteEnded({ offsetBytes: 4096 + 512, lengthBytes: 2 * 4096 }, Status.OK, false);
+    expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
+    // What has failed says nothing.
+    pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.EIO, false);
+    expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
   });
 
   test('a foreign lineage is refused, and an operator is told what to do', () => {
