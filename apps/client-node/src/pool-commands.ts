@@ -21,7 +21,7 @@ export function addPoolCommands(program: Command): void {
   onDaemon(program.command('force'))
     .summary("serve a pool that can't come up any more")
     .description(
-      'Serves a pool without the members that it waits for. Without --yes-lose it changes nothing: it shows with whom the pool would be served, who would be left behind and what would be lost, and ends with exit code 2. What the others lack is lost for good: bring the members back instead if you can.',
+      'Serves a pool without the members that it waits for. Without --yes-lose it changes nothing: it shows which members would serve the pool, which would be left behind, and what would be lost, and ends with exit code 2. What the others lack is lost for good: bring the members back instead if you can.',
     )
     .option(
       '--yes-lose <members>',

@@ -96,7 +96,7 @@ export class Birth {
   }
 }
 
-/** Who does not answer, and why. */
+/** The members that do not answer, each with the reason. */
 function namesOf(legs: readonly Leg[]): string {
   return legs.map((leg) => leg.problem || `${leg.describe()}: ${leg.session.lostReason}`).join('; ');
 }

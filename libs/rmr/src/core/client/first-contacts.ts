@@ -4,7 +4,7 @@ import type { VersionMemory } from './version-memory.ts';
 /**
  * L9: whom a client that has just started is about to reach, for people; null: nobody. It does not know who has served the pool
  * last: they may know of a newer lineage than those who have answered, though these need nobody else. The first attempt to
- * connect ends in a few seconds at most. `asked` have been asked in this attempt; who was reached meanwhile has not.
+ * connect ends in a few seconds at most. `asked` are the legs that this attempt has asked; a member that was reached meanwhile is none of them.
  */
 export function firstContacts(
   legs: readonly Leg[],
