@@ -140,7 +140,7 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   gauge('rmr_pool_in_sync_members', 'Members in the in-sync set', ({ legs }) => legs.filter((leg) => leg.inSync).length);
   gauge('rmr_pool_version_epoch', 'Client epoch of the version; absent before the first', ({ version }) => version?.epoch ?? null);
   gauge('rmr_pool_version_seq', 'Sequence number of the version within its epoch', ({ version }) => version?.seq ?? null);
-  gauge('rmr_pool_version_change_pending', '1 while a version is being recorded: writes and flushes wait', (status) =>
+  gauge('rmr_pool_version_change_pending', '1 while a version is being recorded, or is about to be: writes and flushes wait', (status) =>
     status.versionChangePending ? 1 : 0,
   );
   gauge(

@@ -93,7 +93,7 @@ export const clientPoolStatusSchema = z.object({
       waitingFor: waitingForSchema.nullable(),
     })
     .nullable(),
-  /** Whether a version is being recorded: writes and flushes wait for it. */
+  /** Whether a version is being recorded, or is about to be: writes and flushes wait for it. */
   versionChangePending: z.boolean(),
   legs: z.array(legStatusSchema),
   io: ioCountersSchema,

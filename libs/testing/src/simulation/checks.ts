@@ -389,13 +389,17 @@ export class Checks {
     }
   }
 
-  /** I9: while a version lasts, what the client counts as missing on a member outside of its set only grows. */
+  /**
+   * I9: while a version lasts, what the client counts as missing on a member outside of its set only grows. What the return of one
+   * member marks for another (I2) counts with the version that ends this return, and is gone if the return is broken off.
+   */
   #checkClientMaps(): void {
     const { client } = this.#cluster;
     const status = client?.pool.status() ?? null;
     const before = this.#missed;
     this.#missed = null;
     if (client === null || status === null || status.version === null || status.state !== 'SERVING') return;
+    if (status.versionChangePending) return;
     const { version } = status;
     const bytes = new Map<number, number>();
     for (const { memberId, inSync, dirtyBytes } of status.legs) if (!inSync && dirtyBytes !== null) bytes.set(memberId, dirtyBytes);

@@ -40,7 +40,7 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
     state,
     stateSinceMs: pool.stateSinceMs,
     version: versions.current,
-    versionChangePending: state === 'SERVING' && engine.frozen,
+    versionChangePending: state === 'SERVING' && (engine.frozen || engine.holding),
     policy: versions.policy,
     differences: pool.differences,
     born: pool.born,

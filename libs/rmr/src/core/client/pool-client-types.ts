@@ -69,6 +69,7 @@ export interface PoolClientStatus {
   readonly stateSinceMs: number;
   readonly epoch: number;
   readonly version: VersionRecord | null;
+  /** Whether a version is being recorded, or is about to be: IO that changes data waits. */
   readonly versionChangePending: boolean;
   readonly policy: PoolPolicy;
   /** L9: where this node's configuration differs from what the pool has recorded. Empty too while nothing is known of the pool. */
