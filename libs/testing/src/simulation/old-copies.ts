@@ -98,6 +98,16 @@ export class OldCopies {
     cluster.startLater(node, this.#below(500));
   }
 
+  /** Nothing is broken any more. The disk that lies aside is whole too: once it is back, the pool may be served by its member alone (I8). */
+  heal(): void {
+    const right = this.#putBack?.right ?? null;
+    if (right === null) return;
+    right.clearFaults();
+    right.faultOf = null;
+    right.repair(() => false);
+    right.resume();
+  }
+
   /** What is not over yet, or null. */
   get pending(): string | null {
     return this.#putBack === null ? null : `${this.#putBack.node.name} has an older copy of its store`;

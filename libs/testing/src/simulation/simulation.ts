@@ -215,6 +215,7 @@ class Simulation {
     const { rival, draining } = this.#cluster;
     const canRepair = rival === null && !draining;
     this.#cluster.heal((node, chunk) => canRepair && chunk >= 0 && this.#atlas.mayLose(node, chunk));
+    this.#faults.oldCopies.heal();
     this.#aftermath = this.#cluster.highestVersion();
     this.#cluster.world.run(HEALED_WORK_MS);
     if (this.#workload.operationCount < OPERATIONS_MIN) {
