@@ -131,6 +131,8 @@ export class OldCopies {
     const { node, storeUuid } = copy;
     const cluster = this.#cluster;
     if (!cluster.nodes.includes(node) || node.heldDown || node.storeUuid !== storeUuid || !cluster.isMember(node)) return false;
+    // A store that is elsewhere and can't prove its past is not followed (L9): only a replacement would bring the member back.
+    if (!cluster.isKnownWhereItIs(node)) return false;
     if (!this.#servesAlone(node) && !this.#atlas.mayLose(node, null)) return false;
     return mayBeVouchedFor(copy, cluster);
   }
