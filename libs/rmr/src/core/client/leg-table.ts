@@ -221,6 +221,7 @@ export class LegTable {
   #replace(leg: Leg, member: MemberAddress): Leg {
     leg.setState('REMOVING', `its member is looked for at ${member.addresses.join(' or ')}`);
     const next = this.#newLeg(leg.index, member);
+    next.remember(leg.heard);
     this.#legs[leg.index] = next;
     this.giveUpSession(leg);
     return next;

@@ -19,6 +19,9 @@ export interface MemberAddress {
   readonly addresses: readonly string[];
 }
 
+/** The member table that a member has told of, and the version that it was recorded with. */
+export type HeardTable = Pick<ProbeResult, 'members'> & { readonly version: VersionRecord };
+
 /** One pool's use of the session to one member. */
 export class Leg {
   readonly index: number;
@@ -47,6 +50,7 @@ export class Leg {
   #problem = '';
   #sinceMs: number;
   #probe: ProbeResult | null = null;
+  #heard: HeardTable | null = null;
   #storeUuid: string | null = null;
   #servedEpoch = 0;
   #servedBootId: string | null = null;
@@ -97,7 +101,22 @@ export class Leg {
 
   set probe(probe: ProbeResult | null) {
     this.#probe = probe;
-    if (probe !== null) this.#storeUuid = probe.identity.storeUuid;
+    if (probe === null) return;
+    this.#storeUuid = probe.identity.storeUuid;
+    if (probe.version !== null) this.#heard = { version: probe.version, members: probe.members };
+  }
+
+  /**
+   * L8: what the member has told this client last of the stores of the pool; null: nothing. It counts without a session too: what
+   * a store was once known to be it can't have lost by right.
+   */
+  get heard(): HeardTable | null {
+    return this.#heard;
+  }
+
+  /** The leg takes over what another leg to the same member has heard. */
+  remember(heard: HeardTable | null): void {
+    this.#heard ??= heard;
   }
 
   /** The member's store, as far as it was ever known. */

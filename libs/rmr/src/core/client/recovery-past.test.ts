@@ -51,6 +51,18 @@ describe('a member went back in time (L8)', () => {
     expect([rig.open, rig.leg(2).rolledBack]).toEqual([['claim 1', 'claim 2', 'claim 3'], null]);
   });
 
+  test('it takes no part either when the one that knows better is gone meanwhile', () => {
+    const served = { version: versionOf(3, [2], { epoch: 5 }) };
+    knows(2, served);
+    rig.cut(2, 3);
+    rig.begin();
+    rig.cut(1);
+    rig.session(2).reconnect();
+    rig.again();
+    expect(rig.open).toEqual([]);
+    expect(rig.leg(2)).toMatchObject({ probe: null, rolledBack: { newerAtMs: 7_000 } });
+  });
+
   test('it is told in the log once, however often it is tried', () => {
     knows(2);
     rig.begin();

@@ -399,7 +399,7 @@ export class Recovery {
     }
     if (lineage !== null) {
       const known = all.filter((leg) => leg.probe !== null);
-      for (const [leg, answer] of setRolledBackAside(known, lineage, this.#knownThen, this.#options.clientInstance)) {
+      for (const [leg, answer] of setRolledBackAside(known, this.#legs, lineage, this.#knownThen, this.#options.clientInstance)) {
         this.#rolledBack.set(leg, answer);
         if (!this.#told.has(leg.problem))
           this.#world.log.error('a store went back in time', { member: leg.member.memberId, why: leg.problem });
@@ -555,7 +555,7 @@ export class Recovery {
       this.#wait('the members to belong to one lineage: one of them was recorded while the pool was being claimed');
       return;
     }
-    const old = lineage === null || this.#forced ? [] : [...findRolledBack(claims, lineage, this.#knownThen)];
+    const old = lineage === null || this.#forced ? [] : [...findRolledBack(claims, lineage, this.#knownThen, this.#legs)];
     const [oldest] = old;
     if (oldest !== undefined) {
       this.#wait(`${oldest[0].describe()}, which ${oldest[1].why}: it turned out while the pool was being claimed`);

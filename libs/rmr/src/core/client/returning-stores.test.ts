@@ -194,4 +194,11 @@ describe('a member that answers elsewhere than where the pool knows it (L9)', ()
     stray.probe = null;
     expect(returning.isMoved(stray)).toBe(false);
   });
+
+  test('has not where another member knew better when it last answered, though it can not be reached any more', () => {
+    members = [];
+    served.probe = null;
+    expect(returning.isMoved(legTo(2, { past: { ...probeOf(2).past, age: 19 } }))).toBe(false);
+    expect(returning.isMoved(legTo(2))).toBe(true);
+  });
 });

@@ -110,7 +110,7 @@ export class ReturningStores {
     if (probe === null || legs.twice(stray) !== '') return false;
     const { identity, past } = probe;
     if (identity.poolUuid !== poolUuid || identity.memberId !== stray.member.memberId) return false;
-    const tables = [versions.members, probe.members, ...legs.staying.map((leg) => leg.probe?.members ?? [])];
+    const tables = [versions.members, probe.members, ...legs.staying.map((leg) => leg.heard?.members ?? [])];
     const entries = tables.flat().filter((member) => member.memberId === identity.memberId);
     return entries.every(({ storeUuid, seen }) => storeUuid === identity.storeUuid && (seen === undefined || hasInPast(past, seen)));
   }

@@ -1,5 +1,5 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { MemberRecord, VersionRecord } from '../../pool-store.ts';
 import { memberOf, OTHER_LINEAGE, PAST, probeOf, seenOf, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
@@ -99,14 +99,18 @@ describe('nobody knows better', () => {
 });
 
 describe('among members that have answered', () => {
-  const legs = [1, 2, 3].map((memberId) => new Leg(memberId - 1, memberOf(memberId), new ScriptedSession().shared, SILENT_LOGGER, () => 0));
-  const [one, two, three] = legs as [Leg, Leg, Leg];
+  let legs: Leg[];
+  let [one, two, three] = [] as unknown as [Leg, Leg, Leg];
+  beforeEach(() => {
+    legs = [1, 2, 3].map((memberId) => new Leg(memberId - 1, memberOf(memberId), new ScriptedSession().shared, SILENT_LOGGER, () => 0));
+    [one, two, three] = legs as [Leg, Leg, Leg];
+  });
   const table = (entry: Partial<MemberRecord>) => [memberOf(1), { ...memberOf(2), ...entry }, memberOf(3)] as ReturnType<typeof memberOf>[];
 
   function find(answers: [Leg, Parameters<typeof probeOf>[1]][], memory: VersionMemory | null = null): number[] {
     const all = new Map(answers.map(([leg, fields]) => [leg, probeOf(leg.member.memberId, fields)]));
     for (const [leg, probe] of all) leg.probe = probe;
-    return [...findRolledBack(all, versionOf(1, [1]).lineageUuid, memory).keys()].map(({ member }) => member.memberId);
+    return [...findRolledBack(all, versionOf(1, [1]).lineageUuid, memory, legs).keys()].map(({ member }) => member.memberId);
   }
   const version = versionOf(4, [1, 2, 3], { epoch: 5 });
 
@@ -142,6 +146,16 @@ describe('among members that have answered', () => {
         [two, { version }],
       ]),
     ).toEqual([]);
+  });
+
+  test('what a member has told counts when it does not answer any more, unless it was of another lineage', () => {
+    const members = table({ seen: seenOf(21) });
+    one.probe = probeOf(1, { version: { ...version, lineageUuid: OTHER_LINEAGE }, members });
+    one.probe = null;
+    expect(find([[two, { version }]])).toEqual([]);
+    one.probe = probeOf(1, { version, members });
+    one.probe = null;
+    expect(find([[two, { version }]])).toEqual([2]);
   });
 
   test('a member without a version is accused where it has joined before', () => {

@@ -81,17 +81,22 @@ function lacksVersion({ memberId, storeUuid, version: shown }: ShownStore, entry
 /**
  * L8, among members that have answered, the witness included: those that went back in time, by what the others and this client
  * remember. `lineage`: the one that counts; whoever is of another remembers nothing, and has not what it may have joined in this one.
+ * `legs`: those to all members; what one has told that does not answer any more counts as well.
  */
 export function findRolledBack(
   answers: ReadonlyMap<Leg, Pick<ClaimResult, 'version' | 'members' | 'past'>>,
   lineage: string,
   memory: VersionMemory | null,
+  legs: readonly Leg[],
 ): ReadonlyMap<Leg, RolledBack> {
   const rememberers = new Map<Leg | null, Rememberer>();
   if (memory !== null && memory.durable.lineageUuid === lineage)
     rememberers.set(null, { who: 'this client', version: memory.durable, members: memory.members, durable: true });
   for (const [leg, { version, members }] of answers)
     if (version?.lineageUuid === lineage) rememberers.set(leg, { who: leg.describe(), version, members, durable: false });
+  for (const leg of legs)
+    if (!answers.has(leg) && leg.heard?.version.lineageUuid === lineage)
+      rememberers.set(leg, { who: leg.describe(), ...leg.heard, durable: false });
   const found = new Map<Leg, RolledBack>();
   for (const [leg, { version, past, members }] of answers) {
     const others = [...rememberers].filter(([by]) => by !== leg).map(([, rememberer]) => rememberer);

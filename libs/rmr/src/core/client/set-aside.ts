@@ -22,10 +22,11 @@ export function setTwinsAside(legs: readonly Leg[], twice: (leg: Leg) => string)
 
 /**
  * L8: members whose stores went back in time, with what they answered. `all` have been probed, the witness may be among them;
- * `known`: what this client knew when it asked.
+ * `legs` are those to all members; `known`: what this client knew when it asked.
  */
 export function setRolledBackAside(
   all: readonly Leg[],
+  legs: readonly Leg[],
   lineage: string,
   known: VersionMemory | null,
   clientInstance: string,
@@ -34,7 +35,7 @@ export function setRolledBackAside(
   // Where another client is served, stores become older while they are asked: what they grant decides.
   if (servedByAnother(all, clientInstance) !== null) return aside;
   const answers = new Map(all.map((leg) => [leg, leg.probe as ProbeResult]));
-  for (const [leg, found] of findRolledBack(answers, lineage, known)) {
+  for (const [leg, found] of findRolledBack(answers, lineage, known, legs)) {
     aside.set(leg, leg.probe as ProbeResult);
     leg.probe = null;
     leg.problem = `${leg.describe()} ${found.why}`;
