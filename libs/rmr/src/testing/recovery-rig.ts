@@ -91,10 +91,12 @@ export class RecoveryRig {
     return { version: RecoveryRig.CURRENT, members: RecoveryRig.MEMBERS, ...this.stores.get(memberId) };
   }
 
-  /** All that are connected say what they have. */
+  /** All that are connected say what they have, and once more where they are asked again (L8). */
   probe(): void {
     for (const [index, session] of this.sessions.entries())
       if (session.connected) session.next('probe').answer(probeOf(index + 1, this.store(index + 1)));
+    for (const [index, session] of this.sessions.entries())
+      if (session.ops[0] === 'probe') session.next('probe').answer(probeOf(index + 1, this.store(index + 1)));
   }
 
   begin(): void {

@@ -32,7 +32,7 @@ import {
   remedyForUnfit,
 } from './remedies.ts';
 import { findRolledBack } from './rolled-back.ts';
-import { setRolledBackAside, setTwinsAside } from './set-aside.ts';
+import { rolledBackLegs, setRolledBackAside, setTwinsAside } from './set-aside.ts';
 import { mayGoOn, type VersionMemory } from './version-memory.ts';
 
 /** Probes are answered at once, or stand behind a grant that drains: after so many milliseconds that is worth a word. */
@@ -154,6 +154,8 @@ export class Recovery {
   #participants: readonly Leg[] = [];
   /** The legs that have not answered the probe yet, and when that is told, in clock milliseconds. Null: it has been, or all have. */
   #probing: { readonly legs: Set<Leg>; readonly tellAtMs: number } | null = null;
+  /** L8: whoever seemed to have gone back in time has been asked once more in this attempt. */
+  #askedTwice = false;
   /** What the attempt goes on with when the lease of the former client has ended. */
   #afterLease: { readonly atMs: number; readonly goOn: () => void } | null = null;
 
@@ -291,6 +293,7 @@ export class Recovery {
     this.#record = null;
     this.#participants = [];
     this.#probing = null;
+    this.#askedTwice = false;
     this.#afterLease = null;
   }
 
@@ -320,12 +323,16 @@ export class Recovery {
     }
     this.#busy = true;
     this.#participants = connected;
+    this.#probe(connected, []);
+  }
+
+  /** Asks these members; `tables` gets all answers from stores of this pool, whichever member was expected there. */
+  #probe(legs: readonly Leg[], tables: ProbeResult[]): void {
     const attempt = this.#attempt;
-    const unanswered = new Set(connected);
-    /** All answers from stores of this pool, whichever member was expected there. */
-    const tables: ProbeResult[] = [];
+    const witness = this.#options.witness();
+    const unanswered = new Set(legs);
     this.#probing = { legs: unanswered, tellAtMs: this.#world.clock.nowMs() + PROBE_MS };
-    for (const leg of connected) {
+    for (const leg of legs) {
       leg.call({ op: 'probe', poolUuid: this.#options.poolUuid }, probeResultSchema, (result, failure) => {
         if (attempt !== this.#attempt) return;
         leg.probe = result;
@@ -345,7 +352,7 @@ export class Recovery {
   }
 
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
-  #choose(answers: readonly ProbeResult[]): void {
+  #choose(answers: ProbeResult[]): void {
     this.#probing = null;
     // Whoever has answered first may have an old table: it must not lead away from where the configuration finds a newer one.
     if (this.#expectsOthers() || this.#learn(answers)) return;
@@ -399,7 +406,14 @@ export class Recovery {
     }
     if (lineage !== null) {
       const known = all.filter((leg) => leg.probe !== null);
-      for (const [leg, answer] of setRolledBackAside(known, this.#legs, lineage, this.#knownThen, this.#options.clientInstance)) {
+      const doubtful = rolledBackLegs(known, this.#legs, lineage, this.#knownThen, this.#options.clientInstance);
+      if (!this.#askedTwice && doubtful.size > 0) {
+        // Those that know better may have heard it from another client since: a store is judged by what it says after all others have spoken.
+        this.#askedTwice = true;
+        this.#probe([...doubtful.keys()], answers);
+        return;
+      }
+      for (const [leg, answer] of setRolledBackAside(doubtful)) {
         this.#rolledBack.set(leg, answer);
         if (!this.#told.has(leg.problem))
           this.#world.log.error('a store went back in time', { member: leg.member.memberId, why: leg.problem });

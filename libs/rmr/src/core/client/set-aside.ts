@@ -2,7 +2,7 @@ import type { ProbeResult } from '../../wire/control-message.ts';
 import { servedByAnother } from './assemble-rule.ts';
 import type { Leg } from './leg.ts';
 import { remedyForRolledBack, remedyForTwins } from './remedies.ts';
-import { findRolledBack } from './rolled-back.ts';
+import { findRolledBack, type RolledBack } from './rolled-back.ts';
 import type { VersionMemory } from './version-memory.ts';
 
 /**
@@ -21,21 +21,26 @@ export function setTwinsAside(legs: readonly Leg[], twice: (leg: Leg) => string)
 }
 
 /**
- * L8: members whose stores went back in time, with what they answered. `all` have been probed, the witness may be among them;
+ * L8: members whose stores went back in time, as far as probes show it. `all` have been probed, the witness may be among them;
  * `legs` are those to all members; `known`: what this client knew when it asked.
  */
-export function setRolledBackAside(
+export function rolledBackLegs(
   all: readonly Leg[],
   legs: readonly Leg[],
   lineage: string,
   known: VersionMemory | null,
   clientInstance: string,
-): ReadonlyMap<Leg, ProbeResult> {
-  const aside = new Map<Leg, ProbeResult>();
+): ReadonlyMap<Leg, RolledBack> {
   // Where another client is served, stores become older while they are asked: what they grant decides.
-  if (servedByAnother(all, clientInstance) !== null) return aside;
+  if (servedByAnother(all, clientInstance) !== null) return new Map();
   const answers = new Map(all.map((leg) => [leg, leg.probe as ProbeResult]));
-  for (const [leg, found] of findRolledBack(answers, lineage, known, legs)) {
+  return findRolledBack(answers, lineage, known, legs);
+}
+
+/** L8: sets members aside whose stores went back in time; returns them with what they answered. */
+export function setRolledBackAside(rolledBack: ReadonlyMap<Leg, RolledBack>): ReadonlyMap<Leg, ProbeResult> {
+  const aside = new Map<Leg, ProbeResult>();
+  for (const [leg, found] of rolledBack) {
     aside.set(leg, leg.probe as ProbeResult);
     leg.probe = null;
     leg.problem = `${leg.describe()} ${found.why}`;
