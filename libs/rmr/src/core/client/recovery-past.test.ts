@@ -53,11 +53,21 @@ describe('a member went back in time (L8)', () => {
 
   test('one that answered before it was told what the others know of it is asked once more, and no word is lost about it', () => {
     rig.recovery.begin();
-    for (const memberId of [2, 3]) rig.session(memberId).next('probe').answer(probeOf(memberId, rig.store(memberId)));
+    for (const memberId of [2, 3])
+      rig
+        .session(memberId)
+        .next('probe')
+        .answer(probeOf(memberId, rig.store(memberId)));
     knows(2, { past: { ...PAST, age: 21 } });
-    rig.session(1).next('probe').answer(probeOf(1, rig.store(1)));
+    rig
+      .session(1)
+      .next('probe')
+      .answer(probeOf(1, rig.store(1)));
     expect(rig.open).toEqual(['probe 2']);
-    rig.session(2).next('probe').answer(probeOf(2, rig.store(2)));
+    rig
+      .session(2)
+      .next('probe')
+      .answer(probeOf(2, rig.store(2)));
     expect([rig.open, rig.leg(2).rolledBack]).toEqual([['claim 1', 'claim 2', 'claim 3'], null]);
     expect(rig.world.log.entries.filter(({ event }) => event === 'a store went back in time')).toEqual([]);
   });

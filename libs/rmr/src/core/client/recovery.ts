@@ -2,7 +2,7 @@ import { assert, OperationError, type World } from '@rmr/runtime';
 import { FIRST_CONTACT_MS, LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../constants.ts';
 import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../version.ts';
-import { type ClaimResult, claimResultSchema, type ProbeResult, probeResultSchema } from '../../wire/control-message.ts';
+import { type ClaimResult, claimResultSchema, type ProbeResult } from '../../wire/control-message.ts';
 import type { SharedSession } from '../shared-session.ts';
 import { tellAsked } from './asked-legs.ts';
 import { type AssemblyView, chooseLegs, chooseVoters, isLegOf, servedByAnother } from './assemble-rule.ts';
@@ -11,7 +11,6 @@ import { Birth } from './birth.ts';
 import { firstContacts } from './first-contacts.ts';
 import { FirstRecord } from './first-record.ts';
 import { type FirstVersion, firstVersion, storeOf, versionOf } from './first-version.ts';
-import { unfitness } from './fitness.ts';
 import { type ForcePlan, forcePlan, refusal } from './force-plan.ts';
 import type { Leg } from './leg.ts';
 import { describeLineages, forcedSet, newestLineage } from './lineage.ts';
@@ -21,22 +20,12 @@ import type { OperationDone } from './membership-operations.ts';
 import type { Wanted } from './pool-client-types.ts';
 import { describeGeometry, geometryOf, sameGeometry } from './pool-geometry.ts';
 import { PoolMaps } from './pool-maps.ts';
+import { ProbeRound } from './probe-round.ts';
 import { checkAllReadable, checkPortions } from './read-check.ts';
-import {
-  bringBack,
-  remedyFor,
-  remedyForFailure,
-  remedyForLineages,
-  remedyForOddGeometry,
-  remedyForRolledBack,
-  remedyForUnfit,
-} from './remedies.ts';
+import { bringBack, remedyFor, remedyForFailure, remedyForLineages, remedyForOddGeometry, remedyForRolledBack } from './remedies.ts';
 import { findRolledBack } from './rolled-back.ts';
 import { rolledBackLegs, setRolledBackAside, setTwinsAside } from './set-aside.ts';
 import { mayGoOn, type VersionMemory } from './version-memory.ts';
-
-/** Probes are answered at once, or stand behind a grant that drains: after so many milliseconds that is worth a word. */
-const PROBE_MS = 1_000;
 
 /** What recovery ends with: these legs hold this version, durably, and are enabled. */
 export interface Assembled {
@@ -152,8 +141,8 @@ export class Recovery {
   readonly #told = new Set<string>();
   /** The legs that the attempt asks: it ends when one of their sessions does. */
   #participants: readonly Leg[] = [];
-  /** The legs that have not answered the probe yet, and when that is told, in clock milliseconds. Null: it has been, or all have. */
-  #probing: { readonly legs: Set<Leg>; readonly tellAtMs: number } | null = null;
+  /** The probes that have not all been answered yet. */
+  #probing: ProbeRound | null = null;
   /** L8: whoever seemed to have gone back in time has been asked once more in this attempt. */
   #askedTwice = false;
   /** What the attempt goes on with when the lease of the former client has ended. */
@@ -258,10 +247,8 @@ export class Recovery {
     if (!this.#active) return;
     this.#birth.tick(nowMs, this.#lastWaited);
     if (!this.#busy && nowMs >= this.#retryAtMs) this.#run();
-    if (this.#probing !== null && nowMs >= this.#probing.tellAtMs) {
-      this.#step([...this.#probing.legs], (names) => `${names} to say what is there`);
-      this.#probing = null;
-    }
+    const overdue = this.#probing?.overdue(nowMs) ?? null;
+    if (overdue !== null) this.#step(overdue, (names) => `${names} to say what is there`);
     if (this.#afterLease === null || nowMs < this.#afterLease.atMs) return;
     const { goOn } = this.#afterLease;
     this.#afterLease = null;
@@ -292,6 +279,7 @@ export class Recovery {
     this.#record?.cancel();
     this.#record = null;
     this.#participants = [];
+    this.#probing?.cancel();
     this.#probing = null;
     this.#askedTwice = false;
     this.#afterLease = null;
@@ -326,29 +314,10 @@ export class Recovery {
     this.#probe(connected, []);
   }
 
-  /** Asks these members; `tables` gets all answers from stores of this pool, whichever member was expected there. */
+  /** Asks these members; `tables` gets what their stores say. */
   #probe(legs: readonly Leg[], tables: ProbeResult[]): void {
-    const attempt = this.#attempt;
-    const witness = this.#options.witness();
-    const unanswered = new Set(legs);
-    this.#probing = { legs: unanswered, tellAtMs: this.#world.clock.nowMs() + PROBE_MS };
-    for (const leg of legs) {
-      leg.call({ op: 'probe', poolUuid: this.#options.poolUuid }, probeResultSchema, (result, failure) => {
-        if (attempt !== this.#attempt) return;
-        leg.probe = result;
-        leg.rolledBack = null;
-        if (result?.identity.poolUuid === this.#options.poolUuid) tables.push(result);
-        leg.problem = failure === null ? unfitness(leg, result as ProbeResult, this.#options, leg === witness) : failure.message;
-        leg.hasNoStore = failure?.code === 'UNKNOWN_POOL';
-        if (result !== null) leg.poolHandle = result.poolHandle;
-        if (leg.problem !== '') {
-          leg.probe = null;
-          leg.remedy = failure === null ? remedyForUnfit(leg.member.name) : remedyForFailure(leg.member.name, failure.failure);
-        }
-        unanswered.delete(leg);
-        if (unanswered.size === 0) this.#choose(tables);
-      });
-    }
+    const { witness } = this.#options;
+    this.#probing = new ProbeRound(legs, witness(), this.#options, tables, this.#world.clock.nowMs(), () => this.#choose(tables));
   }
 
   /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
