@@ -79,7 +79,8 @@ export class OldCopies {
     const isGone = !cluster.nodes.includes(node) || (node.storeUuid !== '' && node.storeUuid !== put.storeUuid);
     const leg = cluster.client?.pool.status().legs.find(({ memberId }) => memberId === node.memberId);
     const isWhole = cluster.settled && cluster.inSync().includes(node) && leg?.rolledBack === null && node.dirtyCount(node.memberId) === 0;
-    if (isGone || (isWhole && cluster.holdsHighest(node))) {
+    // Where what counts lies aside, the copy may have the highest version of all that are there.
+    if (isGone || (isWhole && cluster.keptAside === null && cluster.holdsHighest(node))) {
       this.#putBack = null;
       cluster.keptAside = null;
       cluster.tampered.delete(node);
