@@ -47,6 +47,8 @@ export class PoolServerRig {
     this.store = new ScriptedStore(identityOf(1, chunks, CHUNK, SHORT));
     this.pool = new PoolServer(this.world, 0, this.store, new ReadArena(new SlabPool()), this.sessions);
     this.world.check(() => this.pool.verify());
+    // A clock that stands at zero is no clock that was read.
+    this.world.run(1);
   }
 
   /** What the store is asked for and has not ended. */

@@ -45,7 +45,7 @@ describe('the past of a store (L8)', () => {
   test('survives the wire with a probe, and so do marks with a renewal', () => {
     expect(decodeControlBody(probeResultSchema, encodeControlBody(probeOf(1)))).toEqual({ body: probeOf(1) });
     const marks = [{ memberId: 2, storeUuid: UUID, seen: { lifeUuid: UUID, age: 7, atMs: 9 } }];
-    const renew = { op: 'renew', poolUuid: UUID, epoch: 3, marks } as const;
+    const renew = { op: 'renew', poolUuid: UUID, epoch: 3, completedThrough: 9, marks } as const;
     expect(decodeControlBody(controlRequestSchema, encodeControlBody({ ...renew, marks }))).toEqual({ body: renew });
   });
 
@@ -75,7 +75,7 @@ describe('the past of a store (L8)', () => {
   test('marks are for as many members as a pool has, and are never missing from a renewal or a release', () => {
     const mark = { memberId: 2, storeUuid: UUID, seen: { lifeUuid: UUID, age: 7, atMs: 9 } };
     const bad = (op: string, marks: unknown): boolean =>
-      'reason' in decodeControlBody(controlRequestSchema, text(JSON.stringify({ op, poolUuid: UUID, epoch: 1, marks })));
+      'reason' in decodeControlBody(controlRequestSchema, text(JSON.stringify({ op, poolUuid: UUID, epoch: 1, marks, ...(op === 'renew' ? { completedThrough: 0 } : {}) })));
     for (const op of ['renew', 'release']) {
       expect([
         bad(op, []),

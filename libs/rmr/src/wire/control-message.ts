@@ -223,7 +223,7 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   /** The member is no member any more: the pool has been told. */
   z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
   /** Is this client still served? Answered with a failure if not; else with the member's mark. */
-  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1), marks: marksSchema }),
+  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1), completedThrough: exact, marks: marksSchema }),
   /** Everything becomes durable, and the store older: the mark in the answer stands for all that was written so far. */
   z.strictObject({ op: z.literal('age'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The client ends in order: nothing is in flight, everything is durable on every member. */

@@ -11,14 +11,19 @@ export interface IoEngineHost {
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
   /** Whether a member that is out of the in-sync set has something of the range clean, and nothing of it is lost (I8). */
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
-  /** A read that failed on every member is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
+  /** W8: whether each chunk of the range is clean for one of the legs in the mask. */
+  eachChunkClean(offsetBytes: number, lengthBytes: number, mask: number): boolean;
+  /** A read that no member could answer as a whole is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
   readByChunks(request: IoRequest): boolean;
   /** I8: the caller of a read is told that it failed, as the disks of all members that have the range failed it. */
   onUnreadable(offsetBytes: number, lengthBytes: number): void;
   /** A read has ended well. */
   onRead(offsetBytes: number, lengthBytes: number): void;
-  /** A write has ended. `missed`: a member has applied it, and those that are out of the in-sync set lack it. */
-  onWriteEnded(range: ByteRange, status: number, missed: boolean): void;
+  /**
+   * A write has ended. `carriedOut`: the mask of the legs that have carried out all of it. `missed`: a member has applied it, and those
+   * that are out of the in-sync set lack it.
+   */
+  onWriteEnded(range: ByteRange, status: number, carriedOut: number, missed: boolean): void;
   /** ◆8: whether a chunk that is not lost is dirty for every in-sync member, so that its only clean copy may not be flushed. */
   flushMustWait(): boolean;
 }

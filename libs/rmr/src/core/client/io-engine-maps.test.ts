@@ -75,10 +75,11 @@ beforeEach(() => {
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
     absentMayHave: () => false,
+    eachChunkClean: () => false,
     readByChunks: () => false,
     onUnreadable: () => {},
     onRead: () => {},
-    onWriteEnded: ({ offsetBytes, lengthBytes }, _status, isMissed) => {
+    onWriteEnded: ({ offsetBytes, lengthBytes }, _status, _carriedOut, isMissed) => {
       if (isMissed) missed.push([offsetBytes, lengthBytes]);
     },
     flushMustWait: () => mustWait,

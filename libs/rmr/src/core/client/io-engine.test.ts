@@ -90,6 +90,7 @@ beforeEach(() => {
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
     absentMayHave: () => false,
+    eachChunkClean: () => false,
     readByChunks: () => false,
     onUnreadable: (...range) => void unreadable.push(range),
     onRead: (...range) => void readable.push(range),
@@ -109,10 +110,11 @@ beforeEach(() => {
     onLegsFailed: (mask, reason) => host.onLegsFailed(mask, reason),
     cleanLegs: (offset, length, candidates) => host.cleanLegs(offset, length, candidates),
     absentMayHave: (offset, length) => host.absentMayHave(offset, length),
+    eachChunkClean: (offset, length, mask) => host.eachChunkClean(offset, length, mask),
     readByChunks: (request) => host.readByChunks(request),
     onUnreadable: (offset, length) => host.onUnreadable(offset, length),
     onRead: (offset, length) => host.onRead(offset, length),
-    onWriteEnded: (range, status, missed) => host.onWriteEnded(range, status, missed),
+    onWriteEnded: (range, status, carriedOut, missed) => host.onWriteEnded(range, status, carriedOut, missed),
     flushMustWait: () => host.flushMustWait(),
   };
   engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);
@@ -478,4 +480,80 @@ test('io engine: what waits longer than the timeout fails with EIO, and slow leg
   flush('waits');
   expect(engine.expire(1, 1)).toBe(0b10);
   expect(ended).toEqual([['waits', Status.EIO]]);
+});
+
+describe('io engine: members that pass chunks by (W8)', () => {
+  let ends: [number, boolean][];
+  beforeEach(() => {
+    ends = [];
+    host = { ...host, onWriteEnded: (_range, _status, carriedOut, missed) => void ends.push([carriedOut, missed]) };
+  });
+
+  test('a write is complete when the others have carried it out, and counts as carried out by those alone', () => {
+    write('w');
+    leg(0).answer(Status.EPASSED);
+    expect(ended).toEqual([]);
+    leg(1).answer();
+    expect([ended, ends, failed]).toEqual([[['w', Status.OK]], [[0b10, true]], []]);
+  });
+
+  test('where each has passed by something that another has carried out, it is complete', () => {
+    let asked: number[] = [];
+    host = { ...host, eachChunkClean: (...question) => (asked = question).length > 0 };
+    write('w', 4096, 8192);
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EPASSED);
+    expect([ended, ends, asked]).toEqual([[['w', Status.OK]], [[0, true]], [4096, 8192, 0b11]]);
+  });
+
+  test('where nobody is known to have a chunk of it, it is sent again in the next round', () => {
+    write('w');
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EPASSED);
+    expect([ended, engine.counters.bounces]).toEqual([[], 1]);
+    engine.nextRound();
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer();
+    expect(ended).toEqual([['w', Status.OK]]);
+  });
+
+  test('one that fails it leaves where the others have it, and stays as the authority where they do not', () => {
+    write('w');
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EIO);
+    expect([ended, failed]).toEqual([[['w', Status.EIO]], []]);
+    host = { ...host, eachChunkClean: () => true };
+    write('again');
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EIO);
+    expect([ended.length, failed]).toEqual([1, [[0b10, 'write failed: EIO']]]);
+  });
+
+  test('when the one that has carried it out leaves, it is not complete', () => {
+    write('w');
+    leg(1).answer();
+    engine.freeze(false);
+    leg(0).answer(Status.EPASSED);
+    engine.legsLeft(0b10);
+    engine.resume(0b01, 5, 2, [2, 3]);
+    expect(ended).toEqual([]);
+    expect(engine.incompleteWriteRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4096 }]);
+  });
+
+  test('a read goes to another leg; where each lacks something of it, chunk by chunk; else it waits for the next round', () => {
+    read('r');
+    const first = leg(0).sent.length > 0 ? 0 : 1;
+    leg(first).answer(Status.EDIRTY);
+    leg(1 - first).answer(Status.OK, new Uint8Array(4096));
+    expect([ended, failed]).toEqual([[['r', Status.OK]], []]);
+    let split = 0;
+    host = { ...host, readByChunks: () => split++ === 0 };
+    for (const name of ['split', 'waits']) {
+      read(name);
+      for (let tried = 0; tried < 2; tried++) leg(leg(0).sent.length > 0 ? 0 : 1).answer(Status.EDIRTY);
+    }
+    expect([split, ended.length, leg(0).sent.length + leg(1).sent.length]).toEqual([2, 1, 0]);
+    engine.nextRound();
+    expect(leg(0).sent.length + leg(1).sent.length).toBe(1);
+  });
 });

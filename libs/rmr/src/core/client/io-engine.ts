@@ -88,6 +88,11 @@ export class IoEngine implements RtrsResponseSink {
     return this.#sequence.newest;
   }
 
+  /** All writes up to this one are resolved (W7). */
+  get completedThrough(): number {
+    return this.#sequence.completedThrough();
+  }
+
   /** Requests in flight. */
   get executing(): number {
     return this.#units.unitCount - this.#units.freeCount;
@@ -290,7 +295,7 @@ export class IoEngine implements RtrsResponseSink {
       if (request.submittedAtMs >= waitingBeforeMs || units.pending[unit] !== 0) continue;
       // A write that no member has applied, and a flush, may fail: nothing differs between members because of it. What a member that
       // has left may have applied others may have pulled: it goes on until all agree (I2).
-      const untouched = units.again[unit] !== 0 && units.ok[unit] === 0 && units.failed[unit] === 0 && units.touched[unit] === 0;
+      const untouched = units.again[unit] !== 0 && units.applied(unit) === 0 && units.touched[unit] === 0;
       if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
@@ -341,8 +346,13 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       units.ok[unit] = (units.ok[unit] as number) | bit;
-      if (request.type !== MessageType.FLUSH)
-        this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
+      if (request.type !== MessageType.FLUSH) this.#noteAnswered(legIndex, unit);
+    } else if (status === Status.EPASSED && isWriteType(request.type)) {
+      units.passed[unit] = (units.passed[unit] as number) | bit;
+      this.#noteAnswered(legIndex, unit);
+    } else if (status === Status.EDIRTY && request.type === MessageType.READ) {
+      this.#readElsewhere(unit, request, bit);
+      return;
     } else if (status === Status.ESTALE) {
       this.#host.onFenced();
       return;
@@ -365,6 +375,11 @@ export class IoEngine implements RtrsResponseSink {
       this.#drain();
       this.#noticeQuiet();
     }
+  }
+
+  /** L8: the leg has answered the write, so that its store has to know of it. */
+  #noteAnswered(legIndex: number, unit: number): void {
+    this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
   }
 
   /** Rechecks the invariants of this class. */
@@ -564,14 +579,21 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-      const leavers = units.ok[unit] !== 0 || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
+      const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
+      const leavers = isThere || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
       if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
       else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
       return;
     }
-    if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
+    if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {
       // A leg has joined since: it gets what could not complete before, at once.
       units.sendAgain(unit, this.#round - 1);
+      return;
+    }
+    if (units.passed[unit] !== 0 && units.ok[unit] === 0 && !this.#isCovered(unit, request)) {
+      // W8: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
+      this.counters.bounces++;
+      units.sendAgain(unit, this.#round);
       return;
     }
     if (request.type === MessageType.FLUSH) {
@@ -585,6 +607,26 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     this.#complete(unit, request, Status.OK, null, null);
+  }
+
+  /** W8: whether each chunk of the write was carried out by one of the legs that have passed others by. */
+  #isCovered(unit: number, { offsetBytes, lengthBytes }: IoRequest): boolean {
+    const passed = (this.#units.passed[unit] as number) & this.#routeMask;
+    return passed !== 0 && this.#host.eachChunkClean(offsetBytes, lengthBytes, passed);
+  }
+
+  /** W8: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
+  #readElsewhere(unit: number, request: IoRequest, bit: number): void {
+    this.#releaseUnit(unit);
+    request.triedMask |= bit;
+    if ((this.#routeMask & ~request.triedMask) === 0) {
+      if (this.#host.readByChunks(request)) return;
+      request.triedMask = 0;
+      request.round = this.#round;
+    }
+    this.counters.readRetries++;
+    this.#waiting.insertByTicket(request);
+    this.#drain();
   }
 
   /** A read goes back into the line, to be sent anew. */
@@ -630,8 +672,9 @@ export class IoEngine implements RtrsResponseSink {
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
     const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number);
-    const applied = ((units.ok[unit] as number) | failed | (units.touched[unit] as number)) !== 0;
-    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
+    const carriedOut = units.ok[unit] as number;
+    const applied = (carriedOut | failed | (units.passed[unit] as number) | (units.touched[unit] as number)) !== 0;
+    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, carriedOut, applied && this.#message.missingCount > 0);
     this.finish(request, status, payload, slab);
     this.#drain();
   }

@@ -18,6 +18,8 @@ export class IoUnits {
   readonly pending: Uint8Array;
   readonly ok: Uint8Array;
   readonly failed: Uint8Array;
+  /** Those that have carried it out but for chunks which are dirty for them (W8). */
+  readonly passed: Uint8Array;
   /** The last error; ELOST only where there was no other, as who answers that has carried out nothing. */
   readonly statuses: Int32Array;
   /** 1: a leg that has left may have carried it out. That stays so when it is sent again. */
@@ -38,6 +40,7 @@ export class IoUnits {
     this.pending = new Uint8Array(unitCount);
     this.ok = new Uint8Array(unitCount);
     this.failed = new Uint8Array(unitCount);
+    this.passed = new Uint8Array(unitCount);
     this.statuses = new Int32Array(unitCount);
     this.touched = new Uint8Array(unitCount);
     this.sentAtMs = new Float64Array(unitCount);
@@ -122,11 +125,17 @@ export class IoUnits {
   /** Nothing that these legs have said, or may say, of a write or flush counts any more (L1). */
   legsLeft(unit: number, mask: number): void {
     const pending = this.pending[unit] as number;
-    if (((pending | (this.ok[unit] as number) | (this.failed[unit] as number)) & mask) !== 0) this.touched[unit] = 1;
+    if (((pending | this.applied(unit)) & mask) !== 0) this.touched[unit] = 1;
     if (pending !== 0 && (pending & ~mask) === 0) this.#unanswered--;
     this.pending[unit] = pending & ~mask;
     this.ok[unit] = (this.ok[unit] as number) & ~mask;
     this.failed[unit] = (this.failed[unit] as number) & ~mask;
+    this.passed[unit] = (this.passed[unit] as number) & ~mask;
+  }
+
+  /** The legs that have answered a write and may have carried out some of it. */
+  applied(unit: number): number {
+    return (this.ok[unit] as number) | (this.failed[unit] as number) | (this.passed[unit] as number);
   }
 
   /** The write or flush is to be sent again, in its unit, in any round but this one. */
@@ -163,6 +172,7 @@ export class IoUnits {
   #begin(unit: number, nowMs: number): void {
     this.ok[unit] = 0;
     this.failed[unit] = 0;
+    this.passed[unit] = 0;
     this.statuses[unit] = Status.OK;
     this.sentAtMs[unit] = nowMs;
   }

@@ -83,6 +83,11 @@ export class LegTable {
     return this.inSync.reduce((mask, leg) => mask | leg.bit, 0);
   }
 
+  /** The ids of those in the mask that are NORMAL. */
+  idsOf(mask: number): number[] {
+    return this.inSync.filter(({ bit }) => (mask & bit) !== 0).map(({ member }) => member.memberId);
+  }
+
   get inSyncIds(): number[] {
     return this.inSync.map((leg) => leg.member.memberId);
   }

@@ -211,10 +211,12 @@ describe('a member returns to a pool that is served', () => {
     comesBack({ past: { ...past, age: past.age - 5 } });
     pass();
     expect([inSync(), leg(2)?.dirtyBytes]).toEqual([[[1, 2]], 16 * 4096]);
-    pool.onWriteEnded({ offsetBytes: 4096 + 512, lengthBytes: 2 * 4096 }, Status.OK, false);
+    pool.onWriteEnded({ offsetBytes: 4096 + 512, lengthBytes: 2 * 4096 }, Status.OK, 0b11, false);
     expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
     // What has failed says nothing.
-    pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.EIO, false);
+    pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.EIO, 0, false);
+    // What has passed it by still lacks it (W8).
+    pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.OK, 0b01, false);
     expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
   });
 

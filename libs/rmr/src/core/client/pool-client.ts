@@ -304,8 +304,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#maps?.readable(offsetBytes, lengthBytes);
   }
 
-  onWriteEnded(range: ByteRange, status: number, missed: boolean): void {
-    const isCleaner = status === Status.OK && this.#maps?.written(range, this.#engine.dirtyMask === 0 ? [] : this.#legs.inSyncIds);
+  eachChunkClean(offsetBytes: number, lengthBytes: number, mask: number): boolean {
+    return this.#maps?.eachCleanFor(this.#legs.idsOf(mask), offsetBytes, lengthBytes) === true;
+  }
+
+  onWriteEnded(range: ByteRange, status: number, carriedOut: number, missed: boolean): void {
+    const cleaner = this.#engine.dirtyMask & carriedOut;
+    const isCleaner = status === Status.OK && this.#maps?.written(range, cleaner === 0 ? [] : this.#legs.idsOf(cleaner));
     if (isCleaner === true) this.#clearsToTell = true;
     if (missed && this.#versions.missed(range, status === Status.OK)) this.#engine.setOwed(this.#versions.owed);
   }

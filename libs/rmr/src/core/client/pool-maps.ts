@@ -81,6 +81,12 @@ export class PoolMaps {
     return clean;
   }
 
+  /** Whether each chunk of the range is clean for one of these members. */
+  eachCleanFor(memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
+    const first = this.firstChunk(offsetBytes);
+    return memberIds.length > 0 && this.dirtyForAll(memberIds, first, first + this.chunksOf(offsetBytes, lengthBytes)) < 0;
+  }
+
   /** Whether one of the absent members has a chunk of the range clean, and no chunk of it is dirty for all members. */
   anyCleanAbsent(absent: readonly number[], memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
     const first = this.firstChunk(offsetBytes);

@@ -67,7 +67,7 @@ describe('an orderly stop releases the members (L8)', () => {
     expect(open()).toEqual(['age 1', 'age 2']);
     age(1, 2);
     expect(open()).toEqual(['release 1', 'release 2', 'renew 3']);
-    expect(session(3).next('renew').request).toEqual({ op: 'renew', poolUuid: POOL, epoch: 7, marks: marks() });
+    expect(session(3).next('renew').request).toEqual({ op: 'renew', poolUuid: POOL, epoch: 7, completedThrough: 0, marks: marks() });
     for (const memberId of [1, 2]) session(memberId).next('release').answer();
     expect(done).toBe(1);
   });

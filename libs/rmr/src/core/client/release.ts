@@ -35,7 +35,7 @@ function releaseAged({ legs, versions, poolUuid, epoch, log, witness }: ReleaseH
   const marks = versions.marks();
   // It votes later on who is what it was.
   if (witness?.connected === true && versions.witnessReady)
-    witness.call({ op: 'renew', poolUuid, epoch, marks }, markResultSchema, () => {});
+    witness.call({ op: 'renew', poolUuid, epoch, completedThrough: 0, marks }, markResultSchema, () => {});
   let left = legs.length;
   for (const leg of legs) {
     leg.call({ op: 'release', poolUuid, epoch, marks }, emptyResultSchema, (_result, failure) => {

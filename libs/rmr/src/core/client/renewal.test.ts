@@ -18,7 +18,7 @@ let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
-let engine: { readsUntilMs: number; retryWaiting: () => void };
+let engine: { readsUntilMs: number; completedThrough: number; retryWaiting: () => void };
 
 beforeEach(() => {
   session = new ScriptedSession();
@@ -32,7 +32,7 @@ beforeEach(() => {
   marks = [];
   told = [];
   witness = null;
-  engine = { readsUntilMs: 0, retryWaiting: () => void heard.push('drain') };
+  engine = { readsUntilMs: 0, completedThrough: 7, retryWaiting: () => void heard.push('drain') };
   renewal = new Renewal({
     poolUuid: POOL,
     clientInstance: CLIENT,

@@ -10,7 +10,7 @@ export interface RenewalHost {
   readonly poolUuid: string;
   readonly clientInstance: string;
   readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting'>;
+  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'completedThrough'>;
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
   readonly inSyncLegs: () => readonly Leg[];
@@ -22,7 +22,8 @@ export interface RenewalHost {
 
 /**
  * Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status).
- * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8).
+ * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8). They also hear
+ * which writes are resolved (W7), as nothing else would tell them in an idle pool (W8).
  *
  * Where a majority decides, another client may be granted the pool without members that this one reads from. So reads are
  * answered under a lease only: for a time after a majority was asked and has answered. A new client waits for longer than
@@ -73,7 +74,9 @@ export class Renewal {
     const host = this.#host;
     const { sinceMs } = leg;
     const epoch = host.epoch();
-    leg.call({ op: 'renew', poolUuid: host.poolUuid, epoch, marks: host.versions.marks() }, markResultSchema, (result, failure) => {
+    const { completedThrough } = host.engine;
+    const question = { op: 'renew' as const, poolUuid: host.poolUuid, epoch, completedThrough, marks: host.versions.marks() };
+    leg.call(question, markResultSchema, (result, failure) => {
       // An answer to a question from before this client's own newer claim is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {

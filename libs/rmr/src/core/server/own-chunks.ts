@@ -53,6 +53,16 @@ export class OwnChunks {
     return chunk === end ? -1 : chunk;
   }
 
+  /** The dirty chunks that the range touches, in order. */
+  dirtyChunks(offsetBytes: number, lengthBytes: number): number[] {
+    const own = this.#store.dirtyMap(this.#memberId);
+    const chunks: number[] = [];
+    const end = this.endOf(offsetBytes, lengthBytes);
+    if (own === null) return chunks;
+    for (let chunk = this.firstOf(offsetBytes); chunk < end; chunk++) if (own.test(chunk)) chunks.push(chunk);
+    return chunks;
+  }
+
   /** The dirty chunks that the range touches if it covers every one of them whole; else null. A short last chunk is whole up to its end. */
   dirtyIfWhole(offsetBytes: number, lengthBytes: number): number[] | null {
     const own = this.#store.dirtyMap(this.#memberId);

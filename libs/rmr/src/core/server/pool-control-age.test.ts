@@ -12,7 +12,7 @@ let rig: PoolServerRig;
 const heard = (memberId: number, age: number, life = 1): HeardMarks[number] => ({
   ...{ memberId, storeUuid: storeOf(memberId), seen: seenOf(age, life) },
 });
-const renew = (...marks: HeardMarks): RigOutcome => rig.control({ op: 'renew', poolUuid: POOL, epoch: 1, marks });
+const renew = (...marks: HeardMarks): RigOutcome => rig.control({ op: 'renew', poolUuid: POOL, epoch: 1, completedThrough: 0, marks });
 const ask = (op: 'age' | 'release', marks: HeardMarks = []): RigOutcome =>
   rig.control(op === 'age' ? { op, poolUuid: POOL, epoch: 1 } : { op, poolUuid: POOL, epoch: 1, marks });
 /** The age that an answer tells. */
@@ -120,7 +120,7 @@ describe('when the store becomes older (L8)', () => {
   test('not for a client that is not served any more', () => {
     write(true);
     rig.world.run(AGE_UNFLUSHED_MS);
-    expect(rig.control({ op: 'renew', poolUuid: POOL, epoch: 2, marks: [heard(2, 7)] }).failure?.code).toBe('BAD_STATE');
+    expect(rig.control({ op: 'renew', poolUuid: POOL, epoch: 2, completedThrough: 0, marks: [heard(2, 7)] }).failure?.code).toBe('BAD_STATE');
     rig.control(claim(3, RIVAL), rig.rival);
     expect([rig.held(), seen()]).toEqual([[], [undefined, undefined, undefined]]);
   });

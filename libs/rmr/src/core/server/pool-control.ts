@@ -39,6 +39,8 @@ export interface ControlHost {
   readonly unreadable: UnreadableChunks;
   /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
   versionRecording(recording: boolean): void;
+  /** All writes of the client up to this one are resolved (W7). */
+  resolved(completedThrough: number): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
   submitLater(): void;
 }
@@ -168,6 +170,7 @@ export class PoolControl {
             const { age, dataAge } = this.#store;
             if (this.#toldAge < dataAge && dataAge <= age) this.#toldAge = age;
             finished({ mark: this.#mark() }, null);
+            this.#host.resolved(request.completedThrough);
             this.#ageAndRemember(request.marks);
           } else {
             finished(null, fail('BAD_STATE', `the pool is ${this.#serving.state} here: ${this.#serving.reason}`, this.#store.promise));

@@ -1,6 +1,6 @@
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
-import { WAIT_BOUNCE_MS } from '../../constants.ts';
+import { PASS_BY_MS, WAIT_BOUNCE_MS } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
@@ -9,38 +9,16 @@ import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '..
 import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { admission } from './admission.ts';
 import { OwnChunks } from './own-chunks.ts';
+import { PassingWrite } from './passing-write.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
 import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
+import { Phase } from './request-phase.ts';
 import { Resync } from './resync.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
-
-/** What an accepted request waits for. */
-const Phase = {
-  /** A dirty or locked chunk (W4, R1). */
-  CHUNK: 0,
-  /** The write intent and the dirty bits to become durable (W3). */
-  PREPARE: 1,
-  /** The data. */
-  DATA: 2,
-  /** The flush behind a FUA write. */
-  FUA: 3,
-  /** A flush. */
-  FLUSH: 4,
-  /** A write that replaces dirty chunks whole: its write intent to become durable. */
-  REPLACE_PREPARE: 5,
-  /** Its dirty bits, for the chunks that are clean here, to become durable. */
-  REPLACE_MARK: 6,
-  /** Its data. */
-  REPLACE_DATA: 7,
-  /** The flush of its data (◆5). */
-  REPLACE_FLUSH: 8,
-  /** The chunks to become clean here, and dirty for the members that miss it, durably. */
-  REPLACE_CLEAR: 9,
-} as const;
 
 /**
  * One pool on a storage node (RMR-server): receives the client's IO and hands it to the registered store. What the client
@@ -93,6 +71,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #released = false;
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
+  /** W8: writes that pass dirty chunks by, by tag. */
+  readonly #passing = new Map<number, PassingWrite>();
 
   constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
     this.#world = world;
@@ -120,6 +100,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
       unreadable: this.#unreadable,
+      resolved: (completedThrough) => this.resync.passBy.resolved(completedThrough),
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -182,11 +163,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       return;
     }
     const tag = this.#accept(request, message);
+
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
       this.counters.syncReadBytes += message.lengthBytes;
     } else {
       this.resync.noteClientIo(this.#world.clock.nowMs());
+      this.resync.passBy.resolved(message.completedThrough);
       this.counters.count(message);
     }
     this.#start(tag, message);
@@ -200,7 +183,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       case MessageType.SYNC_READ:
         if (this.#own.anyDirty(message.offsetBytes, message.lengthBytes)) {
           // I4: what is dirty here is not served from here.
-          if (message.type === MessageType.SYNC_READ) this.#finish(tag, Status.EDIRTY);
+          if (message.type === MessageType.SYNC_READ || this.#mayPassBy(tag, message.offsetBytes, message.lengthBytes))
+            this.#finish(tag, Status.EDIRTY);
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
@@ -236,6 +220,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
   tick(nowMs: number): void {
+    if (this.#waiting.some((tag) => (this.#waitingSinceMs[tag] as number) <= nowMs - PASS_BY_MS)) this.#onReleased();
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
       if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
@@ -259,10 +244,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           // I7: its client is not served any more; nothing of it has touched the data.
           this.#finish(tag, this.#serving.endStatus);
         } else {
-          this.#submitData(tag, Phase.DATA);
+          this.#afterPrepare(tag);
           this.#world.turn.defer(this);
         }
         break;
+      case Phase.PASS_DATA: {
+        const whole = (this.#passing.get(tag) as PassingWrite).partEnded(status);
+        if (whole !== null) this.#passed(tag, whole);
+        break;
+      }
       case Phase.REPLACE_PREPARE:
       case Phase.REPLACE_MARK:
       case Phase.REPLACE_DATA:
@@ -280,10 +270,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#finish(tag, status);
         break;
       case Phase.FUA:
+      case Phase.PASS_FUA:
       case Phase.FLUSH:
         if (status === Status.OK) {
           // One that failed before it may have made the kernel forget what this one was to make durable.
-          this.#finish(tag, this.#store.volatileLost ? Status.EIO : Status.OK);
+          const done = this.#phases[tag] === Phase.PASS_FUA ? Status.EPASSED : Status.OK;
+          this.#finish(tag, this.#store.volatileLost ? Status.EIO : done);
           break;
         }
         // The kernel may have dropped what it could not write: say so durably before anyone hears of the failure.
@@ -407,12 +399,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const { offsetBytes, lengthBytes } = message;
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
-      if (replaced === null) {
+      if (replaced !== null) {
+        this.#replaced[tag] = replaced;
+        for (const chunk of replaced) this.resync.lock(chunk);
+      } else if (this.#mayPassBy(tag, offsetBytes, lengthBytes)) {
+        this.#passBy(tag, message);
+      } else {
         this.#waitForChunks(tag, offsetBytes, lengthBytes);
         return;
       }
-      this.#replaced[tag] = replaced;
-      for (const chunk of replaced) this.resync.lock(chunk);
     }
     this.#store.setCompletedThrough(message.completedThrough);
     this.#store.recordLastIo(message.memId, message.writeSeq, offsetBytes, lengthBytes);
@@ -427,7 +422,47 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#forgetErased(message);
     const { missingMemberIds, missingCount } = message;
     if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, missingMemberIds, missingCount, tag, this))
-      this.#submitData(tag, Phase.DATA);
+      this.#afterPrepare(tag);
+  }
+
+  /** Intent and dirty bits are durable: the data, as far as it is carried out here. */
+  #afterPrepare(tag: number): void {
+    const passing = this.#passing.get(tag);
+    if (passing === undefined) this.#submitData(tag, Phase.DATA);
+    else this.#submitParts(tag, passing);
+  }
+
+  /** W8: whether every dirty chunk of the range can be left as it is. */
+  #mayPassBy(tag: number, offsetBytes: number, lengthBytes: number): boolean {
+    const sinceMs = this.#waits(tag) ? (this.#waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
+    return this.#own
+      .dirtyChunks(offsetBytes, lengthBytes)
+      .every((chunk) => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs));
+  }
+
+  /** W8: the dirty chunks of the range stay as they are; what is clean of it is written. */
+  #passBy(tag: number, { offsetBytes, lengthBytes, writeSeq }: IoMessage): void {
+    this.counters.passedWrites++;
+    for (const chunk of this.#own.dirtyChunks(offsetBytes, lengthBytes)) this.resync.passBy.passed(chunk, writeSeq);
+    this.#passing.set(tag, new PassingWrite(this.#own, offsetBytes, lengthBytes));
+  }
+
+  /** W8: gives the parts of the write that are carried out here to the store; there may be none. */
+  #submitParts(tag: number, { parts }: PassingWrite): void {
+    this.#phases[tag] = Phase.PASS_DATA;
+    if (parts.length === 0) this.#passed(tag, Status.OK);
+    for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
+  }
+
+  /** W8: what could be carried out of the write has been. */
+  #passed(tag: number, status: number): void {
+    if (status !== Status.OK || ((this.#flags[tag] as number) & IoFlag.FUA) === 0) {
+      this.#finish(tag, status === Status.OK ? Status.EPASSED : status);
+      return;
+    }
+    this.#phases[tag] = Phase.PASS_FUA;
+    this.#store.flush(tag, this);
+    this.#world.turn.defer(this);
   }
 
   /** Who was removed since the write was sent is missed by nobody: a map of it would stay for ever. */
@@ -446,7 +481,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #replacedChunks(offsetBytes: number, lengthBytes: number): number[] | null {
     const chunks = this.#own.dirtyIfWhole(offsetBytes, lengthBytes);
     if (chunks === null) return null;
-    for (const chunk of chunks) if (this.resync.isLocked(chunk, 1)) return null;
+    for (const chunk of chunks) if (this.resync.isLocked(chunk, 1) || !this.resync.passBy.mayReplace(chunk)) return null;
     return chunks;
   }
 
@@ -550,21 +585,40 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The chunks are free again, and clean if that worked. */
   #replaceEnds(tag: number, status: number): void {
-    for (const chunk of this.#replaced[tag] as number[]) this.resync.unlock(chunk);
-    if (status === Status.OK) this.#unreadable.written(this.#offsets[tag] as number, this.#lengths[tag] as number);
+    const chunks = this.#replaced[tag] as number[];
+    for (const chunk of chunks) this.resync.unlock(chunk);
+    if (status === Status.OK) {
+      this.#unreadable.written(this.#offsets[tag] as number, this.#lengths[tag] as number);
+      for (const chunk of chunks) this.resync.passBy.taken(chunk);
+    }
     this.#replaced[tag] = null;
     this.#onReleased();
+    // W8: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
+    if (status === Status.EIO && this.#phases[tag] === Phase.REPLACE_DATA && this.#epochs[tag] === this.#serving.epoch) {
+      for (const chunk of chunks) this.resync.passBy.refused(chunk, 1);
+      const request = this.#requests[tag] as RtrsServerRequest;
+      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      this.#start(tag, this.#message);
+      this.#world.turn.defer(this);
+      return;
+    }
     this.#finish(tag, status);
   }
 
   /** Gives the write's data, or its hole, to the store. */
   #submitData(tag: number, phase: number): void {
     this.#phases[tag] = phase;
-    const offsetBytes = this.#offsets[tag] as number;
-    const lengthBytes = this.#lengths[tag] as number;
+    this.#submitRange(tag, this.#offsets[tag] as number, this.#lengths[tag] as number);
+  }
+
+  /** Gives a part of the write's data, or of its hole, to the store. */
+  #submitRange(tag: number, offsetBytes: number, lengthBytes: number): void {
     const type = this.#types[tag];
     if (type === MessageType.WRITE) {
-      this.#store.write(offsetBytes, (this.#requests[tag] as RtrsServerRequest).payload as Uint8Array, tag, this);
+      const payload = (this.#requests[tag] as RtrsServerRequest).payload as Uint8Array;
+      const from = offsetBytes - (this.#offsets[tag] as number);
+      const part = lengthBytes === payload.length ? payload : payload.subarray(from, from + lengthBytes);
+      this.#store.write(offsetBytes, part, tag, this);
     } else if (type === MessageType.WRITE_ZEROES && ((this.#flags[tag] as number) & IoFlag.NO_HOLE) !== 0) {
       this.#store.zero(offsetBytes, lengthBytes, tag, this);
     } else {
@@ -594,7 +648,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Answers the request, a read that went well with its data. */
   #finish(tag: number, status: number): void {
     const request = this.#requests[tag] as RtrsServerRequest;
-    if (status !== Status.OK) this.counters.errors++;
+    if (status !== Status.OK && status !== Status.EPASSED) this.counters.errors++;
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
@@ -619,6 +673,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #forget(tag: number): void {
     this.#requests[tag] = null;
     this.#waitingSinceMs[tag] = 0;
+    if (this.#passing.size > 0) this.#passing.delete(tag);
     this.#freeTags.push(tag);
     if (--this.#executing > 0 || this.#onDrained === null) return;
     const onDrained = this.#onDrained;

@@ -32,6 +32,13 @@ export class PullSources {
     return peer;
   }
 
+  /** W8: whether another member of the in-sync set has the chunk clean, by what this one knows, whether it can be read from or not. */
+  isHeld(chunk: number): boolean {
+    return this.#peers
+      .inSync()
+      .some(({ member }) => this.#store.dirtyMap(member.memberId)?.test(chunk) !== true && !this.#isUnreadable(chunk, member.memberId));
+  }
+
   /**
    * The first chunk in [from, end) that a member has clean that can be read from, or `end`. It skips what nobody has without
    * a step per chunk, and does not ask whether a disk failed at the chunk: {@link best} does.

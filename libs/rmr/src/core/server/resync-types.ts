@@ -1,3 +1,5 @@
+import type { ByteRange } from '../../pool-store.ts';
+
 /** How resync behaves; all of it can be changed while it runs. */
 export interface ResyncOptions {
   /** Pulls in flight. */
@@ -26,4 +28,6 @@ export interface ResyncStatus {
   readonly sinceMs: number;
   /** Bytes pulled since the process started. */
   readonly pulledBytes: number;
+  /** W8: where this member's disk failed to take what it misses when that was tried last: ranges of the device, in order. */
+  readonly refused: readonly ByteRange[];
 }

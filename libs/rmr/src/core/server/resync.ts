@@ -3,6 +3,7 @@ import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import { IoMessage } from '../../wire/io-message.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
+import { PassBy } from './pass-by.ts';
 import { Pull, PullPhase } from './pull.ts';
 import { PullSources } from './pull-sources.ts';
 import { ResyncPace } from './resync-pace.ts';
@@ -34,6 +35,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #message = new IoMessage();
   readonly #pace: ResyncPace;
   readonly #sources: PullSources;
+  /** Which dirty chunks nothing waits for here (W8). */
+  readonly passBy: PassBy;
   /** Null: the pool is not NORMAL. */
   #version: VersionRecord | null = null;
   /** Grows whenever a version begins or ends: what belongs to an older one is told by it (R2). */
@@ -86,6 +89,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#sinceMs = world.clock.wallMs();
     this.#pace = new ResyncPace(options);
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
+    this.passBy = new PassBy(world, store.identity, this.#sources, () => this.#later());
   }
 
   /** Changes the options that are given; the others stay. */
@@ -121,6 +125,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#version = null;
     this.#wanted.clear();
     this.#toldLost.clear();
+    this.passBy.clear();
     this.#setState('IDLE');
   }
 
@@ -212,6 +217,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       reason: this.#whyStill(),
       sinceMs: this.#sinceMs,
       pulledBytes: this.#pace.pulledBytes,
+      refused: this.passBy.refusedRanges(),
     };
   }
 
@@ -303,7 +309,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
     if (status !== Status.OK) {
-      if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
+      const isRefused = status === Status.EIO && pull.phase === PullPhase.WRITE;
+      if (!stale && !(isRefused && this.passBy.refused(pull.firstChunk, pull.chunkCount)))
+        this.#failed(`this member's store failed: ${statusName(status)}`);
       this.#release(pull);
       return;
     }
@@ -417,6 +425,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
           this.#unreadable.forget(pull.firstChunk + i);
+          this.passBy.taken(pull.firstChunk + i);
         }
         this.#onPulled(pull.offsetBytes, lengthBytes);
       } else if (pull.generation === this.#generation) {
@@ -454,7 +463,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
       if (!own.test(chunk)) this.#wanted.delete(chunk);
-      else if (!this.#locks.has(chunk) && this.#pace.mayStartWanted(this.#active)) {
+      else if (!this.#locks.has(chunk) && this.passBy.mayPull(chunk, nowMs) && this.#pace.mayStartWanted(this.#active)) {
         if (this.#pullFrom(chunk, chunk + 1) === Begun.NO_SOURCE) {
           urgent = true;
           stall = `chunk ${chunk} waits for ${this.sourceOf(chunk)}`;
@@ -486,7 +495,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       const begun = this.#pullRun(chunk, end);
       if (begun === Begun.NO_PERMIT) break;
       if (begun === Begun.NO_SOURCE) {
-        if (stall === '' && this.#active === 0) stall = `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
+        if (stall === '' && this.#active === 0)
+          stall = this.passBy.describe(chunk) ?? `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
         this.#cursor = end;
         // While nobody at all can be read from, the rest need not be looked at.
         if (!this.#peers.inSync().some((peer) => peer.ready)) break;
@@ -503,9 +513,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** Starts pulls within the run of dirty chunks [first, end), and moves the cursor behind them. How the last of them went. */
   #pullRun(first: number, end: number): Begun {
     let begun: Begun = Begun.NO_SOURCE;
+    const nowMs = this.#world.clock.nowMs();
     for (let chunk = this.#sources.nextReadable(first, end); chunk < end; chunk = this.#sources.nextReadable(chunk, end)) {
       if (!this.#mayStart()) break;
-      if (this.#locks.has(chunk)) {
+      if (this.#locks.has(chunk) || !this.passBy.mayPull(chunk, nowMs)) {
         chunk++;
         continue;
       }
@@ -529,9 +540,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(this.#pace.mayStartWanted(this.#active), 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     let stop = first + 1;
-    // A suspect is read alone: that shows whether it is the one that can't be read.
-    const alone = this.#unreadable.isSuspect(first);
-    while (!alone && stop < end && !this.#locks.has(stop) && source?.test(stop) !== true && !this.#unreadable.isSuspect(stop)) stop++;
+    // A suspect is pulled alone: that shows whether it is the one that can't be read there, or written here.
+    const nowMs = this.#world.clock.nowMs();
+    const isAlone = (chunk: number): boolean => this.#unreadable.isSuspect(chunk) || this.passBy.isAlone(chunk);
+    const isNext = (chunk: number): boolean =>
+      !this.#locks.has(chunk) && source?.test(chunk) !== true && !isAlone(chunk) && this.passBy.mayPull(chunk, nowMs);
+    if (!isAlone(first)) while (stop < end && isNext(stop)) stop++;
     const tag = this.#take();
     const pull = this.#pulls[tag] as Pull;
     pull.firstChunk = first;
