@@ -26,6 +26,11 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
     help: 'Requests given back to the client: for a map update, or after a long wait for a chunk',
     read: (counters) => counters.bounces,
   },
+  {
+    name: 'rmr_store_passed_writes_total',
+    help: 'Writes that left chunks as they were which the member can not take, and others have',
+    read: (counters) => counters.passedWrites,
+  },
   { name: 'rmr_store_sync_reads_total', help: 'Reads of other storage nodes for their resync', read: (counters) => counters.syncReads },
   { name: 'rmr_store_sync_read_bytes_total', help: 'Bytes asked for by these reads', read: (counters) => counters.syncReadBytes },
 ];

@@ -40,6 +40,11 @@ export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): vo
   gauge('rmr_resync_bytes_per_second', 'Bytes pulled per second, over the last seconds', (sync) => sync.bytesPerSecond);
   gauge('rmr_resync_eta_seconds', 'Seconds until nothing is left to pull; absent while that is not known', (sync) => sync.etaSeconds);
   gauge('rmr_resync_stalled', '1 while bytes are left and resync stands still', (sync) => (sync.reason === '' ? 0 : 1));
+  gauge(
+    'rmr_resync_refused_bytes',
+    'Bytes that the member has missed and that its disk failed to take: only other members have them',
+    (sync) => sync.refusedBytes,
+  );
   gauge('rmr_resync_paused', '1 while an operator has paused resync', (sync) => (sync.paused ? 1 : 0));
   metrics.counter({
     name: 'rmr_resync_pulled_bytes_total',

@@ -8,7 +8,7 @@ const SINCE = '2026-01-01T00:00:00.000Z';
 function paused(bytesLeft: number): PoolServer {
   const status = {
     ...{ state: 'PAUSED', sinceMs: 0, bytesLeft, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [] },
-    ...{ reason: 'paused by an operator', pulledBytes: 0 },
+    ...{ reason: 'paused by an operator', pulledBytes: 0, refused: [] },
   };
   return { state: 'NORMAL', store: { members: [] }, resync: { paused: true, status: () => status } } as unknown as PoolServer;
 }
@@ -46,4 +46,18 @@ test('a store that is not open hands on what helps', () => {
     ...{ waitsFor: 'the next attempt', remedy: 'Free space.' },
   } as unknown as KeptStore;
   expect(storeStatus(kept).waitingFor).toMatchObject({ what: 'the next attempt', remedy: 'Free space.' });
+});
+
+test('a disk that fails to take something is named, with the place, and with what to do', () => {
+  const refused = [{ offsetBytes: 8192, lengthBytes: 4096 }];
+  const status = {
+    ...{ state: 'RUNNING', sinceMs: 0, bytesLeft: 4096, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [], pulledBytes: 0 },
+    ...{ reason: 'the disk of this member fails to take chunk 2', refused },
+  };
+  const pool = { state: 'NORMAL', store: { members: [] }, resync: { paused: false, status: () => status } } as unknown as PoolServer;
+  expect(resyncStatus(pool)).toMatchObject({
+    refusedBytes: 4096,
+    refusedRanges: refused,
+    remedy: expect.stringContaining('Replace the disk'),
+  });
 });

@@ -125,11 +125,16 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       bounces: counters.bounces,
       syncReads: counters.syncReads,
       syncReadBytes: counters.syncReadBytes,
+      passedWrites: counters.passedWrites,
     },
     waitingFor: memberWaitsFor(pool, since),
-    health: poolHealth(pool, sync),
+    health: poolHealth(pool, sync, kept.spec.path),
   };
 }
+
+/** As many ranges that a disk fails to take are named in a status. */
+const RANGES_NAMED = 16;
+const REPLACE_DISK = "Replace the disk, and the member's store (client-node replace-store).";
 
 /** What a member waits for that serves no IO; null for one that does, and for a witness that votes for somebody. */
 export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | null {
@@ -144,7 +149,7 @@ export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | nu
 
 /** Resync of one pool's member. */
 export function resyncStatus(pool: PoolServer): ResyncStatus {
-  const { state, sinceMs, bytesLeft, bytesPerSecond, etaSeconds, sourceMemberIds, reason, pulledBytes } = pool.resync.status();
+  const { state, sinceMs, bytesLeft, bytesPerSecond, etaSeconds, sourceMemberIds, reason, pulledBytes, refused } = pool.resync.status();
   const { members } = pool.store;
   // A member that is not NORMAL pulls nothing; what it is told to do first is its pool's to say.
   const why = bytesLeft > 0 && pool.state !== 'NORMAL' ? 'the member is not in sync: it pulls once it is' : reason;
@@ -160,22 +165,35 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
       name: members.find((member) => member.memberId === memberId)?.name ?? `member ${memberId}`,
     })),
     reason: bytesLeft > 0 ? why : '',
-    remedy:
-      bytesLeft > 0 && pool.resync.paused
-        ? 'Restart this storage node: that ends the pause, for which there is no command yet.'
-        : undefined,
+    remedy: resyncRemedy(pool, bytesLeft, refused.length > 0),
     pulledBytes,
+    refusedBytes: refused.reduce((sum, range) => sum + range.lengthBytes, 0),
+    refusedRanges: refused.slice(0, RANGES_NAMED).map((range) => ({ ...range })),
     paused: pool.resync.paused,
   };
 }
 
-function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
+function resyncRemedy(pool: PoolServer, bytesLeft: number, isRefused: boolean): string | undefined {
+  if (bytesLeft === 0) return undefined;
+  if (isRefused) return REPLACE_DISK;
+  return pool.resync.paused ? 'Restart this storage node: that ends the pause, for which there is no command yet.' : undefined;
+}
+
+function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health {
   const { identity } = pool.store;
   const { state, reason } = pool.describe();
   if (identity.witness === true) return witnessHealth(pool);
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
   if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
   if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
+  const [first] = sync.refusedRanges;
+  if (first !== undefined) {
+    const where = `${sync.refusedBytes} bytes, the first at device offset ${first.offsetBytes}`;
+    return {
+      level: 'degraded',
+      sentence: `${name} is in sync, but the disk of ${path} fails to take ${where}: only other members have that data. ${REPLACE_DISK}`,
+    };
+  }
   return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
 }
 

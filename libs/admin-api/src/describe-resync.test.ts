@@ -12,6 +12,8 @@ const RUNNING: ResyncStatus = {
   sources: [{ memberId: 1, name: 'storage-1' }],
   reason: '',
   pulledBytes: 0,
+  refusedBytes: 0,
+  refusedRanges: [],
   paused: false,
 };
 

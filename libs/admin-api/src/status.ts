@@ -176,6 +176,8 @@ export const serverCountersSchema = z.object({
   chunkWaits: countValue,
   /** Requests that were given back to the client, which sends them again: for a map update (L4), or after a long wait. */
   bounces: countValue,
+  /** Writes that left chunks as they were which this member can't take, and others have. */
+  passedWrites: countValue,
   /** Reads of other storage nodes for their resync. */
   syncReads: countValue,
   syncReadBytes: countValue,

@@ -25,6 +25,10 @@ export const resyncStatusSchema = z.object({
   remedy: z.string().optional(),
   /** Bytes pulled since the start of the process. */
   pulledBytes: countValue,
+  /** Bytes of what the member has missed that its disk failed to take when that was tried last. Other members have them, and IO passes them by. */
+  refusedBytes: countValue,
+  /** Where they lie on the device, in order; the first ranges. Neighbours are merged. */
+  refusedRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
   /** Whether an operator has paused it. */
   paused: z.boolean(),
 });

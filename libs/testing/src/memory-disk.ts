@@ -116,6 +116,7 @@ export class MemoryDisk implements Disk {
   #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
   /** Numbers of the sectors that can't be read until they are written. They are the medium's: the next process finds them too. */
   #badSectors = new Set<number>();
+  #wornSectors = new Set<number>();
   readonly #tearFailedWrites: Random | null;
   /** Asked for every request that ends: another status than 0 is its outcome. For faults that {@link fail} can't say. */
   faultOf: ((request: DiskRequest) => number) | null = null;
@@ -236,8 +237,14 @@ export class MemoryDisk implements Disk {
     return false;
   }
 
-  /** Bad sectors are readable again, with what they held, but those at offsets that stay broken. */
+  /** The sectors that the range touches take nothing any more: whatever would change them ends with EIO. They can be read. */
+  wearOut(offsetBytes: number, lengthBytes: number): void {
+    for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) this.#wornSectors.add(sector);
+  }
+
+  /** Bad sectors are readable again, with what they held, but those at offsets that stay broken; and all sectors take what is written. */
   repair(staysBroken: (offsetBytes: number) => boolean = () => false): void {
+    this.#wornSectors.clear();
     for (const sector of this.#badSectors) if (!staysBroken(sector * SECTOR_BYTES)) this.#badSectors.delete(sector);
   }
 
@@ -302,6 +309,7 @@ export class MemoryDisk implements Disk {
       { current: image, durable: image.fork() },
     );
     disk.#badSectors = new Set(this.#badSectors);
+    disk.#wornSectors = new Set(this.#wornSectors);
     return disk;
   }
 
@@ -318,6 +326,7 @@ export class MemoryDisk implements Disk {
       { current: this.#current.fork(), durable: this.#durable.fork() },
     );
     disk.#badSectors = new Set(this.#badSectors);
+    disk.#wornSectors = new Set(this.#wornSectors);
     disk.#volatile = [...this.#volatile];
     disk.#changesDurable = this.#changesDurable;
     return disk;
@@ -377,7 +386,7 @@ export class MemoryDisk implements Disk {
   #outcome(request: Request): number {
     const { kind, offsetBytes, lengthBytes } = request;
     if (offsetBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) return Status.EINVAL;
-    const fault = this.faultOf?.(request) || this.#takeFault(kind);
+    const fault = this.faultOf?.(request) || this.#takeFault(kind) || this.#wornFault(request);
     if (fault !== Status.OK) {
       if (kind === 'flush') this.#forget(request.changesBefore);
       else if (kind === 'write' && this.#tearFailedWrites !== null) this.#writePart(request, this.#tearFailedWrites);
@@ -395,6 +404,13 @@ export class MemoryDisk implements Disk {
     }
     if (kind === 'write' && this.#pagesAfter(request) > this.#capacityPages) return Status.ENOSPC;
     this.#change(request);
+    return Status.OK;
+  }
+
+  #wornFault({ kind, offsetBytes, lengthBytes }: Request): number {
+    if (this.#wornSectors.size === 0 || kind === 'read' || kind === 'flush') return Status.OK;
+    for (const sector of this.#wornSectors)
+      if ((sector + 1) * SECTOR_BYTES > offsetBytes && sector * SECTOR_BYTES < offsetBytes + lengthBytes) return Status.EIO;
     return Status.OK;
   }
 

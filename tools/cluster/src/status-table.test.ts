@@ -16,6 +16,8 @@ const IDLE: ResyncStatus = {
   sources: [],
   reason: '',
   pulledBytes: 0,
+  refusedBytes: 0,
+  refusedRanges: [],
   paused: false,
 };
 

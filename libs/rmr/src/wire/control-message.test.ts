@@ -75,7 +75,11 @@ describe('the past of a store (L8)', () => {
   test('marks are for as many members as a pool has, and are never missing from a renewal or a release', () => {
     const mark = { memberId: 2, storeUuid: UUID, seen: { lifeUuid: UUID, age: 7, atMs: 9 } };
     const bad = (op: string, marks: unknown): boolean =>
-      'reason' in decodeControlBody(controlRequestSchema, text(JSON.stringify({ op, poolUuid: UUID, epoch: 1, marks, ...(op === 'renew' ? { completedThrough: 0 } : {}) })));
+      'reason' in
+      decodeControlBody(
+        controlRequestSchema,
+        text(JSON.stringify({ op, poolUuid: UUID, epoch: 1, marks, ...(op === 'renew' ? { completedThrough: 0 } : {}) })),
+      );
     for (const op of ['renew', 'release']) {
       expect([
         bad(op, []),

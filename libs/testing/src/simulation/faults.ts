@@ -79,6 +79,7 @@ const KINDS: readonly FaultKind[] = [
   { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
   { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
   { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
+  { name: 'worn sectors', weight: 5, strike: (faults) => faults.wearOut() },
   // Operators.
   { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
   { name: 'client with an empty store', weight: 1, strike: (faults) => faults.cluster.misleadClient() },
@@ -87,6 +88,9 @@ const KINDS: readonly FaultKind[] = [
   { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
 ];
+
+/** Chunks that may be worn out at one member: one of so many. */
+const WORN_STRIDE = 3;
 
 /** Names of all kinds. */
 export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
@@ -410,6 +414,18 @@ export class Faults implements FaultContext {
     const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
     const offset = geometry.offsetOf(firstSector + this.#below(sectorCount));
     node.disk.breakRange(store.bitmapStore.dataOffset + offset, 1);
+    return true;
+  }
+
+  /** Sectors of a chunk take nothing any more, at one member at most: who is to take the writes of all others otherwise? */
+  wearOut(): boolean {
+    const { geometry } = this.cluster;
+    const node = this.#node();
+    const at = this.#below(geometry.hotChunks.length);
+    if (node.store === null || at % WORN_STRIDE !== node.memberId % WORN_STRIDE) return false;
+    const { firstSector, sectorCount } = geometry.sectorsOf(geometry.hotChunks[at] as number);
+    const offset = geometry.offsetOf(firstSector + this.#below(sectorCount));
+    node.disk.wearOut(node.store.bitmapStore.dataOffset + offset, 1);
     return true;
   }
 

@@ -1,6 +1,6 @@
 import { formatVersion, MessageType, type PoolClientStatus, type WaitingFor } from '@rmr/rmr';
 import type { SimulatedCluster } from './cluster.ts';
-import type { SimulatedClient } from './simulated-nodes.ts';
+import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 import type { Operation, Workload } from './workload.ts';
 
 /** Clocks run at least this fast, and at most the inverse of it, as the faults have it. */
@@ -11,6 +11,9 @@ const LEAVING_MS = 1_000;
 const SENT_MS = 250;
 /** After so long what an operation waits for is named, if it waits for anything. */
 const NAMED_MS = 3_000;
+/** After so long nothing waits any more for a chunk that can't be had, and that another member has; and so often it is looked at again. */
+const PASSED_BY_MS = 2_000;
+const STUCK_MAX = 8;
 /** Times are sums of fractions. */
 const ROUNDING_MS = 1;
 /** The beginning of the reason with which a leg leaves that does not answer. */
@@ -41,6 +44,8 @@ export class ProgressChecks {
   /** What every wall clock shows beyond its monotonic clock until it is set. */
   readonly #wallOffsetMs: number;
   #watch: Watch | null = null;
+  /** How often in a row requests were seen at a node that wait for a chunk which they should have passed by. */
+  readonly #stuck = new Map<SimulatedStorageNode, number>();
 
   constructor(cluster: SimulatedCluster, workload: Workload) {
     this.#cluster = cluster;
@@ -70,8 +75,37 @@ export class ProgressChecks {
     return null;
   }
 
+  /** W8: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
+  #checkPassedBy(node: SimulatedStorageNode): void {
+    const { rmr, host, store, paused } = node;
+    const [pool] = rmr?.pools() ?? [];
+    const isStuck = (pool?.waits() ?? []).some(({ chunk, sinceMs }) => {
+      if (pool === undefined || host === null || store === null || store.version === null || pool.resync.isLocked(chunk, 1)) return false;
+      const isHeld = store.version.inSync.some(
+        ({ memberId }) => memberId !== node.memberId && !store.dirtyMap(memberId)?.test(chunk) && this.#canRead(memberId, chunk),
+      );
+      return isHeld && host.clock.wallMs() - sinceMs > PASSED_BY_MS;
+    });
+    // One that was paused looks at what waits when it goes on.
+    const times = isStuck && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
+    this.#stuck.set(node, times);
+    if (times > STUCK_MAX) fail('W8', `requests wait at ${node.name} for a chunk that another member of the set has`);
+  }
+
+  #canRead(memberId: number, chunk: number): boolean {
+    const { geometry } = this.#cluster;
+    const node = this.#cluster.node(memberId);
+    const dataOffset = (node?.store ?? node?.lastStore)?.bitmapStore.dataOffset;
+    return (
+      node !== undefined &&
+      dataOffset !== undefined &&
+      !node.disk.isBroken(dataOffset + chunk * geometry.chunkBytes, geometry.bytesOf(chunk))
+    );
+  }
+
   /** I11: what a storage node says of requests that wait for chunks. */
   #checkNodeWaits(): void {
+    for (const node of this.#cluster.nodes) this.#checkPassedBy(node);
     for (const { name, rmr, host } of this.#cluster.nodes) {
       for (const { what, sinceMs } of rmr?.pools()[0]?.waits() ?? []) {
         if (what === '') fail('I11', `requests wait at ${name}, and it does not say for what`);

@@ -274,6 +274,11 @@ export class SimulatedStorageNode {
     this.#bootId = randomUuid(this.#random);
   }
 
+  /** It was stopped by {@link pause}, and not resumed since. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   /** SIGSTOP: nothing is delivered and no tick comes. */
   pause(): void {
     if (this.#host === null) return;

@@ -9,6 +9,7 @@ import {
   FIRST_VERSION,
   LEG_RETURN,
   ORDERLY_STOP,
+  PASS_BY,
   POOL_CLIENT,
   POOL_CLIENT_STATUS,
   POOL_CONTROL,
@@ -34,6 +35,9 @@ import {
   QUICK_LEG_TIMEOUT,
   SMALL_INTENT,
 } from './settings.ts';
+
+/** What it takes that a member can't take a chunk, and others have it. */
+const WORN = ['worn sectors', 'node crash', 'partition', 'isolation', 'cut', 'client crash', 'slow link', 'full disk'];
 
 /** A kind of fault that disturbs no scheme: with a scheme alone, all other kinds would happen too. */
 const NOTHING_ELSE = 'wall clock jump';
@@ -484,6 +488,58 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'force, I11',
     edits: [edit(FIRST_VERSION, 'foreign: legs.filter((leg) => (', 'foreign: legs.filter((leg) => forced && (')],
     settings: DISASTERS,
+    seeds: 300,
+  },
+
+  // Chunks that a member can't take.
+  {
+    name: 'IO waits for chunks that a member can not take',
+    rule: 'W8',
+    edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return false && this.#sources.isHeld(chunk) &&')],
+    faults: WORN,
+    seeds: 60,
+  },
+  {
+    name: 'who passes a chunk by counts as having carried out the write',
+    rule: 'W8',
+    edits: [
+      edit(ENGINE, 'units.passed[unit] = (units.passed[unit] as number) | bit;', 'units.ok[unit] = (units.ok[unit] as number) | bit;'),
+    ],
+    faults: WORN,
+    seeds: 300,
+  },
+  {
+    name: 'a chunk is pulled although a write that passed it by is not resolved',
+    rule: 'W8, R1',
+    edits: [
+      edit(
+        PASS_BY,
+        'return this.#passed.mayPull(chunk) && this.#refused.mayTry(chunk, nowMs);',
+        'return this.#refused.mayTry(chunk, nowMs);',
+      ),
+    ],
+    faults: WORN,
+    seeds: 300,
+  },
+  {
+    name: 'a chunk is passed by that no other member of the set has',
+    rule: 'W8, I8',
+    edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return true &&')],
+    faults: WORN,
+    seeds: 300,
+  },
+  {
+    name: 'who has passed some of a write by that the others failed stays',
+    rule: 'W8, I3',
+    edits: [edit(ENGINE, '(failed & (failed - 1)) | passed;', 'failed & (failed - 1);')],
+    faults: WORN,
+    seeds: 300,
+  },
+  {
+    name: 'what is passed by is not marked for those that miss it',
+    rule: 'W8, I6',
+    edits: [edit(POOL_SERVER, 'this.#passBy(tag, message);', 'this.#passBy(tag, message);\n        message.missingCount = 0;')],
+    faults: WORN,
     seeds: 300,
   },
 

@@ -346,10 +346,11 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       units.ok[unit] = (units.ok[unit] as number) | bit;
-      if (request.type !== MessageType.FLUSH) this.#noteAnswered(legIndex, unit);
+      if (request.type !== MessageType.FLUSH)
+        this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
     } else if (status === Status.EPASSED && isWriteType(request.type)) {
+      // It may have changed nothing there: its store need not know of it (L8).
       units.passed[unit] = (units.passed[unit] as number) | bit;
-      this.#noteAnswered(legIndex, unit);
     } else if (status === Status.EDIRTY && request.type === MessageType.READ) {
       this.#readElsewhere(unit, request, bit);
       return;
@@ -375,11 +376,6 @@ export class IoEngine implements RtrsResponseSink {
       this.#drain();
       this.#noticeQuiet();
     }
-  }
-
-  /** L8: the leg has answered the write, so that its store has to know of it. */
-  #noteAnswered(legIndex: number, unit: number): void {
-    this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
   }
 
   /** Rechecks the invariants of this class. */
@@ -573,14 +569,16 @@ export class IoEngine implements RtrsResponseSink {
     const status = units.statuses[unit] as number;
     if (failed !== 0) {
       const isLost = status === Status.ELOST;
-      if (isLost && units.ok[unit] === 0 && units.touched[unit] === 0) {
+      const passed = (units.passed[unit] as number) & this.#routeMask;
+      if (isLost && (units.ok[unit] as number) === 0 && passed === 0 && units.touched[unit] === 0) {
         // I8: no member has the chunk, and none is the worse for that.
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-      // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
+      // Who has it stays; where nobody has all of it, one that failed stays as the authority, and the caller hears of the failure: who
+      // has passed some of it by may have carried out what the authority has not (W8).
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
-      const leavers = isThere || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
+      const leavers = isThere || (isMemberOut(status) && !isLost) ? failed : (failed & (failed - 1)) | passed;
       if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
       else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
       return;

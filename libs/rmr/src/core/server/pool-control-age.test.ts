@@ -120,7 +120,9 @@ describe('when the store becomes older (L8)', () => {
   test('not for a client that is not served any more', () => {
     write(true);
     rig.world.run(AGE_UNFLUSHED_MS);
-    expect(rig.control({ op: 'renew', poolUuid: POOL, epoch: 2, completedThrough: 0, marks: [heard(2, 7)] }).failure?.code).toBe('BAD_STATE');
+    expect(rig.control({ op: 'renew', poolUuid: POOL, epoch: 2, completedThrough: 0, marks: [heard(2, 7)] }).failure?.code).toBe(
+      'BAD_STATE',
+    );
     rig.control(claim(3, RIVAL), rig.rival);
     expect([rig.held(), seen()]).toEqual([[], [undefined, undefined, undefined]]);
   });

@@ -427,9 +427,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Intent and dirty bits are durable: the data, as far as it is carried out here. */
   #afterPrepare(tag: number): void {
-    const passing = this.#passing.get(tag);
-    if (passing === undefined) this.#submitData(tag, Phase.DATA);
-    else this.#submitParts(tag, passing);
+    const parts = this.#passing.get(tag)?.parts;
+    if (parts === undefined) {
+      this.#submitData(tag, Phase.DATA);
+      return;
+    }
+    this.#phases[tag] = Phase.PASS_DATA;
+    if (parts.length === 0) this.#passed(tag, Status.OK);
+    for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
   }
 
   /** W8: whether every dirty chunk of the range can be left as it is. */
@@ -445,13 +450,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.counters.passedWrites++;
     for (const chunk of this.#own.dirtyChunks(offsetBytes, lengthBytes)) this.resync.passBy.passed(chunk, writeSeq);
     this.#passing.set(tag, new PassingWrite(this.#own, offsetBytes, lengthBytes));
-  }
-
-  /** W8: gives the parts of the write that are carried out here to the store; there may be none. */
-  #submitParts(tag: number, { parts }: PassingWrite): void {
-    this.#phases[tag] = Phase.PASS_DATA;
-    if (parts.length === 0) this.#passed(tag, Status.OK);
-    for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
   }
 
   /** W8: what could be carried out of the write has been. */
