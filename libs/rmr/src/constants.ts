@@ -118,11 +118,13 @@ export const RESYNC_LOAD_MS = 1_000;
 /** A chunk that its source could not read is asked for again after so long; and so many are remembered. */
 export const RESYNC_UNREADABLE_MS = 10_000;
 export const UNREADABLE_CHUNKS_MAX = 1024;
-/** W8: a chunk that the own disk failed to take is tried again after so long: at first, and at most; and so many are remembered. */
+/** W9: a chunk that the own disk failed to take is tried again after so long: at first, and at most; and so many are remembered. */
 export const REFUSED_RETRY_MS = 10_000;
 export const REFUSED_RETRY_MS_MAX = 120_000;
 export const REFUSED_CHUNKS_MAX = 1024;
-/** W8: after so long a write does not wait any more for a dirty chunk that can't be pulled, and that others have. */
+/** So long a write that the disk of the last member fails waits for another one that is on its way back into the set. */
+export const FAILED_WRITE_WAIT_MS = 10_000;
+/** W9: after so long a write does not wait any more for a dirty chunk that can't be pulled, and that others have. */
 export const PASS_BY_MS = 1_000;
 /**
  * Before a reconciliation a member reads what others may have to copy from it: so much per question, and in all. A read

@@ -75,7 +75,7 @@ export class ProgressChecks {
     return null;
   }
 
-  /** W8: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
+  /** W9: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
   #checkPassedBy(node: SimulatedStorageNode): void {
     const { rmr, host, store, paused } = node;
     const [pool] = rmr?.pools() ?? [];
@@ -89,7 +89,7 @@ export class ProgressChecks {
     // One that was paused looks at what waits when it goes on.
     const times = isStuck && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
     this.#stuck.set(node, times);
-    if (times > STUCK_MAX) fail('W8', `requests wait at ${node.name} for a chunk that another member of the set has`);
+    if (times > STUCK_MAX) fail('W9', `requests wait at ${node.name} for a chunk that another member of the set has`);
   }
 
   #canRead(memberId: number, chunk: number): boolean {

@@ -494,14 +494,14 @@ export const OTHERS: readonly Mutant[] = [
   // Chunks that a member can't take.
   {
     name: 'IO waits for chunks that a member can not take',
-    rule: 'W8',
+    rule: 'W9',
     edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return false && this.#sources.isHeld(chunk) &&')],
     faults: WORN,
     seeds: 60,
   },
   {
     name: 'who passes a chunk by counts as having carried out the write',
-    rule: 'W8',
+    rule: 'W9',
     edits: [
       edit(ENGINE, 'units.passed[unit] = (units.passed[unit] as number) | bit;', 'units.ok[unit] = (units.ok[unit] as number) | bit;'),
     ],
@@ -510,7 +510,7 @@ export const OTHERS: readonly Mutant[] = [
   },
   {
     name: 'a chunk is pulled although a write that passed it by is not resolved',
-    rule: 'W8, R1',
+    rule: 'W9, R1',
     edits: [
       edit(
         PASS_BY,
@@ -523,21 +523,21 @@ export const OTHERS: readonly Mutant[] = [
   },
   {
     name: 'a chunk is passed by that no other member of the set has',
-    rule: 'W8, I8',
+    rule: 'W9, I8',
     edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return true &&')],
     faults: WORN,
     seeds: 300,
   },
   {
     name: 'who has passed some of a write by that the others failed stays',
-    rule: 'W8, I3',
+    rule: 'W9, I3',
     edits: [edit(ENGINE, '(failed & (failed - 1)) | passed;', 'failed & (failed - 1);')],
     faults: WORN,
     seeds: 300,
   },
   {
     name: 'what is passed by is not marked for those that miss it',
-    rule: 'W8, I6',
+    rule: 'W9, I6',
     edits: [edit(POOL_SERVER, 'this.#passBy(tag, message);', 'this.#passBy(tag, message);\n        message.missingCount = 0;')],
     faults: WORN,
     seeds: 300,

@@ -11,7 +11,7 @@ export interface IoEngineHost {
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
   /** Whether a member that is out of the in-sync set has something of the range clean, and nothing of it is lost (I8). */
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
-  /** W8: whether each chunk of the range is clean for one of the legs in the mask. */
+  /** W9: whether each chunk of the range is clean for one of the legs in the mask. */
   eachChunkClean(offsetBytes: number, lengthBytes: number, mask: number): boolean;
   /** A read that no member could answer as a whole is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
   readByChunks(request: IoRequest): boolean;
@@ -24,6 +24,8 @@ export interface IoEngineHost {
    * that are out of the in-sync set lack it.
    */
   onWriteEnded(range: ByteRange, status: number, carriedOut: number, missed: boolean): void;
+  /** A member that is out of the set, and can be reached, is asked back at once. False: there is none. */
+  hastenReturn(): boolean;
   /** ◆8: whether a chunk that is not lost is dirty for every in-sync member, so that its only clean copy may not be flushed. */
   flushMustWait(): boolean;
 }

@@ -82,6 +82,7 @@ beforeEach(() => {
     onWriteEnded: ({ offsetBytes, lengthBytes }, _status, _carriedOut, isMissed) => {
       if (isMissed) missed.push([offsetBytes, lengthBytes]);
     },
+    hastenReturn: () => false,
     flushMustWait: () => mustWait,
   };
   const world: World = {

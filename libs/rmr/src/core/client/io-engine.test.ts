@@ -1,6 +1,7 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { SILENT_LOGGER, Status, type TurnTask, type World } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { FAILED_WRITE_WAIT_MS } from '../../constants.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
@@ -95,6 +96,7 @@ beforeEach(() => {
     onUnreadable: (...range) => void unreadable.push(range),
     onRead: (...range) => void readable.push(range),
     onWriteEnded: () => {},
+    hastenReturn: () => false,
     flushMustWait: () => false,
   };
   const world: World = {
@@ -115,6 +117,7 @@ beforeEach(() => {
     onUnreadable: (offset, length) => host.onUnreadable(offset, length),
     onRead: (offset, length) => host.onRead(offset, length),
     onWriteEnded: (range, status, carriedOut, missed) => host.onWriteEnded(range, status, carriedOut, missed),
+    hastenReturn: () => host.hastenReturn(),
     flushMustWait: () => host.flushMustWait(),
   };
   engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);
@@ -482,7 +485,7 @@ test('io engine: what waits longer than the timeout fails with EIO, and slow leg
   expect(ended).toEqual([['waits', Status.EIO]]);
 });
 
-describe('io engine: members that pass chunks by (W8)', () => {
+describe('io engine: members that pass chunks by (W9)', () => {
   let ends: [number, boolean][];
   beforeEach(() => {
     ends = [];
@@ -569,5 +572,38 @@ describe('io engine: members that pass chunks by (W8)', () => {
     expect([split, ended.length, leg(0).sent.length + leg(1).sent.length]).toEqual([2, 1, 0]);
     engine.nextRound();
     expect(leg(0).sent.length + leg(1).sent.length).toBe(1);
+  });
+});
+
+describe('io engine: a write that the disk of the last member fails', () => {
+  beforeEach(() => {
+    engine.freeze(false);
+    engine.legsLeft(0b10);
+    engine.resume(0b01, 5, 2, [2, 3]);
+  });
+
+  test('waits for a member that is asked back, and is complete when that one takes it', () => {
+    host = { ...host, hastenReturn: () => true };
+    write('w');
+    leg(0).answer(Status.EIO);
+    expect(ended).toEqual([]);
+    engine.freeze(false);
+    engine.resume(0b11, 5, 3, [3]);
+    leg(0).answer(Status.EIO);
+    leg(1).answer();
+    expect(failed).toEqual([[0b01, 'write failed: EIO']]);
+    engine.resume(0b10, 5, 4, [1, 3]);
+    expect(ended).toEqual([['w', Status.OK]]);
+  });
+
+  test('fails where nobody can be asked back, and after a while in any case', () => {
+    write('w');
+    leg(0).answer(Status.EIO);
+    expect(ended).toEqual([['w', Status.EIO]]);
+    host = { ...host, hastenReturn: () => true };
+    write('later');
+    nowMs = FAILED_WRITE_WAIT_MS;
+    leg(0).answer(Status.EIO);
+    expect(ended[1]).toEqual(['later', Status.EIO]);
   });
 });

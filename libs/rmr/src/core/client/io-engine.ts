@@ -1,6 +1,6 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime';
-import { MEMBERS_MAX } from '../../constants.ts';
+import { FAILED_WRITE_WAIT_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { overlapsAny } from '../../ranges.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
@@ -576,10 +576,14 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       // Who has it stays; where nobody has all of it, one that failed stays as the authority, and the caller hears of the failure: who
-      // has passed some of it by may have carried out what the authority has not (W8).
+      // has passed some of it by may have carried out what the authority has not (W9).
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
       const leavers = isThere || (isMemberOut(status) && !isLost) ? failed : (failed & (failed - 1)) | passed;
-      if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
+      if (leavers === 0 && status === Status.EIO && isWriteType(request.type) && this.#mayWaitForReturn(request)) {
+        // It may have been carried out in part, and goes on from there.
+        units.touched[unit] = 1;
+        units.sendAgain(unit, this.#round);
+      } else if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
       else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
       return;
     }
@@ -589,7 +593,7 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     if (units.passed[unit] !== 0 && units.ok[unit] === 0 && !this.#isCovered(unit, request)) {
-      // W8: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
+      // W9: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
       this.counters.bounces++;
       units.sendAgain(unit, this.#round);
       return;
@@ -607,13 +611,21 @@ export class IoEngine implements RtrsResponseSink {
     this.#complete(unit, request, Status.OK, null, null);
   }
 
-  /** W8: whether each chunk of the write was carried out by one of the legs that have passed others by. */
+  /**
+   * Whether a write that no member could take may yet be taken by one that is out of the set for its own fault, and is asked back for it:
+   * where two disks wear out, each has what the other lacks.
+   */
+  #mayWaitForReturn({ submittedAtMs }: IoRequest): boolean {
+    return this.#world.clock.nowMs() - submittedAtMs < FAILED_WRITE_WAIT_MS && this.#host.hastenReturn();
+  }
+
+  /** W9: whether each chunk of the write was carried out by one of the legs that have passed others by. */
   #isCovered(unit: number, { offsetBytes, lengthBytes }: IoRequest): boolean {
     const passed = (this.#units.passed[unit] as number) & this.#routeMask;
     return passed !== 0 && this.#host.eachChunkClean(offsetBytes, lengthBytes, passed);
   }
 
-  /** W8: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
+  /** W9: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
   #readElsewhere(unit: number, request: IoRequest, bit: number): void {
     this.#releaseUnit(unit);
     request.triedMask |= bit;

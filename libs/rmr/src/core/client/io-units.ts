@@ -18,7 +18,7 @@ export class IoUnits {
   readonly pending: Uint8Array;
   readonly ok: Uint8Array;
   readonly failed: Uint8Array;
-  /** Those that have carried it out but for chunks which are dirty for them (W8). */
+  /** Those that have carried it out but for chunks which are dirty for them (W9). */
   readonly passed: Uint8Array;
   /** The last error; ELOST only where there was no other, as who answers that has carried out nothing. */
   readonly statuses: Int32Array;

@@ -301,6 +301,14 @@ export class LegTable {
     );
   }
 
+  /** Those that are out of the set for their own fault, and can be reached, return at once. False: there are none. */
+  hasten(versions: { inMaintenance(memberId: number): boolean }): boolean {
+    const out = this.#legs.filter((leg) => leg.connected && leg.rolledBack === null && !versions.inMaintenance(leg.member.memberId));
+    const returning = out.filter(({ state, problem }) => state === 'RECONNECTING' || (state === 'FAILED' && problem === ''));
+    for (const leg of returning) leg.returnAtMs = 0;
+    return returning.length > 0;
+  }
+
   /** The leg has come back into the set. */
   hasReturned(leg: Leg): void {
     leg.problem = '';

@@ -296,8 +296,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   onUnreadable(offsetBytes: number, lengthBytes: number): void {
-    const isNew = this.#maps?.noteUnreadable(offsetBytes, lengthBytes) === true;
-    if (isNew) this.#world.log.error('a read fails, as no member can read its chunk', { offsetBytes, lengthBytes });
+    if (this.#maps?.noteUnreadable(offsetBytes, lengthBytes) === true)
+      this.#world.log.error('a read fails, as no member can read its chunk', { offsetBytes, lengthBytes });
   }
 
   onRead(offsetBytes: number, lengthBytes: number): void {
@@ -313,6 +313,10 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const isCleaner = status === Status.OK && this.#maps?.written(range, cleaner === 0 ? [] : this.#legs.idsOf(cleaner));
     if (isCleaner === true) this.#clearsToTell = true;
     if (missed && this.#versions.missed(range, status === Status.OK)) this.#engine.setOwed(this.#versions.owed);
+  }
+
+  hastenReturn(): boolean {
+    return this.#legs.hasten(this.#versions);
   }
 
   flushMustWait(): boolean {
@@ -493,8 +497,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** L5: starts the return of a member that is out of the set, one at a time. */
   #startReturn(): void {
     if (!this.#idle) return;
-    const nowMs = this.#world.clock.nowMs();
-    const leg = this.#legs.nextToReturn(nowMs, (memberId) => this.#versions.inMaintenance(memberId));
+    const leg = this.#legs.nextToReturn(this.#world.clock.nowMs(), (memberId) => this.#versions.inMaintenance(memberId));
     if (leg === undefined) return;
     this.#return = new LegReturn(this.#returnHost(this.#maps as PoolMaps), leg);
     this.#return.start();

@@ -23,7 +23,7 @@ export interface RenewalHost {
 /**
  * Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status).
  * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8). They also hear
- * which writes are resolved (W7), as nothing else would tell them in an idle pool (W8).
+ * which writes are resolved (W7), as nothing else would tell them in an idle pool (W9).
  *
  * Where a majority decides, another client may be granted the pool without members that this one reads from. So reads are
  * answered under a lease only: for a time after a majority was asked and has answered. A new client waits for longer than

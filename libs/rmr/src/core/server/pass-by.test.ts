@@ -10,7 +10,7 @@ beforeEach(() => {
   rig = new PoolServerRig();
 });
 
-describe('pool server: chunks that the disk does not take (W8)', () => {
+describe('pool server: chunks that the disk does not take (W9)', () => {
   /** Chunk 4 is dirty here, and the disk has failed a pull of it. */
   function refuse(): void {
     rig.serve({ 1: [4] });

@@ -71,7 +71,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #released = false;
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
-  /** W8: writes that pass dirty chunks by, by tag. */
+  /** W9: writes that pass dirty chunks by, by tag. */
   readonly #passing = new Map<number, PassingWrite>();
 
   constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -428,16 +428,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Intent and dirty bits are durable: the data, as far as it is carried out here. */
   #afterPrepare(tag: number): void {
     const parts = this.#passing.get(tag)?.parts;
-    if (parts === undefined) {
-      this.#submitData(tag, Phase.DATA);
-      return;
-    }
-    this.#phases[tag] = Phase.PASS_DATA;
-    if (parts.length === 0) this.#passed(tag, Status.OK);
-    for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
+    this.#phases[tag] = parts === undefined ? Phase.DATA : Phase.PASS_DATA;
+    if (parts === undefined) this.#submitRange(tag, this.#offsets[tag] as number, this.#lengths[tag] as number);
+    else if (parts.length === 0) this.#passed(tag, Status.OK);
+    else for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
   }
 
-  /** W8: whether every dirty chunk of the range can be left as it is. */
+  /** W9: whether every dirty chunk of the range can be left as it is. */
   #mayPassBy(tag: number, offsetBytes: number, lengthBytes: number): boolean {
     const sinceMs = this.#waits(tag) ? (this.#waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
     return this.#own
@@ -445,17 +442,17 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       .every((chunk) => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs));
   }
 
-  /** W8: the dirty chunks of the range stay as they are; what is clean of it is written. */
+  /** W9: the dirty chunks of the range stay as they are; what is clean of it is written. */
   #passBy(tag: number, { offsetBytes, lengthBytes, writeSeq }: IoMessage): void {
     this.counters.passedWrites++;
     for (const chunk of this.#own.dirtyChunks(offsetBytes, lengthBytes)) this.resync.passBy.passed(chunk, writeSeq);
     this.#passing.set(tag, new PassingWrite(this.#own, offsetBytes, lengthBytes));
   }
 
-  /** W8: what could be carried out of the write has been. */
+  /** W9: what could be carried out of the write has been. */
   #passed(tag: number, status: number): void {
     if (status !== Status.OK || ((this.#flags[tag] as number) & IoFlag.FUA) === 0) {
-      this.#finish(tag, status === Status.OK ? Status.EPASSED : status);
+      this.#finish(tag, status || Status.EPASSED);
       return;
     }
     this.#phases[tag] = Phase.PASS_FUA;
@@ -591,7 +588,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
     this.#replaced[tag] = null;
     this.#onReleased();
-    // W8: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
+    // W9: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
     if (status === Status.EIO && this.#phases[tag] === Phase.REPLACE_DATA && this.#epochs[tag] === this.#serving.epoch) {
       for (const chunk of chunks) this.resync.passBy.refused(chunk, 1);
       const request = this.#requests[tag] as RtrsServerRequest;

@@ -28,6 +28,6 @@ export interface ResyncStatus {
   readonly sinceMs: number;
   /** Bytes pulled since the process started. */
   readonly pulledBytes: number;
-  /** W8: where this member's disk failed to take what it misses when that was tried last: ranges of the device, in order. */
+  /** W9: where this member's disk failed to take what it misses when that was tried last: ranges of the device, in order. */
   readonly refused: readonly ByteRange[];
 }

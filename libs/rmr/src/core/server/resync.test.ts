@@ -217,7 +217,7 @@ describe('resync: failures', () => {
     },
   );
 
-  test('W8: chunks that the disk does not take are found one by one, and hold up nothing else', () => {
+  test('W9: chunks that the disk does not take are found one by one, and hold up nothing else', () => {
     rig.store.mapOf(1).set(4, 3);
     rig.store.mapOf(1).set(10, 1);
     rig.start([2], rig.version(5, [1, 2]));

@@ -35,7 +35,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #message = new IoMessage();
   readonly #pace: ResyncPace;
   readonly #sources: PullSources;
-  /** Which dirty chunks nothing waits for here (W8). */
+  /** Which dirty chunks nothing waits for here (W9). */
   readonly passBy: PassBy;
   /** Null: the pool is not NORMAL. */
   #version: VersionRecord | null = null;
