@@ -29,6 +29,7 @@ function leg(memberId: number, more: Partial<Leg> = {}): Leg {
     maintenance: false,
     rolledBack: null,
     inFlight: 0,
+    heldUp: null,
     dirtyBytes: 0,
     waitingFor: null,
     ...more,
@@ -174,4 +175,19 @@ test('differences of the configuration are shown and counted, and leave the heal
   expect(statusOf(mapped)).toMatchObject({ differences: [DIFFERENCE], health: { level: 'healthy' } });
   expect(await metricsOf(mapped)).toContain('rmr_pool_config_differences{pool="demo"} 1');
   expect(await metricsOf(pool())).toContain('rmr_pool_config_differences{pool="demo"} 0');
+});
+
+test('a member that has held up IO lately makes the pool degraded, also while nothing waits', async () => {
+  const mapped = pool({ legs: [leg(1), leg(2, { heldUp: { ms: 8_200, withinMs: 30_000 }, dirtyBytes: 4096 })] });
+  expect(statusOf(mapped)).toMatchObject({
+    legs: [{ heldUp: null }, { heldUp: { seconds: 8.2, withinSeconds: 30 } }],
+    health: {
+      level: 'degraded',
+      sentence:
+        'pool demo is served by 2 of 2 members: member 2 (storage-2) is in sync and has 4 KiB left to pull, and has held up IO for 8 s within the last 30 s',
+    },
+  });
+  const text = await metricsOf(mapped);
+  expect(text).toContain('rmr_leg_held_up_seconds{pool="demo",member="1"} 0');
+  expect(text).toContain('rmr_leg_held_up_seconds{pool="demo",member="2"} 8.2');
 });

@@ -89,6 +89,7 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
       rolledBack: leg.rolledBack,
       dirtyBytes: leg.dirtyBytes,
       inFlight: leg.inFlight,
+      heldUp: leg.heldUp === null ? null : { seconds: leg.heldUp.ms / 1_000, withinSeconds: leg.heldUp.withinMs / 1_000 },
       waitingFor: waitingFor(leg.waitingFor),
     })),
     io,
@@ -194,8 +195,13 @@ function saysDoubt({ reason, rolledBack }: LegPicture): boolean {
 
 function legCondition(leg: LegPicture): string | null {
   const { dirtyBytes } = leg;
-  if (leg.state === 'NORMAL')
-    return dirtyBytes === null || dirtyBytes === 0 ? null : `is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+  if (leg.state === 'NORMAL') {
+    const left = dirtyBytes === null || dirtyBytes === 0 ? null : `is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+    const { heldUp } = leg;
+    if (heldUp === null) return left;
+    const slow = `has held up IO for ${Math.round(heldUp.ms / 1_000)} s within the last ${Math.round(heldUp.withinMs / 1_000)} s`;
+    return left === null ? slow : `${left}, and ${slow}`;
+  }
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
   // On its way back, the reason is what it waits for.
   const reason = leg.reason === '' || leg.state === 'RECONNECTING' || saysDoubt(leg) ? '' : ` (${leg.reason})`;

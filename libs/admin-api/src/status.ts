@@ -40,6 +40,8 @@ export const legStatusSchema = z.object({
    */
   dirtyBytes: countValue.nullable(),
   inFlight: countValue,
+  /** How long, in seconds, of the last `withinSeconds`, it has held up IO that other members had answered (L7); null: too short to count. */
+  heldUp: z.object({ seconds: z.number().nonnegative(), withinSeconds: z.number().positive() }).nullable(),
   /** What a leg that is not NORMAL waits for: a session with its address, its return, its next try. */
   waitingFor: waitingForSchema.nullable(),
 });

@@ -35,13 +35,36 @@ export const RECOVERY_RETRY_MS_MAX = 4_000;
 export const FIRST_CONTACT_MS = 50;
 
 /**
- * A leg that takes longer than its peers by this factor, and longer than the minimum, for so long leaves too (L7). Looked
- * at once per period.
+ * A leg holds up IO (L7) where it takes longer for a write or a flush than its peers by this factor, and longer than the minimum; or
+ * where it has answered nothing at all for `STALL_MS`, though a peer has answered. What it held up in the last while counts.
  */
 export const SLOW_LEG_FACTOR_DEFAULT = 20;
 export const SLOW_LEG_FOR_MS_DEFAULT = 30_000;
 export const SLOW_LEG_MS_MIN = 50;
-export const PACE_MS = 1_000;
+export const STALL_MS = 1_000;
+/**
+ * It leaves when it has held up IO for more than this part of the time in which there was any, and of the while; when that has gone
+ * on for so long a part of the while; and in so many stalls: a single one is for `legTimeout` to judge.
+ */
+export const HELD_UP_PART = 3;
+export const HELD_UP_MIN_PART = 10;
+export const HELD_UP_SINCE_PART = 3;
+export const HELD_UP_STALLS_MIN = 2;
+/** The while slides in so many steps. */
+export const HELD_UP_BUCKETS = 30;
+
+/**
+ * A leg that has to pull what IO needs is excused for so long after it was last seen to get on with that, which a map check shows every
+ * second.
+ */
+export const EXCUSED_MS = 3_000;
+
+/**
+ * A leg that has come back after it had left for holding up IO is on probation for so long: it leaves again as soon as it has answered
+ * nothing for `PROBATION_STALL_MS`. With the time to notice and to record the version, its return costs clients less than a second.
+ */
+export const PROBATION_MS = 60_000;
+export const PROBATION_STALL_MS = 600;
 
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;
@@ -83,6 +106,18 @@ export const BIRTH_MS = 30_000;
 /** When the return of a member is tried again after a failure: first, and at most. */
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;
+
+/** The return of a member that leaves for its own fault waits twice as long with each fault, up to this unless configured (L7). */
+export const RETURN_DELAY_MS_MAX_DEFAULT = 600_000;
+/** A session that is lost so soon after the member came back flaps: from the third time in a row that is a fault of the member, too. */
+export const FLAP_MS = 60_000;
+export const FLAPS_FREE = 2;
+/** So long in the set without a fault makes up for one. */
+export const FAULT_FORGIVEN_MS = 600_000;
+/** More faults than this make the return no later; it bounds what has to be forgiven. */
+export const FAULTS_MAX = 12;
+/** IO is held for so long for a returning member alone that does not answer, unless configured; then the return is given up (L4). */
+export const RETURN_HOLD_MS_DEFAULT = 600;
 
 /** How often the holders of dirty maps ask the members what has become clean; and while IO waits for it. */
 export const MAP_CHECK_MS = 1_000;
@@ -138,3 +173,4 @@ export const SAFE_HIGH_WORD_MAX = 0x1f_ffff;
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
 assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');
 assert(MEMBERS_MAX <= 8, 'constants: leg masks have 8 bits');
+assert(RETURN_RETRY_MS * 2 ** FAULTS_MAX >= RETURN_DELAY_MS_MAX_DEFAULT, 'constants: the return is never as late as it may be');

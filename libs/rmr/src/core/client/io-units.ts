@@ -24,6 +24,8 @@ export class IoUnits {
   readonly touched: Uint8Array;
   /** Clock milliseconds. */
   readonly sentAtMs: Float64Array;
+  /** How long the slowest leg took that has answered a write or flush, in milliseconds; 0: none has. */
+  readonly peersMs: Float64Array;
   /** A write or flush that is to be sent again is not sent in this round; 0: it is not to be sent again. It keeps its unit, as `lastIo` keeps naming its range meanwhile. */
   readonly again: Float64Array;
   readonly #generations: Uint32Array;
@@ -41,6 +43,7 @@ export class IoUnits {
     this.statuses = new Int32Array(unitCount);
     this.touched = new Uint8Array(unitCount);
     this.sentAtMs = new Float64Array(unitCount);
+    this.peersMs = new Float64Array(unitCount);
     this.again = new Float64Array(unitCount);
     this.#generations = new Uint32Array(unitCount);
     this.#free = new Uint16Array(unitCount);
@@ -165,6 +168,7 @@ export class IoUnits {
     this.failed[unit] = 0;
     this.statuses[unit] = Status.OK;
     this.sentAtMs[unit] = nowMs;
+    this.peersMs[unit] = 0;
   }
 
   #nextGeneration(unit: number): void {

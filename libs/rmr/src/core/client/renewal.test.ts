@@ -5,6 +5,7 @@ import { CLIENT, MARK, memberOf, POOL, seenOf, storeOf } from '../../testing/scr
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { HeardMarks } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
+import { LegHoldUps } from './leg-hold-ups.ts';
 import { Renewal } from './renewal.ts';
 
 let session: ScriptedSession;
@@ -18,7 +19,7 @@ let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
-let engine: { readsUntilMs: number; retryWaiting: () => void };
+let engine: { readsUntilMs: number; retryWaiting: () => void; holdUps: LegHoldUps };
 
 beforeEach(() => {
   session = new ScriptedSession();
@@ -32,7 +33,11 @@ beforeEach(() => {
   marks = [];
   told = [];
   witness = null;
-  engine = { readsUntilMs: 0, retryWaiting: () => void heard.push('drain') };
+  engine = {
+    readsUntilMs: 0,
+    retryWaiting: () => void heard.push('drain'),
+    holdUps: new LegHoldUps({ slowFactor: null, slowForMs: 1_000 }),
+  };
   renewal = new Renewal({
     poolUuid: POOL,
     clientInstance: CLIENT,

@@ -10,7 +10,7 @@ export interface RenewalHost {
   readonly poolUuid: string;
   readonly clientInstance: string;
   readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting'>;
+  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'holdUps'>;
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
   readonly inSyncLegs: () => readonly Leg[];
@@ -77,6 +77,7 @@ export class Renewal {
       // An answer to a question from before this client's own newer claim is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {
+        if (leg !== host.witness()) host.engine.holdUps.heard(leg.index);
         if (leg.sinceMs === sinceMs) host.versions.heard(leg, result.mark);
         onConfirmed(leg);
         return;
