@@ -20,6 +20,7 @@ import {
   RESYNC,
   RTRS_CLIENT_SESSION,
   RTRS_SERVER_SESSION,
+  SLOW_LEGS,
   UNREADABLE_CHUNKS,
   VERSIONS,
   WRITE_INTENT,
@@ -223,7 +224,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a leg that does not answer stays',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow < 0 && others !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine', 'unanswered < 0 && (engine')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 30,
@@ -231,7 +232,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'the last leg leaves when it does not answer',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine.routeMask & ~unanswered) !== 0', 'unanswered !== 0')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 100,
