@@ -15,6 +15,8 @@ export interface DiskFeatures {
   readonly fastPunch: boolean;
   /** Zeroes can be written without freeing space and without moving data. */
   readonly fastZero: boolean;
+  /** The block in which the disk frees space, a power of two in bytes: {@link Disk.punch} of less, or across borders of blocks, leaves zeroes behind. */
+  readonly holeBytes: number;
   /** {@link Disk.extents} tells holes from data. */
   readonly extents: boolean;
   /** Everything that was written survives the death of this process, though not of the host: it is in the kernel's hands when `onDiskDone` is called (L6). */

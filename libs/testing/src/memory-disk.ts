@@ -1,6 +1,7 @@
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type Random, randomBelow, Status } from '@rmr/runtime';
 
-const PAGE_BYTES = 4096;
+/** The block in which it has holes. */
+export const PAGE_BYTES = 4096;
 /** What the disk writes whole or not at all. */
 const SECTOR_BYTES = 512;
 
@@ -127,7 +128,10 @@ export class MemoryDisk implements Disk {
 
   constructor(options: MemoryDiskOptions, image: { current: Image; durable: Image } | null = null) {
     this.sizeBytes = options.sizeBytes;
-    this.features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true, ...options.features };
+    this.features = {
+      ...{ fastPunch: true, fastZero: true, holeBytes: PAGE_BYTES, extents: true, survivesProcessCrash: true },
+      ...options.features,
+    };
     this.#schedule = options.schedule ?? ((_request, end) => end());
     this.#capacityPages = (options.capacityBytes ?? Number.POSITIVE_INFINITY) / PAGE_BYTES;
     this.#tearFailedWrites = options.tearFailedWrites ?? null;

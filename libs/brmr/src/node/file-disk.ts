@@ -144,7 +144,11 @@ export class FileDisk implements Disk {
     this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
-    this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
+    this.features = {
+      ...{ fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true },
+      // Where zeroes are written as data, only those of a whole message are worth a request of their own.
+      holeBytes: file.punch ? file.holeBytes : Math.max(file.holeBytes, ZEROES_BYTES),
+    };
   }
 
   /** True while the disk counts as stalled. */

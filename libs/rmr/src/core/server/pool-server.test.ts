@@ -30,7 +30,7 @@ class ScriptedStore {
     queueDepth: 16,
     createdZeroed: true,
   };
-  readonly features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true };
+  readonly features = { fastPunch: true, fastZero: true, holeBytes: 4096, extents: true, survivesProcessCrash: true };
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
