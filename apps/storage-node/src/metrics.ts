@@ -27,7 +27,11 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
     read: (counters) => counters.bounces,
   },
   { name: 'rmr_store_sync_reads_total', help: 'Reads of other storage nodes for their resync', read: (counters) => counters.syncReads },
-  { name: 'rmr_store_sync_read_bytes_total', help: 'Bytes asked for by these reads', read: (counters) => counters.syncReadBytes },
+  {
+    name: 'rmr_store_sync_read_bytes_total',
+    help: 'Bytes of data that these reads were answered with; zeroes are left out',
+    read: (counters) => counters.syncReadBytes,
+  },
 ];
 
 /** The metrics of the storage node: what the counters say at the time of the scrape. */

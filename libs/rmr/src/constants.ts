@@ -17,6 +17,10 @@ export const IO_BYTES_MAX = 1 * MIB;
  */
 export const RANGE_BYTES_MAX = 64 * MIB;
 
+/** The size of a block that a hole may have, as a power of two: a sector, and what one message carries. */
+export const BLOCK_SHIFT_MIN = 9;
+export const BLOCK_SHIFT_MAX = 20;
+
 /** Range of one question for extents: it moves no data, and the answer is bounded by its number of runs. */
 export const EXTENTS_BYTES_MAX = 1 * GIB;
 
@@ -108,6 +112,14 @@ export const RESYNC_BYTES_MAX = 8 * MIB;
 /** Where the way to the sources is slow, fewer bytes are in flight, so that reads take no longer than this, but never fewer than these. */
 export const RESYNC_BYTES_MIN = 256 * KIB;
 export const RESYNC_READ_MS = 100;
+/**
+ * Where sources answer with holes alone, the next pulls ask for so many times more at a time, up to {@link RANGE_BYTES_MAX}
+ * and so many chunks: a device that was trimmed is gone through in seconds.
+ */
+export const RESYNC_HOLE_GROWTH = 4;
+export const RESYNC_HOLE_CHUNKS_MAX = 4096;
+/** What a pull counts at least against a rate: one of a hole has cost the source and the disk here something, too. */
+export const RESYNC_PULL_COST_BYTES = 64 * KIB;
 /** Pulls beyond the depth, of chunks that IO waits for. */
 export const RESYNC_WANTED_DEPTH = 16;
 /** After a pull that failed. */
@@ -136,5 +148,6 @@ export const CONTROL_BYTES_MAX = 1 * MIB;
 export const SAFE_HIGH_WORD_MAX = 0x1f_ffff;
 
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
+assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
 assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');
 assert(MEMBERS_MAX <= 8, 'constants: leg masks have 8 bits');

@@ -1,5 +1,5 @@
 import { compareVersions, formatVersion, type PromiseRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
-import type { DiskRequest } from '../memory-disk.ts';
+import { type DiskRequest, PAGE_BYTES } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { ProgressChecks } from './progress-checks.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
@@ -187,7 +187,12 @@ export class Checks {
   /** I4: a member that serves reads no chunk that is dirty for it. */
   diskRequest(node: SimulatedStorageNode, request: DiskRequest): void {
     const { store } = node;
-    if (store !== null && isDataChange(node, request)) this.#begun.set(request, { store, normalSinceMs: normalSinceMs(node) });
+    if (store !== null && isDataChange(node, request)) {
+      this.#begun.set(request, { store, normalSinceMs: normalSinceMs(node) });
+      // The workload writes no page of zeroes: it is a pull, or what rewrites a doubtful cache, that would fill a hole.
+      if (request.kind === 'write' && hasZeroPage(request))
+        fail('R1', `${node.name} writes zeroes at ${request.offsetBytes}, where a hole does`);
+    }
     if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
     const from = request.offsetBytes - store.bitmapStore.dataOffset;
     const { chunkBytes, deviceBytes } = this.#cluster.geometry;
@@ -579,4 +584,14 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 function fail(invariant: string, what: string): never {
   throw new Error(`${invariant}: ${what}`);
+}
+
+/** Whether a write fills a whole page of the disk with zeroes. */
+function hasZeroPage({ offsetBytes, lengthBytes, bytes }: DiskRequest): boolean {
+  if (bytes === null) return false;
+  for (let page = Math.ceil(offsetBytes / PAGE_BYTES) * PAGE_BYTES; page + PAGE_BYTES <= offsetBytes + lengthBytes; page += PAGE_BYTES) {
+    const at = page - offsetBytes;
+    if (bytes.subarray(at, at + PAGE_BYTES).every((byte) => byte === 0)) return true;
+  }
+  return false;
 }

@@ -398,6 +398,39 @@ export const OTHERS: readonly Mutant[] = [
     faults: ['ahead of a pull', NOTHING_ELSE],
     seeds: 300,
   },
+  {
+    name: 'zeroes are written where a hole does',
+    rule: 'R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(lengthBytes), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'where the source has a hole, the puller keeps its old data',
+    rule: 'R1, I4',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(0), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'a pull clears chunks that its answer has not covered',
+    rule: 'R1, I4',
+    edits: [
+      edit(RESYNC, 'if (kept === 0 || kept === pull.chunkCount) return;', 'if (kept >= 0) return;'),
+      edit(RESYNC, 'pull.writtenBytes += pull.coveredBytes;', 'pull.writtenBytes += pull.lengthBytes;'),
+    ],
+    seeds: 60,
+  },
 
   // Stores.
   {

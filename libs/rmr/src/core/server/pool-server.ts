@@ -1,12 +1,11 @@
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
-import { WAIT_BOUNCE_MS } from '../../constants.ts';
+import { IO_BYTES_MAX, WAIT_BOUNCE_MS } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { admission } from './admission.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
@@ -15,6 +14,7 @@ import type { ReadArena } from './read-arena.ts';
 import { Resync } from './resync.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
+import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
 
@@ -71,6 +71,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #phases = new Uint8Array(64);
   #types = new Uint8Array(64);
   #flags = new Uint8Array(64);
+  #blockShifts = new Uint8Array(64);
   #epochs = new Uint32Array(64);
   #offsets = new Float64Array(64);
   #lengths = new Float64Array(64);
@@ -184,7 +185,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const tag = this.#accept(request, message);
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
-      this.counters.syncReadBytes += message.lengthBytes;
     } else {
       this.resync.noteClientIo(this.#world.clock.nowMs());
       this.counters.count(message);
@@ -204,13 +204,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
-        this.#arena.take(
-          message.lengthBytes + (message.type === MessageType.SYNC_READ ? unresolvedBytesMax(this.#store.identity.queueDepth) : 0),
-        );
-        this.#readSlabs[tag] = this.#arena.slab;
-        this.#readViews[tag] = this.#arena.view;
-        this.#phases[tag] = Phase.DATA;
-        this.#store.read(message.offsetBytes, this.#arena.view.subarray(0, message.lengthBytes), tag, this);
+        if (message.type === MessageType.READ) this.#read(tag, message.offsetBytes, message.lengthBytes);
+        else if (message.lengthBytes <= IO_BYTES_MAX) this.#syncRead(tag, message.offsetBytes, message.lengthBytes);
+        else this.#syncReadLong(tag, message.offsetBytes, message.lengthBytes);
         break;
       case MessageType.FLUSH:
         this.#store.setCompletedThrough(message.completedThrough);
@@ -223,6 +219,46 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       default:
         this.#write(tag, message);
     }
+  }
+
+  #read(tag: number, offsetBytes: number, lengthBytes: number): void {
+    this.#arena.take(lengthBytes);
+    this.#readInto(tag, offsetBytes, this.#arena.view);
+  }
+
+  #readInto(tag: number, offsetBytes: number, target: Uint8Array): void {
+    this.#readSlabs[tag] = this.#arena.slab;
+    this.#readViews[tag] = this.#arena.view;
+    this.#phases[tag] = Phase.DATA;
+    this.#store.read(offsetBytes, target, tag, this);
+  }
+
+  /** Reads for another storage node: with room for what its answer says besides the data. */
+  #syncRead(tag: number, offsetBytes: number, lengthBytes: number): void {
+    const blockShift = this.#blockShifts[tag] as number;
+    this.#lengths[tag] = lengthBytes;
+    this.#arena.take(syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth));
+    const at = syncRoomBytes(lengthBytes, blockShift);
+    this.#readInto(tag, offsetBytes, this.#arena.view.subarray(at, at + lengthBytes));
+  }
+
+  /** The range is more than one answer can carry: a hole at its start is answered as a hole, else the data at its start is. */
+  #syncReadLong(tag: number, offsetBytes: number, lengthBytes: number): void {
+    this.#phases[tag] = Phase.DATA;
+    this.#store.extents(offsetBytes, lengthBytes, (status, extents) => {
+      const holeBytes = status === Status.OK ? holeInFront(extents, lengthBytes) : 0;
+      if (status !== Status.OK) {
+        this.#finish(tag, status);
+      } else if (holeBytes > 0) {
+        // Looked up after the hole was: what a write has made of it since has been recorded by then (W3).
+        const answer = holeAnswer(holeBytes, this.#store.unresolvedWrites(offsetBytes, holeBytes));
+        (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, answer, null);
+        this.#forget(tag);
+      } else {
+        this.#syncRead(tag, offsetBytes, IO_BYTES_MAX);
+        this.#world.turn.defer(this);
+      }
+    });
   }
 
   /** What waited for chunks goes on if it can, and the store begins what it was given in this turn. */
@@ -383,6 +419,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#requests[tag] = request;
     this.#types[tag] = message.type;
     this.#flags[tag] = message.flags;
+    this.#blockShifts[tag] = message.blockShift;
     this.#epochs[tag] = message.epoch;
     this.#offsets[tag] = message.offsetBytes;
     this.#lengths[tag] = message.lengthBytes;
@@ -396,6 +433,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#phases = enlarged(this.#phases, new Uint8Array(size));
     this.#types = enlarged(this.#types, new Uint8Array(size));
     this.#flags = enlarged(this.#flags, new Uint8Array(size));
+    this.#blockShifts = enlarged(this.#blockShifts, new Uint8Array(size));
     this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
     this.#offsets = enlarged(this.#offsets, new Float64Array(size));
     this.#lengths = enlarged(this.#lengths, new Float64Array(size));
@@ -602,11 +640,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       return;
     }
     let view = this.#readViews[tag] as Uint8Array;
-    if (this.#types[tag] === MessageType.SYNC_READ) {
+    if (this.#types[tag] === MessageType.SYNC_READ && status === Status.OK) {
       // Asked for after the data was read: what it shows of a write has been recorded by then (W3).
       const lengthBytes = this.#lengths[tag] as number;
       const unresolved = this.#store.unresolvedWrites(this.#offsets[tag] as number, lengthBytes);
-      view = view.subarray(0, lengthBytes + encodeUnresolved(unresolved, view.subarray(lengthBytes)));
+      const { start, end, dataBytes } = packSyncAnswer(view, lengthBytes, this.#blockShifts[tag] as number, unresolved);
+      view = view.subarray(start, end);
+      this.counters.syncReadBytes += dataBytes;
     }
     this.#readSlabs[tag] = null;
     this.#readViews[tag] = null;

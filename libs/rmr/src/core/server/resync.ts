@@ -1,15 +1,18 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type TurnTask, type World } from '@rmr/runtime';
+import { IO_BYTES_MAX, RESYNC_HOLE_CHUNKS_MAX } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
-import { IoMessage } from '../../wire/io-message.ts';
+import { IoFlag, IoMessage } from '../../wire/io-message.ts';
+import type { SparseData } from '../../wire/sparse-data.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import { Pull, PullPhase } from './pull.ts';
 import { PullSources } from './pull-sources.ts';
 import { ResyncPace } from './resync-pace.ts';
 import type { ResyncOptions, ResyncState, ResyncStatus } from './resync-types.ts';
+import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
-import { isZero } from './zeroes.ts';
+import { firstOfRuns } from './zeroes.ts';
 
 /** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
 const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
@@ -31,6 +34,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
   readonly #chunkBytes: number;
   readonly #memberId: number;
+  /** The block in which this disk has holes, as a power of two. */
+  readonly #blockShift: number;
   readonly #message = new IoMessage();
   readonly #pace: ResyncPace;
   readonly #sources: PullSources;
@@ -83,6 +88,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#onPulled = onPulled;
     this.#chunkBytes = store.identity.chunkSizeBytes;
     this.#memberId = store.identity.memberId;
+    this.#blockShift = Math.log2(store.features.holeBytes);
+    assert(Number.isInteger(this.#blockShift), 'resync: a block is a power of two');
     this.#sinceMs = world.clock.wallMs();
     this.#pace = new ResyncPace(options);
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
@@ -256,8 +263,15 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     assert(pull.phase === PullPhase.READ, 'resync: an answer without a read');
-    const lengthBytes = pull.pieceBytes;
-    if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
+    const answer = status === Status.OK ? decodeSyncAnswer(payload, pull.pieceBytes, pull.sparse, this.#store.features.holeBytes) : null;
+    if (answer === null || slab === null) {
+      if (pull.sparse && (status === Status.EPROTO || (status === Status.EIO && pull.lengthBytes > pull.chargedBytes))) {
+        // It is of an older version; or a part of much can't be read, and which one shows when less is asked for.
+        if (status === Status.EPROTO) peer.sparse = false;
+        this.#pace.noteAnswer(false);
+        this.#release(pull);
+        return;
+      }
       if (
         status === Status.EIO &&
         this.#unreadable.note(pull.firstChunk, pull.chunkCount, peer.member.memberId, this.#world.clock.nowMs())
@@ -273,28 +287,31 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
       this.#failed(
-        `${peer.describe()} could not be read: ${status === Status.OK ? 'it answered with the wrong length' : statusName(status)}`,
+        `${peer.describe()} could not be read: ${status === Status.OK ? 'its answer has the wrong length, or makes no sense' : statusName(status)}`,
       );
       this.#release(pull);
       return;
     }
     const { queueDepth, sizeBytes } = this.#store.identity;
-    const unresolved = decodeUnresolved(payload.subarray(lengthBytes), queueDepth, sizeBytes);
+    const unresolved = decodeUnresolved(answer.rest, queueDepth, sizeBytes);
     if (unresolved === null) {
       this.#failed(`${peer.describe()} answered with malformed unresolved writes`);
       this.#release(pull);
       return;
     }
-    this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, lengthBytes);
+    this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, Math.min(answer.coveredBytes, IO_BYTES_MAX));
+    if (pull.sparse) this.#pace.noteAnswer(answer.data.length === 0);
+    this.#takeRuns(pull, answer);
     slab.retain();
     pull.slab = slab;
-    pull.data = payload.subarray(0, lengthBytes);
+    pull.data = answer.data;
+    pull.carriedBytes += answer.data.length;
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
     pull.phase = PullPhase.PREPARE;
-    const offsetBytes = pull.pieceOffsetBytes;
-    if (this.#store.prepareWrite(offsetBytes, lengthBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    if (this.#store.prepareWrite(pull.pieceOffsetBytes, pull.coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this))
+      this.#write(pull, tag);
     this.#world.turn.defer(this);
   }
 
@@ -302,6 +319,12 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   onDiskDone(tag: number, status: number): void {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
+    if (pull.phase === PullPhase.WRITE) {
+      if (pull.changeStatus === Status.OK) pull.changeStatus = status;
+      // Also after a failure: as long as the disk works for the chunks they stay locked.
+      if (--pull.changesLeft > 0) return;
+      status = pull.changeStatus;
+    }
     if (status !== Status.OK) {
       if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
       this.#release(pull);
@@ -313,7 +336,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         else this.#write(pull, tag);
         break;
       case PullPhase.WRITE:
-        pull.writtenBytes += (pull.data as Uint8Array).length;
+        pull.writtenBytes += pull.coveredBytes;
         if (pull.writtenBytes < pull.lengthBytes) {
           if (stale) this.#release(pull);
           else this.#readNext(pull, tag);
@@ -341,7 +364,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (const pull of this.#pulls) {
       if (pull.phase === PullPhase.FREE || pull.phase === PullPhase.ABANDONED) continue;
       active++;
-      bytes += pull.lengthBytes;
+      bytes += pull.chargedBytes;
+      assert(pull.phase === PullPhase.WRITE || pull.changesLeft === 0, 'resync: the disk writes for a pull that does not wait for it');
       if (pull.phase >= PullPhase.PREPARE) onDisk++;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
@@ -356,14 +380,36 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
   }
 
-  /** The piece that was read goes to the disk; zeroes become a hole. */
+  /** The pull goes on with what the answer covers: whole chunks, or a piece of the first one. Chunks that it lacks are free again. */
+  #takeRuns(pull: Pull, { runs, coveredBytes }: SparseData): void {
+    pull.coveredBytes = coveredBytes;
+    pull.runs = runs;
+    const kept = pull.coveredChunks;
+    if (kept === 0 || kept === pull.chunkCount) return;
+    const end = pull.firstChunk + kept;
+    for (let chunk = end; chunk < pull.firstChunk + pull.chunkCount; chunk++) this.unlock(chunk);
+    pull.chunkCount = kept;
+    this.#cursor = Math.min(this.#cursor, end);
+    pull.coveredBytes = pull.lengthBytes - pull.writtenBytes;
+    pull.runs = firstOfRuns(runs, pull.coveredBytes);
+    this.#onReleased();
+  }
+
+  /** The piece that was read goes to the disk: data as data, and a hole as a hole, be there data on this disk or not. */
   #write(pull: Pull, tag: number): void {
     pull.phase = PullPhase.WRITE;
-    const offsetBytes = pull.pieceOffsetBytes;
+    pull.changeStatus = Status.OK;
+    pull.changesLeft = pull.runs.length;
     const data = pull.data as Uint8Array;
     this.#noteUnresolved(pull);
-    if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
-    else this.#store.write(offsetBytes, data, tag, this);
+    let offsetBytes = pull.pieceOffsetBytes;
+    let at = 0;
+    for (const { lengthBytes, hole } of pull.runs) {
+      if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);
+      else this.#store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, this);
+      if (!hole || !pull.sparse) at += lengthBytes;
+      offsetBytes += lengthBytes;
+    }
   }
 
   /**
@@ -385,6 +431,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.slab?.release();
     pull.slab = null;
     pull.data = null;
+    pull.runs = [];
     pull.phase = PullPhase.READ;
     this.#offDisk();
     if (this.#read(pull, tag)) return;
@@ -401,6 +448,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     message.versionSeq = seq;
     message.offsetBytes = pull.pieceOffsetBytes;
     message.lengthBytes = pull.pieceBytes;
+    message.flags = pull.sparse ? IoFlag.SPARSE : 0;
+    message.blockShift = pull.sparse ? this.#blockShift : 0;
     pull.startedMs = this.#world.clock.nowMs();
     return peer.ready && peer.read(message, tag, this);
   }
@@ -413,6 +462,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#store.commit({ dirtyClear: [{ memberIds: [this.#memberId], ranges }] }, (status) => {
       if (status === Status.OK) {
         this.#pace.notePulled(lengthBytes);
+        this.#pace.refund(pull.chargedBytes, pull.carriedBytes);
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
@@ -509,7 +559,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const stop = Math.min(end, chunk + Math.max(1, Math.floor(this.#pace.readBytes / this.#chunkBytes)));
+      const chunks = Math.max(1, Math.floor(this.#pace.askBytes / this.#chunkBytes));
+      const stop = Math.min(end, chunk + Math.min(chunks, RESYNC_HOLE_CHUNKS_MAX));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {
         chunk++;
@@ -528,6 +579,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     if (peer === null) return Begun.NO_SOURCE;
     assert(this.#pace.mayStartWanted(this.#active), 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
+    // A source that leaves nothing out is not asked for more than it can answer.
+    if (!peer.sparse) end = Math.min(end, first + Math.max(1, Math.floor(IO_BYTES_MAX / this.#chunkBytes)));
     let stop = first + 1;
     // A suspect is read alone: that shows whether it is the one that can't be read.
     const alone = this.#unreadable.isSuspect(first);
@@ -537,6 +590,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.firstChunk = first;
     pull.chunkCount = stop - first;
     pull.writtenBytes = 0;
+    pull.carriedBytes = 0;
+    pull.sparse = peer.sparse;
+    // What an answer may carry; a hole counts as if it were data until it is known to be one.
+    pull.chargedBytes = Math.min(pull.lengthBytes, Math.max(IO_BYTES_MAX, this.#chunkBytes));
     pull.generation = this.#generation;
     pull.peer = peer;
     if (!this.#read(pull, tag)) {
@@ -544,10 +601,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return Begun.NO_PERMIT;
     }
     pull.phase = PullPhase.READ;
-    const lengthBytes = pull.lengthBytes;
     this.#active++;
-    this.#activeBytes += lengthBytes;
-    this.#pace.spend(lengthBytes);
+    this.#activeBytes += pull.chargedBytes;
+    this.#pace.spend(pull.chargedBytes);
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
     return Begun.YES;
   }
@@ -583,7 +639,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** It is not in flight any more. */
   #uncount(pull: Pull): void {
     this.#active--;
-    this.#activeBytes -= pull.lengthBytes;
+    this.#activeBytes -= pull.chargedBytes;
   }
 
   /** Its place is free. Chunks and slab are the caller's matter. */
@@ -591,6 +647,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.phase = PullPhase.FREE;
     pull.peer = null;
     pull.data = null;
+    pull.runs = [];
     pull.slab = null;
   }
 

@@ -35,6 +35,8 @@ export class SyncPeer implements SessionUser {
   readonly member: MemberRecord;
   /** Reads in flight. */
   inFlight = 0;
+  /** Whether it leaves blocks of zeroes out of its answers; false: it has refused to, as it is of an older version. */
+  sparse = true;
   /** Where the next map check goes on. */
   nextLeaf = 0;
   checking = false;
@@ -86,6 +88,7 @@ export class SyncPeer implements SessionUser {
 
   onSessionUp(): void {
     this.#joinAtMs = 0;
+    this.sparse = true;
     this.#problem = ASKED;
     this.join();
   }
