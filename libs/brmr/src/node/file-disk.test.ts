@@ -134,7 +134,7 @@ describe('file disk', () => {
     await close(new FileDisk({ path }));
   });
 
-  test('holes and extents wait for a place in the thread pool: a disk that hangs would take all of its threads', async () => {
+  test('holes wait for a place in the thread pool, and leave places to everything else: a disk that hangs would take all of its threads', async () => {
     const disk = new FileDisk({ path: newFile(directoryIn(TMPFS)) });
     const held: (() => void)[] = [];
     let hangs = true;
@@ -143,16 +143,38 @@ describe('file disk', () => {
       if (hangs) held.push(() => allocate(...asked));
       else allocate(...asked);
     });
-    const look = vi.spyOn(lseek, 'async');
     try {
       const punches = Array.from({ length: 20 }, (_, tag) => request(disk, (sink) => disk.punch(tag * 4096, 4096, tag, sink)));
+      expect(held.length).toBe(2);
       const extents = new Promise((resolve) => disk.extents(0, 4096, (_status, found) => resolve(found)));
-      expect(held.length).toBe(8);
-      expect(look).not.toHaveBeenCalled();
+      expect(await extents).toEqual([{ lengthBytes: 4096, hole: true }]);
+      const bytes = new Uint8Array(4096).fill(1);
+      expect(await request(disk, (sink) => disk.read(0, bytes, 0, sink))).toBe(Status.OK);
+      expect([held.length, bytes.every((byte) => byte === 0)]).toEqual([2, true]);
       hangs = false;
       for (const goOn of held) goOn();
       expect(new Set(await Promise.all(punches))).toEqual(new Set([Status.OK]));
-      expect(await extents).toEqual([{ lengthBytes: 4096, hole: true }]);
+    } finally {
+      vi.restoreAllMocks();
+      await close(disk);
+    }
+  });
+
+  test('lookups of extents wait for a place in the thread pool', async () => {
+    const disk = new FileDisk({ path: newFile(directoryIn(TMPFS)) });
+    const held: (() => void)[] = [];
+    const seek = lseek.async;
+    let hangs = true;
+    vi.spyOn(lseek, 'async').mockImplementation((...asked) => {
+      if (hangs) held.push(() => seek(...asked));
+      else seek(...asked);
+    });
+    try {
+      const lookups = Array.from({ length: 20 }, () => new Promise((resolve) => disk.extents(0, 4096, (status) => resolve(status))));
+      expect(held.length).toBe(8);
+      hangs = false;
+      for (const goOn of held) goOn();
+      expect(new Set(await Promise.all(lookups))).toEqual(new Set([Status.OK]));
     } finally {
       vi.restoreAllMocks();
       await close(disk);

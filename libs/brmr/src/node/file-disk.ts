@@ -34,12 +34,16 @@ const MERGED_BYTES_MAX = 1024 * 1024;
 const STALL_MS = 50;
 /** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
 const FLUSH_SLOW_MS = 100;
+/** The same for a hole or zeroes: a file system has the file locked meanwhile. */
+const ALLOCATION_SLOW_MS = 20;
 /** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
 const DEVICE_STALL_MS = 1000;
 /** How long a disk that stalled stays in the thread pool, in milliseconds. */
 const POOL_HOLD_MS = 10_000;
 /** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
 const POOL_IN_FLIGHT_MAX = 8;
+/** Of these, holes and zeroes: each may take long, and reads are not to wait for all of them. */
+const ALLOCATIONS_IN_FLIGHT_MAX = 2;
 /** The same while it stalls, so that it leaves threads to other disks. */
 const POOL_IN_FLIGHT_STALLED_MAX = 2;
 /** Bytes of zeroes written at a time where the disk can't zero by itself. */
@@ -120,6 +124,10 @@ export class FileDisk implements Disk {
   #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
   #poolInFlight = 0;
+  /** Holes and zeroes that wait for a place there, and how many have one. */
+  readonly #allocations: Request[] = [];
+  #allocating = 0;
+  #allocationStartedMs = Number.POSITIVE_INFINITY;
   #inFlight = 0;
   readonly #ages = new RequestAges();
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
@@ -169,7 +177,12 @@ export class FileDisk implements Disk {
   #stalledAt(nowMs: number): boolean {
     const canaryLateMs = this.#canary === null ? 0 : this.#canary.lateMs(nowMs);
     if (canaryLateMs > DEVICE_STALL_MS) this.#hold(nowMs);
-    return canaryLateMs > 0 || nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_SLOW_MS;
+    return (
+      canaryLateMs > 0 ||
+      nowMs < this.#poolUntilMs ||
+      nowMs - this.#flushStartedMs > FLUSH_SLOW_MS ||
+      nowMs - this.#allocationStartedMs > ALLOCATION_SLOW_MS
+    );
   }
 
   /** From here on the disk is in the thread pool for a while. */
@@ -324,14 +337,36 @@ export class FileDisk implements Disk {
         if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
         fdatasync(this.#file.fd, request.onFlushed);
         break;
+      case Kind.PUNCH:
+      case Kind.ZERO:
+        this.#allocations.push(request);
+        this.#startPooled();
+        break;
       default:
         this.#pooled.push(request);
         this.#startPooled();
     }
   }
 
+  #startAllocations(limit: number): void {
+    // While the disk stalls one place is left for what is read and written.
+    const allocationsMax = Math.min(ALLOCATIONS_IN_FLIGHT_MAX, Math.max(1, limit - 1));
+    while (this.#allocations.length > 0 && this.#allocating < allocationsMax && this.#poolInFlight < limit) {
+      if (this.#allocating++ === 0) this.#allocationStartedMs = performance.now();
+      this.#poolInFlight++;
+      this.counters.pooledRequests++;
+      this.#movePooled(this.#allocations.shift() as Request);
+    }
+  }
+
+  #leaveAllocation(): void {
+    this.#allocationStartedMs = --this.#allocating === 0 ? Number.POSITIVE_INFINITY : performance.now();
+    this.#leavePool();
+  }
+
   #startPooled(): void {
     const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
+    this.#startAllocations(limit);
     while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
@@ -376,7 +411,8 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    this.#leavePool();
+    if (request.kind === Kind.ZERO || request.kind === Kind.PUNCH) this.#leaveAllocation();
+    else this.#leavePool();
     if (error !== null) this.#finish(request, statusOf(error));
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
@@ -410,7 +446,7 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    this.#leavePool();
+    this.#leaveAllocation();
     if (error !== null) this.#finish(request, Status.EIO);
     else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
   }
