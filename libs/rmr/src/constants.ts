@@ -138,8 +138,26 @@ export const READ_CHECK_BYTES = 64 * MIB;
 export const READ_CHECK_BYTES_MAX = 1 * GIB;
 export const READ_CHECK_TRIES = 8;
 export const READ_CHECK_MS = 10_000;
-/** Resync beside client IO, in bytes per second, unless configured. */
-export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
+/** Pools of a storage node that pull at a time. One that has had a place for so long makes room for others that wait for one. */
+export const RESYNC_POOLS_MAX = 4;
+export const RESYNC_TURN_MS = 10_000;
+/** A pool that has not asked for so long does not count when the rate is shared. */
+export const RESYNC_WANTS_MS = 200;
+/** Bytes in flight beside client load, which share the thread with clients' requests. */
+export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
+
+/**
+ * Client load is from so many requests per second on. Beside it resync begins with a rate, finds its own between two others by what
+ * clients feel, looked at so often, and rests every few periods, so long after what is in flight had time to end.
+ */
+export const FEEL_LOAD_PER_SECOND = 50;
+export const FEEL_RATE_START = 32 * MIB;
+export const FEEL_RATE_MIN = 4 * MIB;
+export const FEEL_RATE_MAX = 8 * GIB;
+export const FEEL_RUN_MS = 500;
+export const FEEL_LISTEN_EVERY = 8;
+export const FEEL_LISTEN_MS = 200;
+export const FEEL_SETTLE_MS = 100;
 
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;

@@ -2,6 +2,7 @@ import { type DiskExtent, Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { IO_BYTES_MAX } from '../constants.ts';
 import { Resync } from '../core/server/resync.ts';
+import { ResyncBudget } from '../core/server/resync-budget.ts';
 import type { ResyncOptions } from '../core/server/resync-types.ts';
 import { packSyncAnswer, syncAnswerBytes, syncRoomBytes } from '../core/server/sync-answer.ts';
 import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
@@ -28,6 +29,7 @@ export class ResyncRig {
   readonly store: ScriptedStore;
   readonly peers: SyncPeers;
   readonly resync: Resync;
+  readonly budget: ResyncBudget;
   /** How often what waits was told to look again. */
   released = 0;
   /** What was pulled, in order. */
@@ -39,11 +41,13 @@ export class ResyncRig {
     this.store = new ScriptedStore(identityOf(1, chunks, chunkBytes, short));
     this.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
     this.peers = new SyncPeers(this.world, this.store, this.sessions, () => this.resync.poke());
+    this.budget = new ResyncBudget(options);
     this.resync = new Resync(
       this.world,
       this.store,
       this.peers,
       options,
+      this.budget,
       () => void this.released++,
       (offsetBytes, lengthBytes) => void this.pulled.push({ offsetBytes, lengthBytes }),
     );

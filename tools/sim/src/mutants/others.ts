@@ -15,6 +15,7 @@ import {
   POOL_MAPS,
   POOL_SERVER,
   POOL_WAITS,
+  PULL,
   RECORD,
   RECOVERY,
   RESYNC,
@@ -426,7 +427,7 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a pull clears chunks that its answer has not covered',
     rule: 'R1, I4',
     edits: [
-      edit(RESYNC, 'if (kept === 0 || kept === pull.chunkCount) return;', 'if (kept >= 0) return;'),
+      edit(PULL, 'if (lacking === 0) return 0;', 'if (lacking >= 0) return 0;'),
       edit(RESYNC, 'pull.writtenBytes += pull.coveredBytes;', 'pull.writtenBytes += pull.lengthBytes;'),
     ],
     seeds: 60,

@@ -7,11 +7,13 @@ import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { admission } from './admission.ts';
+import { isFelt } from './client-feel.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
 import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync } from './resync.ts';
+import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
 import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
@@ -57,6 +59,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly counters = new PoolServerCounters();
   readonly #world: World;
   readonly #store: PoolStore;
+  readonly #budget: ResyncBudget;
   readonly #own: OwnChunks;
   readonly #arena: ReadArena;
   readonly #serving: Serving;
@@ -75,6 +78,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #epochs = new Uint32Array(64);
   #offsets = new Float64Array(64);
   #lengths = new Float64Array(64);
+  #cameMs = new Float64Array(64);
   readonly #freeTags: number[] = [];
   #executing = 0;
   /** For who drains: called when nothing is executing any more. */
@@ -95,10 +99,19 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
 
-  constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
+  constructor(
+    world: World,
+    handle: number,
+    store: PoolStore,
+    arena: ReadArena,
+    sessions: SessionOpener,
+    resync: ResyncOptions = {},
+    budget = new ResyncBudget(resync),
+  ) {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
+    this.#budget = budget;
     this.#own = new OwnChunks(store);
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
@@ -111,6 +124,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       store,
       this.#peers,
       resync,
+      budget,
       () => this.#onReleased(),
       (offsetBytes, lengthBytes) => this.#unreadable.written(offsetBytes, lengthBytes),
     );
@@ -204,8 +218,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
-        if (message.type === MessageType.READ) this.#read(tag, message.offsetBytes, message.lengthBytes);
-        else if (message.lengthBytes <= IO_BYTES_MAX) this.#syncRead(tag, message.offsetBytes, message.lengthBytes);
+        if (message.lengthBytes <= IO_BYTES_MAX) this.#read(tag, message.offsetBytes, message.lengthBytes);
         else this.#syncReadLong(tag, message.offsetBytes, message.lengthBytes);
         break;
       case MessageType.FLUSH:
@@ -221,25 +234,17 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** Reads, for another storage node with room for what its answer says besides the data. */
   #read(tag: number, offsetBytes: number, lengthBytes: number): void {
-    this.#arena.take(lengthBytes);
-    this.#readInto(tag, offsetBytes, this.#arena.view);
-  }
-
-  #readInto(tag: number, offsetBytes: number, target: Uint8Array): void {
+    const isSync = this.#types[tag] === MessageType.SYNC_READ;
+    const blockShift = this.#blockShifts[tag] as number;
+    this.#lengths[tag] = lengthBytes;
+    this.#arena.take(isSync ? syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth) : lengthBytes);
     this.#readSlabs[tag] = this.#arena.slab;
     this.#readViews[tag] = this.#arena.view;
     this.#phases[tag] = Phase.DATA;
-    this.#store.read(offsetBytes, target, tag, this);
-  }
-
-  /** Reads for another storage node: with room for what its answer says besides the data. */
-  #syncRead(tag: number, offsetBytes: number, lengthBytes: number): void {
-    const blockShift = this.#blockShifts[tag] as number;
-    this.#lengths[tag] = lengthBytes;
-    this.#arena.take(syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth));
-    const at = syncRoomBytes(lengthBytes, blockShift);
-    this.#readInto(tag, offsetBytes, this.#arena.view.subarray(at, at + lengthBytes));
+    const at = isSync ? syncRoomBytes(lengthBytes, blockShift) : 0;
+    this.#store.read(offsetBytes, this.#arena.view.subarray(at, at + lengthBytes), tag, this);
   }
 
   /** The range is more than one answer can carry: a hole at its start is answered as a hole, else the data at its start is. */
@@ -255,7 +260,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, answer, null);
         this.#forget(tag);
       } else {
-        this.#syncRead(tag, offsetBytes, IO_BYTES_MAX);
+        this.#read(tag, offsetBytes, IO_BYTES_MAX);
         this.#world.turn.defer(this);
       }
     });
@@ -423,6 +428,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#epochs[tag] = message.epoch;
     this.#offsets[tag] = message.offsetBytes;
     this.#lengths[tag] = message.lengthBytes;
+    this.#cameMs[tag] = this.#world.clock.nowMs();
     this.#executing++;
     return tag;
   }
@@ -437,6 +443,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
     this.#offsets = enlarged(this.#offsets, new Float64Array(size));
     this.#lengths = enlarged(this.#lengths, new Float64Array(size));
+    this.#cameMs = enlarged(this.#cameMs, new Float64Array(size));
     this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
@@ -633,6 +640,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #finish(tag: number, status: number): void {
     const request = this.#requests[tag] as RtrsServerRequest;
     if (status !== Status.OK) this.counters.errors++;
+    else if (!this.#waits(tag) && isFelt(this.#types[tag] as number)) {
+      const nowMs = this.#world.clock.nowMs();
+      this.#budget.noteClientAnswer(nowMs - (this.#cameMs[tag] as number), nowMs);
+    }
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);

@@ -1,7 +1,9 @@
 import { type DiskExtent, type Slab, Status } from '@rmr/runtime';
 import { IO_BYTES_MAX, RANGE_BYTES_MAX } from '../../constants.ts';
 import type { LastIo } from '../../pool-store.ts';
+import type { SparseData } from '../../wire/sparse-data.ts';
 import type { SyncPeer } from './sync-peers.ts';
+import { firstOfRuns } from './zeroes.ts';
 
 /**
  * What a pull waits for, in this order: the peer's answer, the write intent, the data, its flush, the clear of its bits.
@@ -72,9 +74,22 @@ export class Pull {
     return Math.min(this.sparse ? RANGE_BYTES_MAX : IO_BYTES_MAX, this.lengthBytes - this.writtenBytes);
   }
 
-  /** Whole chunks that are there with the piece that was read; 0: not even the first one. */
-  get coveredChunks(): number {
-    const bytes = this.writtenBytes + this.coveredBytes;
-    return bytes >= this.lengthBytes ? this.chunkCount : Math.floor(bytes / this.#chunkBytes);
+  /**
+   * The source has answered the read under way: the pull goes on with the whole chunks that are there with it, or with a piece of
+   * the first one. How many chunks it has less.
+   */
+  take({ runs, coveredBytes, data }: SparseData): number {
+    this.runs = runs;
+    this.coveredBytes = coveredBytes;
+    this.data = data;
+    this.carriedBytes += data.length;
+    const bytes = this.writtenBytes + coveredBytes;
+    const kept = bytes >= this.lengthBytes ? this.chunkCount : Math.floor(bytes / this.#chunkBytes);
+    const lacking = kept === 0 ? 0 : this.chunkCount - kept;
+    if (lacking === 0) return 0;
+    this.chunkCount = kept;
+    this.coveredBytes = this.lengthBytes - this.writtenBytes;
+    this.runs = firstOfRuns(runs, this.coveredBytes);
+    return lacking;
   }
 }

@@ -7,12 +7,12 @@ import type { SparseData } from '../../wire/sparse-data.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import { Pull, PullPhase } from './pull.ts';
 import { PullSources } from './pull-sources.ts';
+import type { ResyncBudget, ResyncShare } from './resync-budget.ts';
 import { ResyncPace } from './resync-pace.ts';
 import type { ResyncOptions, ResyncState, ResyncStatus } from './resync-types.ts';
 import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
-import { firstOfRuns } from './zeroes.ts';
 
 /** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
 const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
@@ -38,6 +38,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #blockShift: number;
   readonly #message = new IoMessage();
   readonly #pace: ResyncPace;
+  readonly #share: ResyncShare;
   readonly #sources: PullSources;
   /** Null: the pool is not NORMAL. */
   #version: VersionRecord | null = null;
@@ -78,6 +79,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     store: PoolStore,
     peers: SyncPeers,
     options: ResyncOptions,
+    budget: ResyncBudget,
     onReleased: () => void,
     onPulled: (offsetBytes: number, lengthBytes: number) => void,
   ) {
@@ -92,12 +94,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(Number.isInteger(this.#blockShift), 'resync: a block is a power of two');
     this.#sinceMs = world.clock.wallMs();
     this.#pace = new ResyncPace(options);
+    this.#share = budget.join(() => this.#later());
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
   }
 
-  /** Changes the options that are given; the others stay. */
+  /** Changes the options that are given; the others stay. The rates are those of the storage node. */
   set options(options: ResyncOptions) {
     this.#pace.configure(options);
+    this.#share.budget.configure(options);
     this.#later();
   }
 
@@ -128,6 +132,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#version = null;
     this.#wanted.clear();
     this.#toldLost.clear();
+    this.#share.leave();
     this.#setState('IDLE');
   }
 
@@ -140,9 +145,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 
   /** A client has done IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds. */
   noteClientIo(nowMs: number): void {
-    this.#pace.noteClientIo(nowMs);
+    this.#share.budget.noteClientIo(nowMs);
     // With the tick alone it would go on in bursts, and whatever clients do meanwhile would wait behind each.
-    if (this.#state === 'RUNNING' && this.#pace.isDue(nowMs)) this.#later();
+    if (this.#state === 'RUNNING' && this.#share.isDue(nowMs)) this.#later();
   }
 
   /** IO waits for these chunks, as far as they are dirty. */
@@ -232,6 +237,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** Measures its speed, and looks again at what a budget that grows, or a rest that ends, may allow now. */
   tick(nowMs: number): void {
     this.#pace.measure(nowMs);
+    this.#share.budget.tick(nowMs);
     if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#state !== 'IDLE') this.#later();
   }
 
@@ -301,11 +307,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, Math.min(answer.coveredBytes, IO_BYTES_MAX));
     if (pull.sparse) this.#pace.noteAnswer(answer.data.length === 0);
-    this.#takeRuns(pull, answer);
+    this.#takeAnswer(pull, answer);
     slab.retain();
     pull.slab = slab;
-    pull.data = answer.data;
-    pull.carriedBytes += answer.data.length;
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
@@ -380,18 +384,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
   }
 
-  /** The pull goes on with what the answer covers: whole chunks, or a piece of the first one. Chunks that it lacks are free again. */
-  #takeRuns(pull: Pull, { runs, coveredBytes }: SparseData): void {
-    pull.coveredBytes = coveredBytes;
-    pull.runs = runs;
-    const kept = pull.coveredChunks;
-    if (kept === 0 || kept === pull.chunkCount) return;
-    const end = pull.firstChunk + kept;
-    for (let chunk = end; chunk < pull.firstChunk + pull.chunkCount; chunk++) this.unlock(chunk);
-    pull.chunkCount = kept;
+  /** The pull goes on with what the answer covers. Chunks that it lacks are free again. */
+  #takeAnswer(pull: Pull, answer: SparseData): void {
+    const lacking = pull.take(answer);
+    const end = pull.firstChunk + pull.chunkCount;
+    for (let chunk = end; chunk < end + lacking; chunk++) this.unlock(chunk);
+    if (lacking === 0) return;
     this.#cursor = Math.min(this.#cursor, end);
-    pull.coveredBytes = pull.lengthBytes - pull.writtenBytes;
-    pull.runs = firstOfRuns(runs, pull.coveredBytes);
     this.#onReleased();
   }
 
@@ -462,7 +461,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#store.commit({ dirtyClear: [{ memberIds: [this.#memberId], ranges }] }, (status) => {
       if (status === Status.OK) {
         this.#pace.notePulled(lengthBytes);
-        this.#pace.refund(pull.chargedBytes, pull.carriedBytes);
+        this.#share.refund(pull.chargedBytes, pull.carriedBytes);
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
@@ -491,15 +490,18 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#setStall('');
       this.#wanted.clear();
       this.#peers.urgent = false;
+      this.#share.leave();
       if (this.#active === 0) this.#setState('IDLE');
       return;
     }
     const nowMs = this.#world.clock.nowMs();
     if (this.#pace.isResting(nowMs)) {
+      this.#share.leave();
       if (this.#active === 0) this.#setState(this.#paused ? 'PAUSED' : 'FAILED');
       return;
     }
-    this.#pace.refill(nowMs);
+    if (this.#paused || !this.#peers.anyReady) this.#share.leave();
+    else this.#share.refill(nowMs);
     let stall = '';
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
@@ -521,9 +523,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#setState('PAUSED');
       return;
     }
-    // Chunks that were looked at: once round is enough.
+    // Chunks that were looked at: once round is enough, and one, while nobody at all can be read from.
     let visited = 0;
-    while (this.#mayStart() && visited < own.chunkCount) {
+    while ((this.#mayStart() || !this.#peers.anyReady) && visited < own.chunkCount) {
       let chunk = own.nextDirty(Math.min(this.#cursor, own.chunkCount));
       if (chunk === own.chunkCount) {
         visited += own.chunkCount - this.#cursor;
@@ -539,15 +541,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         if (stall === '' && this.#active === 0) stall = `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
         this.#cursor = end;
         // While nobody at all can be read from, the rest need not be looked at.
-        if (!this.#peers.inSync().some((peer) => peer.ready)) break;
+        if (!this.#peers.anyReady) break;
       }
     }
+    if (stall === '' && !this.#share.hasPlace && this.#peers.anyReady)
+      stall = 'it waits for its turn: other pools of this storage node are pulled now';
     this.#setStall(this.#active > 0 ? '' : stall);
     this.#setState(this.#active === 0 && stall === '' && this.#failure !== '' ? 'FAILED' : 'RUNNING');
   }
 
   #mayStart(): boolean {
-    return this.#pace.mayStart(this.#active, this.#activeBytes);
+    return this.#share.mayStart() && this.#pace.mayStart(this.#active, this.#activeBytes, this.#share.isLoaded);
   }
 
   /** Starts pulls within the run of dirty chunks [first, end), and moves the cursor behind them. How the last of them went. */
@@ -603,7 +607,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.phase = PullPhase.READ;
     this.#active++;
     this.#activeBytes += pull.chargedBytes;
-    this.#pace.spend(pull.chargedBytes);
+    this.#share.spend(pull.chargedBytes);
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
     return Begun.YES;
   }

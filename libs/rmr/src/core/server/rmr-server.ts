@@ -11,6 +11,7 @@ import {
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './read-arena.ts';
+import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import type { SessionOpener } from './sync-peers.ts';
 
@@ -26,6 +27,8 @@ export class RmrServer implements RtrsServerHandler {
   readonly #message = new IoMessage();
   readonly #sessions: SessionOpener;
   readonly #resync: ResyncOptions;
+  /** Of all pools together. */
+  readonly #budget: ResyncBudget;
 
   /** `sessions`: the way to other storage nodes, for resync. */
   constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -33,6 +36,7 @@ export class RmrServer implements RtrsServerHandler {
     this.#arena = new ReadArena(slabs);
     this.#sessions = sessions;
     this.#resync = resync;
+    this.#budget = new ResyncBudget(resync);
   }
 
   /** The registered pools. */
@@ -43,7 +47,7 @@ export class RmrServer implements RtrsServerHandler {
   /** Makes a store available to clients. One store per pool and node. */
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
-    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync);
+    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync, this.#budget);
     this.#pools.push(pool);
     return pool;
   }
@@ -91,6 +95,7 @@ export class RmrServer implements RtrsServerHandler {
   /** Rechecks the invariants of every pool. */
   verify(): void {
     for (const pool of this.#pools) pool?.verify();
+    this.#budget.verify();
   }
 
   #find(poolUuid: string): PoolServer | null {

@@ -247,6 +247,11 @@ export class SyncPeers implements Ticked {
     return version === null ? [] : this.#peers.filter((peer) => version.inSync.some((member) => member.memberId === peer.member.memberId));
   }
 
+  /** Whether anybody at all can be read from. */
+  get anyReady(): boolean {
+    return this.inSync().some((peer) => peer.ready);
+  }
+
   tick(nowMs: number): void {
     const version = this.#version;
     assert(version !== null, 'sync peers: ticked while stopped');
