@@ -58,7 +58,7 @@ export const storageNodeConfigSchema = z
         rate: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('bytes per second at most, all pools together; null: as fast as it goes'),
+          .describe('bytes per second at most that it pulls, all pools together, and that others pull from it; null: as fast as it goes'),
         rateUnderLoad: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)

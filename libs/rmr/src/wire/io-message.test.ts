@@ -56,6 +56,7 @@ describe('io message', () => {
     ['unknown type', (m) => (m.type = 8)],
     ['unknown type', (m) => (m.type = MessageType.CONTROL)],
     ['unknown flag', (m) => (m.flags = 4)],
+    ['a flag does not fit the type', (m) => Object.assign(m, { flags: IoFlag.URGENT })],
     ['a flag does not fit the type', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: 12 })],
     ['block size does not fit the flags', (m) => (m.flags = IoFlag.SPARSE)],
     ['block size does not fit the flags', (m) => (m.blockShift = 12)],

@@ -55,8 +55,12 @@ export const IoFlag = {
   NO_HOLE: 2,
   /** SYNC_READ: blocks of zeroes are left out of the answer, which may cover a first part of the range; see sparse-data.ts. */
   SPARSE: 8,
+  /** With SPARSE: IO waits for the answer, so that no limit of resync holds it back. */
+  URGENT: 16,
 } as const;
-const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE | IoFlag.SPARSE;
+const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE | IoFlag.SPARSE | IoFlag.URGENT;
+
+const SPARSE_URGENT = IoFlag.SPARSE | IoFlag.URGENT;
 
 /** A decoded IO message; one object per decoder, reused. */
 export class IoMessage {
@@ -153,7 +157,8 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
   const blockShift = bytes[at + 37] as number;
   if ((flags & IoFlag.SPARSE) === 0 ? blockShift !== 0 : blockShift < BLOCK_SHIFT_MIN || blockShift > BLOCK_SHIFT_MAX)
     return 'io message: block size does not fit the flags';
-  if ((flags & IoFlag.SPARSE) !== 0 && type !== MessageType.SYNC_READ) return 'io message: a flag does not fit the type';
+  if (((flags & IoFlag.SPARSE) !== 0 && type !== MessageType.SYNC_READ) || (flags & SPARSE_URGENT) === IoFlag.URGENT)
+    return 'io message: a flag does not fit the type';
   if (bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
   if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
     return 'io message: sequence number beyond 2^53';

@@ -4,7 +4,7 @@ import { ClientFeel } from './client-feel.ts';
 import type { ResyncOptions } from './resync-types.ts';
 
 /**
- * How fast a storage node pulls, all of its pools together: the rates that are configured are those of the node, and so is
+ * How fast a storage node pulls, all of its pools together, and how fast it serves those that pull from it: the rates that are configured are those of the node, and so is
  * what its clients feel. Pools that pull share it in equal parts. So many pull at a time; the others have their turn when one
  * of these has ended, or has had a place for long.
  *
@@ -22,6 +22,8 @@ export class ResyncBudget {
   /** When a client did IO last. */
   #clientIoMs = Number.NEGATIVE_INFINITY;
   #loaded = false;
+  /** When another storage node has pulled from this one last. */
+  #servedMs = Number.NEGATIVE_INFINITY;
 
   constructor({ rateBytes = null, loadedRateBytes = null }: ResyncOptions = {}) {
     this.#rateBytes = rateBytes;
@@ -49,6 +51,11 @@ export class ResyncBudget {
     this.#clientIoMs = nowMs;
   }
 
+  /** Another storage node pulls from this one. */
+  noteServed(nowMs: number): void {
+    this.#servedMs = nowMs;
+  }
+
   /** It was answered, `tookMs` after it had come. */
   noteClientAnswer(tookMs: number, nowMs: number): void {
     this.#feel.note(tookMs, nowMs);
@@ -56,7 +63,8 @@ export class ResyncBudget {
 
   /** To be called with every tick, by whomever. */
   tick(nowMs: number): void {
-    this.#feel.update(nowMs, this.#pulling.length > 0);
+    this.#loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
+    this.#feel.update(nowMs, this.#pulling.length > 0 || nowMs - this.#servedMs < RESYNC_LOAD_MS);
     const first = this.#pulling[0];
     if (this.#waiting.length === 0 || first === undefined || nowMs - first.placeSinceMs < RESYNC_TURN_MS) return;
     // It has had its turn: the others of this node wait for it. What it has in flight ends in its own time.

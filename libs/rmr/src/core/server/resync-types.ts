@@ -2,7 +2,7 @@
 export interface ResyncOptions {
   /** Pulls in flight, of each pool. */
   readonly depth?: number;
-  /** Bytes per second at most, of all pools of the storage node together; null: as fast as it goes. */
+  /** Bytes per second at most that the storage node pulls, all pools together, and that it serves others; null: as fast as it goes. */
   readonly rateBytes?: number | null;
   /** The same while clients do IO; null: as `rateBytes`, and as what clients feel of it allows. */
   readonly loadedRateBytes?: number | null;

@@ -447,7 +447,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     message.versionSeq = seq;
     message.offsetBytes = pull.pieceOffsetBytes;
     message.lengthBytes = pull.pieceBytes;
-    message.flags = pull.sparse ? IoFlag.SPARSE : 0;
+    message.flags = pull.sparse ? IoFlag.SPARSE | (this.#wanted.has(pull.firstChunk) ? IoFlag.URGENT : 0) : 0;
     message.blockShift = pull.sparse ? this.#blockShift : 0;
     pull.startedMs = this.#world.clock.nowMs();
     return peer.ready && peer.read(message, tag, this);

@@ -14,6 +14,7 @@ import { ReadArena } from './read-arena.ts';
 import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import type { SessionOpener } from './sync-peers.ts';
+import { SyncServing } from './sync-serving.ts';
 
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
@@ -29,6 +30,7 @@ export class RmrServer implements RtrsServerHandler {
   readonly #resync: ResyncOptions;
   /** Of all pools together. */
   readonly #budget: ResyncBudget;
+  readonly #syncServing: SyncServing;
 
   /** `sessions`: the way to other storage nodes, for resync. */
   constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -37,6 +39,7 @@ export class RmrServer implements RtrsServerHandler {
     this.#sessions = sessions;
     this.#resync = resync;
     this.#budget = new ResyncBudget(resync);
+    this.#syncServing = new SyncServing(world, this.#budget, (request) => this.#onIo(request, true));
   }
 
   /** The registered pools. */
@@ -82,14 +85,19 @@ export class RmrServer implements RtrsServerHandler {
       request.respond(Status.EPROTO, 0, null, null);
       return;
     }
+    this.#onIo(request, false);
+  }
+
+  /** A valid IO request. `held`: it was held back before. */
+  #onIo(request: RtrsServerRequest, held: boolean): void {
     const message = this.#message;
-    decodeIoMessage(header, headerOffset, message);
+    decodeIoMessage(request.header, request.headerOffset, message);
     const pool = this.#pools[message.poolHandle];
     if (pool === null || pool === undefined) {
       request.respond(Status.ENOPOOL, 0, null, null);
       return;
     }
-    pool.onRequest(request, message);
+    if (held || this.#syncServing.mayBegin(request, message)) pool.onRequest(request, message);
   }
 
   /** Rechecks the invariants of every pool. */
