@@ -152,7 +152,7 @@ export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
  */
 export const FEEL_LOAD_PER_SECOND = 50;
 export const FEEL_RATE_START = 32 * MIB;
-export const FEEL_RATE_MIN = 4 * MIB;
+export const FEEL_RATE_MIN = 16 * MIB;
 export const FEEL_RATE_MAX = 8 * GIB;
 export const FEEL_RUN_MS = 500;
 export const FEEL_LISTEN_EVERY = 8;
