@@ -224,6 +224,17 @@ export const nodeStoreStatusSchema = z.object({
   since: timeText,
   /** What a detached store waits for: an attempt to open it, or requests that do not end on its disk. */
   waitingFor: waitingForSchema.nullable(),
+  /** The space of its file system. Null: it is not open, or is on a device, or nobody can say. */
+  space: z
+    .object({
+      freeBytes: countValue,
+      totalBytes: countValue,
+      /** What the store would take if all of it was written, beyond what it has. */
+      wantedBytes: countValue,
+      /** Since when writes that need space have been refused (W8); null: they are not. */
+      fullSince: timeText.nullable(),
+    })
+    .nullable(),
   health: healthSchema,
 });
 export type NodeStoreStatus = z.infer<typeof nodeStoreStatusSchema>;

@@ -1,5 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, type Stats, stat, statfsSync, statSync } from 'node:fs';
-import { errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
+import { type DiskSpace, errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
+import { spaceOf } from './file-room.ts';
 import {
   Errno,
   errno,
@@ -52,6 +53,8 @@ export interface DiskFile {
   readonly punch: boolean;
   readonly zeroRange: boolean;
   readonly seekData: boolean;
+  /** The space that it finds where it is; null: a device, or a file system that does not tell. */
+  readonly space: DiskSpace | null;
 }
 
 /** Opens, locks (a device: claims) and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
@@ -74,7 +77,8 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     }
     const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : Number(status.size);
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
-    const fileSystem = blockDevice ? 0 : statfsSync(path).type;
+    const system = blockDevice ? null : statfsSync(path);
+    const fileSystem = system === null ? 0 : system.type;
     return {
       fd,
       path,
@@ -86,6 +90,7 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       punch: blockDevice ? blockDeviceCanZero(path) : canPunch(fd, sizeBytes),
       zeroRange: blockDevice ? blockDeviceCanZero(path) : ZERO_RANGE_FILE_SYSTEMS.has(fileSystem),
       seekData: !blockDevice && canSeekData(fd),
+      space: system === null ? null : spaceOf(system, Number(status.blocks), sizeBytes),
     };
   } catch (error) {
     closeSync(fd);

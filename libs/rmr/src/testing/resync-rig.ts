@@ -26,6 +26,8 @@ export class ResyncRig {
   readonly resync: Resync;
   /** How often what waits was told to look again. */
   released = 0;
+  /** How often a pull has found no space. */
+  refused = 0;
   /** What was pulled, in order. */
   readonly pulled: ByteRange[] = [];
   readonly #chunkBytes: number;
@@ -42,6 +44,7 @@ export class ResyncRig {
       options,
       () => void this.released++,
       (offsetBytes, lengthBytes) => void this.pulled.push({ offsetBytes, lengthBytes }),
+      () => void this.refused++,
     );
     this.world.check(() => this.resync.verify());
   }

@@ -87,6 +87,8 @@ export const probeResultSchema = z.strictObject({
   released: z.boolean(),
   /** Bytes in chunks that it knows to have missed. */
   missedBytes: exact,
+  /** Why it should not come into the set now, as it is out of space (W8), without a subject. Absent: it is not. */
+  lacksSpace: z.string().min(1).max(256).optional(),
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
 

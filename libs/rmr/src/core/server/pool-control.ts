@@ -19,6 +19,7 @@ import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
 import { ReadCheck } from './read-check.ts';
 import type { Serving } from './serving.ts';
+import type { SpaceWatch } from './space-watch.ts';
 import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
 import type { UnreadableChunks } from './unreadable-chunks.ts';
 
@@ -37,6 +38,7 @@ export interface ControlHost {
   resyncStarts(version: VersionRecord): void;
   /** Chunks in which the disk could not read something. */
   readonly unreadable: UnreadableChunks;
+  readonly space: SpaceWatch;
   /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
   versionRecording(recording: boolean): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
@@ -202,7 +204,9 @@ export class PoolControl {
 
   #probe(): ProbeResult {
     const { identity, features } = this.#store;
+    const lacksSpace = this.#host.space.reasonToWait;
     return {
+      ...(lacksSpace === null ? {} : { lacksSpace }),
       poolHandle: this.#host.handle,
       state: this.#serving.state,
       identity: { ...identity },
@@ -453,6 +457,7 @@ export class PoolControl {
       }
       this.#serving.enabledSeq = version.seq;
       this.#serving.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+      this.#host.space.enabled();
       this.#host.resyncStarts(version);
       done({}, null);
     });

@@ -29,6 +29,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #peers: SyncPeers;
   readonly #onReleased: () => void;
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
+  readonly #onFull: () => void;
   readonly #chunkBytes: number;
   readonly #memberId: number;
   readonly #message = new IoMessage();
@@ -53,6 +54,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
+  /** Chunks that IO waits for, and for which the disk had no space when they were pulled last. */
+  readonly #spaceless = new Set<number>();
   readonly #unreadable = new UnreadableSources();
   /** Where the search for dirty chunks goes on; behind the last chunk it begins anew. */
   #cursor = 0;
@@ -66,7 +69,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 
   /**
    * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
-   * `onPulled`: this range of whole chunks has been written, and is clean.
+   * `onPulled`: this range of whole chunks has been written, and is clean. `onFull`: a pull has found no space on the disk.
    */
   constructor(
     world: World,
@@ -75,12 +78,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     options: ResyncOptions,
     onReleased: () => void,
     onPulled: (offsetBytes: number, lengthBytes: number) => void,
+    onFull: () => void,
   ) {
     this.#world = world;
     this.#store = store;
     this.#peers = peers;
     this.#onReleased = onReleased;
     this.#onPulled = onPulled;
+    this.#onFull = onFull;
     this.#chunkBytes = store.identity.chunkSizeBytes;
     this.#memberId = store.identity.memberId;
     this.#sinceMs = world.clock.wallMs();
@@ -121,6 +126,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#version = null;
     this.#wanted.clear();
     this.#toldLost.clear();
+    this.#spaceless.clear();
     this.#setState('IDLE');
   }
 
@@ -147,6 +153,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (let chunk = own.nextDirty(firstChunk, end); chunk < end; chunk = chunk + 1 < end ? own.nextDirty(chunk + 1, end) : end) {
       if (!this.#wanted.has(chunk)) this.#wanted.set(chunk, nowMs);
       this.#toldLost.delete(chunk);
+      this.#spaceless.delete(chunk);
     }
     this.#later();
   }
@@ -182,6 +189,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
     return sinceMs !== undefined && this.#sources.isLost(chunk, sinceMs);
+  }
+
+  /** W8: whether the chunk could not be pulled for lack of space since IO began to wait for it. */
+  lacksSpace(chunk: number): boolean {
+    return this.#spaceless.has(chunk);
   }
 
   /** The members that have a dirty chunk clean, and why one can't be read from, if so: for people. */
@@ -292,10 +304,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
-    pull.phase = PullPhase.PREPARE;
-    const offsetBytes = pull.pieceOffsetBytes;
-    if (this.#store.prepareWrite(offsetBytes, lengthBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    pull.phase = PullPhase.SPACE;
+    // W8. A hole needs none.
+    if (isZero(pull.data) || this.#store.reserve(pull.pieceOffsetBytes, lengthBytes, tag, this)) this.#prepare(pull, tag);
     this.#world.turn.defer(this);
+  }
+
+  /** The regions of the piece that was read enter the write intent. */
+  #prepare(pull: Pull, tag: number): void {
+    pull.phase = PullPhase.PREPARE;
+    const { pieceOffsetBytes, pieceBytes } = pull;
+    if (this.#store.prepareWrite(pieceOffsetBytes, pieceBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
   }
 
   /** For the store alone: a step of the pull on the disk has ended. */
@@ -303,11 +322,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
     if (status !== Status.OK) {
-      if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
+      if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);
+      if (!stale)
+        this.#failed(status === Status.ENOSPC ? "this member's disk is full" : `this member's store failed: ${statusName(status)}`);
       this.#release(pull);
       return;
     }
     switch (pull.phase) {
+      case PullPhase.SPACE:
+        if (stale) this.#release(pull);
+        else this.#prepare(pull, tag);
+        break;
       case PullPhase.PREPARE:
         if (stale) this.#release(pull);
         else this.#write(pull, tag);
@@ -333,6 +358,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#world.turn.defer(this);
   }
 
+  /** W8: there is no space for what was pulled. Who waits for these chunks is told, once. */
+  #noteFull(pull: Pull): void {
+    this.#onFull();
+    for (let chunk = pull.firstChunk; chunk < pull.firstChunk + pull.chunkCount; chunk++)
+      if (this.#wanted.has(chunk)) this.#spaceless.add(chunk);
+  }
+
   /** Rechecks the invariants of this class. */
   verify(): void {
     let active = 0;
@@ -342,7 +374,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       if (pull.phase === PullPhase.FREE || pull.phase === PullPhase.ABANDONED) continue;
       active++;
       bytes += pull.lengthBytes;
-      if (pull.phase >= PullPhase.PREPARE) onDisk++;
+      if (pull.phase >= PullPhase.SPACE) onDisk++;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
@@ -416,6 +448,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
+          this.#spaceless.delete(pull.firstChunk + i);
           this.#unreadable.forget(pull.firstChunk + i);
         }
         this.#onPulled(pull.offsetBytes, lengthBytes);
@@ -563,7 +596,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** The pull is over: its chunks are free for IO, and its place for another. */
   #release(pull: Pull): void {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-    const onDisk = pull.phase >= PullPhase.PREPARE;
+    const onDisk = pull.phase >= PullPhase.SPACE;
     pull.slab?.release();
     this.#uncount(pull);
     this.#free(pull);
