@@ -34,6 +34,8 @@ export const legStatusSchema = z.object({
   maintenance: z.boolean(),
   /** Why the member's store can't be what it was, and what becomes of it, in a sentence; null: nothing of the kind is known. */
   rolledBack: z.string().nullable(),
+  /** What is wrong with the disk of a member that serves, or will be soon, as its node has said within the last second; null: nothing that it knows of. */
+  diskTrouble: z.string().nullable(),
   /**
    * Bytes in chunks that this member has missed and not pulled yet, as far as this node knows: it asks once a second, so
    * it may say more than is left. Null before the pool was served.

@@ -126,6 +126,15 @@ print(len(written))
         expect(health.sentence).toMatch(/is full since .*: its file system has .* free; writes that need space are refused/);
         expect(space?.fullSince).not.toBeNull();
       }
+      // The client node's sentence has the cause, which only the storage nodes know.
+      await eventually(async () => {
+        const { health } = await cluster.poolStatus();
+        expect(health.level).toBe('degraded');
+        expect(health.sentence).toMatch(
+          /member 1 \(storage-1\) has refused writes for lack of space since .*: its disk is full \(.* free\)/,
+        );
+        expect(health.sentence).toContain('member 2 (storage-2) has refused writes for lack of space');
+      });
       await cluster.expectIdenticalMembers();
       await script(`
 h.trim(10 * MIB, 10 * MIB)

@@ -106,6 +106,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       ...{ versions: this.#versions, legs: this.#legs, membership: this.membership, geometry: () => this.#geometry },
     });
     this.#renewal = new Renewal({
+      log: this.#world.log,
       poolUuid: options.poolUuid,
       clientInstance: client.instanceUuid,
       versions: this.#versions,

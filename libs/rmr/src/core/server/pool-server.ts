@@ -67,6 +67,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
+  /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
+  diskTrouble = '';
   /** Where a read's data goes, by tag. */
   readonly #readSlabs: (Slab | null)[] = [];
   readonly #readViews: (Uint8Array | null)[] = [];
@@ -127,6 +129,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       resyncStarts: (version) => this.#resyncStarts(version),
       unreadable: this.#unreadable,
       space: this.#space,
+      diskTrouble: () => this.diskTrouble || this.#space.trouble,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -432,8 +435,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Whether there is space is known. What waited for it is looked at as if it came now: epoch, state and chunks may have changed. */
   #spaceDecided(tag: number, status: number): void {
     if (this.#epochs[tag] !== this.#serving.epoch) {
-      // I7.
-      this.#finish(tag, this.#serving.endStatus);
+      this.#finish(tag, this.#serving.endStatus); // I7.
     } else if (status !== Status.OK) {
       this.#space.refused();
       this.#finish(tag, status);

@@ -1,4 +1,4 @@
-import { type Clock, type DiskSpace, formatSize, type Logger, Status } from '@rmr/runtime';
+import { type Clock, type DiskSpace, formatSize, formatTime, type Logger, Status } from '@rmr/runtime';
 import {
   LOW_SPACE_BYTES_MAX,
   LOW_SPACE_BYTES_MIN,
@@ -63,6 +63,15 @@ export class SpaceWatch {
   /** Since when it has been full, wall clock; null: it is not. */
   get fullSinceWallMs(): number | null {
     return this.#fullSince?.wallMs ?? null;
+  }
+
+  /** What is wrong with the space, or will be soon, without a subject; empty: nothing. */
+  get trouble(): string {
+    const { space } = this.#store;
+    if (this.#fullSince !== null)
+      return `has refused writes for lack of space since ${formatTime(this.#fullSince.wallMs)}: its disk is full (${this.#describeSpace()})`;
+    if (space === null || !lacksSpaceSoon(space)) return '';
+    return `is running out of space (${this.#describeSpace()}, and it may still take ${formatSize(space.wantedBytes)})`;
   }
 
   /** Why the member should not come into the set now, in a sentence without a subject; null: nothing of the kind. */
