@@ -87,6 +87,7 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
       inSync: leg.inSync,
       maintenance: leg.maintenance,
       rolledBack: leg.rolledBack,
+      diskTrouble: leg.diskTrouble,
       dirtyBytes: leg.dirtyBytes,
       inFlight: leg.inFlight,
       waitingFor: waitingFor(leg.waitingFor),
@@ -194,8 +195,13 @@ function saysDoubt({ reason, rolledBack }: LegPicture): boolean {
 
 function legCondition(leg: LegPicture): string | null {
   const { dirtyBytes } = leg;
-  if (leg.state === 'NORMAL')
-    return dirtyBytes === null || dirtyBytes === 0 ? null : `is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+  if (leg.state === 'NORMAL') {
+    const conditions = [
+      ...(dirtyBytes === null || dirtyBytes === 0 ? [] : [`is in sync and has ${formatSize(dirtyBytes)} left to pull`]),
+      ...(leg.diskTrouble === null ? [] : [leg.diskTrouble]),
+    ];
+    return conditions.length === 0 ? null : conditions.join(', and ');
+  }
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
   // On its way back, the reason is what it waits for.
   const reason = leg.reason === '' || leg.state === 'RECONNECTING' || saysDoubt(leg) ? '' : ` (${leg.reason})`;

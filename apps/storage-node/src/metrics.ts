@@ -71,6 +71,32 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
     },
   });
   metrics.gauge({
+    name: 'rmr_store_free_bytes',
+    help: 'Free space of the file system of an open store',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores)
+        if (pool !== null && pool.store.space !== null) observe(pool.store.space.freeBytes, spec.path);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_store_wanted_bytes',
+    help: 'What an open store would take of its file system if all of it was written, beyond what it has',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores)
+        if (pool !== null && pool.store.space !== null) observe(pool.store.space.wantedBytes, spec.path);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_store_full',
+    help: '1 while an open store refuses writes for lack of space',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores) if (pool !== null) observe(pool.fullSinceMs === null ? 0 : 1, spec.path);
+    },
+  });
+  metrics.gauge({
     name: 'rmr_store_dirty_bytes',
     help: 'Bytes in chunks that a member has missed, as this store knows',
     labels: ['pool', 'member', 'missing_member'],

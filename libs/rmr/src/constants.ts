@@ -88,6 +88,21 @@ export const BIRTH_MS = 30_000;
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;
 
+/**
+ * A member that was out of space comes back when it has some for what it has missed, but no more than so much is asked for, and a
+ * part of its file system beside it (W8). Without that it may come back after such a pause: first, and at most, as it frees space itself by pulling holes.
+ */
+export const RETURN_SPACE_BYTES = 64 * MIB;
+export const SPACE_MARGIN_PART = 64;
+export const SPACE_MARGIN_BYTES_MAX = 64 * MIB;
+export const SPACE_RETRY_MS = 30_000;
+export const SPACE_RETRY_MS_MAX = 600_000;
+
+/** A store is running out of space when less than such a part of its file system is free, but not below the one and not above the other. */
+export const LOW_SPACE_PART = 20;
+export const LOW_SPACE_BYTES_MIN = 16 * MIB;
+export const LOW_SPACE_BYTES_MAX = 4 * GIB;
+
 /** How often the holders of dirty maps ask the members what has become clean; and while IO waits for it. */
 export const MAP_CHECK_MS = 1_000;
 export const MAP_CHECK_URGENT_MS = 100;

@@ -1,6 +1,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, type Stats, stat, statfsSync, statSync } from 'node:fs';
-import { errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
+import { type DiskSpace, errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
 import { type BlockLimits, blockLimits, deviceNumber } from './block-limits.ts';
+import { spaceOf } from './file-room.ts';
 import {
   Errno,
   errno,
@@ -68,6 +69,8 @@ export interface DiskFile {
   readonly holeBytes: number;
   readonly zeroRange: boolean;
   readonly seekData: boolean;
+  /** The space that it finds where it is; null: a device, or a file system that does not tell. */
+  readonly space: DiskSpace | null;
 }
 
 /** Opens, locks (a device: claims) and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
@@ -90,10 +93,10 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     }
     const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : Number(status.size);
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
-    const statfs = statfsSync(path);
-    const fileSystem = blockDevice ? 0 : statfs.type;
+    const system = statfsSync(path);
+    const fileSystem = blockDevice ? 0 : system.type;
     const device = blockDevice ? blockLimits(Number(status.rdev), options.sysfs) : null;
-    const limits = device === null ? fileLimits(fd, sizeBytes, statfs) : { ...device, punches: device.writesZeroes };
+    const limits = device === null ? fileLimits(fd, sizeBytes, system) : { ...device, punches: device.writesZeroes };
     return {
       fd,
       path,
@@ -106,6 +109,7 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       zeroRange: limits.writesZeroes,
       holeBytes: limits.holeBytes,
       seekData: !blockDevice && !LATE_HOLE_FILE_SYSTEMS.has(fileSystem) && canSeekData(fd),
+      space: blockDevice ? null : spaceOf(system, Number(status.blocks), sizeBytes),
     };
   } catch (error) {
     closeSync(fd);

@@ -4,7 +4,6 @@ import {
   constants,
   existsSync,
   ftruncateSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   renameSync,
@@ -314,39 +313,6 @@ describe('file disk', () => {
     if (expected === null) expect(reason).toBeNull();
     else expect(reason).toMatch(expected);
     await close(disk);
-  });
-
-  const full = '/dev/shm';
-  test.skipIf(process.getuid?.() !== 0)('a full file system gives ENOSPC for what does not fit, and only for that', async () => {
-    const mountPoint = join(directoryIn(full), 'small');
-    mkdirSync(mountPoint);
-    const open: FileDisk[] = [];
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]);
-    try {
-      for (const mode of ['pool', 'adaptive'] as const) {
-        const path = newFile(mountPoint);
-        const disk = new FileDisk({ path, tuning: { mode } });
-        open.push(disk);
-        expect(await request(disk, (sink) => disk.write(0, new Uint8Array(2 << 20).fill(1), 0, sink))).toBe(Status.ENOSPC);
-        expect(await request(disk, (sink) => disk.punch(0, SIZE, 0, sink))).toBe(Status.OK);
-        if (mode === 'pool') continue;
-        // Neighbours in one call: the first fits, the second does not.
-        const statuses: number[] = [];
-        const sink = {
-          onDiskDone: (tag: number, status: number) => {
-            statuses[tag] = status;
-          },
-        };
-        disk.write(0, new Uint8Array(512 << 10).fill(2), 0, sink);
-        disk.write(512 << 10, new Uint8Array(1 << 20).fill(3), 1, sink);
-        disk.submit();
-        await expect.poll(() => statuses.filter((status) => status !== undefined).length, { timeout: 20_000 }).toBe(2);
-        expect(statuses).toEqual([Status.OK, Status.ENOSPC]);
-      }
-    } finally {
-      for (const disk of open) await close(disk);
-      execFileSync('umount', [mountPoint]);
-    }
   });
 
   test('warm reads and writes need no thread, and neighbours share a call', async () => {

@@ -32,6 +32,8 @@ export class ResyncRig {
   readonly budget: ResyncBudget;
   /** How often what waits was told to look again. */
   released = 0;
+  /** How often a pull has found no space. */
+  refused = 0;
   /** What was pulled, in order. */
   readonly pulled: ByteRange[] = [];
   readonly #chunkBytes: number;
@@ -50,6 +52,7 @@ export class ResyncRig {
       this.budget,
       () => void this.released++,
       (offsetBytes, lengthBytes) => void this.pulled.push({ offsetBytes, lengthBytes }),
+      () => void this.refused++,
     );
     this.world.check(() => this.resync.verify());
   }

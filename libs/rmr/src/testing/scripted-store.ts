@@ -24,6 +24,9 @@ export class ScriptedStore implements PoolStore {
   readonly features = { fastPunch: true, fastZero: true, holeBytes: 4096, extents: true, survivesProcessCrash: true };
   /** Whether regions are in the write intent already: then a write that misses nobody goes on at once. */
   prepared = true;
+  /** Whether writes have to ask for space first. */
+  scarce = false;
+  space: PoolStore['space'] = null;
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
@@ -104,6 +107,12 @@ export class ScriptedStore implements PoolStore {
 
   zero(offset: number, length: number, tag: number, sink: DiskSink): void {
     this.#hold(`zero ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
+  }
+
+  reserve(offset: number, length: number, tag: number, sink: DiskSink): boolean {
+    if (!this.scarce) return true;
+    this.#hold(`reserve ${offset}+${length}`, (status) => sink.onDiskDone(tag, status));
+    return false;
   }
 
   flush(tag: number, sink: DiskSink): void {

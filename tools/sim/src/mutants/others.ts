@@ -40,6 +40,9 @@ import {
 const NOTHING_ELSE = 'wall clock jump';
 
 /** Orderings and checks without a mark. */
+/** Disks that are full, and what makes members pull meanwhile. */
+const FULL_DISKS = ['full disk', 'full disks', 'client crash', 'node crash', 'power loss', 'partition'];
+
 export const OTHERS: readonly Mutant[] = [
   // Writes, flushes, reads.
   {
@@ -519,6 +522,28 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(FIRST_VERSION, 'foreign: legs.filter((leg) => (', 'foreign: legs.filter((leg) => forced && (')],
     settings: DISASTERS,
     seeds: 300,
+  },
+
+  // Space.
+  {
+    name: 'a write that only some members had no space for ends with ENOSPC',
+    rule: 'W8, I2',
+    edits: [edit(ENGINE, 'if (full === failed && units.ok[unit] === 0) {', 'if (full === failed) {')],
+    faults: FULL_DISKS,
+    seeds: 50,
+  },
+  {
+    name: 'a chunk that finds no space counts as pulled',
+    rule: 'W8, R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);',
+        'if (status === Status.ENOSPC) {\n        this.#clear(pull);\n        return;\n      }',
+      ),
+    ],
+    faults: FULL_DISKS,
+    seeds: 50,
   },
 
   // Paths.

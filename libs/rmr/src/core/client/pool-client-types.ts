@@ -116,6 +116,8 @@ export interface PoolClientStatus {
     readonly maintenance: boolean;
     /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
     readonly rolledBack: string | null;
+    /** What is wrong with the disk of a member that serves, as its node knows, without a subject; null: nothing that it knows of. */
+    readonly diskTrouble: string | null;
     readonly inFlight: number;
     /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
     readonly dirtyBytes: number | null;

@@ -16,6 +16,7 @@ import { Resync } from './resync.ts';
 import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
+import { failureOf, needsSpace, SpaceWatch } from './space-watch.ts';
 import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
@@ -42,6 +43,8 @@ const Phase = {
   REPLACE_FLUSH: 8,
   /** The chunks to become clean here, and dirty for the members that miss it, durably. */
   REPLACE_CLEAR: 9,
+  /** Space for its data (W8). */
+  SPACE: 10,
 } as const;
 
 /**
@@ -67,6 +70,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
+  /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
+  diskTrouble = '';
   /** Where a read's data goes, by tag. */
   readonly #readSlabs: (Slab | null)[] = [];
   readonly #readViews: (Uint8Array | null)[] = [];
@@ -85,6 +90,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #onDrained: (() => void) | null = null;
 
   readonly #unreadable: UnreadableChunks;
+  readonly #space: SpaceWatch;
   readonly #peers: SyncPeers;
   /** Brings what is dirty here up to date. */
   readonly resync: Resync;
@@ -119,6 +125,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
     this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
+    this.#space = new SpaceWatch(world.clock, log, store);
     this.resync = new Resync(
       poolWorld,
       store,
@@ -127,6 +134,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       budget,
       () => this.#onReleased(),
       (offsetBytes, lengthBytes) => this.#unreadable.written(offsetBytes, lengthBytes),
+      () => this.#space.refused(),
     );
     this.#control = new PoolControl(world, store, this.#serving, {
       handle,
@@ -135,6 +143,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
       unreadable: this.#unreadable,
+      space: this.#space,
+      diskTrouble: () => this.diskTrouble || this.#space.trouble,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -165,6 +175,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       holder: this.#serving.holder === null ? null : (this.#store.promise?.clientName ?? null),
       draining: this.#onDrained !== null,
     };
+  }
+
+  /** Since when the store has been out of space, wall clock; null: it is not (W8). */
+  get fullSinceMs(): number | null {
+    return this.#space.fullSinceWallMs;
   }
 
   /** The sync legs to the other members, for status. */
@@ -277,6 +292,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
   tick(nowMs: number): void {
+    this.#space.look();
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
       if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
@@ -293,9 +309,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const request = this.#requests[tag] as RtrsServerRequest;
     assert(request !== null, 'pool server: completion without a request');
     switch (this.#phases[tag]) {
+      case Phase.SPACE:
+        this.#spaceDecided(tag, status);
+        break;
       case Phase.PREPARE:
         if (status !== Status.OK) {
-          this.#finish(tag, status);
+          this.#finish(tag, failureOf(status));
         } else if (this.#epochs[tag] !== this.#serving.epoch) {
           // I7: its client is not served any more; nothing of it has touched the data.
           this.#finish(tag, this.#serving.endStatus);
@@ -318,6 +337,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         this.#noteReadable(tag, status);
+        if (status === Status.ENOSPC) this.#space.refused();
         this.#finish(tag, status);
         break;
       case Phase.FUA:
@@ -328,7 +348,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         // The kernel may have dropped what it could not write: say so durably before anyone hears of the failure.
-        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));
+        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, failureOf(status)));
         break;
       default:
         assert(false, 'pool server: completion in an unknown phase');
@@ -447,8 +467,33 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
-  /** Begins what changes data: a write, a discard, or zeroes. If it has to wait for chunks, it has left no trace yet (W4). */
+  /**
+   * Begins what changes data: a write, a discard, or zeroes. First it gets its space (W8), and until then it has left no trace.
+   * Equal members are asked in the same order, as they get the same requests, and so agree on which write finds none.
+   */
   #write(tag: number, message: IoMessage): void {
+    const { offsetBytes, lengthBytes } = message;
+    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#phases[tag] = Phase.SPACE;
+    else this.#writeHasSpace(tag, message);
+  }
+
+  /** Whether there is space is known. What waited for it is looked at as if it came now: epoch, state and chunks may have changed. */
+  #spaceDecided(tag: number, status: number): void {
+    if (this.#epochs[tag] !== this.#serving.epoch) {
+      this.#finish(tag, this.#serving.endStatus); // I7.
+    } else if (status !== Status.OK) {
+      this.#space.refused();
+      this.#finish(tag, status);
+    } else {
+      const request = this.#requests[tag] as RtrsServerRequest;
+      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      this.#writeHasSpace(tag, this.#message);
+      this.#world.turn.defer(this);
+    }
+  }
+
+  /** Goes on with a write. If it has to wait for chunks, it has left no trace yet (W4). */
+  #writeHasSpace(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
@@ -545,8 +590,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       decodeIoMessage(request.header, request.headerOffset, message);
       const end = this.#own.endOf(message.offsetBytes, message.lengthBytes);
       let lost = false;
-      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) lost = this.resync.isLost(chunk);
+      let full = false;
+      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) {
+        lost = this.resync.isLost(chunk);
+        full ||= this.resync.lacksSpace(chunk);
+      }
       if (lost) this.#finish(tag, Status.ELOST);
+      // W8: a write whose chunk finds no space here has found none either.
+      else if (full && isWriteType(message.type)) this.#finish(tag, Status.ENOSPC);
       else this.#start(tag, message);
     }
   }
@@ -555,7 +606,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #replaceGoesOn(tag: number, status: number): void {
     const current = this.#epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
-      this.#replaceEnds(tag, status !== Status.OK ? status : this.#serving.endStatus);
+      const failure = this.#phases[tag] === Phase.REPLACE_DATA ? status : failureOf(status);
+      this.#replaceEnds(tag, status !== Status.OK ? failure : this.#serving.endStatus);
       return;
     }
     this.#world.turn.defer(this);
@@ -587,7 +639,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#phases[tag] = Phase.REPLACE_CLEAR;
         const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
         this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
-          this.#replaceEnds(tag, cleared),
+          this.#replaceEnds(tag, failureOf(cleared)),
         );
       }
     }

@@ -6,10 +6,10 @@ import type { SyncPeer } from './sync-peers.ts';
 import { firstOfRuns } from './zeroes.ts';
 
 /**
- * What a pull waits for, in this order: the peer's answer, the write intent, the data, its flush, the clear of its bits.
- * ABANDONED: an answer that is of no use any more, as its version has ended. From PREPARE on, the disk works for the pull.
+ * What a pull waits for, in this order: the peer's answer, space on the disk, the write intent, the data, its flush, the clear of its
+ * bits. ABANDONED: an answer that is of no use any more, as its version has ended. From SPACE on, the disk works for the pull.
  */
-export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
+export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, SPACE: 3, PREPARE: 4, WRITE: 5, FLUSH: 6, CLEAR: 7 } as const;
 
 const NO_RUNS: readonly DiskExtent[] = [];
 

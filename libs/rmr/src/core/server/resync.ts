@@ -32,6 +32,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #peers: SyncPeers;
   readonly #onReleased: () => void;
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
+  readonly #onFull: () => void;
   readonly #chunkBytes: number;
   readonly #memberId: number;
   /** The block in which this disk has holes, as a power of two. */
@@ -59,6 +60,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
+  /** Chunks that IO waits for, and for which the disk had no space when they were pulled last. */
+  readonly #spaceless = new Set<number>();
   readonly #unreadable = new UnreadableSources();
   /** Where the search for dirty chunks goes on; behind the last chunk it begins anew. */
   #cursor = 0;
@@ -72,7 +75,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 
   /**
    * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
-   * `onPulled`: this range of whole chunks has been written, and is clean.
+   * `onPulled`: this range of whole chunks has been written, and is clean. `onFull`: a pull has found no space on the disk.
    */
   constructor(
     world: World,
@@ -82,12 +85,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     budget: ResyncBudget,
     onReleased: () => void,
     onPulled: (offsetBytes: number, lengthBytes: number) => void,
+    onFull: () => void,
   ) {
     this.#world = world;
     this.#store = store;
     this.#peers = peers;
     this.#onReleased = onReleased;
     this.#onPulled = onPulled;
+    this.#onFull = onFull;
     this.#chunkBytes = store.identity.chunkSizeBytes;
     this.#memberId = store.identity.memberId;
     this.#blockShift = Math.log2(store.features.holeBytes);
@@ -133,6 +138,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#wanted.clear();
     this.#toldLost.clear();
     this.#share.leave();
+    this.#spaceless.clear();
     this.#setState('IDLE');
   }
 
@@ -159,6 +165,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (let chunk = own.nextDirty(firstChunk, end); chunk < end; chunk = chunk + 1 < end ? own.nextDirty(chunk + 1, end) : end) {
       if (!this.#wanted.has(chunk)) this.#wanted.set(chunk, nowMs);
       this.#toldLost.delete(chunk);
+      this.#spaceless.delete(chunk);
     }
     this.#later();
   }
@@ -194,6 +201,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
     return sinceMs !== undefined && this.#sources.isLost(chunk, sinceMs);
+  }
+
+  /** W8: whether the chunk could not be pulled for lack of space since IO began to wait for it. */
+  lacksSpace(chunk: number): boolean {
+    return this.#spaceless.has(chunk);
   }
 
   /** The members that have a dirty chunk clean, and why one can't be read from, if so: for people. */
@@ -313,28 +325,52 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
-    pull.phase = PullPhase.PREPARE;
-    if (this.#store.prepareWrite(pull.pieceOffsetBytes, pull.coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this))
-      this.#write(pull, tag);
+    this.#reserve(pull, tag);
     this.#world.turn.defer(this);
+  }
+
+  /** W8: the data of the piece that was read finds space. Holes need none. */
+  #reserve(pull: Pull, tag: number): void {
+    pull.phase = PullPhase.SPACE;
+    pull.changeStatus = Status.OK;
+    pull.changesLeft = 1;
+    let offsetBytes = pull.pieceOffsetBytes;
+    for (const { lengthBytes, hole } of pull.runs) {
+      if (!hole && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) pull.changesLeft++;
+      offsetBytes += lengthBytes;
+    }
+    if (--pull.changesLeft === 0) this.#prepare(pull, tag);
+  }
+
+  /** The regions of the piece that was read enter the write intent. */
+  #prepare(pull: Pull, tag: number): void {
+    pull.phase = PullPhase.PREPARE;
+    const { pieceOffsetBytes, coveredBytes } = pull;
+    if (this.#store.prepareWrite(pieceOffsetBytes, coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
   }
 
   /** For the store alone: a step of the pull on the disk has ended. */
   onDiskDone(tag: number, status: number): void {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
-    if (pull.phase === PullPhase.WRITE) {
+    if (pull.phase === PullPhase.SPACE || pull.phase === PullPhase.WRITE) {
       if (pull.changeStatus === Status.OK) pull.changeStatus = status;
       // Also after a failure: as long as the disk works for the chunks they stay locked.
       if (--pull.changesLeft > 0) return;
       status = pull.changeStatus;
     }
     if (status !== Status.OK) {
-      if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
+      if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);
+      if (!stale)
+        this.#failed(status === Status.ENOSPC ? "this member's disk is full" : `this member's store failed: ${statusName(status)}`);
       this.#release(pull);
       return;
     }
     switch (pull.phase) {
+      case PullPhase.SPACE:
+        if (stale) this.#release(pull);
+        else this.#prepare(pull, tag);
+        break;
       case PullPhase.PREPARE:
         if (stale) this.#release(pull);
         else this.#write(pull, tag);
@@ -360,6 +396,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#world.turn.defer(this);
   }
 
+  /** W8: there is no space for what was pulled. Who waits for these chunks is told, once. */
+  #noteFull(pull: Pull): void {
+    this.#onFull();
+    for (let chunk = pull.firstChunk; chunk < pull.firstChunk + pull.chunkCount; chunk++)
+      if (this.#wanted.has(chunk)) this.#spaceless.add(chunk);
+  }
+
   /** Rechecks the invariants of this class. */
   verify(): void {
     let active = 0;
@@ -369,8 +412,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       if (pull.phase === PullPhase.FREE || pull.phase === PullPhase.ABANDONED) continue;
       active++;
       bytes += pull.chargedBytes;
-      assert(pull.phase === PullPhase.WRITE || pull.changesLeft === 0, 'resync: the disk writes for a pull that does not wait for it');
-      if (pull.phase >= PullPhase.PREPARE) onDisk++;
+      const works = pull.phase === PullPhase.SPACE || pull.phase === PullPhase.WRITE;
+      assert(works || pull.changesLeft === 0, 'resync: the disk works for a pull that does not wait for it');
+      if (pull.phase >= PullPhase.SPACE) onDisk++;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
@@ -465,6 +509,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
+          this.#spaceless.delete(pull.firstChunk + i);
           this.#unreadable.forget(pull.firstChunk + i);
         }
         this.#onPulled(pull.offsetBytes, lengthBytes);
@@ -623,7 +668,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** The pull is over: its chunks are free for IO, and its place for another. */
   #release(pull: Pull): void {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-    const onDisk = pull.phase >= PullPhase.PREPARE;
+    const onDisk = pull.phase >= PullPhase.SPACE;
     pull.slab?.release();
     this.#uncount(pull);
     this.#free(pull);

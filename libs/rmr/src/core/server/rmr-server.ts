@@ -7,6 +7,7 @@ import {
   controlRequestSchema,
   decodeControlBody,
   encodeControlBody,
+  FAILURE_TEXT_MAX,
 } from '../../wire/control-message.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
@@ -31,6 +32,11 @@ export class RmrServer implements RtrsServerHandler {
   /** Of all pools together. */
   readonly #budget: ResyncBudget;
   readonly #syncServing: SyncServing;
+  /**
+   * For whoever keeps the stores to set: why there is no store of the pool here, as far as that is known, as a sentence about the node;
+   * null: nothing is known of one. Clients are told, as nobody else knows that it is the disk.
+   */
+  whyAbsent: (poolUuid: string) => string | null = () => null;
 
   /** `sessions`: the way to other storage nodes, for resync. */
   constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -122,7 +128,9 @@ export class RmrServer implements RtrsServerHandler {
     }
     const pool = this.#find(decoded.body.poolUuid);
     if (pool === null) {
-      this.#fail(request, { code: 'UNKNOWN_POOL', message: `this node has no store of pool ${decoded.body.poolUuid}`, promise: null });
+      const { poolUuid } = decoded.body;
+      const message = this.whyAbsent(poolUuid) ?? `this node has no store of pool ${poolUuid}`;
+      this.#fail(request, { code: 'UNKNOWN_POOL', message: message.slice(0, FAILURE_TEXT_MAX), promise: null });
       return;
     }
     pool.control(request.session, decoded.body, (result, failure) => {
