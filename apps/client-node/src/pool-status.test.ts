@@ -28,6 +28,7 @@ function leg(memberId: number, more: Partial<Leg> = {}): Leg {
     inSync: true,
     maintenance: false,
     rolledBack: null,
+    diskTrouble: null,
     inFlight: 0,
     heldUp: null,
     dirtyBytes: 0,
@@ -123,6 +124,15 @@ test.each([
 ])('the command finds a daemon with the admin interface %j', (admin, flags) => {
   const remedy = statusOf(pool(unborn), admin).waitingFor?.remedy ?? '';
   expect(remedy).toBe(`If this pool is new, create it: "client-node create --pool demo ${flags}". ${WARNING}`);
+});
+
+test('what the node of a member that serves knows of its disk is said with the member, and the pool is degraded', async () => {
+  const trouble = 'has refused writes for lack of space since 2026-01-31 09:30:00Z: its disk is full (0 B of 80 MiB free)';
+  const status = statusOf(pool({ legs: [leg(1), leg(2, { diskTrouble: trouble })] }));
+  expect(status.legs[1]?.diskTrouble).toBe(trouble);
+  expect(status.health).toEqual({ level: 'degraded', sentence: `pool demo is served by 2 of 2 members: member 2 (storage-2) ${trouble}` });
+  const behind = statusOf(pool({ legs: [leg(1), leg(2, { diskTrouble: 'waits for its disk', dirtyBytes: 4096 })] }));
+  expect(behind.health.sentence).toContain('member 2 (storage-2) is in sync and has 4 KiB left to pull, and waits for its disk');
 });
 
 test('as long as it is not known whether a pool was created, it waits for what its client says', () => {

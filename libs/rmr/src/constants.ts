@@ -17,6 +17,10 @@ export const IO_BYTES_MAX = 1 * MIB;
  */
 export const RANGE_BYTES_MAX = 64 * MIB;
 
+/** The size of a block that a hole may have, as a power of two: a sector, and what one message carries. */
+export const BLOCK_SHIFT_MIN = 9;
+export const BLOCK_SHIFT_MAX = 20;
+
 /** Range of one question for extents: it moves no data, and the answer is bounded by its number of runs. */
 export const EXTENTS_BYTES_MAX = 1 * GIB;
 
@@ -118,6 +122,20 @@ export const FAULT_FORGIVEN_MS = 600_000;
 export const FAULTS_MAX = 12;
 /** IO is held for so long for a returning member alone that does not answer, unless configured; then the return is given up (L4). */
 export const RETURN_HOLD_MS_DEFAULT = 600;
+/**
+ * A member that was out of space comes back when it has some for what it has missed, but no more than so much is asked for, and a
+ * part of its file system beside it (W8). Without that it may come back after such a pause: first, and at most, as it frees space itself by pulling holes.
+ */
+export const RETURN_SPACE_BYTES = 64 * MIB;
+export const SPACE_MARGIN_PART = 64;
+export const SPACE_MARGIN_BYTES_MAX = 64 * MIB;
+export const SPACE_RETRY_MS = 30_000;
+export const SPACE_RETRY_MS_MAX = 600_000;
+
+/** A store is running out of space when less than such a part of its file system is free, but not below the one and not above the other. */
+export const LOW_SPACE_PART = 20;
+export const LOW_SPACE_BYTES_MIN = 16 * MIB;
+export const LOW_SPACE_BYTES_MAX = 4 * GIB;
 
 /** How often the holders of dirty maps ask the members what has become clean; and while IO waits for it. */
 export const MAP_CHECK_MS = 1_000;
@@ -143,6 +161,14 @@ export const RESYNC_BYTES_MAX = 8 * MIB;
 /** Where the way to the sources is slow, fewer bytes are in flight, so that reads take no longer than this, but never fewer than these. */
 export const RESYNC_BYTES_MIN = 256 * KIB;
 export const RESYNC_READ_MS = 100;
+/**
+ * Where sources answer with holes alone, the next pulls ask for so many times more at a time, up to {@link RANGE_BYTES_MAX}
+ * and so many chunks: a device that was trimmed is gone through in seconds.
+ */
+export const RESYNC_HOLE_GROWTH = 4;
+export const RESYNC_HOLE_CHUNKS_MAX = 4096;
+/** What a pull counts at least against a rate: one of a hole has cost the source and the disk here something, too. */
+export const RESYNC_PULL_COST_BYTES = 64 * KIB;
 /** Pulls beyond the depth, of chunks that IO waits for. */
 export const RESYNC_WANTED_DEPTH = 16;
 /** After a pull that failed. */
@@ -161,8 +187,26 @@ export const READ_CHECK_BYTES = 64 * MIB;
 export const READ_CHECK_BYTES_MAX = 1 * GIB;
 export const READ_CHECK_TRIES = 8;
 export const READ_CHECK_MS = 10_000;
-/** Resync beside client IO, in bytes per second, unless configured. */
-export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
+/** Pools of a storage node that pull at a time. One that has had a place for so long makes room for others that wait for one. */
+export const RESYNC_POOLS_MAX = 4;
+export const RESYNC_TURN_MS = 10_000;
+/** A pool that has not asked for so long does not count when the rate is shared. */
+export const RESYNC_WANTS_MS = 200;
+/** Bytes in flight beside client load, which share the thread with clients' requests. */
+export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
+
+/**
+ * Client load is from so many requests per second on. Beside it resync begins with a rate, finds its own between two others by what
+ * clients feel, looked at so often, and rests every few periods, so long after what is in flight had time to end.
+ */
+export const FEEL_LOAD_PER_SECOND = 50;
+export const FEEL_RATE_START = 32 * MIB;
+export const FEEL_RATE_MIN = 16 * MIB;
+export const FEEL_RATE_MAX = 8 * GIB;
+export const FEEL_RUN_MS = 500;
+export const FEEL_LISTEN_EVERY = 8;
+export const FEEL_LISTEN_MS = 200;
+export const FEEL_SETTLE_MS = 100;
 
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;
@@ -171,6 +215,7 @@ export const CONTROL_BYTES_MAX = 1 * MIB;
 export const SAFE_HIGH_WORD_MAX = 0x1f_ffff;
 
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
+assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
 assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');
 assert(MEMBERS_MAX <= 8, 'constants: leg masks have 8 bits');
 assert(RETURN_RETRY_MS * 2 ** FAULTS_MAX >= RETURN_DELAY_MS_MAX_DEFAULT, 'constants: the return is never as late as it may be');

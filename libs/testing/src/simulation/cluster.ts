@@ -510,6 +510,7 @@ export class SimulatedCluster {
       node.unstick();
       node.disk.clearFaults();
       node.disk.faultOf = null;
+      node.disk.full = false;
       node.disk.repair((offsetBytes) => staysBroken(node, node.chunkAt(offsetBytes, this.geometry)));
       node.disk.resume();
       this.startLater(node, 0);

@@ -105,6 +105,7 @@ class Simulation {
       this.#checks.acknowledged(operation);
       moments.reached('acknowledged', null);
     };
+    this.#workload.onRefused = (operation) => this.#checks.refused(operation);
     this.#workload.onDurable = (operation) => {
       this.#checks.durable(operation);
       moments.reached('durable', null);

@@ -35,6 +35,7 @@ export const POOL_CONTROL = `${SERVER}/pool-control.ts`;
 export const MAP_ADDS = 'libs/rmr/src/core/map-adds.ts';
 export const UNREADABLE_CHUNKS = `${SERVER}/unreadable-chunks.ts`;
 export const RESYNC = `${SERVER}/resync.ts`;
+export const PULL = `${SERVER}/pull.ts`;
 export const SYNC_PEERS = `${SERVER}/sync-peers.ts`;
 export const STORE_ADAPTER = 'libs/brmr/src/core/server/pool-store-adapter.ts';
 export const BITMAP_STORE = `${STORE}/core/bitmap-store.ts`;

@@ -563,10 +563,19 @@ export class IoEngine implements RtrsResponseSink {
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-      // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-      const leavers = units.ok[unit] !== 0 || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
+      const full = isWriteType(request.type) ? (units.full[unit] as number) & failed : 0;
+      if (full === failed && units.ok[unit] === 0) {
+        // W8: none of them has changed anything, so they are equal.
+        this.#complete(unit, request, Status.ENOSPC, null, null);
+        return;
+      }
+      // Who has it stays. Where nobody has, those stay that are full, as they are equal, or else one as the authority, and the caller
+      // hears of the failure.
+      let leavers = failed;
+      if (units.ok[unit] === 0 && full !== 0) leavers = failed & ~full;
+      else if (units.ok[unit] === 0 && (!isMemberOut(status) || isLost)) leavers = failed & (failed - 1);
       if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
-      else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
+      else this.#host.onLegsFailed(leavers, failureText(request, leavers === full ? Status.ENOSPC : status));
       return;
     }
     if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
@@ -629,7 +638,7 @@ export class IoEngine implements RtrsResponseSink {
     const units = this.#units;
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
-    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number);
+    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number) & ~(units.full[unit] as number);
     const applied = ((units.ok[unit] as number) | failed | (units.touched[unit] as number)) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
     this.finish(request, status, payload, slab);
@@ -641,4 +650,10 @@ export class IoEngine implements RtrsResponseSink {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
+}
+
+/** Why a leg leaves that has failed a write or flush. */
+function failureText({ type }: IoRequest, status: number): string {
+  if (type === MessageType.FLUSH) return `flush failed: ${statusName(status)}`;
+  return status === Status.ENOSPC ? 'its disk is full: it had no space for a write' : `write failed: ${statusName(status)}`;
 }

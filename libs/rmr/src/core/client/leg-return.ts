@@ -123,6 +123,8 @@ export class LegReturn {
       leg.poolHandle = probe.poolHandle;
       const unfit = this.#host.unfit(leg, probe);
       if (unfit !== '') this.#giveUp(unfit, null);
+      // W8: it would leave again with the next write.
+      else if (probe.lacksSpace !== undefined) this.#giveUp(`${leg.describe()} ${probe.lacksSpace}`, null);
       else if (this.#isWhatItWas(probe, known)) this.#claim();
     });
   }

@@ -44,6 +44,8 @@ export class Leg {
   nextLeaf = 0;
   /** What a person can do about {@link problem}; empty: nothing, as far as is known. */
   remedy = '';
+  /** What is wrong with its disk, as its node said when it was last asked, without a subject; empty: nothing. Counts while it is NORMAL. */
+  diskTrouble = '';
   /** L8: its store went back in time, as was found when it was last asked; null: nothing of the kind is known. */
   rolledBack: RolledBack | null = null;
   /** The node that answers has no store of this pool: the member may be elsewhere (L9). */

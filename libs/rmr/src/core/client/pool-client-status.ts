@@ -64,6 +64,7 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
         inSync: inSync.has(leg.member.memberId),
         maintenance: versions.inMaintenance(leg.member.memberId),
         rolledBack: leg.rolledBack === null ? null : `${leg.describe()} ${leg.rolledBack.why}${sinceOf(leg.rolledBack)}`,
+        diskTrouble: leg.state === 'NORMAL' && leg.diskTrouble !== '' ? leg.diskTrouble : null,
         inFlight: engine.inFlight[leg.index] as number,
         heldUp: heldUpBy(engine, leg),
         dirtyBytes: maps?.dirtyBytes(leg.member.memberId) ?? null,

@@ -123,6 +123,8 @@ export interface PoolClientStatus {
     readonly maintenance: boolean;
     /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
     readonly rolledBack: string | null;
+    /** What is wrong with the disk of a member that serves, as its node knows, without a subject; null: nothing that it knows of. */
+    readonly diskTrouble: string | null;
     readonly inFlight: number;
     /** For how many milliseconds, of the last `withinMs`, it has held up IO that others had answered (L7); null: for too few to count. */
     readonly heldUp: { readonly ms: number; readonly withinMs: number } | null;

@@ -34,7 +34,7 @@ import { poolEngine } from './pool-engine.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 import { releaseMembers } from './release.ts';
-import { remedyForFailure } from './remedies.ts';
+import { remedyForFailure, remedyForFullDisk } from './remedies.ts';
 import { Renewal } from './renewal.ts';
 import { ReturningStores } from './returning-stores.ts';
 import type { RmrClient } from './rmr-client.ts';
@@ -113,6 +113,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       ...{ versions: this.#versions, legs: this.#legs, membership: this.membership, geometry: () => this.#geometry },
     });
     this.#renewal = new Renewal({
+      log: this.#world.log,
       poolUuid: options.poolUuid,
       clientInstance: client.instanceUuid,
       versions: this.#versions,
@@ -544,6 +545,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         else if (isOld) this.#returning.copyAnew(leg);
         else if (failure === null && leg.probe !== null && this.#returning.unfit(leg, leg.probe) !== '')
           leg.remedy = this.#returning.remedyForUnfit(leg);
+        else if (failure === null && leg.probe?.lacksSpace !== undefined) leg.remedy = remedyForFullDisk(leg.member.name);
         else leg.remedy = remedyForFailure(leg.member.name, failure);
         this.#goOn();
       },

@@ -45,6 +45,11 @@ export function remedyForFailure(name: string, failure: Pick<ControlFailure, 'co
   }
 }
 
+/** What helps where a member is out of space. */
+export function remedyForFullDisk(name: string): string {
+  return `Free space on the file system of the store on ${name}, or make it larger: not in the store itself. The member comes back by itself when there is enough.`;
+}
+
 /** What helps where another client serves the pool. */
 export function stopOther(clientName: string): string {
   return `Stop ${clientName} if this node is to serve the pool instead.`;

@@ -39,6 +39,7 @@ beforeEach(() => {
     holdUps: new LegHoldUps({ slowFactor: null, slowForMs: 1_000 }),
   };
   renewal = new Renewal({
+    log: SILENT_LOGGER,
     poolUuid: POOL,
     clientInstance: CLIENT,
     versions: {
@@ -69,6 +70,15 @@ describe('renewal (C3)', () => {
     session.next('renew').answer({ mark: MARK });
     renewal.tick(2 * RENEW_MS);
     expect([session.ops, heard]).toEqual([['renew'], []]);
+  });
+
+  test('what a member says of its disk is known until it says something else', () => {
+    renewal.tick(RENEW_MS);
+    session.next('renew').answer({ mark: MARK, disk: 'is running out of space' });
+    expect(leg.diskTrouble).toBe('is running out of space');
+    renewal.tick(2 * RENEW_MS);
+    session.next('renew').answer({ mark: MARK });
+    expect(leg.diskTrouble).toBe('');
   });
 
   test('a member that has promised itself to somebody else fences the client; one that is out of service is a leg failure', () => {
