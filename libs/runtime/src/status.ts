@@ -24,13 +24,13 @@ export const Status = {
   ESESSION: 1004,
   /** The request is malformed. */
   EPROTO: 1005,
-  /** Dirty chunk: this member cannot serve it to another member (R1), nor to a client while its disk does not take it (W9). */
+  /** Dirty chunk: this member cannot serve it to another member (R1), nor to a client while its disk does not take it (W10). */
   EDIRTY: 1006,
   /** The request waited for a dirty chunk when a map update began: it is to be issued again under the new version (L4). */
   EBOUNCED: 1007,
   /** No clean copy of a chunk exists any more (I8). EIO to users. */
   ELOST: 1008,
-  /** A write was carried out but for dirty chunks that this member can't take: they stay dirty here (W9). */
+  /** A write was carried out but for dirty chunks that this member can't take: they stay dirty here (W10). */
   EPASSED: 1009,
 } as const;
 

@@ -79,16 +79,16 @@ export class OldCopies {
     const isGone = !cluster.nodes.includes(node) || (node.storeUuid !== '' && node.storeUuid !== put.storeUuid);
     const leg = cluster.client?.pool.status().legs.find(({ memberId }) => memberId === node.memberId);
     const isWhole = cluster.settled && cluster.inSync().includes(node) && leg?.rolledBack === null && node.dirtyCount(node.memberId) === 0;
-    // Where what counts lies aside, the copy may have the highest version of all that are there.
-    if (isGone || (isWhole && cluster.keptAside === null && cluster.holdsHighest(node))) {
+    // Before anybody has noticed the copy, it may look as whole as the right store.
+    const right = put.right !== null && this.#anewOf(put) !== put.anewBefore ? null : put.right;
+    if (isGone || (isWhole && right === null && cluster.holdsHighest(node))) {
       this.#putBack = null;
       cluster.keptAside = null;
       cluster.tampered.delete(node);
       return;
     }
     const { nowMs } = cluster.world.scheduler;
-    if (put.right !== null && this.#anewOf(put) !== put.anewBefore) this.#putBack = { ...put, right: null };
-    const { right } = this.#putBack as PutBack;
+    this.#putBack = { ...put, right };
     if (right === null || cluster.client?.pool.state === 'SERVING' || nowMs < put.sinceMs + PATIENCE_MS || node.heldDown) return;
     cluster.world.log.info('an operator puts the right store back', { node: node.name });
     if (node.running) node.crash();
@@ -105,6 +105,7 @@ export class OldCopies {
     if (right === null) return;
     right.clearFaults();
     right.faultOf = null;
+    right.full = false;
     right.repair(() => false);
     right.resume();
   }

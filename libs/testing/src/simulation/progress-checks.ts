@@ -75,7 +75,7 @@ export class ProgressChecks {
     return null;
   }
 
-  /** W9: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
+  /** W10: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
   #checkPassedBy(node: SimulatedStorageNode): void {
     const { rmr, host, store, paused } = node;
     const [pool] = rmr?.pools() ?? [];
@@ -89,7 +89,7 @@ export class ProgressChecks {
     // One that was paused looks at what waits when it goes on.
     const times = isStuck && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
     this.#stuck.set(node, times);
-    if (times > STUCK_MAX) fail('W9', `requests wait at ${node.name} for a chunk that another member of the set has`);
+    if (times > STUCK_MAX) fail('W10', `requests wait at ${node.name} for a chunk that another member of the set has`);
   }
 
   #canRead(memberId: number, chunk: number): boolean {
@@ -175,7 +175,8 @@ export class ProgressChecks {
     if (operation === null || paused || state !== 'SERVING' || version === null || versionChangePending) return null;
     // As it is the oldest one, whatever is said of it is said since it was submitted.
     const sinceMs = host.clock.wallMs() - host.clock.nowMs() + operation.request.submittedAtMs;
-    if (waits.some((wait) => wait.sinceMs <= sinceMs + ROUNDING_MS)) return null;
+    // That it waits for a leg is what is judged here.
+    if (waits.some((wait) => wait.kind !== 'LEG' && wait.sinceMs <= sinceMs + ROUNDING_MS)) return null;
     const { type, failedMask } = operation.request;
     // It goes from one member to the next, by chunks, or waits for one that is away.
     if (failedMask !== 0) return null;

@@ -45,7 +45,7 @@ async function member(index: number): Promise<ServerPoolStatus> {
 }
 
 testNeeding(...FAILING_DISK_NEEDS)(
-  'W9: two disks that take nothing in a place of their own each hold nobody up; what one lacks the other has; status says which disk, and where',
+  'W10: two disks that take nothing in a place of their own each hold nobody up; what one lacks the other has; status says which disk, and where',
   async () => {
     await device.progress(100);
     for (const [index, disk] of disks.entries()) {

@@ -16,11 +16,13 @@ import {
   POOL_MAPS,
   POOL_SERVER,
   POOL_WAITS,
+  PULL,
   RECORD,
   RECOVERY,
   RESYNC,
   RTRS_CLIENT_SESSION,
   RTRS_SERVER_SESSION,
+  SLOW_LEGS,
   UNREADABLE_CHUNKS,
   VERSIONS,
   WRITE_INTENT,
@@ -43,6 +45,9 @@ const WORN = ['worn sectors', 'node crash', 'partition', 'isolation', 'cut', 'cl
 const NOTHING_ELSE = 'wall clock jump';
 
 /** Orderings and checks without a mark. */
+/** Disks that are full, and what makes members pull meanwhile. */
+const FULL_DISKS = ['full disk', 'full disks', 'client crash', 'node crash', 'power loss', 'partition'];
+
 export const OTHERS: readonly Mutant[] = [
   // Writes, flushes, reads.
   {
@@ -227,7 +232,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a leg that does not answer stays',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow < 0 && others !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine', 'unanswered < 0 && (engine')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 30,
@@ -235,7 +240,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'the last leg leaves when it does not answer',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine.routeMask & ~unanswered) !== 0', 'unanswered !== 0')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 100,
@@ -402,6 +407,39 @@ export const OTHERS: readonly Mutant[] = [
     faults: ['ahead of a pull', NOTHING_ELSE],
     seeds: 300,
   },
+  {
+    name: 'zeroes are written where a hole does',
+    rule: 'R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(lengthBytes), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'where the source has a hole, the puller keeps its old data',
+    rule: 'R1, I4',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(0), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'a pull clears chunks that its answer has not covered',
+    rule: 'R1, I4',
+    edits: [
+      edit(PULL, 'if (lacking === 0) return 0;', 'if (lacking >= 0) return 0;'),
+      edit(RESYNC, 'pull.writtenBytes += pull.coveredBytes;', 'pull.writtenBytes += pull.lengthBytes;'),
+    ],
+    seeds: 60,
+  },
 
   // Stores.
   {
@@ -494,14 +532,14 @@ export const OTHERS: readonly Mutant[] = [
   // Chunks that a member can't take.
   {
     name: 'IO waits for chunks that a member can not take',
-    rule: 'W9',
+    rule: 'W10',
     edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return false && this.#sources.isHeld(chunk) &&')],
     faults: WORN,
     seeds: 60,
   },
   {
     name: 'who passes a chunk by counts as having carried out the write',
-    rule: 'W9',
+    rule: 'W10',
     edits: [
       edit(ENGINE, 'units.passed[unit] = (units.passed[unit] as number) | bit;', 'units.ok[unit] = (units.ok[unit] as number) | bit;'),
     ],
@@ -510,7 +548,7 @@ export const OTHERS: readonly Mutant[] = [
   },
   {
     name: 'a chunk is pulled although a write that passed it by is not resolved',
-    rule: 'W9, R1',
+    rule: 'W10, R1',
     edits: [
       edit(
         PASS_BY,
@@ -523,24 +561,46 @@ export const OTHERS: readonly Mutant[] = [
   },
   {
     name: 'a chunk is passed by that no other member of the set has',
-    rule: 'W9, I8',
+    rule: 'W10, I8',
     edits: [edit(PASS_BY, 'return this.#sources.isHeld(chunk) &&', 'return true &&')],
     faults: WORN,
     seeds: 300,
   },
   {
     name: 'who has passed some of a write by that the others failed stays',
-    rule: 'W9, I3',
+    rule: 'W10, I3',
     edits: [edit(ENGINE, '(failed & (failed - 1)) | passed;', 'failed & (failed - 1);')],
     faults: WORN,
     seeds: 300,
   },
   {
     name: 'what is passed by is not marked for those that miss it',
-    rule: 'W9, I6',
+    rule: 'W10, I6',
     edits: [edit(POOL_SERVER, 'this.#passBy(tag, message);', 'this.#passBy(tag, message);\n        message.missingCount = 0;')],
     faults: WORN,
     seeds: 300,
+  },
+
+  // Space.
+  {
+    name: 'a write that only some members had no space for ends with ENOSPC',
+    rule: 'W8, I2',
+    edits: [edit(ENGINE, 'if (full === failed && units.ok[unit] === 0) {', 'if (full === failed) {')],
+    faults: FULL_DISKS,
+    seeds: 50,
+  },
+  {
+    name: 'a chunk that finds no space counts as pulled',
+    rule: 'W8, R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);',
+        'if (status === Status.ENOSPC) {\n        this.#clear(pull);\n        return;\n      }',
+      ),
+    ],
+    faults: FULL_DISKS,
+    seeds: 50,
   },
 
   // Paths.

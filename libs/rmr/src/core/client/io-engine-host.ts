@@ -11,7 +11,7 @@ export interface IoEngineHost {
   cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
   /** Whether a member that is out of the in-sync set has something of the range clean, and nothing of it is lost (I8). */
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
-  /** W9: whether each chunk of the range is clean for one of the legs in the mask. */
+  /** W10: whether each chunk of the range is clean for one of the legs in the mask. */
   eachChunkClean(offsetBytes: number, lengthBytes: number, mask: number): boolean;
   /** A read that no member could answer as a whole is read chunk by chunk, and ends with `finish` of the engine. False: it is of one chunk. */
   readByChunks(request: IoRequest): boolean;

@@ -10,7 +10,7 @@ import type { IoEngineHost } from './io-engine-host.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import { IoUnits, legIndexOf } from './io-units.ts';
 import type { Leg } from './leg.ts';
-import { LegPace } from './leg-pace.ts';
+import { type Excuse, LegHoldUps } from './leg-hold-ups.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
@@ -35,8 +35,8 @@ export class IoEngine implements RtrsResponseSink {
   #routeMask = 0;
   /** Quorum: until then reads are answered; later, others may be served without the members that are read from (I7). */
   readsUntilMs = Number.POSITIVE_INFINITY;
-  /** Told of every answer to a write or flush. */
-  pace = new LegPace({ slowFactor: null, slowForMs: 0 });
+  /** Looks at what is in flight, and is told of every answer. */
+  holdUps = new LegHoldUps({ slowFactor: null, slowForMs: 0 });
   /** Legs that have a dirty chunk: reads are steered around it. */
   dirtyMask = 0;
   /** A version change is pending: nothing that changes data is sent or completed (W5). */
@@ -112,10 +112,11 @@ export class IoEngine implements RtrsResponseSink {
     return this.#holding;
   }
 
-  /** Calls `visit` for every request, for status; `isSent`: it is in flight, and does not wait. */
-  forEachRequest(visit: (request: IoRequest, isSent: boolean) => void): void {
-    for (const request of this.#units.requests) if (request !== null) visit(request, true);
-    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false);
+  /** Calls `visit` for every request, for status. `isSent`: it is in flight, and does not wait; `pending`: legs that have not answered it, as a mask. */
+  forEachRequest(visit: (request: IoRequest, isSent: boolean, pending: number) => void): void {
+    const { requests, pending } = this.#units;
+    for (const [unit, request] of requests.entries()) if (request !== null) visit(request, true, pending[unit] as number);
+    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false, 0);
   }
 
   /** Adds that are owed (V5). */
@@ -312,9 +313,9 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** L7: legs that hold up the others; those that pull what they missed are excused. */
-  laggards(nowMs: number): number {
-    return this.pace.tooSlow(nowMs, this.#routeMask, this.dirtyMask);
+  /** L7: the leg that holds up IO that others have answered, if one has to leave for that, as a mask. Called with every tick. */
+  laggard(nowMs: number, excuse: Excuse): number {
+    return this.holdUps.look(nowMs, this.#units, this.#routeMask, excuse);
   }
 
   onResponse(
@@ -329,14 +330,13 @@ export class IoEngine implements RtrsResponseSink {
     const legIndex = legIndexOf(tag);
     const bit = 1 << legIndex;
     this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
+    this.holdUps.answers[legIndex] = (this.holdUps.answers[legIndex] as number) + 1;
     const units = this.#units;
     const unit = units.answered(tag);
     // The answer of a leg that nobody waits for any more.
     if (unit < 0) return;
     const request = units.requests[unit] as IoRequest;
-    if (isLegWide(request)) {
-      this.pace.note(legIndex, this.#world.clock.nowMs() - (units.sentAtMs[unit] as number));
-    }
+    if (isLegWide(request)) units.peersMs[unit] = this.#world.clock.nowMs() - (units.sentAtMs[unit] as number);
     if (status === Status.OK) {
       if (!isLegWide(request)) {
         if (!this.#mayRead()) this.#waitAgain(unit, request);
@@ -575,16 +575,24 @@ export class IoEngine implements RtrsResponseSink {
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-      // Who has it stays; where nobody has all of it, one that failed stays as the authority, and the caller hears of the failure: who
-      // has passed some of it by may have carried out what the authority has not (W9).
+      const full = isWriteType(request.type) ? (units.full[unit] as number) & failed : 0;
+      if (full === failed && units.ok[unit] === 0 && passed === 0) {
+        // W8: none of them has changed anything, so they are equal.
+        this.#complete(unit, request, Status.ENOSPC, null, null);
+        return;
+      }
+      // Who has it stays. Where nobody has all of it, those stay that are full, as they are equal, or else one as the authority, and the
+      // caller hears of the failure: who has passed some of it by may have carried out what these have not (W10).
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
-      const leavers = isThere || (isMemberOut(status) && !isLost) ? failed : (failed & (failed - 1)) | passed;
+      let leavers = failed;
+      if (!isThere && full !== 0) leavers = (failed & ~full) | passed;
+      else if (!isThere && (!isMemberOut(status) || isLost)) leavers = (failed & (failed - 1)) | passed;
       if (leavers === 0 && status === Status.EIO && isWriteType(request.type) && this.#mayWaitForReturn(request)) {
         // It may have been carried out in part, and goes on from there.
         units.touched[unit] = 1;
         units.sendAgain(unit, this.#round);
       } else if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
-      else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
+      else this.#host.onLegsFailed(leavers, failureText(request, leavers === full ? Status.ENOSPC : status));
       return;
     }
     if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {
@@ -593,7 +601,7 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     if (units.passed[unit] !== 0 && units.ok[unit] === 0 && !this.#isCovered(unit, request)) {
-      // W9: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
+      // W10: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
       this.counters.bounces++;
       units.sendAgain(unit, this.#round);
       return;
@@ -619,13 +627,13 @@ export class IoEngine implements RtrsResponseSink {
     return this.#world.clock.nowMs() - submittedAtMs < FAILED_WRITE_WAIT_MS && this.#host.hastenReturn();
   }
 
-  /** W9: whether each chunk of the write was carried out by one of the legs that have passed others by. */
+  /** W10: whether each chunk of the write was carried out by one of the legs that have passed others by. */
   #isCovered(unit: number, { offsetBytes, lengthBytes }: IoRequest): boolean {
     const passed = (this.#units.passed[unit] as number) & this.#routeMask;
     return passed !== 0 && this.#host.eachChunkClean(offsetBytes, lengthBytes, passed);
   }
 
-  /** W9: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
+  /** W10: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
   #readElsewhere(unit: number, request: IoRequest, bit: number): void {
     this.#releaseUnit(unit);
     request.triedMask |= bit;
@@ -681,7 +689,7 @@ export class IoEngine implements RtrsResponseSink {
     const units = this.#units;
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
-    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number);
+    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number) & ~(units.full[unit] as number);
     const carriedOut = units.ok[unit] as number;
     const applied = (carriedOut | failed | (units.passed[unit] as number) | (units.touched[unit] as number)) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, carriedOut, applied && this.#message.missingCount > 0);
@@ -694,4 +702,10 @@ export class IoEngine implements RtrsResponseSink {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
+}
+
+/** Why a leg leaves that has failed a write or flush. */
+function failureText({ type }: IoRequest, status: number): string {
+  if (type === MessageType.FLUSH) return `flush failed: ${statusName(status)}`;
+  return status === Status.ENOSPC ? 'its disk is full: it had no space for a write' : `write failed: ${statusName(status)}`;
 }

@@ -215,7 +215,7 @@ describe('a member returns to a pool that is served', () => {
     expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
     // What has failed says nothing.
     pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.EIO, 0, false);
-    // What has passed it by still lacks it (W9).
+    // What has passed it by still lacks it (W10).
     pool.onWriteEnded({ offsetBytes: 8 * 4096, lengthBytes: 4096 }, Status.OK, 0b01, false);
     expect(leg(2)?.dirtyBytes).toBe(13 * 4096);
   });

@@ -1,3 +1,4 @@
+import type { Logger } from '@rmr/runtime';
 import { LEASE_MS, RENEW_MS } from '../../constants.ts';
 import { markResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
@@ -7,10 +8,11 @@ import type { Versions } from './versions.ts';
 
 /** What a renewal needs from its pool. */
 export interface RenewalHost {
+  readonly log: Logger;
   readonly poolUuid: string;
   readonly clientInstance: string;
   readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'completedThrough'>;
+  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'completedThrough' | 'holdUps'>;
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
   readonly inSyncLegs: () => readonly Leg[];
@@ -23,7 +25,7 @@ export interface RenewalHost {
 /**
  * Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status).
  * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8). They also hear
- * which writes are resolved (W7), as nothing else would tell them in an idle pool (W9).
+ * which writes are resolved (W7), as nothing else would tell them in an idle pool (W10).
  *
  * Where a majority decides, another client may be granted the pool without members that this one reads from. So reads are
  * answered under a lease only: for a time after a majority was asked and has answered. A new client waits for longer than
@@ -70,6 +72,16 @@ export class Renewal {
     if (arbiter?.connected === true && versions.witnessReady) this.#ask(arbiter, onConfirmed);
   }
 
+  /** Logs what is wrong with a member's disk, when that begins and when it ends: only its node knows. */
+  #noteDisk(leg: Leg, trouble: string): void {
+    const { memberId: member, name: node } = leg.member;
+    if (trouble !== '' && leg.diskTrouble === '')
+      this.#host.log.warn('something is wrong with the disk of a member', { member, node, what: trouble });
+    else if (trouble === '' && leg.diskTrouble !== '')
+      this.#host.log.info('nothing is wrong with the disk of a member any more', { member, node });
+    leg.diskTrouble = trouble;
+  }
+
   #ask(leg: Leg, onConfirmed: (leg: Leg) => void): void {
     const host = this.#host;
     const { sinceMs } = leg;
@@ -80,7 +92,9 @@ export class Renewal {
       // An answer to a question from before this client's own newer claim is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {
+        if (leg !== host.witness()) host.engine.holdUps.heard(leg.index);
         if (leg.sinceMs === sinceMs) host.versions.heard(leg, result.mark);
+        this.#noteDisk(leg, result.disk ?? '');
         onConfirmed(leg);
         return;
       }

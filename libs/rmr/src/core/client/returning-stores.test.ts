@@ -37,6 +37,7 @@ const MEMBERS: MemberRecord[] = [memberOf(1), { ...memberOf(2), seen: seenOf(20)
 let world: ReturnType<VirtualWorld['host']>;
 let leg: Leg;
 let served: Leg;
+let staying: Leg[];
 let twice: string;
 let members: readonly MemberRecord[];
 let asked: { memberId: number; lastCopies: LastCopies; done: OperationDone; isWanted: (probe: ProbeResult) => boolean }[];
@@ -52,6 +53,7 @@ beforeEach(() => {
   world = new VirtualWorld().host('client-1');
   leg = legTo(2);
   served = legTo(1, { members: MEMBERS as ProbeResult['members'] });
+  staying = [served, leg];
   twice = '';
   members = MEMBERS;
   asked = [];
@@ -66,7 +68,12 @@ beforeEach(() => {
         return { durable: CURRENT, attempts: [], members, policy: POLICY };
       },
     },
-    legs: { twice: () => twice, staying: [served, leg] },
+    legs: {
+      twice: () => twice,
+      get staying() {
+        return staying;
+      },
+    },
     membership: {
       copyAnew: (memberId: number, lastCopies: LastCopies, done: OperationDone, isWanted: (probe: ProbeResult) => boolean) =>
         void asked.push({ memberId, lastCopies, done, isWanted }),
@@ -193,6 +200,25 @@ describe('a member that answers elsewhere than where the pool knows it (L9)', ()
     expect(returning.isMoved(stray)).toBe(true);
     stray.probe = null;
     expect(returning.isMoved(stray)).toBe(false);
+  });
+
+  test('has, where a member that was away has an older table, with the store that was in its place before', () => {
+    const older = legTo(3, {
+      version: versionOf(2, [1, 2], { epoch: 4 }),
+      members: [{ ...memberOf(2), storeUuid: storeOf(7), addresses: [] }],
+    });
+    const former = { identity: { ...identityOf(2, 16, 4096), storeUuid: storeOf(7) }, version: versionOf(2, [1, 2], { epoch: 4 }) };
+    staying = [served, leg, older];
+    expect(returning.isMoved(legTo(2))).toBe(true);
+    expect(returning.isMoved(legTo(2, { ...former, members: [{ ...memberOf(2), storeUuid: storeOf(7), addresses: [] }] }))).toBe(false);
+  });
+
+  test('has, where what is known of its store is from before it was accepted anew', () => {
+    members = [memberOf(1), { ...memberOf(2), anew: { epoch: 5, seq: 3 }, seen: seenOf(9) }];
+    served = legTo(1, { version: versionOf(2, [1, 2], { epoch: 5 }), members: MEMBERS as ProbeResult['members'] });
+    staying = [served, leg];
+    expect(returning.isMoved(legTo(2, { past: { ...probeOf(2).past, age: 12 } }))).toBe(true);
+    expect(returning.isMoved(legTo(2, { past: { ...probeOf(2).past, age: 8 } }))).toBe(false);
   });
 
   test('has not where another member knew better when it last answered, though it can not be reached any more', () => {

@@ -1,4 +1,5 @@
 import type { Logger } from '@rmr/runtime';
+import type { VersionRecord } from '../../pool-store.ts';
 import type { ClaimResult, ProbeResult } from '../../wire/control-message.ts';
 import { hasInPast } from '../store-past.ts';
 import { unfitToReturn } from './fitness.ts';
@@ -19,6 +20,12 @@ import {
 import { type RolledBack, rolledBack } from './rolled-back.ts';
 import type { VersionMemory } from './version-memory.ts';
 import type { Versions } from './versions.ts';
+
+/** The place of a version among others. */
+type Place = Pick<VersionRecord, 'epoch' | 'seq'>;
+
+/** Where a table stands that was recorded with no version. */
+const NEVER: Place = { epoch: 0, seq: 0 };
 
 /** What the stores of returning members are judged by. */
 export interface ReturningStoresHost {
@@ -109,9 +116,19 @@ export class ReturningStores {
     const { probe } = stray;
     if (probe === null || legs.twice(stray) !== '') return false;
     const { identity, past } = probe;
-    if (identity.poolUuid !== poolUuid || identity.memberId !== stray.member.memberId) return false;
-    const tables = [versions.members, probe.members, ...legs.staying.map((leg) => leg.heard?.members ?? [])];
-    const entries = tables.flat().filter((member) => member.memberId === identity.memberId);
-    return entries.every(({ storeUuid, seen }) => storeUuid === identity.storeUuid && (seen === undefined || hasInPast(past, seen)));
+    const { memberId, storeUuid } = identity;
+    if (identity.poolUuid !== poolUuid || memberId !== stray.member.memberId) return false;
+    const tables = [{ version: versions.current, members: versions.members }, probe, ...legs.staying.map(({ heard }) => heard)];
+    const entries = tables.flatMap((table) => {
+      const entry = table?.members.find((member) => member.memberId === memberId);
+      return table == null || entry === undefined ? [] : [{ ...entry, at: table.version ?? NEVER }];
+    });
+    const own = entries.filter((entry) => entry.storeUuid === storeUuid);
+    const isBefore = (at: Place, than: Place): boolean => at.epoch < than.epoch || (at.epoch === than.epoch && at.seq < than.seq);
+    // The newest table says which store is the member's; one from before a replacement has the former one.
+    const isFormer = entries.some((entry) => entry.storeUuid !== storeUuid && own.every(({ at }) => isBefore(at, entry.at)));
+    const anews = own.map(({ anew }) => anew).filter((anew) => anew !== undefined);
+    const counts = own.filter(({ at }) => !anews.some((anew) => isBefore(at, anew)));
+    return !isFormer && counts.every(({ seen }) => seen === undefined || hasInPast(past, seen));
   }
 }

@@ -1,7 +1,7 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { PASS_BY_MS, REFUSED_RETRY_MS } from '../../constants.ts';
-import { CHUNK, PoolServerRig } from '../../testing/pool-server-rig.ts';
+import { CHUNK, PoolServerRig, pulledChunk } from '../../testing/pool-server-rig.ts';
 import { IoFlag, MessageType } from '../../wire/io-message.ts';
 
 let rig: PoolServerRig;
@@ -10,13 +10,13 @@ beforeEach(() => {
   rig = new PoolServerRig();
 });
 
-describe('pool server: chunks that the disk does not take (W9)', () => {
+describe('pool server: chunks that the disk does not take (W10)', () => {
   /** Chunk 4 is dirty here, and the disk has failed a pull of it. */
   function refuse(): void {
     rig.serve({ 1: [4] });
     rig.write('first', { chunk: 4, lengthBytes: 512, writeSeq: 1 });
     rig.join();
-    rig.session(2).ios.shift()?.answer(Status.OK, new Uint8Array(CHUNK).fill(9));
+    rig.session(2).ios.shift()?.answer(Status.OK, pulledChunk());
     rig.turn();
     rig.store.endOne('write', Status.EIO);
     rig.turn();
@@ -97,7 +97,7 @@ describe('pool server: chunks that the disk does not take (W9)', () => {
     rig.store.endOne('flush');
     rig.world.run(REFUSED_RETRY_MS + 100);
     expect(rig.session(2).ios).toHaveLength(1);
-    rig.session(2).ios.shift()?.answer(Status.OK, new Uint8Array(CHUNK).fill(9));
+    rig.session(2).ios.shift()?.answer(Status.OK, pulledChunk());
     rig.turn();
     rig.store.endOne('write', Status.EIO);
     rig.turn();

@@ -6,7 +6,7 @@ import type { PullSources } from './pull-sources.ts';
 import { RefusedChunks } from './refused-chunks.ts';
 
 /**
- * Which dirty chunks IO passes by here, and does not wait for (W9): those that this member's disk fails to take, and those that can't be
+ * Which dirty chunks IO passes by here, and does not wait for (W10): those that this member's disk fails to take, and those that can't be
  * pulled for a while, where another member of the in-sync set has them. They stay dirty, so that nothing is served from them; and a
  * pull brings them later, once all writes that have passed them by are resolved.
  */

@@ -1,5 +1,5 @@
 /**
- * Chunks that writes have passed by (W9): they are dirty here, the writes have left them so, and others have what was written.
+ * Chunks that writes have passed by (W10): they are dirty here, the writes have left them so, and others have what was written.
  * A pull that began before such a write was resolved could bring what a source had before it. So a chunk is pulled only when the
  * client has said that all writes are resolved up to the newest that passed it by.
  */

@@ -3,7 +3,7 @@ import type { ByteRange } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
 import type { OwnChunks } from './own-chunks.ts';
 
-/** A write that passes dirty chunks by (W9): it is carried out here in parts, on what is clean of its range. */
+/** A write that passes dirty chunks by (W10): it is carried out here in parts, on what is clean of its range. */
 export class PassingWrite {
   /** In order; none where all chunks of the range are dirty. */
   readonly parts: readonly ByteRange[];

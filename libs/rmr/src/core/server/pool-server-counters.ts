@@ -17,7 +17,7 @@ export class PoolServerCounters {
   /** Requests that waited for a dirty chunk; and that were given back. */
   chunkWaits = 0;
   bounces = 0;
-  /** Writes that left dirty chunks as they were (W9). */
+  /** Writes that left dirty chunks as they were (W10). */
   passedWrites = 0;
 
   /** Counts a request of a client that was accepted. Called for every request. */

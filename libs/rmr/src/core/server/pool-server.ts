@@ -1,13 +1,13 @@
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
-import { PASS_BY_MS, WAIT_BOUNCE_MS } from '../../constants.ts';
+import { IO_BYTES_MAX, PASS_BY_MS, WAIT_BOUNCE_MS } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { admission } from './admission.ts';
+import { isFelt } from './client-feel.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { PassingWrite } from './passing-write.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
@@ -15,8 +15,11 @@ import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-co
 import type { ReadArena } from './read-arena.ts';
 import { Phase } from './request-phase.ts';
 import { Resync } from './resync.ts';
+import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
+import { failureOf, needsSpace, SpaceWatch } from './space-watch.ts';
+import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
 
@@ -35,6 +38,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly counters = new PoolServerCounters();
   readonly #world: World;
   readonly #store: PoolStore;
+  readonly #budget: ResyncBudget;
   readonly #own: OwnChunks;
   readonly #arena: ReadArena;
   readonly #serving: Serving;
@@ -42,6 +46,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
+  /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
+  diskTrouble = '';
   /** Where a read's data goes, by tag. */
   readonly #readSlabs: (Slab | null)[] = [];
   readonly #readViews: (Uint8Array | null)[] = [];
@@ -49,15 +55,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #phases = new Uint8Array(64);
   #types = new Uint8Array(64);
   #flags = new Uint8Array(64);
+  #blockShifts = new Uint8Array(64);
   #epochs = new Uint32Array(64);
   #offsets = new Float64Array(64);
   #lengths = new Float64Array(64);
+  #cameMs = new Float64Array(64);
   readonly #freeTags: number[] = [];
   #executing = 0;
   /** For who drains: called when nothing is executing any more. */
   #onDrained: (() => void) | null = null;
 
   readonly #unreadable: UnreadableChunks;
+  readonly #space: SpaceWatch;
   readonly #peers: SyncPeers;
   /** Brings what is dirty here up to date. */
   readonly resync: Resync;
@@ -71,13 +80,22 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #released = false;
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
-  /** W9: writes that pass dirty chunks by, by tag. */
+  /** W10: writes that pass dirty chunks by, by tag. */
   readonly #passing = new Map<number, PassingWrite>();
 
-  constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
+  constructor(
+    world: World,
+    handle: number,
+    store: PoolStore,
+    arena: ReadArena,
+    sessions: SessionOpener,
+    resync: ResyncOptions = {},
+    budget = new ResyncBudget(resync),
+  ) {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
+    this.#budget = budget;
     this.#own = new OwnChunks(store);
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
@@ -85,13 +103,16 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
     this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
+    this.#space = new SpaceWatch(world.clock, log, store);
     this.resync = new Resync(
       poolWorld,
       store,
       this.#peers,
       resync,
+      budget,
       () => this.#onReleased(),
       (offsetBytes, lengthBytes) => this.#unreadable.written(offsetBytes, lengthBytes),
+      () => this.#space.refused(),
     );
     this.#control = new PoolControl(world, store, this.#serving, {
       handle,
@@ -101,6 +122,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       resyncStarts: (version) => this.#resyncStarts(version),
       unreadable: this.#unreadable,
       resolved: (completedThrough) => this.resync.passBy.resolved(completedThrough),
+      space: this.#space,
+      diskTrouble: () => this.diskTrouble || this.#space.trouble,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -131,6 +154,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       holder: this.#serving.holder === null ? null : (this.#store.promise?.clientName ?? null),
       draining: this.#onDrained !== null,
     };
+  }
+
+  /** Since when the store has been out of space, wall clock; null: it is not (W8). */
+  get fullSinceMs(): number | null {
+    return this.#space.fullSinceWallMs;
   }
 
   /** The sync legs to the other members, for status. */
@@ -166,7 +194,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
-      this.counters.syncReadBytes += message.lengthBytes;
     } else {
       this.resync.noteClientIo(this.#world.clock.nowMs());
       this.resync.passBy.resolved(message.completedThrough);
@@ -188,13 +215,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
-        this.#arena.take(
-          message.lengthBytes + (message.type === MessageType.SYNC_READ ? unresolvedBytesMax(this.#store.identity.queueDepth) : 0),
-        );
-        this.#readSlabs[tag] = this.#arena.slab;
-        this.#readViews[tag] = this.#arena.view;
-        this.#phases[tag] = Phase.DATA;
-        this.#store.read(message.offsetBytes, this.#arena.view.subarray(0, message.lengthBytes), tag, this);
+        if (message.lengthBytes <= IO_BYTES_MAX) this.#read(tag, message.offsetBytes, message.lengthBytes);
+        else this.#syncReadLong(tag, message.offsetBytes, message.lengthBytes);
         break;
       case MessageType.FLUSH:
         this.#store.setCompletedThrough(message.completedThrough);
@@ -209,6 +231,38 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** Reads, for another storage node with room for what its answer says besides the data. */
+  #read(tag: number, offsetBytes: number, lengthBytes: number): void {
+    const isSync = this.#types[tag] === MessageType.SYNC_READ;
+    const blockShift = this.#blockShifts[tag] as number;
+    this.#lengths[tag] = lengthBytes;
+    this.#arena.take(isSync ? syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth) : lengthBytes);
+    this.#readSlabs[tag] = this.#arena.slab;
+    this.#readViews[tag] = this.#arena.view;
+    this.#phases[tag] = Phase.DATA;
+    const at = isSync ? syncRoomBytes(lengthBytes, blockShift) : 0;
+    this.#store.read(offsetBytes, this.#arena.view.subarray(at, at + lengthBytes), tag, this);
+  }
+
+  /** The range is more than one answer can carry: a hole at its start is answered as a hole, else the data at its start is. */
+  #syncReadLong(tag: number, offsetBytes: number, lengthBytes: number): void {
+    this.#phases[tag] = Phase.DATA;
+    this.#store.extents(offsetBytes, lengthBytes, (status, extents) => {
+      const holeBytes = status === Status.OK ? holeInFront(extents, lengthBytes) : 0;
+      if (status !== Status.OK) {
+        this.#finish(tag, status);
+      } else if (holeBytes > 0) {
+        // Looked up after the hole was: what a write has made of it since has been recorded by then (W3).
+        const answer = holeAnswer(holeBytes, this.#store.unresolvedWrites(offsetBytes, holeBytes));
+        (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, answer, null);
+        this.#forget(tag);
+      } else {
+        this.#read(tag, offsetBytes, IO_BYTES_MAX);
+        this.#world.turn.defer(this);
+      }
+    });
+  }
+
   /** What waited for chunks goes on if it can, and the store begins what it was given in this turn. */
   runAtTurnEnd(): void {
     if (this.#released) {
@@ -221,6 +275,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
   tick(nowMs: number): void {
     if (this.#waiting.some((tag) => (this.#waitingSinceMs[tag] as number) <= nowMs - PASS_BY_MS)) this.#onReleased();
+    this.#space.look();
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
       if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
@@ -237,9 +292,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const request = this.#requests[tag] as RtrsServerRequest;
     assert(request !== null, 'pool server: completion without a request');
     switch (this.#phases[tag]) {
+      case Phase.SPACE:
+        this.#spaceDecided(tag, status);
+        break;
       case Phase.PREPARE:
         if (status !== Status.OK) {
-          this.#finish(tag, status);
+          this.#finish(tag, failureOf(status));
         } else if (this.#epochs[tag] !== this.#serving.epoch) {
           // I7: its client is not served any more; nothing of it has touched the data.
           this.#finish(tag, this.#serving.endStatus);
@@ -267,6 +325,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         this.#noteReadable(tag, status);
+        if (status === Status.ENOSPC) this.#space.refused();
         this.#finish(tag, status);
         break;
       case Phase.FUA:
@@ -279,7 +338,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         // The kernel may have dropped what it could not write: say so durably before anyone hears of the failure.
-        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));
+        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, failureOf(status)));
         break;
       default:
         assert(false, 'pool server: completion in an unknown phase');
@@ -375,9 +434,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#requests[tag] = request;
     this.#types[tag] = message.type;
     this.#flags[tag] = message.flags;
+    this.#blockShifts[tag] = message.blockShift;
     this.#epochs[tag] = message.epoch;
     this.#offsets[tag] = message.offsetBytes;
     this.#lengths[tag] = message.lengthBytes;
+    this.#cameMs[tag] = this.#world.clock.nowMs();
     this.#executing++;
     return tag;
   }
@@ -388,14 +449,41 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#phases = enlarged(this.#phases, new Uint8Array(size));
     this.#types = enlarged(this.#types, new Uint8Array(size));
     this.#flags = enlarged(this.#flags, new Uint8Array(size));
+    this.#blockShifts = enlarged(this.#blockShifts, new Uint8Array(size));
     this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
     this.#offsets = enlarged(this.#offsets, new Float64Array(size));
     this.#lengths = enlarged(this.#lengths, new Float64Array(size));
+    this.#cameMs = enlarged(this.#cameMs, new Float64Array(size));
     this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
-  /** Begins what changes data: a write, a discard, or zeroes. If it has to wait for chunks, it has left no trace yet (W4). */
+  /**
+   * Begins what changes data: a write, a discard, or zeroes. First it gets its space (W8), and until then it has left no trace.
+   * Equal members are asked in the same order, as they get the same requests, and so agree on which write finds none.
+   */
   #write(tag: number, message: IoMessage): void {
+    const { offsetBytes, lengthBytes } = message;
+    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#phases[tag] = Phase.SPACE;
+    else this.#writeHasSpace(tag, message);
+  }
+
+  /** Whether there is space is known. What waited for it is looked at as if it came now: epoch, state and chunks may have changed. */
+  #spaceDecided(tag: number, status: number): void {
+    if (this.#epochs[tag] !== this.#serving.epoch) {
+      this.#finish(tag, this.#serving.endStatus); // I7.
+    } else if (status !== Status.OK) {
+      this.#space.refused();
+      this.#finish(tag, status);
+    } else {
+      const request = this.#requests[tag] as RtrsServerRequest;
+      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      this.#writeHasSpace(tag, this.#message);
+      this.#world.turn.defer(this);
+    }
+  }
+
+  /** Goes on with a write. If it has to wait for chunks, it has left no trace yet (W4). */
+  #writeHasSpace(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
@@ -434,7 +522,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     else for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
   }
 
-  /** W9: whether every dirty chunk of the range can be left as it is. */
+  /** W10: whether every dirty chunk of the range can be left as it is. */
   #mayPassBy(tag: number, offsetBytes: number, lengthBytes: number): boolean {
     const sinceMs = this.#waits(tag) ? (this.#waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
     return this.#own
@@ -442,17 +530,17 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       .every((chunk) => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs));
   }
 
-  /** W9: the dirty chunks of the range stay as they are; what is clean of it is written. */
+  /** W10: the dirty chunks of the range stay as they are; what is clean of it is written. */
   #passBy(tag: number, { offsetBytes, lengthBytes, writeSeq }: IoMessage): void {
     this.counters.passedWrites++;
     for (const chunk of this.#own.dirtyChunks(offsetBytes, lengthBytes)) this.resync.passBy.passed(chunk, writeSeq);
     this.#passing.set(tag, new PassingWrite(this.#own, offsetBytes, lengthBytes));
   }
 
-  /** W9: what could be carried out of the write has been. */
+  /** W10: what could be carried out of the write has been. */
   #passed(tag: number, status: number): void {
     if (status !== Status.OK || ((this.#flags[tag] as number) & IoFlag.FUA) === 0) {
-      this.#finish(tag, status || Status.EPASSED);
+      this.#finish(tag, failureOf(status) || Status.EPASSED);
       return;
     }
     this.#phases[tag] = Phase.PASS_FUA;
@@ -530,8 +618,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       decodeIoMessage(request.header, request.headerOffset, message);
       const end = this.#own.endOf(message.offsetBytes, message.lengthBytes);
       let lost = false;
-      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) lost = this.resync.isLost(chunk);
+      let full = false;
+      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) {
+        lost = this.resync.isLost(chunk);
+        full ||= this.resync.lacksSpace(chunk);
+      }
       if (lost) this.#finish(tag, Status.ELOST);
+      // W8: a write whose chunk finds no space here has found none either.
+      else if (full && isWriteType(message.type)) this.#finish(tag, Status.ENOSPC);
       else this.#start(tag, message);
     }
   }
@@ -540,7 +634,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #replaceGoesOn(tag: number, status: number): void {
     const current = this.#epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
-      this.#replaceEnds(tag, status !== Status.OK ? status : this.#serving.endStatus);
+      const failure = this.#phases[tag] === Phase.REPLACE_DATA ? status : failureOf(status);
+      this.#replaceEnds(tag, status !== Status.OK ? failure : this.#serving.endStatus);
       return;
     }
     this.#world.turn.defer(this);
@@ -572,7 +667,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#phases[tag] = Phase.REPLACE_CLEAR;
         const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
         this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
-          this.#replaceEnds(tag, cleared),
+          this.#replaceEnds(tag, failureOf(cleared)),
         );
       }
     }
@@ -588,7 +683,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
     this.#replaced[tag] = null;
     this.#onReleased();
-    // W9: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
+    // W10: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
     if (status === Status.EIO && this.#phases[tag] === Phase.REPLACE_DATA && this.#epochs[tag] === this.#serving.epoch) {
       for (const chunk of chunks) this.resync.passBy.refused(chunk, 1);
       const request = this.#requests[tag] as RtrsServerRequest;
@@ -644,6 +739,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #finish(tag: number, status: number): void {
     const request = this.#requests[tag] as RtrsServerRequest;
     if (status !== Status.OK && status !== Status.EPASSED) this.counters.errors++;
+    else if (!this.#waits(tag) && isFelt(this.#types[tag] as number)) {
+      const nowMs = this.#world.clock.nowMs();
+      this.#budget.noteClientAnswer(nowMs - (this.#cameMs[tag] as number), nowMs);
+    }
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
@@ -651,11 +750,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       return;
     }
     let view = this.#readViews[tag] as Uint8Array;
-    if (this.#types[tag] === MessageType.SYNC_READ) {
+    if (this.#types[tag] === MessageType.SYNC_READ && status === Status.OK) {
       // Asked for after the data was read: what it shows of a write has been recorded by then (W3).
       const lengthBytes = this.#lengths[tag] as number;
       const unresolved = this.#store.unresolvedWrites(this.#offsets[tag] as number, lengthBytes);
-      view = view.subarray(0, lengthBytes + encodeUnresolved(unresolved, view.subarray(lengthBytes)));
+      const { start, end, dataBytes } = packSyncAnswer(view, lengthBytes, this.#blockShifts[tag] as number, unresolved);
+      view = view.subarray(start, end);
+      this.counters.syncReadBytes += dataBytes;
     }
     this.#readSlabs[tag] = null;
     this.#readViews[tag] = null;

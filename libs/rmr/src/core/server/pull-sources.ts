@@ -32,7 +32,7 @@ export class PullSources {
     return peer;
   }
 
-  /** W9: whether another member of the in-sync set has the chunk clean, by what this one knows, whether it can be read from or not. */
+  /** W10: whether another member of the in-sync set has the chunk clean, by what this one knows, whether it can be read from or not. */
   isHeld(chunk: number): boolean {
     return this.#peers
       .inSync()

@@ -10,7 +10,7 @@ interface Refusal {
 }
 
 /**
- * Dirty chunks whose data this member's disk fails to take, as one does that has run out of spare sectors (W9): nothing waits for
+ * Dirty chunks whose data this member's disk fails to take, as one does that has run out of spare sectors (W10): nothing waits for
  * them, and a pull of one is tried again after a time that grows with each failure. Kept in memory only: the chunks are dirty
  * durably, and that the disk fails them shows again with the first pull.
  *

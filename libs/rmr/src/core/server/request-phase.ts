@@ -20,8 +20,10 @@ export const Phase = {
   REPLACE_FLUSH: 8,
   /** The chunks to become clean here, and dirty for the members that miss it, durably. */
   REPLACE_CLEAR: 9,
-  /** The parts that a write which passes chunks by (W9) can be carried out in. */
+  /** The parts that a write which passes chunks by (W10) can be carried out in. */
   PASS_DATA: 10,
   /** The flush behind such a write that is FUA. */
   PASS_FUA: 11,
+  /** Space for its data (W8). */
+  SPACE: 12,
 } as const;

@@ -2,11 +2,11 @@ import type { ByteRange } from '../../pool-store.ts';
 
 /** How resync behaves; all of it can be changed while it runs. */
 export interface ResyncOptions {
-  /** Pulls in flight. */
+  /** Pulls in flight, of each pool. */
   readonly depth?: number;
-  /** Bytes per second at most; null: as fast as it goes. */
+  /** Bytes per second at most that the storage node pulls, all pools together, and that it serves others; null: as fast as it goes. */
   readonly rateBytes?: number | null;
-  /** Bytes per second while clients do IO; null: as `rateBytes`. */
+  /** The same while clients do IO; null: as `rateBytes`, and as what clients feel of it allows. */
   readonly loadedRateBytes?: number | null;
 }
 
@@ -28,6 +28,6 @@ export interface ResyncStatus {
   readonly sinceMs: number;
   /** Bytes pulled since the process started. */
   readonly pulledBytes: number;
-  /** W9: where this member's disk failed to take what it misses when that was tried last: ranges of the device, in order. */
+  /** W10: where this member's disk failed to take what it misses when that was tried last: ranges of the device, in order. */
   readonly refused: readonly ByteRange[];
 }
