@@ -24,6 +24,8 @@ const LOOK_MS = 100;
 const PATIENCE_MS = 4_000;
 /** How often the operator asks. */
 const ASK_MS = 1_000;
+/** How long a pool that is served may wait for a majority before an operator starts its client again. */
+const PAUSED_MS = 8_000;
 /** Chunks without hot sectors that are overwritten at a time. */
 const OVERWRITE_CHUNKS = 64;
 
@@ -262,6 +264,13 @@ export class Disaster {
     if (settled) {
       this.#stage = 'FORCED';
       if (this.#dangerous) this.#keepAway();
+      return;
+    }
+    if (client.pool.state === 'SERVING' && client.pool.status().waitingFor !== null && nowMs >= this.#askedMs + PAUSED_MS) {
+      // It was assembled before more members went, and waits for a majority that there is not any more: it can be forced anew only.
+      this.#askedMs = nowMs;
+      world.log.info('the operator restarts the client of a pool that waits for a majority', { client: client.name });
+      this.#cluster.restartClient();
       return;
     }
     if (client.pool.state !== 'RECOVERING' || nowMs < this.#askedMs + ASK_MS) return;

@@ -384,7 +384,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** What {@link force} would do now, and what would be lost. */
   forcePlan(): ForcePlan {
-    return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : refusal(`the pool is ${this.#state}`);
+    return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : refusal(refusalText(this.#state, this.#versions.paused));
   }
 
   /** Serves the pool with the members that are there, as a new lineage; see {@link Recovery.force}. */
@@ -706,4 +706,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.close(Status.ESHUTDOWN);
     this.#stopRequested?.();
   }
+}
+
+/** Why a pool that is not being brought into service can't be forced, and what to do about it. */
+function refusalText(state: PoolClientState, isPaused: boolean): string {
+  return isPaused ? 'the pool waits for a majority: restart this client node first, it can be forced then' : `the pool is ${state}`;
 }
