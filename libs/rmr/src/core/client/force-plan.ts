@@ -4,6 +4,7 @@ import type { ProbeResult } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 import { describeLineages, heardAtMs, newestLineage } from './lineage.ts';
 import { dataMembers } from './membership.ts';
+import type { PoolClientState } from './pool-client-types.ts';
 
 /** A member, as somebody sees it who decides whether to leave it behind. */
 export interface ForceMember {
@@ -58,6 +59,13 @@ export function forcePlan(legs: readonly Leg[], rolledBack: ReadonlyMap<Leg, Pro
 /** A plan that says why there is nothing to force. */
 export function refusal(why: string): ForcePlan {
   return { refusal: why, members: [], leftBehind: [], sentence: '' };
+}
+
+/** Why a pool that is not being brought into service can't be forced, and what to do about it. `isPaused`: it waits for a majority. */
+export function servedRefusal(state: PoolClientState, isPaused: boolean): ForcePlan {
+  return refusal(
+    isPaused ? 'the pool waits for a majority: restart this client node first, it can be forced then' : `the pool is ${state}`,
+  );
 }
 
 function leftMember(member: MemberRecord, legs: readonly Leg[], rolledBack: ReadonlyMap<Leg, ProbeResult>): ForceMember {

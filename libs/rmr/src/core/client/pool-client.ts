@@ -15,7 +15,7 @@ import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { ChunkReads } from './chunk-reads.ts';
 import { knownDifferences } from './differences.ts';
-import { type ForcePlan, refusal } from './force-plan.ts';
+import { type ForcePlan, servedRefusal } from './force-plan.ts';
 import type { PoolClientCounters } from './io-counters.ts';
 import type { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
@@ -384,7 +384,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** What {@link force} would do now, and what would be lost. */
   forcePlan(): ForcePlan {
-    return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : refusal(refusalText(this.#state, this.#versions.paused));
+    return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : servedRefusal(this.#state, this.#versions.paused);
   }
 
   /** Serves the pool with the members that are there, as a new lineage; see {@link Recovery.force}. */
@@ -706,9 +706,4 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.close(Status.ESHUTDOWN);
     this.#stopRequested?.();
   }
-}
-
-/** Why a pool that is not being brought into service can't be forced, and what to do about it. */
-function refusalText(state: PoolClientState, isPaused: boolean): string {
-  return isPaused ? 'the pool waits for a majority: restart this client node first, it can be forced then' : `the pool is ${state}`;
 }
