@@ -1,3 +1,4 @@
+import { STORES_MAX } from '@rmr/brmr';
 import {
   durationValue,
   httpAddressValue,
@@ -50,6 +51,7 @@ export const storageNodeConfigSchema = z
             .describe('for tests of power loss, together with bootIdOverride: what was not flushed dies with this process'),
         }),
       )
+      .max(STORES_MAX)
       .default([])
       .describe('stores to open at start; one that is missing is waited for, and never made anew'),
     resync: z

@@ -1,6 +1,6 @@
 import type { Logger } from '@rmr/runtime';
 import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
@@ -25,6 +25,8 @@ export interface DaemonSurroundings {
 export interface DaemonProgram<Schema extends z.ZodType<DaemonConfig>> {
   readonly role: DaemonHostOptions['role'];
   readonly schema: Schema;
+  /** Threads that it needs in libuv's pool; left out: as many as there are. */
+  readonly poolThreads?: (config: z.output<Schema>) => number;
   readonly start: (config: z.output<Schema>, surroundings: DaemonSurroundings) => Promise<Daemon>;
 }
 
@@ -47,6 +49,7 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
       });
     const config = load();
     const log = createLogger(config.name, config.log.level);
+    if (daemon.poolThreads !== undefined) ensurePoolThreads(daemon.poolThreads(config), log);
     const version = programVersion();
     const transport = new SocketTransport();
     transport.setRoutes(config.transport.routes);

@@ -2,6 +2,7 @@ import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'n
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
 import { RequestAges } from '../core/server/request-ages.ts';
+import { type StorePlaces, ThreadPlaces } from '../core/server/thread-places.ts';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
 import {
@@ -62,6 +63,8 @@ export interface FileDiskTuning {
 
 export interface FileDiskOptions extends DiskFileOptions {
   readonly tuning?: FileDiskTuning;
+  /** Its places in the thread pool, beside those of other stores; default: as many as a disk takes at most. */
+  readonly places?: StorePlaces;
 }
 
 /** Figures of a disk, for metrics. */
@@ -88,12 +91,10 @@ class Request {
   generation = 0;
   /** Callbacks made once, so that none is made per request. */
   readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
-  readonly onFlushed: (error: NodeJS.ErrnoException | null) => void;
   readonly onAllocated: (error: Error | null, result: number) => void;
 
   constructor(disk: FileDisk) {
     this.onMoved = (error, count) => disk.onMoved(this, error, count);
-    this.onFlushed = (error) => disk.onFlushed(this, error);
     this.onAllocated = (error, result) => disk.onAllocated(this, error, result);
   }
 }
@@ -111,11 +112,11 @@ export class FileDisk implements Disk {
   readonly #file: DiskFile;
   readonly #alwaysPool: boolean;
   readonly #canary: DeviceCanary | null;
+  readonly #places: StorePlaces;
   readonly #vector = new IoVector(VECTOR_MAX);
   readonly #free: Request[] = [];
   readonly #spareQueues: Request[][] = [];
   #queue: Request[] = [];
-  /** Requests that wait for the thread pool. */
   /** What waits for a place in the thread pool: requests, and what looks up extents. */
   #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
@@ -128,7 +129,9 @@ export class FileDisk implements Disk {
   #canZero: boolean;
   #poolUntilMs = Number.NEGATIVE_INFINITY;
   #flushStartedMs = Number.POSITIVE_INFINITY;
-  #flushesRunning = 0;
+  /** Flushes that a running one covers, and those that wait for the next one. */
+  #flushing: Request[] = [];
+  #flushesWaiting: Request[] = [];
   #whenQuiet: (() => void) | null = null;
   #closed = false;
 
@@ -136,12 +139,14 @@ export class FileDisk implements Disk {
   constructor(options: FileDiskOptions) {
     const file = openDiskFile(options);
     this.#file = file;
+    this.#places = options.places ?? new ThreadPlaces(Number.POSITIVE_INFINITY).join();
+    this.#places.onFree = () => this.#goOn();
     this.path = file.path;
     this.sizeBytes = file.sizeBytes;
     this.#canPunch = file.punch;
     this.#canZero = file.zeroRange;
     this.#alwaysPool = file.remote || options.tuning?.mode === 'pool';
-    this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path);
+    this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path, this.#places);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
     this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
@@ -157,9 +162,16 @@ export class FileDisk implements Disk {
     return this.#ages.oldestMs(nowMs);
   }
 
-  /** Calls back, later, why the path no longer leads to what is open here; null = it does, or nobody can say. */
+  /** Calls back why the path no longer leads to what is open here; null = it does, or nobody can say. */
   checkPresence(done: (reason: string | null) => void): void {
-    whyGone(this.#file, done);
+    if (!this.#places.take()) {
+      done(null);
+      return;
+    }
+    whyGone(this.#file, (reason) => {
+      this.#places.give();
+      done(reason);
+    });
   }
 
   #stalledAt(nowMs: number): boolean {
@@ -317,8 +329,8 @@ export class FileDisk implements Disk {
   #start(request: Request): void {
     switch (request.kind) {
       case Kind.FLUSH:
-        if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
-        fdatasync(this.#file.fd, request.onFlushed);
+        this.#flushesWaiting.push(request);
+        this.#startFlush();
         break;
       default:
         this.#pooled.push(request);
@@ -326,9 +338,25 @@ export class FileDisk implements Disk {
     }
   }
 
+  /** A place in the thread pool is free. */
+  #goOn(): void {
+    this.#startFlush();
+    this.#startPooled();
+  }
+
+  /** One at a time, for all that wait: a disk that hangs keeps one thread with it. */
+  #startFlush(): void {
+    if (this.#flushing.length > 0 || this.#flushesWaiting.length === 0 || !this.#places.take()) return;
+    const free = this.#flushing;
+    this.#flushing = this.#flushesWaiting;
+    this.#flushesWaiting = free;
+    this.#flushStartedMs = performance.now();
+    fdatasync(this.#file.fd, this.#onFlushed);
+  }
+
   #startPooled(): void {
     const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
-    while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
+    while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit && this.#places.take()) {
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
       this.counters.pooledRequests++;
@@ -347,6 +375,7 @@ export class FileDisk implements Disk {
   /** One of those that were started has ended. */
   #leavePool(): void {
     this.#poolInFlight--;
+    this.#places.give();
     this.#startPooled();
   }
 
@@ -378,13 +407,17 @@ export class FileDisk implements Disk {
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
   }
 
-  /** For requests: the disk has flushed. */
-  onFlushed(request: Request, error: NodeJS.ErrnoException | null): void {
+  readonly #onFlushed = (error: NodeJS.ErrnoException | null): void => {
     const nowMs = performance.now();
     if (nowMs - this.#flushStartedMs > DEVICE_STALL_MS) this.#hold(nowMs);
-    this.#flushStartedMs = --this.#flushesRunning === 0 ? Number.POSITIVE_INFINITY : nowMs;
-    this.#finish(request, error === null ? Status.OK : statusOf(error));
-  }
+    this.#flushStartedMs = Number.POSITIVE_INFINITY;
+    this.#places.give();
+    const status = error === null ? Status.OK : statusOf(error);
+    const covered = this.#flushing;
+    this.#flushing = [];
+    for (const request of covered) this.#finish(request, status);
+    this.#startFlush();
+  };
 
   /** How the file system is asked for a hole or for zeroes; 0: zeroes are written. */
   #allocationMode({ kind, writesZeroes }: Request): number {

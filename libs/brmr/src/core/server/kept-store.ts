@@ -180,6 +180,8 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     const { ioTimeoutMs } = this.spec;
     if (this.#onStopped !== null && nowMs - this.#stopSinceMs > ioTimeoutMs) {
       this.#parts.world.log.error('a store is left open: its disk does not answer', { path: this.spec.path, ioTimeoutMs });
+      // What was accepted and not flushed may go with the disk, and the next start would find the same boot.
+      this.#parts.doubtful.add(this.spec.path);
       this.#finishStop();
     } else if (this.#state === 'DETACHED' && nowMs >= this.#retryAtMs) {
       this.#open();
