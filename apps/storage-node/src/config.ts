@@ -44,7 +44,9 @@ export const storageNodeConfigSchema = z
           poolUuid: uuidValue().optional().describe('refuse the store unless it is of this pool'),
           ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
             .default(20_000)
-            .describe('a disk that has not answered for so long hangs: the store is taken away until it does'),
+            .describe(
+              'a disk that has requests and has done nothing for so long hangs: the store is taken away until it answers; a slow one goes on and stays',
+            ),
           volatileCache: z
             .boolean()
             .default(false)

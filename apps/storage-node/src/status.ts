@@ -12,6 +12,7 @@ import {
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
 import type { PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
+import { formatSize } from '@rmr/runtime';
 
 /** A store that is open, with its pool. */
 export interface AttachedStore {
@@ -34,7 +35,8 @@ export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly 
 }
 
 /** What there is to say about one store of the configuration, open or not. */
-export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy }: KeptStore): NodeStoreStatus {
+export function storeStatus(kept: KeptStore): NodeStoreStatus {
+  const { spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy } = kept;
   const since = new Date(sinceWallMs).toISOString();
   const { path } = spec;
   const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
@@ -47,9 +49,18 @@ export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, 
     since,
     waitingFor: waitsFor === null ? null : { what: waitsFor, since, remedy },
     health:
-      state === 'ATTACHED'
-        ? { level: 'healthy', sentence: `${path}${member} is open` }
-        : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+      state === 'ATTACHED' ? openHealth(kept, `${path}${member}`) : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+  };
+}
+
+function openHealth({ slowSinceWallMs, pace, spec }: KeptStore, store: string): Health {
+  if (slowSinceWallMs === null || pace === null) return { level: 'healthy', sentence: `${store} is open` };
+  const { oldestMs, unwrittenBytes, bytesPerSecond } = pace;
+  const speed = bytesPerSecond === null ? '' : ` at ${formatSize(Math.round(bytesPerSecond))}/s`;
+  const oldest = oldestMs === 0 ? 'It answers at the moment' : `A request has been under way for ${Math.round(oldestMs / 1000)} s`;
+  return {
+    level: 'degraded',
+    sentence: `${store} is open, and its disk has been slow since ${new Date(slowSinceWallMs).toISOString()}. ${oldest}; ${formatSize(unwrittenBytes)} at most are to be written${speed}. Check the load and the state of the disk of ${spec.path}`,
   };
 }
 

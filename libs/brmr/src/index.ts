@@ -1,5 +1,6 @@
 export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts';
 export {
+  type DiskPace,
   type DoubtfulStores,
   KeptStore,
   type KeptStoreState,

@@ -33,7 +33,7 @@ afterEach(async () => {
 function start(folder: string, program: string, name: string, config: object): Running {
   const path = join(folder, `${name}.json`);
   writeFileSync(path, JSON.stringify(config));
-  const running = startProgram(process.execPath, [program, 'run', '--config', path]);
+  const running = startProgram(process.execPath, [program, 'run', '--config', path], { server: true });
   undo.push(() => {
     running.signal('SIGKILL');
     return running.ended;

@@ -17,6 +17,7 @@ const LATE_MS = 50;
 export class DeviceCanary {
   readonly #fd: number;
   readonly #places: StorePlaces;
+  readonly #onAnswer: () => void;
   readonly #buffer: Uint8Array;
   #askedMs = Number.NEGATIVE_INFINITY;
   #asking = false;
@@ -24,18 +25,19 @@ export class DeviceCanary {
   /** Reads so far. */
   askedCount = 0;
 
-  private constructor(fd: number, places: StorePlaces) {
+  private constructor(fd: number, places: StorePlaces, onAnswer: () => void) {
     this.#fd = fd;
+    this.#onAnswer = onAnswer;
     this.#places = places;
     const memory = new Uint8Array(2 * ALIGN_BYTES);
     const skip = (ALIGN_BYTES - (addressOf(memory) % ALIGN_BYTES)) % ALIGN_BYTES;
     this.#buffer = memory.subarray(skip, skip + ALIGN_BYTES);
   }
 
-  /** A canary for the file or device, or null where direct reads are not possible. */
-  static open(path: string, places: StorePlaces): DeviceCanary | null {
+  /** A canary for the file or device, which tells of each answer, or null where direct reads are not possible. */
+  static open(path: string, places: StorePlaces, onAnswer: () => void): DeviceCanary | null {
     try {
-      return new DeviceCanary(openSync(path, constants.O_RDONLY | constants.O_DIRECT), places);
+      return new DeviceCanary(openSync(path, constants.O_RDONLY | constants.O_DIRECT), places, onAnswer);
     } catch {
       // The file system has no direct reads: slow flushes and slow calls are the only signs then.
       return null;
@@ -67,6 +69,7 @@ export class DeviceCanary {
   readonly #onRead = (): void => {
     this.#asking = false;
     this.#places.give();
+    this.#onAnswer();
     this.#whenQuiet?.();
   };
 }

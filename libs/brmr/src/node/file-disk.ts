@@ -1,7 +1,8 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
-import { RequestAges } from '../core/server/request-ages.ts';
+import { DiskProgress } from '../core/server/disk-progress.ts';
+import type { DiskPace } from '../core/server/kept-store.ts';
 import { type StorePlaces, ThreadPlaces } from '../core/server/thread-places.ts';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
@@ -20,6 +21,7 @@ import {
   SEEK_END,
   SEEK_HOLE,
 } from './libc.ts';
+import { WriteBack } from './write-back.ts';
 
 /**
  * Pieces of data looked up for one answer: each costs two calls in the thread pool. A client that wants one run at a time
@@ -82,12 +84,14 @@ class Request {
   lengthBytes = 0;
   /** The file system can't make a hole or zeroes of this range: zeroes are written. */
   writesZeroes = false;
+  /** It has waited for room, and has it. */
+  released = false;
   /** Bytes that are done. */
   doneBytes = 0;
   bytes: Uint8Array = NO_BYTES;
   tag = 0;
   sink: DiskSink | null = null;
-  /** For {@link RequestAges}. */
+  /** For {@link DiskProgress}. */
   generation = 0;
   /** Callbacks made once, so that none is made per request. */
   readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
@@ -122,7 +126,13 @@ export class FileDisk implements Disk {
   #pooledHead = 0;
   #poolInFlight = 0;
   #inFlight = 0;
-  readonly #ages = new RequestAges();
+  readonly #progress = new DiskProgress();
+  readonly #writeBack: WriteBack | null;
+  /** Writes from here on wait while too much is unwritten. */
+  #boundedFromBytes = Number.POSITIVE_INFINITY;
+  #held: Request[] = [];
+  /** Bytes of writes that have begun. */
+  #writingBytes = 0;
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
   #readFlags: number;
   #canPunch: boolean;
@@ -132,6 +142,7 @@ export class FileDisk implements Disk {
   /** Flushes that a running one covers, and those that wait for the next one. */
   #flushing: Request[] = [];
   #flushesWaiting: Request[] = [];
+  #flushMark = 0;
   #whenQuiet: (() => void) | null = null;
   #closed = false;
 
@@ -146,7 +157,12 @@ export class FileDisk implements Disk {
     this.#canPunch = file.punch;
     this.#canZero = file.zeroRange;
     this.#alwaysPool = file.remote || options.tuning?.mode === 'pool';
-    this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path, this.#places);
+    this.#canary =
+      file.inMemory || this.#alwaysPool || options.readOnly === true
+        ? null
+        : DeviceCanary.open(file.path, this.#places, () => this.#progress.answered(performance.now()));
+    const observer = { onProgress: () => this.#progress.wrote(performance.now()), onRoom: () => this.#release() };
+    this.#writeBack = file.inMemory || options.readOnly === true ? null : WriteBack.open(file.fd, file.device, this.#places, observer);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
     this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
@@ -157,9 +173,35 @@ export class FileDisk implements Disk {
     return this.#stalledAt(performance.now());
   }
 
-  /** Milliseconds for which the oldest request has been under way, at least; see {@link RequestAges.oldestMs}. */
+  /**
+   * Milliseconds for which requests have waited without any progress of the disk, at least; see {@link DiskProgress}. Asked
+   * regularly, it finds out whether there is progress.
+   */
   waitingMs(nowMs: number): number {
-    return this.#ages.oldestMs(nowMs);
+    const idleMs = this.#progress.idleMs(nowMs);
+    if (this.#progress.oldestMs > 0) {
+      this.#canary?.ask(nowMs);
+      this.#writeBack?.look(nowMs);
+    }
+    return idleMs;
+  }
+
+  /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
+  get pace(): DiskPace {
+    const limit = this.#writeBack?.limit;
+    return {
+      oldestMs: this.#progress.oldestMs,
+      unwrittenBytes: limit?.unwrittenBytes ?? 0,
+      bytesPerSecond: limit?.bytesPerSecond ?? null,
+    };
+  }
+
+  /**
+   * From now on writes at `fromBytes` and beyond wait while a flush would owe more than a few seconds ({@link UnwrittenLimit}).
+   * What is before, metadata, is little and never waits.
+   */
+  boundUnwritten(fromBytes: number): void {
+    this.#boundedFromBytes = fromBytes;
   }
 
   /** Calls back why the path no longer leads to what is open here; null = it does, or nobody can say. */
@@ -220,6 +262,9 @@ export class FileDisk implements Disk {
       if (request.offsetBytes < 0 || request.offsetBytes + request.lengthBytes > this.sizeBytes) {
         this.#finish(request, Status.EINVAL);
         i++;
+      } else if (this.#hasToWait(request)) {
+        this.#held.push(request);
+        i++;
       } else if (inline && (request.kind === Kind.WRITE || (request.kind === Kind.READ && this.#readFlags >= 0))) {
         i += this.#moveInline(queue, i);
       } else {
@@ -229,6 +274,7 @@ export class FileDisk implements Disk {
     }
     queue.length = 0;
     this.#spareQueues.push(queue);
+    this.#writeBack?.goOn();
     callsBefore = this.counters.inlineCalls - callsBefore;
     if (callsBefore === 0) return;
     const endMs = performance.now();
@@ -245,11 +291,11 @@ export class FileDisk implements Disk {
       return;
     }
     this.#inFlight++;
-    const generation = this.#ages.begin();
+    const generation = this.#progress.begin(true);
     const seek = (): void => this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, ended);
     const ended = (status: number, extents: readonly DiskExtent[]): void => {
       this.#leavePool();
-      this.#ages.end(generation);
+      this.#progress.end(true, generation);
       this.#inFlight--;
       done(status, extents);
       this.#checkQuiet();
@@ -264,8 +310,9 @@ export class FileDisk implements Disk {
     this.#closed = true;
     this.#whenQuiet = () => {
       const closeFile = (): void => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
-      if (this.#canary === null) closeFile();
-      else this.#canary.close(closeFile);
+      const closeCanary = (): void => (this.#canary === null ? closeFile() : this.#canary.close(closeFile));
+      if (this.#writeBack === null) closeCanary();
+      else this.#writeBack.close(closeCanary);
     };
     this.#checkQuiet();
   }
@@ -278,10 +325,11 @@ export class FileDisk implements Disk {
     request.lengthBytes = lengthBytes;
     request.doneBytes = 0;
     request.writesZeroes = false;
+    request.released = false;
     request.bytes = bytes;
     request.tag = tag;
     request.sink = sink;
-    request.generation = this.#ages.begin();
+    request.generation = this.#progress.begin(kind === Kind.READ);
     this.#queue.push(request);
   }
 
@@ -333,6 +381,7 @@ export class FileDisk implements Disk {
         this.#startFlush();
         break;
       default:
+        if (request.kind === Kind.WRITE) this.#writingBytes += request.lengthBytes;
         this.#pooled.push(request);
         this.#startPooled();
     }
@@ -340,8 +389,34 @@ export class FileDisk implements Disk {
 
   /** A place in the thread pool is free. */
   #goOn(): void {
+    this.#writeBack?.goOn();
     this.#startFlush();
     this.#startPooled();
+  }
+
+  /** Whether too much is unwritten for it. Those that wait are first. */
+  #hasToWait({ kind, offsetBytes, released }: Request): boolean {
+    if (kind !== Kind.WRITE || offsetBytes < this.#boundedFromBytes || released) return false;
+    return this.#held.length > 0 || this.#writeBack?.roomBytes(this.#writingBytes) === 0;
+  }
+
+  /** Lets in what there is room for. */
+  #release(): void {
+    if (this.#held.length === 0 || this.#writeBack === null) return;
+    let roomBytes = this.#writeBack.roomBytes(this.#writingBytes);
+    let count = 0;
+    for (; count < this.#held.length && roomBytes > 0; count++) {
+      const request = this.#held[count] as Request;
+      request.released = true;
+      roomBytes -= request.lengthBytes;
+    }
+    if (count === 0) return;
+    // What was given since, and not submitted, comes after it, and may have to wait.
+    const later = this.#queue;
+    this.#queue = this.#held.splice(0, count);
+    this.#inFlight -= count;
+    this.submit();
+    for (const request of later) this.#queue.push(request);
   }
 
   /** One at a time, for all that wait: a disk that hangs keeps one thread with it. */
@@ -351,11 +426,12 @@ export class FileDisk implements Disk {
     this.#flushing = this.#flushesWaiting;
     this.#flushesWaiting = free;
     this.#flushStartedMs = performance.now();
+    this.#flushMark = this.#writeBack?.limit.mark() ?? 0;
     fdatasync(this.#file.fd, this.#onFlushed);
   }
 
   #startPooled(): void {
-    const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
+    const limit = Math.min(this.#places.requestsMax, this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX);
     while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit && this.#places.take()) {
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
@@ -401,15 +477,20 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
+    if (request.kind === Kind.WRITE) this.#writingBytes -= request.lengthBytes;
     this.#leavePool();
     if (error !== null) this.#finish(request, statusOf(error));
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
+    this.#writeBack?.goOn();
+    this.#release();
   }
 
   readonly #onFlushed = (error: NodeJS.ErrnoException | null): void => {
     const nowMs = performance.now();
     if (nowMs - this.#flushStartedMs > DEVICE_STALL_MS) this.#hold(nowMs);
+    this.#writeBack?.limit.reached(this.#flushMark, this.#flushStartedMs, nowMs);
+    this.#progress.wrote(nowMs);
     this.#flushStartedMs = Number.POSITIVE_INFINITY;
     this.#places.give();
     const status = error === null ? Status.OK : statusOf(error);
@@ -417,6 +498,7 @@ export class FileDisk implements Disk {
     this.#flushing = [];
     for (const request of covered) this.#finish(request, status);
     this.#startFlush();
+    this.#release();
   };
 
   /** How the file system is asked for a hole or for zeroes; 0: zeroes are written. */
@@ -439,6 +521,7 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
+    this.#progress.wrote(performance.now());
     this.#leavePool();
     if (error !== null) this.#finish(request, Status.EIO);
     else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
@@ -501,7 +584,8 @@ export class FileDisk implements Disk {
     assert(sink !== null, 'file disk: a request ends once');
     request.sink = null;
     request.bytes = NO_BYTES;
-    this.#ages.end(request.generation);
+    this.#progress.end(request.kind === Kind.READ, request.generation);
+    if (status === Status.OK && (request.kind === Kind.WRITE || request.writesZeroes)) this.#writeBack?.limit.wrote(request.lengthBytes);
     this.#free.push(request);
     this.#inFlight--;
     sink.onDiskDone(tag, status);

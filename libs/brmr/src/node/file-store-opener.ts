@@ -52,8 +52,10 @@ export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
       doubtful,
       ...(poolUuid === undefined ? {} : { poolUuid }),
     });
+    disk.boundUnwritten(store.bitmapStore.dataOffset);
     return {
       store,
+      pace: () => disk.pace,
       waitingMs: (nowMs) => disk.waitingMs(nowMs),
       checkPresence: (whenKnown) => this.#checkPresence(disk, whenKnown),
     };

@@ -35,16 +35,20 @@ export class FailingDisk {
     const { reads, others } = triggersIn(folder);
     mkdirSync(mountPoint, { recursive: true });
     copyFileSync(store, backing);
-    const server = startProgram('nbdkit', [
-      ...['--foreground', '--unix', socket, '--filter=error', 'file', backing],
-      ...['error=EIO', `error-rate=${percent}%`, `error-file=${others}`],
-      ...['error-pread=EIO', `error-pread-rate=${percent}%`, `error-pread-file=${reads}`],
-    ]);
+    const server = startProgram(
+      'nbdkit',
+      [
+        ...['--foreground', '--unix', socket, '--filter=error', 'file', backing],
+        ...['error=EIO', `error-rate=${percent}%`, `error-file=${others}`],
+        ...['error-pread=EIO', `error-pread-rate=${percent}%`, `error-pread-file=${reads}`],
+      ],
+      { server: true },
+    );
     await eventually(() => {
       if (!existsSync(socket)) throw new Error(`nbdkit does not listen: ${server.stderr()}`);
     });
     const file = join(mountPoint, FILE);
-    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`]);
+    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`], { server: true });
     await eventually(() => {
       if (!existsSync(file)) throw new Error(`nbdfuse has no file: ${mount.stderr()}`);
     });

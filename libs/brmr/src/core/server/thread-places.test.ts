@@ -38,7 +38,7 @@ test('a store that is opened later has its threads, although all others hang', (
 });
 
 test('where there are more stores than threads, each has one', () => {
-  const all = new ThreadPlaces(THREADS_KEPT + 4);
+  const all = new ThreadPlaces(THREADS_KEPT);
   const stores = Array.from({ length: 10 }, () => all.join());
   for (const store of stores) expect(store.take()).toBe(true);
   for (const store of stores) expect(store.take()).toBe(false);

@@ -5,6 +5,8 @@ import { assert } from '@rmr/runtime';
  * one that asks for what has become of the disk. A disk that hangs keeps so many threads.
  */
 export const THREADS_PER_STORE = 12;
+/** Of these, those that requests don't get: a flush has to start, and somebody has to look how the disk gets on, whatever they wait for. */
+const THREADS_BESIDE_REQUESTS = 4;
 /** Threads that stores never get: for the files of the process itself, and for looking up names. */
 export const THREADS_KEPT = 8;
 /** Stores that may be opened later, and have their threads then. */
@@ -34,9 +36,9 @@ export class ThreadPlaces {
   #claimed = 0;
   #share = 0;
 
-  /** `threads`: those of the process, {@link THREADS_KEPT} included. */
+  /** `threads`: those of the process. Stores get all but {@link THREADS_KEPT}, or half of them if that is more. */
   constructor(threads: number) {
-    this.#capacity = Math.max(1, threads - THREADS_KEPT);
+    this.#capacity = Math.max(Math.ceil(threads / 2), threads - THREADS_KEPT);
   }
 
   /** Places that each store has for certain. */
@@ -114,6 +116,11 @@ export class StorePlaces {
 
   constructor(all: ThreadPlaces) {
     this.#all = all;
+  }
+
+  /** Places that its requests may have. */
+  get requestsMax(): number {
+    return Math.max(1, this.#all.share - THREADS_BESIDE_REQUESTS);
   }
 
   /** Takes a place; false: there is none. */
