@@ -3,6 +3,7 @@ import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli'
 import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import { adminAccess } from './admin-server.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
 
 /** What every daemon's configuration has. */
@@ -48,6 +49,8 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
         flags: configFlags(run, daemon.schema),
       });
     const config = load();
+    // The configuration is judged whole before anything is opened: the daemon itself comes before its admin interface.
+    adminAccess(config.admin);
     const log = createLogger(config.name, config.log.level);
     if (daemon.poolThreads !== undefined) ensurePoolThreads(daemon.poolThreads(config), log);
     const version = programVersion();
