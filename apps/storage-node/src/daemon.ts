@@ -55,6 +55,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
     { world, opener: new FileStoreOpener(world, host.bootId, new ThreadPlaces(poolThreads())), registry: rmr, doubtful },
   );
+  rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
   const listeners: StreamListener[] = [];
 
   const identity = (): NodeIdentity => ({

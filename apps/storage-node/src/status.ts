@@ -10,7 +10,7 @@ import {
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
-import type { PoolServer } from '@rmr/rmr';
+import { lacksSpaceSoon, type PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { formatSize } from '@rmr/runtime';
 
@@ -40,6 +40,7 @@ export function storeStatus(kept: KeptStore): NodeStoreStatus {
   const since = new Date(sinceWallMs).toISOString();
   const { path } = spec;
   const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
+  const space = spaceStatus(pool);
   return {
     path,
     uuid: identity?.storeUuid ?? null,
@@ -48,19 +49,46 @@ export function storeStatus(kept: KeptStore): NodeStoreStatus {
     reason,
     since,
     waitingFor: waitsFor === null ? null : { what: waitsFor, since, remedy },
+    space,
     health:
-      state === 'ATTACHED' ? openHealth(kept, `${path}${member}`) : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+      state === 'ATTACHED'
+        ? openHealth(kept, `${path}${member}`, space)
+        : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
   };
 }
 
-function openHealth({ slowSinceWallMs, pace, spec }: KeptStore, store: string): Health {
-  if (slowSinceWallMs === null || pace === null) return { level: 'healthy', sentence: `${store} is open` };
+/** The most pressing first: no space at all, a slow disk, little space. */
+function openHealth({ slowSinceWallMs, pace, spec }: KeptStore, store: string, space: NodeStoreStatus['space']): Health {
+  const lack = spaceHealth(store, space);
+  if (slowSinceWallMs === null || pace === null || (space !== null && space.fullSince !== null))
+    return lack ?? { level: 'healthy', sentence: `${store} is open` };
   const { oldestMs, unwrittenBytes, bytesPerSecond } = pace;
   const speed = bytesPerSecond === null ? '' : ` at ${formatSize(Math.round(bytesPerSecond))}/s`;
   const oldest = oldestMs === 0 ? 'It answers at the moment' : `A request has been under way for ${Math.round(oldestMs / 1000)} s`;
   return {
     level: 'degraded',
     sentence: `${store} is open, and its disk has been slow since ${new Date(slowSinceWallMs).toISOString()}. ${oldest}; ${formatSize(unwrittenBytes)} at most are to be written${speed}. Check the load and the state of the disk of ${spec.path}`,
+  };
+}
+
+/** The space that an open store finds on its file system. */
+function spaceStatus(pool: PoolServer | null): NodeStoreStatus['space'] {
+  const space = pool?.store.space ?? null;
+  if (space === null) return null;
+  const { fullSinceMs = null } = pool ?? {};
+  return { ...space, fullSince: fullSinceMs === null ? null : new Date(fullSinceMs).toISOString() };
+}
+
+/** What is wrong with the space of a store; null: nothing. */
+function spaceHealth(name: string, space: NodeStoreStatus['space']): Health | null {
+  if (space === null) return null;
+  const free = `its file system has ${formatSize(space.freeBytes)} of ${formatSize(space.totalBytes)} free`;
+  if (space.fullSince !== null)
+    return { level: 'degraded', sentence: `${name} is full since ${space.fullSince}: ${free}; writes that need space are refused` };
+  if (!lacksSpaceSoon(space)) return null;
+  return {
+    level: 'degraded',
+    sentence: `${name} is running out of space: ${free}, and the store may still take ${formatSize(space.wantedBytes)}`,
   };
 }
 
@@ -186,6 +214,12 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
   if (identity.witness === true) return witnessHealth(pool);
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
   if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
+  const { fullSinceMs } = pool;
+  if (fullSinceMs !== null) {
+    const pulls = sync.bytesLeft === 0 ? '' : `; it still has to pull ${formatSize(sync.bytesLeft)}`;
+    const since = new Date(fullSinceMs).toISOString();
+    return { level: 'degraded', sentence: `${name} serves IO, and has refused writes for lack of space since ${since}${pulls}` };
+  }
   if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
   return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
 }

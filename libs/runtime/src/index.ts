@@ -1,5 +1,5 @@
 export { crc32c } from './checksum.ts';
-export type { Disk, DiskExtent, DiskFeatures, DiskSink } from './disk.ts';
+export type { Disk, DiskExtent, DiskFeatures, DiskSink, DiskSpace } from './disk.ts';
 export {
   assert,
   errorMessage,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Status } from '@rmr/runtime';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ThreadPlaces } from '../core/server/thread-places.ts';
 import { UNWRITTEN_BYTES_FIRST } from '../core/server/unwritten-limit.ts';
 import { FileDisk } from './file-disk.ts';
 import { syncFileRange, syscall } from './libc.ts';
@@ -118,4 +119,21 @@ describe.skipIf(statfsSync(directory).type === TMPFS_MAGIC)('what a file disk ha
     },
     TEST_MS,
   );
+});
+
+test('a store that has one place only: its presence is looked at all the same, and holes and reads take turns', async () => {
+  const path = join(directory, 'one-place');
+  writeFileSync(path, new Uint8Array(MIB));
+  const disk = new FileDisk({ path, places: new ThreadPlaces(1).join(), tuning: { mode: 'pool' } });
+  const order: string[] = [];
+  const tell = (what: string) => ({ onDiskDone: () => void order.push(what) });
+  for (let i = 0; i < 4; i++) disk.punch(i * 4096, 4096, 0, tell('hole'));
+  for (let i = 0; i < 4; i++) disk.read(i * 4096, new Uint8Array(4096), 0, tell('read'));
+  disk.submit();
+  await expect.poll(() => order.length, WAIT).toBe(8);
+  expect(order.slice(1, 7).filter((what) => what === 'read').length).toBe(3);
+  rmSync(path);
+  const presence = (): Promise<unknown> => new Promise((resolve) => disk.checkPresence(resolve));
+  await expect.poll(presence, WAIT).not.toBeNull();
+  await new Promise((resolve) => disk.close(resolve));
 });

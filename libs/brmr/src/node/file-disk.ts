@@ -1,11 +1,14 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
 import { DiskProgress } from '../core/server/disk-progress.ts';
 import type { DiskPace } from '../core/server/kept-store.ts';
 import { type StorePlaces, ThreadPlaces } from '../core/server/thread-places.ts';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
+import { statusOfErrno } from './errno-status.ts';
+import { lookUpExtents } from './file-extents.ts';
+import { FileRoom } from './file-room.ts';
 import {
   Errno,
   errno,
@@ -13,21 +16,11 @@ import {
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
   fallocate,
-  lseek,
   preadv2,
   pwritev,
   RWF_NOWAIT,
-  SEEK_DATA,
-  SEEK_END,
-  SEEK_HOLE,
 } from './libc.ts';
 import { WriteBack } from './write-back.ts';
-
-/**
- * Pieces of data looked up for one answer: each costs two calls in the thread pool. A client that wants one run at a time
- * of a file with thousands would otherwise have all of them looked up again for each.
- */
-const EXTENT_LOOKUPS_MAX = 16;
 
 /** Requests merged into one system call (the kernel takes 1024). */
 const VECTOR_MAX = 64;
@@ -37,19 +30,23 @@ const MERGED_BYTES_MAX = 1024 * 1024;
 const STALL_MS = 50;
 /** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
 const FLUSH_SLOW_MS = 100;
+/** The same for a hole or zeroes: a file system has the file locked meanwhile. */
+const ALLOCATION_SLOW_MS = 20;
 /** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
 const DEVICE_STALL_MS = 1000;
 /** How long a disk that stalled stays in the thread pool, in milliseconds. */
 const POOL_HOLD_MS = 10_000;
 /** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
 const POOL_IN_FLIGHT_MAX = 8;
+/** Of these, holes and zeroes: each may take long, and reads are not to wait for all of them. */
+const ALLOCATIONS_IN_FLIGHT_MAX = 2;
 /** The same while it stalls, so that it leaves threads to other disks. */
 const POOL_IN_FLIGHT_STALLED_MAX = 2;
 /** Bytes of zeroes written at a time where the disk can't zero by itself. */
 const ZEROES_BYTES = 1024 * 1024;
 const ZEROES = new Uint8Array(ZEROES_BYTES);
 
-const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4 } as const;
+const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4, ALLOCATE: 5 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
 const NO_BYTES = new Uint8Array(0);
@@ -125,6 +122,12 @@ export class FileDisk implements Disk {
   #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
   #poolInFlight = 0;
+  /** Holes and zeroes that wait for a place there, and how many have one. */
+  readonly #allocations: Request[] = [];
+  #allocating = 0;
+  /** Whether the last that got a place was one of these. */
+  #allocatedLast = false;
+  #allocationStartedMs = Number.POSITIVE_INFINITY;
   #inFlight = 0;
   readonly #progress = new DiskProgress();
   readonly #writeBack: WriteBack | null;
@@ -133,6 +136,7 @@ export class FileDisk implements Disk {
   #held: Request[] = [];
   /** Bytes of writes that have begun. */
   #writingBytes = 0;
+  readonly #room: FileRoom;
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
   #readFlags: number;
   #canPunch: boolean;
@@ -163,9 +167,24 @@ export class FileDisk implements Disk {
         : DeviceCanary.open(file.path, this.#places, () => this.#progress.answered(performance.now()));
     const observer = { onProgress: () => this.#progress.wrote(performance.now()), onRoom: () => this.#release() };
     this.#writeBack = file.inMemory || options.readOnly === true ? null : WriteBack.open(file.fd, file.device, this.#places, observer);
+    this.#room = new FileRoom(
+      {
+        ...{ fd: file.fd, path: file.path, sizeBytes: file.sizeBytes, isFile: !file.blockDevice && options.readOnly !== true },
+        ...{ progress: this.#progress, places: this.#places },
+        inPool: (start) => {
+          this.#pooled.push(() => start(() => this.#leavePool()));
+          this.#startPooled();
+        },
+      },
+      file.space,
+    );
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
-    this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
+    this.features = {
+      ...{ fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true },
+      // Where zeroes are written as data, only those of a whole message are worth a request of their own.
+      holeBytes: file.punch ? file.holeBytes : Math.max(file.holeBytes, ZEROES_BYTES),
+    };
   }
 
   /** True while the disk counts as stalled. */
@@ -186,6 +205,10 @@ export class FileDisk implements Disk {
     return idleMs;
   }
 
+  get space(): DiskSpace | null {
+    return this.#room.space;
+  }
+
   /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
   get pace(): DiskPace {
     const limit = this.#writeBack?.limit;
@@ -204,7 +227,7 @@ export class FileDisk implements Disk {
     this.#boundedFromBytes = fromBytes;
   }
 
-  /** Calls back why the path no longer leads to what is open here; null = it does, or nobody can say. */
+  /** Calls back why the path no longer leads to what is open here; null = it does, or nobody can say. Looks how much space there is, too. */
   checkPresence(done: (reason: string | null) => void): void {
     if (!this.#places.take()) {
       done(null);
@@ -212,6 +235,8 @@ export class FileDisk implements Disk {
     }
     whyGone(this.#file, (reason) => {
       this.#places.give();
+      // After that, as there may be no more than one place.
+      if (!this.#closed) this.#room.look(performance.now());
       done(reason);
     });
   }
@@ -219,7 +244,12 @@ export class FileDisk implements Disk {
   #stalledAt(nowMs: number): boolean {
     const canaryLateMs = this.#canary === null ? 0 : this.#canary.lateMs(nowMs);
     if (canaryLateMs > DEVICE_STALL_MS) this.#hold(nowMs);
-    return canaryLateMs > 0 || nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_SLOW_MS;
+    return (
+      canaryLateMs > 0 ||
+      nowMs < this.#poolUntilMs ||
+      nowMs - this.#flushStartedMs > FLUSH_SLOW_MS ||
+      nowMs - this.#allocationStartedMs > ALLOCATION_SLOW_MS
+    );
   }
 
   /** From here on the disk is in the thread pool for a while. */
@@ -248,12 +278,31 @@ export class FileDisk implements Disk {
     this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
   }
 
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
+    assert(!this.#closed, 'file disk: not used after close');
+    if (this.#room.has(offsetBytes, lengthBytes) || offsetBytes + lengthBytes > this.sizeBytes) return true;
+    this.#inFlight++;
+    this.#room.reserve(offsetBytes, lengthBytes, tag, {
+      onDiskDone: (_tag, status) => {
+        this.#inFlight--;
+        sink.onDiskDone(tag, status);
+        this.#checkQuiet();
+      },
+    });
+    return false;
+  }
+
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.ALLOCATE, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  }
+
   submit(): void {
     const queue = this.#queue;
     if (queue.length === 0) return;
     this.#queue = this.#spareQueues.pop() ?? [];
     this.#inFlight += queue.length;
     const startMs = performance.now();
+    this.#room.look(startMs);
     if (this.#canary !== null) this.#canary.ask(startMs);
     const inline = !this.#alwaysPool && !this.#stalledAt(startMs);
     let callsBefore = this.counters.inlineCalls;
@@ -292,7 +341,7 @@ export class FileDisk implements Disk {
     }
     this.#inFlight++;
     const generation = this.#progress.begin(true);
-    const seek = (): void => this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, ended);
+    const seek = (): void => lookUpExtents(this.#file.fd, offsetBytes, offsetBytes + lengthBytes, ended);
     const ended = (status: number, extents: readonly DiskExtent[]): void => {
       this.#leavePool();
       this.#progress.end(true, generation);
@@ -368,7 +417,7 @@ export class FileDisk implements Disk {
       } else if (count > 1) {
         // One of several can't be moved: each for itself, so that the others don't suffer.
         this.#start(request);
-      } else this.#finish(request, statusOfErrno(error));
+      } else this.#failMove(request, error);
     }
     return count;
   }
@@ -379,6 +428,11 @@ export class FileDisk implements Disk {
       case Kind.FLUSH:
         this.#flushesWaiting.push(request);
         this.#startFlush();
+        break;
+      case Kind.PUNCH:
+      case Kind.ZERO:
+        this.#allocations.push(request);
+        this.#startPooled();
         break;
       default:
         if (request.kind === Kind.WRITE) this.#writingBytes += request.lengthBytes;
@@ -430,9 +484,29 @@ export class FileDisk implements Disk {
     fdatasync(this.#file.fd, this.#onFlushed);
   }
 
+  #startAllocations(limit: number): void {
+    // While the disk stalls one place is left for what is read and written.
+    const allocationsMax = Math.min(ALLOCATIONS_IN_FLIGHT_MAX, Math.max(1, limit - 1));
+    while (this.#allocations.length > 0 && this.#allocating < allocationsMax && this.#poolInFlight < limit && this.#places.take()) {
+      this.#allocatedLast = true;
+      if (this.#allocating++ === 0) this.#allocationStartedMs = performance.now();
+      this.#poolInFlight++;
+      this.counters.pooledRequests++;
+      this.#movePooled(this.#allocations.shift() as Request);
+    }
+  }
+
+  #leaveAllocation(): void {
+    this.#allocationStartedMs = --this.#allocating === 0 ? Number.POSITIVE_INFINITY : performance.now();
+    this.#leavePool();
+  }
+
   #startPooled(): void {
     const limit = Math.min(this.#places.requestsMax, this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX);
+    // Where there is one place only, holes and everything else take turns.
+    if (limit > 1 || !this.#allocatedLast || this.#pooled.length === 0) this.#startAllocations(limit);
     while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit && this.#places.take()) {
+      this.#allocatedLast = false;
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
       this.counters.pooledRequests++;
@@ -462,7 +536,10 @@ export class FileDisk implements Disk {
       readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
     } else if (request.kind === Kind.WRITE) {
       writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+    } else if (request.kind === Kind.ALLOCATE) {
+      fallocate.async(this.#file.fd, FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else if (mode !== 0) {
+      if (request.kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
       fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else {
       writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
@@ -478,12 +555,20 @@ export class FileDisk implements Disk {
       return;
     }
     if (request.kind === Kind.WRITE) this.#writingBytes -= request.lengthBytes;
-    this.#leavePool();
-    if (error !== null) this.#finish(request, statusOf(error));
+    if (request.kind === Kind.ZERO || request.kind === Kind.PUNCH) this.#leaveAllocation();
+    else this.#leavePool();
+    if (error !== null) this.#failMove(request, error.errno === undefined ? Errno.EIO : -error.errno);
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
     this.#writeBack?.goOn();
     this.#release();
+  }
+
+  /** A read, write, or the writing of zeroes has failed. One that has found no space after a part of it was done has changed something. */
+  #failMove(request: Request, code: number): void {
+    const status = statusOfErrno(code);
+    if (status === Status.ENOSPC) this.#room.exhausted();
+    this.#finish(request, status === Status.ENOSPC && request.doneBytes > 0 ? Status.EIO : status);
   }
 
   readonly #onFlushed = (error: NodeJS.ErrnoException | null): void => {
@@ -511,6 +596,14 @@ export class FileDisk implements Disk {
   /** For requests: the file system has punched or zeroed. */
   onAllocated(request: Request, error: Error | null, result: number): void {
     const code = result === 0 && error === null ? 0 : errno();
+    const { kind, offsetBytes, lengthBytes } = request;
+    if (kind === Kind.ALLOCATE && code !== Errno.EINTR) {
+      this.#leavePool();
+      this.#finish(request, error !== null ? Status.EIO : code === 0 ? Status.OK : statusOfErrno(code));
+      return;
+    }
+    // A reservation of the same range that ran meanwhile counts for nothing any more.
+    if (kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
     if (code === Errno.EOPNOTSUPP) {
       if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
       else this.#canZero = false;
@@ -522,61 +615,16 @@ export class FileDisk implements Disk {
       return;
     }
     this.#progress.wrote(performance.now());
-    this.#leavePool();
-    if (error !== null) this.#finish(request, Status.EIO);
+    this.#leaveAllocation();
+    // Part of the range may be done when no space is left for the rest.
+    if (error !== null || code === Errno.ENOSPC || code === Errno.EDQUOT) this.#finish(request, Status.EIO);
     else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
   }
 
-  /**
-   * Looks up what lies between `at` and `end`. Writes and punches may come between any two calls, so an answer of one is
-   * no promise about the next; data is always a right answer.
-   */
-  #seek(found: Run[], at: number, end: number, lookupsLeft: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
-    if (at >= end || lookupsLeft === 0) {
-      // It changed at every look: somebody is writing there.
-      if (found.length === 0) append(found, end - at, false);
-      done(Status.OK, found);
-      return;
-    }
-    // Data from here? Where does the next data begin, and where does it end?
-    lseek.async(this.#file.fd, at, SEEK_DATA, (_error, position) => {
-      if (position < 0) {
-        const code = errno();
-        if (code === Errno.ENXIO) this.#seekEnd(found, at, end, done);
-        else done(statusOfErrno(code), []);
-        return;
-      }
-      const data = Math.min(Math.max(position, at), end);
-      append(found, data - at, true);
-      if (data === end) {
-        done(Status.OK, found);
-        return;
-      }
-      lseek.async(this.#file.fd, data, SEEK_HOLE, (_holeError, hole) => {
-        const code = hole < 0 ? errno() : 0;
-        if (hole < 0 && code !== Errno.ENXIO) {
-          done(statusOfErrno(code), []);
-          return;
-        }
-        // ENXIO: the file has been shortened meanwhile; reads of what is gone are to tell.
-        const stop = hole < 0 ? end : Math.min(Math.max(hole, data), end);
-        // Nothing, when it was punched meanwhile: then it is looked at again.
-        append(found, stop - data, false);
-        this.#seek(found, stop, end, lookupsLeft - 1, done);
-      });
-    });
-  }
-
-  /** There is no data from `at` on: a hole as far as the file goes. Beyond, where it has been shortened, reads are to tell. */
-  #seekEnd(found: Run[], at: number, end: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
-    lseek.async(this.#file.fd, 0, SEEK_END, (_error, sizeBytes) => {
-      if (sizeBytes < 0) {
-        done(statusOfErrno(errno()), []);
-        return;
-      }
-      append(found, end - at, sizeBytes >= end);
-      done(Status.OK, found);
-    });
+  /** Whether it has left data in the page cache: a write, or zeroes that were written. */
+  #isData(request: Request): boolean {
+    const { kind } = request;
+    return kind === Kind.WRITE || ((kind === Kind.PUNCH || kind === Kind.ZERO) && this.#allocationMode(request) === 0);
   }
 
   #finish(request: Request, status: number): void {
@@ -585,7 +633,7 @@ export class FileDisk implements Disk {
     request.sink = null;
     request.bytes = NO_BYTES;
     this.#progress.end(request.kind === Kind.READ, request.generation);
-    if (status === Status.OK && (request.kind === Kind.WRITE || request.writesZeroes)) this.#writeBack?.limit.wrote(request.lengthBytes);
+    if (status === Status.OK && this.#isData(request)) this.#writeBack?.limit.wrote(request.lengthBytes);
     this.#free.push(request);
     this.#inFlight--;
     sink.onDiskDone(tag, status);
@@ -600,34 +648,6 @@ export class FileDisk implements Disk {
   }
 }
 
-/** A {@link DiskExtent} that is being made. */
-interface Run {
-  lengthBytes: number;
-  readonly hole: boolean;
-}
-
-function append(runs: Run[], lengthBytes: number, hole: boolean): void {
-  if (lengthBytes === 0) return;
-  const last = runs.at(-1);
-  if (last?.hole === hole) last.lengthBytes += lengthBytes;
-  else runs.push({ lengthBytes, hole });
-}
-
 function statusOf(error: NodeJS.ErrnoException): number {
   return statusOfErrno(error.errno === undefined ? Errno.EIO : -error.errno);
-}
-
-/** Error numbers that tell the user something pass; the rest is an IO error. */
-function statusOfErrno(code: number): number {
-  switch (code) {
-    case Errno.ENOSPC:
-    case Errno.EDQUOT:
-      return Status.ENOSPC;
-    case Errno.EINVAL:
-      return Status.EINVAL;
-    case Errno.EOPNOTSUPP:
-      return Status.ENOTSUP;
-    default:
-      return Status.EIO;
-  }
 }

@@ -10,6 +10,8 @@ export const STEADY_MS = 2 * RETRY_MS_MAX;
 export const SLOW_MS = 8_000;
 /** For so long, in milliseconds, no request of a slow disk has to be old for it not to be slow any more. */
 export const QUICK_MS = 10_000;
+/** A disk that has not answered a request for so long, in milliseconds, is a matter for the status of clients, long before it counts as slow or hung. */
+export const SLOW_ANSWER_MS = 2_000;
 /** How often an open store is asked whether its path still leads to it, in milliseconds. */
 export const PRESENCE_MS = 1_000;
 
@@ -331,7 +333,9 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
     }
-    if (opened.waitingMs(nowMs) > ioTimeoutMs) {
+    const waitingMs = opened.waitingMs(nowMs);
+    (this.#pool as PoolServer).diskTrouble = diskTrouble(waitingMs, opened.pace().oldestMs);
+    if (waitingMs > ioTimeoutMs) {
       this.#hanging = true;
       this.#detach('TIMEOUT', `the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
       return;
@@ -466,4 +470,11 @@ function remedyFor(trouble: OperationErrorCode, path: string): string | undefine
     default:
       return `Correct "stores" in the configuration, where ${path} is not what it should be, and restart this node.`;
   }
+}
+
+/** What clients are told of a disk that takes long; empty: nothing. */
+function diskTrouble(waitingMs: number, oldestMs: number): string {
+  if (waitingMs > SLOW_ANSWER_MS) return `waits for its disk, which has not answered for ${Math.floor(waitingMs / 1000)} s`;
+  if (oldestMs <= SLOW_ANSWER_MS) return '';
+  return `waits for its disk, which is slow: a request has been under way for ${Math.floor(oldestMs / 1000)} s`;
 }
