@@ -1,4 +1,5 @@
 import { addRunCommand } from '@rmr/admin-api/node';
+import { threadsFor } from '@rmr/brmr';
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
 import { storageNodeConfigSchema } from './config.ts';
@@ -12,7 +13,12 @@ export function buildProgram(): Command {
     .version(programVersion(), '-V, --version')
     .helpCommand(false)
     .addHelpText('after', '\nThe flags of the daemon: storage-node run --help');
-  addRunCommand(program, { role: 'storage-node', schema: storageNodeConfigSchema, start: startDaemon });
+  addRunCommand(program, {
+    role: 'storage-node',
+    schema: storageNodeConfigSchema,
+    poolThreads: ({ stores }) => threadsFor(stores.length),
+    start: startDaemon,
+  });
   addStoreCommands(program);
   return program;
 }

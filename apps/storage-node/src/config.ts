@@ -1,3 +1,4 @@
+import { STORES_MAX } from '@rmr/brmr';
 import {
   durationValue,
   httpAddressValue,
@@ -43,13 +44,16 @@ export const storageNodeConfigSchema = z
           poolUuid: uuidValue().optional().describe('refuse the store unless it is of this pool'),
           ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
             .default(20_000)
-            .describe('a disk that has not answered for so long hangs: the store is taken away until it does'),
+            .describe(
+              'a disk that has requests and has done nothing for so long hangs: the store is taken away until it answers; a slow one goes on and stays',
+            ),
           volatileCache: z
             .boolean()
             .default(false)
             .describe('for tests of power loss, together with bootIdOverride: what was not flushed dies with this process'),
         }),
       )
+      .max(STORES_MAX)
       .default([])
       .describe('stores to open at start; one that is missing is waited for, and never made anew'),
     resync: z

@@ -1,11 +1,11 @@
 import { clientSessionStatus, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
-import { StoreKeeper } from '@rmr/brmr';
+import { StoreKeeper, ThreadPlaces } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
 import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
+import { createSystemWorld, loadHostIdentity, poolThreads, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { registerStorageMetrics } from './metrics.ts';
@@ -53,7 +53,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const doubtful = new DoubtfulStoreFile(config.stateDir, storePaths, log);
   const keeper = new StoreKeeper(
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
-    { world, opener: new FileStoreOpener(world, host.bootId), registry: rmr, doubtful },
+    { world, opener: new FileStoreOpener(world, host.bootId, new ThreadPlaces(poolThreads())), registry: rmr, doubtful },
   );
   rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
   const listeners: StreamListener[] = [];

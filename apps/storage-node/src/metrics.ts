@@ -1,5 +1,5 @@
 import type { Metrics } from '@rmr/admin-api/node';
-import type { StoreKeeper } from '@rmr/brmr';
+import type { DiskPace, StoreKeeper } from '@rmr/brmr';
 import type { PoolServer, PoolServerCounters } from '@rmr/rmr';
 import type { RtrsServer } from '@rmr/rtrs';
 import type { SlabPool } from '@rmr/runtime';
@@ -75,6 +75,7 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
       for (const { spec, pool } of keeper.stores) observe(pool === null ? 0 : 1, spec.path);
     },
   });
+  registerPaceMetrics(metrics, keeper);
   metrics.gauge({
     name: 'rmr_store_free_bytes',
     help: 'Free space of the file system of an open store',
@@ -127,4 +128,31 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
     help: 'Bytes in receive and send buffers that are in use',
     read: (observe) => observe(slabs.heldBytes),
   });
+}
+
+/** How the disks get on: a slow one keeps its store, so somebody has to see it. */
+function registerPaceMetrics(metrics: Metrics, keeper: StoreKeeper): void {
+  const gauge = (name: string, help: string, read: (pace: DiskPace) => number | null): void =>
+    metrics.gauge({
+      name,
+      help,
+      labels: ['store'],
+      read: (observe) => {
+        for (const { spec, pace } of keeper.stores) {
+          const value = pace === null ? null : read(pace);
+          if (value !== null) observe(value, spec.path);
+        }
+      },
+    });
+  gauge(
+    'rmr_store_waiting_seconds',
+    'For how long the oldest request to the disk has been under way, at least',
+    (pace) => pace.oldestMs / 1000,
+  );
+  gauge('rmr_store_unwritten_bytes', 'Bytes that were written and are not on the disk yet, at most', (pace) => pace.unwrittenBytes);
+  gauge(
+    'rmr_store_write_back_bytes_per_second',
+    'The pace of the disk, as measured when it last wrote much',
+    (pace) => pace.bytesPerSecond,
+  );
 }

@@ -61,3 +61,19 @@ test('a disk that fails to take something is named, with the place, and with wha
     remedy: expect.stringContaining('Replace the disk'),
   });
 });
+
+test('a store whose disk is slow is degraded: since when, how old requests are, what is left and at which pace', () => {
+  const kept = {
+    ...{ spec: { path: '/a' }, state: 'ATTACHED', reason: 'opened', sinceWallMs: 0, pool: member('NORMAL', 'client-1'), waitsFor: null },
+    ...{ identity: { memberId: 2, poolName: 'demo' }, slowSinceWallMs: Date.parse(SINCE) },
+    pace: { oldestMs: 12_300, unwrittenBytes: 8 * 1024 * 1024, bytesPerSecond: 1024 * 1024 },
+  };
+  expect(storeStatus(kept as unknown as KeptStore).health).toEqual({
+    level: 'degraded',
+    sentence:
+      '/a (member 2 of pool demo) is open, and its disk has been slow since 2026-01-01T00:00:00.000Z. A request has been under way for 12 s; 8 MiB at most are to be written at 1 MiB/s. Check the load and the state of the disk of /a',
+  });
+  const answering = { ...kept, pace: { oldestMs: 0, unwrittenBytes: 0, bytesPerSecond: null } };
+  expect(storeStatus(answering as unknown as KeptStore).health.sentence).toContain('It answers at the moment; 0');
+  expect(storeStatus({ ...kept, slowSinceWallMs: null } as unknown as KeptStore).health.level).toBe('healthy');
+});

@@ -35,7 +35,8 @@ export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly 
 }
 
 /** What there is to say about one store of the configuration, open or not. */
-export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy }: KeptStore): NodeStoreStatus {
+export function storeStatus(kept: KeptStore): NodeStoreStatus {
+  const { spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy } = kept;
   const since = new Date(sinceWallMs).toISOString();
   const { path } = spec;
   const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
@@ -51,8 +52,22 @@ export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, 
     space,
     health:
       state === 'ATTACHED'
-        ? (spaceHealth(`${path}${member}`, space) ?? { level: 'healthy', sentence: `${path}${member} is open` })
+        ? openHealth(kept, `${path}${member}`, space)
         : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+  };
+}
+
+/** The most pressing first: no space at all, a slow disk, little space. */
+function openHealth({ slowSinceWallMs, pace, spec }: KeptStore, store: string, space: NodeStoreStatus['space']): Health {
+  const lack = spaceHealth(store, space);
+  if (slowSinceWallMs === null || pace === null || (space !== null && space.fullSince !== null))
+    return lack ?? { level: 'healthy', sentence: `${store} is open` };
+  const { oldestMs, unwrittenBytes, bytesPerSecond } = pace;
+  const speed = bytesPerSecond === null ? '' : ` at ${formatSize(Math.round(bytesPerSecond))}/s`;
+  const oldest = oldestMs === 0 ? 'It answers at the moment' : `A request has been under way for ${Math.round(oldestMs / 1000)} s`;
+  return {
+    level: 'degraded',
+    sentence: `${store} is open, and its disk has been slow since ${new Date(slowSinceWallMs).toISOString()}. ${oldest}; ${formatSize(unwrittenBytes)} at most are to be written${speed}. Check the load and the state of the disk of ${spec.path}`,
   };
 }
 

@@ -1,5 +1,6 @@
 export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts';
 export {
+  type DiskPace,
   type DoubtfulStores,
   KeptStore,
   type KeptStoreState,
@@ -10,4 +11,5 @@ export {
 } from './core/server/kept-store.ts';
 export { PoolStoreAdapter } from './core/server/pool-store-adapter.ts';
 export { StoreKeeper, type StoreKeeperOptions } from './core/server/store-keeper.ts';
+export { STORES_MAX, type StorePlaces, THREADS_KEPT, THREADS_PER_STORE, ThreadPlaces, threadsFor } from './core/server/thread-places.ts';
 export { VOLATILE_CACHE_BYTES_MAX, VolatileCacheDisk } from './core/server/volatile-cache-disk.ts';

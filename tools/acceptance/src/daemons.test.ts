@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createAdminClient } from '@rmr/admin-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -127,11 +128,21 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
   });
 
   test(`${name}: a wrong configuration is refused, naming the key`, async () => {
+    // What a daemon listens on before its admin interface: were that opened first, the answer would be another one.
+    const occupied = createServer();
+    await new Promise<void>((resolve) => occupied.listen(0, '127.0.0.1', resolve));
+    const listen = { listen: [`tcp://127.0.0.1:${(occupied.address() as AddressInfo).port}`] };
+    const stateDir = join(folder, `state-of-wrong-${name}`);
+    const rest = name === 'client-node' ? { stateDir, nbd: listen } : { stateDir, rtrs: listen };
+    const tokenFile = join(folder, 'short-token');
+    writeFileSync(tokenFile, 'secret');
     const wrong: readonly (readonly [object, RegExp])[] = [
-      [{ stateDir: folder }, /name/],
-      [{ name: 'x', stateDir: folder, colour: 'red' }, /colour/],
-      [{ name: 'x', stateDir: folder, admin: { listen: 'pigeon' } }, /admin\.listen/],
-      [{ name: 'x', stateDir: folder, admin: { listen: 'http://0.0.0.0:4999' } }, /token/i],
+      [{ ...rest }, /name/],
+      [{ name: 'x', ...rest, colour: 'red' }, /colour/],
+      [{ name: 'x', ...rest, admin: { listen: 'pigeon' } }, /admin\.listen/],
+      [{ name: 'x', ...rest, admin: { listen: 'http://0.0.0.0:4999' } }, /token/i],
+      [{ name: 'x', ...rest, admin: { listen: 'http://127.0.0.1:0', tokenFile } }, /admin\.tokenFile/],
+      [{ name: 'x', ...rest, admin: { listen: 'http://127.0.0.1:0', tokenFile: join(folder, 'none') } }, /admin\.tokenFile/],
     ];
     for (const [config, key] of wrong) {
       const path = join(folder, `wrong-${name}.json`);
@@ -141,6 +152,9 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
       expect(outcome.stderr).toMatch(key);
       expect(outcome.stderr).not.toMatch(/^\s+at /m);
     }
+    occupied.close();
+    // Nothing was opened or made.
+    expect(existsSync(stateDir)).toBe(false);
   });
 }
 

@@ -20,11 +20,22 @@ const KEEP_ALIVE_MS = 15_000;
 const TOKEN_LENGTH_MIN = 16;
 const TOKEN_FILE_BYTES_MAX = 4096;
 
-export interface AdminServerOptions {
+/** The admin interface's part of a configuration. */
+export interface AdminConfig {
   /** `http://HOST:PORT`; port 0 takes a free one. */
   readonly listen: string;
   /** File that holds the bearer token. Without it only loopback addresses are listened on. */
   readonly tokenFile?: string | undefined;
+}
+
+/** Where the admin interface listens, and the digest of its token. */
+export interface AdminAccess {
+  readonly host: string;
+  readonly port: number;
+  readonly token: Uint8Array | null;
+}
+
+export interface AdminServerOptions extends AdminConfig {
   readonly service: AdminService;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -38,22 +49,26 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
+/** Judges the configuration of the admin interface, the token's file included, and opens nothing. Throws INVALID_CONFIG. */
+export function adminAccess({ listen, tokenFile }: AdminConfig): AdminAccess {
+  const address = parseHttpAddress(listen);
+  if (address === null) throw new OperationError('INVALID_CONFIG', `admin.listen: "${listen}" is not an address; write http://HOST:PORT`);
+  const token = tokenFile === undefined ? null : readToken(tokenFile);
+  if (token === null && !isLoopback(address.host)) {
+    throw new OperationError(
+      'INVALID_CONFIG',
+      `admin.listen: ${listen} can be reached from other hosts; set admin.tokenFile, or listen on http://127.0.0.1:${address.port}`,
+    );
+  }
+  return { ...address, token };
+}
+
 /**
  * Serves `/trpc`, `/metrics`, `/healthz` and `/readyz`. The probes are open to everybody who can connect and say
  * nothing but yes or no; the rest asks for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const address = parseHttpAddress(options.listen);
-  if (address === null)
-    throw new OperationError('INVALID_CONFIG', `admin.listen: "${options.listen}" is not an address; write http://HOST:PORT`);
-  const token = options.tokenFile === undefined ? null : readToken(options.tokenFile);
-  if (token === null && !isLoopback(address.host)) {
-    throw new OperationError(
-      'INVALID_CONFIG',
-      `admin.listen: ${options.listen} can be reached from other hosts; set admin.tokenFile, or listen on http://127.0.0.1:${address.port}`,
-    );
-  }
-
+  const { token, ...address } = adminAccess(options);
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,

@@ -1,7 +1,7 @@
 import { errorMessage, type Logger } from '@rmr/runtime';
 import { crashOnBugs, runUntilSignal, type Stoppable } from '@rmr/runtime/node';
 import type { AdminService } from '../router.ts';
-import { startAdminServer } from './admin-server.ts';
+import { type AdminConfig, startAdminServer } from './admin-server.ts';
 import { Metrics, registerProcessMetrics } from './metrics.ts';
 
 /** What a daemon is to the process that hosts it. */
@@ -14,7 +14,7 @@ export interface DaemonHostOptions {
   readonly name: string;
   readonly role: 'storage-node' | 'client-node';
   readonly version: string;
-  readonly admin: { readonly listen: string; readonly tokenFile?: string | undefined };
+  readonly admin: AdminConfig;
   readonly log: Logger;
   /** Brings the daemon up: its listeners are open when it resolves. It need not be ready: see {@link AdminService.notReady}. */
   readonly start: () => Promise<Daemon>;

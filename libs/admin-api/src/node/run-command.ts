@@ -1,8 +1,9 @@
 import type { Logger } from '@rmr/runtime';
 import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import { adminAccess } from './admin-server.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
 
 /** What every daemon's configuration has. */
@@ -25,6 +26,8 @@ export interface DaemonSurroundings {
 export interface DaemonProgram<Schema extends z.ZodType<DaemonConfig>> {
   readonly role: DaemonHostOptions['role'];
   readonly schema: Schema;
+  /** Threads that it needs in libuv's pool; left out: as many as there are. */
+  readonly poolThreads?: (config: z.output<Schema>) => number;
   readonly start: (config: z.output<Schema>, surroundings: DaemonSurroundings) => Promise<Daemon>;
 }
 
@@ -46,7 +49,10 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
         flags: configFlags(run, daemon.schema),
       });
     const config = load();
+    // The configuration is judged whole before anything is opened: the daemon itself comes before its admin interface.
+    adminAccess(config.admin);
     const log = createLogger(config.name, config.log.level);
+    if (daemon.poolThreads !== undefined) ensurePoolThreads(daemon.poolThreads(config), log);
     const version = programVersion();
     const transport = new SocketTransport();
     transport.setRoutes(config.transport.routes);

@@ -1,5 +1,6 @@
 import { close as closeFd, constants, openSync, read as readFd } from 'node:fs';
 import { addressOf } from '@rmr/runtime/node';
+import type { StorePlaces } from '../core/server/thread-places.ts';
 
 /** Alignment that direct reads need on every device. */
 const ALIGN_BYTES = 4096;
@@ -15,6 +16,8 @@ const LATE_MS = 50;
  */
 export class DeviceCanary {
   readonly #fd: number;
+  readonly #places: StorePlaces;
+  readonly #onAnswer: () => void;
   readonly #buffer: Uint8Array;
   #askedMs = Number.NEGATIVE_INFINITY;
   #asking = false;
@@ -22,17 +25,19 @@ export class DeviceCanary {
   /** Reads so far. */
   askedCount = 0;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, places: StorePlaces, onAnswer: () => void) {
     this.#fd = fd;
+    this.#onAnswer = onAnswer;
+    this.#places = places;
     const memory = new Uint8Array(2 * ALIGN_BYTES);
     const skip = (ALIGN_BYTES - (addressOf(memory) % ALIGN_BYTES)) % ALIGN_BYTES;
     this.#buffer = memory.subarray(skip, skip + ALIGN_BYTES);
   }
 
-  /** A canary for the file or device, or null where direct reads are not possible. */
-  static open(path: string): DeviceCanary | null {
+  /** A canary for the file or device, which tells of each answer, or null where direct reads are not possible. */
+  static open(path: string, places: StorePlaces, onAnswer: () => void): DeviceCanary | null {
     try {
-      return new DeviceCanary(openSync(path, constants.O_RDONLY | constants.O_DIRECT));
+      return new DeviceCanary(openSync(path, constants.O_RDONLY | constants.O_DIRECT), places, onAnswer);
     } catch {
       // The file system has no direct reads: slow flushes and slow calls are the only signs then.
       return null;
@@ -41,7 +46,7 @@ export class DeviceCanary {
 
   /** Asks, when it is time to. Call it whenever there is IO. */
   ask(nowMs: number): void {
-    if (this.#asking || nowMs - this.#askedMs < INTERVAL_MS) return;
+    if (this.#asking || nowMs - this.#askedMs < INTERVAL_MS || !this.#places.take()) return;
     this.#asking = true;
     this.#askedMs = nowMs;
     this.askedCount++;
@@ -63,6 +68,8 @@ export class DeviceCanary {
   /** An error is an answer as well: reads of the store itself will report it. */
   readonly #onRead = (): void => {
     this.#asking = false;
+    this.#places.give();
+    this.#onAnswer();
     this.#whenQuiet?.();
   };
 }

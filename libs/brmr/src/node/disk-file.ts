@@ -59,6 +59,8 @@ export interface DiskFile {
   readonly sizeBytes: number;
   /** What tells it from every other file or device that exists at the same time. */
   readonly identity: string;
+  /** MAJOR:MINOR of the block device that it is, or whose file system it is on. */
+  readonly device: string;
   readonly blockDevice: boolean;
   /** It is kept in memory (tmpfs). */
   readonly inMemory: boolean;
@@ -102,6 +104,7 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       path,
       sizeBytes,
       identity: identityOf(status),
+      device: deviceOf(status),
       blockDevice,
       inMemory: MEMORY_FILE_SYSTEMS.has(fileSystem),
       remote: REMOTE_FILE_SYSTEMS.has(fileSystem),
@@ -119,6 +122,13 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
 
 function identityOf(status: BigIntStats): string {
   return status.isBlockDevice() ? `block device ${status.rdev}` : `file ${status.ino} of device ${status.dev}`;
+}
+
+/** As sysfs names it. */
+function deviceOf(status: BigIntStats): string {
+  const number = status.isBlockDevice() ? status.rdev : status.dev;
+  // Device numbers as the kernel's `makedev` packs them.
+  return `${(number >> 8n) & 0xfffn}:${(number & 0xffn) | ((number >> 12n) & 0xfff00n)}`;
 }
 
 /**

@@ -1,9 +1,13 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
-import { RequestAges } from '../core/server/request-ages.ts';
+import { DiskProgress } from '../core/server/disk-progress.ts';
+import type { DiskPace } from '../core/server/kept-store.ts';
+import { type StorePlaces, ThreadPlaces } from '../core/server/thread-places.ts';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
+import { statusOfErrno } from './errno-status.ts';
+import { lookUpExtents } from './file-extents.ts';
 import { FileRoom } from './file-room.ts';
 import {
   Errno,
@@ -12,20 +16,11 @@ import {
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
   fallocate,
-  lseek,
   preadv2,
   pwritev,
   RWF_NOWAIT,
-  SEEK_DATA,
-  SEEK_END,
-  SEEK_HOLE,
 } from './libc.ts';
-
-/**
- * Pieces of data looked up for one answer: each costs two calls in the thread pool. A client that wants one run at a time
- * of a file with thousands would otherwise have all of them looked up again for each.
- */
-const EXTENT_LOOKUPS_MAX = 16;
+import { WriteBack } from './write-back.ts';
 
 /** Requests merged into one system call (the kernel takes 1024). */
 const VECTOR_MAX = 64;
@@ -67,6 +62,8 @@ export interface FileDiskTuning {
 
 export interface FileDiskOptions extends DiskFileOptions {
   readonly tuning?: FileDiskTuning;
+  /** Its places in the thread pool, beside those of other stores; default: as many as a disk takes at most. */
+  readonly places?: StorePlaces;
 }
 
 /** Figures of a disk, for metrics. */
@@ -84,21 +81,21 @@ class Request {
   lengthBytes = 0;
   /** The file system can't make a hole or zeroes of this range: zeroes are written. */
   writesZeroes = false;
+  /** It has waited for room, and has it. */
+  released = false;
   /** Bytes that are done. */
   doneBytes = 0;
   bytes: Uint8Array = NO_BYTES;
   tag = 0;
   sink: DiskSink | null = null;
-  /** For {@link RequestAges}. */
+  /** For {@link DiskProgress}. */
   generation = 0;
   /** Callbacks made once, so that none is made per request. */
   readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
-  readonly onFlushed: (error: NodeJS.ErrnoException | null) => void;
   readonly onAllocated: (error: Error | null, result: number) => void;
 
   constructor(disk: FileDisk) {
     this.onMoved = (error, count) => disk.onMoved(this, error, count);
-    this.onFlushed = (error) => disk.onFlushed(this, error);
     this.onAllocated = (error, result) => disk.onAllocated(this, error, result);
   }
 }
@@ -116,11 +113,11 @@ export class FileDisk implements Disk {
   readonly #file: DiskFile;
   readonly #alwaysPool: boolean;
   readonly #canary: DeviceCanary | null;
+  readonly #places: StorePlaces;
   readonly #vector = new IoVector(VECTOR_MAX);
   readonly #free: Request[] = [];
   readonly #spareQueues: Request[][] = [];
   #queue: Request[] = [];
-  /** Requests that wait for the thread pool. */
   /** What waits for a place in the thread pool: requests, and what looks up extents. */
   #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
@@ -128,9 +125,17 @@ export class FileDisk implements Disk {
   /** Holes and zeroes that wait for a place there, and how many have one. */
   readonly #allocations: Request[] = [];
   #allocating = 0;
+  /** Whether the last that got a place was one of these. */
+  #allocatedLast = false;
   #allocationStartedMs = Number.POSITIVE_INFINITY;
   #inFlight = 0;
-  readonly #ages = new RequestAges();
+  readonly #progress = new DiskProgress();
+  readonly #writeBack: WriteBack | null;
+  /** Writes from here on wait while too much is unwritten. */
+  #boundedFromBytes = Number.POSITIVE_INFINITY;
+  #held: Request[] = [];
+  /** Bytes of writes that have begun. */
+  #writingBytes = 0;
   readonly #room: FileRoom;
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
   #readFlags: number;
@@ -138,7 +143,10 @@ export class FileDisk implements Disk {
   #canZero: boolean;
   #poolUntilMs = Number.NEGATIVE_INFINITY;
   #flushStartedMs = Number.POSITIVE_INFINITY;
-  #flushesRunning = 0;
+  /** Flushes that a running one covers, and those that wait for the next one. */
+  #flushing: Request[] = [];
+  #flushesWaiting: Request[] = [];
+  #flushMark = 0;
   #whenQuiet: (() => void) | null = null;
   #closed = false;
 
@@ -146,15 +154,23 @@ export class FileDisk implements Disk {
   constructor(options: FileDiskOptions) {
     const file = openDiskFile(options);
     this.#file = file;
+    this.#places = options.places ?? new ThreadPlaces(Number.POSITIVE_INFINITY).join();
+    this.#places.onFree = () => this.#goOn();
     this.path = file.path;
     this.sizeBytes = file.sizeBytes;
     this.#canPunch = file.punch;
     this.#canZero = file.zeroRange;
     this.#alwaysPool = file.remote || options.tuning?.mode === 'pool';
+    this.#canary =
+      file.inMemory || this.#alwaysPool || options.readOnly === true
+        ? null
+        : DeviceCanary.open(file.path, this.#places, () => this.#progress.answered(performance.now()));
+    const observer = { onProgress: () => this.#progress.wrote(performance.now()), onRoom: () => this.#release() };
+    this.#writeBack = file.inMemory || options.readOnly === true ? null : WriteBack.open(file.fd, file.device, this.#places, observer);
     this.#room = new FileRoom(
       {
         ...{ fd: file.fd, path: file.path, sizeBytes: file.sizeBytes, isFile: !file.blockDevice && options.readOnly !== true },
-        ages: this.#ages,
+        ...{ progress: this.#progress, places: this.#places },
         inPool: (start) => {
           this.#pooled.push(() => start(() => this.#leavePool()));
           this.#startPooled();
@@ -162,7 +178,6 @@ export class FileDisk implements Disk {
       },
       file.space,
     );
-    this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
     this.features = {
@@ -177,19 +192,53 @@ export class FileDisk implements Disk {
     return this.#stalledAt(performance.now());
   }
 
-  /** Milliseconds for which the oldest request has been under way, at least; see {@link RequestAges.oldestMs}. */
+  /**
+   * Milliseconds for which requests have waited without any progress of the disk, at least; see {@link DiskProgress}. Asked
+   * regularly, it finds out whether there is progress.
+   */
   waitingMs(nowMs: number): number {
-    return this.#ages.oldestMs(nowMs);
+    const idleMs = this.#progress.idleMs(nowMs);
+    if (this.#progress.oldestMs > 0) {
+      this.#canary?.ask(nowMs);
+      this.#writeBack?.look(nowMs);
+    }
+    return idleMs;
   }
 
   get space(): DiskSpace | null {
     return this.#room.space;
   }
 
-  /** Calls back, later, why the path no longer leads to what is open here; null = it does, or nobody can say. Looks how much space there is, too. */
+  /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
+  get pace(): DiskPace {
+    const limit = this.#writeBack?.limit;
+    return {
+      oldestMs: this.#progress.oldestMs,
+      unwrittenBytes: limit?.unwrittenBytes ?? 0,
+      bytesPerSecond: limit?.bytesPerSecond ?? null,
+    };
+  }
+
+  /**
+   * From now on writes at `fromBytes` and beyond wait while a flush would owe more than a few seconds ({@link UnwrittenLimit}).
+   * What is before, metadata, is little and never waits.
+   */
+  boundUnwritten(fromBytes: number): void {
+    this.#boundedFromBytes = fromBytes;
+  }
+
+  /** Calls back why the path no longer leads to what is open here; null = it does, or nobody can say. Looks how much space there is, too. */
   checkPresence(done: (reason: string | null) => void): void {
-    this.#room.look(performance.now());
-    whyGone(this.#file, done);
+    if (!this.#places.take()) {
+      done(null);
+      return;
+    }
+    whyGone(this.#file, (reason) => {
+      this.#places.give();
+      // After that, as there may be no more than one place.
+      if (!this.#closed) this.#room.look(performance.now());
+      done(reason);
+    });
   }
 
   #stalledAt(nowMs: number): boolean {
@@ -262,6 +311,9 @@ export class FileDisk implements Disk {
       if (request.offsetBytes < 0 || request.offsetBytes + request.lengthBytes > this.sizeBytes) {
         this.#finish(request, Status.EINVAL);
         i++;
+      } else if (this.#hasToWait(request)) {
+        this.#held.push(request);
+        i++;
       } else if (inline && (request.kind === Kind.WRITE || (request.kind === Kind.READ && this.#readFlags >= 0))) {
         i += this.#moveInline(queue, i);
       } else {
@@ -271,6 +323,7 @@ export class FileDisk implements Disk {
     }
     queue.length = 0;
     this.#spareQueues.push(queue);
+    this.#writeBack?.goOn();
     callsBefore = this.counters.inlineCalls - callsBefore;
     if (callsBefore === 0) return;
     const endMs = performance.now();
@@ -287,11 +340,11 @@ export class FileDisk implements Disk {
       return;
     }
     this.#inFlight++;
-    const generation = this.#ages.begin();
-    const seek = (): void => this.#seek([], offsetBytes, offsetBytes + lengthBytes, EXTENT_LOOKUPS_MAX, ended);
+    const generation = this.#progress.begin(true);
+    const seek = (): void => lookUpExtents(this.#file.fd, offsetBytes, offsetBytes + lengthBytes, ended);
     const ended = (status: number, extents: readonly DiskExtent[]): void => {
       this.#leavePool();
-      this.#ages.end(generation);
+      this.#progress.end(true, generation);
       this.#inFlight--;
       done(status, extents);
       this.#checkQuiet();
@@ -306,8 +359,9 @@ export class FileDisk implements Disk {
     this.#closed = true;
     this.#whenQuiet = () => {
       const closeFile = (): void => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
-      if (this.#canary === null) closeFile();
-      else this.#canary.close(closeFile);
+      const closeCanary = (): void => (this.#canary === null ? closeFile() : this.#canary.close(closeFile));
+      if (this.#writeBack === null) closeCanary();
+      else this.#writeBack.close(closeCanary);
     };
     this.#checkQuiet();
   }
@@ -320,10 +374,11 @@ export class FileDisk implements Disk {
     request.lengthBytes = lengthBytes;
     request.doneBytes = 0;
     request.writesZeroes = false;
+    request.released = false;
     request.bytes = bytes;
     request.tag = tag;
     request.sink = sink;
-    request.generation = this.#ages.begin();
+    request.generation = this.#progress.begin(kind === Kind.READ);
     this.#queue.push(request);
   }
 
@@ -371,8 +426,8 @@ export class FileDisk implements Disk {
   #start(request: Request): void {
     switch (request.kind) {
       case Kind.FLUSH:
-        if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
-        fdatasync(this.#file.fd, request.onFlushed);
+        this.#flushesWaiting.push(request);
+        this.#startFlush();
         break;
       case Kind.PUNCH:
       case Kind.ZERO:
@@ -380,15 +435,60 @@ export class FileDisk implements Disk {
         this.#startPooled();
         break;
       default:
+        if (request.kind === Kind.WRITE) this.#writingBytes += request.lengthBytes;
         this.#pooled.push(request);
         this.#startPooled();
     }
   }
 
+  /** A place in the thread pool is free. */
+  #goOn(): void {
+    this.#writeBack?.goOn();
+    this.#startFlush();
+    this.#startPooled();
+  }
+
+  /** Whether too much is unwritten for it. Those that wait are first. */
+  #hasToWait({ kind, offsetBytes, released }: Request): boolean {
+    if (kind !== Kind.WRITE || offsetBytes < this.#boundedFromBytes || released) return false;
+    return this.#held.length > 0 || this.#writeBack?.roomBytes(this.#writingBytes) === 0;
+  }
+
+  /** Lets in what there is room for. */
+  #release(): void {
+    if (this.#held.length === 0 || this.#writeBack === null) return;
+    let roomBytes = this.#writeBack.roomBytes(this.#writingBytes);
+    let count = 0;
+    for (; count < this.#held.length && roomBytes > 0; count++) {
+      const request = this.#held[count] as Request;
+      request.released = true;
+      roomBytes -= request.lengthBytes;
+    }
+    if (count === 0) return;
+    // What was given since, and not submitted, comes after it, and may have to wait.
+    const later = this.#queue;
+    this.#queue = this.#held.splice(0, count);
+    this.#inFlight -= count;
+    this.submit();
+    for (const request of later) this.#queue.push(request);
+  }
+
+  /** One at a time, for all that wait: a disk that hangs keeps one thread with it. */
+  #startFlush(): void {
+    if (this.#flushing.length > 0 || this.#flushesWaiting.length === 0 || !this.#places.take()) return;
+    const free = this.#flushing;
+    this.#flushing = this.#flushesWaiting;
+    this.#flushesWaiting = free;
+    this.#flushStartedMs = performance.now();
+    this.#flushMark = this.#writeBack?.limit.mark() ?? 0;
+    fdatasync(this.#file.fd, this.#onFlushed);
+  }
+
   #startAllocations(limit: number): void {
     // While the disk stalls one place is left for what is read and written.
     const allocationsMax = Math.min(ALLOCATIONS_IN_FLIGHT_MAX, Math.max(1, limit - 1));
-    while (this.#allocations.length > 0 && this.#allocating < allocationsMax && this.#poolInFlight < limit) {
+    while (this.#allocations.length > 0 && this.#allocating < allocationsMax && this.#poolInFlight < limit && this.#places.take()) {
+      this.#allocatedLast = true;
       if (this.#allocating++ === 0) this.#allocationStartedMs = performance.now();
       this.#poolInFlight++;
       this.counters.pooledRequests++;
@@ -402,9 +502,11 @@ export class FileDisk implements Disk {
   }
 
   #startPooled(): void {
-    const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
-    this.#startAllocations(limit);
-    while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
+    const limit = Math.min(this.#places.requestsMax, this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX);
+    // Where there is one place only, holes and everything else take turns.
+    if (limit > 1 || !this.#allocatedLast || this.#pooled.length === 0) this.#startAllocations(limit);
+    while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit && this.#places.take()) {
+      this.#allocatedLast = false;
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
       this.counters.pooledRequests++;
@@ -423,6 +525,7 @@ export class FileDisk implements Disk {
   /** One of those that were started has ended. */
   #leavePool(): void {
     this.#poolInFlight--;
+    this.#places.give();
     this.#startPooled();
   }
 
@@ -451,11 +554,14 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
+    if (request.kind === Kind.WRITE) this.#writingBytes -= request.lengthBytes;
     if (request.kind === Kind.ZERO || request.kind === Kind.PUNCH) this.#leaveAllocation();
     else this.#leavePool();
     if (error !== null) this.#failMove(request, error.errno === undefined ? Errno.EIO : -error.errno);
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
+    this.#writeBack?.goOn();
+    this.#release();
   }
 
   /** A read, write, or the writing of zeroes has failed. One that has found no space after a part of it was done has changed something. */
@@ -465,13 +571,20 @@ export class FileDisk implements Disk {
     this.#finish(request, status === Status.ENOSPC && request.doneBytes > 0 ? Status.EIO : status);
   }
 
-  /** For requests: the disk has flushed. */
-  onFlushed(request: Request, error: NodeJS.ErrnoException | null): void {
+  readonly #onFlushed = (error: NodeJS.ErrnoException | null): void => {
     const nowMs = performance.now();
     if (nowMs - this.#flushStartedMs > DEVICE_STALL_MS) this.#hold(nowMs);
-    this.#flushStartedMs = --this.#flushesRunning === 0 ? Number.POSITIVE_INFINITY : nowMs;
-    this.#finish(request, error === null ? Status.OK : statusOf(error));
-  }
+    this.#writeBack?.limit.reached(this.#flushMark, this.#flushStartedMs, nowMs);
+    this.#progress.wrote(nowMs);
+    this.#flushStartedMs = Number.POSITIVE_INFINITY;
+    this.#places.give();
+    const status = error === null ? Status.OK : statusOf(error);
+    const covered = this.#flushing;
+    this.#flushing = [];
+    for (const request of covered) this.#finish(request, status);
+    this.#startFlush();
+    this.#release();
+  };
 
   /** How the file system is asked for a hole or for zeroes; 0: zeroes are written. */
   #allocationMode({ kind, writesZeroes }: Request): number {
@@ -501,62 +614,17 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
+    this.#progress.wrote(performance.now());
     this.#leaveAllocation();
     // Part of the range may be done when no space is left for the rest.
     if (error !== null || code === Errno.ENOSPC || code === Errno.EDQUOT) this.#finish(request, Status.EIO);
     else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
   }
 
-  /**
-   * Looks up what lies between `at` and `end`. Writes and punches may come between any two calls, so an answer of one is
-   * no promise about the next; data is always a right answer.
-   */
-  #seek(found: Run[], at: number, end: number, lookupsLeft: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
-    if (at >= end || lookupsLeft === 0) {
-      // It changed at every look: somebody is writing there.
-      if (found.length === 0) append(found, end - at, false);
-      done(Status.OK, found);
-      return;
-    }
-    // Data from here? Where does the next data begin, and where does it end?
-    lseek.async(this.#file.fd, at, SEEK_DATA, (_error, position) => {
-      if (position < 0) {
-        const code = errno();
-        if (code === Errno.ENXIO) this.#seekEnd(found, at, end, done);
-        else done(statusOfErrno(code), []);
-        return;
-      }
-      const data = Math.min(Math.max(position, at), end);
-      append(found, data - at, true);
-      if (data === end) {
-        done(Status.OK, found);
-        return;
-      }
-      lseek.async(this.#file.fd, data, SEEK_HOLE, (_holeError, hole) => {
-        const code = hole < 0 ? errno() : 0;
-        if (hole < 0 && code !== Errno.ENXIO) {
-          done(statusOfErrno(code), []);
-          return;
-        }
-        // ENXIO: the file has been shortened meanwhile; reads of what is gone are to tell.
-        const stop = hole < 0 ? end : Math.min(Math.max(hole, data), end);
-        // Nothing, when it was punched meanwhile: then it is looked at again.
-        append(found, stop - data, false);
-        this.#seek(found, stop, end, lookupsLeft - 1, done);
-      });
-    });
-  }
-
-  /** There is no data from `at` on: a hole as far as the file goes. Beyond, where it has been shortened, reads are to tell. */
-  #seekEnd(found: Run[], at: number, end: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
-    lseek.async(this.#file.fd, 0, SEEK_END, (_error, sizeBytes) => {
-      if (sizeBytes < 0) {
-        done(statusOfErrno(errno()), []);
-        return;
-      }
-      append(found, end - at, sizeBytes >= end);
-      done(Status.OK, found);
-    });
+  /** Whether it has left data in the page cache: a write, or zeroes that were written. */
+  #isData(request: Request): boolean {
+    const { kind } = request;
+    return kind === Kind.WRITE || ((kind === Kind.PUNCH || kind === Kind.ZERO) && this.#allocationMode(request) === 0);
   }
 
   #finish(request: Request, status: number): void {
@@ -564,7 +632,8 @@ export class FileDisk implements Disk {
     assert(sink !== null, 'file disk: a request ends once');
     request.sink = null;
     request.bytes = NO_BYTES;
-    this.#ages.end(request.generation);
+    this.#progress.end(request.kind === Kind.READ, request.generation);
+    if (status === Status.OK && this.#isData(request)) this.#writeBack?.limit.wrote(request.lengthBytes);
     this.#free.push(request);
     this.#inFlight--;
     sink.onDiskDone(tag, status);
@@ -579,34 +648,6 @@ export class FileDisk implements Disk {
   }
 }
 
-/** A {@link DiskExtent} that is being made. */
-interface Run {
-  lengthBytes: number;
-  readonly hole: boolean;
-}
-
-function append(runs: Run[], lengthBytes: number, hole: boolean): void {
-  if (lengthBytes === 0) return;
-  const last = runs.at(-1);
-  if (last?.hole === hole) last.lengthBytes += lengthBytes;
-  else runs.push({ lengthBytes, hole });
-}
-
 function statusOf(error: NodeJS.ErrnoException): number {
   return statusOfErrno(error.errno === undefined ? Errno.EIO : -error.errno);
-}
-
-/** Error numbers that tell the user something pass; the rest is an IO error. */
-function statusOfErrno(code: number): number {
-  switch (code) {
-    case Errno.ENOSPC:
-    case Errno.EDQUOT:
-      return Status.ENOSPC;
-    case Errno.EINVAL:
-      return Status.EINVAL;
-    case Errno.EOPNOTSUPP:
-      return Status.ENOTSUP;
-    default:
-      return Status.EIO;
-  }
 }

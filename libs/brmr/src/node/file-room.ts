@@ -1,6 +1,7 @@
 import { fstat, statfs } from 'node:fs';
 import { type DiskSink, type DiskSpace, GIB, Status } from '@rmr/runtime';
-import type { RequestAges } from '../core/server/request-ages.ts';
+import type { DiskProgress } from '../core/server/disk-progress.ts';
+import type { StorePlaces } from '../core/server/thread-places.ts';
 import { AllocatedBlocks } from './allocated-blocks.ts';
 import { Errno, errno, FALLOC_FL_KEEP_SIZE, fallocate } from './libc.ts';
 
@@ -23,7 +24,9 @@ export interface RoomHost {
   readonly sizeBytes: number;
   /** Whether it is a file: a device has its space for itself, or whoever provides it doesn't say. */
   readonly isFile: boolean;
-  readonly ages: RequestAges;
+  readonly progress: DiskProgress;
+  /** Its places in the thread pool: looking takes one. */
+  readonly places: StorePlaces;
   /** Starts a call in the thread pool as soon as there is a place; `done` gives the place back. */
   inPool(start: (done: () => void) => void): void;
 }
@@ -34,7 +37,6 @@ interface Waiting {
   readonly lengthBytes: number;
   readonly tag: number;
   readonly sink: DiskSink;
-  readonly generation: number;
 }
 
 /**
@@ -74,12 +76,13 @@ export class FileRoom {
   look(nowMs: number): void {
     if (!this.#host.isFile) return;
     if (nowMs - this.#seenAtMs > LOOK_STALE_MS) this.#ample = !this.#canReserve;
-    if (this.#isLooking || nowMs - this.#lookedAtMs < LOOK_MS) return;
+    if (this.#isLooking || nowMs - this.#lookedAtMs < LOOK_MS || !this.#host.places.take()) return;
     this.#lookedAtMs = nowMs;
     this.#isLooking = true;
     statfs(this.#host.path, (statfsError, system) => {
       fstat(this.#host.fd, (statError, file) => {
         this.#isLooking = false;
+        this.#host.places.give();
         // Where it can't be seen any more, what was seen becomes stale.
         if (statfsError === null && statError === null) this.#see(spaceOf(system, file.blocks, this.#host.sizeBytes), performance.now());
       });
@@ -93,7 +96,7 @@ export class FileRoom {
 
   /** Asks for space for the range, behind what was asked before. */
   reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#waiting.push({ offsetBytes, lengthBytes, tag, sink, generation: this.#host.ages.begin() });
+    this.#waiting.push({ offsetBytes, lengthBytes, tag, sink });
     this.#askNext();
   }
 
@@ -121,17 +124,19 @@ export class FileRoom {
     const next = this.#waiting.shift();
     if (next === undefined) return;
     this.#isAsking = true;
-    this.#host.inPool((done) => this.#ask(next, done));
+    // Each is judged for itself: space that is given says nothing of bytes that reach the device, and those behind it wait for it.
+    const generation = this.#host.progress.begin(false);
+    this.#host.inPool((done) => this.#ask(next, generation, done));
   }
 
-  #ask(next: Waiting, done: () => void): void {
-    const { fd, sizeBytes, ages } = this.#host;
+  #ask(next: Waiting, generation: number, done: () => void): void {
+    const { fd, sizeBytes, progress } = this.#host;
     const from = AllocatedBlocks.floor(next.offsetBytes);
     const to = Math.min(sizeBytes, AllocatedBlocks.ceil(next.offsetBytes + next.lengthBytes));
     fallocate.async(fd, FALLOC_FL_KEEP_SIZE, from, to - from, (_error, result) => {
       const code = result === 0 ? 0 : errno();
       if (code === Errno.EINTR) {
-        this.#ask(next, done);
+        this.#ask(next, generation, done);
         return;
       }
       if (code === Errno.EOPNOTSUPP || code === Errno.EINVAL || code === Errno.ENOSYS) {
@@ -142,7 +147,7 @@ export class FileRoom {
       if (code === 0) this.#blocks.add(from, to - from);
       this.#isAsking = false;
       done();
-      ages.end(next.generation);
+      progress.end(false, generation);
       this.#askNext();
       // Whatever else is wrong the write will find out.
       next.sink.onDiskDone(next.tag, isFull ? Status.ENOSPC : Status.OK);

@@ -9,6 +9,7 @@ import { createSystemWorld } from '@rmr/runtime/node';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import type { KeptStore, OpenedStore } from '../core/server/kept-store.ts';
 import { StoreKeeper } from '../core/server/store-keeper.ts';
+import { ThreadPlaces } from '../core/server/thread-places.ts';
 import { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
 import { createStore, dataDigest, inspect, kernelBootId } from './store-files.ts';
 
@@ -20,7 +21,7 @@ const WAIT = { timeout: 60_000, interval: 20 };
 const TEST_MS = 120_000;
 
 const world = createSystemWorld(SILENT_LOGGER);
-const opener = new FileStoreOpener(world, BOOT_ID);
+const opener = new FileStoreOpener(world, BOOT_ID, new ThreadPlaces(64));
 const directory = mkdtempSync(join(tmpdir(), 'brmr-opener-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 

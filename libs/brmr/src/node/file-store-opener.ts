@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { OperationError, type World } from '@rmr/runtime';
 import type { OpenedStore, StoreOpener, StoreSpec } from '../core/server/kept-store.ts';
+import type { StorePlaces, ThreadPlaces } from '../core/server/thread-places.ts';
 import { VolatileCacheDisk } from '../core/server/volatile-cache-disk.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk } from './file-disk.ts';
@@ -20,10 +21,16 @@ export interface FileStoreSpec extends StoreSpec {
 export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
   readonly #world: World;
   readonly #bootId: string;
+  readonly #threads: ThreadPlaces;
+  /** By path. A store keeps its places for as long as it is configured: what hangs on its disk outlives the disk's being open. */
+  readonly #places = new Map<string, StorePlaces>();
+  /** Paths of which is being asked what they lead to: an answer that never comes is not waited for twice. */
+  readonly #asked = new Set<string>();
 
-  constructor(world: World, bootId: string) {
+  constructor(world: World, bootId: string, threads: ThreadPlaces) {
     this.#world = world;
     this.#bootId = bootId;
+    this.#threads = threads;
   }
 
   open(spec: FileStoreSpec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {
@@ -34,8 +41,10 @@ export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
   }
 
   async #open({ path, poolUuid, volatileCache }: FileStoreSpec, doubtful: boolean): Promise<OpenedStore> {
-    await probe(path);
-    const disk = new FileDisk({ path });
+    const places = this.#placesOf(path);
+    if (!places.take()) throw new OperationError('UNAVAILABLE', `${path} can't be opened: earlier calls still wait for its disk`);
+    await probe(path).finally(() => places.give());
+    const disk = new FileDisk({ path, places });
     const store = await openStoreOn(volatileCache ? new VolatileCacheDisk(disk) : disk, {
       path,
       world: this.#world,
@@ -43,11 +52,33 @@ export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
       doubtful,
       ...(poolUuid === undefined ? {} : { poolUuid }),
     });
+    disk.boundUnwritten(store.bitmapStore.dataOffset);
     return {
       store,
+      pace: () => disk.pace,
       waitingMs: (nowMs) => disk.waitingMs(nowMs),
-      checkPresence: (whenKnown) => disk.checkPresence(whenKnown),
+      checkPresence: (whenKnown) => this.#checkPresence(disk, whenKnown),
     };
+  }
+
+  #placesOf(path: string): StorePlaces {
+    const known = this.#places.get(path);
+    if (known !== undefined) return known;
+    const places = this.#threads.join();
+    this.#places.set(path, places);
+    return places;
+  }
+
+  #checkPresence(disk: FileDisk, whenKnown: (reason: string | null) => void): void {
+    if (this.#asked.has(disk.path)) {
+      whenKnown(null);
+      return;
+    }
+    this.#asked.add(disk.path);
+    disk.checkPresence((reason) => {
+      this.#asked.delete(disk.path);
+      whenKnown(reason);
+    });
   }
 }
 

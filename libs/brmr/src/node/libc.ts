@@ -27,6 +27,19 @@ export const preadv2 = library.func('int64_t preadv2(int fd, uintptr_t iov, int 
   [number, number, number, number, number]
 >;
 
+/** int sync_file_range(int fd, off64_t offset, off64_t bytes, unsigned int flags): 0 bytes = to the end */
+export const syncFileRange = library.func('int sync_file_range(int fd, int64_t offset, int64_t bytes, uint32_t flags)') as Call<
+  [number, number, number, number]
+>;
+/** long syscall(long number, …), for calls that the C library does not have. */
+export const syscall = library.func('int64_t syscall(int64_t number, int64_t a, uintptr_t b, uintptr_t c, int64_t d)') as Call<
+  [number, number, number, number, number]
+>;
+/** Linux 6.5: how much of a file is in the page cache, and in which state. The number is the same on all architectures. */
+export const CACHESTAT = 451;
+/** sync_file_range: wait for what is being written, write what is dirty, and wait for that. */
+export const SYNC_FILE_RANGE_ALL = 7;
+
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const FALLOC_FL_KEEP_SIZE = 0x01;

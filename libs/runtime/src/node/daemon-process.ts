@@ -1,5 +1,6 @@
 import { errorMessage } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { exitProcess } from './exit-process.ts';
 
 /** Exit code of a process that found a bug in itself (EX_SOFTWARE of sysexits). */
 export const EXIT_BUG = 70;
@@ -14,7 +15,7 @@ export interface Stoppable {
 export function crashOnBugs(log: Logger): void {
   const crash = (thrown: unknown): void => {
     log.error('crashed: a bug', { why: errorMessage(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
-    process.exit(EXIT_BUG);
+    exitProcess(EXIT_BUG);
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
@@ -35,7 +36,7 @@ export function runUntilSignal(daemon: Stoppable, log: Logger): Promise<void> {
     };
     const onSignal = (signal: NodeJS.Signals): void => {
       signals++;
-      if (signals > 2) process.exit(1);
+      if (signals > 2) exitProcess(1);
       log.info(signals === 1 ? 'stopping: what executes finishes first' : 'stopping at once', { signal });
       daemon.stop(signals === 1).then(finish, reject);
     };

@@ -15,8 +15,10 @@ export {
   uuidValue,
 } from './config-values.ts';
 export { crashOnBugs, EXIT_BUG, runUntilSignal, type Stoppable } from './daemon-process.ts';
+export { exitProcess } from './exit-process.ts';
 export { type HostIdentity, type HostIdentityOptions, loadHostIdentity, replaceFileDurably } from './host-identity.ts';
 export { addressOf, IoVector } from './native-memory.ts';
 export { createLogger, type LogLevel } from './pino-logger.ts';
 export { parseSocketAddress, SocketTransport, tcpAddress } from './socket-transport.ts';
 export { createSystemWorld, SystemClock, SystemRandom, SystemTicker, SystemTurn } from './system-world.ts';
+export { ensurePoolThreads, poolThreads } from './thread-pool.ts';

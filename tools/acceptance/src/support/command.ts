@@ -24,9 +24,19 @@ const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/s
 
 /** A program that hangs is killed after this; no test waits for it on purpose. */
 const PROGRAM_MS_MAX = 120_000;
+/** The same for what serves a whole test. */
+const SERVER_MS_MAX = 600_000;
+
+/** How a program is started. */
+export interface ProgramOptions {
+  readonly input?: string;
+  /** It runs for as long as the test does. */
+  readonly server?: boolean;
+}
 
 /** Starts a program, its standard input closed. */
-export function startProgram(command: string, args: readonly string[], options: { readonly input?: string } = {}): Running {
+export function startProgram(command: string, args: readonly string[], options: ProgramOptions = {}): Running {
+  const msMax = options.server === true ? SERVER_MS_MAX : PROGRAM_MS_MAX;
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: ENVIRONMENT });
   let stdout = '';
   let stderr = '';
@@ -40,9 +50,9 @@ export function startProgram(command: string, args: readonly string[], options: 
   child.stdin.on('error', () => {});
   child.stdin.end(options.input ?? '');
   const guard = setTimeout(() => {
-    stderr += `\n[killed after ${PROGRAM_MS_MAX} ms]`;
+    stderr += `\n[killed after ${msMax} ms]`;
     child.kill('SIGKILL');
-  }, PROGRAM_MS_MAX);
+  }, msMax);
   const ended = new Promise<Outcome>((resolve, reject) => {
     child.once('error', (error) => {
       clearTimeout(guard);
@@ -63,7 +73,7 @@ export function startProgram(command: string, args: readonly string[], options: 
 }
 
 /** Runs a program to its end, whatever its exit code. */
-export function runProgram(command: string, args: readonly string[], options: { readonly input?: string } = {}): Promise<Outcome> {
+export function runProgram(command: string, args: readonly string[], options: ProgramOptions = {}): Promise<Outcome> {
   return startProgram(command, args, options).ended;
 }
 

@@ -10,7 +10,7 @@ const FILE = 'store';
 export const FAILING_DISK_NEEDS = ['nbdkit', 'nbdfuse', 'FUSE', 'fusermount3'] as const;
 
 /**
- * A disk that fails when it is told to: nbdkit serves a copy of a store and answers with EIO while a certain file exists
+ * A disk that fails, or hangs, when it is told to: nbdkit serves a copy of a store and answers with EIO while a certain file exists
  * (nbdkit-error-filter(1)); nbdfuse makes a file of it, which takes the store's place.
  */
 export class FailingDisk {
@@ -35,16 +35,20 @@ export class FailingDisk {
     const { reads, others } = triggersIn(folder);
     mkdirSync(mountPoint, { recursive: true });
     copyFileSync(store, backing);
-    const server = startProgram('nbdkit', [
-      ...['--foreground', '--unix', socket, '--filter=error', 'file', backing],
-      ...['error=EIO', `error-rate=${percent}%`, `error-file=${others}`],
-      ...['error-pread=EIO', `error-pread-rate=${percent}%`, `error-pread-file=${reads}`],
-    ]);
+    const server = startProgram(
+      'nbdkit',
+      [
+        ...['--foreground', '--unix', socket, '--filter=error', 'file', backing],
+        ...['error=EIO', `error-rate=${percent}%`, `error-file=${others}`],
+        ...['error-pread=EIO', `error-pread-rate=${percent}%`, `error-pread-file=${reads}`],
+      ],
+      { server: true },
+    );
     await eventually(() => {
       if (!existsSync(socket)) throw new Error(`nbdkit does not listen: ${server.stderr()}`);
     });
     const file = join(mountPoint, FILE);
-    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`]);
+    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`], { server: true });
     await eventually(() => {
       if (!existsSync(file)) throw new Error(`nbdfuse has no file: ${mount.stderr()}`);
     });
@@ -65,6 +69,16 @@ export class FailingDisk {
     await run('dd', `if=${join(this.#mountPoint, FILE)}`, 'iflag=nocache', 'count=0', 'status=none');
   }
 
+  /** Nothing is answered from now on. */
+  freeze(): void {
+    this.#server.signal('SIGSTOP');
+  }
+
+  /** What was asked meanwhile is answered. */
+  thaw(): void {
+    this.#server.signal('SIGCONT');
+  }
+
   recover(): void {
     rmSync(this.#triggers.reads, { force: true });
     rmSync(this.#triggers.others, { force: true });
@@ -73,6 +87,7 @@ export class FailingDisk {
   /** Ends it, once nobody has the store open. */
   async dispose(): Promise<void> {
     this.recover();
+    this.thaw();
     await run('fusermount3', '-u', this.#mountPoint);
     await this.#mount.ended;
     this.#server.signal('SIGTERM');

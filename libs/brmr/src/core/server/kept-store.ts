@@ -6,7 +6,11 @@ export const RETRY_MS = 1_000;
 export const RETRY_MS_MAX = 30_000;
 /** A store that has been open for so long, in milliseconds, has got over what it was detached for: the pauses start anew. */
 export const STEADY_MS = 2 * RETRY_MS_MAX;
-/** A disk that has not answered a request for so long, in milliseconds, is a matter for status, long before it counts as hung. */
+/** A disk with a request that is older than this, in milliseconds, is slow: above what writes wait for when much is unwritten. */
+export const SLOW_MS = 8_000;
+/** For so long, in milliseconds, no request of a slow disk has to be old for it not to be slow any more. */
+export const QUICK_MS = 10_000;
+/** A disk that has not answered a request for so long, in milliseconds, is a matter for the status of clients, long before it counts as slow or hung. */
 export const SLOW_ANSWER_MS = 2_000;
 /** How often an open store is asked whether its path still leads to it, in milliseconds. */
 export const PRESENCE_MS = 1_000;
@@ -17,15 +21,27 @@ export interface StoreSpec {
   readonly path: string;
   /** Refuse any other pool's. */
   readonly poolUuid?: string | undefined;
-  /** A request to the disk that takes longer than this, in milliseconds, means that the disk hangs. */
+  /** A disk that has requests, and has done nothing for so many milliseconds, hangs. One that goes on is slow at most. */
   readonly ioTimeoutMs: number;
+}
+
+/** How a disk gets on. */
+export interface DiskPace {
+  /** For how long the oldest request has been under way, in milliseconds, at least. */
+  readonly oldestMs: number;
+  /** Bytes that were written and are not on the disk yet, at most. */
+  readonly unwrittenBytes: number;
+  /** Bytes per second that it writes, as measured; null: not yet. */
+  readonly bytesPerSecond: number | null;
 }
 
 /** An open store, and what can be asked of its disk. */
 export interface OpenedStore {
   readonly store: PoolStore;
-  /** Milliseconds for which the oldest request to the disk has been under way, at least. Asked regularly. */
+  /** Milliseconds for which requests to the disk have waited without any progress of the disk, at least. Asked regularly. */
   waitingMs(nowMs: number): number;
+  /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
+  pace(): DiskPace;
   /** Calls back why the path no longer leads to this store; null = it does. */
   checkPresence(done: (reason: string | null) => void): void;
 }
@@ -106,6 +122,10 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #presenceAsking = false;
   /** Its disk has had a request for longer than that may take. */
   #hanging = false;
+  /** Since when its disk has been slow, by the wall clock; null: it is not. */
+  #slowSinceWallMs: number | null = null;
+  /** When a request was old last. */
+  #slowMs = 0;
   #onFirstOutcome: ((error: OperationError | null) => void) | null = null;
   #onStopped: (() => void) | null = null;
   #stopSinceMs = 0;
@@ -159,6 +179,16 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     }
   }
 
+  /** How its disk gets on; null while the store is not attached. */
+  get pace(): DiskPace | null {
+    return this.#state === 'ATTACHED' ? (this.#opened as OpenedStore).pace() : null;
+  }
+
+  /** Since when its disk has been slow, by the wall clock: it takes long to answer, and goes on. Null: it is not. */
+  get slowSinceWallMs(): number | null {
+    return this.#state === 'ATTACHED' ? this.#slowSinceWallMs : null;
+  }
+
   /** What a person can do about what is wrong with it; undefined while nothing is, or nothing helps. */
   get remedy(): string | undefined {
     return this.#trouble === null || this.waitsFor === null ? undefined : remedyFor(this.#trouble, this.spec.path);
@@ -182,6 +212,8 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     const { ioTimeoutMs } = this.spec;
     if (this.#onStopped !== null && nowMs - this.#stopSinceMs > ioTimeoutMs) {
       this.#parts.world.log.error('a store is left open: its disk does not answer', { path: this.spec.path, ioTimeoutMs });
+      // What was accepted and not flushed may go with the disk, and the next start would find the same boot.
+      this.#parts.doubtful.add(this.spec.path);
       this.#finishStop();
     } else if (this.#state === 'DETACHED' && nowMs >= this.#retryAtMs) {
       this.#open();
@@ -263,6 +295,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#setSince();
     // L6: a disk that was slow to open is no reason to take the store for whole when it is detached for something else.
     this.#hanging = false;
+    this.#slowSinceWallMs = null;
     this.#presenceAskedMs = this.#sinceMs;
     // What the store was asked before it was detached may never be answered.
     this.#presenceAsking = false;
@@ -301,13 +334,13 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       return;
     }
     const waitingMs = opened.waitingMs(nowMs);
-    (this.#pool as PoolServer).diskTrouble =
-      waitingMs > SLOW_ANSWER_MS ? `waits for its disk, which has not answered for ${Math.floor(waitingMs / 1000)} s` : '';
+    (this.#pool as PoolServer).diskTrouble = diskTrouble(waitingMs, opened.pace().oldestMs);
     if (waitingMs > ioTimeoutMs) {
       this.#hanging = true;
       this.#detach('TIMEOUT', `the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
       return;
     }
+    this.#watchPace(nowMs, opened.pace());
     if (nowMs - this.#sinceMs > STEADY_MS) this.#attempts = 0;
     if (this.#presenceAsking || nowMs - this.#presenceAskedMs < PRESENCE_MS) return;
     this.#presenceAskedMs = nowMs;
@@ -317,6 +350,21 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       this.#presenceAsking = false;
       if (reason !== null && this.#state === 'ATTACHED') this.#detach('NOT_FOUND', reason);
     });
+  }
+
+  /** A slow disk keeps its store: whether others are quicker only the client knows (L7), and the last copy is better than none. */
+  #watchPace(nowMs: number, { oldestMs, unwrittenBytes, bytesPerSecond }: DiskPace): void {
+    const { path } = this.spec;
+    const { log, clock } = this.#parts.world;
+    if (oldestMs > SLOW_MS) {
+      this.#slowMs = nowMs;
+      if (this.#slowSinceWallMs !== null) return;
+      this.#slowSinceWallMs = clock.wallMs();
+      log.warn('the disk of a store is slow', { path, oldestMs: Math.round(oldestMs), unwrittenBytes, bytesPerSecond });
+    } else if (this.#slowSinceWallMs !== null && nowMs - this.#slowMs > QUICK_MS) {
+      this.#slowSinceWallMs = null;
+      log.info('the disk of a store is no longer slow', { path, bytesPerSecond });
+    }
   }
 
   /** Takes it away from its clients: something is wrong with its disk. */
@@ -422,4 +470,11 @@ function remedyFor(trouble: OperationErrorCode, path: string): string | undefine
     default:
       return `Correct "stores" in the configuration, where ${path} is not what it should be, and restart this node.`;
   }
+}
+
+/** What clients are told of a disk that takes long; empty: nothing. */
+function diskTrouble(waitingMs: number, oldestMs: number): string {
+  if (waitingMs > SLOW_ANSWER_MS) return `waits for its disk, which has not answered for ${Math.floor(waitingMs / 1000)} s`;
+  if (oldestMs <= SLOW_ANSWER_MS) return '';
+  return `waits for its disk, which is slow: a request has been under way for ${Math.floor(oldestMs / 1000)} s`;
 }

@@ -3,7 +3,7 @@ import type { PoolServer, PoolStore } from '@rmr/rmr';
 import { OperationError, type OperationErrorCode, randomUuid, Status } from '@rmr/runtime';
 import { MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type OpenedStore, RETRY_MS, RETRY_MS_MAX, SLOW_ANSWER_MS, STEADY_MS, type StoreSpec } from './kept-store.ts';
+import { type OpenedStore, QUICK_MS, RETRY_MS, RETRY_MS_MAX, SLOW_ANSWER_MS, STEADY_MS, type StoreSpec } from './kept-store.ts';
 import { PoolStoreAdapter } from './pool-store-adapter.ts';
 import { StoreKeeper } from './store-keeper.ts';
 
@@ -47,6 +47,7 @@ class Slot {
   disk: MemoryDisk | null = null;
   refusal: OperationErrorCode | null = null;
   waitingMs = 0;
+  oldestMs = 0;
   gone: string | null = null;
   /** Nobody says whether the path still leads to the store. */
   unknown = false;
@@ -99,6 +100,7 @@ const opener = {
       done({
         store: new PoolStoreAdapter(store, disk),
         waitingMs: () => slot.waitingMs,
+        pace: () => ({ oldestMs: slot.oldestMs, unwrittenBytes: 4096, bytesPerSecond: 1000 }),
         checkPresence: (known) => {
           if (!slot.unknown) world.after(1, () => known(slot.gone));
         },
@@ -501,6 +503,25 @@ describe('store keeper: disks that fail', () => {
     expect(pool('/a').store.volatileLost).toBe(false);
   });
 
+  test('a disk that is slow and goes on keeps its store, however long it takes; that is told until it has been quick for a while', () => {
+    slot('/a').oldestMs = 100 * IO_TIMEOUT_MS;
+    world.run(10 * IO_TIMEOUT_MS);
+    expect([state('/a'), pools.length, doubtful.size]).toEqual(['ATTACHED', 1, 0]);
+    const since = kept('/a').slowSinceWallMs;
+    expect(since).toBeLessThanOrEqual(world.clock.wallMs() - 9 * IO_TIMEOUT_MS);
+    expect(kept('/a').pace).toEqual({ oldestMs: 100 * IO_TIMEOUT_MS, unwrittenBytes: 4096, bytesPerSecond: 1000 });
+    slot('/a').oldestMs = 0;
+    world.run(QUICK_MS - 1000);
+    expect(kept('/a').slowSinceWallMs).toBe(since);
+    world.run(2000);
+    expect(kept('/a').slowSinceWallMs).toBeNull();
+    // It may stop to go on all the same.
+    slot('/a').waitingMs = IO_TIMEOUT_MS + 1;
+    world.run(100);
+    expect(state('/a')).not.toBe('ATTACHED');
+    expect(kept('/a').pace).toBeNull();
+  });
+
   test('a disk that hangs and then fails has lost what was not flushed', () => {
     slot('/a').waitingMs = IO_TIMEOUT_MS + 1;
     disk.fail('flush', Status.EIO);
@@ -535,6 +556,8 @@ describe('store keeper: stop', () => {
     expect([stopped(), state('/a'), state('/b')]).toEqual([false, 'STOPPED', 'DETACHING']);
     world.run(200);
     expect([stopped(), state('/b')]).toEqual([true, 'STOPPED']);
+    // Its disk may go away with what was not flushed, and the next process would take it for whole.
+    expect([...doubtful]).toEqual(['/b']);
     disk?.resume();
     world.run(1000);
     expect(state('/b')).toBe('STOPPED');
