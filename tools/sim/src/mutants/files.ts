@@ -5,6 +5,7 @@ const STORE = 'libs/bitmap-store/src';
 const RTRS = 'libs/rtrs/src/core';
 
 export const ENGINE = `${CLIENT}/io-engine.ts`;
+export const FAILED_WRITE = `${CLIENT}/failed-write.ts`;
 export const POOL_CLIENT = `${CLIENT}/pool-client.ts`;
 export const VERSIONS = `${CLIENT}/versions.ts`;
 export const RECOVERY = `${CLIENT}/recovery.ts`;
@@ -37,6 +38,7 @@ export const UNREADABLE_CHUNKS = `${SERVER}/unreadable-chunks.ts`;
 export const PASS_BY = `${SERVER}/pass-by.ts`;
 export const RESYNC = `${SERVER}/resync.ts`;
 export const PULL = `${SERVER}/pull.ts`;
+export const PULL_DISK = `${SERVER}/pull-disk.ts`;
 export const SYNC_PEERS = `${SERVER}/sync-peers.ts`;
 export const STORE_ADAPTER = 'libs/brmr/src/core/server/pool-store-adapter.ts';
 export const BITMAP_STORE = `${STORE}/core/bitmap-store.ts`;

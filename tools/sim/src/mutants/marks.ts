@@ -89,11 +89,11 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         POOL_SERVER,
-        'const current = this.#epochs[tag] === this.#serving.epoch;',
-        `const current = this.#epochs[tag] === this.#serving.epoch;
-    if (this.#phases[tag] === Phase.REPLACE_PREPARE && status === Status.OK && ((this.#flags[tag] as number) & 0x80) === 0) {
-      this.#flags[tag] = (this.#flags[tag] as number) | 0x80;
-      const early = (this.#replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
+        'const current = slots.epochs[tag] === this.#serving.epoch;',
+        `const current = slots.epochs[tag] === this.#serving.epoch;
+    if (slots.phases[tag] === Phase.REPLACE_PREPARE && status === Status.OK && ((slots.flags[tag] as number) & 0x80) === 0) {
+      slots.flags[tag] = (slots.flags[tag] as number) | 0x80;
+      const early = (slots.replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
       this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges: early }] }, (cleared) => this.#replaceGoesOn(tag, cleared));
       this.#world.turn.defer(this);
       return;
@@ -110,8 +110,8 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         POOL_SERVER,
-        'this.#phases[tag] = Phase.REPLACE_FLUSH;',
-        'this.#phases[tag] = Phase.REPLACE_FLUSH;\n        if (tag >= 0) {\n          this.#replaceGoesOn(tag, Status.OK);\n          return;\n        }',
+        'slots.phases[tag] = Phase.REPLACE_FLUSH;',
+        'slots.phases[tag] = Phase.REPLACE_FLUSH;\n        if (tag >= 0) {\n          this.#replaceGoesOn(tag, Status.OK);\n          return;\n        }',
       ),
     ],
     seeds: 300,
@@ -289,7 +289,7 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(POOL_CONTROL, 'this.#serving.bouncing = true;', ''),
       edit(POOL_CONTROL, 'this.#host.bounceWaiting();', ''),
-      edit(POOL_SERVER, 'if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {', 'if (nowMs + WAIT_BOUNCE_MS > 0) {'),
+      edit(POOL_SERVER, 'if ((this.#slots.waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {', 'if (nowMs + WAIT_BOUNCE_MS > 0) {'),
     ],
     seeds: 300,
   },

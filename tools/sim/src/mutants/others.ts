@@ -6,6 +6,7 @@ import {
   BITMAP_STORE,
   COMMIT_ENGINE,
   ENGINE,
+  FAILED_WRITE,
   FIRST_VERSION,
   LEG_RETURN,
   ORDERLY_STOP,
@@ -17,6 +18,7 @@ import {
   POOL_SERVER,
   POOL_WAITS,
   PULL,
+  PULL_DISK,
   RECORD,
   RECOVERY,
   RESYNC,
@@ -85,8 +87,8 @@ export const OTHERS: readonly Mutant[] = [
       ),
       edit(
         ENGINE,
-        'if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
-        'if (request.type !== MessageType.FLUSH && ((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {',
+        'if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {',
+        'if (request.type !== MessageType.FLUSH && (((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {',
       ),
     ],
     seeds: 300,
@@ -402,7 +404,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a pull does not enter into lastIo what the data shows of unresolved writes',
     rule: 'R1, I2',
-    edits: [edit(RESYNC, 'this.#noteUnresolved(pull);', '')],
+    edits: [edit(PULL_DISK, '  noteUnresolved(store, pull);', '')],
     settings: MAJORITY_OF_THREE,
     faults: ['ahead of a pull', NOTHING_ELSE],
     seeds: 300,
@@ -412,9 +414,9 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'R1',
     edits: [
       edit(
-        RESYNC,
-        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
-        'if (hole) this.#store.write(offsetBytes, new Uint8Array(lengthBytes), tag, this);',
+        PULL_DISK,
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
+        'if (hole) store.write(offsetBytes, new Uint8Array(lengthBytes), tag, sink);',
       ),
     ],
     seeds: 60,
@@ -424,9 +426,9 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'R1, I4',
     edits: [
       edit(
-        RESYNC,
-        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
-        'if (hole) this.#store.write(offsetBytes, new Uint8Array(0), tag, this);',
+        PULL_DISK,
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
+        'if (hole) store.write(offsetBytes, new Uint8Array(0), tag, sink);',
       ),
     ],
     seeds: 60,
@@ -453,7 +455,11 @@ export const OTHERS: readonly Mutant[] = [
     rule: 'flush, L6',
     edits: [
       edit(COMMIT_ENGINE, 'if (this.failed) flushes.answerFailed();', 'if (this.failed || status !== Status.OK) flushes.answerFailed();'),
-      edit(POOL_SERVER, 'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));', 'this.#finish(tag, status);'),
+      edit(
+        POOL_SERVER,
+        'this.#store.commit({ volatileLost: true }, () => this.#finish(tag, failureOf(status)));',
+        'this.#finish(tag, failureOf(status));',
+      ),
       edit(POOL_CONTROL, 'else this.#store.commit({ volatileLost: true }, () => done(status));', 'else done(status);'),
       edit(COMMIT_ENGINE, 'this.#plan.usage = { ...this.#plan.usage, volatileLost: true };', ''),
       edit(
@@ -569,7 +575,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'who has passed some of a write by that the others failed stays',
     rule: 'W10, I3',
-    edits: [edit(ENGINE, '(failed & (failed - 1)) | passed;', 'failed & (failed - 1);')],
+    edits: [edit(FAILED_WRITE, '(failed & (failed - 1)) | passed', 'failed & (failed - 1)')],
     faults: WORN,
     seeds: 300,
   },
@@ -585,7 +591,13 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a write that only some members had no space for ends with ENOSPC',
     rule: 'W8, I2',
-    edits: [edit(ENGINE, 'if (full === failed && units.ok[unit] === 0) {', 'if (full === failed) {')],
+    edits: [
+      edit(
+        FAILED_WRITE,
+        'if (units.ok[unit] !== 0 || passed !== 0) return Status.OK;',
+        'if (units.ok[unit] !== 0 || passed !== 0) return fullOf(units, unit, request, failed) === failed ? Status.ENOSPC : Status.OK;',
+      ),
+    ],
     faults: FULL_DISKS,
     seeds: 50,
   },

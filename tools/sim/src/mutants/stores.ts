@@ -63,15 +63,11 @@ export const STORES: readonly Mutant[] = [
     name: 'a store that went back in time takes part in assembly',
     rule: 'L8, I1',
     edits: [
-      edit(
-        SET_ASIDE,
-        'for (const [leg, found] of findRolledBack(answers, lineage, known)) {',
-        'for (const [leg, found] of [...findRolledBack(answers, lineage, known)].slice(9)) {',
-      ),
+      edit(SET_ASIDE, 'for (const [leg, found] of rolledBack) {', 'for (const [leg, found] of [...rolledBack].slice(9)) {'),
       edit(
         RECOVERY,
-        '[...findRolledBack(claims, lineage, this.#knownThen)]',
-        '[...findRolledBack(claims, lineage, this.#knownThen)].slice(9)',
+        '[...findRolledBack(claims, lineage, this.#knownThen, this.#legs)]',
+        '[...findRolledBack(claims, lineage, this.#knownThen, this.#legs)].slice(9)',
       ),
     ],
     faults: OLDER_COPIES,
@@ -179,17 +175,9 @@ export const STORES: readonly Mutant[] = [
     name: 'what answers where the configuration names a member is that member, however old its store is',
     rule: 'L8, L9',
     edits: [
-      edit(
-        RETURNING_STORES,
-        '(seen === undefined || hasInPast(past, seen))',
-        '(seen === undefined || past.age >= 0 || hasInPast(past, seen))',
-      ),
+      edit(RETURNING_STORES, 'seen === undefined || hasInPast(past, seen)', 'seen === undefined || past.age >= 0 || hasInPast(past, seen)'),
       edit(LEG_RETURN, 'return found === null;', 'return true;'),
-      edit(
-        SET_ASIDE,
-        'for (const [leg, found] of findRolledBack(answers, lineage, known)) {',
-        'for (const [leg, found] of [...findRolledBack(answers, lineage, known)].slice(99)) {',
-      ),
+      edit(SET_ASIDE, 'for (const [leg, found] of rolledBack) {', 'for (const [leg, found] of [...rolledBack].slice(99)) {'),
     ],
     faults: ['host cloned', 'partition', 'node crash'],
     seeds: 200,

@@ -4,6 +4,7 @@ import { FAILED_WRITE_WAIT_MS, MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { overlapsAny } from '../../ranges.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import { endsUnharmed, leaversOf, whyTheyLeave } from './failed-write.ts';
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
@@ -568,31 +569,20 @@ export class IoEngine implements RtrsResponseSink {
     const failed = (units.failed[unit] as number) & this.#routeMask;
     const status = units.statuses[unit] as number;
     if (failed !== 0) {
-      const isLost = status === Status.ELOST;
       const passed = (units.passed[unit] as number) & this.#routeMask;
-      if (isLost && (units.ok[unit] as number) === 0 && passed === 0 && units.touched[unit] === 0) {
-        // I8: no member has the chunk, and none is the worse for that.
-        this.#complete(unit, request, Status.EIO, null, null);
+      const unharmed = endsUnharmed(units, unit, request, failed, passed);
+      if (unharmed !== Status.OK) {
+        this.#complete(unit, request, unharmed, null, null);
         return;
       }
-      const full = isWriteType(request.type) ? (units.full[unit] as number) & failed : 0;
-      if (full === failed && units.ok[unit] === 0 && passed === 0) {
-        // W8: none of them has changed anything, so they are equal.
-        this.#complete(unit, request, Status.ENOSPC, null, null);
-        return;
-      }
-      // Who has it stays. Where nobody has all of it, those stay that are full, as they are equal, or else one as the authority, and the
-      // caller hears of the failure: who has passed some of it by may have carried out what these have not (W10).
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
-      let leavers = failed;
-      if (!isThere && full !== 0) leavers = (failed & ~full) | passed;
-      else if (!isThere && (!isMemberOut(status) || isLost)) leavers = (failed & (failed - 1)) | passed;
+      const leavers = leaversOf(units, unit, request, failed, passed, isThere);
       if (leavers === 0 && status === Status.EIO && isWriteType(request.type) && this.#mayWaitForReturn(request)) {
         // It may have been carried out in part, and goes on from there.
         units.touched[unit] = 1;
         units.sendAgain(unit, this.#round);
-      } else if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
-      else this.#host.onLegsFailed(leavers, failureText(request, leavers === full ? Status.ENOSPC : status));
+      } else if (leavers === 0) this.#complete(unit, request, status === Status.ELOST ? Status.EIO : status, null, null);
+      else this.#host.onLegsFailed(leavers, whyTheyLeave(units, unit, request, failed, leavers));
       return;
     }
     if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {
@@ -702,10 +692,4 @@ export class IoEngine implements RtrsResponseSink {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
-}
-
-/** Why a leg leaves that has failed a write or flush. */
-function failureText({ type }: IoRequest, status: number): string {
-  if (type === MessageType.FLUSH) return `flush failed: ${statusName(status)}`;
-  return status === Status.ENOSPC ? 'its disk is full: it had no space for a write' : `write failed: ${statusName(status)}`;
 }

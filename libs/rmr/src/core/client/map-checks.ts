@@ -44,6 +44,19 @@ export class MapChecks {
     step(0);
   }
 
+  /** The same of all of these members. `done` gets whether all of their maps are known; once, at once where there are none. */
+  askAllOf(legs: readonly Leg[], done: (known: boolean) => void): void {
+    let left = legs.length;
+    if (left === 0) done(true);
+    for (const leg of legs) {
+      this.askAll(leg, (known) => {
+        if (left === 0) return;
+        left = known ? left - 1 : 0;
+        if (left === 0) done(known);
+      });
+    }
+  }
+
   /** `done` gets where to go on, null at the end, undefined when the answer did not count. */
   #ask(leg: Leg, fromLeaf: number, done: (nextLeaf: number | null | undefined) => void): void {
     const maps = this.#host.maps();

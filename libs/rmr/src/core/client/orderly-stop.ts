@@ -1,5 +1,7 @@
 import { type Logger, Status, statusName } from '@rmr/runtime';
 import { ORDERLY_STOP_MS_MAX } from '../../constants.ts';
+import type { IoEngine } from './io-engine.ts';
+import type { Versions } from './versions.ts';
 
 /** What an orderly stop needs from the pool's client. */
 export interface OrderlyStopHost {
@@ -14,6 +16,14 @@ export interface OrderlyStopHost {
   release(done: () => void): void;
   /** It is over, in order or not. To call it again does no harm. */
   stopped(): void;
+}
+
+/** What keeps the members from being released; null: nothing. */
+export function unfinished(engine: IoEngine, versions: Versions): string | null {
+  const { executing, waiting, frozen, holding } = engine;
+  if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
+  if (frozen || holding) return 'a version change';
+  return versions.owes ? 'marks for writes that a member misses' : null;
 }
 
 /**

@@ -27,7 +27,7 @@ import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
 import { leftBefore } from './membership.ts';
 import { Membership, type MembershipChange, type MembershipHost, type OperationDone } from './membership-operations.ts';
-import { OrderlyStop, type OrderlyStopHost } from './orderly-stop.ts';
+import { OrderlyStop, type OrderlyStopHost, unfinished } from './orderly-stop.ts';
 import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
 import { poolEngine } from './pool-engine.ts';
@@ -185,7 +185,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #orderlyStopHost(): OrderlyStopHost {
     return {
       serving: () => this.#state === 'SERVING',
-      unfinished: () => this.#unfinished(),
+      unfinished: () => unfinished(this.#engine, this.#versions),
       flushMustWait: () => this.flushMustWait(),
       flush: (done) => {
         this.#setState('STOPPING');
@@ -201,14 +201,6 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       },
       stopped: () => this.#stopped(),
     };
-  }
-
-  /** What keeps the members from being released; null: nothing. */
-  #unfinished(): string | null {
-    const { executing, waiting, frozen, holding } = this.#engine;
-    if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
-    if (frozen || holding) return 'a version change';
-    return this.#versions.owes ? 'marks for writes that a member misses' : null;
   }
 
   /** A picture of the pool as it is now. */
@@ -526,15 +518,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       onMapsChanged: () => this.#refreshDirty(),
       refreshMaps: (done) => {
         const dirty = this.#legs.inSync.filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
-        let left = dirty.length;
-        if (left === 0) done(true);
-        for (const leg of dirty) {
-          this.#mapChecks.askAll(leg, (known) => {
-            if (left === 0) return;
-            left = known ? left - 1 : 0;
-            if (left === 0) done(known);
-          });
-        }
+        this.#mapChecks.askAllOf(dirty, done);
       },
       hold: (onQuiet) => {
         this.#heldSinceMs = this.#world.clock.wallMs();

@@ -5,7 +5,7 @@ import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
-import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
+import { IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { admission } from './admission.ts';
 import { isFelt } from './client-feel.ts';
 import { OwnChunks } from './own-chunks.ts';
@@ -14,6 +14,7 @@ import { type ControlDone, PoolControl } from './pool-control.ts';
 import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Phase } from './request-phase.ts';
+import { RequestSlots } from './request-slots.ts';
 import { Resync } from './resync.ts';
 import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
@@ -22,6 +23,7 @@ import { failureOf, needsSpace, SpaceWatch } from './space-watch.ts';
 import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
+import { submitRange } from './write-data.ts';
 
 /**
  * One pool on a storage node (RMR-server): receives the client's IO and hands it to the registered store. What the client
@@ -44,24 +46,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly #serving: Serving;
   readonly #control: PoolControl;
 
-  /** Requests that are being executed, by tag. */
-  readonly #requests: (RtrsServerRequest | null)[] = [];
+  /** The requests that are being executed, by tag. */
+  readonly #slots = new RequestSlots();
   /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
   diskTrouble = '';
-  /** Where a read's data goes, by tag. */
-  readonly #readSlabs: (Slab | null)[] = [];
-  readonly #readViews: (Uint8Array | null)[] = [];
-  /** What each waits for, and what of its message is asked for again and again, by tag: in arrays, so that a request costs no object. */
-  #phases = new Uint8Array(64);
-  #types = new Uint8Array(64);
-  #flags = new Uint8Array(64);
-  #blockShifts = new Uint8Array(64);
-  #epochs = new Uint32Array(64);
-  #offsets = new Float64Array(64);
-  #lengths = new Float64Array(64);
-  #cameMs = new Float64Array(64);
-  readonly #freeTags: number[] = [];
-  #executing = 0;
   /** For who drains: called when nothing is executing any more. */
   #onDrained: (() => void) | null = null;
 
@@ -74,12 +62,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly #message = new IoMessage();
   /** The tags of the requests that wait for a dirty or locked chunk, in order. */
   readonly #waiting: number[] = [];
-  /** By tag, since when the request has waited (clock milliseconds); 0: it has not. It stays until the end, as waiting may begin anew. */
-  #waitingSinceMs = new Float64Array(64);
   /** Chunks have been released: what waits is looked at again at the end of the turn. */
   #released = false;
-  /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
-  readonly #replaced: (number[] | null)[] = [];
   /** W10: writes that pass dirty chunks by, by tag. */
   readonly #passing = new Map<number, PassingWrite>();
 
@@ -142,7 +126,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Requests accepted and not answered yet. */
   get executing(): number {
-    return this.#executing;
+    return this.#slots.used;
   }
 
   /** Why the pool is in its state, since when (wall clock), and whose it is. */
@@ -171,13 +155,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const wallMs = this.#world.clock.wallMs() - this.#world.clock.nowMs();
     const waits: ChunkWait[] = [];
     for (const tag of this.#waiting) {
-      const chunk = this.#own.firstDirty(this.#offsets[tag] as number, this.#lengths[tag] as number);
+      const chunk = this.#own.firstDirty(this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number);
       // Clean by now: it is taken up at the end of the turn.
       if (chunk < 0) continue;
       const isLocked = this.resync.isLocked(chunk, 1);
       const what = isLocked ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
       const remedy = isLocked ? undefined : this.resync.remedyFor(chunk);
-      waits.push({ chunk, what, remedy, requests: 1, sinceMs: wallMs + (this.#waitingSinceMs[tag] as number) });
+      waits.push({ chunk, what, remedy, requests: 1, sinceMs: wallMs + (this.#slots.waitingSinceMs[tag] as number) });
     }
     return sumUpWaits(waits);
   }
@@ -190,7 +174,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       request.respond(status, 0, null, null);
       return;
     }
-    const tag = this.#accept(request, message);
+    const tag = this.#slots.take(request, message, this.#world.clock.nowMs());
 
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
@@ -220,7 +204,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         break;
       case MessageType.FLUSH:
         this.#store.setCompletedThrough(message.completedThrough);
-        this.#phases[tag] = Phase.FLUSH;
+        this.#slots.phases[tag] = Phase.FLUSH;
         this.#store.flush(tag, this);
         break;
       case MessageType.EXTENTS:
@@ -233,20 +217,21 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Reads, for another storage node with room for what its answer says besides the data. */
   #read(tag: number, offsetBytes: number, lengthBytes: number): void {
-    const isSync = this.#types[tag] === MessageType.SYNC_READ;
-    const blockShift = this.#blockShifts[tag] as number;
-    this.#lengths[tag] = lengthBytes;
+    const slots = this.#slots;
+    const isSync = slots.types[tag] === MessageType.SYNC_READ;
+    const blockShift = slots.blockShifts[tag] as number;
+    slots.lengths[tag] = lengthBytes;
     this.#arena.take(isSync ? syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth) : lengthBytes);
-    this.#readSlabs[tag] = this.#arena.slab;
-    this.#readViews[tag] = this.#arena.view;
-    this.#phases[tag] = Phase.DATA;
+    slots.readSlabs[tag] = this.#arena.slab;
+    slots.readViews[tag] = this.#arena.view;
+    slots.phases[tag] = Phase.DATA;
     const at = isSync ? syncRoomBytes(lengthBytes, blockShift) : 0;
     this.#store.read(offsetBytes, this.#arena.view.subarray(at, at + lengthBytes), tag, this);
   }
 
   /** The range is more than one answer can carry: a hole at its start is answered as a hole, else the data at its start is. */
   #syncReadLong(tag: number, offsetBytes: number, lengthBytes: number): void {
-    this.#phases[tag] = Phase.DATA;
+    this.#slots.phases[tag] = Phase.DATA;
     this.#store.extents(offsetBytes, lengthBytes, (status, extents) => {
       const holeBytes = status === Status.OK ? holeInFront(extents, lengthBytes) : 0;
       if (status !== Status.OK) {
@@ -254,8 +239,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       } else if (holeBytes > 0) {
         // Looked up after the hole was: what a write has made of it since has been recorded by then (W3).
         const answer = holeAnswer(holeBytes, this.#store.unresolvedWrites(offsetBytes, holeBytes));
-        (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, answer, null);
-        this.#forget(tag);
+        this.#answer(tag, answer);
       } else {
         this.#read(tag, offsetBytes, IO_BYTES_MAX);
         this.#world.turn.defer(this);
@@ -274,11 +258,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
   tick(nowMs: number): void {
-    if (this.#waiting.some((tag) => (this.#waitingSinceMs[tag] as number) <= nowMs - PASS_BY_MS)) this.#onReleased();
+    if (this.#waiting.some((tag) => (this.#slots.waitingSinceMs[tag] as number) <= nowMs - PASS_BY_MS)) this.#onReleased();
     this.#space.look();
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
-      if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
+      if ((this.#slots.waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
         i++;
         continue;
       }
@@ -289,16 +273,17 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** For the store alone: a disk request has ended. */
   onDiskDone(tag: number, status: number): void {
-    const request = this.#requests[tag] as RtrsServerRequest;
+    const slots = this.#slots;
+    const request = slots.requests[tag] as RtrsServerRequest;
     assert(request !== null, 'pool server: completion without a request');
-    switch (this.#phases[tag]) {
+    switch (slots.phases[tag]) {
       case Phase.SPACE:
         this.#spaceDecided(tag, status);
         break;
       case Phase.PREPARE:
         if (status !== Status.OK) {
           this.#finish(tag, failureOf(status));
-        } else if (this.#epochs[tag] !== this.#serving.epoch) {
+        } else if (slots.epochs[tag] !== this.#serving.epoch) {
           // I7: its client is not served any more; nothing of it has touched the data.
           this.#finish(tag, this.#serving.endStatus);
         } else {
@@ -318,8 +303,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#replaceGoesOn(tag, status);
         break;
       case Phase.DATA:
-        if (status === Status.OK && ((this.#flags[tag] as number) & IoFlag.FUA) !== 0 && isWriteType(this.#types[tag] as number)) {
-          this.#phases[tag] = Phase.FUA;
+        if (status === Status.OK && ((slots.flags[tag] as number) & IoFlag.FUA) !== 0 && isWriteType(slots.types[tag] as number)) {
+          slots.phases[tag] = Phase.FUA;
           this.#store.flush(tag, this);
           this.#world.turn.defer(this);
           break;
@@ -333,7 +318,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       case Phase.FLUSH:
         if (status === Status.OK) {
           // One that failed before it may have made the kernel forget what this one was to make durable.
-          const done = this.#phases[tag] === Phase.PASS_FUA ? Status.EPASSED : Status.OK;
+          const done = slots.phases[tag] === Phase.PASS_FUA ? Status.EPASSED : Status.OK;
           this.#finish(tag, this.#store.volatileLost ? Status.EIO : done);
           break;
         }
@@ -347,9 +332,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** What the end of a read or write says about whether the disk can be read there. */
   #noteReadable(tag: number, status: number): void {
-    const isRead = this.#readSlabs[tag] !== null;
+    const isRead = this.#slots.readSlabs[tag] !== null;
     if (isRead === (status === Status.OK)) return;
-    const [offsetBytes, lengthBytes] = [this.#offsets[tag] as number, this.#lengths[tag] as number];
+    const [offsetBytes, lengthBytes] = [this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number];
     if (isRead) this.#unreadable.note(offsetBytes, lengthBytes);
     else this.#unreadable.written(offsetBytes, lengthBytes);
   }
@@ -388,13 +373,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #leaveIo(status: number): void {
     this.#serving.end(status);
     this.#control.forgetStaged();
-    this.#resyncStops();
-    this.#discardWaiting(status);
-  }
-
-  #resyncStops(): void {
     this.resync.stop();
     this.#peers.stop();
+    this.#discardWaiting(status);
   }
 
   #resyncStarts(version: VersionRecord): void {
@@ -404,10 +385,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Rechecks the invariants of this class. */
   verify(): void {
-    let executing = 0;
-    for (const request of this.#requests) if (request !== null) executing++;
-    assert(executing === this.#executing, 'pool server: executing count is off');
-    assert(executing + this.#freeTags.length === this.#requests.length, 'pool server: a tag is lost');
+    this.#slots.verify();
     if (this.#serving.epoch !== 0)
       assert(this.#store.promise?.epoch === this.#serving.epoch, 'I7: an epoch is served that was not promised');
     if (this.#serving.state === 'NORMAL') {
@@ -415,46 +393,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       const version = this.#store.version;
       assert(version !== null && version.epoch === this.#serving.epoch, 'pool server: NORMAL without a version of its epoch');
     }
-    for (const tag of this.#waiting) assert(this.#phases[tag] === Phase.CHUNK, 'pool server: a request waits that does not');
+    for (const tag of this.#waiting) assert(this.#slots.phases[tag] === Phase.CHUNK, 'pool server: a request waits that does not');
     this.#control.verify();
     this.resync.verify();
-  }
-
-  /** A tag for the request, and what is kept of its message. */
-  #accept(request: RtrsServerRequest, message: IoMessage): number {
-    let tag = this.#freeTags.pop();
-    if (tag === undefined) {
-      tag = this.#requests.length;
-      this.#requests.push(null);
-      this.#readSlabs.push(null);
-      this.#readViews.push(null);
-      this.#replaced.push(null);
-      if (tag === this.#phases.length) this.#growSlots();
-    }
-    this.#requests[tag] = request;
-    this.#types[tag] = message.type;
-    this.#flags[tag] = message.flags;
-    this.#blockShifts[tag] = message.blockShift;
-    this.#epochs[tag] = message.epoch;
-    this.#offsets[tag] = message.offsetBytes;
-    this.#lengths[tag] = message.lengthBytes;
-    this.#cameMs[tag] = this.#world.clock.nowMs();
-    this.#executing++;
-    return tag;
-  }
-
-  /** Twice as many places in what is kept by tag. */
-  #growSlots(): void {
-    const size = this.#phases.length * 2;
-    this.#phases = enlarged(this.#phases, new Uint8Array(size));
-    this.#types = enlarged(this.#types, new Uint8Array(size));
-    this.#flags = enlarged(this.#flags, new Uint8Array(size));
-    this.#blockShifts = enlarged(this.#blockShifts, new Uint8Array(size));
-    this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
-    this.#offsets = enlarged(this.#offsets, new Float64Array(size));
-    this.#lengths = enlarged(this.#lengths, new Float64Array(size));
-    this.#cameMs = enlarged(this.#cameMs, new Float64Array(size));
-    this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
   /**
@@ -463,20 +404,19 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
    */
   #write(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
-    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#phases[tag] = Phase.SPACE;
+    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#slots.phases[tag] = Phase.SPACE;
     else this.#writeHasSpace(tag, message);
   }
 
   /** Whether there is space is known. What waited for it is looked at as if it came now: epoch, state and chunks may have changed. */
   #spaceDecided(tag: number, status: number): void {
-    if (this.#epochs[tag] !== this.#serving.epoch) {
+    if (this.#slots.epochs[tag] !== this.#serving.epoch) {
       this.#finish(tag, this.#serving.endStatus); // I7.
     } else if (status !== Status.OK) {
       this.#space.refused();
       this.#finish(tag, status);
     } else {
-      const request = this.#requests[tag] as RtrsServerRequest;
-      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      this.#slots.decode(tag, this.#message);
       this.#writeHasSpace(tag, this.#message);
       this.#world.turn.defer(this);
     }
@@ -488,7 +428,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
       if (replaced !== null) {
-        this.#replaced[tag] = replaced;
+        this.#slots.replaced[tag] = replaced;
         for (const chunk of replaced) this.resync.lock(chunk);
       } else if (this.#mayPassBy(tag, offsetBytes, lengthBytes)) {
         this.#passBy(tag, message);
@@ -499,15 +439,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
     this.#store.setCompletedThrough(message.completedThrough);
     this.#store.recordLastIo(message.memId, message.writeSeq, offsetBytes, lengthBytes);
-    if (this.#replaced[tag] !== null) {
-      this.#phases[tag] = Phase.REPLACE_PREPARE;
+    if (this.#slots.replaced[tag] !== null) {
+      this.#slots.phases[tag] = Phase.REPLACE_PREPARE;
       // The bits of the members that miss it come later: those of chunks that are clean here before the data, the others with the clears.
       if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, NO_MEMBERS, 0, tag, this))
         this.#replaceGoesOn(tag, Status.OK);
       return;
     }
-    this.#phases[tag] = Phase.PREPARE;
-    this.#forgetErased(message);
+    this.#slots.phases[tag] = Phase.PREPARE;
+    this.#serving.forgetErased(message);
     const { missingMemberIds, missingCount } = message;
     if (this.#store.prepareWrite(offsetBytes, lengthBytes, message.writeSeq, missingMemberIds, missingCount, tag, this))
       this.#afterPrepare(tag);
@@ -515,16 +455,17 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Intent and dirty bits are durable: the data, as far as it is carried out here. */
   #afterPrepare(tag: number): void {
+    const slots = this.#slots;
     const parts = this.#passing.get(tag)?.parts;
-    this.#phases[tag] = parts === undefined ? Phase.DATA : Phase.PASS_DATA;
-    if (parts === undefined) this.#submitRange(tag, this.#offsets[tag] as number, this.#lengths[tag] as number);
+    slots.phases[tag] = parts === undefined ? Phase.DATA : Phase.PASS_DATA;
+    if (parts === undefined) submitRange(this.#store, slots, tag, slots.offsets[tag] as number, slots.lengths[tag] as number, this);
     else if (parts.length === 0) this.#passed(tag, Status.OK);
-    else for (const { offsetBytes, lengthBytes } of parts) this.#submitRange(tag, offsetBytes, lengthBytes);
+    else for (const { offsetBytes, lengthBytes } of parts) submitRange(this.#store, slots, tag, offsetBytes, lengthBytes, this);
   }
 
   /** W10: whether every dirty chunk of the range can be left as it is. */
   #mayPassBy(tag: number, offsetBytes: number, lengthBytes: number): boolean {
-    const sinceMs = this.#waits(tag) ? (this.#waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
+    const sinceMs = this.#slots.hasWaited(tag) ? (this.#slots.waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
     return this.#own
       .dirtyChunks(offsetBytes, lengthBytes)
       .every((chunk) => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs));
@@ -539,25 +480,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** W10: what could be carried out of the write has been. */
   #passed(tag: number, status: number): void {
-    if (status !== Status.OK || ((this.#flags[tag] as number) & IoFlag.FUA) === 0) {
+    if (status !== Status.OK || ((this.#slots.flags[tag] as number) & IoFlag.FUA) === 0) {
       this.#finish(tag, failureOf(status) || Status.EPASSED);
       return;
     }
-    this.#phases[tag] = Phase.PASS_FUA;
+    this.#slots.phases[tag] = Phase.PASS_FUA;
     this.#store.flush(tag, this);
     this.#world.turn.defer(this);
-  }
-
-  /** Who was removed since the write was sent is missed by nobody: a map of it would stay for ever. */
-  #forgetErased(message: IoMessage): void {
-    const { erased } = this.#serving;
-    if (erased.size === 0) return;
-    const { missingMemberIds, missingCount: count } = message;
-    message.missingCount = 0;
-    for (let i = 0; i < count; i++) {
-      const memberId = missingMemberIds[i] as number;
-      if (!erased.has(memberId)) missingMemberIds[message.missingCount++] = memberId;
-    }
   }
 
   /** W4: the dirty chunks of the range if each is covered whole and free, so that the write replaces them; else null. */
@@ -574,19 +503,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       this.#bounce(tag);
       return;
     }
-    if (this.#phases[tag] !== Phase.CHUNK || !this.#waits(tag)) {
+    if (this.#slots.phases[tag] !== Phase.CHUNK || !this.#slots.hasWaited(tag)) {
       this.counters.chunkWaits++;
-      this.#waitingSinceMs[tag] = this.#world.clock.nowMs();
+      this.#slots.waitingSinceMs[tag] = this.#world.clock.nowMs();
     }
-    this.#phases[tag] = Phase.CHUNK;
+    this.#slots.phases[tag] = Phase.CHUNK;
     this.#waiting.push(tag);
     const first = this.#own.firstOf(offsetBytes);
     this.resync.want(first, this.#own.endOf(offsetBytes, lengthBytes) - first);
-  }
-
-  /** Whether the request has waited for chunks before. */
-  #waits(tag: number): boolean {
-    return (this.#waitingSinceMs[tag] as number) > 0;
   }
 
   /** Gives the request back: the client sends it again, here or elsewhere (L4). */
@@ -614,8 +538,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #startWaiting(): void {
     const message = this.#message;
     for (const tag of this.#waiting.splice(0)) {
-      const request = this.#requests[tag] as RtrsServerRequest;
-      decodeIoMessage(request.header, request.headerOffset, message);
+      this.#slots.decode(tag, message);
       const end = this.#own.endOf(message.offsetBytes, message.lengthBytes);
       let lost = false;
       let full = false;
@@ -632,26 +555,26 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The steps of a write that replaces dirty chunks whole (W4): marks, data, made durable (◆5), then clears. */
   #replaceGoesOn(tag: number, status: number): void {
-    const current = this.#epochs[tag] === this.#serving.epoch;
+    const slots = this.#slots;
+    const current = slots.epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
-      const failure = this.#phases[tag] === Phase.REPLACE_DATA ? status : failureOf(status);
+      const failure = slots.phases[tag] === Phase.REPLACE_DATA ? status : failureOf(status);
       this.#replaceEnds(tag, status !== Status.OK ? failure : this.#serving.endStatus);
       return;
     }
     this.#world.turn.defer(this);
-    const request = this.#requests[tag] as RtrsServerRequest;
     const message = this.#message;
-    decodeIoMessage(request.header, request.headerOffset, message);
-    this.#forgetErased(message);
+    slots.decode(tag, message);
+    this.#serving.forgetErased(message);
     const missing = [...message.missingMemberIds.subarray(0, message.missingCount)];
-    switch (this.#phases[tag]) {
+    switch (slots.phases[tag]) {
       case Phase.REPLACE_PREPARE: {
         const clean = missing.length === 0 ? [] : this.#own.cleanRanges(message.offsetBytes, message.lengthBytes);
         if (clean.length === 0) {
           this.#submitData(tag, Phase.REPLACE_DATA);
           break;
         }
-        this.#phases[tag] = Phase.REPLACE_MARK;
+        slots.phases[tag] = Phase.REPLACE_MARK;
         this.#store.commit({ dirtyAdd: [{ memberIds: missing, ranges: clean }] }, (marked) => this.#replaceGoesOn(tag, marked));
         break;
       }
@@ -659,12 +582,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#submitData(tag, Phase.REPLACE_DATA);
         break;
       case Phase.REPLACE_DATA:
-        this.#phases[tag] = Phase.REPLACE_FLUSH;
+        slots.phases[tag] = Phase.REPLACE_FLUSH;
         this.#store.flush(tag, this);
         break;
       default: {
-        const ranges = (this.#replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
-        this.#phases[tag] = Phase.REPLACE_CLEAR;
+        const ranges = (slots.replaced[tag] as number[]).map((chunk) => this.#own.rangeOf(chunk));
+        slots.phases[tag] = Phase.REPLACE_CLEAR;
         const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
         this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
           this.#replaceEnds(tag, failureOf(cleared)),
@@ -675,19 +598,19 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The chunks are free again, and clean if that worked. */
   #replaceEnds(tag: number, status: number): void {
-    const chunks = this.#replaced[tag] as number[];
+    const slots = this.#slots;
+    const chunks = slots.replaced[tag] as number[];
     for (const chunk of chunks) this.resync.unlock(chunk);
     if (status === Status.OK) {
-      this.#unreadable.written(this.#offsets[tag] as number, this.#lengths[tag] as number);
+      this.#unreadable.written(slots.offsets[tag] as number, slots.lengths[tag] as number);
       for (const chunk of chunks) this.resync.passBy.taken(chunk);
     }
-    this.#replaced[tag] = null;
+    slots.replaced[tag] = null;
     this.#onReleased();
     // W10: the chunks are as dirty as before. What is clean of the range is tried by itself, and if the disk fails that too, the write has failed.
-    if (status === Status.EIO && this.#phases[tag] === Phase.REPLACE_DATA && this.#epochs[tag] === this.#serving.epoch) {
+    if (status === Status.EIO && slots.phases[tag] === Phase.REPLACE_DATA && slots.epochs[tag] === this.#serving.epoch) {
       for (const chunk of chunks) this.resync.passBy.refused(chunk, 1);
-      const request = this.#requests[tag] as RtrsServerRequest;
-      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      slots.decode(tag, this.#message);
       this.#start(tag, this.#message);
       this.#world.turn.defer(this);
       return;
@@ -697,69 +620,55 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Gives the write's data, or its hole, to the store. */
   #submitData(tag: number, phase: number): void {
-    this.#phases[tag] = phase;
-    this.#submitRange(tag, this.#offsets[tag] as number, this.#lengths[tag] as number);
-  }
-
-  /** Gives a part of the write's data, or of its hole, to the store. */
-  #submitRange(tag: number, offsetBytes: number, lengthBytes: number): void {
-    const type = this.#types[tag];
-    if (type === MessageType.WRITE) {
-      const payload = (this.#requests[tag] as RtrsServerRequest).payload as Uint8Array;
-      const from = offsetBytes - (this.#offsets[tag] as number);
-      const part = lengthBytes === payload.length ? payload : payload.subarray(from, from + lengthBytes);
-      this.#store.write(offsetBytes, part, tag, this);
-    } else if (type === MessageType.WRITE_ZEROES && ((this.#flags[tag] as number) & IoFlag.NO_HOLE) !== 0) {
-      this.#store.zero(offsetBytes, lengthBytes, tag, this);
-    } else {
-      this.#store.punch(offsetBytes, lengthBytes, tag, this);
-    }
+    this.#slots.phases[tag] = phase;
+    submitRange(this.#store, this.#slots, tag, this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number, this);
   }
 
   /** Says where the range has data, as far as that is known here. */
   #answerExtents(tag: number, offsetBytes: number, lengthBytes: number): void {
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       // What lies on this disk says nothing: data is always a right answer.
-      (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, encodeExtents([{ lengthBytes, hole: false }]), null);
-      this.#forget(tag);
+      this.#answer(tag, encodeExtents([{ lengthBytes, hole: false }]));
       return;
     }
     this.#store.extents(offsetBytes, lengthBytes, (status: number, extents: readonly DiskExtent[]) => {
-      const request = this.#requests[tag] as RtrsServerRequest;
-      if (status !== Status.OK) {
-        this.#finish(tag, status);
-        return;
-      }
-      request.respond(Status.OK, 0, encodeExtents(extents), null);
-      this.#forget(tag);
+      if (status === Status.OK) this.#answer(tag, encodeExtents(extents));
+      else this.#finish(tag, status);
     });
+  }
+
+  /** Answers the request with what is known of the range, and not with what was read. */
+  #answer(tag: number, payload: Uint8Array): void {
+    (this.#slots.requests[tag] as RtrsServerRequest).respond(Status.OK, 0, payload, null);
+    this.#forget(tag);
   }
 
   /** Answers the request, a read that went well with its data. */
   #finish(tag: number, status: number): void {
-    const request = this.#requests[tag] as RtrsServerRequest;
+    const slots = this.#slots;
+    const request = slots.requests[tag] as RtrsServerRequest;
     if (status !== Status.OK && status !== Status.EPASSED) this.counters.errors++;
-    else if (!this.#waits(tag) && isFelt(this.#types[tag] as number)) {
+    else if (!slots.hasWaited(tag) && isFelt(slots.types[tag] as number)) {
       const nowMs = this.#world.clock.nowMs();
-      this.#budget.noteClientAnswer(nowMs - (this.#cameMs[tag] as number), nowMs);
+      this.#budget.noteClientAnswer(nowMs - (slots.cameMs[tag] as number), nowMs);
     }
-    const slab = this.#readSlabs[tag] as Slab | null;
+    const slab = slots.readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
       this.#forget(tag);
       return;
     }
-    let view = this.#readViews[tag] as Uint8Array;
-    if (this.#types[tag] === MessageType.SYNC_READ && status === Status.OK) {
+    let view = slots.readViews[tag] as Uint8Array;
+    if (slots.types[tag] === MessageType.SYNC_READ && status === Status.OK) {
       // Asked for after the data was read: what it shows of a write has been recorded by then (W3).
-      const lengthBytes = this.#lengths[tag] as number;
-      const unresolved = this.#store.unresolvedWrites(this.#offsets[tag] as number, lengthBytes);
-      const { start, end, dataBytes } = packSyncAnswer(view, lengthBytes, this.#blockShifts[tag] as number, unresolved);
+      const lengthBytes = slots.lengths[tag] as number;
+      const unresolved = this.#store.unresolvedWrites(slots.offsets[tag] as number, lengthBytes);
+      const { start, end, dataBytes } = packSyncAnswer(view, lengthBytes, slots.blockShifts[tag] as number, unresolved);
       view = view.subarray(start, end);
       this.counters.syncReadBytes += dataBytes;
     }
-    this.#readSlabs[tag] = null;
-    this.#readViews[tag] = null;
+    slots.readSlabs[tag] = null;
+    slots.readViews[tag] = null;
     request.respond(status, 0, status === Status.OK ? view : null, status === Status.OK ? slab : null);
     slab.release();
     this.#forget(tag);
@@ -767,11 +676,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The request has been answered: its tag is free. */
   #forget(tag: number): void {
-    this.#requests[tag] = null;
-    this.#waitingSinceMs[tag] = 0;
     if (this.#passing.size > 0) this.#passing.delete(tag);
-    this.#freeTags.push(tag);
-    if (--this.#executing > 0 || this.#onDrained === null) return;
+    this.#slots.free(tag);
+    if (this.#slots.used > 0 || this.#onDrained === null) return;
     const onDrained = this.#onDrained;
     this.#onDrained = null;
     onDrained();
@@ -780,7 +687,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Calls back when nothing that came before is executing, and no pull writes to the disk (I7, I10). */
   #drain(done: () => void): void {
     const drained = (): void => this.resync.whenOffDisk(done);
-    if (this.#executing === 0) {
+    if (this.#slots.used === 0) {
       drained();
       return;
     }
@@ -790,9 +697,3 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 }
 
 const NO_MEMBERS = new Uint8Array(0);
-
-/** The larger array, with what the other one holds at its start. */
-function enlarged<T extends Uint8Array | Uint32Array | Float64Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
-}

@@ -74,6 +74,28 @@ export class Pull {
     return Math.min(this.sparse ? RANGE_BYTES_MAX : IO_BYTES_MAX, this.lengthBytes - this.writtenBytes);
   }
 
+  /** It is to be for these chunks of this source, under the version that `generation` stands for. Its phase is the caller's matter. */
+  begin(firstChunk: number, chunkCount: number, peer: SyncPeer, generation: number): void {
+    this.firstChunk = firstChunk;
+    this.chunkCount = chunkCount;
+    this.writtenBytes = 0;
+    this.carriedBytes = 0;
+    this.sparse = peer.sparse;
+    // What an answer may carry; a hole counts as if it were data until it is known to be one.
+    this.chargedBytes = Math.min(this.lengthBytes, Math.max(IO_BYTES_MAX, this.#chunkBytes));
+    this.generation = generation;
+    this.peer = peer;
+  }
+
+  /** Its place is free. The locks of its chunks and its slab are the caller's matter. */
+  free(): void {
+    this.phase = PullPhase.FREE;
+    this.peer = null;
+    this.data = null;
+    this.runs = NO_RUNS;
+    this.slab = null;
+  }
+
   /**
    * The source has answered the read under way: the pull goes on with the whole chunks that are there with it, or with a piece of
    * the first one. How many chunks it has less.

@@ -7,10 +7,12 @@ import type { SparseData } from '../../wire/sparse-data.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import { PassBy } from './pass-by.ts';
 import { Pull, PullPhase } from './pull.ts';
+import { preparePull, reservePull, writePull } from './pull-disk.ts';
 import { PullSources } from './pull-sources.ts';
 import type { ResyncBudget, ResyncShare } from './resync-budget.ts';
+import { ResyncCondition } from './resync-condition.ts';
 import { ResyncPace } from './resync-pace.ts';
-import type { ResyncOptions, ResyncState, ResyncStatus } from './resync-types.ts';
+import type { ResyncOptions, ResyncStatus } from './resync-types.ts';
 import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
@@ -68,13 +70,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #unreadable = new UnreadableSources();
   /** Where the search for dirty chunks goes on; behind the last chunk it begins anew. */
   #cursor = 0;
-  /** Why the last pull failed; empty once one has ended well. */
-  #failure = '';
-  /** Which chunk can't be pulled, and what it waits for; empty: none, or pulls are under way. */
-  #stall = '';
-  /** Since when it is in its state, and stands still or does not; wall clock. */
-  #sinceMs: number;
-  #state: ResyncState = 'IDLE';
+  readonly #condition: ResyncCondition;
 
   /**
    * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
@@ -100,7 +96,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#memberId = store.identity.memberId;
     this.#blockShift = Math.log2(store.features.holeBytes);
     assert(Number.isInteger(this.#blockShift), 'resync: a block is a power of two');
-    this.#sinceMs = world.clock.wallMs();
+    this.#condition = new ResyncCondition(world, this.#memberId);
     this.#pace = new ResyncPace(options);
     this.#share = budget.join(() => this.#later());
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
@@ -130,7 +126,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#abandon();
     this.#version = version;
     this.#pace.forgetFailures();
-    this.#failure = '';
+    this.#condition.forgetFailure();
     this.#later();
   }
 
@@ -144,7 +140,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.passBy.clear();
     this.#share.leave();
     this.#spaceless.clear();
-    this.#setState('IDLE');
+    this.#condition.state = 'IDLE';
   }
 
   /** Calls back when no pull writes to the disk any more; at once when none does. */
@@ -158,7 +154,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   noteClientIo(nowMs: number): void {
     this.#share.budget.noteClientIo(nowMs);
     // With the tick alone it would go on in bursts, and whatever clients do meanwhile would wait behind each.
-    if (this.#state === 'RUNNING' && this.#share.isDue(nowMs)) this.#later();
+    if (this.#condition.state === 'RUNNING' && this.#share.isDue(nowMs)) this.#later();
   }
 
   /** IO waits for these chunks, as far as they are dirty. */
@@ -231,32 +227,26 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       if (phase !== PullPhase.FREE && phase !== PullPhase.ABANDONED && peer !== null) sources.add(peer.member.memberId);
     }
     const { bytesPerSecond } = this.#pace;
-    const moving = this.#state === 'RUNNING' && bytesPerSecond > 0;
+    const moving = this.#condition.state === 'RUNNING' && bytesPerSecond > 0;
     return {
-      state: this.#state,
+      state: this.#condition.state,
       bytesLeft,
-      bytesPerSecond: this.#state === 'RUNNING' ? Math.round(bytesPerSecond) : 0,
+      bytesPerSecond: this.#condition.state === 'RUNNING' ? Math.round(bytesPerSecond) : 0,
       etaSeconds: moving ? Math.ceil(bytesLeft / bytesPerSecond) : null,
       sourceMemberIds: [...sources].sort((a, b) => a - b),
-      reason: this.#whyStill(),
-      sinceMs: this.#sinceMs,
+      reason: this.#condition.reason,
+      sinceMs: this.#condition.sinceMs,
       pulledBytes: this.#pace.pulledBytes,
       refused: this.passBy.refusedRanges(),
     };
-  }
-
-  /** Why it stands still, for people; empty while it does not. */
-  #whyStill(): string {
-    if (this.#state !== 'FAILED' && this.#state !== 'PAUSED') return this.#stall;
-    const first = this.#state === 'FAILED' ? this.#failure : 'paused by an operator';
-    return this.#stall === '' ? first : `${first}; ${this.#stall}`;
   }
 
   /** Measures its speed, and looks again at what a budget that grows, or a rest that ends, may allow now. */
   tick(nowMs: number): void {
     this.#pace.measure(nowMs);
     this.#share.budget.tick(nowMs);
-    if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#state !== 'IDLE') this.#later();
+    if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#condition.state !== 'IDLE')
+      this.#later();
   }
 
   /** Something that pulls may have waited for has changed. */
@@ -283,7 +273,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const peer = pull.peer as SyncPeer;
     peer.inFlight--;
     if (pull.phase === PullPhase.ABANDONED) {
-      this.#free(pull);
+      pull.free();
       return;
     }
     assert(pull.phase === PullPhase.READ, 'resync: an answer without a read');
@@ -331,28 +321,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
-    this.#reserve(pull, tag);
+    if (reservePull(this.#store, pull, tag, this)) this.#prepare(pull, tag);
     this.#world.turn.defer(this);
   }
 
-  /** W8: the data of the piece that was read finds space. Holes need none. */
-  #reserve(pull: Pull, tag: number): void {
-    pull.phase = PullPhase.SPACE;
-    pull.changeStatus = Status.OK;
-    pull.changesLeft = 1;
-    let offsetBytes = pull.pieceOffsetBytes;
-    for (const { lengthBytes, hole } of pull.runs) {
-      if (!hole && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) pull.changesLeft++;
-      offsetBytes += lengthBytes;
-    }
-    if (--pull.changesLeft === 0) this.#prepare(pull, tag);
-  }
-
-  /** The regions of the piece that was read enter the write intent. */
+  /** There is space for the piece that was read: it enters the write intent, and is written. */
   #prepare(pull: Pull, tag: number): void {
-    pull.phase = PullPhase.PREPARE;
-    const { pieceOffsetBytes, coveredBytes } = pull;
-    if (this.#store.prepareWrite(pieceOffsetBytes, coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    if (preparePull(this.#store, pull, tag, this)) writePull(this.#store, pull, tag, this);
   }
 
   /** For the store alone: a step of the pull on the disk has ended. */
@@ -380,7 +355,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         break;
       case PullPhase.PREPARE:
         if (stale) this.#release(pull);
-        else this.#write(pull, tag);
+        else writePull(this.#store, pull, tag, this);
         break;
       case PullPhase.WRITE:
         pull.writtenBytes += pull.coveredBytes;
@@ -445,37 +420,6 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#onReleased();
   }
 
-  /** The piece that was read goes to the disk: data as data, and a hole as a hole, be there data on this disk or not. */
-  #write(pull: Pull, tag: number): void {
-    pull.phase = PullPhase.WRITE;
-    pull.changeStatus = Status.OK;
-    pull.changesLeft = pull.runs.length;
-    const data = pull.data as Uint8Array;
-    this.#noteUnresolved(pull);
-    let offsetBytes = pull.pieceOffsetBytes;
-    let at = 0;
-    for (const { lengthBytes, hole } of pull.runs) {
-      if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);
-      else this.#store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, this);
-      if (!hole || !pull.sparse) at += lengthBytes;
-      offsetBytes += lengthBytes;
-    }
-  }
-
-  /**
-   * I2: the data shows writes that are not resolved yet, and that this member may never get: it waited for this very chunk,
-   * or is still on its way, when the client and the source die. Nobody would suspect the chunk then. So what the source has
-   * in `lastIo` of them goes into the own one before the data is written; a newer write of the unit resolves the older.
-   */
-  #noteUnresolved(pull: Pull): void {
-    if (pull.unresolved.length === 0) return;
-    const newest = new Map(this.#store.lastIo().map(({ memId, writeSeq }) => [memId, writeSeq]));
-    for (const { memId, writeSeq, offsetBytes, lengthBytes } of pull.unresolved) {
-      if ((newest.get(memId) ?? 0) < writeSeq) this.#store.recordLastIo(memId, writeSeq, offsetBytes, lengthBytes);
-    }
-    pull.unresolved = [];
-  }
-
   /** The next piece of a chunk that is larger than a message. */
   #readNext(pull: Pull, tag: number): void {
     pull.slab?.release();
@@ -513,7 +457,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       if (status === Status.OK) {
         this.#pace.notePulled(lengthBytes);
         this.#share.refund(pull.chargedBytes, pull.carriedBytes);
-        this.#failure = '';
+        this.#condition.forgetFailure();
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
           this.#spaceless.delete(pull.firstChunk + i);
@@ -531,7 +475,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** Looks at the end of the turn at what can be begun; not when there is nothing to do. */
   #later(): void {
     const own = this.#store.dirtyMap(this.#memberId);
-    if (this.#active > 0 || this.#state !== 'IDLE' || (own !== null && own.dirtyCount > 0)) this.#world.turn.defer(this);
+    if (this.#active > 0 || this.#condition.state !== 'IDLE' || (own !== null && own.dirtyCount > 0)) this.#world.turn.defer(this);
   }
 
   /** Starts as many pulls as depth, memory, rate and sources allow. */
@@ -540,17 +484,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const own = this.#store.dirtyMap(this.#memberId);
     if (version === null) return;
     if (own === null || own.dirtyCount === 0) {
-      this.#setStall('');
+      this.#condition.setStall('');
       this.#wanted.clear();
       this.#peers.urgent = false;
       this.#share.leave();
-      if (this.#active === 0) this.#setState('IDLE');
+      if (this.#active === 0) this.#condition.state = 'IDLE';
       return;
     }
     const nowMs = this.#world.clock.nowMs();
     if (this.#pace.isResting(nowMs)) {
       this.#share.leave();
-      if (this.#active === 0) this.#setState(this.#paused ? 'PAUSED' : 'FAILED');
+      if (this.#active === 0) this.#condition.state = this.#paused ? 'PAUSED' : 'FAILED';
       return;
     }
     if (this.#paused || !this.#peers.anyReady) this.#share.leave();
@@ -572,8 +516,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     this.#peers.urgent = urgent;
     if (this.#paused) {
-      this.#setStall(stall);
-      this.#setState('PAUSED');
+      this.#condition.setStall(stall);
+      this.#condition.state = 'PAUSED';
       return;
     }
     // Chunks that were looked at: once round is enough, and one, while nobody at all can be read from.
@@ -600,8 +544,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
     if (stall === '' && !this.#share.hasPlace && this.#peers.anyReady)
       stall = 'it waits for its turn: other pools of this storage node are pulled now';
-    this.#setStall(this.#active > 0 ? '' : stall);
-    this.#setState(this.#active === 0 && stall === '' && this.#failure !== '' ? 'FAILED' : 'RUNNING');
+    this.#condition.setStall(this.#active > 0 ? '' : stall);
+    this.#condition.state = this.#active === 0 && stall === '' && this.#condition.hasFailed ? 'FAILED' : 'RUNNING';
   }
 
   #mayStart(): boolean {
@@ -649,15 +593,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     if (!isAlone(first)) while (stop < end && isNext(stop)) stop++;
     const tag = this.#take();
     const pull = this.#pulls[tag] as Pull;
-    pull.firstChunk = first;
-    pull.chunkCount = stop - first;
-    pull.writtenBytes = 0;
-    pull.carriedBytes = 0;
-    pull.sparse = peer.sparse;
-    // What an answer may carry; a hole counts as if it were data until it is known to be one.
-    pull.chargedBytes = Math.min(pull.lengthBytes, Math.max(IO_BYTES_MAX, this.#chunkBytes));
-    pull.generation = this.#generation;
-    pull.peer = peer;
+    pull.begin(first, stop - first, peer, this.#generation);
     if (!this.#read(pull, tag)) {
       pull.peer = null;
       return Begun.NO_PERMIT;
@@ -684,7 +620,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const onDisk = pull.phase >= PullPhase.SPACE;
     pull.slab?.release();
     this.#uncount(pull);
-    this.#free(pull);
+    pull.free();
     this.#onReleased();
     this.#later();
     if (onDisk) this.#offDisk();
@@ -702,15 +638,6 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #uncount(pull: Pull): void {
     this.#active--;
     this.#activeBytes -= pull.chargedBytes;
-  }
-
-  /** Its place is free. Chunks and slab are the caller's matter. */
-  #free(pull: Pull): void {
-    pull.phase = PullPhase.FREE;
-    pull.peer = null;
-    pull.data = null;
-    pull.runs = [];
-    pull.slab = null;
   }
 
   /**
@@ -731,25 +658,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     if (released) this.#onReleased();
   }
 
-  /** A pull has failed: nothing is begun for a while. The reason is logged once, not at each try. */
+  /** A pull has failed: nothing is begun for a while. */
   #failed(reason: string): void {
-    if (reason !== this.#failure) this.#world.log.warn('resync was interrupted', { member: this.#memberId, reason });
-    this.#failure = reason;
+    this.#condition.failed(reason);
     this.#pace.noteFailure(this.#world.clock.nowMs());
   }
-
-  /** Why it stands still, and since when: not since it began to run. */
-  #setStall(stall: string): void {
-    if ((stall === '') !== (this.#stall === '')) this.#sinceMs = this.#world.clock.wallMs();
-    this.#stall = stall;
-  }
-
-  #setState(state: ResyncState): void {
-    if (state === this.#state) return;
-    this.#world.log.info('resync', { member: this.#memberId, from: this.#state, to: state, reason: this.#failure || this.#stall });
-    this.#state = state;
-    this.#sinceMs = this.#world.clock.wallMs();
-  }
 }
-
-const NO_MEMBERS = new Uint8Array(0);

@@ -1,6 +1,7 @@
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { type Clock, type Logger, Status } from '@rmr/runtime';
 import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
+import type { IoMessage } from '../../wire/io-message.ts';
 
 /** Whom a pool on a storage node serves, under which version, and in which state it is. */
 export class Serving {
@@ -52,6 +53,18 @@ export class Serving {
   setState(to: ServerPoolState, why: string): void {
     this.sinceMs = this.#clock.wallMs();
     this.#machine.set(to, why);
+  }
+
+  /** A member that was removed since the write was sent is missed by nobody: a map of it would stay for ever. */
+  forgetErased(message: IoMessage): void {
+    const { erased } = this;
+    if (erased.size === 0) return;
+    const { missingMemberIds, missingCount: count } = message;
+    message.missingCount = 0;
+    for (let i = 0; i < count; i++) {
+      const memberId = missingMemberIds[i] as number;
+      if (!erased.has(memberId)) missingMemberIds[message.missingCount++] = memberId;
+    }
   }
 
   /** Nobody is served any more, for the reason that `status` says. The state is the caller's. */
