@@ -1,9 +1,12 @@
-import type { Logger } from '@rmr/runtime';
+import { BoundedLog, type Logger } from '@rmr/runtime';
 import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { createLogger, type LogLevel, loadConfig, SocketTransport, SystemClock } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
+
+/** How often it is looked whether a summary of repeated log lines is due. */
+const SUMMARIES_MS = 5_000;
 
 /** What every daemon's configuration has. */
 export interface DaemonConfig {
@@ -46,7 +49,11 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
         flags: configFlags(run, daemon.schema),
       });
     const config = load();
-    const log = createLogger(config.name, config.log.level);
+    const lines = new BoundedLog(createLogger(config.name, config.log.level), new SystemClock());
+    const { log } = lines;
+    const summaries = setInterval(() => lines.tick(), SUMMARIES_MS).unref();
+    // Also where the process ends early: what was counted is not lost.
+    process.once('exit', () => lines.flush());
     const version = programVersion();
     const transport = new SocketTransport();
     transport.setRoutes(config.transport.routes);
@@ -59,5 +66,6 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
       start: () => daemon.start(config, { log, version, transport }),
       reload: () => transport.setRoutes(load().transport.routes),
     });
+    clearInterval(summaries);
   });
 }
