@@ -1,4 +1,4 @@
-import { type ClientNodeStatus, clientSessionStatus, type NodeIdentity } from '@rmr/admin-api';
+import { type ClientNodeStatus, clientSessionStatus, HealthLog, type NodeIdentity } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
 import { NbdServer } from '@rmr/nbd';
@@ -10,7 +10,7 @@ import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { ConfigDifferences } from './config-differences.ts';
 import { registerClientMetrics } from './metrics.ts';
 import { findPool, poolOrders } from './pool-orders.ts';
-import { exportStatuses, type MappedPool, nodeHealth, poolStatus } from './status.ts';
+import { exportStatuses, type MappedPool, nodeHealth, poolStatus, watchedPool } from './status.ts';
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
@@ -42,6 +42,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
 
   const differences = new ConfigDifferences(log, pools);
   world.ticker.subscribe(differences);
+  const health = new HealthLog(log, { degraded: 'warn', down: 'error' }, () => pools.map((pool) => watchedPool(pool, config.admin)));
+  world.ticker.subscribe(health);
   const statuses = () => pools.map((pool) => poolStatus(pool, config.admin));
 
   function open(pool: ClientPoolConfig): PoolClient {
@@ -86,6 +88,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     for (const listener of listeners) listener.close();
     await new Promise<void>((resolve) => server.shutdown(true, resolve));
     world.ticker.unsubscribe(differences);
+    world.ticker.unsubscribe(health);
     await new Promise<void>((resolve) => client.stop(resolve));
   };
 

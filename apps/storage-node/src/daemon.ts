@@ -1,4 +1,4 @@
-import { clientSessionStatus, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
+import { clientSessionStatus, HealthLog, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { StoreKeeper } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
@@ -9,7 +9,7 @@ import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/
 import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { registerStorageMetrics } from './metrics.ts';
-import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus } from './status.ts';
+import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
 
 /** Permits of the sessions to other storage nodes: enough for the resync of many pools, with what a hanging disk never answers (I11). */
 const SYNC_QUEUE_DEPTH = 512;
@@ -55,6 +55,9 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
     { world, opener: new FileStoreOpener(world, host.bootId), registry: rmr, doubtful },
   );
+  // A pool that no client uses is nothing that this node could be blamed for; a store that is away is told by itself.
+  const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
+  world.ticker.subscribe(health);
   const listeners: StreamListener[] = [];
 
   const identity = (): NodeIdentity => ({
@@ -72,6 +75,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   /** No session is left and nothing executes; then the stores are flushed and marked as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
+    world.ticker.unsubscribe(health);
     server.close('this storage node stops');
     sessions.close('this storage node stops');
     await new Promise<void>((resolve) => keeper.stop(resolve));

@@ -7,6 +7,7 @@ import {
   type ServerPoolStatus,
   type SessionStatus,
   type WaitingFor,
+  type Watched,
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
@@ -129,6 +130,12 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
     waitingFor: memberWaitsFor(pool, since),
     health: poolHealth(pool, sync),
   };
+}
+
+/** The health of one pool's member for the log, with what a person can do about it. */
+export function watchedPool(attached: AttachedStore): Watched {
+  const { name, memberId, health, waitingFor, sync } = poolStatus(attached);
+  return { pool: name, member: memberId, health, remedy: waitingFor?.remedy ?? sync.remedy };
 }
 
 /** What a member waits for that serves no IO; null for one that does, and for a witness that votes for somebody. */

@@ -101,7 +101,7 @@ async function handle(
   }
   const refusal = refuse(token, request);
   if (refusal !== null) {
-    options.log.warn('admin request refused', { peer: request.socket.remoteAddress, path: path.slice(0, 100), why: refusal.why });
+    options.log.warn('admin request refused', { peer: request.socket.remoteAddress, url: path.slice(0, 100), why: refusal.why });
     if (refusal.http === 401) response.setHeader('www-authenticate', 'Bearer');
     return answer(response, refusal.http, `${refusal.why}\n`);
   }

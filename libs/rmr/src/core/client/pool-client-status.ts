@@ -34,7 +34,7 @@ export interface PoolSituation {
 
 /** The part of the status that follows from the situation. */
 export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'witness'> {
-  const { engine, maps, returning, state, versions } = pool;
+  const { engine, returning, state, versions } = pool;
   const inSync = new Set(versions.current?.inSync.map((member) => member.memberId) ?? []);
   return {
     state,
@@ -67,10 +67,17 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
         maintenance: versions.inMaintenance(leg.member.memberId),
         rolledBack: leg.rolledBack === null ? null : `${leg.describe()} ${leg.rolledBack.why}${sinceOf(leg.rolledBack)}`,
         inFlight: engine.inFlight[leg.index] as number,
-        dirtyBytes: maps?.dirtyBytes(leg.member.memberId) ?? null,
+        dirtyBytes: dirtyBytesOf(pool, leg),
         waitingFor: legWaitsFor(pool, leg),
       })),
   };
+}
+
+/** What a member has missed; null: not known, or the store that answers is none of the pool's, which has none of its data. */
+function dirtyBytesOf({ maps, versions }: PoolSituation, { member, storeUuid }: Leg): number | null {
+  const record = versions.members.find(({ memberId }) => memberId === member.memberId);
+  if (maps === null || record === undefined || (storeUuid !== null && storeUuid !== record.storeUuid)) return null;
+  return maps.dirtyBytes(member.memberId);
 }
 
 function sinceOf({ newerAtMs }: RolledBack): string {

@@ -117,7 +117,7 @@ export interface PoolClientStatus {
     /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
     readonly rolledBack: string | null;
     readonly inFlight: number;
-    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
+    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled, and for a store that is none of the pool's. */
     readonly dirtyBytes: number | null;
     /** What a leg that is not NORMAL waits for; null for one that is, or is on its way out. */
     readonly waitingFor: WaitingFor | null;

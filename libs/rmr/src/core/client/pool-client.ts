@@ -336,7 +336,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #disable(leg: Leg): void {
     if (!leg.connected) return;
     leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-      if (failure !== null) this.#world.log.warn('a member that left the in-sync set could not be told', { reason: failure.message });
+      if (failure === null) return;
+      const fields = { member: leg.member.memberId, node: leg.member.name, reason: failure.message };
+      this.#world.log.warn('a member that left the in-sync set could not be told', fields);
     });
   }
 
@@ -617,7 +619,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       return;
     }
     this.#setState('RECOVERING');
-    this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
+    this.#world.log.error('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
     this.#waiting.wait({ what: 'a member of the in-sync set to come back' });
     this.membership.interrupted('no member is left');
     this.#legs.learn(this.#versions.members);
