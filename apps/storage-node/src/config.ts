@@ -52,6 +52,11 @@ export const storageNodeConfigSchema = z
       )
       .default([])
       .describe('stores to open at start; one that is missing is waited for, and never made anew'),
+    lastCopyWait: durationValue({ millisecondsMax: 86_400_000 })
+      .prefault('0s')
+      .describe(
+        'how long an orderly stop waits at most, and goes on serving, while this node holds the only copy of something; 0s: it stops, and logs it',
+      ),
     resync: z
       .strictObject({
         depth: z.int().min(1).max(256).default(32).describe('pieces that are pulled at a time'),

@@ -8,6 +8,7 @@ import { OperationError, SlabPool, Status, type StreamListener, statusName } fro
 import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
+import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
 
@@ -71,6 +72,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     uptimeSeconds: (world.clock.nowMs() - startedMs) / 1000,
   });
 
+  const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
   /** No session is left and nothing executes; then the stores are flushed and marked as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
@@ -81,6 +83,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     await new Promise<void>((resolve) => keeper.stop(resolve));
     await doubtful.settled();
   };
+
+  const holds = (): string | null => onlyCopyText(onlyCopies(keeper));
 
   try {
     await new Promise<void>((resolve, reject) => {
@@ -107,7 +111,11 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       };
     },
     // A storage node that listens does its work: whether a client uses it is the client's matter.
-    notReady: () => (stopping === null ? null : 'it is stopping'),
+    notReady: () => (stopping === null ? null : lastCopy.waits ? `it is stopping, and waits as it ${holds()}` : 'it is stopping'),
+    notice: () => {
+      const text = holds();
+      return text === null ? null : `this node ${text}: do not stop it before the others have it`;
+    },
     flush: async (wanted) => {
       const names = (identity: StoreIdentity): boolean => identity.poolName === wanted || identity.poolUuid === wanted;
       const chosen = keeper.stores.filter(({ identity }) => wanted === null || (identity !== null && names(identity)));
@@ -120,8 +128,10 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
       // At once: what was accepted is in the kernel's hands or was never acknowledged, and the next start sorts it out.
-      if (!graceful) return;
-      stopping ??= stopGracefully();
+      if (graceful) stopping ??= new Promise<void>((resolve) => lastCopy.begin(resolve)).then(stopGracefully);
+      // What somebody does not want to wait for is the copies: the stores are closed in order all the same.
+      else if (lastCopy.waits) lastCopy.endNow();
+      else return;
       await stopping;
     },
   };

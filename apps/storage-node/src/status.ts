@@ -11,8 +11,9 @@ import {
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
-import type { PoolServer } from '@rmr/rmr';
+import { onlyCopyBytes, type PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
+import { formatSize } from '@rmr/runtime';
 
 /** A store that is open, with its pool. */
 export interface AttachedStore {
@@ -100,6 +101,7 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       volatileLost: store.volatileLost,
       intentBytes: store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
     },
+    onlyCopyBytes: onlyCopyBytes(store),
     dirty: [...memberIds].sort((a, b) => a - b).map((memberId) => ({ memberId, dirtyBytes: store.dirtyBytes(memberId) })),
     sync,
     syncLegs: pool.peers().map(({ memberId, name, addresses, inSync, connected, ready, inFlight, problem }) => ({
@@ -181,9 +183,12 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
   const { state, reason } = pool.describe();
   if (identity.witness === true) return witnessHealth(pool);
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
-  if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
-  if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
-  return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
+  const alone = onlyCopyBytes(pool.store);
+  const besides = alone === 0 ? '' : `; it holds the only copy of ${formatSize(alone)} of pool ${identity.poolName}`;
+  if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}${besides}` };
+  if (sync.bytesLeft > 0)
+    return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}${besides}` };
+  return { level: alone === 0 ? 'healthy' : 'degraded', sentence: `${name} is in sync and serves IO${besides}` };
 }
 
 /** A witness never serves IO: it is well when a client has it vote. */

@@ -193,6 +193,13 @@ describe('admin interface', () => {
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
   });
 
+  test('a node that is ready and should not be stopped says why, and is ready', async () => {
+    const url = await serve({ service: { notice: () => 'this node holds the only copy of 3 MiB of pool demo' } });
+    const response = await fetch(`${url}/readyz`);
+    expect([response.status, await response.text()]).toEqual([200, 'ok: this node holds the only copy of 3 MiB of pool demo\n']);
+    expect(await (await fetch(`${url}/healthz`)).text()).toBe('ok\n');
+  });
+
   test('metrics are Prometheus text', async () => {
     const response = await fetch(`${await serve()}/metrics`);
     expect(response.headers.get('content-type')).toContain('version=0.0.4');

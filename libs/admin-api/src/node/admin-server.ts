@@ -97,7 +97,10 @@ async function handle(
   if (path === '/healthz' || path === '/readyz') {
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'use GET\n');
     const waiting = path === '/healthz' ? null : options.service.notReady();
-    return waiting === null ? answer(response, 200, 'ok\n') : answer(response, 503, `not ready: ${waiting}\n`);
+    const notice = path === '/healthz' || waiting !== null ? null : (options.service.notice?.() ?? null);
+    return waiting === null
+      ? answer(response, 200, notice === null ? 'ok\n' : `ok: ${notice}\n`)
+      : answer(response, 503, `not ready: ${waiting}\n`);
   }
   const refusal = refuse(token, request);
   if (refusal !== null) {
