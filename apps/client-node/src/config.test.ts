@@ -49,6 +49,12 @@ describe('configuration of the client node', () => {
     expect(load([], { RMR_NBD_LISTEN: '' }).pools).toEqual([]);
   });
 
+  test('NBD and the admin interface on one port are refused', () => {
+    expect(refusal([POOL], { RMR_NBD_LISTEN: 'unix:/run/nbd.sock,tcp://0.0.0.0:4812' })).toContain(
+      'admin.listen: "tcp://127.0.0.1:4812" is listened on for nbd.listen[1] (tcp://0.0.0.0:4812) already',
+    );
+  });
+
   test('a pool without members is refused', () => {
     expect(refusal([{ ...POOL, members: [] }])).toContain(
       'pools[0].members (RMR_POOLS in the environment): is empty; write at least one member',

@@ -1,8 +1,9 @@
 import {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   nameValue,
   pathValue,
+  refuseSharedAddresses,
   routesValue,
   socketAddressListValue,
   socketAddressValue,
@@ -139,7 +140,9 @@ export const clientNodeConfigSchema = z
     bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
     admin: z
       .strictObject({
-        listen: httpAddressValue().default('http://127.0.0.1:4812').describe('address of the admin interface'),
+        listen: adminAddressValue()
+          .default('tcp://127.0.0.1:4812')
+          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
         tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
       })
       .prefault({}),
@@ -177,6 +180,13 @@ export const clientNodeConfigSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
+    refuseSharedAddresses(
+      [
+        ...config.nbd.listen.map((address, index) => ({ path: ['nbd', 'listen', index], address })),
+        { path: ['admin', 'listen'], address: config.admin.listen },
+      ],
+      context,
+    );
     if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
       context.addIssue({
         code: 'custom',

@@ -1,8 +1,9 @@
 import {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   nameValue,
   pathValue,
+  refuseSharedAddresses,
   routesValue,
   sizeValue,
   socketAddressListValue,
@@ -32,7 +33,9 @@ export const storageNodeConfigSchema = z
       .prefault({}),
     admin: z
       .strictObject({
-        listen: httpAddressValue().default('http://127.0.0.1:4811').describe('address of the admin interface'),
+        listen: adminAddressValue()
+          .default('tcp://127.0.0.1:4811')
+          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
         tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
       })
       .prefault({}),
@@ -96,6 +99,13 @@ export const storageNodeConfigSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
+    refuseSharedAddresses(
+      [
+        ...config.rtrs.listen.map((address, index) => ({ path: ['rtrs', 'listen', index], address })),
+        { path: ['admin', 'listen'], address: config.admin.listen },
+      ],
+      context,
+    );
     if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
       context.addIssue({
         code: 'custom',

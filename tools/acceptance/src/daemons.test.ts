@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAdminClient } from '@rmr/admin-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -126,12 +126,35 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
     expect(await run(process.execPath, program, 'run', '--help')).toMatch(/--admin-listen|--admin\.listen/);
   });
 
+  test(`${name}: --check judges a configuration and opens nothing, neither what it listens on nor what it keeps`, async () => {
+    const path = join(folder, `check-${name}.json`);
+    const stateDir = join(folder, `check-${name}-state`);
+    // Somebody listens there.
+    const good = { name: 'x', stateDir, admin: { listen: admin.replace('http:', 'tcp:') } };
+    writeFileSync(path, JSON.stringify(good));
+    const outcome = await runProgram(process.execPath, [program, 'run', '--check', '--config', path]);
+    expect([outcome.code, outcome.stdout, outcome.stderr]).toEqual([0, `the configuration of ${name} x is usable\n`, '']);
+    expect(existsSync(stateDir)).toBe(false);
+
+    const wrong: readonly (readonly [object, readonly string[]])[] = [
+      [{ ...good, colour: 'red', log: { level: 'loud' } }, ['colour', 'log.level']],
+      [{ ...good, admin: { listen: 'tcp://0.0.0.0:4999' } }, ['admin.tokenFile']],
+      [{ ...good, admin: { listen: 'tcp://0.0.0.0:4999', tokenFile: '/none' } }, ['admin.tokenFile: cannot read /none']],
+    ];
+    for (const [config, parts] of wrong) {
+      writeFileSync(path, JSON.stringify(config));
+      const refused = await runProgram(process.execPath, [program, '--check', '--config', path]);
+      expect([refused.code, refused.stdout], describe(refused)).toEqual([2, '']);
+      for (const part of parts) expect(refused.stderr).toContain(part);
+    }
+  });
+
   test(`${name}: a wrong configuration is refused, naming the key`, async () => {
     const wrong: readonly (readonly [object, RegExp])[] = [
       [{ stateDir: folder }, /name/],
       [{ name: 'x', stateDir: folder, colour: 'red' }, /colour/],
       [{ name: 'x', stateDir: folder, admin: { listen: 'pigeon' } }, /admin\.listen/],
-      [{ name: 'x', stateDir: folder, admin: { listen: 'http://0.0.0.0:4999' } }, /token/i],
+      [{ name: 'x', stateDir: folder, admin: { listen: 'tcp://0.0.0.0:4999' } }, /token/i],
     ];
     for (const [config, key] of wrong) {
       const path = join(folder, `wrong-${name}.json`);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, isIP } from 'node:net';
 import { errorMessage, InvariantViolation, type Logger, OperationError } from '@rmr/runtime';
-import { parseHttpAddress } from '@rmr/runtime/node';
+import { parseAdminAddress } from '@rmr/runtime/node';
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
 import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
 import type { Metrics } from './metrics.ts';
@@ -21,7 +21,7 @@ const TOKEN_LENGTH_MIN = 16;
 const TOKEN_FILE_BYTES_MAX = 4096;
 
 export interface AdminServerOptions {
-  /** `http://HOST:PORT`; port 0 takes a free one. */
+  /** `tcp://HOST:PORT`; port 0 takes a free one. */
   readonly listen: string;
   /** File that holds the bearer token. Without it only loopback addresses are listened on. */
   readonly tokenFile?: string | undefined;
@@ -43,17 +43,7 @@ export interface AdminServer {
  * nothing but yes or no; the rest asks for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const address = parseHttpAddress(options.listen);
-  if (address === null)
-    throw new OperationError('INVALID_CONFIG', `admin.listen: "${options.listen}" is not an address; write http://HOST:PORT`);
-  const token = options.tokenFile === undefined ? null : readToken(options.tokenFile);
-  if (token === null && !isLoopback(address.host)) {
-    throw new OperationError(
-      'INVALID_CONFIG',
-      `admin.listen: ${options.listen} can be reached from other hosts; set admin.tokenFile, or listen on http://127.0.0.1:${address.port}`,
-    );
-  }
-
+  const { address, token } = judgeAdmin(options);
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
@@ -83,6 +73,24 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
         server.closeIdleConnections();
       }),
   };
+}
+
+/** What the admin interface of a configuration comes to, before anything is opened. Throws INVALID_CONFIG. */
+export function judgeAdmin({ listen, tokenFile }: Pick<AdminServerOptions, 'listen' | 'tokenFile'>): {
+  readonly address: { readonly host: string; readonly port: number };
+  /** The token's digest; null: none is asked for. */
+  readonly token: Uint8Array | null;
+} {
+  const address = parseAdminAddress(listen);
+  if (address === null) throw new OperationError('INVALID_CONFIG', `admin.listen: "${listen}" is not an address; write tcp://HOST:PORT`);
+  const token = tokenFile === undefined ? null : readToken(tokenFile);
+  if (token === null && !isLoopback(address.host)) {
+    throw new OperationError(
+      'INVALID_CONFIG',
+      `admin.listen: ${listen} can be reached from other hosts; set admin.tokenFile, or listen on tcp://127.0.0.1:${address.port}`,
+    );
+  }
+  return { address, token };
 }
 
 async function handle(
@@ -198,7 +206,10 @@ function listening(server: Server, listen: string, host: string, port: number): 
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const code = error.code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG';
-      const why = error.code === 'EADDRINUSE' ? 'another process listens there; stop it or choose another port' : error.message;
+      const why =
+        error.code === 'EADDRINUSE'
+          ? `something listens there already ("ss -ltnp" shows what): stop it, or choose another port`
+          : error.message;
       reject(new OperationError(code, `admin.listen: cannot listen on ${listen}: ${why}`, { cause: error }));
     });
     server.listen(port, host, () => {

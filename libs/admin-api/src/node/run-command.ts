@@ -3,6 +3,7 @@ import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli'
 import { createLogger, type LogLevel, loadConfig, SocketTransport, SystemClock } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import { judgeAdmin } from './admin-server.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
 
 /** How often it is looked whether a summary of repeated log lines is due. */
@@ -39,7 +40,8 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
     .description(
       'Runs the daemon in the foreground. Its configuration is a YAML or JSON file, environment variables over it, and flags over those. SIGTERM or SIGINT stops it gracefully, a second one at once. Logs are JSON lines on standard error.',
     )
-    .option('-c, --config <file>', 'configuration file [RMR_CONFIG]');
+    .option('-c, --config <file>', 'configuration file [RMR_CONFIG]')
+    .option('--check', 'judge the whole configuration and end: 0 where the daemon could start with it, 2 with every problem where not');
   addConfigOptions(run, daemon.schema);
   run.action(async () => {
     const load = () =>
@@ -49,6 +51,11 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
         flags: configFlags(run, daemon.schema),
       });
     const config = load();
+    if (run.opts()['check'] === true) {
+      judgeAdmin(config.admin);
+      process.stdout.write(`the configuration of ${daemon.role} ${config.name} is usable\n`);
+      return;
+    }
     const lines = new BoundedLog(createLogger(config.name, config.log.level), new SystemClock());
     const { log } = lines;
     const summaries = setInterval(() => lines.tick(), SUMMARIES_MS).unref();

@@ -1,12 +1,14 @@
 export { type ConfigKey, type ConfigSources, configKeys, ENV_PREFIX, loadConfig } from './config.ts';
+export { configReference } from './config-reference.ts';
 export { nearest } from './config-suggestions.ts';
 export {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   NAME_BYTES_MAX,
   nameValue,
-  parseHttpAddress,
+  parseAdminAddress,
   pathValue,
+  refuseSharedAddresses,
   routesValue,
   sizeValue,
   socketAddressListValue,
