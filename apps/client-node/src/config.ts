@@ -153,6 +153,11 @@ export const clientNodeConfigSchema = z
           .default(['tcp://127.0.0.1:10809'])
           .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once')
           .describe('addresses that NBD clients connect to, tcp://HOST:PORT or unix:/PATH'),
+        exportWait: timeoutValue({ millisecondsMax: 86_400_000 })
+          .prefault('0s')
+          .describe(
+            'how long an NBD client waits that asks for the export of a pool which is not served yet; 0s: it is refused at once, and told why. "never": it waits without end',
+          ),
         connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
       })
       .prefault({}),

@@ -25,6 +25,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   #state: ConnectionState = 'HANDSHAKE';
   #negotiation: Negotiation | null = null;
   #transmission: Transmission | null = null;
+  #awaitsExport = false;
   #paused = false;
   /** Monotonic time by which the state has to be left, or infinity. */
   #deadlineMs: number;
@@ -97,7 +98,13 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     switch (this.#state) {
       case 'HANDSHAKE':
       case 'HAGGLING':
-        this.fail('the client chose no export in time');
+        if (this.#awaitsExport) {
+          this.#negotiation?.losePatience();
+          this.#advance();
+          this.wake();
+        } else {
+          this.fail('the client chose no export in time');
+        }
         break;
       case 'DRAINING':
         this.destroy('requests were still executing at the end of the time for shutdown');
@@ -209,6 +216,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
         break;
       case 'HAGGLING':
         this.#negotiation?.run();
+        this.#timeWaiting();
         break;
       case 'TRANSMISSION':
       case 'DRAINING': {
@@ -225,6 +233,19 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     }
   }
 
+  /** A client that waits for an export has another time to choose one. */
+  #timeWaiting(): void {
+    const waits = this.#negotiation?.awaitsExport === true;
+    if (this.#state !== 'HAGGLING' || waits === this.#awaitsExport) return;
+    this.#awaitsExport = waits;
+    this.#deadlineMs = this.#host.world.clock.nowMs() + (waits ? this.#host.exportWaitMs : HANDSHAKE_MS_MAX);
+  }
+
+  /** Exports have changed: what waits for one looks again. */
+  exportsChanged(): void {
+    if (this.#awaitsExport) this.wake();
+  }
+
   #runHandshake(): void {
     const receive = this.receive;
     if (!receive.hasFrame(CLIENT_FLAGS_BYTES)) return;
@@ -233,7 +254,12 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       this.fail(invalid);
       return;
     }
-    this.#negotiation = new Negotiation(this, this.#host, decodeClientFlags(receive.slab.bytes, receive.start));
+    this.#negotiation = new Negotiation(
+      this,
+      this.#host,
+      decodeClientFlags(receive.slab.bytes, receive.start),
+      this.#host.exportWaitMs > 0,
+    );
     receive.consume(CLIENT_FLAGS_BYTES);
     this.#setState('HAGGLING');
   }

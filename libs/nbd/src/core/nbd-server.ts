@@ -13,7 +13,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionState } from './connection-state.ts';
 import type { NbdCounters } from './counters.ts';
 import { ExportEntry } from './export-entry.ts';
-import type { ExportDirectory } from './negotiation.ts';
+import type { AnnouncedExport, ExportDirectory } from './negotiation.ts';
 import { TransactionPool } from './transaction.ts';
 
 /** What a server can be told. */
@@ -25,6 +25,8 @@ export interface NbdServerOptions {
   readonly defaultExportName?: string;
   /** Connections at the same time; further ones are closed at once. */
   readonly connectionsMax?: number;
+  /** How long a client waits that asks for an announced export, in milliseconds, perhaps infinite. 0, which is the default: it is told why there is none. */
+  readonly exportWaitMs?: number;
   /** Bytes in flight on all connections together. */
   readonly inFlightBytesMax?: number;
   readonly listener?: NbdServerListener;
@@ -75,6 +77,7 @@ export interface ConnectionHost extends ExportDirectory {
   readonly transactions: TransactionPool;
   /** Bytes that each connection may have in flight at the moment. */
   readonly inFlightBytesMax: number;
+  readonly exportWaitMs: number;
   onNegotiated(connection: Connection): void;
   onClosed(connection: Connection, reason: string, violation: boolean): void;
 }
@@ -90,6 +93,8 @@ export class NbdServer implements ConnectionHost, Ticked {
   readonly transactions = new TransactionPool();
 
   readonly #exports = new Map<string, ExportEntry>();
+  readonly #announced = new Map<string, AnnouncedExport>();
+  readonly exportWaitMs: number;
   readonly #connections = new Set<Connection>();
   readonly #defaultExportName: string | null;
   readonly #connectionsMax: number;
@@ -110,6 +115,7 @@ export class NbdServer implements ConnectionHost, Ticked {
     this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
     this.#inFlightBytesServerMax = options.inFlightBytesMax ?? IN_FLIGHT_BYTES_SERVER_MAX;
     this.#listener = options.listener ?? {};
+    this.exportWaitMs = options.exportWaitMs ?? 0;
   }
 
   get inFlightBytesMax(): number {
@@ -119,6 +125,16 @@ export class NbdServer implements ConnectionHost, Ticked {
   /** Requests of dead connections that their device still has. */
   get orphanedRequests(): number {
     return this.transactions.orphans;
+  }
+
+  /**
+   * Lists an export that is to come. Until {@link addExport} is called with a device of that name, clients that ask for it wait
+   * (`exportWaitMs`), or are told why it is not served. Throws UNAVAILABLE.
+   */
+  announceExport(announced: AnnouncedExport): void {
+    if (this.#announced.size >= EXPORTS_MAX)
+      throw new OperationError('UNAVAILABLE', `cannot announce "${announced.name}": a server has ${EXPORTS_MAX} exports at most`);
+    this.#announced.set(announced.name, announced);
   }
 
   /** Exports `device` under its name. Throws ALREADY_EXISTS, INVALID_ARGUMENT or UNAVAILABLE. */
@@ -131,6 +147,7 @@ export class NbdServer implements ConnectionHost, Ticked {
     }
     if (this.#shuttingDown) throw new OperationError('UNAVAILABLE', `cannot export "${device.name}": the server is shutting down`);
     this.#exports.set(device.name, new ExportEntry(device));
+    for (const connection of this.#connections) connection.exportsChanged();
     this.world.log.info('nbd export added', { export: device.name, sizeBytes: device.sizeBytes, readOnly: device.readOnly });
   }
 
@@ -204,8 +221,23 @@ export class NbdServer implements ConnectionHost, Ticked {
     const entry = this.#exports.get(name);
     if (entry !== undefined) return entry;
     if (name !== '' || this.#exports.size !== 1) return null;
+    // Which one is the default must not depend on which of them is served first.
+    for (const _announced of this.listAnnounced()) return null;
     const [only] = this.#exports.values();
     return only ?? null;
+  }
+
+  findAnnounced(name: string): AnnouncedExport | null {
+    const wanted = name === '' && this.#defaultExportName !== null ? this.#defaultExportName : name;
+    if (this.#exports.has(wanted)) return null;
+    const announced = this.#announced.get(wanted);
+    if (announced !== undefined || name !== '' || this.#exports.size > 0 || this.#announced.size !== 1) return announced ?? null;
+    const [only] = this.#announced.values();
+    return only ?? null;
+  }
+
+  *listAnnounced(): Iterable<AnnouncedExport> {
+    for (const announced of this.#announced.values()) if (!this.#exports.has(announced.name)) yield announced;
   }
 
   listExports(): Iterable<ExportEntry> {
