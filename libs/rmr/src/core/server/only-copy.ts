@@ -10,7 +10,9 @@ import type { PoolStore } from '../../pool-store.ts';
 export function onlyCopyBytes(store: Pick<PoolStore, 'identity' | 'version' | 'members' | 'dirtyMap'>): number {
   const { memberId, chunkSizeBytes, sizeBytes, witness } = store.identity;
   if (witness === true || store.version?.inSync.some((member) => member.memberId === memberId) !== true) return 0;
-  const others = store.members.filter((member) => member.memberId !== memberId && member.role !== 'witness').map((member) => member.memberId);
+  const others = store.members
+    .filter((member) => member.memberId !== memberId && member.role !== 'witness')
+    .map((member) => member.memberId);
   if (others.length === 0) return 0;
   const maps = others.map((other) => store.dirtyMap(other));
   const own = store.dirtyMap(memberId);
