@@ -41,8 +41,20 @@ const poolSchema = z
       .min(2)
       .nullable()
       .default(20)
-      .describe('a leg that takes so many times as long as its peers, and more than 50 ms, for legSlowFor is failed; null: none is'),
-    legSlowFor: durationValue({ millisecondsMin: 1000 }).default(30_000).describe('for how long a leg may be that slow'),
+      .describe(
+        'a leg holds IO up where it takes so many times as long as its peers, and more than 50 ms, or where it answers nothing for a second; one that does so again and again is failed; null: none is',
+      ),
+    legSlowFor: durationValue({ millisecondsMin: 1000 })
+      .default(30_000)
+      .describe(
+        'the time that counts: a leg that has held IO up for a third of the IO within it is failed, and for a tenth of it is told of',
+      ),
+    legReturnHold: durationValue({ millisecondsMin: 100 })
+      .default(600)
+      .describe('the return of a member that does not answer holds IO up for so long at most, then it is given up and tried again later'),
+    legReturnDelayMax: durationValue({ millisecondsMin: 1000 })
+      .default(600_000)
+      .describe('a member that left for its own fault again and again waits for so long at most before its return is tried'),
     quorum: z
       .enum(['none', 'majority'])
       .optional()

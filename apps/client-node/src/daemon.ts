@@ -64,6 +64,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         legTimeoutMs: pool.legTimeout,
         legSlowFactor: pool.legSlowFactor,
         legSlowForMs: pool.legSlowFor,
+        legReturnHoldMs: pool.legReturnHold,
+        legReturnDelayMsMax: pool.legReturnDelayMax,
         ...(pool.quorum === undefined ? {} : { quorum: pool.quorum }),
         ...(pool.witness === undefined ? {} : { witness: pool.witness }),
       },

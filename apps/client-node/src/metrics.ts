@@ -23,7 +23,7 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
 ];
 
 const LEVELS = ['healthy', 'degraded', 'down'] as const;
-const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION'];
+const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION', 'LEG'];
 const LEG_STATES: readonly LegState[] = ['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING'];
 
 /** The metrics of the client node: what the counters say at the time of the scrape. */
@@ -202,4 +202,9 @@ function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): voi
     (leg) => leg.dirtyBytes,
   );
   gauge('rmr_leg_in_flight', 'Requests sent on the leg and not answered', (leg) => leg.inFlight);
+  gauge(
+    'rmr_leg_held_up_seconds',
+    'For how long of the last legSlowFor the leg has held up IO that others had answered; 0: too short to count',
+    (leg) => (leg.heldUp?.ms ?? 0) / 1_000,
+  );
 }

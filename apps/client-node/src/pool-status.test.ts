@@ -28,7 +28,9 @@ function leg(memberId: number, more: Partial<Leg> = {}): Leg {
     inSync: true,
     maintenance: false,
     rolledBack: null,
+    diskTrouble: null,
     inFlight: 0,
+    heldUp: null,
     dirtyBytes: 0,
     waitingFor: null,
     ...more,
@@ -124,6 +126,15 @@ test.each([
   expect(remedy).toBe(`If this pool is new, create it: "client-node create --pool demo ${flags}". ${WARNING}`);
 });
 
+test('what the node of a member that serves knows of its disk is said with the member, and the pool is degraded', async () => {
+  const trouble = 'has refused writes for lack of space since 2026-01-31 09:30:00Z: its disk is full (0 B of 80 MiB free)';
+  const status = statusOf(pool({ legs: [leg(1), leg(2, { diskTrouble: trouble })] }));
+  expect(status.legs[1]?.diskTrouble).toBe(trouble);
+  expect(status.health).toEqual({ level: 'degraded', sentence: `pool demo is served by 2 of 2 members: member 2 (storage-2) ${trouble}` });
+  const behind = statusOf(pool({ legs: [leg(1), leg(2, { diskTrouble: 'waits for its disk', dirtyBytes: 4096 })] }));
+  expect(behind.health.sentence).toContain('member 2 (storage-2) is in sync and has 4 KiB left to pull, and waits for its disk');
+});
+
 test('as long as it is not known whether a pool was created, it waits for what its client says', () => {
   const status = statusOf(pool({ ...unborn, born: null, waitingFor: { what: 'storage nodes', sinceMs: 500 } }));
   expect(status).toMatchObject({
@@ -174,4 +185,19 @@ test('differences of the configuration are shown and counted, and leave the heal
   expect(statusOf(mapped)).toMatchObject({ differences: [DIFFERENCE], health: { level: 'healthy' } });
   expect(await metricsOf(mapped)).toContain('rmr_pool_config_differences{pool="demo"} 1');
   expect(await metricsOf(pool())).toContain('rmr_pool_config_differences{pool="demo"} 0');
+});
+
+test('a member that has held up IO lately makes the pool degraded, also while nothing waits', async () => {
+  const mapped = pool({ legs: [leg(1), leg(2, { heldUp: { ms: 8_200, withinMs: 30_000 }, dirtyBytes: 4096 })] });
+  expect(statusOf(mapped)).toMatchObject({
+    legs: [{ heldUp: null }, { heldUp: { seconds: 8.2, withinSeconds: 30 } }],
+    health: {
+      level: 'degraded',
+      sentence:
+        'pool demo is served by 2 of 2 members: member 2 (storage-2) is in sync and has 4 KiB left to pull, and has held up IO for 8 s within the last 30 s',
+    },
+  });
+  const text = await metricsOf(mapped);
+  expect(text).toContain('rmr_leg_held_up_seconds{pool="demo",member="1"} 0');
+  expect(text).toContain('rmr_leg_held_up_seconds{pool="demo",member="2"} 8.2');
 });

@@ -95,8 +95,10 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
       inSync: leg.inSync,
       maintenance: leg.maintenance,
       rolledBack: leg.rolledBack,
+      diskTrouble: leg.diskTrouble,
       dirtyBytes: leg.dirtyBytes,
       inFlight: leg.inFlight,
+      heldUp: leg.heldUp === null ? null : { seconds: leg.heldUp.ms / 1_000, withinSeconds: leg.heldUp.withinMs / 1_000 },
       waitingFor: waitingFor(leg.waitingFor),
     })),
     io,
@@ -207,10 +209,20 @@ function saysDoubt({ reason, rolledBack }: LegPicture): boolean {
   return reason !== '' && rolledBack?.startsWith(reason) === true;
 }
 
+function heldUpText({ ms, withinMs }: { readonly ms: number; readonly withinMs: number }): string {
+  return `has held up IO for ${Math.round(ms / 1_000)} s within the last ${Math.round(withinMs / 1_000)} s`;
+}
+
 function legCondition(leg: LegPicture): string | null {
   const { dirtyBytes } = leg;
-  if (leg.state === 'NORMAL')
-    return dirtyBytes === null || dirtyBytes === 0 ? null : `is in sync and has ${formatSize(dirtyBytes)} left to pull`;
+  if (leg.state === 'NORMAL') {
+    const conditions = [
+      ...(dirtyBytes === null || dirtyBytes === 0 ? [] : [`is in sync and has ${formatSize(dirtyBytes)} left to pull`]),
+      ...(leg.diskTrouble === null ? [] : [leg.diskTrouble]),
+      ...(leg.heldUp === null ? [] : [heldUpText(leg.heldUp)]),
+    ];
+    return conditions.length === 0 ? null : conditions.join(', and ');
+  }
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
   // On its way back, the reason is what it waits for.
   const reason = leg.reason === '' || leg.state === 'RECONNECTING' || saysDoubt(leg) ? '' : ` (${leg.reason})`;

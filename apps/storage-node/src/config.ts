@@ -66,11 +66,11 @@ export const storageNodeConfigSchema = z
         rate: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('bytes per second at most; null: as fast as it goes'),
+          .describe('bytes per second at most that it pulls, all pools together, and that others pull from it; null: as fast as it goes'),
         rateUnderLoad: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
-          .default(32 * 1024 * 1024)
-          .describe('bytes per second while clients do IO; null: no lower than rate'),
+          .default(null)
+          .describe('the same while clients do IO; null: no lower than rate. Below these it goes by what clients feel'),
       })
       .prefault({})
       .describe('how this node pulls what it has missed from other members'),

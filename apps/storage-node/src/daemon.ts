@@ -59,6 +59,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   // A pool that no client uses is nothing that this node could be blamed for; a store that is away is told by itself.
   const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
   world.ticker.subscribe(health);
+  rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
   const listeners: StreamListener[] = [];
 
   const identity = (): NodeIdentity => ({

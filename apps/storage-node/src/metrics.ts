@@ -27,7 +27,11 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
     read: (counters) => counters.bounces,
   },
   { name: 'rmr_store_sync_reads_total', help: 'Reads of other storage nodes for their resync', read: (counters) => counters.syncReads },
-  { name: 'rmr_store_sync_read_bytes_total', help: 'Bytes asked for by these reads', read: (counters) => counters.syncReadBytes },
+  {
+    name: 'rmr_store_sync_read_bytes_total',
+    help: 'Bytes of data that these reads were answered with; zeroes are left out',
+    read: (counters) => counters.syncReadBytes,
+  },
 ];
 
 /** The metrics of the storage node: what the counters say at the time of the scrape. */
@@ -67,6 +71,32 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
     labels: ['store'],
     read: (observe) => {
       for (const { spec, pool } of keeper.stores) observe(pool === null ? 0 : 1, spec.path);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_store_free_bytes',
+    help: 'Free space of the file system of an open store',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores)
+        if (pool !== null && pool.store.space !== null) observe(pool.store.space.freeBytes, spec.path);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_store_wanted_bytes',
+    help: 'What an open store would take of its file system if all of it was written, beyond what it has',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores)
+        if (pool !== null && pool.store.space !== null) observe(pool.store.space.wantedBytes, spec.path);
+    },
+  });
+  metrics.gauge({
+    name: 'rmr_store_full',
+    help: '1 while an open store refuses writes for lack of space',
+    labels: ['store'],
+    read: (observe) => {
+      for (const { spec, pool } of keeper.stores) if (pool !== null) observe(pool.fullSinceMs === null ? 0 : 1, spec.path);
     },
   });
   metrics.gauge({

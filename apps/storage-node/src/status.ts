@@ -11,7 +11,7 @@ import {
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
-import { onlyCopyBytes, type PoolServer } from '@rmr/rmr';
+import { lacksSpaceSoon, onlyCopyBytes, type PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { formatSize } from '@rmr/runtime';
 
@@ -40,6 +40,7 @@ export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, 
   const since = new Date(sinceWallMs).toISOString();
   const { path } = spec;
   const member = identity === null ? '' : ` (member ${identity.memberId} of pool ${identity.poolName})`;
+  const space = spaceStatus(pool);
   return {
     path,
     uuid: identity?.storeUuid ?? null,
@@ -48,10 +49,32 @@ export function storeStatus({ spec, state, reason, sinceWallMs, identity, pool, 
     reason,
     since,
     waitingFor: waitsFor === null ? null : { what: waitsFor, since, remedy },
+    space,
     health:
       state === 'ATTACHED'
-        ? { level: 'healthy', sentence: `${path}${member} is open` }
+        ? (spaceHealth(`${path}${member}`, space) ?? { level: 'healthy', sentence: `${path}${member} is open` })
         : { level: 'down', sentence: `${path}${member} is not open: ${reason}` },
+  };
+}
+
+/** The space that an open store finds on its file system. */
+function spaceStatus(pool: PoolServer | null): NodeStoreStatus['space'] {
+  const space = pool?.store.space ?? null;
+  if (space === null) return null;
+  const { fullSinceMs = null } = pool ?? {};
+  return { ...space, fullSince: fullSinceMs === null ? null : new Date(fullSinceMs).toISOString() };
+}
+
+/** What is wrong with the space of a store; null: nothing. */
+function spaceHealth(name: string, space: NodeStoreStatus['space']): Health | null {
+  if (space === null) return null;
+  const free = `its file system has ${formatSize(space.freeBytes)} of ${formatSize(space.totalBytes)} free`;
+  if (space.fullSince !== null)
+    return { level: 'degraded', sentence: `${name} is full since ${space.fullSince}: ${free}; writes that need space are refused` };
+  if (!lacksSpaceSoon(space)) return null;
+  return {
+    level: 'degraded',
+    sentence: `${name} is running out of space: ${free}, and the store may still take ${formatSize(space.wantedBytes)}`,
   };
 }
 
@@ -186,6 +209,12 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus): Health {
   const alone = onlyCopyBytes(pool.store);
   const besides = alone === 0 ? '' : `; it holds the only copy of ${formatSize(alone)} of pool ${identity.poolName}`;
   if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}${besides}` };
+  const { fullSinceMs } = pool;
+  if (fullSinceMs !== null) {
+    const pulls = sync.bytesLeft === 0 ? '' : `; it still has to pull ${formatSize(sync.bytesLeft)}`;
+    const since = new Date(fullSinceMs).toISOString();
+    return { level: 'degraded', sentence: `${name} serves IO, and has refused writes for lack of space since ${since}${pulls}${besides}` };
+  }
   if (sync.bytesLeft > 0)
     return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}${besides}` };
   return { level: alone === 0 ? 'healthy' : 'degraded', sentence: `${name} is in sync and serves IO${besides}` };

@@ -34,12 +34,16 @@ export const legStatusSchema = z.object({
   maintenance: z.boolean(),
   /** Why the member's store can't be what it was, and what becomes of it, in a sentence; null: nothing of the kind is known. */
   rolledBack: z.string().nullable(),
+  /** What is wrong with the disk of a member that serves, or will be soon, as its node has said within the last second; null: nothing that it knows of. */
+  diskTrouble: z.string().nullable(),
   /**
    * Bytes in chunks that this member has missed and not pulled yet, as far as this node knows: it asks once a second, so
    * it may say more than is left. Null before the pool was served.
    */
   dirtyBytes: countValue.nullable(),
   inFlight: countValue,
+  /** How long, in seconds, of the last `withinSeconds`, it has held up IO that other members had answered (L7); null: too short to count. */
+  heldUp: z.object({ seconds: z.number().nonnegative(), withinSeconds: z.number().positive() }).nullable(),
   /** What a leg that is not NORMAL waits for: a session with its address, its return, its next try. */
   waitingFor: waitingForSchema.nullable(),
 });
@@ -226,6 +230,17 @@ export const nodeStoreStatusSchema = z.object({
   since: timeText,
   /** What a detached store waits for: an attempt to open it, or requests that do not end on its disk. */
   waitingFor: waitingForSchema.nullable(),
+  /** The space of its file system. Null: it is not open, or is on a device, or nobody can say. */
+  space: z
+    .object({
+      freeBytes: countValue,
+      totalBytes: countValue,
+      /** What the store would take if all of it was written, beyond what it has. */
+      wantedBytes: countValue,
+      /** Since when writes that need space have been refused (W8); null: they are not. */
+      fullSince: timeText.nullable(),
+    })
+    .nullable(),
   health: healthSchema,
 });
 export type NodeStoreStatus = z.infer<typeof nodeStoreStatusSchema>;

@@ -55,9 +55,9 @@ export const ioWaitSchema = z.object({
    * `VERSION`: a version to be recorded by its members. `QUORUM`: enough members to record it. `MAP_UPDATE`: dirty maps to
    * be handed to a member that returns (L4). `CHUNK`: dirty chunks to become clean. `FLUSH`: the same, for flushes: a chunk's only clean copy may not be durable
    * (◆8). `OWED`: writes whose chunks would have no clean copy left if they were acknowledged (V5). `SESSION`: a place in the
-   * session to a storage node that does not answer what it was sent.
+   * session to a storage node that does not answer what it was sent. `LEG`: a member to answer what it was sent for this pool.
    */
-  kind: z.enum(['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION']),
+  kind: z.enum(['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION', 'LEG']),
   /** What they wait for, naming the member. */
   what: z.string(),
   /** Since when: when the oldest of them came. */

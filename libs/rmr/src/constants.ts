@@ -17,6 +17,10 @@ export const IO_BYTES_MAX = 1 * MIB;
  */
 export const RANGE_BYTES_MAX = 64 * MIB;
 
+/** The size of a block that a hole may have, as a power of two: a sector, and what one message carries. */
+export const BLOCK_SHIFT_MIN = 9;
+export const BLOCK_SHIFT_MAX = 20;
+
 /** Range of one question for extents: it moves no data, and the answer is bounded by its number of runs. */
 export const EXTENTS_BYTES_MAX = 1 * GIB;
 
@@ -35,13 +39,36 @@ export const RECOVERY_RETRY_MS_MAX = 4_000;
 export const FIRST_CONTACT_MS = 50;
 
 /**
- * A leg that takes longer than its peers by this factor, and longer than the minimum, for so long leaves too (L7). Looked
- * at once per period.
+ * A leg holds up IO (L7) where it takes longer for a write or a flush than its peers by this factor, and longer than the minimum; or
+ * where it has answered nothing at all for `STALL_MS`, though a peer has answered. What it held up in the last while counts.
  */
 export const SLOW_LEG_FACTOR_DEFAULT = 20;
 export const SLOW_LEG_FOR_MS_DEFAULT = 30_000;
 export const SLOW_LEG_MS_MIN = 50;
-export const PACE_MS = 1_000;
+export const STALL_MS = 1_000;
+/**
+ * It leaves when it has held up IO for more than this part of the time in which there was any, and of the while; when that has gone
+ * on for so long a part of the while; and in so many stalls: a single one is for `legTimeout` to judge.
+ */
+export const HELD_UP_PART = 3;
+export const HELD_UP_MIN_PART = 10;
+export const HELD_UP_SINCE_PART = 3;
+export const HELD_UP_STALLS_MIN = 2;
+/** The while slides in so many steps. */
+export const HELD_UP_BUCKETS = 30;
+
+/**
+ * A leg that has to pull what IO needs is excused for so long after it was last seen to get on with that, which a map check shows every
+ * second.
+ */
+export const EXCUSED_MS = 3_000;
+
+/**
+ * A leg that has come back after it had left for holding up IO is on probation for so long: it leaves again as soon as it has answered
+ * nothing for `PROBATION_STALL_MS`. With the time to notice and to record the version, its return costs clients less than a second.
+ */
+export const PROBATION_MS = 60_000;
+export const PROBATION_STALL_MS = 600;
 
 /** An IO that a leg has not answered for this long makes the leg leave (L7). */
 export const LEG_TIMEOUT_MS_DEFAULT = 30_000;
@@ -84,6 +111,32 @@ export const BIRTH_MS = 30_000;
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;
 
+/** The return of a member that leaves for its own fault waits twice as long with each fault, up to this unless configured (L7). */
+export const RETURN_DELAY_MS_MAX_DEFAULT = 600_000;
+/** A session that is lost so soon after the member came back flaps: from the third time in a row that is a fault of the member, too. */
+export const FLAP_MS = 60_000;
+export const FLAPS_FREE = 2;
+/** So long in the set without a fault makes up for one. */
+export const FAULT_FORGIVEN_MS = 600_000;
+/** More faults than this make the return no later; it bounds what has to be forgiven. */
+export const FAULTS_MAX = 12;
+/** IO is held for so long for a returning member alone that does not answer, unless configured; then the return is given up (L4). */
+export const RETURN_HOLD_MS_DEFAULT = 600;
+/**
+ * A member that was out of space comes back when it has some for what it has missed, but no more than so much is asked for, and a
+ * part of its file system beside it (W8). Without that it may come back after such a pause: first, and at most, as it frees space itself by pulling holes.
+ */
+export const RETURN_SPACE_BYTES = 64 * MIB;
+export const SPACE_MARGIN_PART = 64;
+export const SPACE_MARGIN_BYTES_MAX = 64 * MIB;
+export const SPACE_RETRY_MS = 30_000;
+export const SPACE_RETRY_MS_MAX = 600_000;
+
+/** A store is running out of space when less than such a part of its file system is free, but not below the one and not above the other. */
+export const LOW_SPACE_PART = 20;
+export const LOW_SPACE_BYTES_MIN = 16 * MIB;
+export const LOW_SPACE_BYTES_MAX = 4 * GIB;
+
 /** How often the holders of dirty maps ask the members what has become clean; and while IO waits for it. */
 export const MAP_CHECK_MS = 1_000;
 export const MAP_CHECK_URGENT_MS = 100;
@@ -108,6 +161,14 @@ export const RESYNC_BYTES_MAX = 8 * MIB;
 /** Where the way to the sources is slow, fewer bytes are in flight, so that reads take no longer than this, but never fewer than these. */
 export const RESYNC_BYTES_MIN = 256 * KIB;
 export const RESYNC_READ_MS = 100;
+/**
+ * Where sources answer with holes alone, the next pulls ask for so many times more at a time, up to {@link RANGE_BYTES_MAX}
+ * and so many chunks: a device that was trimmed is gone through in seconds.
+ */
+export const RESYNC_HOLE_GROWTH = 4;
+export const RESYNC_HOLE_CHUNKS_MAX = 4096;
+/** What a pull counts at least against a rate: one of a hole has cost the source and the disk here something, too. */
+export const RESYNC_PULL_COST_BYTES = 64 * KIB;
 /** Pulls beyond the depth, of chunks that IO waits for. */
 export const RESYNC_WANTED_DEPTH = 16;
 /** After a pull that failed. */
@@ -126,8 +187,26 @@ export const READ_CHECK_BYTES = 64 * MIB;
 export const READ_CHECK_BYTES_MAX = 1 * GIB;
 export const READ_CHECK_TRIES = 8;
 export const READ_CHECK_MS = 10_000;
-/** Resync beside client IO, in bytes per second, unless configured. */
-export const RESYNC_LOADED_RATE_DEFAULT = 32 * MIB;
+/** Pools of a storage node that pull at a time. One that has had a place for so long makes room for others that wait for one. */
+export const RESYNC_POOLS_MAX = 4;
+export const RESYNC_TURN_MS = 10_000;
+/** A pool that has not asked for so long does not count when the rate is shared. */
+export const RESYNC_WANTS_MS = 200;
+/** Bytes in flight beside client load, which share the thread with clients' requests. */
+export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
+
+/**
+ * Client load is from so many requests per second on. Beside it resync begins with a rate, finds its own between two others by what
+ * clients feel, looked at so often, and rests every few periods, so long after what is in flight had time to end.
+ */
+export const FEEL_LOAD_PER_SECOND = 50;
+export const FEEL_RATE_START = 32 * MIB;
+export const FEEL_RATE_MIN = 16 * MIB;
+export const FEEL_RATE_MAX = 8 * GIB;
+export const FEEL_RUN_MS = 500;
+export const FEEL_LISTEN_EVERY = 8;
+export const FEEL_LISTEN_MS = 200;
+export const FEEL_SETTLE_MS = 100;
 
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;
@@ -136,5 +215,7 @@ export const CONTROL_BYTES_MAX = 1 * MIB;
 export const SAFE_HIGH_WORD_MAX = 0x1f_ffff;
 
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
+assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
 assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');
 assert(MEMBERS_MAX <= 8, 'constants: leg masks have 8 bits');
+assert(RETURN_RETRY_MS * 2 ** FAULTS_MAX >= RETURN_DELAY_MS_MAX_DEFAULT, 'constants: the return is never as late as it may be');

@@ -27,6 +27,7 @@ export type { PoolServer } from './core/server/pool-server.ts';
 export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
 export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync-types.ts';
 export { RmrServer } from './core/server/rmr-server.ts';
+export { lacksSpaceSoon } from './core/server/space-watch.ts';
 export type { SessionOpener, SyncPeerStatus } from './core/server/sync-peers.ts';
 export { Sessions } from './core/sessions.ts';
 export type { SessionOptions, SharedSession } from './core/shared-session.ts';

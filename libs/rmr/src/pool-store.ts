@@ -1,5 +1,5 @@
 import type { DirtyMap } from '@rmr/dirty-map';
-import type { DiskExtent, DiskFeatures, DiskSink } from '@rmr/runtime';
+import type { DiskExtent, DiskFeatures, DiskSink, DiskSpace } from '@rmr/runtime';
 
 /** A place in the in-sync set: the member and the very store it had then. */
 export interface InSyncMember {
@@ -163,6 +163,8 @@ export interface MetadataChange {
  *
  * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
  * of this turn is.
+ *
+ * A write or zero that ends with ENOSPC has changed nothing.
  */
 export interface PoolStore {
   readonly identity: StoreIdentity;
@@ -206,11 +208,18 @@ export interface PoolStore {
    * flush ends with EIO until the store is opened anew. Reads go on.
    */
   readonly failed: boolean;
+  /** The space that the store finds where it is kept; null: it needs none of others, or nobody can say. */
+  readonly space: DiskSpace | null;
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /**
+   * Asks for the space that a write or zero of the range needs (W3): see `Disk.reserve`. False: the sink is told, with ENOSPC where there is none,
+   * and nothing has been changed then.
+   */
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
   /** Makes every data change that has ended durable. It allows write-intent regions whose newest write is resolved to leave (W7), soon or later. */
   flush(tag: number, sink: DiskSink): void;
   submit(): void;

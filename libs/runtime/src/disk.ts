@@ -15,6 +15,8 @@ export interface DiskFeatures {
   readonly fastPunch: boolean;
   /** Zeroes can be written without freeing space and without moving data. */
   readonly fastZero: boolean;
+  /** The block in which the disk frees space, a power of two in bytes: {@link Disk.punch} of less, or across borders of blocks, leaves zeroes behind. */
+  readonly holeBytes: number;
   /** {@link Disk.extents} tells holes from data. */
   readonly extents: boolean;
   /** Everything that was written survives the death of this process, though not of the host: it is in the kernel's hands when `onDiskDone` is called (L6). */
@@ -28,14 +30,27 @@ export interface DiskExtent {
   readonly hole: boolean;
 }
 
+/** Space of what a disk is kept on, in bytes. */
+export interface DiskSpace {
+  /** What this disk may still take. */
+  readonly freeBytes: number;
+  /** The size of the whole, for everybody who uses it. */
+  readonly totalBytes: number;
+  /** What this disk would take if all of it was written, beyond what it has. */
+  readonly wantedBytes: number;
+}
+
 /**
  * Semantics: requests that overlap and are in flight together have no order. A write, punch or zero that has ended is
  * seen by every later read, and is durable once a flush that was queued after its end has ended with status 0.
+ * A write or zero that ends with ENOSPC has changed nothing. Where that can't be said, it ends with EIO.
  * Offsets and lengths are in bytes; ranges lie within the disk (else the request ends with EINVAL).
  */
 export interface Disk {
   readonly sizeBytes: number;
   readonly features: DiskFeatures;
+  /** As last seen, a few seconds ago at most while the disk is in use. Null: it shares its space with nobody, or nobody can say. */
+  readonly space: DiskSpace | null;
   /** Fills `target` from `offsetBytes`. */
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   /** Writes `source`, which stays unchanged until the end. */
@@ -46,6 +61,17 @@ export interface Disk {
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /** The range reads as zeroes afterwards and stays allocated. */
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /**
+   * Asks for space, so that a write or zero of the range does not end with ENOSPC: content and size stay as they are. True: there is
+   * space, or nobody can say; nothing is called. False: {@link submit} starts it, and the sink is told, ENOSPC where there is none.
+   * Decided in the order of the calls, so that disks of equal members, which are asked for the same in the same order, say the same.
+   */
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
+  /**
+   * Gives the range space of its own for good, as {@link zero} does, but keeps its content. Control path. ENOTSUP: the disk can't; whoever writes all of the
+   * range has the same effect.
+   */
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /** Starts what has been queued, merging neighbours where that is faster. */
   submit(): void;
   /** Allocation of the range, or of a first part of it where there are many runs: adjoining runs, at least one. Control path. Without the `extents` feature: one run of data. */

@@ -1,6 +1,6 @@
 export { BoundedLog } from './bounded-log.ts';
 export { crc32c } from './checksum.ts';
-export type { Disk, DiskExtent, DiskFeatures, DiskSink } from './disk.ts';
+export type { Disk, DiskExtent, DiskFeatures, DiskSink, DiskSpace } from './disk.ts';
 export {
   assert,
   errorMessage,

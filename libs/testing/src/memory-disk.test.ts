@@ -169,6 +169,32 @@ describe('memory disk', () => {
     expect(disk.allocatedBytes).toBe(8192);
   });
 
+  test('space that was reserved or allocated stays when the disk fills up, until it is punched; zeroes keep it', () => {
+    const disk = new MemoryDisk({ sizeBytes: SIZE });
+    disk.allocate(0, 4096, 0, sink);
+    disk.submit();
+    disk.full = true;
+    write(disk, 0, 1);
+    disk.zero(0, 4096, 0, sink);
+    disk.submit();
+    write(disk, 0, 2);
+    expect(take()).toEqual([Status.OK, Status.OK, Status.OK, Status.OK]);
+    expect(disk.reserve(0, 8192, 0, sink)).toBe(false);
+    expect(disk.reserve(0, 4096, 0, sink)).toBe(false);
+    disk.submit();
+    disk.zero(4096, 4096, 0, sink);
+    disk.allocate(4096, 4096, 0, sink);
+    disk.punch(0, 4096, 0, sink);
+    disk.submit();
+    write(disk, 0, 3);
+    expect(take()).toEqual([Status.ENOSPC, Status.OK, Status.ENOSPC, Status.ENOSPC, Status.OK, Status.ENOSPC]);
+    expect(disk.space.freeBytes).toBe(0);
+    disk.full = false;
+    expect(disk.reserve(0, 4096, 0, sink)).toBe(true);
+    write(disk, 0, 4);
+    expect(take()).toEqual([Status.OK]);
+  });
+
   test('a disk that hangs answers when it goes on, and latency is the virtual world’s', () => {
     const world = new VirtualWorld(1);
     const disk = new MemoryDisk({ sizeBytes: SIZE, schedule: (_request, end) => void world.after(5, end) });

@@ -1,11 +1,22 @@
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type Random, randomBelow, Status } from '@rmr/runtime';
+import {
+  assert,
+  type Disk,
+  type DiskExtent,
+  type DiskFeatures,
+  type DiskSink,
+  type DiskSpace,
+  type Random,
+  randomBelow,
+  Status,
+} from '@rmr/runtime';
 
-const PAGE_BYTES = 4096;
+/** The block in which it has holes. */
+export const PAGE_BYTES = 4096;
 /** What the disk writes whole or not at all. */
 const SECTOR_BYTES = 512;
 
 /** What a request does. */
-export type DiskRequestKind = 'read' | 'write' | 'flush' | 'punch' | 'zero';
+export type DiskRequestKind = 'read' | 'write' | 'flush' | 'punch' | 'zero' | 'reserve' | 'allocate';
 
 /** A request that has been submitted. */
 export interface DiskRequest {
@@ -32,6 +43,8 @@ interface Request extends DiskRequest {
   readonly sink: DiskSink;
   /** For a flush: how many changes had ended when it was queued. */
   readonly changesBefore: number;
+  /** For a reservation: how it ends. */
+  readonly decided: number;
   ended: boolean;
 }
 
@@ -116,18 +129,27 @@ export class MemoryDisk implements Disk {
   #faults: { kind: DiskRequestKind; status: number; skip: number; times: number }[] = [];
   /** Numbers of the sectors that can't be read until they are written. They are the medium's: the next process finds them too. */
   #badSectors = new Set<number>();
+  /** Pages that have space without having content. */
+  #reserved = new Set<number>();
   readonly #tearFailedWrites: Random | null;
+  /** Nothing gets space any more: whatever else is on the file system has taken the rest. What has space keeps it. */
+  full = false;
   /** Asked for every request that ends: another status than 0 is its outcome. For faults that {@link fail} can't say. */
   faultOf: ((request: DiskRequest) => number) | null = null;
   #hanging = false;
   #whenQuiet: (() => void) | null = null;
   #closed = false;
   /** Requests that have ended, by kind. */
-  readonly ended: Record<DiskRequestKind, number> = { read: 0, write: 0, flush: 0, punch: 0, zero: 0 };
+  readonly ended: Record<DiskRequestKind, number> = {
+    ...{ read: 0, write: 0, flush: 0, punch: 0, zero: 0, reserve: 0, allocate: 0 },
+  };
 
   constructor(options: MemoryDiskOptions, image: { current: Image; durable: Image } | null = null) {
     this.sizeBytes = options.sizeBytes;
-    this.features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true, ...options.features };
+    this.features = {
+      ...{ fastPunch: true, fastZero: true, holeBytes: PAGE_BYTES, extents: true, survivesProcessCrash: true },
+      ...options.features,
+    };
     this.#schedule = options.schedule ?? ((_request, end) => end());
     this.#capacityPages = (options.capacityBytes ?? Number.POSITIVE_INFINITY) / PAGE_BYTES;
     this.#tearFailedWrites = options.tearFailedWrites ?? null;
@@ -168,6 +190,27 @@ export class MemoryDisk implements Disk {
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
     this.#enqueue('zero', offsetBytes, lengthBytes, null, tag, sink);
+  }
+
+  get space(): DiskSpace {
+    const pages = this.sizeBytes / PAGE_BYTES;
+    const used = this.#usedPages;
+    const capacity = Math.min(pages, this.#capacityPages);
+    const free = this.full ? 0 : Math.max(0, capacity - used);
+    return { freeBytes: free * PAGE_BYTES, totalBytes: capacity * PAGE_BYTES, wantedBytes: Math.max(0, pages - used) * PAGE_BYTES };
+  }
+
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
+    assert(!this.#closed, 'memory disk: not used after close');
+    if (!this.#isLimited) return true;
+    const decided = this.#findsSpace(offsetBytes, lengthBytes) ? Status.OK : Status.ENOSPC;
+    if (decided === Status.OK) this.#keepSpace(offsetBytes, lengthBytes);
+    this.#queue.push({ kind: 'reserve', offsetBytes, lengthBytes, bytes: null, tag, sink, changesBefore: 0, decided, ended: false });
+    return false;
+  }
+
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue('allocate', offsetBytes, lengthBytes, null, tag, sink);
   }
 
   submit(): void {
@@ -267,7 +310,7 @@ export class MemoryDisk implements Disk {
    */
   kill(random: Random): void {
     for (const request of this.#inFlight) {
-      if (request.kind === 'read' || request.kind === 'flush') continue;
+      if (!changesData(request.kind)) continue;
       const fate = randomBelow(random, 3);
       if (fate === 0) continue;
       if (fate === 1 || request.kind !== 'write') this.#change(request);
@@ -284,7 +327,7 @@ export class MemoryDisk implements Disk {
     const image = this.#durable.fork();
     const changes = [...this.#volatile];
     for (const request of this.#inFlight) {
-      if (request.kind === 'read' || request.kind === 'flush') continue;
+      if (!changesData(request.kind)) continue;
       changes.push({
         offsetBytes: request.offsetBytes,
         lengthBytes: request.lengthBytes,
@@ -302,6 +345,8 @@ export class MemoryDisk implements Disk {
       { current: image, durable: image.fork() },
     );
     disk.#badSectors = new Set(this.#badSectors);
+    disk.#reserved = new Set(this.#reserved);
+    disk.full = this.full;
     return disk;
   }
 
@@ -318,6 +363,8 @@ export class MemoryDisk implements Disk {
       { current: this.#current.fork(), durable: this.#durable.fork() },
     );
     disk.#badSectors = new Set(this.#badSectors);
+    disk.#reserved = new Set(this.#reserved);
+    disk.full = this.full;
     disk.#volatile = [...this.#volatile];
     disk.#changesDurable = this.#changesDurable;
     return disk;
@@ -357,7 +404,7 @@ export class MemoryDisk implements Disk {
   #enqueue(kind: DiskRequestKind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
     assert(!this.#closed, 'memory disk: not used after close');
     const changesBefore = this.#changesDurable + this.#volatile.length;
-    this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink, changesBefore, ended: false });
+    this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink, changesBefore, decided: Status.OK, ended: false });
   }
 
   #end(request: Request): void {
@@ -380,9 +427,11 @@ export class MemoryDisk implements Disk {
     const fault = this.faultOf?.(request) || this.#takeFault(kind);
     if (fault !== Status.OK) {
       if (kind === 'flush') this.#forget(request.changesBefore);
-      else if (kind === 'write' && this.#tearFailedWrites !== null) this.#writePart(request, this.#tearFailedWrites);
+      else if (kind === 'write' && fault !== Status.ENOSPC && this.#tearFailedWrites !== null)
+        this.#writePart(request, this.#tearFailedWrites);
       return fault;
     }
+    if (kind === 'reserve') return request.decided;
     if (kind === 'read') {
       assert(request.bytes !== null, 'memory disk: a read has a target');
       if (this.isBroken(offsetBytes, lengthBytes)) return Status.EIO;
@@ -393,12 +442,15 @@ export class MemoryDisk implements Disk {
       for (const change of this.#takeVolatile(request.changesBefore)) this.#durable.apply(change);
       return Status.OK;
     }
-    if (kind === 'write' && this.#pagesAfter(request) > this.#capacityPages) return Status.ENOSPC;
-    this.#change(request);
+    if (kind !== 'punch' && !this.#findsSpace(offsetBytes, lengthBytes)) return Status.ENOSPC;
+    if (kind === 'allocate') this.#keepSpace(offsetBytes, lengthBytes);
+    else this.#change(request);
     return Status.OK;
   }
 
   #change({ kind, offsetBytes, lengthBytes, bytes }: Request): void {
+    if (kind === 'zero' && this.#isLimited) this.#keepSpace(offsetBytes, lengthBytes);
+    else if (kind === 'punch') this.#giveSpaceBack(offsetBytes, lengthBytes);
     if (this.#badSectors.size > 0) this.#rewrite(offsetBytes, lengthBytes);
     const change = { offsetBytes, lengthBytes, bytes: kind === 'write' ? (bytes as Uint8Array).slice() : null };
     this.#current.apply(change);
@@ -453,13 +505,45 @@ export class MemoryDisk implements Disk {
     return Status.OK;
   }
 
-  #pagesAfter(request: Request): number {
-    if (this.#capacityPages === Number.POSITIVE_INFINITY) return 0;
-    let pages = this.#current.pages.size;
-    const last = Math.floor((request.offsetBytes + request.lengthBytes - 1) / PAGE_BYTES);
-    for (let index = Math.floor(request.offsetBytes / PAGE_BYTES); index <= last; index++) if (!this.#current.pages.has(index)) pages++;
-    return pages;
+  get #isLimited(): boolean {
+    return this.full || this.#capacityPages !== Number.POSITIVE_INFINITY;
   }
+
+  get #usedPages(): number {
+    let used = this.#current.pages.size;
+    for (const index of this.#reserved) if (!this.#current.pages.has(index)) used++;
+    return used;
+  }
+
+  /** Whether every page of the range has space, or finds some. */
+  #findsSpace(offsetBytes: number, lengthBytes: number): boolean {
+    if (!this.#isLimited) return true;
+    let missing = 0;
+    const last = Math.floor((offsetBytes + lengthBytes - 1) / PAGE_BYTES);
+    for (let index = Math.floor(offsetBytes / PAGE_BYTES); index <= last; index++)
+      if (!this.#current.pages.has(index) && !this.#reserved.has(index)) missing++;
+    return missing === 0 || (!this.full && this.#usedPages + missing <= this.#capacityPages);
+  }
+
+  #keepSpace(offsetBytes: number, lengthBytes: number): void {
+    const last = Math.floor((offsetBytes + lengthBytes - 1) / PAGE_BYTES);
+    for (let index = Math.floor(offsetBytes / PAGE_BYTES); index <= last; index++) this.#reserved.add(index);
+  }
+
+  /** That of the pages that the range covers. */
+  #giveSpaceBack(offsetBytes: number, lengthBytes: number): void {
+    if (this.#reserved.size === 0) return;
+    const [first, end] = [Math.ceil(offsetBytes / PAGE_BYTES), Math.floor((offsetBytes + lengthBytes) / PAGE_BYTES)];
+    if (end - first > this.#reserved.size) {
+      for (const index of this.#reserved) if (index >= first && index < end) this.#reserved.delete(index);
+      return;
+    }
+    for (let index = first; index < end; index++) this.#reserved.delete(index);
+  }
+}
+
+function changesData(kind: DiskRequestKind): boolean {
+  return kind === 'write' || kind === 'punch' || kind === 'zero';
 }
 
 function sectorOf(offsetBytes: number): number {

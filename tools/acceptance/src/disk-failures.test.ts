@@ -83,6 +83,10 @@ testNeeding('python3-libnbd')('the file of a store is removed under a writer: IO
   renameSync(storePath(), `${storePath()}.away`);
   await eventually(async () => expect((await store()).state).toBe('DETACHED'));
   expect((await store()).reason).toMatch(/was removed|does not exist/);
+  // The client node says why, too, and not only that there is no store.
+  await eventually(async () =>
+    expect((await cluster.poolStatus()).health.sentence).toMatch(/its store is not open: \S*store\S* (was removed|does not exist)/),
+  );
   await expectServing([2]);
   await writer.progress(200);
   renameSync(`${storePath()}.away`, storePath());

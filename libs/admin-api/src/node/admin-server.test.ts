@@ -38,6 +38,7 @@ const STATUS: StorageNodeStatus = {
       state: 'DETACHED',
       reason: '/srv/a.store does not exist',
       since: '2026-01-01T00:00:00.000Z',
+      space: null,
       waitingFor: { what: 'the next attempt to open it, in 4 s', since: '2026-01-01T00:00:00.000Z' },
       health: { level: 'down', sentence: '/srv/a.store is not open: /srv/a.store does not exist' },
     },

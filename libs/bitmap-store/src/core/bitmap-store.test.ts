@@ -293,7 +293,7 @@ test.each(['a checkpoint', 'the staging of maps'] as const)(
 
 test('maps that can not be staged refuse the change, and change nothing', () => {
   rig.commit({ dirtyAdd: [{ memberIds: [1], ranges: [chunks(0, 5)] }] });
-  rig.disk.faultOf = ({ kind }) => (kind === 'punch' ? Status.EIO : Status.OK);
+  rig.disk.faultOf = ({ kind }) => (kind === 'zero' ? Status.EIO : Status.OK);
   expect(rig.commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(deviceBytes / chunkBytes) }] })).toBe(Status.EIO);
   expect(rig.store.dirtyBytes(1)).toBe(5 * chunkBytes);
   rig.disk.faultOf = null;

@@ -13,6 +13,8 @@ import { FlushGroup } from './flush-group.ts';
 import type { JournalRing } from './journal-ring.ts';
 import type { LastIoTable } from './last-io-table.ts';
 import type { LoadedStore } from './load-store.ts';
+import { askForMetadataSpace } from './metadata-space.ts';
+import { ProcedureRun } from './procedure.ts';
 import type { StoreState } from './store-state.ts';
 
 /** What a store needs from outside. */
@@ -65,6 +67,7 @@ export class BitmapStore implements Ticked {
   #markDue = false;
   #markWriting = false;
   #onMarkWritten: (() => void) | null = null;
+  #onSpaceAsked: (() => void) | null = null;
   /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
   onDoubt: () => void = () => {};
   /** See {@link changedSinceAged} and {@link flushedSinceAged}; and what the latter was when the record under way began. */
@@ -73,6 +76,9 @@ export class BitmapStore implements Ticked {
   /** See {@link dataAge}. */
   #dataAge = 0;
   #flushedBeforeRecord = false;
+  /** See {@link lacksMetadataSpace}; and whether it is being asked for. */
+  #lacksMetadataSpace: boolean;
+  #askingForSpace = false;
   #ticks = 0;
   #closing = false;
   #diskClosed = false;
@@ -80,6 +86,7 @@ export class BitmapStore implements Ticked {
   /** For `openStore`. */
   constructor(disk: Disk, loaded: LoadedStore, world: StoreWorld, label: string, cacheDoubtful = false) {
     this.#cacheDoubtful = cacheDoubtful;
+    this.#lacksMetadataSpace = loaded.lacksMetadataSpace;
     this.superblock = loaded.superblock;
     this.layout = loaded.layout;
     this.label = label;
@@ -189,6 +196,11 @@ export class BitmapStore implements Ticked {
    */
   get cacheDoubtful(): boolean {
     return !this.layout.witness && (this.#doubtful || (this.#cacheDoubtful && this.#state.usage.volatileLost));
+  }
+
+  /** Its file system was full when it was opened, and some of its metadata has no space of its own yet: it is asked for again and again. */
+  get lacksMetadataSpace(): boolean {
+    return this.#lacksMetadataSpace;
   }
 
   /** How often the store was opened. */
@@ -405,7 +417,18 @@ export class BitmapStore implements Ticked {
   }
 
   tick(): void {
-    if (++this.#ticks % INTENT_IDLE_TICKS === 0 && !this.#closing) this.#engine.leaveIdleRegions();
+    if (++this.#ticks % INTENT_IDLE_TICKS !== 0 || this.#closing) return;
+    this.#engine.leaveIdleRegions();
+    if (this.#lacksMetadataSpace && !this.#askingForSpace) this.#askForSpace();
+  }
+
+  #askForSpace(): void {
+    this.#askingForSpace = true;
+    new ProcedureRun(this.#disk, askForMetadataSpace(this.layout), (status) => {
+      this.#askingForSpace = false;
+      this.#lacksMetadataSpace = status !== Status.OK;
+      this.#onSpaceAsked?.();
+    });
   }
 
   /** Waits for what is in flight, flushes, records a clean shutdown, and closes the disk. The status is that of the flush and the record. */
@@ -417,6 +440,10 @@ export class BitmapStore implements Ticked {
     const closeDisk = (): void => {
       if (this.#markWriting) {
         this.#onMarkWritten = closeDisk;
+        return;
+      }
+      if (this.#askingForSpace) {
+        this.#onSpaceAsked = closeDisk;
         return;
       }
       this.#diskClosed = true;

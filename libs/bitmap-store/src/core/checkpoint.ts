@@ -62,7 +62,7 @@ function* writeChangedPages(state: StoreState, seed: number, written: number[]):
   return Status.OK;
 }
 
-/** Writes whole maps to the sides that are not in use, and flushes. Nothing refers to them before a record does. */
+/** Writes whole maps to the sides that are not in use, and flushes. Nothing refers to them before a record does. The sides keep their space. */
 export function* writeStagedMaps(state: StoreState, seed: number, staged: readonly StagedMap[]): Procedure<number> {
   const buffer = new Uint8Array(MAP_IO_BYTES);
   const view = new DataView(buffer.buffer);
@@ -72,7 +72,7 @@ export function* writeStagedMaps(state: StoreState, seed: number, staged: readon
     const base = mapOffset(state.layout, slot, side);
     for (let from = 0; from < state.layout.mapBytes; from += ZERO_STEP_BYTES) {
       const lengthBytes = Math.min(ZERO_STEP_BYTES, state.layout.mapBytes - from);
-      const status = yield { kind: 'punch', offsetBytes: base + from, lengthBytes };
+      const status = yield { kind: 'zero', offsetBytes: base + from, lengthBytes };
       if (status !== Status.OK) return status;
     }
     for (let page = 0; page < map.leafCount; page++) {

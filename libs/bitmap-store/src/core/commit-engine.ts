@@ -371,6 +371,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       write: (offset, source, tag, sink) => disk.write(offset, source, tag, sink),
       zero: (offset, length, tag, sink) => disk.zero(offset, length, tag, sink),
       punch: (offset, length, tag, sink) => disk.punch(offset, length, tag, sink),
+      allocate: (offset, length, tag, sink) => disk.allocate(offset, length, tag, sink),
       flush: (tag, sink) => {
         const onDiskDone = (_tag: number, status: number): void =>
           sink.onDiskDone(tag, status === Status.OK && failureCount !== flushes.failureCount ? Status.EIO : status);

@@ -2,8 +2,8 @@ import { type Disk, formatSize, OperationError, Status, statusName } from '@rmr/
 import { FORMAT_VERSION, MAP_IO_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, ZERO_STEP_BYTES } from '../constants.ts';
 import {
   computeLayout,
+  DOUBT_OFFSET,
   type Geometry,
-  HOME_A_OFFSET,
   invalidGeometry,
   JOURNAL_OFFSET,
   journalBytesFor,
@@ -26,6 +26,7 @@ import { allZero } from '../format/u64.ts';
 import type { StoreParameters } from '../types.ts';
 import { writeHome } from './checkpoint.ts';
 import { loadStore } from './load-store.ts';
+import { askForMetadataSpace } from './metadata-space.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 import { StoreState } from './store-state.ts';
 
@@ -206,10 +207,13 @@ function* erase(disk: Disk, layout: Layout, data: CreateOptions['data']): Proced
       if (status !== Status.OK) return status;
     }
   }
-  // Written out, so that a full file system can't fail a commit later: everything before the maps.
+  // So that a full file system can't fail a commit later. Written out as well: everything before the maps, and where that is the only way, they too.
+  status = yield* askForMetadataSpace(layout);
+  if (status !== Status.OK && status !== Status.ENOTSUP) return status;
+  const writtenBytes = status === Status.OK || disk.space === null ? layout.mapsOffset : layout.dataOffset;
   const zeroes = new Uint8Array(MAP_IO_BYTES);
-  for (let offsetBytes = HOME_A_OFFSET; offsetBytes < layout.mapsOffset; offsetBytes += MAP_IO_BYTES) {
-    status = yield { kind: 'write', offsetBytes, source: zeroes.subarray(0, Math.min(MAP_IO_BYTES, layout.mapsOffset - offsetBytes)) };
+  for (let offsetBytes = DOUBT_OFFSET; offsetBytes < writtenBytes; offsetBytes += MAP_IO_BYTES) {
+    status = yield { kind: 'write', offsetBytes, source: zeroes.subarray(0, Math.min(MAP_IO_BYTES, writtenBytes - offsetBytes)) };
     if (status !== Status.OK) return status;
   }
   return yield FLUSH_STEP;

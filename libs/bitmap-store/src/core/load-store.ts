@@ -82,6 +82,8 @@ export interface LoadedStore {
   /** A flush failed in the process that had the store open last, and it could not record that (L6). */
   readonly flushFailed: boolean;
   readonly warnings: readonly LoadWarning[];
+  /** Some of its metadata has no space of its own yet, and finds none. */
+  readonly lacksMetadataSpace: boolean;
 }
 
 /** Which store is expected. */
@@ -161,6 +163,7 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
     lastIoDamaged: badEntries > 0,
     flushFailed: !state.usage.cleanShutdown && isDoubt(doubt, seed, state.usage.openCount),
     warnings,
+    lacksMetadataSpace: false,
   };
 }
 

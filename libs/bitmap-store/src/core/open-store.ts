@@ -5,6 +5,7 @@ import { livesAfterOpening } from '../format/lives.ts';
 import { encodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from '../format/superblock.ts';
 import { BitmapStore, type StoreWorld } from './bitmap-store.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
+import { allocateMetadata } from './metadata-space.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 
 /** How a store is opened. */
@@ -66,10 +67,16 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
   });
 }
 
-/** Reads the store, and brings the disk to the state that was read. */
+/** Reads the store, gives its metadata the space that it may need, and brings the disk to the state that was read. */
 function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore | OperationError> {
-  const loaded = yield* loadStore(disk, options);
-  if (loaded instanceof OperationError) return loaded;
+  const found = yield* loadStore(disk, options);
+  if (found instanceof OperationError) return found;
+  const allocated = yield* allocateMetadata(disk, found.layout);
+  if (allocated !== Status.OK && allocated !== Status.ENOSPC) return notWritable(options.label, allocated);
+  // One that was made by an older program has no space for its dirty maps from the start, and may do without for a while: the journal has.
+  const loaded = { ...found, lacksMetadataSpace: allocated === Status.ENOSPC };
+  if (loaded.lacksMetadataSpace)
+    options.world.log.warn('the file system of a store is full, and has no space for all of its metadata', { store: options.label });
   for (const warning of loaded.warnings) options.world.log.warn(warning.event, warning.fields);
   for (const offsetBytes of loaded.damagedSuperblocks) {
     const status = yield { kind: 'write', offsetBytes, source: superblockPage(loaded.superblock) };
@@ -119,6 +126,8 @@ function superblockPage(superblock: Superblock): Uint8Array {
 function notWritable(label: string, status: number): OperationError {
   return new OperationError(
     status === Status.ENOSPC ? 'NO_SPACE' : 'IO_ERROR',
-    `${label}: the store can be read but not written (${statusName(status)}); check the disk and the kernel log`,
+    status === Status.ENOSPC
+      ? `${label}: the store can be read but not written (ENOSPC): its file system has no space for what an opening records; free some`
+      : `${label}: the store can be read but not written (${statusName(status)}); check the disk and the kernel log`,
   );
 }

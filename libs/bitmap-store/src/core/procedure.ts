@@ -4,7 +4,7 @@ import { assert, type Disk, type DiskSink } from '@rmr/runtime';
 export type DiskStep =
   | { readonly kind: 'read'; readonly offsetBytes: number; readonly target: Uint8Array }
   | { readonly kind: 'write'; readonly offsetBytes: number; readonly source: Uint8Array }
-  | { readonly kind: 'zero' | 'punch'; readonly offsetBytes: number; readonly lengthBytes: number }
+  | { readonly kind: 'zero' | 'punch' | 'allocate'; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: 'flush' };
 
 /**
@@ -16,7 +16,7 @@ export type Procedure<Result> = Generator<DiskStep, Result, number>;
 export const FLUSH_STEP: DiskStep = { kind: 'flush' };
 
 /** Where a procedure's requests go: a disk, or what stands in front of it. */
-export type StepTarget = Pick<Disk, 'read' | 'write' | 'zero' | 'punch' | 'flush' | 'submit'>;
+export type StepTarget = Pick<Disk, 'read' | 'write' | 'zero' | 'punch' | 'allocate' | 'flush' | 'submit'>;
 
 /** Runs a procedure to its end. */
 export class ProcedureRun<Result> implements DiskSink {
@@ -75,6 +75,9 @@ export class ProcedureRun<Result> implements DiskSink {
         break;
       case 'punch':
         this.#target.punch(step.offsetBytes, step.lengthBytes, 0, this);
+        break;
+      case 'allocate':
+        this.#target.allocate(step.offsetBytes, step.lengthBytes, 0, this);
         break;
       case 'flush':
         this.#target.flush(0, this);

@@ -1,5 +1,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, type Stats, stat, statfsSync, statSync } from 'node:fs';
-import { errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
+import { type DiskSpace, errorMessage, InvariantViolation, OperationError } from '@rmr/runtime';
+import { type BlockLimits, blockLimits, deviceNumber } from './block-limits.ts';
+import { spaceOf } from './file-room.ts';
 import {
   Errno,
   errno,
@@ -30,11 +32,24 @@ const ZERO_RANGE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342
  */
 const REMOTE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x65735546, 0x00c36400, 0x01021997]);
 
+/**
+ * statfs magic of file systems that have told of a hole where data was that they had not written yet, or ask another process that may
+ * not know of it (ZFS, FUSE): what they say of holes is not believed, and their data is read.
+ */
+const LATE_HOLE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x2fc12fc1, 0x65735546]);
+
+/** Blocks of file systems; network file systems and others tell what they like to transfer instead. */
+const FILE_BLOCK_BYTES = 4096;
+const FILE_BLOCK_BYTES_MIN = 512;
+const FILE_BLOCK_BYTES_MAX = 65_536;
+
 /** How a file or block device is opened. */
 export interface DiskFileOptions {
   readonly path: string;
   /** Without lock and without writing: for looking at a store that may be in use. */
   readonly readOnly?: boolean;
+  /** Where sysfs is mounted, for tests. */
+  readonly sysfs?: string;
 }
 
 /** An open file or block device, and what it can do. */
@@ -50,8 +65,12 @@ export interface DiskFile {
   /** It is on another host, or behind another process. */
   readonly remote: boolean;
   readonly punch: boolean;
+  /** The block in which it frees space, a power of two in bytes. */
+  readonly holeBytes: number;
   readonly zeroRange: boolean;
   readonly seekData: boolean;
+  /** The space that it finds where it is; null: a device, or a file system that does not tell. */
+  readonly space: DiskSpace | null;
 }
 
 /** Opens, locks (a device: claims) and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */
@@ -74,7 +93,10 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
     }
     const sizeBytes = blockDevice ? lseek(fd, 0, SEEK_END) : Number(status.size);
     if (sizeBytes < 0) throw new OperationError('IO_ERROR', `the size of ${path} can't be found (errno ${errno()})`);
-    const fileSystem = blockDevice ? 0 : statfsSync(path).type;
+    const system = statfsSync(path);
+    const fileSystem = blockDevice ? 0 : system.type;
+    const device = blockDevice ? blockLimits(Number(status.rdev), options.sysfs) : null;
+    const limits = device === null ? fileLimits(fd, sizeBytes, system) : { ...device, punches: device.writesZeroes };
     return {
       fd,
       path,
@@ -83,9 +105,11 @@ export function openDiskFile(options: DiskFileOptions): DiskFile {
       blockDevice,
       inMemory: MEMORY_FILE_SYSTEMS.has(fileSystem),
       remote: REMOTE_FILE_SYSTEMS.has(fileSystem),
-      punch: blockDevice ? blockDeviceCanZero(path) : canPunch(fd, sizeBytes),
-      zeroRange: blockDevice ? blockDeviceCanZero(path) : ZERO_RANGE_FILE_SYSTEMS.has(fileSystem),
-      seekData: !blockDevice && canSeekData(fd),
+      punch: limits.punches,
+      zeroRange: limits.writesZeroes,
+      holeBytes: limits.holeBytes,
+      seekData: !blockDevice && !LATE_HOLE_FILE_SYSTEMS.has(fileSystem) && canSeekData(fd),
+      space: blockDevice ? null : spaceOf(system, Number(status.blocks), sizeBytes),
     };
   } catch (error) {
     closeSync(fd);
@@ -188,9 +212,7 @@ function alreadyOpen(path: string, holder: string): OperationError {
 
 /** The process that has a lock on the file or node, where the kernel shows it. */
 function lockHolder({ dev, ino }: Stats): number | null {
-  // Device numbers as the kernel's `makedev` packs them.
-  const major = Math.floor(dev / 256) & 0xfff;
-  const minor = (dev & 0xff) | (Math.floor(dev / 0x10_0000) << 8);
+  const { major, minor } = deviceNumber(dev);
   const device = `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}:${ino}`;
   let locks: string;
   try {
@@ -212,26 +234,15 @@ function canPunch(fd: number, sizeBytes: number): boolean {
   return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, 4096) === 0;
 }
 
-/** Whether the device writes zeroes by itself; sysfs says so. */
-function blockDeviceCanZero(path: string): boolean {
-  const { rdev } = statOf(path);
-  const major = Math.floor(rdev / 256) & 0xfff;
-  const minor = (rdev & 0xff) | (Math.floor(rdev / 0x10_0000) << 8);
-  try {
-    return Number(readFileSync(`/sys/dev/block/${major}:${minor}/queue/write_zeroes_max_bytes`, 'utf8')) > 0;
-  } catch {
-    // A partition has no queue of its own, and containers may hide sysfs: then it counts as slow, and works all the same.
-    return false;
-  }
-}
-
-function statOf(path: string): { rdev: number } {
-  const fd = openSync(path, constants.O_RDONLY);
-  try {
-    return fstatSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+/** The limits of a file, in the terms of those of a device. */
+function fileLimits(fd: number, sizeBytes: number, fileSystem: { type: number; bsize: number }): BlockLimits & { punches: boolean } {
+  const { type, bsize } = fileSystem;
+  const isBlock = Number.isInteger(Math.log2(bsize)) && bsize >= FILE_BLOCK_BYTES_MIN && bsize <= FILE_BLOCK_BYTES_MAX;
+  return {
+    punches: canPunch(fd, sizeBytes),
+    writesZeroes: ZERO_RANGE_FILE_SYSTEMS.has(type),
+    holeBytes: isBlock ? bsize : FILE_BLOCK_BYTES,
+  };
 }
 
 function canSeekData(fd: number): boolean {

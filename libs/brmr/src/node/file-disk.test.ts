@@ -4,7 +4,6 @@ import {
   constants,
   existsSync,
   ftruncateSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   renameSync,
@@ -134,7 +133,7 @@ describe('file disk', () => {
     await close(new FileDisk({ path }));
   });
 
-  test('holes and extents wait for a place in the thread pool: a disk that hangs would take all of its threads', async () => {
+  test('holes wait for a place in the thread pool, and leave places to everything else: a disk that hangs would take all of its threads', async () => {
     const disk = new FileDisk({ path: newFile(directoryIn(TMPFS)) });
     const held: (() => void)[] = [];
     let hangs = true;
@@ -143,16 +142,38 @@ describe('file disk', () => {
       if (hangs) held.push(() => allocate(...asked));
       else allocate(...asked);
     });
-    const look = vi.spyOn(lseek, 'async');
     try {
       const punches = Array.from({ length: 20 }, (_, tag) => request(disk, (sink) => disk.punch(tag * 4096, 4096, tag, sink)));
+      expect(held.length).toBe(2);
       const extents = new Promise((resolve) => disk.extents(0, 4096, (_status, found) => resolve(found)));
-      expect(held.length).toBe(8);
-      expect(look).not.toHaveBeenCalled();
+      expect(await extents).toEqual([{ lengthBytes: 4096, hole: true }]);
+      const bytes = new Uint8Array(4096).fill(1);
+      expect(await request(disk, (sink) => disk.read(0, bytes, 0, sink))).toBe(Status.OK);
+      expect([held.length, bytes.every((byte) => byte === 0)]).toEqual([2, true]);
       hangs = false;
       for (const goOn of held) goOn();
       expect(new Set(await Promise.all(punches))).toEqual(new Set([Status.OK]));
-      expect(await extents).toEqual([{ lengthBytes: 4096, hole: true }]);
+    } finally {
+      vi.restoreAllMocks();
+      await close(disk);
+    }
+  });
+
+  test('lookups of extents wait for a place in the thread pool', async () => {
+    const disk = new FileDisk({ path: newFile(directoryIn(TMPFS)) });
+    const held: (() => void)[] = [];
+    const seek = lseek.async;
+    let hangs = true;
+    vi.spyOn(lseek, 'async').mockImplementation((...asked) => {
+      if (hangs) held.push(() => seek(...asked));
+      else seek(...asked);
+    });
+    try {
+      const lookups = Array.from({ length: 20 }, () => new Promise((resolve) => disk.extents(0, 4096, (status) => resolve(status))));
+      expect(held.length).toBe(8);
+      hangs = false;
+      for (const goOn of held) goOn();
+      expect(new Set(await Promise.all(lookups))).toEqual(new Set([Status.OK]));
     } finally {
       vi.restoreAllMocks();
       await close(disk);
@@ -292,39 +313,6 @@ describe('file disk', () => {
     if (expected === null) expect(reason).toBeNull();
     else expect(reason).toMatch(expected);
     await close(disk);
-  });
-
-  const full = '/dev/shm';
-  test.skipIf(process.getuid?.() !== 0)('a full file system gives ENOSPC for what does not fit, and only for that', async () => {
-    const mountPoint = join(directoryIn(full), 'small');
-    mkdirSync(mountPoint);
-    const open: FileDisk[] = [];
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]);
-    try {
-      for (const mode of ['pool', 'adaptive'] as const) {
-        const path = newFile(mountPoint);
-        const disk = new FileDisk({ path, tuning: { mode } });
-        open.push(disk);
-        expect(await request(disk, (sink) => disk.write(0, new Uint8Array(2 << 20).fill(1), 0, sink))).toBe(Status.ENOSPC);
-        expect(await request(disk, (sink) => disk.punch(0, SIZE, 0, sink))).toBe(Status.OK);
-        if (mode === 'pool') continue;
-        // Neighbours in one call: the first fits, the second does not.
-        const statuses: number[] = [];
-        const sink = {
-          onDiskDone: (tag: number, status: number) => {
-            statuses[tag] = status;
-          },
-        };
-        disk.write(0, new Uint8Array(512 << 10).fill(2), 0, sink);
-        disk.write(512 << 10, new Uint8Array(1 << 20).fill(3), 1, sink);
-        disk.submit();
-        await expect.poll(() => statuses.filter((status) => status !== undefined).length, { timeout: 20_000 }).toBe(2);
-        expect(statuses).toEqual([Status.OK, Status.ENOSPC]);
-      }
-    } finally {
-      for (const disk of open) await close(disk);
-      execFileSync('umount', [mountPoint]);
-    }
   });
 
   test('warm reads and writes need no thread, and neighbours share a call', async () => {

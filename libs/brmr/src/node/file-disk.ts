@@ -1,9 +1,10 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
 import { RequestAges } from '../core/server/request-ages.ts';
 import { DeviceCanary } from './device-canary.ts';
 import { type DiskFile, type DiskFileOptions, openDiskFile, whyGone } from './disk-file.ts';
+import { FileRoom } from './file-room.ts';
 import {
   Errno,
   errno,
@@ -34,19 +35,23 @@ const MERGED_BYTES_MAX = 1024 * 1024;
 const STALL_MS = 50;
 /** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
 const FLUSH_SLOW_MS = 100;
+/** The same for a hole or zeroes: a file system has the file locked meanwhile. */
+const ALLOCATION_SLOW_MS = 20;
 /** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
 const DEVICE_STALL_MS = 1000;
 /** How long a disk that stalled stays in the thread pool, in milliseconds. */
 const POOL_HOLD_MS = 10_000;
 /** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
 const POOL_IN_FLIGHT_MAX = 8;
+/** Of these, holes and zeroes: each may take long, and reads are not to wait for all of them. */
+const ALLOCATIONS_IN_FLIGHT_MAX = 2;
 /** The same while it stalls, so that it leaves threads to other disks. */
 const POOL_IN_FLIGHT_STALLED_MAX = 2;
 /** Bytes of zeroes written at a time where the disk can't zero by itself. */
 const ZEROES_BYTES = 1024 * 1024;
 const ZEROES = new Uint8Array(ZEROES_BYTES);
 
-const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4 } as const;
+const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4, ALLOCATE: 5 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
 const NO_BYTES = new Uint8Array(0);
@@ -120,8 +125,13 @@ export class FileDisk implements Disk {
   #pooled: (Request | (() => void))[] = [];
   #pooledHead = 0;
   #poolInFlight = 0;
+  /** Holes and zeroes that wait for a place there, and how many have one. */
+  readonly #allocations: Request[] = [];
+  #allocating = 0;
+  #allocationStartedMs = Number.POSITIVE_INFINITY;
   #inFlight = 0;
   readonly #ages = new RequestAges();
+  readonly #room: FileRoom;
   /** Flags of an inline read; -1 = reads are never inline, because the file system can't promise not to wait. */
   #readFlags: number;
   #canPunch: boolean;
@@ -141,10 +151,25 @@ export class FileDisk implements Disk {
     this.#canPunch = file.punch;
     this.#canZero = file.zeroRange;
     this.#alwaysPool = file.remote || options.tuning?.mode === 'pool';
+    this.#room = new FileRoom(
+      {
+        ...{ fd: file.fd, path: file.path, sizeBytes: file.sizeBytes, isFile: !file.blockDevice && options.readOnly !== true },
+        ages: this.#ages,
+        inPool: (start) => {
+          this.#pooled.push(() => start(() => this.#leavePool()));
+          this.#startPooled();
+        },
+      },
+      file.space,
+    );
     this.#canary = file.inMemory || this.#alwaysPool || options.readOnly === true ? null : DeviceCanary.open(file.path);
     // tmpfs knows no NOWAIT, and needs none.
     this.#readFlags = file.inMemory ? 0 : RWF_NOWAIT;
-    this.features = { fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true };
+    this.features = {
+      ...{ fastPunch: file.punch, fastZero: file.zeroRange, extents: file.seekData, survivesProcessCrash: true },
+      // Where zeroes are written as data, only those of a whole message are worth a request of their own.
+      holeBytes: file.punch ? file.holeBytes : Math.max(file.holeBytes, ZEROES_BYTES),
+    };
   }
 
   /** True while the disk counts as stalled. */
@@ -157,15 +182,25 @@ export class FileDisk implements Disk {
     return this.#ages.oldestMs(nowMs);
   }
 
-  /** Calls back, later, why the path no longer leads to what is open here; null = it does, or nobody can say. */
+  get space(): DiskSpace | null {
+    return this.#room.space;
+  }
+
+  /** Calls back, later, why the path no longer leads to what is open here; null = it does, or nobody can say. Looks how much space there is, too. */
   checkPresence(done: (reason: string | null) => void): void {
+    this.#room.look(performance.now());
     whyGone(this.#file, done);
   }
 
   #stalledAt(nowMs: number): boolean {
     const canaryLateMs = this.#canary === null ? 0 : this.#canary.lateMs(nowMs);
     if (canaryLateMs > DEVICE_STALL_MS) this.#hold(nowMs);
-    return canaryLateMs > 0 || nowMs < this.#poolUntilMs || nowMs - this.#flushStartedMs > FLUSH_SLOW_MS;
+    return (
+      canaryLateMs > 0 ||
+      nowMs < this.#poolUntilMs ||
+      nowMs - this.#flushStartedMs > FLUSH_SLOW_MS ||
+      nowMs - this.#allocationStartedMs > ALLOCATION_SLOW_MS
+    );
   }
 
   /** From here on the disk is in the thread pool for a while. */
@@ -194,12 +229,31 @@ export class FileDisk implements Disk {
     this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
   }
 
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
+    assert(!this.#closed, 'file disk: not used after close');
+    if (this.#room.has(offsetBytes, lengthBytes) || offsetBytes + lengthBytes > this.sizeBytes) return true;
+    this.#inFlight++;
+    this.#room.reserve(offsetBytes, lengthBytes, tag, {
+      onDiskDone: (_tag, status) => {
+        this.#inFlight--;
+        sink.onDiskDone(tag, status);
+        this.#checkQuiet();
+      },
+    });
+    return false;
+  }
+
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#enqueue(Kind.ALLOCATE, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  }
+
   submit(): void {
     const queue = this.#queue;
     if (queue.length === 0) return;
     this.#queue = this.#spareQueues.pop() ?? [];
     this.#inFlight += queue.length;
     const startMs = performance.now();
+    this.#room.look(startMs);
     if (this.#canary !== null) this.#canary.ask(startMs);
     const inline = !this.#alwaysPool && !this.#stalledAt(startMs);
     let callsBefore = this.counters.inlineCalls;
@@ -308,7 +362,7 @@ export class FileDisk implements Disk {
       } else if (count > 1) {
         // One of several can't be moved: each for itself, so that the others don't suffer.
         this.#start(request);
-      } else this.#finish(request, statusOfErrno(error));
+      } else this.#failMove(request, error);
     }
     return count;
   }
@@ -320,14 +374,36 @@ export class FileDisk implements Disk {
         if (this.#flushesRunning++ === 0) this.#flushStartedMs = performance.now();
         fdatasync(this.#file.fd, request.onFlushed);
         break;
+      case Kind.PUNCH:
+      case Kind.ZERO:
+        this.#allocations.push(request);
+        this.#startPooled();
+        break;
       default:
         this.#pooled.push(request);
         this.#startPooled();
     }
   }
 
+  #startAllocations(limit: number): void {
+    // While the disk stalls one place is left for what is read and written.
+    const allocationsMax = Math.min(ALLOCATIONS_IN_FLIGHT_MAX, Math.max(1, limit - 1));
+    while (this.#allocations.length > 0 && this.#allocating < allocationsMax && this.#poolInFlight < limit) {
+      if (this.#allocating++ === 0) this.#allocationStartedMs = performance.now();
+      this.#poolInFlight++;
+      this.counters.pooledRequests++;
+      this.#movePooled(this.#allocations.shift() as Request);
+    }
+  }
+
+  #leaveAllocation(): void {
+    this.#allocationStartedMs = --this.#allocating === 0 ? Number.POSITIVE_INFINITY : performance.now();
+    this.#leavePool();
+  }
+
   #startPooled(): void {
     const limit = this.stalled ? POOL_IN_FLIGHT_STALLED_MAX : POOL_IN_FLIGHT_MAX;
+    this.#startAllocations(limit);
     while (this.#pooledHead < this.#pooled.length && this.#poolInFlight < limit) {
       const next = this.#pooled[this.#pooledHead++] as Request | (() => void);
       this.#poolInFlight++;
@@ -357,7 +433,10 @@ export class FileDisk implements Disk {
       readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
     } else if (request.kind === Kind.WRITE) {
       writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+    } else if (request.kind === Kind.ALLOCATE) {
+      fallocate.async(this.#file.fd, FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else if (mode !== 0) {
+      if (request.kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
       fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else {
       writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
@@ -372,10 +451,18 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    this.#leavePool();
-    if (error !== null) this.#finish(request, statusOf(error));
+    if (request.kind === Kind.ZERO || request.kind === Kind.PUNCH) this.#leaveAllocation();
+    else this.#leavePool();
+    if (error !== null) this.#failMove(request, error.errno === undefined ? Errno.EIO : -error.errno);
     // Nothing moved and no error: the file ends here, although the disk does not.
     else this.#finish(request, request.doneBytes === request.lengthBytes ? Status.OK : Status.EIO);
+  }
+
+  /** A read, write, or the writing of zeroes has failed. One that has found no space after a part of it was done has changed something. */
+  #failMove(request: Request, code: number): void {
+    const status = statusOfErrno(code);
+    if (status === Status.ENOSPC) this.#room.exhausted();
+    this.#finish(request, status === Status.ENOSPC && request.doneBytes > 0 ? Status.EIO : status);
   }
 
   /** For requests: the disk has flushed. */
@@ -396,6 +483,14 @@ export class FileDisk implements Disk {
   /** For requests: the file system has punched or zeroed. */
   onAllocated(request: Request, error: Error | null, result: number): void {
     const code = result === 0 && error === null ? 0 : errno();
+    const { kind, offsetBytes, lengthBytes } = request;
+    if (kind === Kind.ALLOCATE && code !== Errno.EINTR) {
+      this.#leavePool();
+      this.#finish(request, error !== null ? Status.EIO : code === 0 ? Status.OK : statusOfErrno(code));
+      return;
+    }
+    // A reservation of the same range that ran meanwhile counts for nothing any more.
+    if (kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
     if (code === Errno.EOPNOTSUPP) {
       if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
       else this.#canZero = false;
@@ -406,8 +501,9 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    this.#leavePool();
-    if (error !== null) this.#finish(request, Status.EIO);
+    this.#leaveAllocation();
+    // Part of the range may be done when no space is left for the rest.
+    if (error !== null || code === Errno.ENOSPC || code === Errno.EDQUOT) this.#finish(request, Status.EIO);
     else this.#finish(request, code === 0 ? Status.OK : statusOfErrno(code));
   }
 

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, copyFileSync, existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PoolServer, PoolStore } from '@rmr/rmr';
+import { DirtyMap } from '@rmr/dirty-map';
+import type { MetadataChange, PoolServer, PoolStore } from '@rmr/rmr';
 import { type DiskSink, OperationError, SILENT_LOGGER, Status } from '@rmr/runtime';
 import { createSystemWorld } from '@rmr/runtime/node';
 import { afterAll, afterEach, expect, test } from 'vitest';
@@ -12,6 +13,7 @@ import { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
 import { createStore, dataDigest, inspect, kernelBootId } from './store-files.ts';
 
 const SIZE = 8 * 1024 * 1024;
+const CHUNK = 128 * 1024;
 const BOOT_ID = kernelBootId();
 /** Bound of waiting for a condition, and of a test that makes file systems: nothing depends on it unless something is broken. */
 const WAIT = { timeout: 60_000, interval: 20 };
@@ -86,8 +88,13 @@ function poolStore(kept: KeptStore<FileStoreSpec>): PoolStore {
   return (kept.pool as PoolServer).store;
 }
 
-function commit(store: PoolStore): Promise<number> {
-  return new Promise((resolve) => store.commit({ dirtyAdd: [{ memberIds: [2], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] }] }, resolve));
+function commit(store: PoolStore, chunk = 0): Promise<number> {
+  const ranges = [{ offsetBytes: chunk * CHUNK, lengthBytes: 1 }];
+  return commitChange(store, { dirtyAdd: [{ memberIds: [2], ranges }] });
+}
+
+function commitChange(store: PoolStore, change: MetadataChange): Promise<number> {
+  return new Promise((resolve) => store.commit(change, resolve));
 }
 
 test('a doubtful store remembers it', async () => {
@@ -192,27 +199,44 @@ test.skipIf(noLoop !== null)(
 );
 
 const noMount = missing('mount', 'fallocate');
+const why = noMount === null ? '' : ` (${noMount})`;
 test.skipIf(noMount !== null)(
-  `a full file system that takes no journal record: the store is away until there is space${noMount === null ? '' : ` (${noMount})`}`,
+  `a full file system takes no metadata from a store: dirty bits, checkpoints and whole maps find their space${why}`,
   async () => {
     const parent = mounted('-t', 'tmpfs', '-o', 'size=32m', 'tmpfs');
     const path = await newStore(parent);
-    // As after copying it sparsely: the journal is written out at creation, so that this can't happen to it.
+    // As after copying it sparsely, and as older programs made it.
     execFileSync('fallocate', ['--dig-holes', path]);
     const kept = await keep(spec(path));
     const store = poolStore(kept);
     fill(join(parent, 'full'));
     const source = new Uint8Array(4096).fill(1);
     expect(await request(store, (sink) => store.write(0, source, 0, sink))).toBe(Status.ENOSPC);
-    // One that is only full for data stays.
-    expect(kept.state).toBe('ATTACHED');
-    while ((await commit(store)) === Status.OK);
-    await expect.poll(() => kept.state, WAIT).toBe('DETACHED');
-    await expect.poll(() => kept.reason, WAIT).toContain('can be read but not written (ENOSPC)');
+    for (let chunk = 0; chunk < 64; chunk++) expect(await commit(store, chunk)).toBe(Status.OK);
+    const map = new DirtyMap(64);
+    map.set(3, 5);
+    expect(await commitChange(store, { dirtyReplace: [{ memberId: 4, map }] })).toBe(Status.OK);
+    // Far more than the journal has room for without checkpoints.
+    for (let i = 0; i < 600; i++) expect(await commitChange(store, { ages: true })).toBe(Status.OK);
+    expect([kept.state, store.volatileLost, store.dirtyBytes(2)]).toEqual(['ATTACHED', false, SIZE]);
+  },
+  TEST_MS,
+);
+
+test.skipIf(noMount !== null)(
+  `a store without space for its journal, on a full file system, says so, and is open as soon as there is space${why}`,
+  async () => {
+    const parent = mounted('-t', 'tmpfs', '-o', 'size=32m', 'tmpfs');
+    const path = await newStore(parent);
+    execFileSync('fallocate', ['--dig-holes', path]);
+    fill(join(parent, 'full'));
+    expect(await open(spec(path))).toMatchObject({
+      code: 'NO_SPACE',
+      message: expect.stringContaining('can be read but not written (ENOSPC): its file system has no space'),
+    });
     rmSync(join(parent, 'full'));
-    await expect.poll(() => kept.state, WAIT).toBe('ATTACHED');
-    expect(poolStore(kept)).not.toBe(store);
-    expect(poolStore(kept).volatileLost).toBe(true);
+    const kept = await keep(spec(path));
+    fill(join(parent, 'full'));
     expect(await commit(poolStore(kept))).toBe(Status.OK);
   },
   TEST_MS,

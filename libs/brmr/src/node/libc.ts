@@ -46,6 +46,7 @@ export const Errno = {
   EAGAIN: 11,
   EINVAL: 22,
   ENOSPC: 28,
+  ENOSYS: 38,
   EOPNOTSUPP: 95,
   EDQUOT: 122,
 } as const;

@@ -5,6 +5,7 @@ import { VirtualWorld } from '@rmr/testing';
 import { readLeaves } from '../core/map-leaves.ts';
 import { PoolServer } from '../core/server/pool-server.ts';
 import { ReadArena } from '../core/server/read-arena.ts';
+import { packSyncAnswer, syncAnswerBytes } from '../core/server/sync-answer.ts';
 import type { ControlFailure, ControlRequest } from '../wire/control-message.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, MessageType } from '../wire/io-message.ts';
 import { CLIENT, identityOf, memberOf, POLICY, POOL, ScriptedSessions, storeOf, versionOf } from './scripted-pool.ts';
@@ -134,13 +135,20 @@ export class PoolServerRig {
   pull(memberId = 2): void {
     const next = this.session(memberId).ios.shift();
     if (next === undefined) throw new Error(`nothing is read from member ${memberId}`);
-    next.answer(Status.OK, new Uint8Array(next.message.lengthBytes).fill(9));
+    next.answer(Status.OK, pulledChunk(next.message.lengthBytes));
     this.turn();
     for (const step of ['write', 'flush', 'commit clear 1:']) {
       this.store.endOne(step);
       this.turn();
     }
   }
+}
+
+/** A source's answer to a read: nines. */
+export function pulledChunk(lengthBytes = CHUNK): Uint8Array {
+  const bytes = new Uint8Array(syncAnswerBytes(lengthBytes, 12, 0)).fill(9);
+  const { start, end } = packSyncAnswer(bytes, lengthBytes, 12, []);
+  return bytes.subarray(start, end);
 }
 
 export function claim(epoch: number, clientInstance = CLIENT): ControlRequest {

@@ -1,9 +1,14 @@
-import { Status } from '@rmr/runtime';
+import { type DiskExtent, Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
+import { IO_BYTES_MAX } from '../constants.ts';
 import { Resync } from '../core/server/resync.ts';
+import { ResyncBudget } from '../core/server/resync-budget.ts';
 import type { ResyncOptions } from '../core/server/resync-types.ts';
+import { packSyncAnswer, syncAnswerBytes, syncRoomBytes } from '../core/server/sync-answer.ts';
 import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
 import type { ByteRange, LastIo, VersionRecord } from '../pool-store.ts';
+import { IoFlag } from '../wire/io-message.ts';
+import { packSparse, sparseRoomBytes } from '../wire/sparse-data.ts';
 import { encodeUnresolved } from '../wire/unresolved-writes.ts';
 import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from './scripted-pool.ts';
 import type { ScriptedSession } from './scripted-session.ts';
@@ -24,8 +29,11 @@ export class ResyncRig {
   readonly store: ScriptedStore;
   readonly peers: SyncPeers;
   readonly resync: Resync;
+  readonly budget: ResyncBudget;
   /** How often what waits was told to look again. */
   released = 0;
+  /** How often a pull has found no space. */
+  refused = 0;
   /** What was pulled, in order. */
   readonly pulled: ByteRange[] = [];
   readonly #chunkBytes: number;
@@ -35,13 +43,16 @@ export class ResyncRig {
     this.store = new ScriptedStore(identityOf(1, chunks, chunkBytes, short));
     this.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
     this.peers = new SyncPeers(this.world, this.store, this.sessions, () => this.resync.poke());
+    this.budget = new ResyncBudget(options);
     this.resync = new Resync(
       this.world,
       this.store,
       this.peers,
       options,
+      this.budget,
       () => void this.released++,
       (offsetBytes, lengthBytes) => void this.pulled.push({ offsetBytes, lengthBytes }),
+      () => void this.refused++,
     );
     this.world.check(() => this.resync.verify());
   }
@@ -99,12 +110,25 @@ export class ResyncRig {
   answer(memberId: number, status: number = Status.OK, fill = 9, lengthBytes?: number, unresolved: readonly LastIo[] = []): void {
     const io = this.session(memberId).ios.shift();
     if (io === undefined) throw new Error(`nothing is read from member ${memberId}`);
-    if (status === Status.OK) {
+    if (status === Status.OK && (io.message.flags & IoFlag.SPARSE) !== 0 && lengthBytes === undefined) {
+      io.answer(status, sparseAnswer(new Uint8Array(Math.min(io.message.lengthBytes, IO_BYTES_MAX)).fill(fill), unresolved));
+    } else if (status === Status.OK) {
       const dataBytes = lengthBytes ?? io.message.lengthBytes;
       const payload = new Uint8Array(dataBytes + 24 * unresolved.length).fill(fill, 0, dataBytes);
       encodeUnresolved(unresolved, payload.subarray(dataBytes));
       io.answer(status, payload);
     } else io.answer(status);
+    this.turn();
+  }
+
+  /** A member answers its oldest read with these runs: their data is nines. */
+  answerRuns(memberId: number, runs: readonly DiskExtent[], unresolved: readonly LastIo[] = []): void {
+    const io = this.session(memberId).ios.shift();
+    if (io === undefined) throw new Error(`nothing is read from member ${memberId}`);
+    const room = sparseRoomBytes(runs.length);
+    const bytes = new Uint8Array(room + runs.reduce((sum, run) => sum + run.lengthBytes, 0) + 24 * unresolved.length).fill(9);
+    const { start, end } = packSparse(bytes, room, runs);
+    io.answer(Status.OK, bytes.subarray(start, end + encodeUnresolved(unresolved, bytes.subarray(end))));
     this.turn();
   }
 
@@ -120,4 +144,12 @@ export class ResyncRig {
       }
     }
   }
+}
+
+/** The answer of a source that leaves out blocks of zeroes of 4 KiB. */
+function sparseAnswer(data: Uint8Array, unresolved: readonly LastIo[]): Uint8Array {
+  const bytes = new Uint8Array(syncAnswerBytes(data.length, 12, unresolved.length));
+  bytes.set(data, syncRoomBytes(data.length, 12));
+  const { start, end } = packSyncAnswer(bytes, data.length, 12, unresolved);
+  return bytes.subarray(start, end);
 }

@@ -21,9 +21,12 @@ export class ScriptedStore implements PoolStore {
   /** What has not ended, oldest first. */
   readonly held: HeldRequest[] = [];
   readonly identity: StoreIdentity;
-  readonly features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true } as const;
+  readonly features = { fastPunch: true, fastZero: true, holeBytes: 4096, extents: true, survivesProcessCrash: true };
   /** Whether regions are in the write intent already: then a write that misses nobody goes on at once. */
   prepared = true;
+  /** Whether writes have to ask for space first. */
+  scarce = false;
+  space: PoolStore['space'] = null;
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
@@ -38,6 +41,10 @@ export class ScriptedStore implements PoolStore {
   cacheDoubtful = false;
   onDoubt = (): void => {};
   readonly failed = false;
+  /** What reads return; null: sevens. */
+  content: Uint8Array | null = null;
+  /** What lookups of extents return; null: one hole. */
+  extentRuns: readonly DiskExtent[] | null = null;
   lastIoRanges: LastIo[] = [];
   intent: ByteRange[] = [];
   readonly #maps = new Map<number, DirtyMap>();
@@ -86,7 +93,7 @@ export class ScriptedStore implements PoolStore {
   }
 
   read(offset: number, target: Uint8Array, tag: number, sink: DiskSink): void {
-    target.fill(7);
+    target.set(this.content === null ? new Uint8Array(target.length).fill(7) : this.content.subarray(offset, offset + target.length));
     this.#hold(`read ${offset}+${target.length}`, (status) => sink.onDiskDone(tag, status));
   }
 
@@ -102,6 +109,12 @@ export class ScriptedStore implements PoolStore {
     this.#hold(`zero ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
   }
 
+  reserve(offset: number, length: number, tag: number, sink: DiskSink): boolean {
+    if (!this.scarce) return true;
+    this.#hold(`reserve ${offset}+${length}`, (status) => sink.onDiskDone(tag, status));
+    return false;
+  }
+
   flush(tag: number, sink: DiskSink): void {
     this.flushedSinceAged = true;
     this.#hold('flush', (status) => sink.onDiskDone(tag, status));
@@ -112,7 +125,7 @@ export class ScriptedStore implements PoolStore {
   }
 
   extents(offset: number, length: number, done: (status: number, extents: readonly DiskExtent[]) => void): void {
-    this.#hold(`extents ${offset}+${length}`, (status) => done(status, [{ lengthBytes: length, hole: true }]));
+    this.#hold(`extents ${offset}+${length}`, (status) => done(status, this.extentRuns ?? [{ lengthBytes: length, hole: true }]));
   }
 
   recordLastIo(memId: number, writeSeq: number, offset: number, length: number): void {

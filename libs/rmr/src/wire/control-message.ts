@@ -61,6 +61,10 @@ const pastSchema = z.strictObject({
 });
 export type StorePast = z.infer<typeof pastSchema>;
 
+/** Length of what a control message says of a disk, and of why it was refused. */
+export const DISK_TEXT_MAX = 256;
+export const FAILURE_TEXT_MAX = 1024;
+
 /** What a storage node answers to a probe. A probe changes nothing (C1). */
 export const probeResultSchema = z.strictObject({
   poolHandle: u32,
@@ -87,6 +91,8 @@ export const probeResultSchema = z.strictObject({
   released: z.boolean(),
   /** Bytes in chunks that it knows to have missed. */
   missedBytes: exact,
+  /** Why it should not come into the set now, as it is out of space (W8), without a subject. Absent: it is not. */
+  lacksSpace: z.string().min(1).max(DISK_TEXT_MAX).optional(),
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
 
@@ -140,7 +146,11 @@ export const recordedResultSchema = z.strictObject({ owed: rangesSchema, mark: m
 export type RecordedResult = z.infer<typeof recordedResultSchema>;
 
 /** The mark of the answering member's store, for others to remember. */
-export const markResultSchema = z.strictObject({ mark: markSchema });
+export const markResultSchema = z.strictObject({
+  mark: markSchema,
+  /** What is wrong with its disk, as the member's node knows, for people; without a subject. Absent: nothing that it knows of. */
+  disk: z.string().min(1).max(DISK_TEXT_MAX).optional(),
+});
 export type MarkResult = z.infer<typeof markResultSchema>;
 
 /** A storage node's handle for reads between storage nodes. */
@@ -233,7 +243,7 @@ export type ControlRequest = z.infer<typeof controlRequestSchema>;
 
 export const controlFailureSchema = z.strictObject({
   code: z.enum(['UNKNOWN_POOL', 'STALE_EPOCH', 'HELD', 'BAD_VERSION', 'BAD_STATE', 'BAD_MAP', 'BAD_MESSAGE', 'STORE_ERROR']),
-  message: z.string().max(1024),
+  message: z.string().max(FAILURE_TEXT_MAX),
   /** The highest promise, with STALE_EPOCH and HELD. */
   promise: promiseSchema.nullable(),
 });

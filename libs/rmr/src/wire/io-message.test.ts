@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { IO_BYTES_MAX, QUEUE_DEPTH_MAX } from '../constants.ts';
+import { BLOCK_SHIFT_MAX, BLOCK_SHIFT_MIN, IO_BYTES_MAX, QUEUE_DEPTH_MAX, RANGE_BYTES_MAX } from '../constants.ts';
 import { decodeIoMessage, encodeIoMessage, IO_MESSAGE_BYTES, IoFlag, IoMessage, invalidIoMessage, MessageType } from './io-message.ts';
 
 function write(): IoMessage {
@@ -55,7 +55,13 @@ describe('io message', () => {
     ['unknown type', (m) => (m.type = 0)],
     ['unknown type', (m) => (m.type = 8)],
     ['unknown type', (m) => (m.type = MessageType.CONTROL)],
-    ['unknown flag', (m) => (m.flags = 8)],
+    ['unknown flag', (m) => (m.flags = 4)],
+    ['a flag does not fit the type', (m) => Object.assign(m, { flags: IoFlag.URGENT })],
+    ['a flag does not fit the type', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: 12 })],
+    ['block size does not fit the flags', (m) => (m.flags = IoFlag.SPARSE)],
+    ['block size does not fit the flags', (m) => (m.blockShift = 12)],
+    ['block size does not fit the flags', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: BLOCK_SHIFT_MIN - 1 })],
+    ['block size does not fit the flags', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: BLOCK_SHIFT_MAX + 1 })],
     ['memId beyond the queue depth', (m) => (m.memId = QUEUE_DEPTH_MAX)],
     ['offset beyond 2^53', (m) => (m.offsetBytes = 2 ** 53)],
     ['length does not fit the type', (m) => (m.lengthBytes = 0)],
@@ -76,7 +82,6 @@ describe('io message', () => {
       [28, 1],
       [28, 3],
       [30, 0],
-      [37, 1],
       [38, 1],
       [39, 1],
       [56, 1],
@@ -86,6 +91,20 @@ describe('io message', () => {
       bytes[at] = value;
       expect(invalidIoMessage(bytes, 0, IO_MESSAGE_BYTES)).toMatch(/missing members|reserved/);
     }
+  });
+
+  test('a sparse read of another storage node says how large a block is, and may ask for as much as a discard', () => {
+    const read = write();
+    Object.assign(read, { type: MessageType.SYNC_READ, flags: IoFlag.SPARSE, blockShift: 12, writeSeq: 0, lengthBytes: RANGE_BYTES_MAX });
+    const bytes = encoded(read);
+    expect([invalidIoMessage(bytes, 0, IO_MESSAGE_BYTES), bytes[1], bytes[37]]).toEqual([null, 8, 12]);
+    const decoded = new IoMessage();
+    decodeIoMessage(bytes, 0, decoded);
+    expect(decoded).toEqual(read);
+    read.lengthBytes++;
+    expect(invalidIoMessage(encoded(read), 0, IO_MESSAGE_BYTES)).toBe('io message: length beyond the limit');
+    Object.assign(read, { flags: 0, blockShift: 0, lengthBytes: IO_BYTES_MAX + 1 });
+    expect(invalidIoMessage(encoded(read), 0, IO_MESSAGE_BYTES)).toBe('io message: length beyond the limit');
   });
 
   test('a read has no sequence number, a flush no length', () => {

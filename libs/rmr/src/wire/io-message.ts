@@ -1,5 +1,14 @@
 import { assert } from '@rmr/runtime';
-import { EXTENTS_BYTES_MAX, IO_BYTES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGE_BYTES_MAX, SAFE_HIGH_WORD_MAX } from '../constants.ts';
+import {
+  BLOCK_SHIFT_MAX,
+  BLOCK_SHIFT_MIN,
+  EXTENTS_BYTES_MAX,
+  IO_BYTES_MAX,
+  MEMBERS_MAX,
+  QUEUE_DEPTH_MAX,
+  RANGE_BYTES_MAX,
+  SAFE_HIGH_WORD_MAX,
+} from '../constants.ts';
 
 /**
  * The RTRS user header of an IO request. Little-endian, {@link IO_MESSAGE_BYTES} bytes, covered by RTRS's header
@@ -17,7 +26,8 @@ import { EXTENTS_BYTES_MAX, IO_BYTES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGE_BY
  * | 24 | 4 | length in bytes |
  * | 28 | 1 | number of missing members |
  * | 29 | 8 | ids of the members that miss this write (piggyback; W2), then zeroes |
- * | 37 | 3 | reserved, zero |
+ * | 37 | 1 | SPARSE: the block size, as the power of two that it is; else 0 |
+ * | 38 | 2 | reserved, zero |
  * | 40 | 8 | write sequence number; 0 for reads and flushes |
  * | 48 | 8 | completedThrough (W7) |
  * | 56 | 8 | reserved, zero |
@@ -43,8 +53,14 @@ export const IoFlag = {
   FUA: 1,
   /** Write zeroes: keep the range allocated. */
   NO_HOLE: 2,
+  /** SYNC_READ: blocks of zeroes are left out of the answer, which may cover a first part of the range; see sparse-data.ts. */
+  SPARSE: 8,
+  /** With SPARSE: IO waits for the answer, so that no limit of resync holds it back. */
+  URGENT: 16,
 } as const;
-const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE;
+const FLAGS_ALL = IoFlag.FUA | IoFlag.NO_HOLE | IoFlag.SPARSE | IoFlag.URGENT;
+
+const SPARSE_URGENT = IoFlag.SPARSE | IoFlag.URGENT;
 
 /** A decoded IO message; one object per decoder, reused. */
 export class IoMessage {
@@ -60,6 +76,8 @@ export class IoMessage {
   readonly missingMemberIds = new Uint8Array(MEMBERS_MAX);
   writeSeq = 0;
   completedThrough = 0;
+  /** SPARSE: the size of a block as a power of two, {@link BLOCK_SHIFT_MIN} to {@link BLOCK_SHIFT_MAX}; else 0. */
+  blockShift = 0;
 }
 
 function putU32(bytes: Uint8Array, at: number, value: number): void {
@@ -103,7 +121,7 @@ export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: numbe
   putU32(bytes, at + 24, message.lengthBytes);
   bytes[at + 28] = message.missingCount;
   for (let i = 0; i < MEMBERS_MAX; i++) bytes[at + 29 + i] = i < message.missingCount ? (message.missingMemberIds[i] as number) : 0;
-  bytes[at + 37] = 0;
+  bytes[at + 37] = message.blockShift;
   bytes[at + 38] = 0;
   bytes[at + 39] = 0;
   putU64(bytes, at + 40, message.writeSeq);
@@ -113,8 +131,9 @@ export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: numbe
   return IO_MESSAGE_BYTES;
 }
 
-function lengthMax(type: number): number {
-  if (type === MessageType.READ || type === MessageType.WRITE || type === MessageType.SYNC_READ) return IO_BYTES_MAX;
+function lengthMax(type: number, flags: number): number {
+  if (type === MessageType.SYNC_READ) return (flags & IoFlag.SPARSE) === 0 ? IO_BYTES_MAX : RANGE_BYTES_MAX;
+  if (type === MessageType.READ || type === MessageType.WRITE) return IO_BYTES_MAX;
   return type === MessageType.EXTENTS ? EXTENTS_BYTES_MAX : RANGE_BYTES_MAX;
 }
 
@@ -129,13 +148,18 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
   if (getU32(bytes, at + 20) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
   const lengthBytes = getU32(bytes, at + 24);
   if (type === MessageType.FLUSH ? lengthBytes !== 0 : lengthBytes === 0) return 'io message: length does not fit the type';
-  if (lengthBytes > lengthMax(type)) return 'io message: length beyond the limit';
+  if (lengthBytes > lengthMax(type, flags)) return 'io message: length beyond the limit';
   const missingCount = bytes[at + 28] as number;
   if (missingCount > MEMBERS_MAX) return 'io message: too many missing members';
   for (let i = 0; i < MEMBERS_MAX; i++) {
     if (((bytes[at + 29 + i] as number) === 0) !== i >= missingCount) return 'io message: missing members do not fit their count';
   }
-  if (bytes[at + 37] !== 0 || bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
+  const blockShift = bytes[at + 37] as number;
+  if ((flags & IoFlag.SPARSE) === 0 ? blockShift !== 0 : blockShift < BLOCK_SHIFT_MIN || blockShift > BLOCK_SHIFT_MAX)
+    return 'io message: block size does not fit the flags';
+  if (((flags & IoFlag.SPARSE) !== 0 && type !== MessageType.SYNC_READ) || (flags & SPARSE_URGENT) === IoFlag.URGENT)
+    return 'io message: a flag does not fit the type';
+  if (bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
   if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
     return 'io message: sequence number beyond 2^53';
   if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0)) {
@@ -159,4 +183,5 @@ export function decodeIoMessage(bytes: Uint8Array, at: number, message: IoMessag
   for (let i = 0; i < MEMBERS_MAX; i++) message.missingMemberIds[i] = bytes[at + 29 + i] as number;
   message.writeSeq = getU64(bytes, at + 40);
   message.completedThrough = getU64(bytes, at + 48);
+  message.blockShift = bytes[at + 37] as number;
 }

@@ -1,6 +1,7 @@
 import { assert } from '@rmr/runtime';
 import { IO_BYTES_MAX, QUEUE_DEPTH_MAX } from '../constants.ts';
 import type { LastIo } from '../pool-store.ts';
+import { SPARSE_EXTRA_BYTES_MAX } from './sparse-data.ts';
 
 /** Bytes of an entry: IO unit (2), zero (2), length (4), sequence number (8), offset (8); little-endian. */
 const ENTRY_BYTES = 24;
@@ -8,7 +9,7 @@ const ENTRY_BYTES = 24;
 export const UNRESOLVED_BYTES_MAX = QUEUE_DEPTH_MAX * ENTRY_BYTES;
 
 /** The largest payload of a message: what sessions between daemons have to allow. */
-export const MESSAGE_PAYLOAD_BYTES_MAX = IO_BYTES_MAX + UNRESOLVED_BYTES_MAX;
+export const MESSAGE_PAYLOAD_BYTES_MAX = IO_BYTES_MAX + UNRESOLVED_BYTES_MAX + SPARSE_EXTRA_BYTES_MAX;
 
 /** {@link UNRESOLVED_BYTES_MAX} for a pool of this queue depth. */
 export function unresolvedBytesMax(queueDepth: number): number {

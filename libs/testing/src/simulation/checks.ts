@@ -1,5 +1,5 @@
 import { compareVersions, formatVersion, type PromiseRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
-import type { DiskRequest } from '../memory-disk.ts';
+import { type DiskRequest, PAGE_BYTES } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { ProgressChecks } from './progress-checks.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
@@ -110,6 +110,27 @@ export class Checks {
     }
   }
 
+  /** W8: a write that was refused for lack of space has left the members equal that are in sync and clean there: none has any of it, or all do. */
+  refused({ client, firstSector, sectorCount }: Operation): void {
+    const status = client.pool.status();
+    if (status.version === null || status.state !== 'SERVING') return;
+    const { geometry } = this.#cluster;
+    const serving = this.#untampered(status.version).filter(
+      ({ memberId, store }) =>
+        store?.volatileLost === false && status.legs.some((leg) => leg.memberId === memberId && leg.state === 'NORMAL'),
+    );
+    for (let sector = firstSector; sector < firstSector + sectorCount; sector++) {
+      const clean = serving.filter((node) => !node.isDirty(node.memberId, geometry.chunkOf(sector)));
+      const [first, ...others] = clean.map(({ name, disk, store }) => {
+        const at = (store?.bitmapStore.dataOffset ?? 0) + geometry.offsetOf(sector);
+        return { name, bytes: disk.peek(at, SECTOR_BYTES).join() };
+      });
+      const odd = others.find(({ bytes }) => bytes !== first?.bytes);
+      if (odd !== undefined)
+        fail('W8', `a write was refused for lack of space, and ${first?.name} and ${odd.name} differ in sector ${sector}`);
+    }
+  }
+
   /**
    * I1: what is durable by a flush or FUA write that is being acknowledged, as it would turn out if all lost power now. Every
    * member that is in sync and clean has it; where none is clean, somebody else who counts as clean has (flush rule, ◆8).
@@ -187,7 +208,12 @@ export class Checks {
   /** I4: a member that serves reads no chunk that is dirty for it. */
   diskRequest(node: SimulatedStorageNode, request: DiskRequest): void {
     const { store } = node;
-    if (store !== null && isDataChange(node, request)) this.#begun.set(request, { store, normalSinceMs: normalSinceMs(node) });
+    if (store !== null && isDataChange(node, request)) {
+      this.#begun.set(request, { store, normalSinceMs: normalSinceMs(node) });
+      // The workload writes no page of zeroes: it is a pull, or what rewrites a doubtful cache, that would fill a hole.
+      if (request.kind === 'write' && hasZeroPage(request))
+        fail('R1', `${node.name} writes zeroes at ${request.offsetBytes}, where a hole does`);
+    }
     if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
     const from = request.offsetBytes - store.bitmapStore.dataOffset;
     const { chunkBytes, deviceBytes } = this.#cluster.geometry;
@@ -556,7 +582,7 @@ export class Checks {
 
 /** Whether the request changes the data area. */
 function isDataChange({ store }: SimulatedStorageNode, { kind, offsetBytes }: DiskRequest): boolean {
-  return store !== null && kind !== 'read' && kind !== 'flush' && offsetBytes >= store.bitmapStore.dataOffset;
+  return store !== null && (kind === 'write' || kind === 'punch' || kind === 'zero') && offsetBytes >= store.bitmapStore.dataOffset;
 }
 
 /** When the pool of the node entered the state that it is in, by the node's wall clock as it was then. */
@@ -579,4 +605,14 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 function fail(invariant: string, what: string): never {
   throw new Error(`${invariant}: ${what}`);
+}
+
+/** Whether a write fills a whole page of the disk with zeroes. */
+function hasZeroPage({ offsetBytes, lengthBytes, bytes }: DiskRequest): boolean {
+  if (bytes === null) return false;
+  for (let page = Math.ceil(offsetBytes / PAGE_BYTES) * PAGE_BYTES; page + PAGE_BYTES <= offsetBytes + lengthBytes; page += PAGE_BYTES) {
+    const at = page - offsetBytes;
+    if (bytes.subarray(at, at + PAGE_BYTES).every((byte) => byte === 0)) return true;
+  }
+  return false;
 }

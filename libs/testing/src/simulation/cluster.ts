@@ -12,6 +12,8 @@ const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
 /** Percentage of runs in which resync is slow, so that members are dirty for seconds, and how slow it may be. */
 const SLOW_RESYNC_PERCENT = 35;
 const SLOW_RESYNC_BYTES = [32 * 1024, 128 * 1024, 512 * 1024] as const;
+/** How long a member that left for its own fault waits at most. */
+const RETURN_DELAY_MS_MAX = 15_000;
 /** Percentage of runs in which IO that waits for too long fails, and for how long. */
 const IO_TIMEOUT_PERCENT = 20;
 const IO_TIMEOUTS_MS = [200, 1_000, 4_000] as const;
@@ -123,7 +125,9 @@ export class SimulatedCluster {
       heartbeatIntervalMs: 500,
       deadAfterMs: 2_000,
       legTimeoutMs: this.#chance(50) ? 3_000 : 30_000,
-      legSlowForMs: this.#chance(30) ? 1_000 : 30_000,
+      legSlowForMs: this.#chance(30) ? 3_000 : 30_000,
+      // Members that are away for minutes would show little.
+      legReturnDelayMsMax: RETURN_DELAY_MS_MAX,
       readPolicy: this.#chance(60) ? 'round-robin' : this.#chance(50) ? 'min-inflight' : 'preferred',
       pathCount: this.#chance(60) ? 1 : 2,
       quorum: this.#chance(30) ? 'majority' : 'none',
@@ -506,6 +510,7 @@ export class SimulatedCluster {
       node.unstick();
       node.disk.clearFaults();
       node.disk.faultOf = null;
+      node.disk.full = false;
       node.disk.repair((offsetBytes) => staysBroken(node, node.chunkAt(offsetBytes, this.geometry)));
       node.disk.resume();
       this.startLater(node, 0);

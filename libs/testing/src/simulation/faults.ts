@@ -72,7 +72,8 @@ const KINDS: readonly FaultKind[] = [
   { name: 'partition', weight: 4, strike: (faults) => faults.partition() },
   { name: 'isolation', weight: 2, strike: (faults) => faults.isolate() },
   // Disks.
-  { name: 'full disk', weight: 1, strike: (faults) => faults.fillDisk() },
+  { name: 'full disk', weight: 2, strike: (faults) => faults.fillDisk() },
+  { name: 'full disks', weight: 2, strike: (faults) => faults.fillDisks() },
   { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
   { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
   { name: 'read error', weight: 3, strike: (faults) => faults.failRead() },
@@ -371,13 +372,23 @@ export class Faults implements FaultContext {
     return true;
   }
 
-  /** Nothing can be written to the disk for a while, wherever it is. */
+  /** Nothing on the disk gets space for a while that has none: what is written to holes is refused. */
   fillDisk(): boolean {
-    const { disk, store } = this.#node();
-    if (store === null || disk.faultOf !== null) return false;
-    disk.faultOf = ({ kind }) => (kind === 'write' || kind === 'zero' ? Status.ENOSPC : Status.OK);
+    return this.#fill([this.#node()]);
+  }
+
+  /** The same, on the disks of all members at once. */
+  fillDisks(): boolean {
+    return this.#fill(this.cluster.nodes);
+  }
+
+  #fill(nodes: readonly SimulatedStorageNode[]): boolean {
+    if (nodes.some(({ disk, store }) => store === null || disk.full)) return false;
+    for (const { disk } of nodes) disk.full = true;
+    // The disks of now: another may be in the place of one by then.
+    const disks = nodes.map(({ disk }) => disk);
     this.#later(() => {
-      disk.faultOf = null;
+      for (const disk of disks) disk.full = false;
     });
     return true;
   }

@@ -105,6 +105,7 @@ export class OldCopies {
     if (right === null) return;
     right.clearFaults();
     right.faultOf = null;
+    right.full = false;
     right.repair(() => false);
     right.resume();
   }

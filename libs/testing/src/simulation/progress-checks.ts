@@ -141,7 +141,8 @@ export class ProgressChecks {
     if (operation === null || paused || state !== 'SERVING' || version === null || versionChangePending) return null;
     // As it is the oldest one, whatever is said of it is said since it was submitted.
     const sinceMs = host.clock.wallMs() - host.clock.nowMs() + operation.request.submittedAtMs;
-    if (waits.some((wait) => wait.sinceMs <= sinceMs + ROUNDING_MS)) return null;
+    // That it waits for a leg is what is judged here.
+    if (waits.some((wait) => wait.kind !== 'LEG' && wait.sinceMs <= sinceMs + ROUNDING_MS)) return null;
     const { type, failedMask } = operation.request;
     // It goes from one member to the next, by chunks, or waits for one that is away.
     if (failedMask !== 0) return null;

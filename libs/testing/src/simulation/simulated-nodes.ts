@@ -36,6 +36,7 @@ export interface SimulatedPool {
   /** L7. */
   readonly legTimeoutMs: number;
   readonly legSlowForMs: number;
+  readonly legReturnDelayMsMax: number;
   readonly readPolicy: ReadPolicyName;
   /** Paths of every session. */
   readonly pathCount: number;
@@ -396,7 +397,8 @@ export class SimulatedClient {
     witness: SimulatedStorageNode | null,
     takeover: boolean,
   ) {
-    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, legTimeoutMs, legSlowForMs, readPolicy } = simulated;
+    const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, readPolicy } = simulated;
+    const { legTimeoutMs, legSlowForMs, legReturnDelayMsMax } = simulated;
     this.name = name;
     this.configured = new Set(members.map((member) => member.memberId));
     this.#members = members;
@@ -417,6 +419,7 @@ export class SimulatedClient {
         readPolicy,
         legTimeoutMs,
         legSlowForMs,
+        legReturnDelayMsMax,
         get ioTimeoutMs() {
           return simulated.ioTimeoutMs;
         },

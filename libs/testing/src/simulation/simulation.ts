@@ -11,6 +11,7 @@ import { PLACE_KINDS, Places } from './places.ts';
 import { SCHEME_NAMES, Schemes } from './schemes/schemes.ts';
 import { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
+import { STUTTERING_MEMBER, StutteringMember } from './stuttering-member.ts';
 import { Workload } from './workload.ts';
 
 /** Virtual time in which a healed cluster must be whole again (I11). */
@@ -72,6 +73,7 @@ class Simulation {
   readonly #disaster: Disaster;
   readonly #schemes: Schemes;
   readonly #places: Places;
+  readonly #stuttering: StutteringMember;
   readonly #trace: boolean;
   #nextTickMs = 0;
   #nextSampleMs = 0;
@@ -103,6 +105,7 @@ class Simulation {
       this.#checks.acknowledged(operation);
       moments.reached('acknowledged', null);
     };
+    this.#workload.onRefused = (operation) => this.#checks.refused(operation);
     this.#workload.onDurable = (operation) => {
       this.#checks.durable(operation);
       moments.reached('durable', null);
@@ -142,6 +145,7 @@ class Simulation {
     this.#schemes = new Schemes(this.#faults, this.#workload, moments, seed, options.faults ?? null);
     this.#places = new Places(this.#faults, seed, options.faults ?? null);
     this.#places.allowed = () => this.#disaster.isOver;
+    this.#stuttering = new StutteringMember(this.#faults, this.#workload, seed, options.faults ?? null);
     cluster.world.check(() => this.#look());
   }
 
@@ -167,6 +171,7 @@ class Simulation {
         [DISASTER, this.#disaster.count],
         ...this.#schemes.counts,
         ...this.#places.counts,
+        ...this.#stuttering.counts,
       ]),
       forced: this.#disaster.forcedCount,
       events: world.scheduler.eventCount,
@@ -183,6 +188,7 @@ class Simulation {
     this.#disaster.start();
     this.#schemes.start();
     this.#places.start();
+    this.#stuttering.start();
     const { world } = this.#cluster;
     world.run(5_000 + randomBelow(this.#random, 30_000));
     while (this.#isPoor && world.scheduler.nowMs < FAULTS_MS_MAX) world.run(FAULTS_STEP_MS);
@@ -200,7 +206,8 @@ class Simulation {
   /** Of all kinds, those in several steps included. */
   get #faultCount(): number {
     let count = this.#faults.count;
-    for (const made of [...this.#schemes.counts.values(), ...this.#places.counts.values()]) count += made;
+    const { counts } = this.#stuttering;
+    for (const made of [...this.#schemes.counts.values(), ...this.#places.counts.values(), ...counts.values()]) count += made;
     return count;
   }
 
@@ -326,6 +333,7 @@ class Simulation {
     this.#atlas.observe();
     this.#mendLastCopies();
     this.#checks.tick();
+    this.#stuttering.tick();
     if (nowMs < this.#nextSampleMs) return;
     this.#nextSampleMs = nowMs + SAMPLE_MS;
     this.#checks.sample();
@@ -343,7 +351,7 @@ class Simulation {
 }
 
 /** Names of all kinds of faults. */
-export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER, ...SCHEME_NAMES, ...PLACE_KINDS];
+export const FAULT_KINDS: readonly string[] = [...KINDS, DISASTER, ...SCHEME_NAMES, ...PLACE_KINDS, STUTTERING_MEMBER];
 
 /** Runs one seed. The same seed always does the same. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationResult {

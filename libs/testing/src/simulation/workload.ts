@@ -182,6 +182,8 @@ export class Workload {
   mayChange = true;
   /** Told of every change that was acknowledged, at that moment. */
   onAcknowledged: (operation: Operation) => void = () => {};
+  /** Told of every change that was refused for lack of space, at that moment. */
+  onRefused: (operation: Operation) => void = () => {};
   /** Told of every flush that was acknowledged, and of every change that is durable with its acknowledgement, at that moment. */
   onDurable: (operation: Operation) => void = () => {};
   readonly #cluster: SimulatedCluster;
@@ -421,6 +423,7 @@ export class Workload {
       if (durable) this.onDurable(operation);
     } else {
       model.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
+      if (status === Status.ENOSPC && sectorCount > 0) this.onRefused(operation);
     }
     if (model.violation !== null) throw new Error(model.violation);
   }

@@ -82,7 +82,14 @@ export class WrongDiskPool {
     this.poolUuid = poolUuid ?? randomUuid(world.random);
     this.#simulated = {
       ...{ world, network: this.network, poolUuid: this.poolUuid },
-      ...{ queueDepth: QUEUE_DEPTH, heartbeatIntervalMs: 500, deadAfterMs: 2_000, legTimeoutMs: 30_000, legSlowForMs: 30_000 },
+      ...{
+        queueDepth: QUEUE_DEPTH,
+        heartbeatIntervalMs: 500,
+        deadAfterMs: 2_000,
+        legTimeoutMs: 30_000,
+        legSlowForMs: 30_000,
+        legReturnDelayMsMax: 30_000,
+      },
       ...{ readPolicy: 'round-robin', pathCount: 1, quorum, resyncRateBytes: null, ioTimeoutMs: null },
     };
     const ids = Array.from({ length: memberCount }, (_, index) => index + 1);

@@ -15,11 +15,13 @@ import {
   POOL_MAPS,
   POOL_SERVER,
   POOL_WAITS,
+  PULL,
   RECORD,
   RECOVERY,
   RESYNC,
   RTRS_CLIENT_SESSION,
   RTRS_SERVER_SESSION,
+  SLOW_LEGS,
   UNREADABLE_CHUNKS,
   VERSIONS,
   WRITE_INTENT,
@@ -39,6 +41,9 @@ import {
 const NOTHING_ELSE = 'wall clock jump';
 
 /** Orderings and checks without a mark. */
+/** Disks that are full, and what makes members pull meanwhile. */
+const FULL_DISKS = ['full disk', 'full disks', 'client crash', 'node crash', 'power loss', 'partition'];
+
 export const OTHERS: readonly Mutant[] = [
   // Writes, flushes, reads.
   {
@@ -223,7 +228,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a leg that does not answer stays',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow < 0 && others !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine', 'unanswered < 0 && (engine')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 30,
@@ -231,7 +236,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'the last leg leaves when it does not answer',
     rule: 'L7',
-    edits: [edit(POOL_CLIENT, 'if (slow !== 0 && others !== 0) this', 'if (slow !== 0) this')],
+    edits: [edit(SLOW_LEGS, 'unanswered !== 0 && (engine.routeMask & ~unanswered) !== 0', 'unanswered !== 0')],
     settings: QUICK_LEG_TIMEOUT,
     faults: ['hanging disk', NOTHING_ELSE],
     seeds: 100,
@@ -398,6 +403,39 @@ export const OTHERS: readonly Mutant[] = [
     faults: ['ahead of a pull', NOTHING_ELSE],
     seeds: 300,
   },
+  {
+    name: 'zeroes are written where a hole does',
+    rule: 'R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(lengthBytes), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'where the source has a hole, the puller keeps its old data',
+    rule: 'R1, I4',
+    edits: [
+      edit(
+        RESYNC,
+        'if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);',
+        'if (hole) this.#store.write(offsetBytes, new Uint8Array(0), tag, this);',
+      ),
+    ],
+    seeds: 60,
+  },
+  {
+    name: 'a pull clears chunks that its answer has not covered',
+    rule: 'R1, I4',
+    edits: [
+      edit(PULL, 'if (lacking === 0) return 0;', 'if (lacking >= 0) return 0;'),
+      edit(RESYNC, 'pull.writtenBytes += pull.coveredBytes;', 'pull.writtenBytes += pull.lengthBytes;'),
+    ],
+    seeds: 60,
+  },
 
   // Stores.
   {
@@ -485,6 +523,28 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(FIRST_VERSION, 'foreign: legs.filter((leg) => (', 'foreign: legs.filter((leg) => forced && (')],
     settings: DISASTERS,
     seeds: 300,
+  },
+
+  // Space.
+  {
+    name: 'a write that only some members had no space for ends with ENOSPC',
+    rule: 'W8, I2',
+    edits: [edit(ENGINE, 'if (full === failed && units.ok[unit] === 0) {', 'if (full === failed) {')],
+    faults: FULL_DISKS,
+    seeds: 50,
+  },
+  {
+    name: 'a chunk that finds no space counts as pulled',
+    rule: 'W8, R1',
+    edits: [
+      edit(
+        RESYNC,
+        'if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);',
+        'if (status === Status.ENOSPC) {\n        this.#clear(pull);\n        return;\n      }',
+      ),
+    ],
+    faults: FULL_DISKS,
+    seeds: 50,
   },
 
   // Paths.

@@ -61,6 +61,12 @@ export const QUICK_LEG_TIMEOUT: readonly Edit[] = [
   edit(CLUSTER, 'legTimeoutMs: this.#chance(50) ? 3_000', 'legTimeoutMs: this.#chance(100) ? 1_000'),
 ];
 
+/** What a leg has held up within three seconds counts, in every run. */
+export const QUICK_VERDICTS: readonly Edit[] = [edit(CLUSTER, 'legSlowForMs: this.#chance(30)', 'legSlowForMs: this.#chance(100)')];
+
+/** One member stutters, and nothing else goes wrong that has to do with time. */
+export const ONE_STUTTERS: readonly string[] = ['stuttering member', 'wall clock jump'];
+
 /** Storage nodes give back at once what waits for dirty chunks, and clients send it again and again. */
 export const QUICK_BOUNCES: readonly Edit[] = [edit(CONSTANTS, 'WAIT_BOUNCE_MS = 5_000', 'WAIT_BOUNCE_MS = 20')];
 

@@ -1,8 +1,9 @@
 import { DeviceOperation, DeviceRequest, NO_OFFSET } from '@rmr/nbd';
-import { IO_BYTES_MAX, type IoRequest, type PoolClient } from '@rmr/rmr';
-import { MIB, Status } from '@rmr/runtime';
+import { IO_BYTES_MAX, type IoRequest, MessageType, type PoolClient, RANGE_BYTES_MAX } from '@rmr/rmr';
+import { GIB, MIB, Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { expect, test } from 'vitest';
+import { RANGES_IN_FLIGHT_MAX } from '../../constants.ts';
 import { PoolDevice } from './pool-device.ts';
 
 /** Submits one request to a device whose pool answers every IO as `statusOf` says; how the request ended. */
@@ -35,4 +36,38 @@ test('a read that fails says where its first part that failed is', () => {
   expect(outcome(DeviceOperation.READ, 4096, 4096, () => Status.EIO)).toEqual([Status.EIO, 4096]);
   const second = (io: IoRequest): number => (io.offsetBytes < IO_BYTES_MAX ? Status.OK : Status.EIO);
   expect(outcome(DeviceOperation.READ, 4096, 2 * IO_BYTES_MAX, second)).toEqual([Status.EIO, IO_BYTES_MAX]);
+});
+
+test('I12: of a flood of discards few are in flight, reads are sent at once, and each discard ends once, with its first error', () => {
+  const submitted: IoRequest[] = [];
+  const geometry = { sizeBytes: 64 * GIB, chunkSizeBytes: 65_536, fastPunch: true, fastZero: false };
+  const pool = { geometry, submit: (io: IoRequest) => submitted.push(io) } as unknown as PoolClient;
+  const world = new VirtualWorld(1);
+  const device = new PoolDevice(world, pool, { name: 'device', description: '', readOnly: false });
+  const ends: [number, number][] = [];
+  const ask = (operation: DeviceOperation, offsetBytes: number, lengthBytes: number): void => {
+    const request = new DeviceRequest({ onPart: () => {}, onExtents: () => {}, onDone: (_request, status, at) => ends.push([status, at]) });
+    Object.assign(request, { operation, offsetBytes, lengthBytes });
+    request.begin();
+    device.submit(request);
+  };
+  for (let i = 0; i < 16; i++) ask(i % 2 === 0 ? DeviceOperation.TRIM : DeviceOperation.WRITE_ZEROES, i * 4 * GIB, 4 * GIB);
+  expect(submitted.length).toBeLessThanOrEqual(RANGES_IN_FLIGHT_MAX);
+  ask(DeviceOperation.READ, 0, 4096);
+  expect(submitted.at(-1)?.type).toBe(MessageType.READ);
+  const covered = new Map<number, number>();
+  while (submitted.length > 0) {
+    const io = submitted.shift() as IoRequest;
+    expect(submitted.length).toBeLessThanOrEqual(RANGES_IN_FLIGHT_MAX + 1);
+    expect(io.lengthBytes).toBeLessThanOrEqual(RANGE_BYTES_MAX);
+    if (io.type !== MessageType.READ) {
+      const request = Math.floor(io.offsetBytes / (4 * GIB));
+      covered.set(request, (covered.get(request) ?? 0) + io.lengthBytes);
+      expect(io.type).toBe(request % 2 === 0 ? MessageType.DISCARD : MessageType.WRITE_ZEROES);
+    }
+    const fails = io.offsetBytes >= 9 * GIB && io.offsetBytes < 10 * GIB;
+    device.onIoDone(io, fails ? Status.EIO : Status.OK, io.type === MessageType.READ ? new Uint8Array(4096) : null, null);
+  }
+  expect([...covered.values()]).toEqual(Array.from({ length: 16 }, () => 4 * GIB));
+  expect([ends.length, ends.filter(([status]) => status === Status.EIO)]).toEqual([17, [[Status.EIO, 9 * GIB]]]);
 });

@@ -10,9 +10,9 @@ import {
   MessageType,
   type PoolClient,
   type PoolGeometry,
-  RANGE_BYTES_MAX,
 } from '@rmr/rmr';
 import { assert, type DiskExtent, type Slab, Status, type TurnTask, type World } from '@rmr/runtime';
+import { RangeQueue } from './range-queue.ts';
 
 /** What a device is called, and how it may be used. */
 export interface PoolDeviceOptions {
@@ -24,15 +24,17 @@ export interface PoolDeviceOptions {
 /** A device request that is being carried out: how many IOs are left of it, and its first error. */
 class Operation {
   request: DeviceRequest | null = null;
+  /** Of a range. */
+  type: IoType = MessageType.DISCARD;
+  flags = 0;
   left = 0;
   status: number = Status.OK;
   errorOffsetBytes = NO_OFFSET;
 }
 
 /**
- * BRMR-client: a pool as a block device. Splits requests into IOs that RMR takes (reads at multiples of
- * `IO_BYTES_MAX`, ranges at multiples of `RANGE_BYTES_MAX`, so that neighbours never share one) and puts the answers
- * together.
+ * BRMR-client: a pool as a block device. Splits requests into IOs that RMR takes (reads at multiples of `IO_BYTES_MAX`, so
+ * that neighbours never share one; ranges as {@link RangeQueue} has them) and puts the answers together.
  */
 export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   turnQueued = false;
@@ -45,6 +47,11 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   readonly #world: World;
   readonly #pool: PoolClient;
   readonly #geometry: PoolGeometry;
+  readonly #ranges = new RangeQueue<Operation>((operation, offsetBytes, lengthBytes, isLast) => {
+    // The last piece is what the operation has had left since its begin.
+    if (!isLast) operation.left++;
+    this.#send(operation, operation.type, operation.flags, offsetBytes, lengthBytes, null);
+  });
   readonly #freeRequests: IoRequest[] = [];
   readonly #freeOperations: Operation[] = [];
   /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
@@ -82,11 +89,11 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
         this.#split(request, MessageType.WRITE, fua, IO_BYTES_MAX);
         break;
       case DeviceOperation.TRIM:
-        this.#split(request, MessageType.DISCARD, fua, RANGE_BYTES_MAX);
+        this.#change(request, MessageType.DISCARD, fua);
         break;
       case DeviceOperation.WRITE_ZEROES: {
         const noHole = (request.flags & DeviceFlag.NO_HOLE) !== 0 ? IoFlag.NO_HOLE : 0;
-        this.#split(request, MessageType.WRITE_ZEROES, fua | noHole, RANGE_BYTES_MAX);
+        this.#change(request, MessageType.WRITE_ZEROES, fua | noHole);
         break;
       }
       case DeviceOperation.FLUSH:
@@ -132,15 +139,26 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
       // A flush has no place, and so none where it failed.
       operation.errorOffsetBytes = io.type === MessageType.FLUSH ? NO_OFFSET : io.offsetBytes;
     }
+    const isRange = io.type === MessageType.DISCARD || io.type === MessageType.WRITE_ZEROES;
+    const { lengthBytes, submittedAtMs } = io;
     io.context = null;
     io.payload = null;
     io.slab = null;
     this.#freeRequests.push(io);
+    if (isRange) this.#ranges.ended(lengthBytes, this.#world.clock.nowMs() - submittedAtMs);
     if (--operation.left > 0) return;
     operation.request = null;
     this.#freeOperations.push(operation);
     if (operation.status === Status.OK) request.done(Status.OK);
     else request.done(operation.status, operation.errorOffsetBytes);
+  }
+
+  /** A range that becomes zeroes. */
+  #change(request: DeviceRequest, type: IoType, flags: number): void {
+    const operation = this.#begin(request, 1);
+    operation.type = type;
+    operation.flags = flags;
+    this.#ranges.push(operation, request.offsetBytes, request.offsetBytes + request.lengthBytes);
   }
 
   #split(request: DeviceRequest, type: IoType, flags: number, stepBytes: number): void {

@@ -6,6 +6,8 @@ export const RETRY_MS = 1_000;
 export const RETRY_MS_MAX = 30_000;
 /** A store that has been open for so long, in milliseconds, has got over what it was detached for: the pauses start anew. */
 export const STEADY_MS = 2 * RETRY_MS_MAX;
+/** A disk that has not answered a request for so long, in milliseconds, is a matter for status, long before it counts as hung. */
+export const SLOW_ANSWER_MS = 2_000;
 /** How often an open store is asked whether its path still leads to it, in milliseconds. */
 export const PRESENCE_MS = 1_000;
 
@@ -310,7 +312,10 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
     }
-    if (opened.waitingMs(nowMs) > ioTimeoutMs) {
+    const waitingMs = opened.waitingMs(nowMs);
+    (this.#pool as PoolServer).diskTrouble =
+      waitingMs > SLOW_ANSWER_MS ? `waits for its disk, which has not answered for ${Math.floor(waitingMs / 1000)} s` : '';
+    if (waitingMs > ioTimeoutMs) {
       this.#hanging = true;
       this.#detach('TIMEOUT', `the disk of ${path} has not answered within ${ioTimeoutMs} ms; check the disk and the kernel log`);
       return;

@@ -12,7 +12,7 @@ import type {
   StoreLife,
   VersionRecord,
 } from '@rmr/rmr';
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, Status } from '@rmr/runtime';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 
 const Operation = { WRITE: 0, PUNCH: 1, ZERO: 2 } as const;
 
@@ -162,6 +162,14 @@ export class PoolStoreAdapter implements PoolStore {
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
     this.#hold(Operation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+  }
+
+  get space(): DiskSpace | null {
+    return this.#disk.space;
+  }
+
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
+    return this.#disk.reserve(this.#place(offsetBytes, lengthBytes), lengthBytes, tag, sink);
   }
 
   flush(tag: number, sink: DiskSink): void {

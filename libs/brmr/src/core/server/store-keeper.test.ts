@@ -3,7 +3,7 @@ import type { PoolServer, PoolStore } from '@rmr/rmr';
 import { OperationError, type OperationErrorCode, randomUuid, Status } from '@rmr/runtime';
 import { MemoryDisk, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type OpenedStore, RETRY_MS, RETRY_MS_MAX, STEADY_MS, type StoreSpec } from './kept-store.ts';
+import { type OpenedStore, RETRY_MS, RETRY_MS_MAX, SLOW_ANSWER_MS, STEADY_MS, type StoreSpec } from './kept-store.ts';
 import { PoolStoreAdapter } from './pool-store-adapter.ts';
 import { StoreKeeper } from './store-keeper.ts';
 
@@ -17,6 +17,7 @@ class FakePool {
   readonly store: PoolStore;
   executing = 0;
   failure = '';
+  diskTrouble = '';
   /** As a client that takes it into service makes it. */
   state = 'REGISTERED';
   holder: string | null = null;
@@ -142,6 +143,7 @@ function slot(path: string): Slot {
   return found;
 }
 const kept = (path: string) => keeper.stores.find(({ spec }) => spec.path === path) as (typeof keeper.stores)[0];
+const poolUuidOf = (path: string): string => kept(path).identity?.poolUuid ?? '';
 const state = (path: string): string => kept(path).state;
 const pool = (path: string): FakePool => kept(path).pool as unknown as FakePool;
 
@@ -221,6 +223,10 @@ describe('store keeper: start', () => {
       expect([state('/a'), state('/b')]).toEqual(['ATTACHED', 'DETACHED']);
       expect(kept('/b').reason).toBe(`/b can't be opened: ${code}`);
       expect(kept('/b').waitsFor).toBe('the next attempt to open it, in 1 s');
+      // It may be of any pool but the one that is open.
+      expect(keeper.whyAbsent(uuid(2))).toBe(
+        `this node has no open store of pool ${uuid(2)}; not open, and of a pool that it does not know: /b can't be opened: ${code}`,
+      );
       const attempts: number[] = [];
       while (attempts.length < 8) {
         const { opened } = slot('/b');
@@ -441,8 +447,11 @@ describe('store keeper: disks that fail', () => {
   test('a path that leads elsewhere: the store counts as having been away when it is back', () => {
     slot('/a').gone = '/a was removed';
     slot('/a').refusal = 'NOT_FOUND';
+    expect(keeper.whyAbsent(poolUuidOf('/a'))).toBeNull();
     world.run(2000);
     expect(state('/a')).toBe('DETACHED');
+    expect(keeper.whyAbsent(poolUuidOf('/a'))).toBe("its store is not open: /a can't be opened: NOT_FOUND");
+    expect(keeper.whyAbsent(uuid(7))).toBeNull();
     slot('/a').gone = null;
     slot('/a').refusal = null;
     world.runUntil(() => state('/a') === 'ATTACHED', 10_000, 'the store to be attached');
@@ -486,6 +495,12 @@ describe('store keeper: disks that fail', () => {
   test('a disk that hangs: clients are told, and the store waits for its requests, saying how many', () => {
     const before = pool('/a');
     before.executing = 3;
+    slot('/a').waitingMs = SLOW_ANSWER_MS + 3_000;
+    world.run(100);
+    expect(before.diskTrouble).toBe('waits for its disk, which has not answered for 5 s');
+    slot('/a').waitingMs = 0;
+    world.run(100);
+    expect(before.diskTrouble).toBe('');
     slot('/a').waitingMs = IO_TIMEOUT_MS + 1;
     world.run(100);
     expect(before.failure).toContain('the disk of /a has not answered within 20000 ms');

@@ -66,6 +66,17 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
     }
   }
 
+  /** Why a pool has no store here, for its clients; null: nothing is known of one. */
+  whyAbsent(poolUuid: string): string | null {
+    const away = this.stores.filter((store) => store.pool === null);
+    const own = away.find(({ identity, spec }) => (identity?.poolUuid ?? spec.poolUuid) === poolUuid);
+    if (own !== undefined) return `its store is not open: ${own.reason}`;
+    // One that was never opened may be of any pool.
+    const unknown = away.filter(({ identity, spec }) => identity === null && spec.poolUuid === undefined);
+    if (unknown.length === 0) return null;
+    return `this node has no open store of pool ${poolUuid}; not open, and of a pool that it does not know: ${unknown.map(({ reason }) => reason).join('; ')}`;
+  }
+
   /** Rechecks the invariants. */
   verify(): void {
     const pools = new Set<string>();

@@ -1,4 +1,4 @@
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, MIB, Status } from '@rmr/runtime';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, MIB, Status } from '@rmr/runtime';
 import { type CachedPage, CachedPages, forEachPage, PAGE_BYTES, PageKind } from './cached-pages.ts';
 
 /** Bytes that the cache holds by default: as much as a drive has, and a bound on this process's memory. */
@@ -82,6 +82,20 @@ export class VolatileCacheDisk implements Disk {
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
     this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, null, tag, sink);
+  }
+
+  get space(): DiskSpace | null {
+    return this.#inner.space;
+  }
+
+  /** Asked of the disk underneath, which keeps it until what is here is written down. */
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
+    assert(!this.#closing, 'volatile cache: not used after close');
+    return this.#inner.reserve(offsetBytes, lengthBytes, tag, sink);
+  }
+
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#inner.allocate(offsetBytes, lengthBytes, tag, sink);
   }
 
   submit(): void {

@@ -213,12 +213,47 @@ describe('io engine: writes', () => {
   test('W5: a write that fails on all legs leaves one as the authority and then fails', () => {
     write('w');
     leg(0).answer(Status.EIO);
-    leg(1).answer(Status.ENOSPC);
+    leg(1).answer(Status.ENOTSUP);
     expect(failed).toEqual([[0b10, expect.any(String)]]);
     expect(ended).toEqual([]);
     engine.setVersion(5, 2, [2, 3]);
-    expect(ended).toEqual([['w', Status.ENOSPC]]);
+    expect(ended).toEqual([['w', Status.ENOTSUP]]);
     expect(engine.routeMask).toBe(0b01);
+  });
+
+  test('W8: a write that finds space on no leg ends with ENOSPC, and nobody leaves', () => {
+    write('w');
+    leg(0).answer(Status.ENOSPC);
+    expect(ended).toEqual([]);
+    leg(1).answer(Status.ENOSPC);
+    expect(ended).toEqual([['w', Status.ENOSPC]]);
+    expect([failed, engine.routeMask, engine.executing]).toEqual([[], 0b11, 0]);
+  });
+
+  test('W8: of legs of which some are full, those leave that are; where another has failed otherwise, that one does', () => {
+    write('w');
+    leg(0).answer(Status.ENOSPC);
+    leg(1).answer(Status.OK);
+    expect(failed).toEqual([[0b01, 'its disk is full: it had no space for a write']]);
+    engine.setVersion(5, 2, [1, 3]);
+    expect(ended).toEqual([['w', Status.OK]]);
+  });
+
+  test('W8: beside a leg that has failed a write, and may have carried out a part of it, one that is full stays as the authority', () => {
+    write('w');
+    leg(0).answer(Status.EIO);
+    leg(1).answer(Status.ENOSPC);
+    expect(failed).toEqual([[0b01, 'write failed: EIO']]);
+    engine.setVersion(5, 2, [1, 3]);
+    expect(ended).toEqual([['w', Status.ENOSPC]]);
+    expect(engine.routeMask).toBe(0b10);
+  });
+
+  test('W8: a flush that fails for lack of space has lost something: it is no write that changed nothing', () => {
+    flush('f');
+    leg(0).answer(Status.ENOSPC);
+    leg(1).answer(Status.ENOSPC);
+    expect(failed).toEqual([[0b10, 'flush failed: ENOSPC']]);
   });
 
   test('V6: with no leg left everything waits and is sent anew, in order, before what came later', () => {

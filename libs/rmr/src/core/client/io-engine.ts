@@ -10,7 +10,7 @@ import type { IoEngineHost } from './io-engine-host.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import { IoUnits, legIndexOf } from './io-units.ts';
 import type { Leg } from './leg.ts';
-import { LegPace } from './leg-pace.ts';
+import { type Excuse, LegHoldUps } from './leg-hold-ups.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
@@ -35,8 +35,8 @@ export class IoEngine implements RtrsResponseSink {
   #routeMask = 0;
   /** Quorum: until then reads are answered; later, others may be served without the members that are read from (I7). */
   readsUntilMs = Number.POSITIVE_INFINITY;
-  /** Told of every answer to a write or flush. */
-  pace = new LegPace({ slowFactor: null, slowForMs: 0 });
+  /** Looks at what is in flight, and is told of every answer. */
+  holdUps = new LegHoldUps({ slowFactor: null, slowForMs: 0 });
   /** Legs that have a dirty chunk: reads are steered around it. */
   dirtyMask = 0;
   /** A version change is pending: nothing that changes data is sent or completed (W5). */
@@ -107,10 +107,11 @@ export class IoEngine implements RtrsResponseSink {
     return this.#holding;
   }
 
-  /** Calls `visit` for every request, for status; `isSent`: it is in flight, and does not wait. */
-  forEachRequest(visit: (request: IoRequest, isSent: boolean) => void): void {
-    for (const request of this.#units.requests) if (request !== null) visit(request, true);
-    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false);
+  /** Calls `visit` for every request, for status. `isSent`: it is in flight, and does not wait; `pending`: legs that have not answered it, as a mask. */
+  forEachRequest(visit: (request: IoRequest, isSent: boolean, pending: number) => void): void {
+    const { requests, pending } = this.#units;
+    for (const [unit, request] of requests.entries()) if (request !== null) visit(request, true, pending[unit] as number);
+    for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false, 0);
   }
 
   /** Adds that are owed (V5). */
@@ -307,9 +308,9 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** L7: legs that hold up the others; those that pull what they missed are excused. */
-  laggards(nowMs: number): number {
-    return this.pace.tooSlow(nowMs, this.#routeMask, this.dirtyMask);
+  /** L7: the leg that holds up IO that others have answered, if one has to leave for that, as a mask. Called with every tick. */
+  laggard(nowMs: number, excuse: Excuse): number {
+    return this.holdUps.look(nowMs, this.#units, this.#routeMask, excuse);
   }
 
   onResponse(
@@ -324,14 +325,13 @@ export class IoEngine implements RtrsResponseSink {
     const legIndex = legIndexOf(tag);
     const bit = 1 << legIndex;
     this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
+    this.holdUps.answers[legIndex] = (this.holdUps.answers[legIndex] as number) + 1;
     const units = this.#units;
     const unit = units.answered(tag);
     // The answer of a leg that nobody waits for any more.
     if (unit < 0) return;
     const request = units.requests[unit] as IoRequest;
-    if (isLegWide(request)) {
-      this.pace.note(legIndex, this.#world.clock.nowMs() - (units.sentAtMs[unit] as number));
-    }
+    if (isLegWide(request)) units.peersMs[unit] = this.#world.clock.nowMs() - (units.sentAtMs[unit] as number);
     if (status === Status.OK) {
       if (!isLegWide(request)) {
         if (!this.#mayRead()) this.#waitAgain(unit, request);
@@ -563,10 +563,19 @@ export class IoEngine implements RtrsResponseSink {
         this.#complete(unit, request, Status.EIO, null, null);
         return;
       }
-      // Who has it stays; where nobody has, one stays as the authority, and the caller hears of the failure.
-      const leavers = units.ok[unit] !== 0 || (isMemberOut(status) && !isLost) ? failed : failed & (failed - 1);
+      const full = isWriteType(request.type) ? (units.full[unit] as number) & failed : 0;
+      if (full === failed && units.ok[unit] === 0) {
+        // W8: none of them has changed anything, so they are equal.
+        this.#complete(unit, request, Status.ENOSPC, null, null);
+        return;
+      }
+      // Who has it stays. Where nobody has, those stay that are full, as they are equal, or else one as the authority, and the caller
+      // hears of the failure.
+      let leavers = failed;
+      if (units.ok[unit] === 0 && full !== 0) leavers = failed & ~full;
+      else if (units.ok[unit] === 0 && (!isMemberOut(status) || isLost)) leavers = failed & (failed - 1);
       if (leavers === 0) this.#complete(unit, request, isLost ? Status.EIO : status, null, null);
-      else this.#host.onLegsFailed(leavers, `${request.type === MessageType.FLUSH ? 'flush' : 'write'} failed: ${statusName(status)}`);
+      else this.#host.onLegsFailed(leavers, failureText(request, leavers === full ? Status.ENOSPC : status));
       return;
     }
     if (((units.ok[unit] as number) & this.#routeMask) !== this.#routeMask) {
@@ -629,7 +638,7 @@ export class IoEngine implements RtrsResponseSink {
     const units = this.#units;
     this.#releaseUnit(unit);
     // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
-    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number);
+    const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number) & ~(units.full[unit] as number);
     const applied = ((units.ok[unit] as number) | failed | (units.touched[unit] as number)) !== 0;
     if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, applied && this.#message.missingCount > 0);
     this.finish(request, status, payload, slab);
@@ -641,4 +650,10 @@ export class IoEngine implements RtrsResponseSink {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
+}
+
+/** Why a leg leaves that has failed a write or flush. */
+function failureText({ type }: IoRequest, status: number): string {
+  if (type === MessageType.FLUSH) return `flush failed: ${statusName(status)}`;
+  return status === Status.ENOSPC ? 'its disk is full: it had no space for a write' : `write failed: ${statusName(status)}`;
 }

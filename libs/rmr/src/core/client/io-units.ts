@@ -18,12 +18,16 @@ export class IoUnits {
   readonly pending: Uint8Array;
   readonly ok: Uint8Array;
   readonly failed: Uint8Array;
-  /** The last error; ELOST only where there was no other, as who answers that has carried out nothing. */
+  /** Of those that have failed it, the ones that had no space for it, and have changed nothing (W8). */
+  readonly full: Uint8Array;
+  /** The last error; ENOSPC, and then ELOST, only where there was no other, as who answers that has carried out nothing. */
   readonly statuses: Int32Array;
   /** 1: a leg that has left may have carried it out. That stays so when it is sent again. */
   readonly touched: Uint8Array;
   /** Clock milliseconds. */
   readonly sentAtMs: Float64Array;
+  /** How long the slowest leg took that has answered a write or flush, in milliseconds; 0: none has. */
+  readonly peersMs: Float64Array;
   /** A write or flush that is to be sent again is not sent in this round; 0: it is not to be sent again. It keeps its unit, as `lastIo` keeps naming its range meanwhile. */
   readonly again: Float64Array;
   readonly #generations: Uint32Array;
@@ -38,9 +42,11 @@ export class IoUnits {
     this.pending = new Uint8Array(unitCount);
     this.ok = new Uint8Array(unitCount);
     this.failed = new Uint8Array(unitCount);
+    this.full = new Uint8Array(unitCount);
     this.statuses = new Int32Array(unitCount);
     this.touched = new Uint8Array(unitCount);
     this.sentAtMs = new Float64Array(unitCount);
+    this.peersMs = new Float64Array(unitCount);
     this.again = new Float64Array(unitCount);
     this.#generations = new Uint32Array(unitCount);
     this.#free = new Uint16Array(unitCount);
@@ -115,8 +121,9 @@ export class IoUnits {
 
   /** A leg has failed it. */
   noteFailed(unit: number, bit: number, status: number): void {
-    if (status !== Status.ELOST || this.failed[unit] === 0) this.statuses[unit] = status;
+    if (this.failed[unit] === 0 || weightOf(status) >= weightOf(this.statuses[unit] as number)) this.statuses[unit] = status;
     this.failed[unit] = (this.failed[unit] as number) | bit;
+    if (status === Status.ENOSPC) this.full[unit] = (this.full[unit] as number) | bit;
   }
 
   /** Nothing that these legs have said, or may say, of a write or flush counts any more (L1). */
@@ -127,6 +134,7 @@ export class IoUnits {
     this.pending[unit] = pending & ~mask;
     this.ok[unit] = (this.ok[unit] as number) & ~mask;
     this.failed[unit] = (this.failed[unit] as number) & ~mask;
+    this.full[unit] = (this.full[unit] as number) & ~mask;
   }
 
   /** The write or flush is to be sent again, in its unit, in any round but this one. */
@@ -163,8 +171,10 @@ export class IoUnits {
   #begin(unit: number, nowMs: number): void {
     this.ok[unit] = 0;
     this.failed[unit] = 0;
+    this.full[unit] = 0;
     this.statuses[unit] = Status.OK;
     this.sentAtMs[unit] = nowMs;
+    this.peersMs[unit] = 0;
   }
 
   #nextGeneration(unit: number): void {
@@ -175,4 +185,10 @@ export class IoUnits {
 /** The index of the leg that has answered with this tag. */
 export function legIndexOf(tag: number): number {
   return tag & ((1 << LEG_BITS) - 1);
+}
+
+/** How much an error says beside those of other legs. */
+function weightOf(status: number): number {
+  if (status === Status.ELOST) return 0;
+  return status === Status.ENOSPC ? 1 : 2;
 }

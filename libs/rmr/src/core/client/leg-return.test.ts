@@ -42,6 +42,8 @@ let grown: {
   durable: (version: VersionRecord) => void;
 } | null;
 let refreshMaps: ReturnHost['refreshMaps'];
+/** Who has not recorded the version. */
+let recording: Set<Leg>;
 let host: ReturnHost;
 let returning: LegReturn;
 
@@ -103,6 +105,7 @@ beforeEach(() => {
   heard = [];
   rolledBack = null;
   freezes = true;
+  recording = new Set();
   quiet = null;
   grown = null;
   refreshMaps = (done) => done(true);
@@ -134,8 +137,10 @@ beforeEach(() => {
       grown = { columns, newLineage, erase, durable };
     },
     joined: (leg, version) => void told.push(`joined ${leg.member.memberId} ${version.seq}`),
-    gaveUp: (_leg, reason, failure, isOld) => {
-      const how = `gave up${returning.held ? ', held' : ''}${isOld ? ', old' : ''}`;
+    recording: () => recording,
+    holdMsMax: 600,
+    gaveUp: (_leg, reason, failure, isOld, heldUp) => {
+      const how = `gave up${returning.held ? ', held' : ''}${isOld ? ', old' : ''}${heldUp ? ', held up' : ''}`;
       told.push(`${how}: ${failure?.code ?? 'no code'}: ${reason}`);
     },
   };
@@ -427,6 +432,66 @@ describe('leg return: every failure ends it once', () => {
     member3().next('map-stage').answer();
     expect(told.filter((line) => line.startsWith('gave up')).length).toBe(1);
     expect(open()).toEqual([]);
+  });
+});
+
+describe('leg return (L4): a member that does not answer while IO is held', () => {
+  /** So many milliseconds pass, in ticks. */
+  const pass = (ms: number): void => {
+    for (const endMs = nowMs + ms; nowMs < endMs; returning.tick(nowMs)) nowMs += 50;
+  };
+  const gaveUp = () => told.filter((line) => line.startsWith('gave up'));
+  let nowMs: number;
+
+  beforeEach(() => {
+    nowMs = 1_000;
+  });
+
+  const onlyThe3rdIsAwaited = (step: string): void => {
+    upTo(step);
+    if (step === 'rest of stage')
+      for (const memberId of [1, 2]) while (session(memberId).calls.length > 0) session(memberId).next('map-stage').answer();
+    if (step === 'record') recording = new Set([legs[2] as Leg]);
+  };
+
+  test.each(['rest of stage', 'record', 'enable'])('costs clients no more than its time, then the return is given up: %s', (step) => {
+    onlyThe3rdIsAwaited(step);
+    pass(600);
+    expect([gaveUp(), open().length > 0 || step === 'record']).toEqual([[], true]);
+    pass(100);
+    expect(gaveUp()).toEqual([expect.stringMatching(/^gave up, held, held up: no code: its return held up IO for 600 ms/)]);
+    // What comes late changes nothing.
+    for (const { calls } of sessions) for (const call of calls.splice(0)) call.answer();
+    grown?.durable(version(6, [1, 2, 3]));
+    pass(5_000);
+    expect([gaveUp().length, told.some((line) => line.startsWith('joined')), open()]).toEqual([1, false, []]);
+  });
+
+  test.each(['probe', 'claim', 'stage'])('has all the time while IO goes on: %s', (step) => {
+    upTo(step);
+    pass(10_000);
+    expect(gaveUp()).toEqual([]);
+  });
+
+  test.each(['hold', 'rest of stage', 'record'])('is not blamed for what members in sync take: %s', (step) => {
+    upTo(step);
+    if (step === 'record') recording = new Set(legs.slice(0, 1));
+    pass(10_000);
+    if (step === 'record') recording = new Set([legs[0] as Leg, legs[2] as Leg]);
+    pass(10_000);
+    expect(gaveUp()).toEqual([]);
+  });
+
+  test('is not blamed for the time in which this process did not run', () => {
+    onlyThe3rdIsAwaited('enable');
+    pass(300);
+    for (let pause = 0; pause < 10; pause++) {
+      nowMs += 5_000;
+      returning.tick(nowMs);
+    }
+    expect(gaveUp()).toEqual([]);
+    pass(350);
+    expect(gaveUp().length).toBe(1);
   });
 });
 

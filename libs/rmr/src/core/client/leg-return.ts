@@ -1,4 +1,4 @@
-import { assert } from '@rmr/runtime';
+import { assert, TICK_INTERVAL_MS } from '@rmr/runtime';
 import { SPREAD_REST_LEAVES, SPREAD_ROUNDS_MAX } from '../../constants.ts';
 import type { StoreMark, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
@@ -61,9 +61,17 @@ export interface ReturnHost {
   ): void;
   /** The member is enabled: it takes part in IO from here on. */
   joined(leg: Leg, version: VersionRecord): void;
-  /** It did not work. `isOld`: the member's store went back in time (L8). */
-  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean): void;
+  /** Members that have not recorded the version under way yet. */
+  recording(): ReadonlySet<Leg>;
+  /** IO is held for so many milliseconds for the returning member alone, at most (L4). */
+  readonly holdMsMax: number;
+  /** It did not work. `isOld`: the member's store went back in time (L8). `heldUp`: it was given up as it held up IO for too long (L4). */
+  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean, heldUp: boolean): void;
 }
+
+const NOBODY: ReadonlySet<Leg> = new Set();
+/** A tick that comes so late says that this process did not run: that is not the member's time. */
+const LATE_TICK_MS = 10 * TICK_INTERVAL_MS;
 
 /**
  * The return of one member to the in-sync set while others serve (L3): drain, mark what it may lack, spread the maps,
@@ -82,6 +90,10 @@ export class LegReturn {
   #unshared: readonly number[] = [];
   /** What was marked for others on account of these chunks: it counts with the version of this return, or not at all. */
   #marked: { readonly memberId: number; readonly chunk: number }[] = [];
+  /** Who has not answered the step under way. */
+  #unanswered: () => ReadonlySet<Leg> = () => NOBODY;
+  #tickedMs = 0;
+  #heldForMs = 0;
   /** What it is doing, for people. */
   phase = 'asking the member';
 
@@ -111,8 +123,26 @@ export class LegReturn {
       leg.poolHandle = probe.poolHandle;
       const unfit = this.#host.unfit(leg, probe);
       if (unfit !== '') this.#giveUp(unfit, null);
+      // W8: it would leave again with the next write.
+      else if (probe.lacksSpace !== undefined) this.#giveUp(`${leg.describe()} ${probe.lacksSpace}`, null);
       else if (this.#isWhatItWas(probe, known)) this.#claim();
     });
+  }
+
+  /**
+   * L4: while IO is held, the member that returns has to answer at once: what the others wait for is clients' time. Called with every
+   * tick. What the members in sync take counts for nothing, as IO would wait for them too.
+   */
+  tick(nowMs: number): void {
+    const sinceMs = nowMs - this.#tickedMs;
+    this.#tickedMs = nowMs;
+    if (this.#ended || !this.#held || sinceMs > LATE_TICK_MS) return;
+    const unanswered = this.#unanswered();
+    if (unanswered.size !== 1 || !unanswered.has(this.leg)) return;
+    this.#heldForMs += sinceMs;
+    const { holdMsMax } = this.#host;
+    if (this.#heldForMs < holdMsMax) return;
+    this.#giveUp(`its return held up IO for ${holdMsMax} ms (${this.phase}), and was given up`, null, false, true);
   }
 
   /** Ends it without a word to the host. */
@@ -134,9 +164,9 @@ export class LegReturn {
     assert(this.#marked.length === 0 || this.#held, 'return: others are marked before the freeze');
   }
 
-  #giveUp(reason: string, failure: ControlFailure | null, isOld = false): void {
+  #giveUp(reason: string, failure: ControlFailure | null, isOld = false, heldUp = false): void {
     this.cancel();
-    this.#host.gaveUp(this.leg, reason, failure, isOld);
+    this.#host.gaveUp(this.leg, reason, failure, isOld, heldUp);
   }
 
   /** L8: whether its store is what it was, by what was known when it was asked. If not, the return is over. */
@@ -257,12 +287,14 @@ export class LegReturn {
   }
 
   #runSpreads(done: () => void): void {
-    let left = this.#spreads.length;
+    const left = new Set(this.#spreads.map((spread) => spread.leg));
+    this.#unanswered = () => left;
     for (const spread of this.#spreads) {
       spread.run((failure) => {
         if (this.#ended) return;
+        left.delete(spread.leg);
         if (failure !== null) this.#giveUp(`${spread.leg.describe()} did not take over the dirty maps: ${failure}`, null);
-        else if (--left === 0) done();
+        else if (left.size === 0) done();
       });
     }
   }
@@ -321,12 +353,15 @@ export class LegReturn {
 
   #record(): void {
     this.phase = 'recording the new version';
+    this.#unanswered = () => this.#host.recording();
     const columns = new Map(this.#spreads.map((spread) => [spread.leg, spread.digests()]));
     this.#host.grow(this.leg, columns, this.#newLineage, this.#erase, (version) => {
       if (this.#ended) return;
       this.#marked = [];
       this.phase = 'enabling the member';
       const { leg } = this;
+      const enabled = new Set([leg]);
+      this.#unanswered = () => enabled;
       // With that it forgets which write was the newest.
       this.#host.answeredSeqs[leg.index] = 0;
       leg.call(

@@ -1,6 +1,6 @@
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MEMBERS_MAX, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import { MEMBERS_MAX, RETURN_DELAY_MS_MAX_DEFAULT, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
 import { identityOf, memberOf, POLICY, POOL, ScriptedSessions } from '../../testing/scripted-pool.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
@@ -8,7 +8,6 @@ import type { SessionUser } from '../shared-session.ts';
 import type { Leg, MemberAddress } from './leg.ts';
 import { LegTable } from './leg-table.ts';
 
-const HOUR_MS = 3_600_000;
 /** More than a member is looked for where the pool knows it. */
 const MOVED_MS = 5_000;
 
@@ -30,8 +29,8 @@ let sessions: ScriptedSessions;
 let user: SessionUser;
 let table: LegTable;
 
-function create(members: readonly MemberAddress[], witness: MemberAddress | null = null): LegTable {
-  return new LegTable(host, { members, witness, session: (addresses) => sessions.to(addresses), user });
+function create(members: readonly MemberAddress[], witness: MemberAddress | null = null, returnDelayMsMax?: number): LegTable {
+  return new LegTable(host, { members, witness, session: (addresses) => sessions.to(addresses), user, returnDelayMsMax });
 }
 
 const legOf = (memberId: number): Leg => table.all.findLast((leg) => leg.member.memberId === memberId) as Leg;
@@ -178,25 +177,23 @@ describe('legs that leave (L7)', () => {
     expect([states(), table.inSyncIds, legOf(1).reason]).toEqual([['FAILED', 'NORMAL', 'CREATED'], [2], 'disk']);
   });
 
-  test('with each fault within the hour the return is twice as far, up to a bound; older ones are forgotten', () => {
-    const delays = Array.from({ length: 9 }, () => {
+  test('with each fault the return is twice as far, up to a bound that can be chosen', () => {
+    table = create([memberOf(1)], null, 6_000);
+    const delays = Array.from({ length: 7 }, () => {
       normal(1);
-      table.fail(1, 'disk');
+      table.hasReturned(legOf(1));
+      table.fail(1, 'it held up IO', 'STALL');
       return legOf(1).returnAtMs - host.clock.nowMs();
     });
-    expect(delays.slice(0, 4)).toEqual([2, 4, 8, 16].map((factor) => factor * RETURN_RETRY_MS));
-    expect(delays[8]).toBe(RETURN_RETRY_MS_MAX);
-    virtual.run(HOUR_MS + 1);
-    normal(1);
-    table.fail(1, 'disk');
-    expect(legOf(1).returnAtMs - host.clock.nowMs()).toBe(2 * RETURN_RETRY_MS);
+    expect(delays).toEqual([500, 1_000, 2_000, 4_000, 6_000, 6_000, 6_000]);
+    expect([legOf(1).leftFor, legOf(1).remedy]).toEqual(['it held up IO', expect.stringContaining('storage-1')]);
   });
 
   test('who has lost its session may come back as soon as there is one', () => {
     normal(1);
     sessions.of(memberOf(1)).connected = false;
     table.fail(1, 'path set lost');
-    expect([legOf(1).faultsMs, legOf(1).returnAtMs]).toEqual([[], host.clock.nowMs()]);
+    expect([legOf(1).faults.count, legOf(1).returnAtMs]).toEqual([0, host.clock.nowMs()]);
   });
 
   test('a session that is lost takes its legs along; how those leave that are NORMAL is said elsewhere', () => {
@@ -225,9 +222,12 @@ describe('legs that return', () => {
 
   test('a session that is up again lets its leg return at once, unless that has left for its own fault', () => {
     for (const memberId of [1, 2]) legOf(memberId).returnAtMs = 1_000;
-    legOf(2).faultsMs.push(0);
+    legOf(2).faults.left('STALL', 500, 10_000);
     for (const memberId of [1, 2]) table.sessionUp(sessions.of(memberOf(memberId)).shared);
     expect([legOf(1).returnAtMs, legOf(2).returnAtMs]).toEqual([0, 1_000]);
+    legOf(2).returnAtMs = 20_000;
+    table.sessionUp(sessions.of(memberOf(2)).shared);
+    expect(legOf(2).returnAtMs).toBe(1_000);
   });
 
   test('each failed return makes the next try later, up to a bound; one that succeeds starts that anew', () => {
@@ -246,6 +246,16 @@ describe('legs that return', () => {
     ]);
     table.hasReturned(leg);
     expect([leg.problem, leg.returnDelayMs]).toEqual(['', RETURN_RETRY_MS]);
+  });
+
+  test('one that has held up IO with its return waits as for a fault, however seldom it failed before', () => {
+    const leg = legOf(1);
+    const delays = Array.from({ length: 12 }, () => {
+      table.hasNotReturned(leg, 'its return held up IO', true);
+      return leg.returnAtMs - host.clock.nowMs();
+    });
+    expect(delays.slice(0, 3)).toEqual([2, 4, 8].map((factor) => factor * RETURN_RETRY_MS));
+    expect([delays.at(-1), leg.remedy]).toEqual([RETURN_DELAY_MS_MAX_DEFAULT, expect.stringContaining('storage-1')]);
   });
 });
 

@@ -1,19 +1,18 @@
 import { sameIncarnation } from '@rmr/rtrs';
 import { assert, type World } from '@rmr/runtime';
-import { MEMBERS_MAX, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import { MEMBERS_MAX, RETURN_DELAY_MS_MAX_DEFAULT, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
 import { probeResultSchema } from '../../wire/control-message.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { Leg, type MemberAddress } from './leg.ts';
+import type { LegFault } from './leg-faults.ts';
 import { isWitness } from './membership.ts';
+import { remedyForStalls } from './remedies.ts';
 
 /** Whether two records lead to the same place. */
 function sameAddresses(a: Pick<MemberAddress, 'addresses'>, b: Pick<MemberAddress, 'addresses'>): boolean {
   return a.addresses.length === b.addresses.length && a.addresses.every((address, index) => address === b.addresses[index]);
 }
-
-/** Faults of a leg count for an hour (L7). */
-const FAULTS_MS = 3_600_000;
 
 /** What a pool's legs are made from. */
 export interface LegTableOptions {
@@ -24,6 +23,8 @@ export interface LegTableOptions {
   readonly session: (addresses: readonly string[]) => SharedSession;
   /** Hears of the sessions of all legs, the witness included. */
   readonly user: SessionUser;
+  /** How long a leg that has left for its own fault waits at most before its return is tried (L7). */
+  readonly returnDelayMsMax?: number | undefined;
 }
 
 /** A store whose member answers elsewhere than where the pool knows it is looked for this long before it has moved (L9). */
@@ -244,27 +245,31 @@ export class LegTable {
 
   /**
    * Of the legs in `mask`, those that are NORMAL become FAILED; returns their mask. L7: who leaves for its own fault comes
-   * back the later the oftener it did so within the hour, who has lost its session as soon as there is one again.
+   * back the later the oftener it did so, who has lost its session as soon as there is one again, unless it flaps.
    */
-  fail(mask: number, reason: string): number {
+  fail(mask: number, reason: string, fault: LegFault = 'OTHER'): number {
     const nowMs = this.#world.clock.nowMs();
     let failed = 0;
     for (const leg of this.#legs) {
       if ((mask & leg.bit) === 0 || leg.state !== 'NORMAL') continue;
       leg.setState('FAILED', reason);
       leg.problem = '';
-      if (leg.connected) leg.faultsMs.push(nowMs);
-      while (leg.faultsMs.length > 0 && (leg.faultsMs[0] as number) < nowMs - FAULTS_MS) leg.faultsMs.shift();
-      const delayMs = leg.connected ? Math.min(RETURN_RETRY_MS * 2 ** Math.min(leg.faultsMs.length, 16), RETURN_RETRY_MS_MAX) : 0;
-      leg.returnAtMs = nowMs + delayMs;
+      leg.leftFor = reason;
+      if (fault === 'STALL') leg.remedy = remedyForStalls(leg.member.name);
+      leg.faults.left(leg.connected ? fault : 'LOST', nowMs, this.#delayMsMax);
+      leg.returnAtMs = leg.faults.notBeforeMs;
       failed |= leg.bit;
     }
     return failed;
   }
 
+  get #delayMsMax(): number {
+    return this.#options.returnDelayMsMax ?? RETURN_DELAY_MS_MAX_DEFAULT;
+  }
+
   /** A session has come up: its legs may return at once, unless they have left for their own fault. */
   sessionUp(session: SharedSession): void {
-    for (const leg of this.#legs) if (leg.session === session && leg.faultsMs.length === 0) leg.returnAtMs = 0;
+    for (const leg of this.#legs) if (leg.session === session) leg.returnAtMs = Math.min(leg.returnAtMs, leg.faults.notBeforeMs);
   }
 
   /**
@@ -296,18 +301,25 @@ export class LegTable {
     );
   }
 
-  /** The leg has come back into the set. */
+  /** The leg is in the set, again or with the assembly of the pool. */
   hasReturned(leg: Leg): void {
     leg.problem = '';
+    leg.leftFor = '';
     leg.rolledBack = null;
+    leg.faults.back(this.#world.clock.nowMs());
     leg.returnDelayMs = RETURN_RETRY_MS;
   }
 
-  /** The return of a leg ended without success: the next try is the later the oftener that happened. */
-  hasNotReturned(leg: Leg, reason: string): void {
+  /** The return of a leg ended without success: the next try is the later the oftener that happened. `heldUp`: it has held up IO (L4). */
+  hasNotReturned(leg: Leg, reason: string, heldUp = false): void {
+    const nowMs = this.#world.clock.nowMs();
     if (leg.state === 'RECONNECTING') leg.setState('FAILED', reason);
     leg.problem = reason;
-    leg.returnAtMs = this.#world.clock.nowMs() + leg.returnDelayMs;
+    if (heldUp) {
+      leg.faults.returnHeldUp(nowMs, this.#delayMsMax);
+      leg.remedy = remedyForStalls(leg.member.name);
+    }
+    leg.returnAtMs = Math.max(nowMs + leg.returnDelayMs, leg.faults.notBeforeMs);
     leg.returnDelayMs = Math.min(leg.returnDelayMs * 2, RETURN_RETRY_MS_MAX);
   }
 

@@ -8,6 +8,7 @@ import { formatVersion } from '../../version.ts';
 import type { ControlRequest, ProbeResult } from '../../wire/control-message.ts';
 import { type CallDone, controlCall } from '../control-call.ts';
 import type { SharedSession } from '../shared-session.ts';
+import { LegFaults } from './leg-faults.ts';
 import type { RolledBack } from './rolled-back.ts';
 
 /** A member as the client's configuration names it. */
@@ -35,12 +36,16 @@ export class Leg {
   /** When its return to the in-sync set is tried, in clock milliseconds, and how long it waits after the next failure. */
   returnAtMs = 0;
   returnDelayMs = RETURN_RETRY_MS;
-  /** Clock milliseconds of the times in the last hour when it left for its own fault (L7: damping). */
-  readonly faultsMs: number[] = [];
+  /** What it did wrong lately (L7: damping). */
+  readonly faults = new LegFaults();
+  /** Why it left the in-sync set; empty: it is in it, or never was. */
+  leftFor = '';
   /** Where the next map check goes on. */
   nextLeaf = 0;
   /** What a person can do about {@link problem}; empty: nothing, as far as is known. */
   remedy = '';
+  /** What is wrong with its disk, as its node said when it was last asked, without a subject; empty: nothing. Counts while it is NORMAL. */
+  diskTrouble = '';
   /** L8: its store went back in time, as was found when it was last asked; null: nothing of the kind is known. */
   rolledBack: RolledBack | null = null;
   /** The node that answers has no store of this pool: the member may be elsewhere (L9). */

@@ -15,6 +15,7 @@ const AWAY = 'Start storage-2 or its host, or mend the network to it, unless it 
 let sessions: Map<number, ScriptedSession>;
 let legs: Leg[];
 let requests: IoRequest[];
+let heldUpMs: number;
 let engine: { frozen: boolean; holding: boolean; readsUntilMs: number };
 let versions: { paused: boolean; witnessReady: boolean; maintenance: number[] };
 let situation: PoolSituation;
@@ -46,6 +47,7 @@ function write(): void {
 beforeEach(() => {
   sessions = new Map();
   requests = [];
+  heldUpMs = 0;
   legs = [legTo(1), legTo(2)];
   for (const each of legs) {
     each.setState('RECONNECTING', 'asked');
@@ -56,7 +58,9 @@ beforeEach(() => {
   const parts = {
     engine: {
       ...{ executing: 0, waiting: 0, inFlight: new Int32Array(8), owed: [] },
-      forEachRequest: (visit: (request: IoRequest) => void) => requests.forEach((request) => void visit(request)),
+      forEachRequest: (visit: (request: IoRequest, isSent: boolean, pending: number) => void) =>
+        requests.forEach((request) => void visit(request, true, 0b10)),
+      holdUps: { heldUpMs: () => heldUpMs, limits: { slowFactor: 20, slowForMs: 30_000 } },
     },
     versions: {
       ...{ current: VERSION, policy: POLICY, owed: [], owedIds: [], recording: null, members: [memberOf(1), memberOf(2)] },
@@ -100,6 +104,25 @@ test('L4: what a map update holds up waits since the freeze began, not since the
   ]);
   requests = [];
   expect(status({ returning }).waits).toMatchObject([{ sinceMs: 4_000, requests: 0 }]);
+});
+
+describe('L7: what a member held up', () => {
+  test('is told of one that is in the set, when it counts', () => {
+    heldUpMs = 2_999;
+    expect(legStatus(2)?.heldUp).toBeNull();
+    heldUpMs = 3_000;
+    expect(legStatus(2)?.heldUp).toEqual({ ms: 3_000, withinMs: 30_000 });
+    leave(2, true);
+    expect(legStatus(2)?.heldUp).toBeNull();
+  });
+
+  test('is told as long as it is out, also when its return has failed', () => {
+    leave(2, true);
+    leg(2).leftFor = 'it left';
+    expect(legStatus(2)?.reason).toBe('it left');
+    leg(2).problem = 'its return held up IO for 600 ms';
+    expect(legStatus(2)?.reason).toBe('its return held up IO for 600 ms; it had left: it left');
+  });
 });
 
 describe('what somebody can do about it', () => {

@@ -1,4 +1,5 @@
 import { type Clock, formatTime } from '@rmr/runtime';
+import { HELD_UP_MIN_PART } from '../../constants.ts';
 import { formatVersion } from '../../version.ts';
 import type { Difference } from './differences.ts';
 import type { IoEngine } from './io-engine.ts';
@@ -57,16 +58,15 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
         addresses: leg.member.addresses,
         storeUuid: leg.storeUuid,
         state: leg.state,
-        reason:
-          (returning?.leg === leg ? `returning: ${returning.phase}` : leg.problem) ||
-          leg.reason ||
-          (leg.connected ? '' : leg.session.lostReason),
+        reason: reasonOf(leg, returning),
         sinceMs: leg.sinceMs,
         connected: leg.connected,
         inSync: inSync.has(leg.member.memberId),
         maintenance: versions.inMaintenance(leg.member.memberId),
         rolledBack: leg.rolledBack === null ? null : `${leg.describe()} ${leg.rolledBack.why}${sinceOf(leg.rolledBack)}`,
+        diskTrouble: leg.state === 'NORMAL' && leg.diskTrouble !== '' ? leg.diskTrouble : null,
         inFlight: engine.inFlight[leg.index] as number,
+        heldUp: heldUpBy(engine, leg),
         dirtyBytes: dirtyBytesOf(pool, leg),
         waitingFor: legWaitsFor(pool, leg),
       })),
@@ -78,6 +78,18 @@ function dirtyBytesOf({ maps, versions }: PoolSituation, { member, storeUuid }: 
   const record = versions.members.find(({ memberId }) => memberId === member.memberId);
   if (maps === null || record === undefined || (storeUuid !== null && storeUuid !== record.storeUuid)) return null;
   return maps.dirtyBytes(member.memberId);
+}
+
+function heldUpBy({ holdUps }: IoEngine, { index, state }: Leg): { readonly ms: number; readonly withinMs: number } | null {
+  const [ms, withinMs] = [holdUps.heldUpMs(index), holdUps.limits.slowForMs];
+  return state === 'NORMAL' && ms * HELD_UP_MIN_PART >= withinMs ? { ms, withinMs } : null;
+}
+
+/** Why the leg is in its state; for one whose return has failed, also why it had left. */
+function reasonOf(leg: Leg, returning: LegReturn | null): string {
+  const reason =
+    (returning?.leg === leg ? `returning: ${returning.phase}` : leg.problem) || leg.reason || (leg.connected ? '' : leg.session.lostReason);
+  return leg.leftFor === '' || reason.includes(leg.leftFor) ? reason : `${reason}; it had left: ${leg.leftFor}`;
 }
 
 function sinceOf({ newerAtMs }: RolledBack): string {
@@ -157,6 +169,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
       ),
     majorityRemedy: () => majorityRemedy(pool),
     fullIds: pool.legs.filter((leg) => leg.state === 'NORMAL' && leg.isFull).map((leg) => leg.member.memberId),
+    idsOf: (mask) => pool.legs.filter((leg) => (leg.bit & mask) !== 0 && leg.state === 'NORMAL').map((leg) => leg.member.memberId),
     nowMs,
     wallMs,
   };

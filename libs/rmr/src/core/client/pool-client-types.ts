@@ -20,9 +20,16 @@ export interface PoolClientOptions {
   readonly ioTimeoutMs?: number | null;
   /** Milliseconds after which a leg that does not answer an IO leaves (L7). */
   readonly legTimeoutMs?: number;
-  /** A leg that takes so many times as long as its peers, for so many milliseconds, leaves too (L7); null: none does. */
+  /**
+   * A leg that takes so many times as long as its peers, or answers nothing for a second and more, for a third of the time of IO within so many
+   * milliseconds, leaves too (L7); null: none does.
+   */
   readonly legSlowFactor?: number | null;
   readonly legSlowForMs?: number;
+  /** For how many milliseconds the return of a member holds up IO at most because that member does not answer (L4). */
+  readonly legReturnHoldMs?: number;
+  /** How many milliseconds a leg that left for its own fault waits at most before its return is tried (L7). */
+  readonly legReturnDelayMsMax?: number;
   /**
    * The witness, and the quorum policy that the pool is created with (`none` unless given); both are in the pool's metadata
    * afterwards, which counts (L9).
@@ -116,7 +123,11 @@ export interface PoolClientStatus {
     readonly maintenance: boolean;
     /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
     readonly rolledBack: string | null;
+    /** What is wrong with the disk of a member that serves, as its node knows, without a subject; null: nothing that it knows of. */
+    readonly diskTrouble: string | null;
     readonly inFlight: number;
+    /** For how many milliseconds, of the last `withinMs`, it has held up IO that others had answered (L7); null: for too few to count. */
+    readonly heldUp: { readonly ms: number; readonly withinMs: number } | null;
     /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled, and for a store that is none of the pool's. */
     readonly dirtyBytes: number | null;
     /** What a leg that is not NORMAL waits for; null for one that is, or is on its way out. */

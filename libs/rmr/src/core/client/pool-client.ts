@@ -1,11 +1,11 @@
 import { assert, Status, type Ticked, type World } from '@rmr/runtime';
 import {
   IO_BYTES_MAX,
-  LEG_TIMEOUT_MS_DEFAULT,
   MAP_CHECK_MS,
   MAP_CHECK_URGENT_MS,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
+  RETURN_HOLD_MS_DEFAULT,
 } from '../../constants.ts';
 import type { ByteRange, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
@@ -21,6 +21,7 @@ import type { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest } from './io-request.ts';
 import type { Leg } from './leg.ts';
+import type { LegFault } from './leg-faults.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import { LegTable } from './leg-table.ts';
 import { MapChecks, type MapChecksHost } from './map-checks.ts';
@@ -33,10 +34,11 @@ import { poolEngine } from './pool-engine.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 import { releaseMembers } from './release.ts';
-import { remedyForFailure } from './remedies.ts';
+import { remedyForFailure, remedyForFullDisk } from './remedies.ts';
 import { Renewal } from './renewal.ts';
 import { ReturningStores } from './returning-stores.ts';
 import type { RmrClient } from './rmr-client.ts';
+import { SlowLegs } from './slow-legs.ts';
 import { Versions, type VersionsHost } from './versions.ts';
 import { WaitingNote } from './waiting-note.ts';
 
@@ -53,6 +55,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #legs: LegTable;
   readonly #client: RmrClient;
   readonly #engine: IoEngine;
+  readonly #slowLegs: SlowLegs;
   readonly #recovery: Recovery;
   readonly #versions: Versions;
   /** Changes of the members and the policy, as an operator asks for them. */
@@ -95,9 +98,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#onGeometry = onGeometry;
     this.#waiting = new WaitingNote(this.#world);
     const session = client.session.bind(client);
-    this.#legs = new LegTable(this.#world, { members: options.members, witness: options.witness ?? null, session, user: this });
-    const { queueDepth = QUEUE_DEPTH_DEFAULT } = options;
+    const { members, witness = null, queueDepth = QUEUE_DEPTH_DEFAULT, legReturnDelayMsMax } = options;
+    this.#legs = new LegTable(this.#world, { members, witness, session, user: this, returnDelayMsMax: legReturnDelayMsMax });
     this.#engine = poolEngine(this.#world, this, this.#legs.all, options);
+    this.#slowLegs = new SlowLegs({
+      ...{ options, engine: this.#engine, legs: this.#legs, maps: () => this.#maps },
+      onSlow: (mask, reason, fault) => this.onLegsFailed(mask, reason, fault),
+    });
     this.#versions = new Versions(this.#world, this.#versionsHost());
     this.#mapChecks = new MapChecks(this.#mapChecksHost());
     this.membership = new Membership(this.#membershipHost());
@@ -106,6 +113,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       ...{ versions: this.#versions, legs: this.#legs, membership: this.membership, geometry: () => this.#geometry },
     });
     this.#renewal = new Renewal({
+      log: this.#world.log,
       poolUuid: options.poolUuid,
       clientInstance: client.instanceUuid,
       versions: this.#versions,
@@ -316,9 +324,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#flushWaits;
   }
 
-  onLegsFailed(mask: number, reason: string): void {
+  onLegsFailed(mask: number, reason: string, fault: LegFault = 'OTHER'): void {
     if (this.#state !== 'SERVING' && this.#state !== 'STOPPING') return;
-    const leaving = this.#legs.fail(mask, reason);
+    const leaving = this.#legs.fail(mask, reason, fault);
     if (leaving === 0) return;
     this.#dropReturn('the in-sync set shrinks');
     this.#engine.freeze(this.#versions.majority);
@@ -343,13 +351,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   tick(nowMs: number): void {
-    const { ioTimeoutMs = null, legTimeoutMs = LEG_TIMEOUT_MS_DEFAULT } = this.options;
-    const waitingBefore = ioTimeoutMs === null ? Number.NEGATIVE_INFINITY : nowMs - ioTimeoutMs;
-    const slow = this.#engine.expire(waitingBefore, nowMs - legTimeoutMs);
-    const others = this.#engine.routeMask & ~slow;
-    // L7: the last one stays, however slow it is: nobody else could answer.
-    if (slow !== 0 && others !== 0) this.onLegsFailed(slow, `an IO was not answered for ${legTimeoutMs} ms`);
-    this.onLegsFailed(this.#engine.laggards(nowMs), 'it is far slower than the other members');
+    this.#slowLegs.tick(nowMs);
+    this.#return?.tick(nowMs);
     if (this.#state === 'RECOVERING') this.#recovery.tick(nowMs);
     if (this.#state === 'SERVING') this.#renewal.tick(nowMs);
     if (this.#clearsToTell) this.#tellCleared();
@@ -533,13 +536,18 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       },
       grow: (leg, columns, newLineage, erase, onDurable) =>
         this.#versions.change({ joining: { leg, columns, newLineage, erase }, onDurable }),
+      recording: () => this.#versions.recording?.legs ?? new Set(),
+      holdMsMax: this.options.legReturnHoldMs ?? RETURN_HOLD_MS_DEFAULT,
       joined: (leg, version) => this.#joined(leg, version),
-      gaveUp: (leg, reason, failure, isOld) => {
+      gaveUp: (leg, reason, failure, isOld, heldUp) => {
         if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
-        else this.#endReturn(reason);
-        if (isOld) this.#returning.copyAnew(leg);
+        else this.#endReturn(reason, heldUp);
+        // It may be enabled late, with a version that is none any more.
+        if (heldUp) this.#disable(leg);
+        else if (isOld) this.#returning.copyAnew(leg);
         else if (failure === null && leg.probe !== null && this.#returning.unfit(leg, leg.probe) !== '')
           leg.remedy = this.#returning.remedyForUnfit(leg);
+        else if (failure === null && leg.probe?.lacksSpace !== undefined) leg.remedy = remedyForFullDisk(leg.member.name);
         else leg.remedy = remedyForFailure(leg.member.name, failure);
         this.#goOn();
       },
@@ -563,19 +571,19 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   /** The return under way ends without success. If a map update had begun, a version ends it (V4). */
-  #endReturn(reason: string): void {
+  #endReturn(reason: string, heldUp = false): void {
     const held = this.#return?.held === true;
-    this.#dropReturn(reason);
+    this.#dropReturn(reason, heldUp);
     if (held && this.#legs.inSync.length > 0) this.#changeVersion();
   }
 
   /** The return under way ends without success; a version that has to end what it had begun is the caller's. */
-  #dropReturn(reason: string): void {
+  #dropReturn(reason: string, heldUp = false): void {
     const returning = this.#return;
     if (returning === null) return;
     returning.cancel();
     this.#return = null;
-    this.#legs.hasNotReturned(returning.leg, reason);
+    this.#legs.hasNotReturned(returning.leg, reason, heldUp);
   }
 
   /** The maps or the set have changed: tells the engine which legs miss something, as it steers reads around that. */
@@ -641,8 +649,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     let mask = 0;
     for (const leg of legs) {
       leg.enabled(version);
-      leg.problem = '';
-      leg.rolledBack = null;
+      this.#legs.hasReturned(leg);
       this.#engine.answeredSeqs[leg.index] = 0;
       leg.nextLeaf = 0;
       mask |= leg.bit;

@@ -3,7 +3,7 @@ import { MEMBERS_MAX, QUEUE_DEPTH_DEFAULT, SLOW_LEG_FACTOR_DEFAULT, SLOW_LEG_FOR
 import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import type { Leg } from './leg.ts';
-import { LegPace } from './leg-pace.ts';
+import { LegHoldUps } from './leg-hold-ups.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
 import { ReadPolicy } from './read-policy.ts';
 
@@ -14,7 +14,7 @@ export function poolEngine(world: World, host: IoEngineHost, legs: readonly Leg[
   const preferred = options.members.findIndex((member) => member.memberId === options.preferredMemberId);
   const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, Math.max(0, preferred));
   const engine = new IoEngine(world, host, legs, queueDepth, readPolicy, inFlight);
-  engine.pace = new LegPace({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
+  engine.holdUps = new LegHoldUps({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
   engine.park();
   return engine;
 }

@@ -15,6 +15,8 @@ let maps: PoolMaps;
 let requests: IoRequest[];
 /** In flight; `requests` wait. */
 let sent: IoRequest[];
+/** The legs that have not answered what is in flight, as a mask. */
+let pending: number;
 /** Members whose sessions take nothing more. */
 let fullIds: number[];
 let owed: ByteRange[];
@@ -26,6 +28,7 @@ beforeEach(() => {
   maps = new PoolMaps(16.5 * CHUNK, CHUNK);
   requests = [];
   sent = [];
+  pending = 0;
   owed = [];
   fullIds = [];
   gate = null;
@@ -46,8 +49,8 @@ function view(inSyncIds: readonly number[]): WaitView {
     engine: {
       owed,
       forEachRequest: (visit) => {
-        for (const request of requests) visit(request, false);
-        for (const request of sent) visit(request, true);
+        for (const request of sent) visit(request, true, pending);
+        for (const request of requests) visit(request, false, 0);
       },
     },
     maps,
@@ -60,6 +63,7 @@ function view(inSyncIds: readonly number[]): WaitView {
     memberIds: [1, 2, 3],
     owedIds: [3],
     fullIds,
+    idsOf: (mask) => [1, 2, 3].filter((memberId) => (mask & (1 << (memberId - 1))) !== 0),
     nowMs: NOW_MS,
     wallMs: WALL_MS + NOW_MS,
   };
@@ -108,6 +112,26 @@ describe('what IO waits for', () => {
         kind: 'SESSION',
         what: 'the storage node of member 2 to answer what this node has sent it for all of its pools',
         sinceMs: WALL_MS + NOW_MS - 2_000,
+        requests: 2,
+        remedy: 'bring back 2',
+      },
+    ]);
+  });
+
+  test('an answer, when a member has not given one for more than a second; what has to wait for that says so, too', () => {
+    pending = 0b10;
+    submit(MessageType.WRITE, 0, 4096, 999);
+    sent = requests.splice(0);
+    expect(poolWaits(view([1, 2]))).toEqual([]);
+    submit(MessageType.FLUSH, 0, 0, 1_000);
+    sent.push(...requests.splice(0));
+    submit(MessageType.WRITE, 0, 4096, 1_000);
+    submit(MessageType.WRITE, 0, 4096, 10);
+    expect(poolWaits(view([1, 2]))).toEqual([
+      {
+        kind: 'LEG',
+        what: 'member 2 to answer what was sent more than a second ago',
+        sinceMs: WALL_MS + NOW_MS - 1_000,
         requests: 2,
         remedy: 'bring back 2',
       },

@@ -5,7 +5,7 @@ import type { IoEngine } from './io-engine.ts';
 import type { IoRequest } from './io-request.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
-/** A request on chunks that a member has to pull first, or without a place in a session, is worth a word after so many milliseconds: before, that is just work. */
+/** A request that a member has not answered, on chunks that it has to pull first, or without a place in a session, is worth a word after so many milliseconds: before, that is just work. */
 const PULL_MS = 1_000;
 
 /**
@@ -13,9 +13,9 @@ const PULL_MS = 1_000;
  * `QUORUM`: enough members to record it, or, for reads, to answer that they still serve this client. `MAP_UPDATE`: the
  * dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one, has
  * clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5). `SESSION`: a place
- * in the session to a member's host, which does not answer what it was sent.
+ * in the session to a member's host, which does not answer what it was sent. `LEG`: a member to answer what it was sent for this pool.
  */
-export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED' | 'SESSION';
+export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED' | 'SESSION' | 'LEG';
 
 /** Something that IO of a pool waits for. */
 export interface PoolWait {
@@ -58,6 +58,8 @@ export interface WaitView {
   readonly owedIds: readonly number[];
   /** In-sync members whose session takes no more requests. */
   readonly fullIds: readonly number[];
+  /** The members of the legs in a mask. */
+  readonly idsOf: (mask: number) => readonly number[];
   readonly nowMs: number;
   readonly wallMs: number;
 }
@@ -67,8 +69,12 @@ export function poolWaits(view: WaitView): PoolWait[] {
   const waits = new Map<string, PoolWait>();
   const { gate } = view;
   if (gate !== null) waits.set(gate.what, { ...gate, requests: 0 });
-  view.engine.forEachRequest((request, isSent) => {
-    const found = waitOf(view, request) ?? (isSent ? null : sessionWait(view, request));
+  let unanswered = 0;
+  view.engine.forEachRequest((request, isSent, pending) => {
+    if (isSent && isOld(view, request)) unanswered |= pending;
+    const found =
+      waitOf(view, request) ??
+      (isSent ? legWait(view, request, pending) : (sessionWait(view, request) ?? legWait(view, request, unanswered)));
     if (found === null) return;
     const { kind, what } = found;
     const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
@@ -133,7 +139,7 @@ function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
     const what = `chunks that only ${holdersOf(view, chunk)} has clean`;
     return { kind: 'CHUNK', what, remedy: () => view.remedy(holderIds(view, chunk)) };
   }
-  if (view.nowMs - request.submittedAtMs < PULL_MS) return null;
+  if (!isOld(view, request)) return null;
   if (request.failedMask !== 0) {
     const absent = view.memberIds.filter((memberId) => !inSyncIds.includes(memberId));
     return {
@@ -148,9 +154,25 @@ function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
   return { kind: 'CHUNK', what: `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where` };
 }
 
+function isOld({ nowMs }: WaitView, { submittedAtMs }: IoRequest): boolean {
+  return nowMs - submittedAtMs >= PULL_MS;
+}
+
+/** What a request waits for that was sent, or that has to wait for others that were sent: answers of these members. */
+function legWait(view: WaitView, request: IoRequest, pending: number): RequestWait | null {
+  if (pending === 0 || !isOld(view, request)) return null;
+  const ids = view.idsOf(pending);
+  return {
+    kind: 'LEG',
+    what: `${ids.map(view.describe).join(' and ')} to answer what was sent more than a second ago`,
+    remedy: () => view.remedy(ids),
+  };
+}
+
 /** What a request waits for that could be sent: all pools with members on a host share the places in the session to it. */
-function sessionWait({ fullIds, nowMs, describe, remedy }: WaitView, { submittedAtMs }: IoRequest): RequestWait | null {
-  if (fullIds.length === 0 || nowMs - submittedAtMs < PULL_MS) return null;
+function sessionWait(view: WaitView, request: IoRequest): RequestWait | null {
+  const { fullIds, describe, remedy } = view;
+  if (fullIds.length === 0 || !isOld(view, request)) return null;
   return {
     kind: 'SESSION',
     what: `the storage node of ${fullIds.map(describe).join(' and ')} to answer what this node has sent it for all of its pools`,

@@ -26,6 +26,11 @@ export function bringBack(names: readonly string[]): string {
     : `Start ${names.join(' and ')} or their hosts, or mend the network to them, unless they come back by themselves.`;
 }
 
+/** What helps where a member answers now and then only. */
+export function remedyForStalls(name: string): string {
+  return `Look at the load, the disk and the network of ${name}: it stops answering, or answers late, again and again.`;
+}
+
 /** What helps where a member has refused something; empty: nothing, as far as is known. */
 export function remedyForFailure(name: string, failure: Pick<ControlFailure, 'code' | 'promise'> | null): string {
   switch (failure?.code) {
@@ -38,6 +43,11 @@ export function remedyForFailure(name: string, failure: Pick<ControlFailure, 'co
     default:
       return '';
   }
+}
+
+/** What helps where a member is out of space. */
+export function remedyForFullDisk(name: string): string {
+  return `Free space on the file system of the store on ${name}, or make it larger: not in the store itself. The member comes back by itself when there is enough.`;
 }
 
 /** What helps where another client serves the pool. */

@@ -5,6 +5,7 @@ import { CLIENT, MARK, memberOf, POOL, seenOf, storeOf } from '../../testing/scr
 import { ScriptedSession } from '../../testing/scripted-session.ts';
 import type { HeardMarks } from '../../wire/control-message.ts';
 import { Leg } from './leg.ts';
+import { LegHoldUps } from './leg-hold-ups.ts';
 import { Renewal } from './renewal.ts';
 
 let session: ScriptedSession;
@@ -18,7 +19,7 @@ let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
-let engine: { readsUntilMs: number; retryWaiting: () => void };
+let engine: { readsUntilMs: number; retryWaiting: () => void; holdUps: LegHoldUps };
 
 beforeEach(() => {
   session = new ScriptedSession();
@@ -32,8 +33,13 @@ beforeEach(() => {
   marks = [];
   told = [];
   witness = null;
-  engine = { readsUntilMs: 0, retryWaiting: () => void heard.push('drain') };
+  engine = {
+    readsUntilMs: 0,
+    retryWaiting: () => void heard.push('drain'),
+    holdUps: new LegHoldUps({ slowFactor: null, slowForMs: 1_000 }),
+  };
   renewal = new Renewal({
+    log: SILENT_LOGGER,
     poolUuid: POOL,
     clientInstance: CLIENT,
     versions: {
@@ -64,6 +70,15 @@ describe('renewal (C3)', () => {
     session.next('renew').answer({ mark: MARK });
     renewal.tick(2 * RENEW_MS);
     expect([session.ops, heard]).toEqual([['renew'], []]);
+  });
+
+  test('what a member says of its disk is known until it says something else', () => {
+    renewal.tick(RENEW_MS);
+    session.next('renew').answer({ mark: MARK, disk: 'is running out of space' });
+    expect(leg.diskTrouble).toBe('is running out of space');
+    renewal.tick(2 * RENEW_MS);
+    session.next('renew').answer({ mark: MARK });
+    expect(leg.diskTrouble).toBe('');
   });
 
   test('a member that has promised itself to somebody else fences the client; one that is out of service is a leg failure', () => {

@@ -1,3 +1,4 @@
+import type { Logger } from '@rmr/runtime';
 import { LEASE_MS, RENEW_MS } from '../../constants.ts';
 import { markResultSchema } from '../../wire/control-message.ts';
 import { isFenced } from '../control-call.ts';
@@ -7,10 +8,11 @@ import type { Versions } from './versions.ts';
 
 /** What a renewal needs from its pool. */
 export interface RenewalHost {
+  readonly log: Logger;
   readonly poolUuid: string;
   readonly clientInstance: string;
   readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting'>;
+  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'holdUps'>;
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
   readonly inSyncLegs: () => readonly Leg[];
@@ -69,6 +71,16 @@ export class Renewal {
     if (arbiter?.connected === true && versions.witnessReady) this.#ask(arbiter, onConfirmed);
   }
 
+  /** Logs what is wrong with a member's disk, when that begins and when it ends: only its node knows. */
+  #noteDisk(leg: Leg, trouble: string): void {
+    const { memberId: member, name: node } = leg.member;
+    if (trouble !== '' && leg.diskTrouble === '')
+      this.#host.log.warn('something is wrong with the disk of a member', { member, node, what: trouble });
+    else if (trouble === '' && leg.diskTrouble !== '')
+      this.#host.log.info('nothing is wrong with the disk of a member any more', { member, node });
+    leg.diskTrouble = trouble;
+  }
+
   #ask(leg: Leg, onConfirmed: (leg: Leg) => void): void {
     const host = this.#host;
     const { sinceMs } = leg;
@@ -77,7 +89,9 @@ export class Renewal {
       // An answer to a question from before this client's own newer claim is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {
+        if (leg !== host.witness()) host.engine.holdUps.heard(leg.index);
         if (leg.sinceMs === sinceMs) host.versions.heard(leg, result.mark);
+        this.#noteDisk(leg, result.disk ?? '');
         onConfirmed(leg);
         return;
       }

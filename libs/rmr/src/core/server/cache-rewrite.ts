@@ -1,7 +1,7 @@
-import { type DiskSink, Status } from '@rmr/runtime';
+import { type DiskExtent, type DiskSink, Status } from '@rmr/runtime';
 import { IO_BYTES_MAX } from '../../constants.ts';
 import type { ByteRange, PoolStore } from '../../pool-store.ts';
-import { isZero } from './zeroes.ts';
+import { zeroRuns } from './zeroes.ts';
 
 /**
  * Writes anew what a failed flush may have left in the page cache alone. The kernel calls such pages clean: they are
@@ -19,6 +19,9 @@ export class CacheRewrite implements DiskSink {
   /** What is being read, or written after that. */
   #piece: ByteRange | null = null;
   #reading = false;
+  /** What is still to be written of the piece, and how much has been. */
+  #runs: DiskExtent[] = [];
+  #writtenBytes = 0;
 
   /** `done` gets the status of the first request that failed; once, never from within. */
   constructor(store: PoolStore, submitLater: () => void, done: (status: number) => void) {
@@ -35,7 +38,8 @@ export class CacheRewrite implements DiskSink {
 
   onDiskDone(_tag: number, status: number): void {
     if (status !== Status.OK) this.#done(status);
-    else if (this.#reading) this.#write();
+    else if (this.#reading) this.#split();
+    else if (this.#runs.length > 0) this.#write();
     else if (!this.#next()) this.#done(Status.OK);
   }
 
@@ -49,12 +53,23 @@ export class CacheRewrite implements DiskSink {
     return true;
   }
 
-  #write(): void {
-    const { offsetBytes, lengthBytes } = this.#piece as ByteRange;
-    const data = this.#buffer.subarray(0, lengthBytes);
+  /** What was read is data, and holes, which stay holes where the disk can make them. */
+  #split(): void {
+    const { lengthBytes } = this.#piece as ByteRange;
+    const { fastPunch, holeBytes } = this.#store.features;
     this.#reading = false;
-    if (isZero(data) && this.#store.features.fastPunch) this.#store.punch(offsetBytes, lengthBytes, 0, this);
-    else this.#store.write(offsetBytes, data, 0, this);
+    this.#writtenBytes = 0;
+    this.#runs = fastPunch ? zeroRuns(this.#buffer.subarray(0, lengthBytes), holeBytes) : [{ lengthBytes, hole: false }];
+    this.#write();
+  }
+
+  #write(): void {
+    const { lengthBytes, hole } = this.#runs.shift() as DiskExtent;
+    const at = this.#writtenBytes;
+    const offsetBytes = (this.#piece as ByteRange).offsetBytes + at;
+    this.#writtenBytes += lengthBytes;
+    if (hole) this.#store.punch(offsetBytes, lengthBytes, 0, this);
+    else this.#store.write(offsetBytes, this.#buffer.subarray(at, at + lengthBytes), 0, this);
     this.#submitLater();
   }
 }

@@ -1,6 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
-import { assert, Status, type World } from '@rmr/runtime';
+import { assert, Status, statusName, type World } from '@rmr/runtime';
 import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS } from '../../constants.ts';
 import type { ByteRange, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreMark, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
@@ -14,11 +14,13 @@ import type {
   ProbeResult,
   StorePast,
 } from '../../wire/control-message.ts';
+import { DISK_TEXT_MAX } from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
 import { CacheRewrite } from './cache-rewrite.ts';
 import { ReadCheck } from './read-check.ts';
 import type { Serving } from './serving.ts';
+import type { SpaceWatch } from './space-watch.ts';
 import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
 import type { UnreadableChunks } from './unreadable-chunks.ts';
 
@@ -37,6 +39,9 @@ export interface ControlHost {
   resyncStarts(version: VersionRecord): void;
   /** Chunks in which the disk could not read something. */
   readonly unreadable: UnreadableChunks;
+  readonly space: SpaceWatch;
+  /** What is wrong with the disk, without a subject; empty: nothing that is known here. */
+  diskTrouble(): string;
   /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
   versionRecording(recording: boolean): void;
   /** What the store was asked for is handed to the disk at the end of the turn. */
@@ -167,7 +172,7 @@ export class PoolControl {
             // Answered before anything is recorded: a lease must not wait for a disk (I7). What other records vouch for is told.
             const { age, dataAge } = this.#store;
             if (this.#toldAge < dataAge && dataAge <= age) this.#toldAge = age;
-            finished({ mark: this.#mark() }, null);
+            finished({ mark: this.#mark(), ...this.#diskTrouble() }, null);
             this.#ageAndRemember(request.marks);
           } else {
             finished(null, fail('BAD_STATE', `the pool is ${this.#serving.state} here: ${this.#serving.reason}`, this.#store.promise));
@@ -202,7 +207,9 @@ export class PoolControl {
 
   #probe(): ProbeResult {
     const { identity, features } = this.#store;
+    const lacksSpace = this.#host.space.reasonToWait;
     return {
+      ...(lacksSpace === null ? {} : { lacksSpace }),
       poolHandle: this.#host.handle,
       state: this.#serving.state,
       identity: { ...identity },
@@ -228,6 +235,12 @@ export class PoolControl {
     return { lifeUuid: (lives[lives.length - 1] as StorePast['lives'][number]).lifeUuid, age: this.#toldAge };
   }
 
+  /** What the client's status is to say of the disk. */
+  #diskTrouble(): { readonly disk?: string } {
+    const disk = this.#host.diskTrouble();
+    return disk === '' ? {} : { disk: disk.slice(0, DISK_TEXT_MAX) };
+  }
+
   /** C2: a compare-and-set on (epoch, client instance), after everything of older epochs is drained or discarded. */
   #claim(session: RtrsServerSession, request: ControlRequest & { op: 'claim' }, done: ControlDone): void {
     const promise = this.#store.promise;
@@ -249,7 +262,7 @@ export class PoolControl {
       const granted: PromiseRecord = { epoch: request.epoch, clientInstance: request.clientInstance, clientName: request.clientName };
       this.#store.commit({ promise: granted }, (status) => {
         if (status !== Status.OK) {
-          done(null, fail('STORE_ERROR', `the promise could not be recorded (status ${status})`, this.#store.promise));
+          done(null, fail('STORE_ERROR', `the promise could not be recorded (${statusName(status)})`, this.#store.promise));
           return;
         }
         if (this.#serving.state === 'REGISTERED') this.#serving.setState(this.#store.version === null ? 'CREATED' : 'NO_IO', why);
@@ -343,7 +356,7 @@ export class PoolControl {
     this.#store.commit({ version: next, members, policy, dirtyErase, dirtyReplace, dirtyClear, dirtyAdd: make }, (status) => {
       this.#host.versionRecording(false);
       if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the version could not be recorded (status ${status})`, null));
+        done(null, fail('STORE_ERROR', `the version could not be recorded (${statusName(status)})`, null));
         return;
       }
       if (this.#serving.epoch === request.epoch) {
@@ -418,7 +431,7 @@ export class PoolControl {
     const { make, owed } = judgeAdds(this.#store, this.#store.members, [request.add]);
     this.#store.commit({ dirtyAdd: make }, (status) => {
       if (status === Status.OK) done({ owed }, null);
-      else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (status ${status})`, null));
+      else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (${statusName(status)})`, null));
     });
   }
 
@@ -440,7 +453,7 @@ export class PoolControl {
     // stand for is on the disk.
     this.#flushAndForget((status) => {
       if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the store could not be flushed (status ${status})`, null));
+        done(null, fail('STORE_ERROR', `the store could not be flushed (${statusName(status)})`, null));
         return;
       }
       if (this.#store.volatileLost) {
@@ -453,6 +466,7 @@ export class PoolControl {
       }
       this.#serving.enabledSeq = version.seq;
       this.#serving.setState('NORMAL', `version ${formatVersion(version)} is durable on its in-sync set`);
+      this.#host.space.enabled();
       this.#host.resyncStarts(version);
       done({}, null);
     });
@@ -462,7 +476,7 @@ export class PoolControl {
   #age(done: ControlDone): void {
     this.#store.commit({ ages: true }, (status) => {
       if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the age of the store could not be recorded (status ${status})`, null));
+        done(null, fail('STORE_ERROR', `the age of the store could not be recorded (${statusName(status)})`, null));
         return;
       }
       this.#toldAge = this.#store.age;
@@ -519,7 +533,7 @@ export class PoolControl {
     if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', 'released by the client');
     const released = (status: number): void => {
       if (status !== Status.OK) {
-        done(null, fail('STORE_ERROR', `the release could not be recorded (status ${status})`, null));
+        done(null, fail('STORE_ERROR', `the release could not be recorded (${statusName(status)})`, null));
         return;
       }
       if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'released by the client');

@@ -1,7 +1,18 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { WAIT_BOUNCE_MS } from '../../constants.ts';
-import { CHUNK, CHUNKS, claim, ENABLE, FREEZE, mapWith, PoolServerRig, type RigIo, record } from '../../testing/pool-server-rig.ts';
+import {
+  CHUNK,
+  CHUNKS,
+  claim,
+  ENABLE,
+  FREEZE,
+  mapWith,
+  PoolServerRig,
+  pulledChunk,
+  type RigIo,
+  record,
+} from '../../testing/pool-server-rig.ts';
 import { memberOf, POOL, RIVAL, storeOf, versionOf } from '../../testing/scripted-pool.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { decodeExtents } from '../../wire/extents.ts';
@@ -391,7 +402,7 @@ describe('pool server: requests that end as the pool leaves IO', () => {
   test('I7, I10: a claim waits for pulls that the disk works for, and what they bring is not cleared', () => {
     rig.serve({ 1: [4, 8] });
     rig.join();
-    for (const next of rig.session(2).ios.splice(0, 1)) next.answer(Status.OK, new Uint8Array(CHUNK).fill(9));
+    for (const next of rig.session(2).ios.splice(0, 1)) next.answer(Status.OK, pulledChunk());
     rig.turn();
     const granted = rig.control(claim(2));
     expect([granted.ended, rig.held()]).toEqual([false, [`write ${4 * CHUNK}+${CHUNK}`]]);
@@ -404,7 +415,7 @@ describe('pool server: requests that end as the pool leaves IO', () => {
     rig.store.end('commit promise 2');
     expect(granted.result).toMatchObject({ columns: [{ memberId: 1, dirtyChunks: 2, digest: mapWith(4, 8).digest() }] });
     // The read that was under way changes nothing any more.
-    for (const next of rig.session(2).ios.splice(0)) next.answer(Status.OK, new Uint8Array(CHUNK).fill(9));
+    for (const next of rig.session(2).ios.splice(0)) next.answer(Status.OK, pulledChunk());
     rig.world.run(1000);
     expect([rig.held(), rig.store.mapOf(1).dirtyCount, rig.session(2).ios]).toEqual([[], 2, []]);
   });

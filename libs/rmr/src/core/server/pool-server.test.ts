@@ -3,7 +3,7 @@ import { type DiskSink, SILENT_LOGGER, SlabPool, Status, type TurnTask, type Wor
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { MetadataChange, PoolStore } from '../../pool-store.ts';
 import type { ControlFailure, ControlRequest } from '../../wire/control-message.ts';
-import { IoFlag, IoMessage, MessageType } from '../../wire/io-message.ts';
+import { encodeIoMessage, IO_MESSAGE_BYTES, IoFlag, IoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './read-arena.ts';
 
@@ -20,6 +20,8 @@ class ScriptedStore {
   readonly calls: string[] = [];
   readonly held: { readonly what: string; readonly end: (status: number) => void }[] = [];
   prepared = true;
+  scarce = false;
+  space: PoolStore['space'] = null;
   readonly identity = {
     storeUuid: STORE,
     poolUuid: POOL,
@@ -30,7 +32,7 @@ class ScriptedStore {
     queueDepth: 16,
     createdZeroed: true,
   };
-  readonly features = { fastPunch: true, fastZero: true, extents: true, survivesProcessCrash: true };
+  readonly features = { fastPunch: true, fastZero: true, holeBytes: 4096, extents: true, survivesProcessCrash: true };
   promise: PoolStore['promise'] = null;
   version: PoolStore['version'] = null;
   members: PoolStore['members'] = [];
@@ -61,6 +63,11 @@ class ScriptedStore {
   }
   zero(offset: number, _length: number, tag: number, sink: DiskSink): void {
     this.#hold(`zero ${offset}`, (status) => sink.onDiskDone(tag, status));
+  }
+  reserve(offset: number, length: number, tag: number, sink: DiskSink): boolean {
+    if (!this.scarce) return true;
+    this.#hold(`reserve ${offset}+${length}`, (status) => sink.onDiskDone(tag, status));
+    return false;
   }
   flush(tag: number, sink: DiskSink): void {
     this.#hold('flush', (status) => sink.onDiskDone(tag, status));
@@ -131,7 +138,9 @@ function io(name: string, fields: Partial<IoMessage>): void {
   Object.assign(message, { type: MessageType.WRITE, epoch: 1, versionSeq: 1, offsetBytes: 0, lengthBytes: 4096 }, fields);
   if (message.type === MessageType.FLUSH) message.lengthBytes = 0;
   const payload = message.type === MessageType.WRITE ? new Uint8Array(message.lengthBytes) : null;
-  const request = { session, payload, respond: (status: number) => answers.push([name, status]) };
+  const header = new Uint8Array(IO_MESSAGE_BYTES);
+  encodeIoMessage(message, header, 0);
+  const request = { session, payload, header, headerOffset: 0, respond: (status: number) => answers.push([name, status]) };
   pool.onRequest(request as unknown as RtrsServerRequest, message);
 }
 
@@ -306,6 +315,81 @@ describe('pool server: writes', () => {
       ['z', Status.OK],
       ['n', Status.OK],
     ]);
+  });
+});
+
+describe('pool server: space (W8)', () => {
+  beforeEach(() => {
+    serve();
+    store.scarce = true;
+  });
+
+  test('a write gets its space before it leaves any trace, and without it ends with ENOSPC and leaves none', () => {
+    store.prepared = false;
+    io('w', { writeSeq: 1, memId: 3, missingCount: 1, missingMemberIds: Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0) as never });
+    endTurn();
+    expect(store.calls).toEqual(['reserve 0+4096', 'submit']);
+    store.end('reserve 0+4096', Status.ENOSPC);
+    expect(answers).toEqual([['w', Status.ENOSPC]]);
+    expect(store.calls).toEqual(['reserve 0+4096', 'submit']);
+    pool.verify();
+  });
+
+  test('what is asked for space is asked in the order in which it came, whatever it waits for afterwards', () => {
+    store.prepared = false;
+    io('a', { writeSeq: 1 });
+    io('z', { type: MessageType.WRITE_ZEROES, flags: IoFlag.NO_HOLE, writeSeq: 2, offsetBytes: 8192 });
+    io('b', { writeSeq: 3, offsetBytes: 16384 });
+    expect(store.calls).toEqual(['reserve 0+4096', 'reserve 8192+4096', 'reserve 16384+4096']);
+  });
+
+  test('holes need no space', () => {
+    io('d', { type: MessageType.DISCARD, writeSeq: 1 });
+    io('h', { type: MessageType.WRITE_ZEROES, writeSeq: 2, offsetBytes: 4096 });
+    store.end('punch 0');
+    store.end('punch 4096');
+    expect(answers).toEqual([
+      ['d', Status.OK],
+      ['h', Status.OK],
+    ]);
+  });
+
+  test('with its space a write goes on as any other, and I7: not when its client is not served any more', () => {
+    io('w', { writeSeq: 1 });
+    store.end('reserve 0+4096');
+    endTurn();
+    store.end('write 0');
+    expect(answers).toEqual([['w', Status.OK]]);
+    io('late', { writeSeq: 2, offsetBytes: 4096 });
+    const grant = control(claim(2, RIVAL), rival);
+    expect(grant.failure?.code).toBe('HELD');
+    pool.onSessionClosed(session, 'lost');
+    store.end('reserve 4096+4096');
+    expect(answers.slice(1)).toEqual([['late', Status.ENOTNORMAL]]);
+    expect(store.calls.filter((call) => call.startsWith('write'))).toEqual(['write 0']);
+  });
+
+  test.each(['prepare 0 missing ', 'flush'])('ENOSPC of something else than the data says that something may have changed: %s', (what) => {
+    store.scarce = false;
+    store.prepared = what === 'flush';
+    io('w', { writeSeq: 1, flags: IoFlag.FUA });
+    if (store.prepared) store.end('write 0');
+    store.end(what, Status.ENOSPC);
+    if (store.prepared) store.end('commit volatileLost');
+    expect(answers).toEqual([['w', Status.EIO]]);
+  });
+
+  test('since when the store is full is told until its file system has space again', () => {
+    io('w', { writeSeq: 1 });
+    store.space = { freeBytes: 0, totalBytes: 64 << 20, wantedBytes: 1 << 20 };
+    expect(pool.fullSinceMs).toBeNull();
+    store.end('reserve 0+4096', Status.ENOSPC);
+    expect(pool.fullSinceMs).toBe(0);
+    pool.tick(1);
+    expect(pool.fullSinceMs).toBe(0);
+    store.space = { freeBytes: 1 << 20, totalBytes: 64 << 20, wantedBytes: 1 << 20 };
+    pool.tick(2);
+    expect(pool.fullSinceMs).toBeNull();
   });
 });
 

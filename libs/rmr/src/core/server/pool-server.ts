@@ -1,20 +1,23 @@
 import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type DiskExtent, type DiskSink, type Slab, Status, type Ticked, type TurnTask, type World } from '@rmr/runtime';
-import { WAIT_BOUNCE_MS } from '../../constants.ts';
+import { IO_BYTES_MAX, WAIT_BOUNCE_MS } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
 import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { decodeIoMessage, IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { encodeUnresolved, unresolvedBytesMax } from '../../wire/unresolved-writes.ts';
 import { admission } from './admission.ts';
+import { isFelt } from './client-feel.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
 import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Resync } from './resync.ts';
+import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import { Serving } from './serving.ts';
+import { failureOf, needsSpace, SpaceWatch } from './space-watch.ts';
+import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
 import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
 
@@ -40,6 +43,8 @@ const Phase = {
   REPLACE_FLUSH: 8,
   /** The chunks to become clean here, and dirty for the members that miss it, durably. */
   REPLACE_CLEAR: 9,
+  /** Space for its data (W8). */
+  SPACE: 10,
 } as const;
 
 /**
@@ -57,6 +62,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly counters = new PoolServerCounters();
   readonly #world: World;
   readonly #store: PoolStore;
+  readonly #budget: ResyncBudget;
   readonly #own: OwnChunks;
   readonly #arena: ReadArena;
   readonly #serving: Serving;
@@ -64,6 +70,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Requests that are being executed, by tag. */
   readonly #requests: (RtrsServerRequest | null)[] = [];
+  /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
+  diskTrouble = '';
   /** Where a read's data goes, by tag. */
   readonly #readSlabs: (Slab | null)[] = [];
   readonly #readViews: (Uint8Array | null)[] = [];
@@ -71,15 +79,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #phases = new Uint8Array(64);
   #types = new Uint8Array(64);
   #flags = new Uint8Array(64);
+  #blockShifts = new Uint8Array(64);
   #epochs = new Uint32Array(64);
   #offsets = new Float64Array(64);
   #lengths = new Float64Array(64);
+  #cameMs = new Float64Array(64);
   readonly #freeTags: number[] = [];
   #executing = 0;
   /** For who drains: called when nothing is executing any more. */
   #onDrained: (() => void) | null = null;
 
   readonly #unreadable: UnreadableChunks;
+  readonly #space: SpaceWatch;
   readonly #peers: SyncPeers;
   /** Brings what is dirty here up to date. */
   readonly resync: Resync;
@@ -94,10 +105,19 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   /** Chunks that a write replaces whole, by tag: dirty here, and locked. */
   readonly #replaced: (number[] | null)[] = [];
 
-  constructor(world: World, handle: number, store: PoolStore, arena: ReadArena, sessions: SessionOpener, resync: ResyncOptions = {}) {
+  constructor(
+    world: World,
+    handle: number,
+    store: PoolStore,
+    arena: ReadArena,
+    sessions: SessionOpener,
+    resync: ResyncOptions = {},
+    budget = new ResyncBudget(resync),
+  ) {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
+    this.#budget = budget;
     this.#own = new OwnChunks(store);
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
@@ -105,13 +125,16 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
     this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
+    this.#space = new SpaceWatch(world.clock, log, store);
     this.resync = new Resync(
       poolWorld,
       store,
       this.#peers,
       resync,
+      budget,
       () => this.#onReleased(),
       (offsetBytes, lengthBytes) => this.#unreadable.written(offsetBytes, lengthBytes),
+      () => this.#space.refused(),
     );
     this.#control = new PoolControl(world, store, this.#serving, {
       handle,
@@ -120,6 +143,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
       unreadable: this.#unreadable,
+      space: this.#space,
+      diskTrouble: () => this.diskTrouble || this.#space.trouble,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
@@ -150,6 +175,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       holder: this.#serving.holder === null ? null : (this.#store.promise?.clientName ?? null),
       draining: this.#onDrained !== null,
     };
+  }
+
+  /** Since when the store has been out of space, wall clock; null: it is not (W8). */
+  get fullSinceMs(): number | null {
+    return this.#space.fullSinceWallMs;
   }
 
   /** The sync legs to the other members, for status. */
@@ -184,7 +214,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const tag = this.#accept(request, message);
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
-      this.counters.syncReadBytes += message.lengthBytes;
     } else {
       this.resync.noteClientIo(this.#world.clock.nowMs());
       this.counters.count(message);
@@ -204,13 +233,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           else this.#waitForChunks(tag, message.offsetBytes, message.lengthBytes);
           return;
         }
-        this.#arena.take(
-          message.lengthBytes + (message.type === MessageType.SYNC_READ ? unresolvedBytesMax(this.#store.identity.queueDepth) : 0),
-        );
-        this.#readSlabs[tag] = this.#arena.slab;
-        this.#readViews[tag] = this.#arena.view;
-        this.#phases[tag] = Phase.DATA;
-        this.#store.read(message.offsetBytes, this.#arena.view.subarray(0, message.lengthBytes), tag, this);
+        if (message.lengthBytes <= IO_BYTES_MAX) this.#read(tag, message.offsetBytes, message.lengthBytes);
+        else this.#syncReadLong(tag, message.offsetBytes, message.lengthBytes);
         break;
       case MessageType.FLUSH:
         this.#store.setCompletedThrough(message.completedThrough);
@@ -225,6 +249,38 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     }
   }
 
+  /** Reads, for another storage node with room for what its answer says besides the data. */
+  #read(tag: number, offsetBytes: number, lengthBytes: number): void {
+    const isSync = this.#types[tag] === MessageType.SYNC_READ;
+    const blockShift = this.#blockShifts[tag] as number;
+    this.#lengths[tag] = lengthBytes;
+    this.#arena.take(isSync ? syncAnswerBytes(lengthBytes, blockShift, this.#store.identity.queueDepth) : lengthBytes);
+    this.#readSlabs[tag] = this.#arena.slab;
+    this.#readViews[tag] = this.#arena.view;
+    this.#phases[tag] = Phase.DATA;
+    const at = isSync ? syncRoomBytes(lengthBytes, blockShift) : 0;
+    this.#store.read(offsetBytes, this.#arena.view.subarray(at, at + lengthBytes), tag, this);
+  }
+
+  /** The range is more than one answer can carry: a hole at its start is answered as a hole, else the data at its start is. */
+  #syncReadLong(tag: number, offsetBytes: number, lengthBytes: number): void {
+    this.#phases[tag] = Phase.DATA;
+    this.#store.extents(offsetBytes, lengthBytes, (status, extents) => {
+      const holeBytes = status === Status.OK ? holeInFront(extents, lengthBytes) : 0;
+      if (status !== Status.OK) {
+        this.#finish(tag, status);
+      } else if (holeBytes > 0) {
+        // Looked up after the hole was: what a write has made of it since has been recorded by then (W3).
+        const answer = holeAnswer(holeBytes, this.#store.unresolvedWrites(offsetBytes, holeBytes));
+        (this.#requests[tag] as RtrsServerRequest).respond(Status.OK, 0, answer, null);
+        this.#forget(tag);
+      } else {
+        this.#read(tag, offsetBytes, IO_BYTES_MAX);
+        this.#world.turn.defer(this);
+      }
+    });
+  }
+
   /** What waited for chunks goes on if it can, and the store begins what it was given in this turn. */
   runAtTurnEnd(): void {
     if (this.#released) {
@@ -236,6 +292,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** Gives back what has waited for long: the client sees that the member lives, and may know a better one by now. */
   tick(nowMs: number): void {
+    this.#space.look();
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
       if ((this.#waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
@@ -252,9 +309,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const request = this.#requests[tag] as RtrsServerRequest;
     assert(request !== null, 'pool server: completion without a request');
     switch (this.#phases[tag]) {
+      case Phase.SPACE:
+        this.#spaceDecided(tag, status);
+        break;
       case Phase.PREPARE:
         if (status !== Status.OK) {
-          this.#finish(tag, status);
+          this.#finish(tag, failureOf(status));
         } else if (this.#epochs[tag] !== this.#serving.epoch) {
           // I7: its client is not served any more; nothing of it has touched the data.
           this.#finish(tag, this.#serving.endStatus);
@@ -277,6 +337,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         this.#noteReadable(tag, status);
+        if (status === Status.ENOSPC) this.#space.refused();
         this.#finish(tag, status);
         break;
       case Phase.FUA:
@@ -287,7 +348,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
           break;
         }
         // The kernel may have dropped what it could not write: say so durably before anyone hears of the failure.
-        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, status));
+        this.#store.commit({ volatileLost: true }, () => this.#finish(tag, failureOf(status)));
         break;
       default:
         assert(false, 'pool server: completion in an unknown phase');
@@ -383,9 +444,11 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#requests[tag] = request;
     this.#types[tag] = message.type;
     this.#flags[tag] = message.flags;
+    this.#blockShifts[tag] = message.blockShift;
     this.#epochs[tag] = message.epoch;
     this.#offsets[tag] = message.offsetBytes;
     this.#lengths[tag] = message.lengthBytes;
+    this.#cameMs[tag] = this.#world.clock.nowMs();
     this.#executing++;
     return tag;
   }
@@ -396,14 +459,41 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#phases = enlarged(this.#phases, new Uint8Array(size));
     this.#types = enlarged(this.#types, new Uint8Array(size));
     this.#flags = enlarged(this.#flags, new Uint8Array(size));
+    this.#blockShifts = enlarged(this.#blockShifts, new Uint8Array(size));
     this.#epochs = enlarged(this.#epochs, new Uint32Array(size));
     this.#offsets = enlarged(this.#offsets, new Float64Array(size));
     this.#lengths = enlarged(this.#lengths, new Float64Array(size));
+    this.#cameMs = enlarged(this.#cameMs, new Float64Array(size));
     this.#waitingSinceMs = enlarged(this.#waitingSinceMs, new Float64Array(size));
   }
 
-  /** Begins what changes data: a write, a discard, or zeroes. If it has to wait for chunks, it has left no trace yet (W4). */
+  /**
+   * Begins what changes data: a write, a discard, or zeroes. First it gets its space (W8), and until then it has left no trace.
+   * Equal members are asked in the same order, as they get the same requests, and so agree on which write finds none.
+   */
   #write(tag: number, message: IoMessage): void {
+    const { offsetBytes, lengthBytes } = message;
+    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#phases[tag] = Phase.SPACE;
+    else this.#writeHasSpace(tag, message);
+  }
+
+  /** Whether there is space is known. What waited for it is looked at as if it came now: epoch, state and chunks may have changed. */
+  #spaceDecided(tag: number, status: number): void {
+    if (this.#epochs[tag] !== this.#serving.epoch) {
+      this.#finish(tag, this.#serving.endStatus); // I7.
+    } else if (status !== Status.OK) {
+      this.#space.refused();
+      this.#finish(tag, status);
+    } else {
+      const request = this.#requests[tag] as RtrsServerRequest;
+      decodeIoMessage(request.header, request.headerOffset, this.#message);
+      this.#writeHasSpace(tag, this.#message);
+      this.#world.turn.defer(this);
+    }
+  }
+
+  /** Goes on with a write. If it has to wait for chunks, it has left no trace yet (W4). */
+  #writeHasSpace(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
     if (this.#own.anyDirty(offsetBytes, lengthBytes)) {
       const replaced = this.#replacedChunks(offsetBytes, lengthBytes);
@@ -500,8 +590,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       decodeIoMessage(request.header, request.headerOffset, message);
       const end = this.#own.endOf(message.offsetBytes, message.lengthBytes);
       let lost = false;
-      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) lost = this.resync.isLost(chunk);
+      let full = false;
+      for (let chunk = this.#own.firstOf(message.offsetBytes); chunk < end && !lost; chunk++) {
+        lost = this.resync.isLost(chunk);
+        full ||= this.resync.lacksSpace(chunk);
+      }
       if (lost) this.#finish(tag, Status.ELOST);
+      // W8: a write whose chunk finds no space here has found none either.
+      else if (full && isWriteType(message.type)) this.#finish(tag, Status.ENOSPC);
       else this.#start(tag, message);
     }
   }
@@ -510,7 +606,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #replaceGoesOn(tag: number, status: number): void {
     const current = this.#epochs[tag] === this.#serving.epoch;
     if (status !== Status.OK || !current) {
-      this.#replaceEnds(tag, status !== Status.OK ? status : this.#serving.endStatus);
+      const failure = this.#phases[tag] === Phase.REPLACE_DATA ? status : failureOf(status);
+      this.#replaceEnds(tag, status !== Status.OK ? failure : this.#serving.endStatus);
       return;
     }
     this.#world.turn.defer(this);
@@ -542,7 +639,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
         this.#phases[tag] = Phase.REPLACE_CLEAR;
         const dirtyAdd = missing.length === 0 ? [] : [{ memberIds: missing, ranges }];
         this.#store.commit({ dirtyClear: [{ memberIds: [this.#store.identity.memberId], ranges }], dirtyAdd }, (cleared) =>
-          this.#replaceEnds(tag, cleared),
+          this.#replaceEnds(tag, failureOf(cleared)),
         );
       }
     }
@@ -595,6 +692,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   #finish(tag: number, status: number): void {
     const request = this.#requests[tag] as RtrsServerRequest;
     if (status !== Status.OK) this.counters.errors++;
+    else if (!this.#waits(tag) && isFelt(this.#types[tag] as number)) {
+      const nowMs = this.#world.clock.nowMs();
+      this.#budget.noteClientAnswer(nowMs - (this.#cameMs[tag] as number), nowMs);
+    }
     const slab = this.#readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);
@@ -602,11 +703,13 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       return;
     }
     let view = this.#readViews[tag] as Uint8Array;
-    if (this.#types[tag] === MessageType.SYNC_READ) {
+    if (this.#types[tag] === MessageType.SYNC_READ && status === Status.OK) {
       // Asked for after the data was read: what it shows of a write has been recorded by then (W3).
       const lengthBytes = this.#lengths[tag] as number;
       const unresolved = this.#store.unresolvedWrites(this.#offsets[tag] as number, lengthBytes);
-      view = view.subarray(0, lengthBytes + encodeUnresolved(unresolved, view.subarray(lengthBytes)));
+      const { start, end, dataBytes } = packSyncAnswer(view, lengthBytes, this.#blockShifts[tag] as number, unresolved);
+      view = view.subarray(start, end);
+      this.counters.syncReadBytes += dataBytes;
     }
     this.#readSlabs[tag] = null;
     this.#readViews[tag] = null;

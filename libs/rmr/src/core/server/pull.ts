@@ -1,13 +1,17 @@
-import type { Slab } from '@rmr/runtime';
-import { IO_BYTES_MAX } from '../../constants.ts';
+import { type DiskExtent, type Slab, Status } from '@rmr/runtime';
+import { IO_BYTES_MAX, RANGE_BYTES_MAX } from '../../constants.ts';
 import type { LastIo } from '../../pool-store.ts';
+import type { SparseData } from '../../wire/sparse-data.ts';
 import type { SyncPeer } from './sync-peers.ts';
+import { firstOfRuns } from './zeroes.ts';
 
 /**
- * What a pull waits for, in this order: the peer's answer, the write intent, the data, its flush, the clear of its bits.
- * ABANDONED: an answer that is of no use any more, as its version has ended. From PREPARE on, the disk works for the pull.
+ * What a pull waits for, in this order: the peer's answer, space on the disk, the write intent, the data, its flush, the clear of its
+ * bits. ABANDONED: an answer that is of no use any more, as its version has ended. From SPACE on, the disk works for the pull.
  */
-export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, PREPARE: 3, WRITE: 4, FLUSH: 5, CLEAR: 6 } as const;
+export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, SPACE: 3, PREPARE: 4, WRITE: 5, FLUSH: 6, CLEAR: 7 } as const;
+
+const NO_RUNS: readonly DiskExtent[] = [];
 
 /** One run of chunks on its way from a peer to this disk. One that is FREE is used again for another run. */
 export class Pull {
@@ -17,10 +21,23 @@ export class Pull {
   chunkCount = 0;
   /** Bytes written so far: a chunk larger than a message is read in pieces. */
   writtenBytes = 0;
+  /** Blocks of zeroes are left out of the answer, which may cover a first part of the chunks only. */
+  sparse = false;
+  /** Bytes that count as being in flight: what the answer may carry. */
+  chargedBytes = 0;
+  /** Bytes that answers have carried. */
+  carriedBytes = 0;
   /** Of the version at its start (R2). */
   generation = 0;
   peer: SyncPeer | null = null;
-  /** What was read, and the slab it lies in, from the answer until the next piece is read, or the pull is over. */
+  /** The runs of the piece that was read: holes, and data. */
+  runs: readonly DiskExtent[] = NO_RUNS;
+  /** Bytes of these runs. */
+  coveredBytes = 0;
+  /** Runs that the disk works for, and the first status with which one of them failed. */
+  changesLeft = 0;
+  changeStatus: number = Status.OK;
+  /** The data of the runs that are no holes, and the slab it lies in, from the answer until the next piece is read, or the pull is over. */
   data: Uint8Array | null = null;
   slab: Slab | null = null;
   /** The writes that the data shows and that are not resolved yet, until they are in the own `lastIo`. */
@@ -52,8 +69,27 @@ export class Pull {
     return this.offsetBytes + this.writtenBytes;
   }
 
-  /** Bytes of the piece that is read or written now: what is left, but no more than fit into a message. */
+  /** Bytes of the piece that is read now: what is left, but no more than fit into a message, or may be a hole. */
   get pieceBytes(): number {
-    return Math.min(IO_BYTES_MAX, this.lengthBytes - this.writtenBytes);
+    return Math.min(this.sparse ? RANGE_BYTES_MAX : IO_BYTES_MAX, this.lengthBytes - this.writtenBytes);
+  }
+
+  /**
+   * The source has answered the read under way: the pull goes on with the whole chunks that are there with it, or with a piece of
+   * the first one. How many chunks it has less.
+   */
+  take({ runs, coveredBytes, data }: SparseData): number {
+    this.runs = runs;
+    this.coveredBytes = coveredBytes;
+    this.data = data;
+    this.carriedBytes += data.length;
+    const bytes = this.writtenBytes + coveredBytes;
+    const kept = bytes >= this.lengthBytes ? this.chunkCount : Math.floor(bytes / this.#chunkBytes);
+    const lacking = kept === 0 ? 0 : this.chunkCount - kept;
+    if (lacking === 0) return 0;
+    this.chunkCount = kept;
+    this.coveredBytes = this.lengthBytes - this.writtenBytes;
+    this.runs = firstOfRuns(runs, this.coveredBytes);
+    return lacking;
   }
 }

@@ -5,6 +5,7 @@ import {
   RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
   RESYNC_LOAD_MS,
+  RESYNC_LOADED_BYTES_MAX,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
@@ -14,115 +15,9 @@ import { ResyncRig } from '../../testing/resync-rig.ts';
 import { storeOf } from '../../testing/scripted-pool.ts';
 import { ResyncPace } from './resync-pace.ts';
 
-const RATE = 1_000_000;
-
-/** How many bytes may be begun now, in steps of 100: each is begun when it is counted. No more than {@link RATE}. */
-function budgetOf(pace: ResyncPace): number {
-  let bytes = 0;
-  for (; bytes < RATE && pace.mayStart(0, 0); bytes += 100) pace.spend(100);
-  return bytes;
-}
-
-/** A pace whose budget has been full at clock millisecond 10,000, and is used up to the last byte. */
-function usedUp(options = { rateBytes: RATE, loadedRateBytes: RATE / 10 }): ResyncPace {
-  const pace = new ResyncPace(options);
-  pace.refill(10_000);
-  pace.spend(options.rateBytes / 4);
-  return pace;
-}
-
-describe('ResyncPace: the rate', () => {
-  test('the budget grows by the rate, and is used by what is begun', () => {
-    const pace = usedUp();
-    expect(pace.mayStart(0, 0)).toBe(false);
-    pace.refill(10_100);
-    expect(budgetOf(pace)).toBe(RATE / 10);
-    pace.refill(10_100);
-    expect(budgetOf(pace)).toBe(0);
-  });
-
-  test('no more than a quarter of a second is saved up, at the start and after a rest', () => {
-    const pace = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
-    pace.refill(5_000_000);
-    expect(budgetOf(pace)).toBe(RATE / 4);
-    pace.refill(5_000_249);
-    expect(budgetOf(pace)).toBe(249_000);
-    pace.refill(9_000_000);
-    expect(budgetOf(pace)).toBe(RATE / 4);
-  });
-
-  test('one byte of budget is enough to begin; what is begun beyond it is paid back first', () => {
-    const pace = usedUp();
-    pace.refill(10_001);
-    expect(pace.mayStart(0, 0)).toBe(true);
-    pace.spend(101_000);
-    pace.refill(10_101);
-    expect(pace.mayStart(0, 0)).toBe(false);
-    pace.refill(10_102);
-    expect(budgetOf(pace)).toBe(1000);
-  });
-
-  test('the rate under load holds for so long after client IO, and not longer', () => {
-    const pace = usedUp();
-    pace.noteClientIo(10_000);
-    pace.refill(10_100);
-    expect(budgetOf(pace)).toBe(RATE / 100);
-    pace.refill(10_000 + RESYNC_LOAD_MS - 1);
-    expect(budgetOf(pace)).toBe(RATE / 40);
-    pace.refill(10_000 + RESYNC_LOAD_MS);
-    expect(budgetOf(pace)).toBe(1000);
-    pace.refill(10_000 + RESYNC_LOAD_MS + 100);
-    expect(budgetOf(pace)).toBe(RATE / 10);
-  });
-
-  test('it is due when what was begun beyond the budget is paid back, and not before it was looked at', () => {
-    const pace = usedUp();
-    expect(pace.isDue(10_000)).toBe(false);
-    pace.spend(100_000);
-    expect([pace.isDue(10_100), pace.isDue(10_101)]).toEqual([false, true]);
-    pace.refill(10_101);
-    expect(pace.isDue(10_200)).toBe(false);
-    pace.noteClientIo(10_200);
-    pace.configure({ loadedRateBytes: null, rateBytes: null });
-    expect(pace.isDue(10_200)).toBe(false);
-  });
-
-  test('without a rate under load, the rate holds; without a rate, only the one under load', () => {
-    const plain = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
-    plain.noteClientIo(10_000);
-    plain.refill(10_000);
-    expect(budgetOf(plain)).toBe(RATE / 4);
-    const loaded = new ResyncPace({ rateBytes: null, loadedRateBytes: RATE });
-    loaded.noteClientIo(10_000);
-    loaded.refill(10_000);
-    expect(budgetOf(loaded)).toBe(RATE / 4);
-  });
-
-  test('without a rate there is no end; with one again, nothing of that is left', () => {
-    const pace = new ResyncPace({ rateBytes: null, loadedRateBytes: null });
-    pace.refill(10_000);
-    pace.spend(Number.MAX_SAFE_INTEGER);
-    expect(pace.mayStart(0, 0)).toBe(true);
-    pace.configure({ rateBytes: RATE });
-    pace.refill(10_010);
-    expect(budgetOf(pace)).toBe(RATE / 100);
-  });
-
-  test('a rate that is lowered counts at once, also for what was saved up', () => {
-    const pace = new ResyncPace({ rateBytes: RATE, loadedRateBytes: null });
-    pace.refill(10_000);
-    pace.configure({ rateBytes: RATE / 10 });
-    pace.refill(10_000);
-    expect(budgetOf(pace)).toBe(RATE / 40);
-  });
-});
-
 describe('ResyncPace: depth and window (I12)', () => {
-  /** A pace that no rate holds up. */
   function unlimited(depth?: number): ResyncPace {
-    const pace = new ResyncPace({ rateBytes: null, loadedRateBytes: null, ...(depth === undefined ? {} : { depth }) });
-    pace.refill(0);
-    return pace;
+    return new ResyncPace(depth === undefined ? {} : { depth });
   }
 
   /** The bytes in flight below which one more may begin. */
@@ -132,14 +27,9 @@ describe('ResyncPace: depth and window (I12)', () => {
     return bytes;
   }
 
-  test('nothing begins before the budget was filled once', () => {
-    expect(new ResyncPace({ rateBytes: null, loadedRateBytes: null }).mayStart(0, 0)).toBe(false);
-  });
-
-  test('as many as the depth; for what IO waits for, so many more, whatever bytes and rate say', () => {
+  test('as many as the depth; for what IO waits for, so many more, whatever bytes say', () => {
     const pace = unlimited(3);
     expect([pace.mayStart(2, 0), pace.mayStart(3, 0)]).toEqual([true, false]);
-    pace.configure({ rateBytes: 1 });
     expect([pace.mayStartWanted(2 + RESYNC_WANTED_DEPTH), pace.mayStartWanted(3 + RESYNC_WANTED_DEPTH)]).toEqual([true, false]);
     expect(unlimited().mayStart(RESYNC_DEPTH_DEFAULT - 1, 0)).toBe(true);
     expect(unlimited().mayStart(RESYNC_DEPTH_DEFAULT, 0)).toBe(false);
@@ -158,6 +48,13 @@ describe('ResyncPace: depth and window (I12)', () => {
     expect(windowOf(pace)).toBe(RESYNC_BYTES_MIN + 131072);
     for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
     expect(windowOf(pace)).toBe(RESYNC_BYTES_MAX);
+  });
+
+  test('beside client load fewer bytes are in flight', () => {
+    const pace = unlimited();
+    for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
+    expect([pace.mayStart(0, RESYNC_LOADED_BYTES_MAX, true), pace.mayStart(0, RESYNC_LOADED_BYTES_MAX)]).toEqual([false, true]);
+    expect(pace.mayStart(0, RESYNC_LOADED_BYTES_MAX - 1, true)).toBe(true);
   });
 
   test('a read that took long halves the window, down to its least', () => {
@@ -316,7 +213,7 @@ describe('resync: bounds (I12)', () => {
     rig = new ResyncRig({ chunks: 4, chunkBytes: 4 * IO_BYTES_MAX, short: 1000 });
     rig.store.mapOf(1).set(2, 2);
     rig.start([2], rig.version(5, [1, 2]));
-    for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(IO_BYTES_MAX);
+    for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(4 * IO_BYTES_MAX);
     rig.pullAll();
     expect([rig.store.mapOf(1).dirtyCount, rig.resync.status().pulledBytes]).toEqual([0, 8 * IO_BYTES_MAX - 1000]);
   });

@@ -1,10 +1,11 @@
 import {
   IO_BYTES_MAX,
+  RANGE_BYTES_MAX,
   RESYNC_BYTES_MAX,
   RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
-  RESYNC_LOAD_MS,
-  RESYNC_LOADED_RATE_DEFAULT,
+  RESYNC_HOLE_GROWTH,
+  RESYNC_LOADED_BYTES_MAX,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
@@ -13,24 +14,18 @@ import {
 import type { ResyncOptions } from './resync-types.ts';
 
 /**
- * How much resync has in flight, and how fast it goes on: as many pulls as the depth, as many bytes as the way to the sources
- * carries without a long queue, no more bytes per second than the rate, and nothing for a while after a failure. Beside that it
- * measures how fast resync really is.
+ * How much the resync of a pool has in flight: as many pulls as the depth, as many bytes as the way to the sources carries
+ * without a long queue, and nothing for a while after a failure. Beside that it measures how fast resync really is. How fast it
+ * may be is a matter of the storage node: see {@link ResyncBudget}.
  *
  * It decides nothing but that, and has no clock: every time is in clock milliseconds and comes from the caller.
  */
 export class ResyncPace {
-  #options: Required<ResyncOptions>;
+  #depth: number;
   /** Bytes in flight that the way to the sources carries without a long queue: what IO waits for stands behind them. */
   #windowBytes = RESYNC_BYTES_MIN;
-  /** Bytes that may be begun now; below zero, what was begun beyond the rate is still owed. Infinite without a rate. */
-  #budgetBytes = 0;
-  /** Up to when the budget has grown. */
-  #budgetAtMs = 0;
-  /** When a client did IO last. */
-  #clientIoMs = Number.NEGATIVE_INFINITY;
-  /** Whether that was a moment ago. */
-  #loaded = false;
+  /** What to ask for where answers have been holes; 0: they have not. */
+  #holeBytes = 0;
   /** Nothing is begun before. */
   #retryAtMs = 0;
   /** How long the next failure stops it. */
@@ -41,23 +36,24 @@ export class ResyncPace {
   #measuredAtMs = 0;
   #measuredBytes = 0;
 
-  constructor(options: ResyncOptions) {
-    this.#options = withDefaults(options);
+  constructor({ depth = RESYNC_DEPTH_DEFAULT }: ResyncOptions) {
+    this.#depth = depth;
   }
 
-  /** Changes the options that are given; the others stay. What is in flight already is not taken back. */
-  configure(options: ResyncOptions): void {
-    this.#options = withDefaults({ ...this.#options, ...options });
+  /** Changes the depth, if it is given. What is in flight already is not taken back. */
+  configure({ depth }: ResyncOptions): void {
+    if (depth !== undefined) this.#depth = depth;
   }
 
-  /** Whether one more pull may begin while so many with so many bytes are in flight. The last one may go beyond the bytes. */
-  mayStart(active: number, activeBytes: number): boolean {
-    return active < this.#options.depth && activeBytes < this.#windowBytes && this.#budgetBytes > 0;
+  /** Whether one more pull may begin while so many with so many bytes are in flight. The last one may go beyond the bytes. `isLoaded`: beside client load. */
+  mayStart(active: number, activeBytes: number, isLoaded = false): boolean {
+    const windowBytes = isLoaded ? Math.min(this.#windowBytes, RESYNC_LOADED_BYTES_MAX) : this.#windowBytes;
+    return active < this.#depth && activeBytes < windowBytes;
   }
 
   /** Whether a pull of a chunk that IO waits for may begin: neither bytes nor rate hold it up, and the depth is larger (I12). */
   mayStartWanted(active: number): boolean {
-    return active < this.#options.depth + RESYNC_WANTED_DEPTH;
+    return active < this.#depth + RESYNC_WANTED_DEPTH;
   }
 
   /** Bytes to ask for in one read, as far as chunks allow: a part of the window, so that several sources have work. */
@@ -65,40 +61,14 @@ export class ResyncPace {
     return Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
   }
 
-  /** A pull of so many bytes has begun. */
-  spend(lengthBytes: number): void {
-    this.#budgetBytes -= lengthBytes;
+  /** A pull was answered with holes alone, or not: the next ones ask for more, or for no more than can be carried. */
+  noteAnswer(holesOnly: boolean): void {
+    this.#holeBytes = holesOnly ? Math.min(Math.max(this.#holeBytes, this.readBytes) * RESYNC_HOLE_GROWTH, RANGE_BYTES_MAX) : 0;
   }
 
-  /** Whether the budget, used up when last looked at, allows for something by now. */
-  isDue(nowMs: number): boolean {
-    const rate = this.#rateBytes;
-    return rate !== null && this.#budgetBytes <= 0 && this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000 > 0;
-  }
-
-  /** Lets the budget grow by what the rate has allowed since the last call. */
-  refill(nowMs: number): void {
-    this.#loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
-    const rate = this.#rateBytes;
-    if (rate === null) {
-      this.#budgetBytes = Number.POSITIVE_INFINITY;
-    } else {
-      if (!Number.isFinite(this.#budgetBytes)) this.#budgetBytes = 0;
-      // At most a quarter of a second's worth is saved up: a longer rest must not end in a burst.
-      this.#budgetBytes = Math.min(this.#budgetBytes + (rate * (nowMs - this.#budgetAtMs)) / 1000, rate / 4);
-    }
-    this.#budgetAtMs = nowMs;
-  }
-
-  /** Bytes per second that are allowed now; null: as many as there can be. */
-  get #rateBytes(): number | null {
-    const { rateBytes, loadedRateBytes } = this.#options;
-    return this.#loaded ? (loadedRateBytes ?? rateBytes) : rateBytes;
-  }
-
-  /** A client has done IO: for {@link RESYNC_LOAD_MS} the rate under load holds. */
-  noteClientIo(nowMs: number): void {
-    this.#clientIoMs = nowMs;
+  /** Bytes to ask a source for that leaves zeroes out: more than {@link readBytes} where answers have been holes. */
+  get askBytes(): number {
+    return Math.max(this.#holeBytes, this.readBytes);
   }
 
   /** A read of so many bytes was answered. One that took long stood in a queue: less is in flight from now on. One that did not: more. */
@@ -150,10 +120,4 @@ export class ResyncPace {
   get bytesPerSecond(): number {
     return this.#bytesPerSecond;
   }
-}
-
-/** The options with what they are unless configured. */
-function withDefaults(options: ResyncOptions): Required<ResyncOptions> {
-  const { depth = RESYNC_DEPTH_DEFAULT, rateBytes = null, loadedRateBytes = RESYNC_LOADED_RATE_DEFAULT } = options;
-  return { depth, rateBytes, loadedRateBytes };
 }

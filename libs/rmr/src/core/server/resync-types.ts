@@ -1,10 +1,10 @@
 /** How resync behaves; all of it can be changed while it runs. */
 export interface ResyncOptions {
-  /** Pulls in flight. */
+  /** Pulls in flight, of each pool. */
   readonly depth?: number;
-  /** Bytes per second at most; null: as fast as it goes. */
+  /** Bytes per second at most that the storage node pulls, all pools together, and that it serves others; null: as fast as it goes. */
   readonly rateBytes?: number | null;
-  /** Bytes per second while clients do IO; null: as `rateBytes`. */
+  /** The same while clients do IO; null: as `rateBytes`, and as what clients feel of it allows. */
   readonly loadedRateBytes?: number | null;
 }
 

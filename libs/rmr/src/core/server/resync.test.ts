@@ -74,6 +74,35 @@ describe('resync: one pull (R1)', () => {
     expect(rig.held()).toEqual([`punch ${rig.at(4)}`]);
   });
 
+  test('W8: what was read gets its space before it leaves a trace; without, the chunks stay dirty, and who waits for them is told', () => {
+    rig.store.scarce = true;
+    rig.store.mapOf(1).set(4, 1);
+    rig.store.mapOf(1).set(7, 1);
+    rig.start([2]);
+    rig.resync.want(4, 1);
+    rig.answer(2);
+    expect(rig.held()).toEqual([`reserve ${rig.at(4)}`]);
+    rig.store.end(`reserve ${rig.at(4)}`, Status.ENOSPC);
+    rig.answer(2);
+    rig.store.end(`reserve ${rig.at(7)}`, Status.ENOSPC);
+    rig.turn();
+    expect([rig.refused, rig.resync.lacksSpace(4), rig.resync.lacksSpace(7)]).toEqual([2, true, false]);
+    expect([rig.held(), rig.resync.locked, rig.store.mapOf(1).dirtyCount]).toEqual([[], 0, 2]);
+    expect(rig.store.calls.filter((call) => /^(prepare|write|lastIo)/.test(call))).toEqual([]);
+    expect(rig.resync.status()).toMatchObject({ state: 'FAILED', reason: "this member's disk is full" });
+    // Whoever comes later waits for another try.
+    rig.resync.want(4, 1);
+    expect(rig.resync.lacksSpace(4)).toBe(false);
+  });
+
+  test('W8: a hole is pulled without space', () => {
+    rig.store.scarce = true;
+    rig.store.mapOf(1).set(4, 1);
+    rig.start([2]);
+    rig.answer(2, Status.OK, 0);
+    expect(rig.held()).toEqual([`punch ${rig.at(4)}`]);
+  });
+
   test('the last chunk may be short', () => {
     rig = new ResyncRig({ chunks: 8, short: 1000 });
     rig.store.mapOf(1).set(7, 1);

@@ -1,15 +1,18 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type TurnTask, type World } from '@rmr/runtime';
+import { IO_BYTES_MAX, RESYNC_HOLE_CHUNKS_MAX } from '../../constants.ts';
 import type { PoolStore, VersionRecord } from '../../pool-store.ts';
-import { IoMessage } from '../../wire/io-message.ts';
+import { IoFlag, IoMessage } from '../../wire/io-message.ts';
+import type { SparseData } from '../../wire/sparse-data.ts';
 import { decodeUnresolved } from '../../wire/unresolved-writes.ts';
 import { Pull, PullPhase } from './pull.ts';
 import { PullSources } from './pull-sources.ts';
+import type { ResyncBudget, ResyncShare } from './resync-budget.ts';
 import { ResyncPace } from './resync-pace.ts';
 import type { ResyncOptions, ResyncState, ResyncStatus } from './resync-types.ts';
+import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
-import { isZero } from './zeroes.ts';
 
 /** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
 const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
@@ -29,10 +32,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #peers: SyncPeers;
   readonly #onReleased: () => void;
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
+  readonly #onFull: () => void;
   readonly #chunkBytes: number;
   readonly #memberId: number;
+  /** The block in which this disk has holes, as a power of two. */
+  readonly #blockShift: number;
   readonly #message = new IoMessage();
   readonly #pace: ResyncPace;
+  readonly #share: ResyncShare;
   readonly #sources: PullSources;
   /** Null: the pool is not NORMAL. */
   #version: VersionRecord | null = null;
@@ -53,6 +60,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #wanted = new Map<number, number>();
   /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
   readonly #toldLost = new Set<number>();
+  /** Chunks that IO waits for, and for which the disk had no space when they were pulled last. */
+  readonly #spaceless = new Set<number>();
   readonly #unreadable = new UnreadableSources();
   /** Where the search for dirty chunks goes on; behind the last chunk it begins anew. */
   #cursor = 0;
@@ -66,31 +75,38 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 
   /**
    * `onReleased`: chunks have become clean or unlocked, or are known to be lost; what waits is to be looked at again.
-   * `onPulled`: this range of whole chunks has been written, and is clean.
+   * `onPulled`: this range of whole chunks has been written, and is clean. `onFull`: a pull has found no space on the disk.
    */
   constructor(
     world: World,
     store: PoolStore,
     peers: SyncPeers,
     options: ResyncOptions,
+    budget: ResyncBudget,
     onReleased: () => void,
     onPulled: (offsetBytes: number, lengthBytes: number) => void,
+    onFull: () => void,
   ) {
     this.#world = world;
     this.#store = store;
     this.#peers = peers;
     this.#onReleased = onReleased;
     this.#onPulled = onPulled;
+    this.#onFull = onFull;
     this.#chunkBytes = store.identity.chunkSizeBytes;
     this.#memberId = store.identity.memberId;
+    this.#blockShift = Math.log2(store.features.holeBytes);
+    assert(Number.isInteger(this.#blockShift), 'resync: a block is a power of two');
     this.#sinceMs = world.clock.wallMs();
     this.#pace = new ResyncPace(options);
+    this.#share = budget.join(() => this.#later());
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
   }
 
-  /** Changes the options that are given; the others stay. */
+  /** Changes the options that are given; the others stay. The rates are those of the storage node. */
   set options(options: ResyncOptions) {
     this.#pace.configure(options);
+    this.#share.budget.configure(options);
     this.#later();
   }
 
@@ -121,6 +137,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#version = null;
     this.#wanted.clear();
     this.#toldLost.clear();
+    this.#share.leave();
+    this.#spaceless.clear();
     this.#setState('IDLE');
   }
 
@@ -133,9 +151,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
 
   /** A client has done IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds. */
   noteClientIo(nowMs: number): void {
-    this.#pace.noteClientIo(nowMs);
+    this.#share.budget.noteClientIo(nowMs);
     // With the tick alone it would go on in bursts, and whatever clients do meanwhile would wait behind each.
-    if (this.#state === 'RUNNING' && this.#pace.isDue(nowMs)) this.#later();
+    if (this.#state === 'RUNNING' && this.#share.isDue(nowMs)) this.#later();
   }
 
   /** IO waits for these chunks, as far as they are dirty. */
@@ -147,6 +165,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (let chunk = own.nextDirty(firstChunk, end); chunk < end; chunk = chunk + 1 < end ? own.nextDirty(chunk + 1, end) : end) {
       if (!this.#wanted.has(chunk)) this.#wanted.set(chunk, nowMs);
       this.#toldLost.delete(chunk);
+      this.#spaceless.delete(chunk);
     }
     this.#later();
   }
@@ -182,6 +201,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   isLost(chunk: number): boolean {
     const sinceMs = this.#wanted.get(chunk);
     return sinceMs !== undefined && this.#sources.isLost(chunk, sinceMs);
+  }
+
+  /** W8: whether the chunk could not be pulled for lack of space since IO began to wait for it. */
+  lacksSpace(chunk: number): boolean {
+    return this.#spaceless.has(chunk);
   }
 
   /** The members that have a dirty chunk clean, and why one can't be read from, if so: for people. */
@@ -225,6 +249,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** Measures its speed, and looks again at what a budget that grows, or a rest that ends, may allow now. */
   tick(nowMs: number): void {
     this.#pace.measure(nowMs);
+    this.#share.budget.tick(nowMs);
     if (this.#wanted.size > 0 || (this.#store.dirtyMap(this.#memberId)?.dirtyCount ?? 0) > 0 || this.#state !== 'IDLE') this.#later();
   }
 
@@ -256,8 +281,15 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return;
     }
     assert(pull.phase === PullPhase.READ, 'resync: an answer without a read');
-    const lengthBytes = pull.pieceBytes;
-    if (status !== Status.OK || payload === null || slab === null || payload.length < lengthBytes) {
+    const answer = status === Status.OK ? decodeSyncAnswer(payload, pull.pieceBytes, pull.sparse, this.#store.features.holeBytes) : null;
+    if (answer === null || slab === null) {
+      if (pull.sparse && (status === Status.EPROTO || (status === Status.EIO && pull.lengthBytes > pull.chargedBytes))) {
+        // It is of an older version; or a part of much can't be read, and which one shows when less is asked for.
+        if (status === Status.EPROTO) peer.sparse = false;
+        this.#pace.noteAnswer(false);
+        this.#release(pull);
+        return;
+      }
       if (
         status === Status.EIO &&
         this.#unreadable.note(pull.firstChunk, pull.chunkCount, peer.member.memberId, this.#world.clock.nowMs())
@@ -273,47 +305,78 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
       this.#failed(
-        `${peer.describe()} could not be read: ${status === Status.OK ? 'it answered with the wrong length' : statusName(status)}`,
+        `${peer.describe()} could not be read: ${status === Status.OK ? 'its answer has the wrong length, or makes no sense' : statusName(status)}`,
       );
       this.#release(pull);
       return;
     }
     const { queueDepth, sizeBytes } = this.#store.identity;
-    const unresolved = decodeUnresolved(payload.subarray(lengthBytes), queueDepth, sizeBytes);
+    const unresolved = decodeUnresolved(answer.rest, queueDepth, sizeBytes);
     if (unresolved === null) {
       this.#failed(`${peer.describe()} answered with malformed unresolved writes`);
       this.#release(pull);
       return;
     }
-    this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, lengthBytes);
+    this.#pace.noteRead(this.#world.clock.nowMs() - pull.startedMs, Math.min(answer.coveredBytes, IO_BYTES_MAX));
+    if (pull.sparse) this.#pace.noteAnswer(answer.data.length === 0);
+    this.#takeAnswer(pull, answer);
     slab.retain();
     pull.slab = slab;
-    pull.data = payload.subarray(0, lengthBytes);
     pull.unresolved = unresolved;
     pull.unresolvedSeq = unresolved.reduce((newest, { writeSeq }) => Math.max(newest, writeSeq), 0);
     this.#onDisk++;
-    pull.phase = PullPhase.PREPARE;
-    const offsetBytes = pull.pieceOffsetBytes;
-    if (this.#store.prepareWrite(offsetBytes, lengthBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
+    this.#reserve(pull, tag);
     this.#world.turn.defer(this);
+  }
+
+  /** W8: the data of the piece that was read finds space. Holes need none. */
+  #reserve(pull: Pull, tag: number): void {
+    pull.phase = PullPhase.SPACE;
+    pull.changeStatus = Status.OK;
+    pull.changesLeft = 1;
+    let offsetBytes = pull.pieceOffsetBytes;
+    for (const { lengthBytes, hole } of pull.runs) {
+      if (!hole && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) pull.changesLeft++;
+      offsetBytes += lengthBytes;
+    }
+    if (--pull.changesLeft === 0) this.#prepare(pull, tag);
+  }
+
+  /** The regions of the piece that was read enter the write intent. */
+  #prepare(pull: Pull, tag: number): void {
+    pull.phase = PullPhase.PREPARE;
+    const { pieceOffsetBytes, coveredBytes } = pull;
+    if (this.#store.prepareWrite(pieceOffsetBytes, coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, this)) this.#write(pull, tag);
   }
 
   /** For the store alone: a step of the pull on the disk has ended. */
   onDiskDone(tag: number, status: number): void {
     const pull = this.#pulls[tag] as Pull;
     const stale = pull.generation !== this.#generation;
+    if (pull.phase === PullPhase.SPACE || pull.phase === PullPhase.WRITE) {
+      if (pull.changeStatus === Status.OK) pull.changeStatus = status;
+      // Also after a failure: as long as the disk works for the chunks they stay locked.
+      if (--pull.changesLeft > 0) return;
+      status = pull.changeStatus;
+    }
     if (status !== Status.OK) {
-      if (!stale) this.#failed(`this member's store failed: ${statusName(status)}`);
+      if (status === Status.ENOSPC && pull.phase <= PullPhase.WRITE) this.#noteFull(pull);
+      if (!stale)
+        this.#failed(status === Status.ENOSPC ? "this member's disk is full" : `this member's store failed: ${statusName(status)}`);
       this.#release(pull);
       return;
     }
     switch (pull.phase) {
+      case PullPhase.SPACE:
+        if (stale) this.#release(pull);
+        else this.#prepare(pull, tag);
+        break;
       case PullPhase.PREPARE:
         if (stale) this.#release(pull);
         else this.#write(pull, tag);
         break;
       case PullPhase.WRITE:
-        pull.writtenBytes += (pull.data as Uint8Array).length;
+        pull.writtenBytes += pull.coveredBytes;
         if (pull.writtenBytes < pull.lengthBytes) {
           if (stale) this.#release(pull);
           else this.#readNext(pull, tag);
@@ -333,6 +396,13 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#world.turn.defer(this);
   }
 
+  /** W8: there is no space for what was pulled. Who waits for these chunks is told, once. */
+  #noteFull(pull: Pull): void {
+    this.#onFull();
+    for (let chunk = pull.firstChunk; chunk < pull.firstChunk + pull.chunkCount; chunk++)
+      if (this.#wanted.has(chunk)) this.#spaceless.add(chunk);
+  }
+
   /** Rechecks the invariants of this class. */
   verify(): void {
     let active = 0;
@@ -341,8 +411,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     for (const pull of this.#pulls) {
       if (pull.phase === PullPhase.FREE || pull.phase === PullPhase.ABANDONED) continue;
       active++;
-      bytes += pull.lengthBytes;
-      if (pull.phase >= PullPhase.PREPARE) onDisk++;
+      bytes += pull.chargedBytes;
+      const works = pull.phase === PullPhase.SPACE || pull.phase === PullPhase.WRITE;
+      assert(works || pull.changesLeft === 0, 'resync: the disk works for a pull that does not wait for it');
+      if (pull.phase >= PullPhase.SPACE) onDisk++;
       for (let i = 0; i < pull.chunkCount; i++) assert(this.#locks.has(pull.firstChunk + i), 'R1: a chunk is pulled that is not locked');
     }
     assert(active === this.#active && bytes === this.#activeBytes, 'resync: active pulls are counted');
@@ -356,14 +428,31 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     }
   }
 
-  /** The piece that was read goes to the disk; zeroes become a hole. */
+  /** The pull goes on with what the answer covers. Chunks that it lacks are free again. */
+  #takeAnswer(pull: Pull, answer: SparseData): void {
+    const lacking = pull.take(answer);
+    const end = pull.firstChunk + pull.chunkCount;
+    for (let chunk = end; chunk < end + lacking; chunk++) this.unlock(chunk);
+    if (lacking === 0) return;
+    this.#cursor = Math.min(this.#cursor, end);
+    this.#onReleased();
+  }
+
+  /** The piece that was read goes to the disk: data as data, and a hole as a hole, be there data on this disk or not. */
   #write(pull: Pull, tag: number): void {
     pull.phase = PullPhase.WRITE;
-    const offsetBytes = pull.pieceOffsetBytes;
+    pull.changeStatus = Status.OK;
+    pull.changesLeft = pull.runs.length;
     const data = pull.data as Uint8Array;
     this.#noteUnresolved(pull);
-    if (isZero(data)) this.#store.punch(offsetBytes, data.length, tag, this);
-    else this.#store.write(offsetBytes, data, tag, this);
+    let offsetBytes = pull.pieceOffsetBytes;
+    let at = 0;
+    for (const { lengthBytes, hole } of pull.runs) {
+      if (hole) this.#store.punch(offsetBytes, lengthBytes, tag, this);
+      else this.#store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, this);
+      if (!hole || !pull.sparse) at += lengthBytes;
+      offsetBytes += lengthBytes;
+    }
   }
 
   /**
@@ -385,6 +474,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.slab?.release();
     pull.slab = null;
     pull.data = null;
+    pull.runs = [];
     pull.phase = PullPhase.READ;
     this.#offDisk();
     if (this.#read(pull, tag)) return;
@@ -401,6 +491,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     message.versionSeq = seq;
     message.offsetBytes = pull.pieceOffsetBytes;
     message.lengthBytes = pull.pieceBytes;
+    message.flags = pull.sparse ? IoFlag.SPARSE | (this.#wanted.has(pull.firstChunk) ? IoFlag.URGENT : 0) : 0;
+    message.blockShift = pull.sparse ? this.#blockShift : 0;
     pull.startedMs = this.#world.clock.nowMs();
     return peer.ready && peer.read(message, tag, this);
   }
@@ -413,9 +505,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#store.commit({ dirtyClear: [{ memberIds: [this.#memberId], ranges }] }, (status) => {
       if (status === Status.OK) {
         this.#pace.notePulled(lengthBytes);
+        this.#share.refund(pull.chargedBytes, pull.carriedBytes);
         this.#failure = '';
         for (let i = 0; i < pull.chunkCount; i++) {
           this.#wanted.delete(pull.firstChunk + i);
+          this.#spaceless.delete(pull.firstChunk + i);
           this.#unreadable.forget(pull.firstChunk + i);
         }
         this.#onPulled(pull.offsetBytes, lengthBytes);
@@ -441,15 +535,18 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#setStall('');
       this.#wanted.clear();
       this.#peers.urgent = false;
+      this.#share.leave();
       if (this.#active === 0) this.#setState('IDLE');
       return;
     }
     const nowMs = this.#world.clock.nowMs();
     if (this.#pace.isResting(nowMs)) {
+      this.#share.leave();
       if (this.#active === 0) this.#setState(this.#paused ? 'PAUSED' : 'FAILED');
       return;
     }
-    this.#pace.refill(nowMs);
+    if (this.#paused || !this.#peers.anyReady) this.#share.leave();
+    else this.#share.refill(nowMs);
     let stall = '';
     let urgent = false;
     for (const chunk of this.#wanted.keys()) {
@@ -471,9 +568,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       this.#setState('PAUSED');
       return;
     }
-    // Chunks that were looked at: once round is enough.
+    // Chunks that were looked at: once round is enough, and one, while nobody at all can be read from.
     let visited = 0;
-    while (this.#mayStart() && visited < own.chunkCount) {
+    while ((this.#mayStart() || !this.#peers.anyReady) && visited < own.chunkCount) {
       let chunk = own.nextDirty(Math.min(this.#cursor, own.chunkCount));
       if (chunk === own.chunkCount) {
         visited += own.chunkCount - this.#cursor;
@@ -489,15 +586,17 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         if (stall === '' && this.#active === 0) stall = `chunk ${chunk} and others wait for ${this.sourceOf(chunk)}`;
         this.#cursor = end;
         // While nobody at all can be read from, the rest need not be looked at.
-        if (!this.#peers.inSync().some((peer) => peer.ready)) break;
+        if (!this.#peers.anyReady) break;
       }
     }
+    if (stall === '' && !this.#share.hasPlace && this.#peers.anyReady)
+      stall = 'it waits for its turn: other pools of this storage node are pulled now';
     this.#setStall(this.#active > 0 ? '' : stall);
     this.#setState(this.#active === 0 && stall === '' && this.#failure !== '' ? 'FAILED' : 'RUNNING');
   }
 
   #mayStart(): boolean {
-    return this.#pace.mayStart(this.#active, this.#activeBytes);
+    return this.#share.mayStart() && this.#pace.mayStart(this.#active, this.#activeBytes, this.#share.isLoaded);
   }
 
   /** Starts pulls within the run of dirty chunks [first, end), and moves the cursor behind them. How the last of them went. */
@@ -509,7 +608,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const stop = Math.min(end, chunk + Math.max(1, Math.floor(this.#pace.readBytes / this.#chunkBytes)));
+      const chunks = Math.max(1, Math.floor(this.#pace.askBytes / this.#chunkBytes));
+      const stop = Math.min(end, chunk + Math.min(chunks, RESYNC_HOLE_CHUNKS_MAX));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {
         chunk++;
@@ -528,6 +628,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     if (peer === null) return Begun.NO_SOURCE;
     assert(this.#pace.mayStartWanted(this.#active), 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
+    // A source that leaves nothing out is not asked for more than it can answer.
+    if (!peer.sparse) end = Math.min(end, first + Math.max(1, Math.floor(IO_BYTES_MAX / this.#chunkBytes)));
     let stop = first + 1;
     // A suspect is read alone: that shows whether it is the one that can't be read.
     const alone = this.#unreadable.isSuspect(first);
@@ -537,6 +639,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.firstChunk = first;
     pull.chunkCount = stop - first;
     pull.writtenBytes = 0;
+    pull.carriedBytes = 0;
+    pull.sparse = peer.sparse;
+    // What an answer may carry; a hole counts as if it were data until it is known to be one.
+    pull.chargedBytes = Math.min(pull.lengthBytes, Math.max(IO_BYTES_MAX, this.#chunkBytes));
     pull.generation = this.#generation;
     pull.peer = peer;
     if (!this.#read(pull, tag)) {
@@ -544,10 +650,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       return Begun.NO_PERMIT;
     }
     pull.phase = PullPhase.READ;
-    const lengthBytes = pull.lengthBytes;
     this.#active++;
-    this.#activeBytes += lengthBytes;
-    this.#pace.spend(lengthBytes);
+    this.#activeBytes += pull.chargedBytes;
+    this.#share.spend(pull.chargedBytes);
     for (let chunk = first; chunk < stop; chunk++) this.lock(chunk);
     return Begun.YES;
   }
@@ -563,7 +668,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** The pull is over: its chunks are free for IO, and its place for another. */
   #release(pull: Pull): void {
     for (let i = 0; i < pull.chunkCount; i++) this.unlock(pull.firstChunk + i);
-    const onDisk = pull.phase >= PullPhase.PREPARE;
+    const onDisk = pull.phase >= PullPhase.SPACE;
     pull.slab?.release();
     this.#uncount(pull);
     this.#free(pull);
@@ -583,7 +688,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   /** It is not in flight any more. */
   #uncount(pull: Pull): void {
     this.#active--;
-    this.#activeBytes -= pull.lengthBytes;
+    this.#activeBytes -= pull.chargedBytes;
   }
 
   /** Its place is free. Chunks and slab are the caller's matter. */
@@ -591,6 +696,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     pull.phase = PullPhase.FREE;
     pull.peer = null;
     pull.data = null;
+    pull.runs = [];
     pull.slab = null;
   }
 

@@ -7,12 +7,15 @@ import {
   controlRequestSchema,
   decodeControlBody,
   encodeControlBody,
+  FAILURE_TEXT_MAX,
 } from '../../wire/control-message.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './read-arena.ts';
+import { ResyncBudget } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
 import type { SessionOpener } from './sync-peers.ts';
+import { SyncServing } from './sync-serving.ts';
 
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
@@ -26,6 +29,14 @@ export class RmrServer implements RtrsServerHandler {
   readonly #message = new IoMessage();
   readonly #sessions: SessionOpener;
   readonly #resync: ResyncOptions;
+  /** Of all pools together. */
+  readonly #budget: ResyncBudget;
+  readonly #syncServing: SyncServing;
+  /**
+   * For whoever keeps the stores to set: why there is no store of the pool here, as far as that is known, as a sentence about the node;
+   * null: nothing is known of one. Clients are told, as nobody else knows that it is the disk.
+   */
+  whyAbsent: (poolUuid: string) => string | null = () => null;
 
   /** `sessions`: the way to other storage nodes, for resync. */
   constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -33,6 +44,8 @@ export class RmrServer implements RtrsServerHandler {
     this.#arena = new ReadArena(slabs);
     this.#sessions = sessions;
     this.#resync = resync;
+    this.#budget = new ResyncBudget(resync);
+    this.#syncServing = new SyncServing(world, this.#budget, (request) => this.#onIo(request, true));
   }
 
   /** The registered pools. */
@@ -43,7 +56,7 @@ export class RmrServer implements RtrsServerHandler {
   /** Makes a store available to clients. One store per pool and node. */
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
-    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync);
+    const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync, this.#budget);
     this.#pools.push(pool);
     return pool;
   }
@@ -78,19 +91,25 @@ export class RmrServer implements RtrsServerHandler {
       request.respond(Status.EPROTO, 0, null, null);
       return;
     }
+    this.#onIo(request, false);
+  }
+
+  /** A valid IO request. `held`: it was held back before. */
+  #onIo(request: RtrsServerRequest, held: boolean): void {
     const message = this.#message;
-    decodeIoMessage(header, headerOffset, message);
+    decodeIoMessage(request.header, request.headerOffset, message);
     const pool = this.#pools[message.poolHandle];
     if (pool === null || pool === undefined) {
       request.respond(Status.ENOPOOL, 0, null, null);
       return;
     }
-    pool.onRequest(request, message);
+    if (held || this.#syncServing.mayBegin(request, message)) pool.onRequest(request, message);
   }
 
   /** Rechecks the invariants of every pool. */
   verify(): void {
     for (const pool of this.#pools) pool?.verify();
+    this.#budget.verify();
   }
 
   #find(poolUuid: string): PoolServer | null {
@@ -109,7 +128,9 @@ export class RmrServer implements RtrsServerHandler {
     }
     const pool = this.#find(decoded.body.poolUuid);
     if (pool === null) {
-      this.#fail(request, { code: 'UNKNOWN_POOL', message: `this node has no store of pool ${decoded.body.poolUuid}`, promise: null });
+      const { poolUuid } = decoded.body;
+      const message = this.whyAbsent(poolUuid) ?? `this node has no store of pool ${poolUuid}`;
+      this.#fail(request, { code: 'UNKNOWN_POOL', message: message.slice(0, FAILURE_TEXT_MAX), promise: null });
       return;
     }
     pool.control(request.session, decoded.body, (result, failure) => {

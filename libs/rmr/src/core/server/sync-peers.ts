@@ -35,6 +35,8 @@ export class SyncPeer implements SessionUser {
   readonly member: MemberRecord;
   /** Reads in flight. */
   inFlight = 0;
+  /** Whether it leaves blocks of zeroes out of its answers; false: it has refused to, as it is of an older version. */
+  sparse = true;
   /** Where the next map check goes on. */
   nextLeaf = 0;
   checking = false;
@@ -86,6 +88,7 @@ export class SyncPeer implements SessionUser {
 
   onSessionUp(): void {
     this.#joinAtMs = 0;
+    this.sparse = true;
     this.#problem = ASKED;
     this.join();
   }
@@ -242,6 +245,11 @@ export class SyncPeers implements Ticked {
   inSync(): readonly SyncPeer[] {
     const version = this.#version;
     return version === null ? [] : this.#peers.filter((peer) => version.inSync.some((member) => member.memberId === peer.member.memberId));
+  }
+
+  /** Whether anybody at all can be read from. */
+  get anyReady(): boolean {
+    return this.inSync().some((peer) => peer.ready);
   }
 
   tick(nowMs: number): void {
