@@ -54,6 +54,18 @@ export const HAGGLING_BACKLOG_BYTES_MAX = 256 * KIB;
 /** A connection that has to wait still reads this far ahead, so that the end of its client is seen early. */
 export const STALLED_READ_AHEAD_BYTES = 64 * KIB;
 
+/**
+ * How long it counts that a client was there. After so long nothing that it sent is begun before it is known to be there still: a
+ * client that lost its connection has hardly connected again, and been answered, by then.
+ */
+export const CLIENT_TRUST_MS = 100;
+
+/** A client whose host has not been heard of for so long is gone. Hosts that live answer every half minute. */
+export const CLIENT_SILENT_MS_MAX = 100_000;
+
+/** How often that is looked at. */
+export const CLIENT_SILENT_CHECK_MS = 5_000;
+
 /** Runs in one reply to BLOCK_STATUS: 32 KiB of descriptors. A client asks on where the reply ends. */
 export const EXTENTS_MAX = 4096;
 

@@ -1,6 +1,14 @@
 import { assert, type ByteStream, type ByteStreamHandler, ReceiveBuffer, SendQueue, type TurnTask } from '@rmr/runtime';
-import { CLOSING_MS_MAX, HANDSHAKE_MS_MAX, SHUTDOWN_MS_MAX, STALLED_READ_AHEAD_BYTES } from '../constants.ts';
+import {
+  CLIENT_SILENT_CHECK_MS,
+  CLIENT_SILENT_MS_MAX,
+  CLOSING_MS_MAX,
+  HANDSHAKE_MS_MAX,
+  SHUTDOWN_MS_MAX,
+  STALLED_READ_AHEAD_BYTES,
+} from '../constants.ts';
 import { CLIENT_FLAGS_BYTES, clientFlagsInvalid, decodeClientFlags, encodeGreeting, GREETING_BYTES } from '../wire/greeting.ts';
+import { ClientPresence } from './client-presence.ts';
 import { CONNECTION_TRANSITIONS, type ConnectionState } from './connection-state.ts';
 import { NbdCounters } from './counters.ts';
 import type { ExportEntry } from './export-entry.ts';
@@ -8,6 +16,9 @@ import type { Link } from './link.ts';
 import type { ConnectionHost } from './nbd-server.ts';
 import { Negotiation } from './negotiation.ts';
 import { Transmission } from './transmission.ts';
+
+/** Why a connection ends whose client is found gone before the stream says so. */
+const GONE = 'closed by peer';
 
 /** One client: owns the buffers, the state and the deadlines; the phases do the work. */
 export class Connection implements ByteStreamHandler, TurnTask, Link {
@@ -26,6 +37,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   #negotiation: Negotiation | null = null;
   #transmission: Transmission | null = null;
   #paused = false;
+  readonly #presence: ClientPresence;
+  #silenceCheckedMs: number;
   /** Monotonic time by which the state has to be left, or infinity. */
   #deadlineMs: number;
   /** Why this side ended the connection, or the empty string. */
@@ -39,6 +52,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.peerDescription = stream.peerDescription;
     this.connectedAtMs = host.world.clock.nowMs();
     this.#deadlineMs = this.connectedAtMs + HANDSHAKE_MS_MAX;
+    this.#presence = new ClientPresence(stream, this.connectedAtMs);
+    this.#silenceCheckedMs = this.connectedAtMs;
     this.receive = new ReceiveBuffer(host.slabs);
     this.send = new SendQueue(host.slabs, stream);
   }
@@ -90,8 +105,22 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.#stream.destroy(reason);
   }
 
-  /** Checks the deadlines. */
+  /** Checks the deadlines, and whether a client that is not read from is still there. */
   tick(nowMs: number): void {
+    if (this.#state !== 'CLOSING' && this.#state !== 'CLOSED') {
+      if (this.#paused && this.#stream.peerIsGone()) {
+        this.destroy(GONE);
+        return;
+      }
+      if (this.#presence.isAwaited) this.wake();
+      if (nowMs - this.#silenceCheckedMs >= CLIENT_SILENT_CHECK_MS) {
+        this.#silenceCheckedMs = nowMs;
+        if (this.#stream.silentMs() >= CLIENT_SILENT_MS_MAX) {
+          this.destroy(`nothing was heard of the client's host for ${CLIENT_SILENT_MS_MAX / 1000} s`);
+          return;
+        }
+      }
+    }
     if (nowMs < this.#deadlineMs) return;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     switch (this.#state) {
@@ -150,6 +179,17 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
 
   onReceived(byteCount: number): void {
     this.receive.received(byteCount);
+    if (this.#stalled()) {
+      // What waits goes on at the end of the turn, when the client is known to be there.
+      this.wake();
+      this.#readOrPause();
+      return;
+    }
+    // In the other phases nothing is begun.
+    if (this.#transmission !== null && !this.#presence.isCertain(this.#host.world.clock.nowMs()) && !this.#transmission.saysGoodbye) {
+      this.destroy(GONE);
+      return;
+    }
     this.#advance();
   }
 
@@ -168,14 +208,16 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   }
 
   runAtTurnEnd(): void {
-    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
-    if (this.#stalled()) this.#advance();
+    if (this.#hasEnded()) return;
+    if (this.#stalled()) this.#goOn();
+    if (this.#hasEnded()) return;
     const transmission = this.#transmission;
     if (transmission !== null && transmission.requestsInFlight === 0) {
       if (transmission.disconnecting) this.finish('the client disconnected');
       else if (this.#state === 'DRAINING') this.finish(this.#reason);
     }
     this.send.flush();
+    this.#presence.sent();
   }
 
   /** Rechecks what must hold between events. */
@@ -194,7 +236,31 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       this.#runPhase();
       if (this.#state === before) break;
     }
-    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    if (this.#hasEnded()) return;
+    this.#readOrPause();
+  }
+
+  /** What waited for room goes on, unless its client is gone: nothing of it is ever begun then. */
+  #goOn(): void {
+    // Replies first: to one that is gone, they bring the news.
+    this.send.flush();
+    switch (this.#presence.afterStall(this.#host.world.clock.nowMs())) {
+      case 'GONE':
+        this.destroy(GONE);
+        break;
+      case 'UNKNOWN':
+        break;
+      case 'THERE':
+        this.#advance();
+        break;
+    }
+  }
+
+  #hasEnded(): boolean {
+    return this.#state === 'CLOSED' || this.#state === 'CLOSING';
+  }
+
+  #readOrPause(): void {
     if (!this.#stalled()) this.#resume();
     else if (!this.#paused && this.receive.readableBytes >= STALLED_READ_AHEAD_BYTES) {
       this.#paused = true;

@@ -93,6 +93,13 @@ export class Transmission implements TransactionOwner {
     return this.#disconnecting;
   }
 
+  /** What comes next is the client's DISC: all that it wanted has been begun. */
+  get saysGoodbye(): boolean {
+    const { receive } = this.#link;
+    if (this.#incoming !== null || receive.readableBytes < REQUEST_BYTES) return false;
+    return readU16(receive.slab.bytes, receive.start + REQUEST_COMMAND_OFFSET) === Command.DISC;
+  }
+
   /** Handles what has been received, as far as limits allow. */
   run(): void {
     this.stalled = false;
@@ -147,12 +154,12 @@ export class Transmission implements TransactionOwner {
     this.#refusing = true;
   }
 
-  /** The connection is gone: what is in flight is dropped. */
+  /** The connection is gone: what is in flight is dropped, and what of it has not begun never will. */
   abandon(): void {
     this.#disconnecting = true;
     this.#incoming = null;
     this.#inFlightBytes = 0;
-    for (let i = this.#live.length - 1; i >= 0; i--) (this.#live[i] as Transaction).leave();
+    for (let i = this.#live.length - 1; i >= 0; i--) (this.#live[i] as Transaction).abandon(this.entry.device);
     this.#live.length = 0;
   }
 

@@ -109,6 +109,19 @@ export class SectorModel {
     }
   }
 
+  /** It was dropped before it began (W8): it has not happened, and never will. */
+  writeDropped(firstSector: number, sectorCount: number, stamp: number, beganMs: number): void {
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      const sector = this.#sectors[at] as Sector;
+      const dropped = sector.values.find(
+        (value) => value.stamp === stamp && value.beganMs === beganMs && value.endMs === Number.POSITIVE_INFINITY,
+      );
+      if (dropped === undefined) continue;
+      sector.values = sector.values.filter((value) => value !== dropped);
+      if (stamp !== 0) sector.written.delete(stamp);
+    }
+  }
+
   /** A flush that began at `beganMs` was acknowledged: what was overwritten before it began stays so (I1). */
   flushEnds(beganMs: number): void {
     for (const sector of this.#sectors) {

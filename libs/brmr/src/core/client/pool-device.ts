@@ -21,10 +21,10 @@ export interface PoolDeviceOptions {
   readonly readOnly: boolean;
 }
 
-/** A device request that is being carried out: how many IOs are left of it, and its first error. */
+/** A device request that is being carried out: the IOs that are left of it, and its first error. */
 class Operation {
   request: DeviceRequest | null = null;
-  left = 0;
+  readonly ios: IoRequest[] = [];
   status: number = Status.OK;
   errorOffsetBytes = NO_OFFSET;
 }
@@ -49,6 +49,8 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   readonly #freeOperations: Operation[] = [];
   /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
   readonly #ended: DeviceRequest[] = [];
+  /** Requests that nobody wants any more, and of which nothing is under way; they end at the end of the turn, too. */
+  readonly #cancelled: DeviceRequest[] = [];
 
   constructor(world: World, pool: PoolClient, options: PoolDeviceOptions) {
     assert(pool.geometry !== null, 'pool device: the pool has not been assembled');
@@ -90,12 +92,12 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
         break;
       }
       case DeviceOperation.FLUSH:
-        this.#send(this.#begin(request, 1), MessageType.FLUSH, 0, 0, 0, null);
+        this.#send(this.#begin(request), MessageType.FLUSH, 0, 0, 0, null);
         break;
       case DeviceOperation.BLOCK_STATUS:
         // A first part of the range is a full answer; the client asks for the rest.
         this.#send(
-          this.#begin(request, 1),
+          this.#begin(request),
           MessageType.EXTENTS,
           0,
           request.offsetBytes,
@@ -111,9 +113,28 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
   }
 
+  cancel(request: DeviceRequest): void {
+    const operation = request.deviceContext as Operation | null;
+    // It needs no IO.
+    if (operation === null) return;
+    const { ios } = operation;
+    for (let i = ios.length - 1; i >= 0; i--) {
+      const io = ios[i] as IoRequest;
+      if (!this.#pool.cancel(io)) continue;
+      operation.status = Status.EIO;
+      this.#giveBack(operation, io);
+    }
+    if (ios.length > 0) return;
+    this.#freeOperation(operation);
+    this.#cancelled.push(request);
+    this.#world.turn.defer(this);
+  }
+
   runAtTurnEnd(): void {
     for (const request of this.#ended) request.done(Status.OK);
     this.#ended.length = 0;
+    for (const request of this.#cancelled) request.done(Status.EIO);
+    this.#cancelled.length = 0;
   }
 
   onIoDone(io: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
@@ -132,22 +153,37 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
       // A flush has no place, and so none where it failed.
       operation.errorOffsetBytes = io.type === MessageType.FLUSH ? NO_OFFSET : io.offsetBytes;
     }
+    this.#giveBack(operation, io);
+    if (operation.ios.length > 0) return;
+    const ended = operation.status;
+    const errorOffsetBytes = operation.errorOffsetBytes;
+    this.#freeOperation(operation);
+    if (ended === Status.OK) request.done(Status.OK);
+    else request.done(ended, errorOffsetBytes);
+  }
+
+  /** The IO is no part of the operation any more. */
+  #giveBack(operation: Operation, io: IoRequest): void {
+    const { ios } = operation;
+    const last = ios.pop() as IoRequest;
+    if (last !== io) ios[ios.indexOf(io)] = last;
     io.context = null;
     io.payload = null;
     io.slab = null;
     this.#freeRequests.push(io);
-    if (--operation.left > 0) return;
+  }
+
+  #freeOperation(operation: Operation): void {
+    (operation.request as DeviceRequest).deviceContext = null;
     operation.request = null;
     this.#freeOperations.push(operation);
-    if (operation.status === Status.OK) request.done(Status.OK);
-    else request.done(operation.status, operation.errorOffsetBytes);
   }
 
   #split(request: DeviceRequest, type: IoType, flags: number, stepBytes: number): void {
     const start = request.offsetBytes;
     const end = start + request.lengthBytes;
     const pieces = Math.ceil(end / stepBytes) - Math.floor(start / stepBytes);
-    const operation = this.#begin(request, pieces);
+    const operation = this.#begin(request);
     if (pieces === 1) {
       this.#send(operation, type, flags, start, request.lengthBytes, request);
       return;
@@ -160,10 +196,10 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
   }
 
-  #begin(request: DeviceRequest, left: number): Operation {
+  #begin(request: DeviceRequest): Operation {
     const operation = this.#freeOperations.pop() ?? new Operation();
     operation.request = request;
-    operation.left = left;
+    request.deviceContext = operation;
     operation.status = Status.OK;
     operation.errorOffsetBytes = NO_OFFSET;
     return operation;
@@ -178,6 +214,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     io.payload = type === MessageType.WRITE && source !== null ? source.payload : null;
     io.slab = type === MessageType.WRITE && source !== null ? source.slab : null;
     io.context = operation;
+    operation.ios.push(io);
     this.#pool.submit(io);
   }
 }

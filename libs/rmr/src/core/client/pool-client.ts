@@ -162,6 +162,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.submit(request);
   }
 
+  /** Nobody wants the IO any more (W8). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
+  cancel(request: IoRequest): boolean {
+    return this.#engine.cancel(request);
+  }
+
   /**
    * Ends in order: IO that is under way ends, everything is flushed, and the members are told that nothing is in flight. The
    * caller hands nothing in any more. `done` is called in every case, within `ORDERLY_STOP_MS_MAX` and a tick; where it
