@@ -27,6 +27,15 @@ export const EXPORTS_MAX = 1024;
 /** Connections of one server. A client that uses several opens 4 to 16. Each holds two slabs, 512 KiB, while idle. */
 export const CONNECTIONS_MAX = 128;
 
+/**
+ * Connections that have not chosen an export. Honest clients take milliseconds for it. Beyond, the one that has said nothing for the
+ * longest time makes way, so that no number of silent ones keeps others out.
+ */
+export const NEGOTIATIONS_MAX = 32;
+
+/** How often the log says at most that connections made way. */
+export const MADE_WAY_LOG_MS = 60_000;
+
 /** A client that has not chosen an export by then is disconnected. People type into interactive clients, so not too short. */
 export const HANDSHAKE_MS_MAX = 30_000;
 
@@ -72,4 +81,5 @@ export const EXTENTS_MAX = 4096;
 assert(IN_FLIGHT_BYTES_MAX >= PAYLOAD_BYTES_MAX, 'constants: a request of the largest size does not fit the limit of bytes in flight');
 assert(PAYLOAD_BYTES_MAX % WRITE_PART_BYTES === 0, 'constants: write parts do not divide the largest payload');
 assert(OPTION_BYTES_MAX >= 2 * STRING_BYTES_MAX + 64, 'constants: an option cannot carry a name and a query');
+assert(NEGOTIATIONS_MAX < CONNECTIONS_MAX, 'constants: those that negotiate could take all places');
 assert(STALLED_READ_AHEAD_BYTES >= 28, 'constants: less than a request header is read ahead');

@@ -123,7 +123,7 @@ describe('a client that is gone', () => {
     bed.client.stream.hangUp();
     bed.bed.settle();
     const detached = bed.bed.world.lines.find(({ event }) => event === 'nbd client detached');
-    expect(detached?.fields.reason).toBe('the client disconnected');
+    expect(detached?.fields['reason']).toBe('the client disconnected');
   });
 
   test('the device is told of all that it has of the client, once', () => {

@@ -36,6 +36,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   #state: ConnectionState = 'HANDSHAKE';
   #negotiation: Negotiation | null = null;
   #transmission: Transmission | null = null;
+  /** When the client was last heard of, before it chose an export. */
+  heardMs: number;
   #paused = false;
   readonly #presence: ClientPresence;
   #silenceCheckedMs: number;
@@ -51,6 +53,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.id = id;
     this.peerDescription = stream.peerDescription;
     this.connectedAtMs = host.world.clock.nowMs();
+    this.heardMs = this.connectedAtMs;
     this.#deadlineMs = this.connectedAtMs + HANDSHAKE_MS_MAX;
     this.#presence = new ClientPresence(stream, this.connectedAtMs);
     this.#silenceCheckedMs = this.connectedAtMs;
@@ -185,8 +188,11 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       this.#readOrPause();
       return;
     }
-    // In the other phases nothing is begun.
-    if (this.#transmission !== null && !this.#presence.isCertain(this.#host.world.clock.nowMs()) && !this.#transmission.saysGoodbye) {
+    const nowMs = this.#host.world.clock.nowMs();
+    if (this.#transmission === null) {
+      // In these phases nothing is begun.
+      this.heardMs = nowMs;
+    } else if (!this.#presence.isCertain(nowMs) && !this.#transmission.saysGoodbye) {
       this.destroy(GONE);
       return;
     }
