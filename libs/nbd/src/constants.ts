@@ -25,7 +25,7 @@ export const OPTIONS_MAX = 4096;
 export const EXPORTS_MAX = 1024;
 
 /** Connections of one server. A client that uses several opens 4 to 16. Each holds two slabs, 512 KiB, while idle. */
-export const CONNECTIONS_MAX = 128;
+export const CONNECTIONS_MAX = 256;
 
 /**
  * Connections that have not chosen an export. Honest clients take milliseconds for it. Beyond, the one that has said nothing for the
@@ -69,10 +69,10 @@ export const STALLED_READ_AHEAD_BYTES = 64 * KIB;
  */
 export const CLIENT_TRUST_MS = 100;
 
-/** A client whose host has not been heard of for so long is gone. Hosts that live answer every half minute. */
+/** A client whose host owes an answer and has not been heard of for so long is gone. Hosts that are silent are asked after half a minute. */
 export const CLIENT_SILENT_MS_MAX = 100_000;
 
-/** How often that is looked at. */
+/** How often that is looked at; twice in a row decides. */
 export const CLIENT_SILENT_CHECK_MS = 5_000;
 
 /** Runs in one reply to BLOCK_STATUS: 32 KiB of descriptors. A client asks on where the reply ends. */

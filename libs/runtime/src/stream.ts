@@ -40,7 +40,7 @@ export interface ByteStream {
    * paused, and while bytes from before it have not been read. A system call.
    */
   peerIsGone(): boolean;
-  /** Milliseconds since anything was heard of the peer's host, which answers at least every half minute; 0 where there is no network between. A system call. */
+  /** Milliseconds for which nothing was heard of the peer's host, while it owes an answer; else, and where there is no network between, 0. A system call. */
   silentMs(): number;
   /** Stops reading; at most the read under way still arrives. */
   pauseReading(): void;

@@ -41,6 +41,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   #paused = false;
   readonly #presence: ClientPresence;
   #silenceCheckedMs: number;
+  /** The client's host was silent when that was looked at last. */
+  #silent = false;
   /** Monotonic time by which the state has to be left, or infinity. */
   #deadlineMs: number;
   /** Why this side ended the connection, or the empty string. */
@@ -118,7 +120,10 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       if (this.#presence.isAwaited) this.wake();
       if (nowMs - this.#silenceCheckedMs >= CLIENT_SILENT_CHECK_MS) {
         this.#silenceCheckedMs = nowMs;
-        if (this.#stream.silentMs() >= CLIENT_SILENT_MS_MAX) {
+        const silentBefore = this.#silent;
+        this.#silent = this.#stream.silentMs() >= CLIENT_SILENT_MS_MAX;
+        // Once says nothing: the last question may have been asked a moment ago.
+        if (silentBefore && this.#silent) {
           this.destroy(`nothing was heard of the client's host for ${CLIENT_SILENT_MS_MAX / 1000} s`);
           return;
         }

@@ -48,7 +48,10 @@ const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
-/** Offset in `struct tcp_info` of `tcpi_last_ack_recv`: milliseconds since anything was acknowledged, keep-alive probes included. */
+/** Offsets in `struct tcp_info`: retransmissions without an answer, and probes (of keep-alive, or of a window that was full) without one. */
+const RETRANSMITS_OFFSET = 2;
+const PROBES_OFFSET = 3;
+/** Of `tcpi_last_ack_recv`: milliseconds since anything was acknowledged, keep-alive probes included. */
 const LAST_ACK_RECEIVED_OFFSET = 56;
 
 /** After so many seconds without a word a host is asked whether it is there; then again at these intervals, so many times. */
@@ -59,7 +62,8 @@ const KEEP_ALIVE_PROBES = 6;
 /** Shared by all calls: each is over before the next begins. */
 const words = new Int32Array(64);
 const halves = new Int16Array(words.buffer);
-const WORDS = addressOf(new Uint8Array(words.buffer));
+const bytes = new Uint8Array(words.buffer);
+const WORDS = addressOf(bytes);
 const LENGTH = WORDS + 60 * 4;
 
 /**
@@ -81,10 +85,14 @@ export function unacknowledgedBytes(fd: number): number {
   return ioctl(fd, SIOCOUTQ, WORDS) === 0 ? (words[0] as number) : 0;
 }
 
-/** TCP: milliseconds since the peer's host has acknowledged anything; it does so at least every {@link KEEP_ALIVE_IDLE_S} while it lives. */
+/**
+ * TCP: for so many milliseconds the peer's host has acknowledged nothing, and it has not answered the kernel's last attempt. 0: it owes
+ * no answer. A peer that does not take what it is sent is asked at growing intervals, of up to two minutes.
+ */
 export function silentMs(fd: number): number {
   words[60] = 60 * 4;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, WORDS, LENGTH) !== 0) return 0;
+  if (bytes[RETRANSMITS_OFFSET] === 0 && bytes[PROBES_OFFSET] === 0) return 0;
   return (words[LAST_ACK_RECEIVED_OFFSET / 4] as number) >>> 0;
 }
 
