@@ -4,6 +4,7 @@ import {
   nameValue,
   pathValue,
   routesValue,
+  socketAccessValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
@@ -150,6 +151,7 @@ export const clientNodeConfigSchema = z
           .default(['tcp://127.0.0.1:10809'])
           .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once')
           .describe('addresses that NBD clients connect to, tcp://HOST:PORT or unix:/PATH'),
+        socket: socketAccessValue().prefault({}),
         connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
       })
       .prefault({}),

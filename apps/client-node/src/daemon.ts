@@ -22,6 +22,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   const slabs = new SlabPool();
   const server = new NbdServer(world, slabs, { connectionsMax: config.nbd.connections });
   const listeners: StreamListener[] = [];
+  transport.setAccess(config.nbd.socket);
   for (const address of config.nbd.listen) listeners.push(await listen(transport, address, server));
 
   const client = new RmrClient(world, transport, slabs, {

@@ -5,6 +5,7 @@ import {
   pathValue,
   routesValue,
   sizeValue,
+  socketAccessValue,
   socketAddressListValue,
   uuidValue,
 } from '@rmr/runtime/node';
@@ -28,6 +29,7 @@ export const storageNodeConfigSchema = z
         advertise: socketAddressListValue()
           .optional()
           .describe('addresses that others reach this node at, where they differ from rtrs.listen'),
+        socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
     admin: z
