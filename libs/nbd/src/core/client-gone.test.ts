@@ -144,6 +144,18 @@ describe('a client that is gone', () => {
     expect(other.replies()).toMatchObject([{ cookie: 4, error: 0 }]);
   });
 
+  test('in order, and does not wait for its answers: what it had asked for before DISC is finished all the same', () => {
+    const bed = setup();
+    bed.device.held = true;
+    bed.client.request(Command.WRITE, 0, 1, 65_536, BLOCK, pattern(BLOCK));
+    bed.client.request(Command.DISC, 0, 2, 0, 0);
+    bed.client.stream.hangUp();
+    bed.bed.settle();
+    expect([bed.bed.server.connections(), bed.device.cancelled]).toEqual([[], []]);
+    release(bed);
+    expect([lateWrites(bed), bed.bed.server.orphanedRequests]).toEqual([1, 0]);
+  });
+
   test('with its whole host: not heard of for long, its place is free', () => {
     const { bed, client } = setup();
     client.stream.silence = CLIENT_SILENT_MS_MAX - 1;

@@ -57,6 +57,8 @@ export class Transmission implements TransactionOwner {
   #incomingOffset = 0;
   /** After DISC nothing is listened to. */
   #disconnecting = false;
+  /** The client has said DISC: what it had asked for before is finished, whether it waits for that or not. */
+  #saidGoodbye = false;
   /** During shutdown requests are refused. */
   #refusing = false;
 
@@ -131,6 +133,7 @@ export class Transmission implements TransactionOwner {
       receive.consume(REQUEST_BYTES);
       if (command === Command.DISC) {
         this.#disconnecting = true;
+        this.#saidGoodbye = true;
         this.#link.wake();
         continue;
       }
@@ -154,12 +157,16 @@ export class Transmission implements TransactionOwner {
     this.#refusing = true;
   }
 
-  /** The connection is gone: what is in flight is dropped, and what of it has not begun never will. */
+  /** The connection is gone: what is in flight is dropped, and what of it has not begun never will, unless the client has left in order. */
   abandon(): void {
     this.#disconnecting = true;
     this.#incoming = null;
     this.#inFlightBytes = 0;
-    for (let i = this.#live.length - 1; i >= 0; i--) (this.#live[i] as Transaction).abandon(this.entry.device);
+    for (let i = this.#live.length - 1; i >= 0; i--) {
+      const transaction = this.#live[i] as Transaction;
+      if (this.#saidGoodbye) transaction.leave();
+      else transaction.abandon(this.entry.device);
+    }
     this.#live.length = 0;
   }
 
