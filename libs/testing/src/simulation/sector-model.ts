@@ -109,8 +109,15 @@ export class SectorModel {
     }
   }
 
-  /** It was dropped before it began (W8): it has not happened, and never will. */
-  writeDropped(firstSector: number, sectorCount: number, stamp: number, beganMs: number): void {
+  /**
+   * It was dropped before it began (W8): it has not happened, and never will. Of one that writes zeroes that can't be told: a read may have
+   * taken zeroes that were there before for its own, so it counts as one that has failed.
+   */
+  writeDropped(firstSector: number, sectorCount: number, stamp: number, beganMs: number, nowMs: number): void {
+    if (stamp === 0) {
+      this.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
+      return;
+    }
     for (let at = firstSector; at < firstSector + sectorCount; at++) {
       const sector = this.#sectors[at] as Sector;
       const dropped = sector.values.find(
@@ -118,7 +125,7 @@ export class SectorModel {
       );
       if (dropped === undefined) continue;
       sector.values = sector.values.filter((value) => value !== dropped);
-      if (stamp !== 0) sector.written.delete(stamp);
+      sector.written.delete(stamp);
     }
   }
 

@@ -304,7 +304,7 @@ export class Workload {
       if (connection !== gone || !client.pool.cancel(request)) continue;
       this.operations.delete(operation);
       if (this.#trace) this.#log('operation is dropped', operation, { connection });
-      if (isChange(operation)) this.#model.writeDropped(firstSector, sectorCount, stamp, beganMs);
+      if (isChange(operation)) this.#model.writeDropped(firstSector, sectorCount, stamp, beganMs, this.#cluster.world.scheduler.nowMs);
     }
   }
 
