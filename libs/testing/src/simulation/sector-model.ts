@@ -110,7 +110,7 @@ export class SectorModel {
   }
 
   /**
-   * It was dropped before it began (W8): it has not happened, and never will. Of one that writes zeroes that can't be told: a read may have
+   * It was dropped before it began (W9): it has not happened, and never will. Of one that writes zeroes that can't be told: a read may have
    * taken zeroes that were there before for its own, so it counts as one that has failed.
    */
   writeDropped(firstSector: number, sectorCount: number, stamp: number, beganMs: number, nowMs: number): void {

@@ -296,7 +296,7 @@ export class Workload {
     });
   }
 
-  /** W8: what had not begun when its connection was lost never does. The rest goes on, and nobody is the wiser. */
+  /** W9: what had not begun when its connection was lost never does. The rest goes on, and nobody is the wiser. */
   #connectionGone(): void {
     const gone = randomBelow(this.#connectionRandom, CONNECTIONS);
     for (const operation of this.operations) {

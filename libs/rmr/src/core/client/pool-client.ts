@@ -162,7 +162,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.submit(request);
   }
 
-  /** Nobody wants the IO any more (W8). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
+  /** Nobody wants the IO any more (W9). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
   cancel(request: IoRequest): boolean {
     return this.#engine.cancel(request);
   }
