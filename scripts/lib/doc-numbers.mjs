@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const UNITS = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40, bytes: 1, ms: 1, s: 1000, minutes: 60_000 };
+const UNITS = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40, bytes: 1, ms: 1, s: 1000, min: 60_000, minutes: 60_000 };
 
 /** A number that says how much: with a unit behind it. Numbers within words, names, versions and marks don't. */
 const QUANTITY = /(?<![\w.◆#/-])\d(?:[\d,]*\d)?(?:\.\d+)?(?: ?(?:KiB|MiB|GiB|TiB|ms|s|seconds|minutes|bytes|B|%))(?!\w)/g;
