@@ -5,6 +5,7 @@ import {
   pathValue,
   refuseSharedAddresses,
   routesValue,
+  socketAccessValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
@@ -170,6 +171,7 @@ export const clientNodeConfigSchema = z
           .describe(
             'how long an NBD client waits that asks for the export of a pool which is not served yet; 0s: it is refused at once, and told why. "never": it waits without end',
           ),
+        socket: socketAccessValue().prefault({}),
         connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
       })
       .prefault({}),

@@ -27,6 +27,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   const pools: MappedPool[] = [];
   for (const pool of config.pools) server.announceExport(announced(pool, () => pools.find((mapped) => mapped.config === pool)));
   const listeners: StreamListener[] = [];
+  transport.setAccess(config.nbd.socket);
   for (const address of config.nbd.listen) listeners.push(await listen(transport, address, server));
 
   const client = new RmrClient(world, transport, slabs, {

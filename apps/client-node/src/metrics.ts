@@ -20,6 +20,11 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
     help: 'Requests that a member gave back, to be sent again: for a map update, or after a long wait for a chunk',
     read: (counters) => counters.bounces,
   },
+  {
+    name: 'rmr_pool_cancelled_total',
+    help: 'IOs that never began, as the NBD client that wanted them was gone',
+    read: (counters) => counters.cancelled,
+  },
 ];
 
 const LEVELS = ['healthy', 'degraded', 'down'] as const;

@@ -6,6 +6,7 @@ import {
   refuseSharedAddresses,
   routesValue,
   sizeValue,
+  socketAccessValue,
   socketAddressListValue,
   uuidValue,
 } from '@rmr/runtime/node';
@@ -29,6 +30,7 @@ export const storageNodeConfigSchema = z
         advertise: socketAddressListValue()
           .optional()
           .describe('addresses that others reach this node at, where they differ from rtrs.listen'),
+        socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
     admin: z

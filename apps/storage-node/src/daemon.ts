@@ -91,6 +91,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     await new Promise<void>((resolve, reject) => {
       keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
     });
+    transport.setAccess(config.rtrs.socket);
     for (const address of config.rtrs.listen) listeners.push(await listen(transport, address, server));
   } catch (error) {
     await stopGracefully();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAdminClient } from '@rmr/admin-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -34,7 +34,7 @@ beforeAll(async () => {
   storage = start('storage-node', {
     name: 'storage-x',
     stateDir: join(folder, 'storage'),
-    rtrs: { listen: [rtrs] },
+    rtrs: { listen: [rtrs], socket: { mode: '0640' } },
     admin: { listen: `http://127.0.0.1:${await freePort()}` },
     stores: POOLS.map((pool) => ({ path: join(folder, `${pool.name}.img`), poolUuid: pool.uuid })),
   });
@@ -45,7 +45,7 @@ beforeAll(async () => {
     name: 'client-x',
     stateDir: join(folder, 'client'),
     admin: { listen: admin },
-    nbd: { listen: [`unix:${socket}`, `tcp://127.0.0.1:${port}`] },
+    nbd: { listen: [`unix:${socket}`, `tcp://127.0.0.1:${port}`], socket: { mode: '0666' } },
     pools: POOLS.map(({ name, uuid, readOnly }) => ({
       name,
       uuid,
@@ -77,6 +77,10 @@ function start(role: keyof typeof PROGRAMS, config: object): Running {
   writeFileSync(path, JSON.stringify(config));
   return startProgram(process.execPath, [PROGRAMS[role], 'run', '--config', path]);
 }
+
+test('daemons: unix sockets admit whom the configuration says', () => {
+  expect([socket, join(folder, 'rtrs.sock')].map((path) => statSync(path).mode & 0o777)).toEqual([0o666, 0o640]);
+});
 
 testNeeding('nbdinfo')('daemons: two pools are two exports, on the socket and on the port', async () => {
   for (const uri of [`nbd+unix:///?socket=${socket}`, `nbd://127.0.0.1:${port}`]) {

@@ -7,15 +7,20 @@ import { parseAdminAddress } from '@rmr/runtime/node';
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
 import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
 import type { Metrics } from './metrics.ts';
+import { limitQuietConnections } from './quiet-connections.ts';
 
 /** No procedure takes more than a few names. */
 const BODY_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
 /** A few dashboards, a scraper and a person: more is a leak somewhere. */
 const CONNECTIONS_MAX = 256;
+/** Of these, connections on which nothing is being answered. Beyond, the one that has been quiet for the longest time makes way. */
+const QUIET_CONNECTIONS_MAX = 64;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
+/** How often these times are looked at. */
+const TIMEOUTS_CHECKED_MS = 5_000;
 /** Shorter tokens can be guessed. */
 const TOKEN_LENGTH_MIN = 16;
 const TOKEN_FILE_BYTES_MAX = 4096;
@@ -50,6 +55,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: TIMEOUTS_CHECKED_MS,
     },
     (request, response) => {
       handle(options, token, request, response).catch((error: unknown) => {
@@ -61,6 +67,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
+  limitQuietConnections(server, QUIET_CONNECTIONS_MAX);
   await listening(server, options.listen, address.host, address.port);
   const { port } = server.address() as AddressInfo;
   const url = `http://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`;

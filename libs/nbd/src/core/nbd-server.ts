@@ -6,6 +6,8 @@ import {
   IN_FLIGHT_BYTES_MAX,
   IN_FLIGHT_BYTES_MIN,
   IN_FLIGHT_BYTES_SERVER_MAX,
+  MADE_WAY_LOG_MS,
+  NEGOTIATIONS_MAX,
   STRING_BYTES_MAX,
 } from '../constants.ts';
 import { decodeText, encodeText } from '../wire/bytes.ts';
@@ -23,7 +25,7 @@ export interface NbdServerOptions {
    * empty, else the only one, if there is only one.
    */
   readonly defaultExportName?: string;
-  /** Connections at the same time; further ones are closed at once. */
+  /** Connections at the same time. Beyond, those that negotiate make way, the one that has been silent the longest first; where there is none, new ones are closed at once. */
   readonly connectionsMax?: number;
   /** How long a client waits that asks for an announced export, in milliseconds, perhaps infinite. 0, which is the default: it is told why there is none. */
   readonly exportWaitMs?: number;
@@ -96,6 +98,13 @@ export class NbdServer implements ConnectionHost, Ticked {
   readonly #announced = new Map<string, AnnouncedExport>();
   readonly exportWaitMs: number;
   readonly #connections = new Set<Connection>();
+  /** Those of them that have not chosen an export. */
+  readonly #negotiating = new Set<Connection>();
+  /** Connections that made way for others, and whose streams have not closed yet. */
+  readonly #leaving = new Set<Connection>();
+  /** Connections that made way and of which the log has not told. */
+  #madeWay = 0;
+  #madeWayLoggedMs = Number.NEGATIVE_INFINITY;
   readonly #defaultExportName: string | null;
   readonly #connectionsMax: number;
   readonly #inFlightBytesServerMax: number;
@@ -169,6 +178,7 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   /** Serves a client on `stream`. */
   accept(stream: ByteStream): void {
+    if (this.#negotiating.size >= NEGOTIATIONS_MAX || this.#connections.size >= this.#connectionsMax) this.#makeWay();
     if (this.#shuttingDown || this.#connections.size >= this.#connectionsMax) {
       const reason = this.#shuttingDown ? 'the server is shutting down' : 'the server has as many connections as it may';
       this.world.log.warn('nbd connection refused', { peer: stream.peerDescription, reason });
@@ -177,8 +187,8 @@ export class NbdServer implements ConnectionHost, Ticked {
     }
     const connection = new Connection(this, stream, this.#nextId++);
     this.#connections.add(connection);
-    if (this.#connections.size === 1) this.world.ticker.subscribe(this);
-    this.#shareInFlightBytes();
+    this.#negotiating.add(connection);
+    if (this.#connections.size + this.#leaving.size === 1) this.world.ticker.subscribe(this);
     this.world.log.debug('nbd client connected', { connection: connection.id, peer: connection.peerDescription });
     this.#listener.onConnected?.(infoOf(connection));
     connection.start();
@@ -245,6 +255,8 @@ export class NbdServer implements ConnectionHost, Ticked {
   }
 
   onNegotiated(connection: Connection): void {
+    this.#negotiating.delete(connection);
+    this.#shareInFlightBytes();
     const info = infoOf(connection);
     (connection.transmission?.entry as ExportEntry).connectionCount++;
     this.world.log.info('nbd client attached', {
@@ -258,7 +270,9 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   onClosed(connection: Connection, reason: string, violation: boolean): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.world.ticker.unsubscribe(this);
+    this.#negotiating.delete(connection);
+    this.#leaving.delete(connection);
+    if (this.#connections.size + this.#leaving.size === 0) this.world.ticker.unsubscribe(this);
     this.#shareInFlightBytes();
     const entry = connection.transmission?.entry ?? null;
     if (entry !== null) entry.connectionCount--;
@@ -273,6 +287,8 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   tick(nowMs: number): void {
     for (const connection of this.#connections) connection.tick(nowMs);
+    for (const connection of this.#leaving) connection.tick(nowMs);
+    this.#tellMadeWay(nowMs);
   }
 
   /** Rechecks what must hold between events. */
@@ -281,7 +297,14 @@ export class NbdServer implements ConnectionHost, Ticked {
     for (const connection of this.#connections) {
       assert(connection.state !== 'CLOSED', 'nbd server: a closed connection is still listed');
       connection.verify();
+      const negotiates = connection.state !== 'CLOSING' && connection.transmission === null;
+      assert(!negotiates || this.#negotiating.has(connection), 'nbd server: a connection that negotiates is not listed as such');
     }
+    for (const connection of this.#negotiating) {
+      assert(connection.transmission === null && this.#connections.has(connection), 'nbd server: listed as negotiating by mistake');
+    }
+    assert(this.#negotiating.size <= NEGOTIATIONS_MAX, 'nbd server: more connections negotiate than may');
+    for (const connection of this.#leaving) assert(connection.state === 'CLOSING', 'nbd server: a connection made way and goes on');
     for (const entry of this.#exports.values()) {
       let count = 0;
       for (const connection of this.#connections) if (connection.transmission?.entry === entry) count++;
@@ -290,15 +313,37 @@ export class NbdServer implements ConnectionHost, Ticked {
     assert(this.transactions.orphans >= 0, 'nbd server: orphaned requests are miscounted');
   }
 
+  /** Of those that negotiate, the one that has been silent for the longest time gives its place up. */
+  #makeWay(): void {
+    let silent: Connection | null = null;
+    for (const connection of this.#negotiating) if (silent === null || connection.heardMs < silent.heardMs) silent = connection;
+    if (silent === null) return;
+    this.#negotiating.delete(silent);
+    this.#connections.delete(silent);
+    this.#leaving.add(silent);
+    this.#madeWay++;
+    silent.destroy('it had chosen no export, and others needed its place');
+    this.#tellMadeWay(this.world.clock.nowMs());
+  }
+
+  #tellMadeWay(nowMs: number): void {
+    if (this.#madeWay === 0 || nowMs - this.#madeWayLoggedMs < MADE_WAY_LOG_MS) return;
+    this.#madeWayLoggedMs = nowMs;
+    this.world.log.warn('nbd connections that had chosen no export made way for others', { connections: this.#madeWay });
+    this.#madeWay = 0;
+  }
+
   #shareInFlightBytes(): void {
-    const share = Math.floor(this.#inFlightBytesServerMax / Math.max(1, this.#connections.size));
+    // Those that negotiate have nothing in flight, and take nothing from the others.
+    const attached = this.#connections.size - this.#negotiating.size;
+    const share = Math.floor(this.#inFlightBytesServerMax / Math.max(1, attached));
     this.#inFlightBytesMax = Math.min(IN_FLIGHT_BYTES_MAX, Math.max(IN_FLIGHT_BYTES_MIN, share));
   }
 
   #checkDrains(): void {
     for (let i = this.#drains.length - 1; i >= 0; i--) {
       const drain = this.#drains[i] as { entry: ExportEntry | null; onDone: () => void };
-      const left = drain.entry === null ? this.#connections.size : drain.entry.connectionCount;
+      const left = drain.entry === null ? this.#connections.size + this.#leaving.size : drain.entry.connectionCount;
       if (left > 0) continue;
       this.#drains.splice(i, 1);
       drain.onDone();

@@ -239,3 +239,26 @@ function parsed(context: z.core.$RefinementCtx, parse: () => number): number | n
     return null;
   }
 }
+
+/** Who may connect to the unix sockets of a daemon; see {@link SocketAccess}. `mode` becomes a number. */
+export function socketAccessValue() {
+  return z.strictObject({
+    mode: z
+      .string({ error: (issue) => `${quote(issue.input)} is not a mode; write it in quotes, for example "0660"` })
+      .regex(/^0?[0-7]{3}$/, { error: (issue) => `${quote(issue.input)} is not a mode; write three octal digits, for example "0660"` })
+      .transform((text) => Number.parseInt(text, 8))
+      .optional()
+      .describe('permissions of unix sockets, for example "0660"; to connect takes the permission to write'),
+    owner: principalValue('user').optional().describe('user that unix sockets are given to, by name or number'),
+    group: principalValue('group').optional().describe('group that unix sockets are given to, by name or number'),
+  });
+}
+
+function principalValue(kind: 'user' | 'group') {
+  return z
+    .union([z.string(), z.int().min(0)], { error: (issue) => `${quote(issue.input)} is not a ${kind}; write its name or its number` })
+    .transform(String)
+    .refine((name) => /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/.test(name) && name.length <= NAME_BYTES_MAX, {
+      error: (issue) => `${quote(issue.input)} is not the name of a ${kind}`,
+    });
+}

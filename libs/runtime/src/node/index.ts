@@ -11,6 +11,7 @@ export {
   refuseSharedAddresses,
   routesValue,
   sizeValue,
+  socketAccessValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
@@ -20,5 +21,6 @@ export { crashOnBugs, EXIT_BUG, runUntilSignal, type Stoppable } from './daemon-
 export { type HostIdentity, type HostIdentityOptions, loadHostIdentity, replaceFileDurably } from './host-identity.ts';
 export { addressOf, IoVector } from './native-memory.ts';
 export { createLogger, type LogLevel } from './pino-logger.ts';
+export type { SocketAccess } from './socket-access.ts';
 export { parseSocketAddress, SocketTransport, tcpAddress } from './socket-transport.ts';
 export { createSystemWorld, SystemClock, SystemRandom, SystemTicker, SystemTurn } from './system-world.ts';

@@ -125,11 +125,26 @@ export class IoEngine implements RtrsResponseSink {
     request.triedMask = 0;
     request.failedMask = 0;
     request.round = 0;
+    request.begun = false;
     request.submittedAtMs = this.#world.clock.nowMs();
     if ((this.#waiting.head !== null && this.#waiting.holds(request)) || this.#closedStatus !== Status.OK || !this.#dispatch(request)) {
       this.#waiting.append(request);
       if (this.#closedStatus !== Status.OK) this.#world.turn.defer(this.#refuser);
     }
+  }
+
+  /**
+   * Nobody wants the request any more. True: it had not begun, and never will; it is the submitter's again, and its sink is
+   * not called. False: it has begun, and goes on (I2: members that have carried it out must not differ from those that have
+   * not), or it has ended. What was held by it goes on at the end of the turn.
+   */
+  cancel(request: IoRequest): boolean {
+    // A write that no leg is left for (V6) has begun, and waits to be sent anew.
+    if (!request.waits || request.begun) return false;
+    this.#waiting.remove(request);
+    this.counters.cancelled++;
+    this.#world.turn.defer(this.#drainer);
+    return true;
   }
 
   /** IO starts, or goes on, with these legs under this version. `missing` are the ids of the members outside of it. */
@@ -401,6 +416,12 @@ export class IoEngine implements RtrsResponseSink {
     },
   };
 
+  /** Sends what waited for a request that was cancelled. */
+  readonly #drainer = {
+    turnQueued: false,
+    runAtTurnEnd: (): void => this.#drain(),
+  };
+
   #drain(): void {
     if (this.#draining) return;
     if (this.#units.againCount > 0) this.#sendAgain();
@@ -477,6 +498,7 @@ export class IoEngine implements RtrsResponseSink {
 
   #sendToAll(request: IoRequest): boolean {
     if (!this.#allocateAll()) return false;
+    request.begun = true;
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     if (request.type !== MessageType.FLUSH) this.#writes.add(unit, request.offsetBytes, request.lengthBytes);
     this.#sendWide(unit, request);

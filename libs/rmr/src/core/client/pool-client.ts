@@ -156,7 +156,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#engine.counters;
   }
 
-  /** Null: the pool was never served. */
+  /** Null: never served. */
   get geometry(): PoolGeometry | null {
     return this.#geometry;
   }
@@ -168,6 +168,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     assert(type !== MessageType.WRITE || lengthBytes <= IO_BYTES_MAX, 'pool client: a write beyond the limit');
     this.#engine.submit(request);
   }
+
+  /** Nobody wants the IO any more (W9). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
+  readonly cancel = (request: IoRequest): boolean => this.#engine.cancel(request);
 
   /**
    * Ends in order: IO that is under way ends, everything is flushed, and the members are told that nothing is in flight. The
