@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { OperationError } from '@rmr/runtime';
 import { loadConfig } from '@rmr/runtime/node';
 import { describe, expect, test } from 'vitest';
@@ -47,6 +50,44 @@ describe('configuration of the client node', () => {
 
   test('no pool, and no NBD listener, is a legal client node', () => {
     expect(load([], { RMR_NBD_LISTEN: '' }).pools).toEqual([]);
+  });
+
+  test('NBD and the admin interface on one port are refused', () => {
+    expect(refusal([POOL], { RMR_NBD_LISTEN: 'unix:/run/nbd.sock,tcp://0.0.0.0:4812' })).toContain(
+      'admin.listen: "tcp://127.0.0.1:4812" is listened on for nbd.listen[1] (tcp://0.0.0.0:4812) already',
+    );
+  });
+
+  test('who may connect to unix sockets: nothing is changed unless it is given; a mode is octal, owner and group are names or numbers', () => {
+    expect(load([]).nbd.socket).toEqual({});
+    const given = { RMR_NBD_SOCKET_MODE: '0660', RMR_NBD_SOCKET_OWNER: 'qemu', RMR_NBD_SOCKET_GROUP: '36' };
+    expect(load([], given).nbd.socket).toEqual({ mode: 0o660, owner: 'qemu', group: '36' });
+  });
+
+  test.each([
+    [
+      'RMR_NBD_SOCKET_MODE',
+      '0688',
+      'nbd.socket.mode (RMR_NBD_SOCKET_MODE in the environment): "0688" is not a mode; write three octal digits',
+    ],
+    ['RMR_NBD_SOCKET_MODE', '4755', '"4755" is not a mode'],
+    ['RMR_NBD_SOCKET_GROUP', 'a b', 'nbd.socket.group (RMR_NBD_SOCKET_GROUP in the environment): "a b" is not the name of a group'],
+  ])('%s %j is refused', (key, value, expected) => {
+    expect(refusal([], { [key]: value })).toContain(expected);
+  });
+
+  test('a mode without quotes in YAML, which is another number, is refused with the way to write it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'rmr-config-'));
+    const file = join(folder, 'client.yaml');
+    try {
+      writeFileSync(file, 'name: c\nstateDir: /x\nnbd: { socket: { mode: 0660, group: 36 } }\n');
+      const sources = { filePath: file, environment: {}, flags: new Map<string, string>() };
+      expect(() => loadConfig(clientNodeConfigSchema, sources)).toThrow('is not a mode; write it in quotes, for example "0660"');
+      writeFileSync(file, 'name: c\nstateDir: /x\nnbd: { socket: { mode: "0660", group: 36 } }\n');
+      expect(loadConfig(clientNodeConfigSchema, sources).nbd.socket).toEqual({ mode: 0o660, group: '36' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('a pool without members is refused', () => {

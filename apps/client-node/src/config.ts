@@ -1,9 +1,11 @@
 import {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   nameValue,
   pathValue,
+  refuseSharedAddresses,
   routesValue,
+  socketAccessValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
@@ -151,7 +153,9 @@ export const clientNodeConfigSchema = z
     bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
     admin: z
       .strictObject({
-        listen: httpAddressValue().default('http://127.0.0.1:4812').describe('address of the admin interface'),
+        listen: adminAddressValue()
+          .default('tcp://127.0.0.1:4812')
+          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
         tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
       })
       .prefault({}),
@@ -162,6 +166,12 @@ export const clientNodeConfigSchema = z
           .default(['tcp://127.0.0.1:10809'])
           .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once')
           .describe('addresses that NBD clients connect to, tcp://HOST:PORT or unix:/PATH'),
+        exportWait: timeoutValue({ millisecondsMax: 86_400_000 })
+          .prefault('0s')
+          .describe(
+            'how long an NBD client waits that asks for the export of a pool which is not served yet; 0s: it is refused at once, and told why. "never": it waits without end',
+          ),
+        socket: socketAccessValue().prefault({}),
         connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
       })
       .prefault({}),
@@ -189,6 +199,13 @@ export const clientNodeConfigSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
+    refuseSharedAddresses(
+      [
+        ...config.nbd.listen.map((address, index) => ({ path: ['nbd', 'listen', index], address })),
+        { path: ['admin', 'listen'], address: config.admin.listen },
+      ],
+      context,
+    );
     if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
       context.addIssue({
         code: 'custom',

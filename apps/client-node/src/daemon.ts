@@ -1,7 +1,7 @@
-import { type ClientNodeStatus, clientSessionStatus, type NodeIdentity } from '@rmr/admin-api';
+import { type ClientNodeStatus, clientSessionStatus, HealthLog, type NodeIdentity } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { PoolDevice } from '@rmr/brmr';
-import { NbdServer } from '@rmr/nbd';
+import { type AnnouncedExport, NbdServer } from '@rmr/nbd';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
 import { QUEUE_DEPTH_MAX } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
@@ -10,7 +10,7 @@ import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { ConfigDifferences } from './config-differences.ts';
 import { registerClientMetrics } from './metrics.ts';
 import { findPool, poolOrders } from './pool-orders.ts';
-import { exportStatuses, type MappedPool, nodeHealth, poolStatus } from './status.ts';
+import { exportStatuses, type MappedPool, nodeHealth, poolHealth, poolStatus, watchedPool } from './status.ts';
 
 /** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
@@ -20,8 +20,14 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   const startedMs = world.clock.nowMs();
   const startedAt = new Date(world.clock.wallMs()).toISOString();
   const slabs = new SlabPool();
-  const server = new NbdServer(world, slabs, { connectionsMax: config.nbd.connections });
+  const server = new NbdServer(world, slabs, {
+    connectionsMax: config.nbd.connections,
+    exportWaitMs: config.nbd.exportWait ?? Number.POSITIVE_INFINITY,
+  });
+  const pools: MappedPool[] = [];
+  for (const pool of config.pools) server.announceExport(announced(pool, () => pools.find((mapped) => mapped.config === pool)));
   const listeners: StreamListener[] = [];
+  transport.setAccess(config.nbd.socket);
   for (const address of config.nbd.listen) listeners.push(await listen(transport, address, server));
 
   const client = new RmrClient(world, transport, slabs, {
@@ -38,10 +44,12 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
       deadAfterMs: config.transport.deadAfter,
     },
   });
-  const pools: MappedPool[] = config.pools.map((pool) => ({ config: pool, client: open(pool) }));
+  for (const pool of config.pools) pools.push({ config: pool, client: open(pool) });
 
   const differences = new ConfigDifferences(log, pools);
   world.ticker.subscribe(differences);
+  const health = new HealthLog(log, { degraded: 'warn', down: 'error' }, () => pools.map((pool) => watchedPool(pool, config.admin)));
+  world.ticker.subscribe(health);
   const statuses = () => pools.map((pool) => poolStatus(pool, config.admin));
 
   function open(pool: ClientPoolConfig): PoolClient {
@@ -88,6 +96,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     for (const listener of listeners) listener.close();
     await new Promise<void>((resolve) => server.shutdown(true, resolve));
     world.ticker.unsubscribe(differences);
+    world.ticker.unsubscribe(health);
     await new Promise<void>((resolve) => client.stop(resolve));
   };
 
@@ -121,6 +130,18 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         return;
       }
       await new Promise<void>((resolve) => server.shutdown(false, resolve));
+    },
+  };
+}
+
+/** The export of a pool, for as long as the pool has not been served. */
+function announced(pool: ClientPoolConfig, mapped: () => MappedPool | undefined): AnnouncedExport {
+  return {
+    name: pool.exportName ?? pool.name,
+    description: `pool ${pool.name} (${pool.uuid}), not served yet`,
+    why: () => {
+      const client = mapped()?.client;
+      return client === undefined ? 'this node starts' : poolHealth(client.status()).sentence;
     },
   };
 }

@@ -20,6 +20,11 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
     help: 'Requests that a member gave back, to be sent again: for a map update, or after a long wait for a chunk',
     read: (counters) => counters.bounces,
   },
+  {
+    name: 'rmr_pool_cancelled_total',
+    help: 'IOs that never began, as the NBD client that wanted them was gone',
+    read: (counters) => counters.cancelled,
+  },
 ];
 
 const LEVELS = ['healthy', 'degraded', 'down'] as const;
@@ -198,7 +203,7 @@ function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): voi
   gauge('rmr_leg_connected', '1 while there is a session to the storage node', (leg) => (leg.connected ? 1 : 0));
   gauge(
     'rmr_leg_dirty_bytes',
-    'Bytes in chunks that the member has missed and not pulled yet; absent before the pool was served',
+    'Bytes in chunks that the member has missed and not pulled yet; absent before the pool was served, and for a store that is none of its own',
     (leg) => leg.dirtyBytes,
   );
   gauge('rmr_leg_in_flight', 'Requests sent on the leg and not answered', (leg) => leg.inFlight);

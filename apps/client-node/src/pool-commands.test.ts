@@ -142,8 +142,8 @@ describe('where the daemon is', () => {
   });
 
   test.each([
-    [['--pool', 'demo'], 'say where the daemon is: --config FILE, or --admin http://HOST:PORT'],
-    [['--pool', 'demo', '--admin', '127.0.0.1:4812'], '--admin "127.0.0.1:4812" is not an address; write http://HOST:PORT'],
+    [['--pool', 'demo'], 'say where the daemon is: --config FILE, or --admin tcp://HOST:PORT'],
+    [['--pool', 'demo', '--admin', '127.0.0.1:4812'], '--admin "127.0.0.1:4812" is not an address; write tcp://HOST:PORT'],
     [['--pool', 'demo', '--admin', 'ftp://x'], 'is not an address'],
     [['--admin', 'http://127.0.0.1:1'], '--pool'],
     [['--pool', 'demo', '--admin', 'http://127.0.0.1:1', '--token-file', '/none'], "the token file /none can't be read"],

@@ -57,7 +57,7 @@ function onDaemon(command: Command): Command {
   return command
     .requiredOption('--pool <name>', 'name or UUID of the pool')
     .option('-c, --config <file>', 'configuration file of the daemon, which says where it is [RMR_CONFIG]')
-    .option('--admin <url>', 'admin address of the daemon, instead of that in its configuration')
+    .option('--admin <address>', 'admin address of the daemon, instead of that in its configuration')
     .option('--token-file <file>', 'file with the token of the admin interface, instead of that in the configuration');
 }
 
@@ -168,7 +168,7 @@ function whereabouts(flags: Omit<DaemonFlags, 'pool'>): { readonly url: string; 
   const filePath = flags.config ?? (flags.admin === undefined ? process.env['RMR_CONFIG'] : undefined);
   const configured = filePath !== undefined || (flags.admin === undefined && process.env['RMR_NAME'] !== undefined);
   if (!configured && flags.admin === undefined)
-    throw new OperationError('INVALID_ARGUMENT', 'say where the daemon is: --config FILE, or --admin http://HOST:PORT');
+    throw new OperationError('INVALID_ARGUMENT', 'say where the daemon is: --config FILE, or --admin tcp://HOST:PORT');
   const config = configured ? loadConfig(clientNodeConfigSchema, { filePath, environment: process.env, flags: new Map() }).admin : null;
   const tokenFile = flags.tokenFile ?? config?.tokenFile;
   return { url: urlOf(flags.admin, config?.listen ?? ''), token: tokenFile === undefined ? undefined : readToken(tokenFile) };
@@ -176,8 +176,8 @@ function whereabouts(flags: Omit<DaemonFlags, 'pool'>): { readonly url: string; 
 
 function urlOf(asked: string | undefined, listen: string): string {
   if (asked !== undefined) {
-    if (URL.canParse(asked) && /^https?:$/.test(new URL(asked).protocol)) return asked;
-    throw new OperationError('INVALID_ARGUMENT', `--admin "${asked}" is not an address; write http://HOST:PORT`);
+    if (URL.canParse(asked) && /^(https?|tcp):$/.test(new URL(asked).protocol)) return asked;
+    throw new OperationError('INVALID_ARGUMENT', `--admin "${asked}" is not an address; write tcp://HOST:PORT`);
   }
   const url = adminUrl(listen);
   if (url === null)

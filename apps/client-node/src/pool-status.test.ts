@@ -102,7 +102,7 @@ test('a pool whose members have never been in service is down, and says with whi
     waitingFor: {
       what: unborn.waitingFor.what,
       since: '1970-01-01T00:00:00.500Z',
-      remedy: `If this pool is new, create it: "client-node create --pool demo --admin http://127.0.0.1:4812". ${WARNING}`,
+      remedy: `If this pool is new, create it: "client-node create --pool demo --admin tcp://127.0.0.1:4812". ${WARNING}`,
     },
     health: { level: 'down', sentence },
   });
@@ -116,11 +116,11 @@ test.each([undefined, 'Look for the stores.'])('another remedy than that command
 });
 
 test.each([
-  [{ listen: 'http://0.0.0.0:80' }, '--admin http://127.0.0.1:80'],
-  [{ listen: 'http://[::]:80' }, "--admin 'http://[::1]:80'"],
-  [{ listen: 'http://10.0.0.1:80', tokenFile: '/etc/rmr/token' }, '--admin http://10.0.0.1:80 --token-file /etc/rmr/token'],
-  [{ listen: 'http://10.0.0.1:80', tokenFile: "/etc/it's here" }, "--admin http://10.0.0.1:80 --token-file '/etc/it'\\''s here'"],
-  [{ listen: 'http://127.0.0.1:0' }, '--admin http://HOST:PORT'],
+  [{ listen: 'http://0.0.0.0:80' }, '--admin tcp://127.0.0.1:80'],
+  [{ listen: 'http://[::]:80' }, "--admin 'tcp://[::1]:80'"],
+  [{ listen: 'http://10.0.0.1:80', tokenFile: '/etc/rmr/token' }, '--admin tcp://10.0.0.1:80 --token-file /etc/rmr/token'],
+  [{ listen: 'http://10.0.0.1:80', tokenFile: "/etc/it's here" }, "--admin tcp://10.0.0.1:80 --token-file '/etc/it'\\''s here'"],
+  [{ listen: 'http://127.0.0.1:0' }, '--admin tcp://HOST:PORT'],
 ])('the command finds a daemon with the admin interface %j', (admin, flags) => {
   const remedy = statusOf(pool(unborn), admin).waitingFor?.remedy ?? '';
   expect(remedy).toBe(`If this pool is new, create it: "client-node create --pool demo ${flags}". ${WARNING}`);

@@ -1,4 +1,12 @@
-import { type ClientNodeStatus, type ClientPoolStatus, type Health, type IoCounters, type WaitingFor, worstHealth } from '@rmr/admin-api';
+import {
+  type ClientNodeStatus,
+  type ClientPoolStatus,
+  type Health,
+  type IoCounters,
+  type WaitingFor,
+  type Watched,
+  worstHealth,
+} from '@rmr/admin-api';
 import type { NbdServer } from '@rmr/nbd';
 import type { PoolClient, PoolClientStatus } from '@rmr/rmr';
 import { formatSize, type World } from '@rmr/runtime';
@@ -105,6 +113,13 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
     waitingFor: waitingFor(poolWaitsFor(status, admin)),
     health: poolHealth(status),
   };
+}
+
+/** One pool's health for the log, with the first that a person can do about it. */
+export function watchedPool(pool: MappedPool, admin: AdminConfig): Watched {
+  const { name, health, waitingFor, waits, legs } = poolStatus(pool, admin);
+  const wanted = [waitingFor, ...waits, ...legs.map((leg) => leg.waitingFor)];
+  return { pool: name, health, remedy: wanted.find((each) => each?.remedy !== undefined)?.remedy };
 }
 
 function lostData(lost: PoolClientStatus['lost']): ClientPoolStatus['lost'] {

@@ -26,7 +26,7 @@ describe('configuration of the storage node', () => {
   test('a name and a place for state suffice; everything listens on loopback then', () => {
     const config = load({});
     expect(config.rtrs.listen).toEqual(['tcp://127.0.0.1:4810']);
-    expect(config.admin.listen).toBe('http://127.0.0.1:4811');
+    expect(config.admin.listen).toBe('tcp://127.0.0.1:4811');
     expect(config.stores).toEqual([]);
     expect(config.transport).toMatchObject({ heartbeatInterval: 1000, deadAfter: 5000, payloadChecksum: false });
     expect(config.transport.routes.size).toBe(0);
@@ -44,6 +44,33 @@ describe('configuration of the storage node', () => {
     expect(refusal({ RMR_TRANSPORT_HEARTBEAT_INTERVAL: '5s' })).toContain(
       'transport.deadAfter: is below two heartbeats of 5000ms; write at least 10000ms',
     );
+  });
+
+  test.each([
+    ['tcp://127.0.0.1:4811', 'tcp://127.0.0.1:4811'],
+    ['tcp://127.0.0.1:4811', 'http://127.0.0.1:4811'],
+    ['tcp://localhost:4811', 'tcp://127.0.0.1:4811'],
+    ['tcp://0.0.0.0:4811', 'tcp://10.0.0.1:4811'],
+    ['tcp://10.0.0.1:4811', 'tcp://[::]:4811'],
+  ])('sessions on %s and the admin interface on %s are refused: the daemon would be in its own way', (rtrs, admin) => {
+    expect(refusal({ RMR_RTRS_LISTEN: rtrs, RMR_ADMIN_LISTEN: admin })).toContain(
+      `admin.listen (RMR_ADMIN_LISTEN in the environment): "${admin}" is listened on for rtrs.listen[0] (${rtrs}) already; choose another port`,
+    );
+  });
+
+  test('the default admin address meets sessions on its port', () => {
+    expect(refusal({ RMR_RTRS_LISTEN: 'tcp://0.0.0.0:4811' })).toContain(
+      'admin.listen: "tcp://127.0.0.1:4811" is listened on for rtrs.listen[0]',
+    );
+  });
+
+  test.each([
+    ['tcp://127.0.0.1:4810,unix:/run/rtrs.sock', 'tcp://127.0.0.1:4811'],
+    ['tcp://10.0.0.1:4811', 'tcp://127.0.0.1:4811'],
+    ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0'],
+    ['tcp://127.0.0.1:4810', 'http://127.0.0.1:4811'],
+  ])('sessions on %s and the admin interface on %s go together', (rtrs, admin) => {
+    expect(load({ RMR_RTRS_LISTEN: rtrs, RMR_ADMIN_LISTEN: admin }).admin.listen).toBe(admin);
   });
 
   test('a store that is named twice is refused', () => {

@@ -1,11 +1,13 @@
 import { STORES_MAX } from '@rmr/brmr';
 import {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   nameValue,
   pathValue,
+  refuseSharedAddresses,
   routesValue,
   sizeValue,
+  socketAccessValue,
   socketAddressListValue,
   uuidValue,
 } from '@rmr/runtime/node';
@@ -29,11 +31,14 @@ export const storageNodeConfigSchema = z
         advertise: socketAddressListValue()
           .optional()
           .describe('addresses that others reach this node at, where they differ from rtrs.listen'),
+        socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
     admin: z
       .strictObject({
-        listen: httpAddressValue().default('http://127.0.0.1:4811').describe('address of the admin interface'),
+        listen: adminAddressValue()
+          .default('tcp://127.0.0.1:4811')
+          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
         tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
       })
       .prefault({}),
@@ -56,6 +61,11 @@ export const storageNodeConfigSchema = z
       .max(STORES_MAX)
       .default([])
       .describe('stores to open at start; one that is missing is waited for, and never made anew'),
+    lastCopyWait: durationValue({ millisecondsMax: 86_400_000 })
+      .prefault('0s')
+      .describe(
+        'how long an orderly stop waits at most, and goes on serving, while this node holds the only copy of something; 0s: it stops, and logs it',
+      ),
     resync: z
       .strictObject({
         depth: z.int().min(1).max(256).default(32).describe('pieces that are pulled at a time'),
@@ -95,6 +105,13 @@ export const storageNodeConfigSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
+    refuseSharedAddresses(
+      [
+        ...config.rtrs.listen.map((address, index) => ({ path: ['rtrs', 'listen', index], address })),
+        { path: ['admin', 'listen'], address: config.admin.listen },
+      ],
+      context,
+    );
     if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
       context.addIssue({
         code: 'custom',

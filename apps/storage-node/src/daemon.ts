@@ -1,4 +1,4 @@
-import { clientSessionStatus, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
+import { clientSessionStatus, HealthLog, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
 import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
 import { StoreKeeper, ThreadPlaces } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
@@ -8,8 +8,9 @@ import { OperationError, SlabPool, Status, type StreamListener, statusName } fro
 import { createSystemWorld, loadHostIdentity, poolThreads, type SocketTransport } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
+import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
 import { registerStorageMetrics } from './metrics.ts';
-import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus } from './status.ts';
+import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
 
 /** Permits of the sessions to other storage nodes: enough for the resync of many pools, with what a hanging disk never answers (I11). */
 const SYNC_QUEUE_DEPTH = 512;
@@ -55,6 +56,9 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
     { world, opener: new FileStoreOpener(world, host.bootId, new ThreadPlaces(poolThreads())), registry: rmr, doubtful },
   );
+  // A pool that no client uses is nothing that this node could be blamed for; a store that is away is told by itself.
+  const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
+  world.ticker.subscribe(health);
   rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
   const listeners: StreamListener[] = [];
 
@@ -69,20 +73,25 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     uptimeSeconds: (world.clock.nowMs() - startedMs) / 1000,
   });
 
+  const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
   /** No session is left and nothing executes; then the stores are flushed and marked as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
+    world.ticker.unsubscribe(health);
     server.close('this storage node stops');
     sessions.close('this storage node stops');
     await new Promise<void>((resolve) => keeper.stop(resolve));
     await doubtful.settled();
   };
 
+  const holds = (): string | null => onlyCopyText(onlyCopies(keeper));
+
   try {
     await new Promise<void>((resolve, reject) => {
       keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
     });
+    transport.setAccess(config.rtrs.socket);
     for (const address of config.rtrs.listen) listeners.push(await listen(transport, address, server));
   } catch (error) {
     await stopGracefully();
@@ -104,7 +113,11 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       };
     },
     // A storage node that listens does its work: whether a client uses it is the client's matter.
-    notReady: () => (stopping === null ? null : 'it is stopping'),
+    notReady: () => (stopping === null ? null : lastCopy.waits ? `it is stopping, and waits as it ${holds()}` : 'it is stopping'),
+    notice: () => {
+      const text = holds();
+      return text === null ? null : `this node ${text}: do not stop it before the others have it`;
+    },
     flush: async (wanted) => {
       const names = (identity: StoreIdentity): boolean => identity.poolName === wanted || identity.poolUuid === wanted;
       const chosen = keeper.stores.filter(({ identity }) => wanted === null || (identity !== null && names(identity)));
@@ -117,8 +130,10 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
       // At once: what was accepted is in the kernel's hands or was never acknowledged, and the next start sorts it out.
-      if (!graceful) return;
-      stopping ??= stopGracefully();
+      if (graceful) stopping ??= new Promise<void>((resolve) => lastCopy.begin(resolve)).then(stopGracefully);
+      // What somebody does not want to wait for is the copies: the stores are closed in order all the same.
+      else if (lastCopy.waits) lastCopy.endNow();
+      else return;
       await stopping;
     },
   };

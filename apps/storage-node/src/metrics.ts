@@ -1,6 +1,6 @@
 import type { Metrics } from '@rmr/admin-api/node';
 import type { DiskPace, StoreKeeper } from '@rmr/brmr';
-import type { PoolServer, PoolServerCounters } from '@rmr/rmr';
+import { onlyCopyBytes, type PoolServer, type PoolServerCounters } from '@rmr/rmr';
 import type { RtrsServer } from '@rmr/rtrs';
 import type { SlabPool } from '@rmr/runtime';
 import { registerResyncMetrics } from './resync-metrics.ts';
@@ -65,6 +65,9 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   gauge('rmr_store_executing', 'Requests accepted and not answered yet', (pool) => pool.executing);
   gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', (pool) =>
     pool.store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
+  );
+  gauge('rmr_store_only_copy_bytes', 'Bytes that this store has and every other member with data has missed', ({ store }) =>
+    onlyCopyBytes(store),
   );
   registerResyncMetrics(metrics, keeper);
   metrics.gauge({

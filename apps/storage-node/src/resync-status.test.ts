@@ -72,7 +72,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function start(memberId: number, rate: string, transport = new SocketTransport()): Promise<void> {
+async function start(memberId: number, rate: string, transport = new SocketTransport(), more: Record<string, string> = {}): Promise<void> {
   const environment = {
     RMR_NAME: `storage-${memberId}`,
     RMR_STATE_DIR: join(folder, `state-${memberId}`),
@@ -80,6 +80,7 @@ async function start(memberId: number, rate: string, transport = new SocketTrans
     RMR_STORES: JSON.stringify([{ path: join(folder, `${memberId}.store`) }]),
     RMR_RESYNC_RATE: rate,
     RMR_RESYNC_RATE_UNDER_LOAD: rate,
+    ...more,
   };
   const config = loadConfig(storageNodeConfigSchema, { environment, flags: new Map() });
   daemons.set(memberId, await startDaemon(config, { log: SILENT_LOGGER, version: '0', transport }));
@@ -216,4 +217,31 @@ test('resync that stands still names the member that alone has the data, and so 
   expect(await read).toBe(Status.OK);
   expect((await status(2)).waits).toEqual([]);
   expect((await status(2)).counters.chunkWaits).toBeGreaterThan(0);
+}, 120_000);
+
+test('a node with the only copy of data says so in status, readiness and metrics, and its stop waits until another member has pulled it', async () => {
+  await stop(1);
+  await expect.poll(inSync, WAIT).toEqual([2]);
+  await start(1, '64MiB', new SocketTransport(), { RMR_LAST_COPY_WAIT: '10m' });
+  await expect.poll(inSync, WAIT).toEqual([1, 2]);
+  expect(await status(1)).toMatchObject({ onlyCopyBytes: 0, health: { level: 'healthy' } });
+  expect(daemons.get(1)?.notice?.()).toBeNull();
+
+  await missed('1MiB');
+  await expect.poll(inSync, WAIT).toEqual([1, 2]);
+  const { onlyCopyBytes, health } = await status(1);
+  expect(onlyCopyBytes).toBeGreaterThan(0);
+  expect(health).toMatchObject({
+    level: 'degraded',
+    sentence: expect.stringMatching(/is in sync and serves IO; it holds the only copy of [\d.]+ [KM]iB of pool demo$/),
+  });
+  expect(daemons.get(1)?.notice?.()).toMatch(/^this node holds the only copy of [\d.]+ [KM]iB of pool demo: do not stop it/);
+  expect(await metrics(1)).toMatch(/rmr_store_only_copy_bytes\{pool="demo",member="1"\} [1-9]/);
+  expect(await status(2)).toMatchObject({ onlyCopyBytes: 0 });
+
+  const stopped = stop(1);
+  expect(daemons.get(1)?.notReady()).toMatch(/^it is stopping, and waits as it holds the only copy of [\d.]+ [KM]iB of pool demo$/);
+  await stopped;
+  // It has served on, and what member 2 lacked has arrived there.
+  expect((await status(2)).sync).toMatchObject({ bytesLeft: 0, pulledBytes: 3 * MIB });
 }, 120_000);

@@ -7,10 +7,11 @@ import {
   type ServerPoolStatus,
   type SessionStatus,
   type WaitingFor,
+  type Watched,
   worstHealth,
 } from '@rmr/admin-api';
 import type { KeptStore, StoreKeeper } from '@rmr/brmr';
-import { lacksSpaceSoon, type PoolServer } from '@rmr/rmr';
+import { lacksSpaceSoon, onlyCopyBytes, type PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { formatSize } from '@rmr/runtime';
 
@@ -138,6 +139,7 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
       volatileLost: store.volatileLost,
       intentBytes: store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
     },
+    onlyCopyBytes: onlyCopyBytes(store),
     dirty: [...memberIds].sort((a, b) => a - b).map((memberId) => ({ memberId, dirtyBytes: store.dirtyBytes(memberId) })),
     sync,
     syncLegs: pool.peers().map(({ memberId, name, addresses, inSync, connected, ready, inFlight, problem }) => ({
@@ -174,6 +176,12 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
 /** As many ranges that a disk fails to take are named in a status. */
 const RANGES_NAMED = 16;
 const REPLACE_DISK = "Replace the disk, and the member's store (client-node replace-store).";
+
+/** The health of one pool's member for the log, with what a person can do about it. */
+export function watchedPool(attached: AttachedStore): Watched {
+  const { name, memberId, health, waitingFor, sync } = poolStatus(attached);
+  return { pool: name, member: memberId, health, remedy: waitingFor?.remedy ?? sync.remedy };
+}
 
 /** What a member waits for that serves no IO; null for one that does, and for a witness that votes for somebody. */
 export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | null {
@@ -223,23 +231,26 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health 
   const { state, reason } = pool.describe();
   if (identity.witness === true) return witnessHealth(pool);
   const name = `member ${identity.memberId} of pool ${identity.poolName}`;
-  if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}` };
+  const alone = onlyCopyBytes(pool.store);
+  const besides = alone === 0 ? '' : `; it holds the only copy of ${formatSize(alone)} of pool ${identity.poolName}`;
+  if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}${besides}` };
   const { fullSinceMs } = pool;
   if (fullSinceMs !== null) {
     const pulls = sync.bytesLeft === 0 ? '' : `; it still has to pull ${formatSize(sync.bytesLeft)}`;
     const since = new Date(fullSinceMs).toISOString();
-    return { level: 'degraded', sentence: `${name} serves IO, and has refused writes for lack of space since ${since}${pulls}` };
+    return { level: 'degraded', sentence: `${name} serves IO, and has refused writes for lack of space since ${since}${pulls}${besides}` };
   }
-  if (sync.bytesLeft === 0) return { level: 'healthy', sentence: `${name} is in sync and serves IO` };
   const [first] = sync.refusedRanges;
   if (first !== undefined) {
     const where = `${sync.refusedBytes} bytes, the first at device offset ${first.offsetBytes}`;
     return {
       level: 'degraded',
-      sentence: `${name} is in sync, but the disk of ${path} fails to take ${where}: only other members have that data. ${REPLACE_DISK}`,
+      sentence: `${name} is in sync, but the disk of ${path} fails to take ${where}: only other members have that data. ${REPLACE_DISK}${besides}`,
     };
   }
-  return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}` };
+  if (sync.bytesLeft > 0)
+    return { level: 'degraded', sentence: `${name} is in sync and pulls what it missed: ${describeResync(sync)}${besides}` };
+  return { level: alone === 0 ? 'healthy' : 'degraded', sentence: `${name} is in sync and serves IO${besides}` };
 }
 
 /** A witness never serves IO: it is well when a client has it vote. */

@@ -8,7 +8,7 @@ const TIMEOUT_MS_DEFAULT = 10_000;
 export type AdminClient = TRPCClient<AdminRouter>;
 
 export interface AdminClientOptions {
-  /** The daemon's admin address, `http://HOST:PORT`. */
+  /** The daemon's admin address: `tcp://HOST:PORT`, `http://HOST:PORT`, or `https://…` where a proxy is in front of it. */
   readonly url: string;
   readonly token?: string | undefined;
   readonly timeoutMs?: number | undefined;
@@ -20,7 +20,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   return createTRPCClient<AdminRouter>({
     links: [
       httpLink({
-        url: `${options.url.replace(/\/$/, '')}/trpc`,
+        url: `${options.url.replace(/\/$/, '').replace(/^tcp:/, 'http:')}/trpc`,
         headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
         fetch: async (input, init) => {
           const limit = AbortSignal.timeout(timeoutMs);

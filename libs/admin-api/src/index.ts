@@ -1,6 +1,7 @@
 export { type AdminClient, type AdminClientOptions, adminError, createAdminClient } from './client.ts';
 export { describeResync } from './describe-resync.ts';
 export { HEALTH_EXIT_CODES, worstHealth } from './health.ts';
+export { type HealthLevels, HealthLog, type Watched } from './health-log.ts';
 export type { ForceMember, ForcePlan, PoolOrders } from './pool-orders.ts';
 export { type AdminContext, type AdminRouter, type AdminService, adminRouter, errorAnswer } from './router.ts';
 export { type ClientSessionView, clientSessionStatus } from './session-status.ts';

@@ -21,6 +21,8 @@ export interface AdminService {
   flush(pool: string | null): Promise<void>;
   /** Null when the daemon does its work, else what it is waiting for. */
   notReady(): string | null;
+  /** A sentence that readiness says besides, such as why the daemon had better not be stopped; null, or absent: none. */
+  notice?(): string | null;
   /** What only client nodes do. Absent: this daemon is none, and says so when it is asked. */
   readonly pools?: PoolOrders;
 }

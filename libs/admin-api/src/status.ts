@@ -201,6 +201,8 @@ export const serverPoolStatusSchema = z.object({
   chunkSizeBytes: countValue,
   queueDepth: countValue,
   store: storeStatusSchema.nullable(),
+  /** Bytes that this store has and every other member with data has missed, as it knows: with it they would be gone. */
+  onlyCopyBytes: countValue,
   /** One entry per member of the pool that this store knows. */
   dirty: z.array(memberDirtySchema),
   /** How it pulls what it has missed itself. */

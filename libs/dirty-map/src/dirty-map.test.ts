@@ -114,6 +114,8 @@ test.each([
 });
 
 /** A map of about two and a half leaves with leaves of every kind, and the set that it stands for. */
+type Marked = ReturnType<typeof randomMap>;
+
 function randomMap(random: SeededRandom, chunkCount: number): { map: DirtyMap; model: Set<number> } {
   const map = new DirtyMap(chunkCount);
   const model = new Set<number>();
@@ -185,6 +187,18 @@ test('what is asked of several maps is what the sets of their chunks say', () =>
   }
 });
 
+test('what is counted in several maps, and in none of another, is what the sets of their chunks say', () => {
+  const random = new SeededRandom(8);
+  for (let round = 0; round < 6; round++) {
+    const chunkCount = CHUNKS_PER_LEAF + 1 + randomBelow(random, CHUNKS_PER_LEAF - 1);
+    const [one, two, three] = [0, 1, 2].map(() => randomMap(random, chunkCount)) as [Marked, Marked, Marked];
+    const inBoth = [...one.model].filter((chunk) => two.model.has(chunk));
+    expect(DirtyMap.countInAll([one.map, two.map])).toBe(inBoth.length);
+    expect(DirtyMap.countInAll([one.map, two.map], three.map)).toBe(inBoth.filter((chunk) => !three.model.has(chunk)).length);
+    expect(DirtyMap.countInAll([one.map], three.map)).toBe([...one.model].filter((chunk) => !three.model.has(chunk)).length);
+  }
+});
+
 test('a merge that fills a leaf leaves it in canonical form and shares nothing with the other map', () => {
   const chunkCount = CHUNKS_PER_LEAF + 10;
   const one = new DirtyMap(chunkCount);
@@ -216,6 +230,11 @@ test('no chunk is dirty in all maps when one has none, or all have others; the b
   expect(DirtyMap.firstInAll([full, even, odd])).toBe(98);
   expect(DirtyMap.firstInAll([full, even, odd], 0, 98)).toBe(-1);
   expect(() => DirtyMap.firstInAll([])).toThrow(/at least one map/);
+  expect(() => DirtyMap.countInAll([])).toThrow(/at least one map/);
+  expect([DirtyMap.countInAll([full]), DirtyMap.countInAll([full, even]), DirtyMap.countInAll([full], even)]).toEqual([100, 50, 50]);
+  expect([DirtyMap.countInAll([full, null]), DirtyMap.countInAll([full, new DirtyMap(100)]), DirtyMap.countInAll([even], full)]).toEqual([
+    0, 0, 0,
+  ]);
 });
 
 test('maps of different sizes are never compared or merged', () => {

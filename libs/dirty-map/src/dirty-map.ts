@@ -210,6 +210,35 @@ export class DirtyMap {
     return to;
   }
 
+  /** Number of chunks that are dirty in every one of the maps, at least one, and clean in `except`; all are of one size. null: all clean. */
+  static countInAll(maps: readonly (DirtyMap | null)[], except: DirtyMap | null = null): number {
+    assert(maps.length > 0, 'dirty map: at least one map to look at');
+    for (const map of maps) if (map === null || map.#dirtyCount === 0) return 0;
+    const all = maps as readonly DirtyMap[];
+    const one = all[0] as DirtyMap;
+    for (const map of all) one.#assertSameSize(map);
+    if (except !== null) one.#assertSameSize(except);
+    if (all.length === 1 && (except === null || except.#dirtyCount === 0)) return one.#dirtyCount;
+    let total = 0;
+    for (let leafIndex = 0; leafIndex < one.leafCount; leafIndex++) total += DirtyMap.#countInLeaves(all, except, leafIndex);
+    return total;
+  }
+
+  static #countInLeaves(maps: readonly DirtyMap[], except: DirtyMap | null, leafIndex: number): number {
+    for (const map of maps) if (map.#leaves[leafIndex] === null) return 0;
+    const not = except === null ? null : (except.#leaves[leafIndex] as Uint32Array | null);
+    if (not === FULL_LEAF) return 0;
+    const capacity = (maps[0] as DirtyMap).#capacity(leafIndex);
+    let total = 0;
+    for (let word = 0; word * 32 < capacity; word++) {
+      let common = maskOf(word, 0, capacity);
+      for (const map of maps) common &= (map.#leaves[leafIndex] as Uint32Array)[word] as number;
+      if (not !== null) common &= ~(not[word] as number);
+      if (common !== 0) total += popcount(common);
+    }
+    return total;
+  }
+
   /** Whether the leaf has no dirty chunk. */
   leafEmpty(leafIndex: number): boolean {
     return this.#leaves[leafIndex] === null;

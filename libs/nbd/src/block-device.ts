@@ -53,4 +53,9 @@ export interface BlockDevice {
   readonly fastZeroNoHole: boolean;
   /** Takes a request. Its methods are called later, never from within. The device batches by itself, per turn. */
   submit(request: DeviceRequest): void;
+  /**
+   * Nobody wants a request any more that is under way: its client is gone. What has not begun of it must never begin. What has
+   * begun goes on as if nobody had asked. It ends through `done` in either case, later, and never from within.
+   */
+  cancel(request: DeviceRequest): void;
 }

@@ -11,6 +11,7 @@ export {
 export type { ConnectionState } from './core/connection-state.ts';
 export type { NbdCounters } from './core/counters.ts';
 export { type NbdConnectionInfo, type NbdExportInfo, NbdServer, type NbdServerListener, type NbdServerOptions } from './core/nbd-server.ts';
+export type { AnnouncedExport } from './core/negotiation.ts';
 export { DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
 export { nbdErrorOf } from './nbd-error.ts';
 export { Command, commandName } from './wire/protocol.ts';

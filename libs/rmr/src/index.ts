@@ -22,6 +22,7 @@ export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry
 export type { PoolWait, PoolWaitKind } from './core/client/pool-waits.ts';
 export type { ReadPolicyName } from './core/client/read-policy.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
+export { onlyCopyBytes } from './core/server/only-copy.ts';
 export type { PoolServer } from './core/server/pool-server.ts';
 export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
 export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync-types.ts';

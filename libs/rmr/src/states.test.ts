@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { InvariantViolation, SILENT_LOGGER } from '@rmr/runtime';
+import { InvariantViolation, type Logger, SILENT_LOGGER } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { LEG_TRANSITIONS, type LegState, SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from './states.ts';
 
@@ -39,6 +39,22 @@ describe.each([
       for (const reason of reasons) expect(reason.length).toBeGreaterThan(5);
     }
   });
+});
+
+test.each([
+  ['a leg', LEG_TRANSITIONS as Record<string, Record<string, string>>, ['NORMAL FAILED']],
+  ['a server pool', SERVER_POOL_TRANSITIONS as Record<string, Record<string, string>>, ['NORMAL NO_IO']],
+])('%s that is lost to the pool is a warning, every other transition is information', (_name, table, warnings) => {
+  const warned: string[] = [];
+  const informed: string[] = [];
+  const log: Logger = {
+    ...SILENT_LOGGER,
+    info: (_event, fields) => informed.push(`${fields?.['from']} ${fields?.['to']}`),
+    warn: (_event, fields) => warned.push(`${fields?.['from']} ${fields?.['to']}`),
+  };
+  const legal = Object.keys(table).flatMap((from) => Object.keys(table[from] ?? {}).map((to) => [from, to] as const));
+  for (const [from, to] of legal) new StateMachine<string>(table, from, log, 'state').set(to, 'test');
+  expect([warned, informed.length]).toEqual([warnings, legal.length - warnings.length]);
 });
 
 test('a removed leg never comes back, and an empty pool never serves', () => {

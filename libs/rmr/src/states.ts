@@ -59,6 +59,9 @@ export const SERVER_POOL_TRANSITIONS: Transitions<ServerPoolState> = {
   },
 };
 
+/** Transitions that cost redundancy, or IO: they are logged as warnings. */
+const LOSSES: ReadonlySet<string> = new Set(['NORMAL FAILED', 'NORMAL NO_IO']);
+
 /** A state with its table: every illegal transition is an assertion failure, every legal one a log line. */
 export class StateMachine<State extends string> {
   readonly #transitions: Transitions<State>;
@@ -88,6 +91,6 @@ export class StateMachine<State extends string> {
     assert(this.#transitions[from][to] !== undefined, 'state machine: illegal transition');
     this.#state = to;
     this.#reason = why;
-    this.#log.info(this.#event, { from, to, why });
+    this.#log[LOSSES.has(`${from} ${to}`) ? 'warn' : 'info'](this.#event, { from, to, why });
   }
 }

@@ -30,7 +30,7 @@ export const REASON_BYTES_MAX = 160;
 export const PATHS_MAX = 8;
 /** Sessions of one server: each holds request slots, and per path 512 KiB of buffers. */
 export const SESSIONS_MAX = 256;
-/** Connections that have not finished their handshake: strangers may hold this many buffers of 512 KiB, and no more. */
+/** Connections that have not finished their handshake: strangers may hold this many buffers of 512 KiB, and no more. Beyond, the oldest makes way. */
 export const HANDSHAKES_MAX = 32;
 /** From the start of a connect, or from an accept, to the end of the handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;

@@ -1,3 +1,4 @@
+export { BoundedLog } from './bounded-log.ts';
 export { crc32c } from './checksum.ts';
 export type { Disk, DiskExtent, DiskFeatures, DiskSink, DiskSpace } from './disk.ts';
 export {
@@ -12,6 +13,7 @@ export {
 export { type LogFields, type Logger, SILENT_LOGGER } from './logger.ts';
 export { type Random, randomBelow, randomUuid, SeededRandom } from './random.ts';
 export { ReceiveBuffer } from './receive-buffer.ts';
+export { REASONS_MAX, Repeats, SUMMARY_MS_MAX, SUMMARY_MS_MIN } from './repeats.ts';
 export { COPY_BYTES_MAX, SendQueue } from './send-queue.ts';
 export { SLAB_BYTES, Slab, SlabPool } from './slab.ts';
 export { Status, statusName } from './status.ts';

@@ -12,6 +12,7 @@ class LazyStream implements ByteStream {
   #flushed: Uint8Array[] = [];
   total = 0;
   queuedBytes = 0;
+  takenBytes = 0;
   attach(): void {}
   write(view: Uint8Array): void {
     this.#queued.push(view);
@@ -27,6 +28,15 @@ class LazyStream implements ByteStream {
     }
     this.#flushed = [];
     return this.total;
+  }
+  confirmedBytes(): null {
+    return null;
+  }
+  peerIsGone(): boolean {
+    return false;
+  }
+  silentMs(): number {
+    return 0;
   }
   pauseReading(): void {}
   resumeReading(): void {}

@@ -27,6 +27,21 @@ export interface ByteStream {
   flush(): void;
   /** Bytes given to {@link write} that the transport has not taken yet. */
   readonly queuedBytes: number;
+  /** Of all bytes ever given to {@link write}, how many the transport has taken. */
+  readonly takenBytes: number;
+  /**
+   * Of all bytes ever given to {@link write}, how many have reached the peer's host for certain. Null: there is no need to ask,
+   * as {@link peerIsGone} knows. Where a network is between, the end of a peer may be held up behind what it has sent and this
+   * host has no room for; only an answer to something new tells that it was there then. A system call.
+   */
+  confirmedBytes(): number | null;
+  /**
+   * Whether the peer's end has arrived at this host: closed, broken off, or given up by the network. Also while reading is
+   * paused, and while bytes from before it have not been read. A system call.
+   */
+  peerIsGone(): boolean;
+  /** Milliseconds for which nothing was heard of the peer's host, while it owes an answer; else, and where there is no network between, 0. A system call. */
+  silentMs(): number;
   /** Stops reading; at most the read under way still arrives. */
   pauseReading(): void;
   resumeReading(): void;

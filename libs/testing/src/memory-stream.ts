@@ -70,6 +70,22 @@ export class MemoryStream implements ByteStream {
     return this.#writtenTotal - this.#takenTotal;
   }
 
+  get takenBytes(): number {
+    return this.#takenTotal;
+  }
+
+  confirmedBytes(): number | null {
+    return null;
+  }
+
+  peerIsGone(): boolean {
+    return this.#closed || this.#wire.some(({ bytes, dueMs }) => bytes === null && dueMs <= this.#network.nowMs);
+  }
+
+  silentMs(): number {
+    return 0;
+  }
+
   attach(handler: ByteStreamHandler): void {
     assert(!this.#attached, 'stream: attached twice');
     this.#attached = true;

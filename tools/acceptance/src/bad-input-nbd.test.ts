@@ -10,6 +10,8 @@ import { eventually, TestCluster } from './support/test-cluster.ts';
 const SEED = 20_260;
 /** What a client node takes at a time unless told otherwise. */
 const CONNECTIONS_MAX = 256;
+/** Those among them that have not chosen an export. */
+const NEGOTIATIONS_MAX = 32;
 const test = testNeeding('python3-libnbd');
 
 let cluster: TestCluster;
@@ -200,8 +202,20 @@ attack('hundreds of connections can be opened and dropped, with requests in flig
 
 attack('connections beyond the limit are refused, and a place that becomes free is taken', async () => {
   const many: RawConnection[] = [];
-  for (let i = 0; i < CONNECTIONS_MAX + 50; i++) many.push(await RawConnection.open(parseNbdUri(cluster.nbdUri).socket));
-  await eventually(() => expect(many.filter((connection) => connection.closed).length).toBeGreaterThanOrEqual(50));
-  for (const connection of many) connection.drop();
+  // The bystander has one.
+  for (let i = 0; i < CONNECTIONS_MAX - 1; i++) many.push(await negotiated(cluster.nbdUri));
+  await expect(negotiated(cluster.nbdUri)).rejects.toThrow();
+  expect(many.some((connection) => connection.closed)).toBe(false);
+  many.pop()?.drop();
   await eventually(async () => expectUsable(await negotiated(cluster.nbdUri)));
+  for (const connection of many) connection.drop();
+});
+
+attack('connections that say nothing keep nobody out', async () => {
+  const silent: RawConnection[] = [];
+  for (let i = 0; i < CONNECTIONS_MAX + 50; i++) silent.push(await RawConnection.open(parseNbdUri(cluster.nbdUri).socket));
+  await expectUsable(await negotiated(cluster.nbdUri));
+  await eventually(() => expect(silent.filter((connection) => !connection.closed).length).toBeLessThanOrEqual(NEGOTIATIONS_MAX));
+  expect(cluster.log('client-1')).toContain('made way for others');
+  for (const connection of silent) connection.drop();
 });

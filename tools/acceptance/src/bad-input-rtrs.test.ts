@@ -11,6 +11,8 @@ import { testNeeding } from './support/requirements.ts';
 import { eventually, TestCluster } from './support/test-cluster.ts';
 
 const SEED = 20_261;
+/** A frame's header and a handshake. */
+const WELCOME_BYTES = 32 + 160;
 const test = testNeeding('python3-libnbd');
 
 let cluster: TestCluster;
@@ -145,7 +147,12 @@ attack('a good handshake with rubbish behind it closes that connection alone', a
 
 attack('connections that say nothing are closed in time and hold nobody up', async () => {
   const silent: RawConnection[] = [];
-  for (let i = 0; i < 64; i++) silent.push(await connected());
+  for (let i = 0; i < 300; i++) silent.push(await connected());
+  // They hold no place that somebody needs who has something to say.
+  const polite = await connected();
+  polite.send(hello);
+  await polite.read(WELCOME_BYTES);
+  polite.drop();
   for (const connection of silent) await connection.closing();
 });
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createAdminClient } from '@rmr/admin-api';
@@ -35,7 +35,7 @@ beforeAll(async () => {
   storage = start('storage-node', {
     name: 'storage-x',
     stateDir: join(folder, 'storage'),
-    rtrs: { listen: [rtrs] },
+    rtrs: { listen: [rtrs], socket: { mode: '0640' } },
     admin: { listen: `http://127.0.0.1:${await freePort()}` },
     stores: POOLS.map((pool) => ({ path: join(folder, `${pool.name}.img`), poolUuid: pool.uuid })),
   });
@@ -46,7 +46,7 @@ beforeAll(async () => {
     name: 'client-x',
     stateDir: join(folder, 'client'),
     admin: { listen: admin },
-    nbd: { listen: [`unix:${socket}`, `tcp://127.0.0.1:${port}`] },
+    nbd: { listen: [`unix:${socket}`, `tcp://127.0.0.1:${port}`], socket: { mode: '0666' } },
     pools: POOLS.map(({ name, uuid, readOnly }) => ({
       name,
       uuid,
@@ -78,6 +78,10 @@ function start(role: keyof typeof PROGRAMS, config: object): Running {
   writeFileSync(path, JSON.stringify(config));
   return startProgram(process.execPath, [PROGRAMS[role], 'run', '--config', path]);
 }
+
+test('daemons: unix sockets admit whom the configuration says', () => {
+  expect([socket, join(folder, 'rtrs.sock')].map((path) => statSync(path).mode & 0o777)).toEqual([0o666, 0o640]);
+});
 
 testNeeding('nbdinfo')('daemons: two pools are two exports, on the socket and on the port', async () => {
   for (const uri of [`nbd+unix:///?socket=${socket}`, `nbd://127.0.0.1:${port}`]) {
@@ -127,6 +131,29 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
     expect(await run(process.execPath, program, 'run', '--help')).toMatch(/--admin-listen|--admin\.listen/);
   });
 
+  test(`${name}: --check judges a configuration and opens nothing, neither what it listens on nor what it keeps`, async () => {
+    const path = join(folder, `check-${name}.json`);
+    const stateDir = join(folder, `check-${name}-state`);
+    // Somebody listens there.
+    const good = { name: 'x', stateDir, admin: { listen: admin.replace('http:', 'tcp:') } };
+    writeFileSync(path, JSON.stringify(good));
+    const outcome = await runProgram(process.execPath, [program, 'run', '--check', '--config', path]);
+    expect([outcome.code, outcome.stdout, outcome.stderr]).toEqual([0, `the configuration of ${name} x is usable\n`, '']);
+    expect(existsSync(stateDir)).toBe(false);
+
+    const wrong: readonly (readonly [object, readonly string[]])[] = [
+      [{ ...good, colour: 'red', log: { level: 'loud' } }, ['colour', 'log.level']],
+      [{ ...good, admin: { listen: 'tcp://0.0.0.0:4999' } }, ['admin.tokenFile']],
+      [{ ...good, admin: { listen: 'tcp://0.0.0.0:4999', tokenFile: '/none' } }, ['admin.tokenFile: cannot read /none']],
+    ];
+    for (const [config, parts] of wrong) {
+      writeFileSync(path, JSON.stringify(config));
+      const refused = await runProgram(process.execPath, [program, '--check', '--config', path]);
+      expect([refused.code, refused.stdout], describe(refused)).toEqual([2, '']);
+      for (const part of parts) expect(refused.stderr).toContain(part);
+    }
+  });
+
   test(`${name}: a wrong configuration is refused, naming the key`, async () => {
     // What a daemon listens on before its admin interface: were that opened first, the answer would be another one.
     const occupied = createServer();
@@ -140,9 +167,9 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
       [{ ...rest }, /name/],
       [{ name: 'x', ...rest, colour: 'red' }, /colour/],
       [{ name: 'x', ...rest, admin: { listen: 'pigeon' } }, /admin\.listen/],
-      [{ name: 'x', ...rest, admin: { listen: 'http://0.0.0.0:4999' } }, /token/i],
-      [{ name: 'x', ...rest, admin: { listen: 'http://127.0.0.1:0', tokenFile } }, /admin\.tokenFile/],
-      [{ name: 'x', ...rest, admin: { listen: 'http://127.0.0.1:0', tokenFile: join(folder, 'none') } }, /admin\.tokenFile/],
+      [{ name: 'x', ...rest, admin: { listen: 'tcp://0.0.0.0:4999' } }, /token/i],
+      [{ name: 'x', ...rest, admin: { listen: 'tcp://127.0.0.1:0', tokenFile } }, /admin\.tokenFile/],
+      [{ name: 'x', ...rest, admin: { listen: 'tcp://127.0.0.1:0', tokenFile: join(folder, 'none') } }, /admin\.tokenFile/],
     ];
     for (const [config, key] of wrong) {
       const path = join(folder, `wrong-${name}.json`);

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperationError, SILENT_LOGGER } from '@rmr/runtime';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { adminError, createAdminClient } from '../client.ts';
 import type { ForcePlan, PoolOrders } from '../pool-orders.ts';
 import type { AdminService } from '../router.ts';
@@ -194,6 +194,13 @@ describe('admin interface', () => {
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
   });
 
+  test('a node that is ready and should not be stopped says why, and is ready', async () => {
+    const url = await serve({ service: { notice: () => 'this node holds the only copy of 3 MiB of pool demo' } });
+    const response = await fetch(`${url}/readyz`);
+    expect([response.status, await response.text()]).toEqual([200, 'ok: this node holds the only copy of 3 MiB of pool demo\n']);
+    expect(await (await fetch(`${url}/healthz`)).text()).toBe('ok\n');
+  });
+
   test('metrics are Prometheus text', async () => {
     const response = await fetch(`${await serve()}/metrics`);
     expect(response.headers.get('content-type')).toContain('version=0.0.4');
@@ -209,6 +216,33 @@ describe('admin interface', () => {
     expect((await fetch(`${url}/trpc/nothing`)).status).toBe(404);
     expect((await fetch(`${url}/metrics`, { method: 'POST' })).status).toBe(405);
     expect((await fetch(`${url}/healthz`, { method: 'DELETE' })).status).toBe(405);
+  });
+
+  test('connections that say nothing keep nobody out, and one on which an answer is awaited does not make way', async () => {
+    let finish = (): void => {};
+    const url = await serve({
+      service: {
+        flush: () =>
+          new Promise((resolve) => {
+            finish = resolve;
+          }),
+      },
+    });
+    const awaited = createAdminClient({ url }).flush.mutate({ pool: null });
+    let closed = 0;
+    const silent = Array.from({ length: 300 }, (_, i) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      socket.on('error', () => {});
+      socket.once('close', () => closed++);
+      // Some begin a request and never end it.
+      if (i % 2 === 1) socket.write('GET /healthz HTTP/1.1\r\n');
+      return socket;
+    });
+    await vi.waitFor(() => expect(closed).toBeGreaterThanOrEqual(300 - 64), { timeout: 20_000 });
+    expect(await get(`${url}/healthz`, {})).toBe(200);
+    finish();
+    expect(await awaited).toEqual({ flushed: true });
+    for (const socket of silent) socket.destroy();
   });
 
   test('closing ends idle connections', async () => {

@@ -3,36 +3,34 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, isIP } from 'node:net';
 import { errorMessage, InvariantViolation, type Logger, OperationError } from '@rmr/runtime';
-import { parseHttpAddress } from '@rmr/runtime/node';
+import { parseAdminAddress } from '@rmr/runtime/node';
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
 import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
 import type { Metrics } from './metrics.ts';
+import { limitQuietConnections } from './quiet-connections.ts';
 
 /** No procedure takes more than a few names. */
 const BODY_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
 /** A few dashboards, a scraper and a person: more is a leak somewhere. */
 const CONNECTIONS_MAX = 256;
+/** Of these, connections on which nothing is being answered. Beyond, the one that has been quiet for the longest time makes way. */
+const QUIET_CONNECTIONS_MAX = 64;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
+/** How often these times are looked at. */
+const TIMEOUTS_CHECKED_MS = 5_000;
 /** Shorter tokens can be guessed. */
 const TOKEN_LENGTH_MIN = 16;
 const TOKEN_FILE_BYTES_MAX = 4096;
 
 /** The admin interface's part of a configuration. */
 export interface AdminConfig {
-  /** `http://HOST:PORT`; port 0 takes a free one. */
+  /** `tcp://HOST:PORT`; port 0 takes a free one. */
   readonly listen: string;
   /** File that holds the bearer token. Without it only loopback addresses are listened on. */
   readonly tokenFile?: string | undefined;
-}
-
-/** Where the admin interface listens, and the digest of its token. */
-export interface AdminAccess {
-  readonly host: string;
-  readonly port: number;
-  readonly token: Uint8Array | null;
 }
 
 export interface AdminServerOptions extends AdminConfig {
@@ -49,32 +47,19 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-/** Judges the configuration of the admin interface, the token's file included, and opens nothing. Throws INVALID_CONFIG. */
-export function adminAccess({ listen, tokenFile }: AdminConfig): AdminAccess {
-  const address = parseHttpAddress(listen);
-  if (address === null) throw new OperationError('INVALID_CONFIG', `admin.listen: "${listen}" is not an address; write http://HOST:PORT`);
-  const token = tokenFile === undefined ? null : readToken(tokenFile);
-  if (token === null && !isLoopback(address.host)) {
-    throw new OperationError(
-      'INVALID_CONFIG',
-      `admin.listen: ${listen} can be reached from other hosts; set admin.tokenFile, or listen on http://127.0.0.1:${address.port}`,
-    );
-  }
-  return { ...address, token };
-}
-
 /**
  * Serves `/trpc`, `/metrics`, `/healthz` and `/readyz`. The probes are open to everybody who can connect and say
  * nothing but yes or no; the rest asks for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { token, ...address } = adminAccess(options);
+  const { address, token } = judgeAdmin(options);
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: TIMEOUTS_CHECKED_MS,
     },
     (request, response) => {
       handle(options, token, request, response).catch((error: unknown) => {
@@ -86,6 +71,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
+  limitQuietConnections(server, QUIET_CONNECTIONS_MAX);
   await listening(server, options.listen, address.host, address.port);
   const { port } = server.address() as AddressInfo;
   const url = `http://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`;
@@ -100,6 +86,24 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   };
 }
 
+/** Judges the configuration of the admin interface, the token's file included, and opens nothing. Throws INVALID_CONFIG. */
+export function judgeAdmin({ listen, tokenFile }: AdminConfig): {
+  readonly address: { readonly host: string; readonly port: number };
+  /** The token's digest; null: none is asked for. */
+  readonly token: Uint8Array | null;
+} {
+  const address = parseAdminAddress(listen);
+  if (address === null) throw new OperationError('INVALID_CONFIG', `admin.listen: "${listen}" is not an address; write tcp://HOST:PORT`);
+  const token = tokenFile === undefined ? null : readToken(tokenFile);
+  if (token === null && !isLoopback(address.host)) {
+    throw new OperationError(
+      'INVALID_CONFIG',
+      `admin.listen: ${listen} can be reached from other hosts; set admin.tokenFile, or listen on tcp://127.0.0.1:${address.port}`,
+    );
+  }
+  return { address, token };
+}
+
 async function handle(
   options: AdminServerOptions,
   token: Uint8Array | null,
@@ -112,11 +116,14 @@ async function handle(
   if (path === '/healthz' || path === '/readyz') {
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'use GET\n');
     const waiting = path === '/healthz' ? null : options.service.notReady();
-    return waiting === null ? answer(response, 200, 'ok\n') : answer(response, 503, `not ready: ${waiting}\n`);
+    const notice = path === '/healthz' || waiting !== null ? null : (options.service.notice?.() ?? null);
+    return waiting === null
+      ? answer(response, 200, notice === null ? 'ok\n' : `ok: ${notice}\n`)
+      : answer(response, 503, `not ready: ${waiting}\n`);
   }
   const refusal = refuse(token, request);
   if (refusal !== null) {
-    options.log.warn('admin request refused', { peer: request.socket.remoteAddress, path: path.slice(0, 100), why: refusal.why });
+    options.log.warn('admin request refused', { peer: request.socket.remoteAddress, url: path.slice(0, 100), why: refusal.why });
     if (refusal.http === 401) response.setHeader('www-authenticate', 'Bearer');
     return answer(response, refusal.http, `${refusal.why}\n`);
   }
@@ -210,7 +217,10 @@ function listening(server: Server, listen: string, host: string, port: number): 
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const code = error.code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG';
-      const why = error.code === 'EADDRINUSE' ? 'another process listens there; stop it or choose another port' : error.message;
+      const why =
+        error.code === 'EADDRINUSE'
+          ? `something listens there already ("ss -ltnp" shows what): stop it, or choose another port`
+          : error.message;
       reject(new OperationError(code, `admin.listen: cannot listen on ${listen}: ${why}`, { cause: error }));
     });
     server.listen(port, host, () => {

@@ -1,10 +1,13 @@
-import type { Logger } from '@rmr/runtime';
+import { BoundedLog, type Logger } from '@rmr/runtime';
 import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport, SystemClock } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { adminAccess } from './admin-server.ts';
+import { judgeAdmin } from './admin-server.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
+
+/** How often it is looked whether a summary of repeated log lines is due. */
+const SUMMARIES_MS = 5_000;
 
 /** What every daemon's configuration has. */
 export interface DaemonConfig {
@@ -39,7 +42,8 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
     .description(
       'Runs the daemon in the foreground. Its configuration is a YAML or JSON file, environment variables over it, and flags over those. SIGTERM or SIGINT stops it gracefully, a second one at once. Logs are JSON lines on standard error.',
     )
-    .option('-c, --config <file>', 'configuration file [RMR_CONFIG]');
+    .option('-c, --config <file>', 'configuration file [RMR_CONFIG]')
+    .option('--check', 'judge the whole configuration and end: 0 where the daemon could start with it, 2 with every problem where not');
   addConfigOptions(run, daemon.schema);
   run.action(async () => {
     const load = () =>
@@ -50,8 +54,16 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
       });
     const config = load();
     // The configuration is judged whole before anything is opened: the daemon itself comes before its admin interface.
-    adminAccess(config.admin);
-    const log = createLogger(config.name, config.log.level);
+    judgeAdmin(config.admin);
+    if (run.opts()['check'] === true) {
+      process.stdout.write(`the configuration of ${daemon.role} ${config.name} is usable\n`);
+      return;
+    }
+    const lines = new BoundedLog(createLogger(config.name, config.log.level), new SystemClock());
+    const { log } = lines;
+    const summaries = setInterval(() => lines.tick(), SUMMARIES_MS).unref();
+    // Also where the process ends early: what was counted is not lost.
+    process.once('exit', () => lines.flush());
     if (daemon.poolThreads !== undefined) ensurePoolThreads(daemon.poolThreads(config), log);
     const version = programVersion();
     const transport = new SocketTransport();
@@ -65,5 +77,6 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
       start: () => daemon.start(config, { log, version, transport }),
       reload: () => transport.setRoutes(load().transport.routes),
     });
+    clearInterval(summaries);
   });
 }

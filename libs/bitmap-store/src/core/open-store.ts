@@ -36,12 +36,14 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
     const { usage } = loaded.state;
     const cacheSurvived = usage.bootId === options.bootId && disk.features.survivesProcessCrash;
     const doubtful = options.doubtful === true || loaded.flushFailed;
-    const store = new BitmapStore(disk, loaded, options.world, options.label, cacheSurvived && (doubtful || usage.volatileLost));
+    const { poolName, memberId } = loaded.superblock;
+    const world = { ...options.world, log: options.world.log.child({ pool: poolName, member: memberId }) };
+    const store = new BitmapStore(disk, loaded, world, options.label, cacheSurvived && (doubtful || usage.volatileLost));
     // A witness has no data that could be lost, and what it commits is durable before it is answered.
     const lost = (doubtful || (!usage.cleanShutdown && !cacheSurvived)) && !loaded.superblock.witness;
     if (lost && !usage.volatileLost) {
       const why = doubtful ? 'the disk failed or was away' : 'the host went down while the store was open';
-      options.world.log.warn('unflushed data counts as lost', { store: options.label, why });
+      world.log.warn('unflushed data counts as lost', { store: options.label, why });
     }
     store.commitOpening(
       {

@@ -1,6 +1,14 @@
 import { assert, type ByteStream, type ByteStreamHandler, ReceiveBuffer, SendQueue, type TurnTask } from '@rmr/runtime';
-import { CLOSING_MS_MAX, HANDSHAKE_MS_MAX, SHUTDOWN_MS_MAX, STALLED_READ_AHEAD_BYTES } from '../constants.ts';
+import {
+  CLIENT_SILENT_CHECK_MS,
+  CLIENT_SILENT_MS_MAX,
+  CLOSING_MS_MAX,
+  HANDSHAKE_MS_MAX,
+  SHUTDOWN_MS_MAX,
+  STALLED_READ_AHEAD_BYTES,
+} from '../constants.ts';
 import { CLIENT_FLAGS_BYTES, clientFlagsInvalid, decodeClientFlags, encodeGreeting, GREETING_BYTES } from '../wire/greeting.ts';
+import { ClientPresence } from './client-presence.ts';
 import { CONNECTION_TRANSITIONS, type ConnectionState } from './connection-state.ts';
 import { NbdCounters } from './counters.ts';
 import type { ExportEntry } from './export-entry.ts';
@@ -8,6 +16,9 @@ import type { Link } from './link.ts';
 import type { ConnectionHost } from './nbd-server.ts';
 import { Negotiation } from './negotiation.ts';
 import { Transmission } from './transmission.ts';
+
+/** Why a connection ends whose client is found gone before the stream says so. */
+const GONE = 'closed by peer';
 
 /** One client: owns the buffers, the state and the deadlines; the phases do the work. */
 export class Connection implements ByteStreamHandler, TurnTask, Link {
@@ -25,7 +36,14 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   #state: ConnectionState = 'HANDSHAKE';
   #negotiation: Negotiation | null = null;
   #transmission: Transmission | null = null;
+  #awaitsExport = false;
+  /** When the client was last heard of, before it chose an export. */
+  heardMs: number;
   #paused = false;
+  readonly #presence: ClientPresence;
+  #silenceCheckedMs: number;
+  /** The client's host was silent when that was looked at last. */
+  #silent = false;
   /** Monotonic time by which the state has to be left, or infinity. */
   #deadlineMs: number;
   /** Why this side ended the connection, or the empty string. */
@@ -38,7 +56,10 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.id = id;
     this.peerDescription = stream.peerDescription;
     this.connectedAtMs = host.world.clock.nowMs();
+    this.heardMs = this.connectedAtMs;
     this.#deadlineMs = this.connectedAtMs + HANDSHAKE_MS_MAX;
+    this.#presence = new ClientPresence(stream, this.connectedAtMs);
+    this.#silenceCheckedMs = this.connectedAtMs;
     this.receive = new ReceiveBuffer(host.slabs);
     this.send = new SendQueue(host.slabs, stream);
   }
@@ -90,14 +111,36 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.#stream.destroy(reason);
   }
 
-  /** Checks the deadlines. */
+  /** Checks the deadlines, and whether a client that is not read from is still there. */
   tick(nowMs: number): void {
+    if (this.#state !== 'CLOSING' && this.#state !== 'CLOSED') {
+      if (this.#paused && this.#stream.peerIsGone()) {
+        this.destroy(GONE);
+        return;
+      }
+      if (this.#presence.isAwaited) this.wake();
+      if (nowMs - this.#silenceCheckedMs >= CLIENT_SILENT_CHECK_MS) {
+        this.#silenceCheckedMs = nowMs;
+        const silentBefore = this.#silent;
+        this.#silent = this.#stream.silentMs() >= CLIENT_SILENT_MS_MAX;
+        // Once says nothing: the last question may have been asked a moment ago.
+        if (silentBefore && this.#silent) {
+          this.destroy(`nothing was heard of the client's host for ${CLIENT_SILENT_MS_MAX / 1000} s`);
+          return;
+        }
+      }
+    }
     if (nowMs < this.#deadlineMs) return;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     switch (this.#state) {
       case 'HANDSHAKE':
       case 'HAGGLING':
-        this.fail('the client chose no export in time');
+        if (this.#awaitsExport) {
+          this.#negotiation?.losePatience();
+          this.wake();
+        } else {
+          this.fail('the client chose no export in time');
+        }
         break;
       case 'DRAINING':
         this.destroy('requests were still executing at the end of the time for shutdown');
@@ -150,6 +193,20 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
 
   onReceived(byteCount: number): void {
     this.receive.received(byteCount);
+    if (this.#stalled()) {
+      // What waits goes on at the end of the turn, when the client is known to be there.
+      this.wake();
+      this.#readOrPause();
+      return;
+    }
+    const nowMs = this.#host.world.clock.nowMs();
+    if (this.#transmission === null) {
+      // In these phases nothing is begun.
+      this.heardMs = nowMs;
+    } else if (!this.#presence.isCertain(nowMs) && !this.#transmission.saysGoodbye) {
+      this.destroy(GONE);
+      return;
+    }
     this.#advance();
   }
 
@@ -168,14 +225,16 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   }
 
   runAtTurnEnd(): void {
-    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
-    if (this.#stalled()) this.#advance();
+    if (this.#hasEnded()) return;
+    if (this.#stalled()) this.#goOn();
+    if (this.#hasEnded()) return;
     const transmission = this.#transmission;
     if (transmission !== null && transmission.requestsInFlight === 0) {
       if (transmission.disconnecting) this.finish('the client disconnected');
       else if (this.#state === 'DRAINING') this.finish(this.#reason);
     }
     this.send.flush();
+    this.#presence.sent();
   }
 
   /** Rechecks what must hold between events. */
@@ -194,7 +253,50 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       this.#runPhase();
       if (this.#state === before) break;
     }
-    if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
+    if (this.#hasEnded()) return;
+    this.#readOrPause();
+  }
+
+  /** What waited for room goes on, unless its client is gone: nothing of it is ever begun then. */
+  #goOn(): void {
+    if (this.#transmission === null && !this.#negotiateOn()) return;
+    // Replies first: to one that is gone, they bring the news.
+    this.send.flush();
+    switch (this.#presence.afterStall(this.#host.world.clock.nowMs())) {
+      case 'GONE':
+        this.destroy(GONE);
+        break;
+      case 'UNKNOWN':
+        // Also for what came behind an option that had to wait.
+        if (this.#transmission !== null) this.#transmission.stalled = true;
+        break;
+      case 'THERE':
+        this.#advance();
+        break;
+    }
+  }
+
+  /**
+   * Options that had to wait go on without a look at the client: they begin nothing, and their replies are what it answers.
+   * True: an export is chosen, and what the client has sent behind that needs the look.
+   */
+  #negotiateOn(): boolean {
+    if (this.#stream.peerIsGone()) {
+      this.destroy(GONE);
+      return false;
+    }
+    this.#runPhase();
+    if (this.#hasEnded()) return false;
+    if (this.#transmission !== null) return true;
+    this.#readOrPause();
+    return false;
+  }
+
+  #hasEnded(): boolean {
+    return this.#state === 'CLOSED' || this.#state === 'CLOSING';
+  }
+
+  #readOrPause(): void {
     if (!this.#stalled()) this.#resume();
     else if (!this.#paused && this.receive.readableBytes >= STALLED_READ_AHEAD_BYTES) {
       this.#paused = true;
@@ -209,6 +311,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
         break;
       case 'HAGGLING':
         this.#negotiation?.run();
+        this.#timeWaiting();
         break;
       case 'TRANSMISSION':
       case 'DRAINING': {
@@ -225,6 +328,19 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     }
   }
 
+  /** A client that waits for an export has another time to choose one. */
+  #timeWaiting(): void {
+    const waits = this.#negotiation?.awaitsExport === true;
+    if (this.#state !== 'HAGGLING' || waits === this.#awaitsExport) return;
+    this.#awaitsExport = waits;
+    this.#deadlineMs = this.#host.world.clock.nowMs() + (waits ? this.#host.exportWaitMs : HANDSHAKE_MS_MAX);
+  }
+
+  /** Exports have changed: what waits for one looks again. */
+  exportsChanged(): void {
+    if (this.#awaitsExport) this.wake();
+  }
+
   #runHandshake(): void {
     const receive = this.receive;
     if (!receive.hasFrame(CLIENT_FLAGS_BYTES)) return;
@@ -233,7 +349,12 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
       this.fail(invalid);
       return;
     }
-    this.#negotiation = new Negotiation(this, this.#host, decodeClientFlags(receive.slab.bytes, receive.start));
+    this.#negotiation = new Negotiation(
+      this,
+      this.#host,
+      decodeClientFlags(receive.slab.bytes, receive.start),
+      this.#host.exportWaitMs > 0,
+    );
     receive.consume(CLIENT_FLAGS_BYTES);
     this.#setState('HAGGLING');
   }

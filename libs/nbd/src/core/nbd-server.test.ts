@@ -1,6 +1,6 @@
 import { OperationError, Status } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
-import { CLOSING_MS_MAX, CONNECTIONS_MAX, EXPORTS_MAX, SHUTDOWN_MS_MAX } from '../constants.ts';
+import { CLOSING_MS_MAX, CONNECTIONS_MAX, EXPORTS_MAX, MADE_WAY_LOG_MS, NEGOTIATIONS_MAX, SHUTDOWN_MS_MAX } from '../constants.ts';
 import { FakeStream } from '../testing/fake-world.ts';
 import { MemoryDevice, type MemoryDeviceOptions } from '../testing/memory-device.ts';
 import { concat, infoData, pattern, requestBytes, TestBed, type TestClient, u32 } from '../testing/test-client.ts';
@@ -127,8 +127,9 @@ describe('connections', () => {
   test('beyond the limit are closed at once, and others are not disturbed', () => {
     const bed = new TestBed({ connectionsMax: 2 });
     exported(bed);
-    const first = bed.connect();
-    bed.connect();
+    const device = bed.server.findExport('')?.device as MemoryDevice;
+    const first = bed.attach(device);
+    bed.attach(device);
     const refused = new FakeStream();
     bed.server.accept(refused);
     expect(refused.step()).toBe(true);
@@ -138,6 +139,68 @@ describe('connections', () => {
     bed.settle();
     expect(bed.connect().stream.closed).toBe(false);
     expect(CONNECTIONS_MAX).toBeGreaterThan(100);
+  });
+
+  test('that say nothing keep nobody out: the one that has been silent for the longest time makes way', () => {
+    const bed = new TestBed();
+    const device = exported(bed);
+    const busy = bed.connect();
+    busy.send(u32(3));
+    const silent = Array.from({ length: 300 }, () => {
+      bed.world.advance(1);
+      // It says something now and then, and so is not the one.
+      busy.option(Option.LIST);
+      return bed.connect();
+    });
+    bed.settle();
+    expect(silent.map(({ stream }) => stream.closed)).toEqual(silent.map((_, i) => i < 301 - NEGOTIATIONS_MAX));
+    expect([busy.stream.closed, silent[0]?.stream.closeReason]).toEqual([false, 'it had chosen no export, and others needed its place']);
+    expect(bed.server.connections()).toHaveLength(NEGOTIATIONS_MAX);
+    const client = bed.attach(device);
+    client.request(Command.FLUSH, 0, 1, 0, 0);
+    expect(client.replies()).toMatchObject([{ cookie: 1, error: 0 }]);
+    // Of all these the log tells once a minute.
+    const told = () => bed.world.lines.filter(({ event }) => event.includes('made way'));
+    expect(told()).toMatchObject([{ level: 'warn', fields: { connections: 1 } }]);
+    bed.world.advance(MADE_WAY_LOG_MS);
+    expect(told().map(({ fields }) => fields['connections'])).toEqual([1, 301 - NEGOTIATIONS_MAX]);
+  });
+
+  test('that wait for an export count among those that have chosen none, and make way like them', () => {
+    const bed = new TestBed({ exportWaitMs: Number.POSITIVE_INFINITY });
+    bed.server.announceExport({ name: 'coming', description: '', why: () => 'it waits' });
+    const waiting = Array.from({ length: NEGOTIATIONS_MAX + 1 }, () => {
+      bed.world.advance(1);
+      const client = bed.connect();
+      client.take();
+      client.send(u32(3));
+      client.option(Option.GO, infoData('coming', []));
+      bed.settle();
+      return client;
+    });
+    expect(waiting.map(({ stream }) => stream.closed)).toEqual(waiting.map((_, i) => i === 0));
+    exported(bed, { name: 'coming' });
+    bed.settle();
+    expect(waiting.slice(1).every((client) => client.answers().at(-1)?.type === OptionReply.ACK)).toBe(true);
+    bed.server.verify();
+  });
+
+  test('that have chosen an export make way for nobody, and silent ones take no bytes in flight from them', () => {
+    const bed = new TestBed({ connectionsMax: 40 });
+    const device = exported(bed);
+    const attached = Array.from({ length: 2 }, () => bed.attach(device));
+    const share = bed.server.inFlightBytesMax;
+    for (let i = 0; i < 100; i++) bed.connect();
+    expect(bed.server.inFlightBytesMax).toBe(share);
+    for (let i = 0; i < 38; i++) attached.push(bed.attach(device));
+    expect(attached.some(({ stream }) => stream.closed)).toBe(false);
+    expect(bed.connect().stream.closeReason).toMatch(/as many connections/);
+    let down = false;
+    bed.server.shutdown(true, () => {
+      down = true;
+    });
+    bed.settle();
+    expect([down, bed.slabs.heldBytes]).toEqual([true, 0]);
   });
 
   test('are told to the listener and to the log, with their reasons', () => {

@@ -6,6 +6,8 @@ import {
   IN_FLIGHT_BYTES_MAX,
   IN_FLIGHT_BYTES_MIN,
   IN_FLIGHT_BYTES_SERVER_MAX,
+  MADE_WAY_LOG_MS,
+  NEGOTIATIONS_MAX,
   STRING_BYTES_MAX,
 } from '../constants.ts';
 import { decodeText, encodeText } from '../wire/bytes.ts';
@@ -13,7 +15,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionState } from './connection-state.ts';
 import type { NbdCounters } from './counters.ts';
 import { ExportEntry } from './export-entry.ts';
-import type { ExportDirectory } from './negotiation.ts';
+import type { AnnouncedExport, ExportDirectory } from './negotiation.ts';
 import { TransactionPool } from './transaction.ts';
 
 /** What a server can be told. */
@@ -23,8 +25,10 @@ export interface NbdServerOptions {
    * empty, else the only one, if there is only one.
    */
   readonly defaultExportName?: string;
-  /** Connections at the same time; further ones are closed at once. */
+  /** Connections at the same time. Beyond, those that negotiate make way, the one that has been silent the longest first; where there is none, new ones are closed at once. */
   readonly connectionsMax?: number;
+  /** How long a client waits that asks for an announced export, in milliseconds, perhaps infinite. 0, which is the default: it is told why there is none. */
+  readonly exportWaitMs?: number;
   /** Bytes in flight on all connections together. */
   readonly inFlightBytesMax?: number;
   readonly listener?: NbdServerListener;
@@ -75,6 +79,7 @@ export interface ConnectionHost extends ExportDirectory {
   readonly transactions: TransactionPool;
   /** Bytes that each connection may have in flight at the moment. */
   readonly inFlightBytesMax: number;
+  readonly exportWaitMs: number;
   onNegotiated(connection: Connection): void;
   onClosed(connection: Connection, reason: string, violation: boolean): void;
 }
@@ -90,7 +95,16 @@ export class NbdServer implements ConnectionHost, Ticked {
   readonly transactions = new TransactionPool();
 
   readonly #exports = new Map<string, ExportEntry>();
+  readonly #announced = new Map<string, AnnouncedExport>();
+  readonly exportWaitMs: number;
   readonly #connections = new Set<Connection>();
+  /** Those of them that have not chosen an export. */
+  readonly #negotiating = new Set<Connection>();
+  /** Connections that made way for others, and whose streams have not closed yet. */
+  readonly #leaving = new Set<Connection>();
+  /** Connections that made way and of which the log has not told. */
+  #madeWay = 0;
+  #madeWayLoggedMs = Number.NEGATIVE_INFINITY;
   readonly #defaultExportName: string | null;
   readonly #connectionsMax: number;
   readonly #inFlightBytesServerMax: number;
@@ -110,6 +124,7 @@ export class NbdServer implements ConnectionHost, Ticked {
     this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
     this.#inFlightBytesServerMax = options.inFlightBytesMax ?? IN_FLIGHT_BYTES_SERVER_MAX;
     this.#listener = options.listener ?? {};
+    this.exportWaitMs = options.exportWaitMs ?? 0;
   }
 
   get inFlightBytesMax(): number {
@@ -119,6 +134,16 @@ export class NbdServer implements ConnectionHost, Ticked {
   /** Requests of dead connections that their device still has. */
   get orphanedRequests(): number {
     return this.transactions.orphans;
+  }
+
+  /**
+   * Lists an export that is to come. Until {@link addExport} is called with a device of that name, clients that ask for it wait
+   * (`exportWaitMs`), or are told why it is not served. Throws UNAVAILABLE.
+   */
+  announceExport(announced: AnnouncedExport): void {
+    if (this.#announced.size >= EXPORTS_MAX)
+      throw new OperationError('UNAVAILABLE', `cannot announce "${announced.name}": a server has ${EXPORTS_MAX} exports at most`);
+    this.#announced.set(announced.name, announced);
   }
 
   /** Exports `device` under its name. Throws ALREADY_EXISTS, INVALID_ARGUMENT or UNAVAILABLE. */
@@ -131,6 +156,7 @@ export class NbdServer implements ConnectionHost, Ticked {
     }
     if (this.#shuttingDown) throw new OperationError('UNAVAILABLE', `cannot export "${device.name}": the server is shutting down`);
     this.#exports.set(device.name, new ExportEntry(device));
+    for (const connection of this.#connections) connection.exportsChanged();
     this.world.log.info('nbd export added', { export: device.name, sizeBytes: device.sizeBytes, readOnly: device.readOnly });
   }
 
@@ -152,6 +178,7 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   /** Serves a client on `stream`. */
   accept(stream: ByteStream): void {
+    if (this.#negotiating.size >= NEGOTIATIONS_MAX || this.#connections.size >= this.#connectionsMax) this.#makeWay();
     if (this.#shuttingDown || this.#connections.size >= this.#connectionsMax) {
       const reason = this.#shuttingDown ? 'the server is shutting down' : 'the server has as many connections as it may';
       this.world.log.warn('nbd connection refused', { peer: stream.peerDescription, reason });
@@ -160,8 +187,8 @@ export class NbdServer implements ConnectionHost, Ticked {
     }
     const connection = new Connection(this, stream, this.#nextId++);
     this.#connections.add(connection);
-    if (this.#connections.size === 1) this.world.ticker.subscribe(this);
-    this.#shareInFlightBytes();
+    this.#negotiating.add(connection);
+    if (this.#connections.size + this.#leaving.size === 1) this.world.ticker.subscribe(this);
     this.world.log.debug('nbd client connected', { connection: connection.id, peer: connection.peerDescription });
     this.#listener.onConnected?.(infoOf(connection));
     connection.start();
@@ -204,8 +231,23 @@ export class NbdServer implements ConnectionHost, Ticked {
     const entry = this.#exports.get(name);
     if (entry !== undefined) return entry;
     if (name !== '' || this.#exports.size !== 1) return null;
+    // Which one is the default must not depend on which of them is served first.
+    for (const _announced of this.listAnnounced()) return null;
     const [only] = this.#exports.values();
     return only ?? null;
+  }
+
+  findAnnounced(name: string): AnnouncedExport | null {
+    const wanted = name === '' && this.#defaultExportName !== null ? this.#defaultExportName : name;
+    if (this.#exports.has(wanted)) return null;
+    const announced = this.#announced.get(wanted);
+    if (announced !== undefined || name !== '' || this.#exports.size > 0 || this.#announced.size !== 1) return announced ?? null;
+    const [only] = this.#announced.values();
+    return only ?? null;
+  }
+
+  *listAnnounced(): Iterable<AnnouncedExport> {
+    for (const announced of this.#announced.values()) if (!this.#exports.has(announced.name)) yield announced;
   }
 
   listExports(): Iterable<ExportEntry> {
@@ -213,6 +255,8 @@ export class NbdServer implements ConnectionHost, Ticked {
   }
 
   onNegotiated(connection: Connection): void {
+    this.#negotiating.delete(connection);
+    this.#shareInFlightBytes();
     const info = infoOf(connection);
     (connection.transmission?.entry as ExportEntry).connectionCount++;
     this.world.log.info('nbd client attached', {
@@ -226,7 +270,9 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   onClosed(connection: Connection, reason: string, violation: boolean): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.world.ticker.unsubscribe(this);
+    this.#negotiating.delete(connection);
+    this.#leaving.delete(connection);
+    if (this.#connections.size + this.#leaving.size === 0) this.world.ticker.unsubscribe(this);
     this.#shareInFlightBytes();
     const entry = connection.transmission?.entry ?? null;
     if (entry !== null) entry.connectionCount--;
@@ -241,6 +287,8 @@ export class NbdServer implements ConnectionHost, Ticked {
 
   tick(nowMs: number): void {
     for (const connection of this.#connections) connection.tick(nowMs);
+    for (const connection of this.#leaving) connection.tick(nowMs);
+    this.#tellMadeWay(nowMs);
   }
 
   /** Rechecks what must hold between events. */
@@ -249,7 +297,14 @@ export class NbdServer implements ConnectionHost, Ticked {
     for (const connection of this.#connections) {
       assert(connection.state !== 'CLOSED', 'nbd server: a closed connection is still listed');
       connection.verify();
+      const negotiates = connection.state !== 'CLOSING' && connection.transmission === null;
+      assert(!negotiates || this.#negotiating.has(connection), 'nbd server: a connection that negotiates is not listed as such');
     }
+    for (const connection of this.#negotiating) {
+      assert(connection.transmission === null && this.#connections.has(connection), 'nbd server: listed as negotiating by mistake');
+    }
+    assert(this.#negotiating.size <= NEGOTIATIONS_MAX, 'nbd server: more connections negotiate than may');
+    for (const connection of this.#leaving) assert(connection.state === 'CLOSING', 'nbd server: a connection made way and goes on');
     for (const entry of this.#exports.values()) {
       let count = 0;
       for (const connection of this.#connections) if (connection.transmission?.entry === entry) count++;
@@ -258,15 +313,37 @@ export class NbdServer implements ConnectionHost, Ticked {
     assert(this.transactions.orphans >= 0, 'nbd server: orphaned requests are miscounted');
   }
 
+  /** Of those that negotiate, the one that has been silent for the longest time gives its place up. */
+  #makeWay(): void {
+    let silent: Connection | null = null;
+    for (const connection of this.#negotiating) if (silent === null || connection.heardMs < silent.heardMs) silent = connection;
+    if (silent === null) return;
+    this.#negotiating.delete(silent);
+    this.#connections.delete(silent);
+    this.#leaving.add(silent);
+    this.#madeWay++;
+    silent.destroy('it had chosen no export, and others needed its place');
+    this.#tellMadeWay(this.world.clock.nowMs());
+  }
+
+  #tellMadeWay(nowMs: number): void {
+    if (this.#madeWay === 0 || nowMs - this.#madeWayLoggedMs < MADE_WAY_LOG_MS) return;
+    this.#madeWayLoggedMs = nowMs;
+    this.world.log.warn('nbd connections that had chosen no export made way for others', { connections: this.#madeWay });
+    this.#madeWay = 0;
+  }
+
   #shareInFlightBytes(): void {
-    const share = Math.floor(this.#inFlightBytesServerMax / Math.max(1, this.#connections.size));
+    // Those that negotiate have nothing in flight, and take nothing from the others.
+    const attached = this.#connections.size - this.#negotiating.size;
+    const share = Math.floor(this.#inFlightBytesServerMax / Math.max(1, attached));
     this.#inFlightBytesMax = Math.min(IN_FLIGHT_BYTES_MAX, Math.max(IN_FLIGHT_BYTES_MIN, share));
   }
 
   #checkDrains(): void {
     for (let i = this.#drains.length - 1; i >= 0; i--) {
       const drain = this.#drains[i] as { entry: ExportEntry | null; onDone: () => void };
-      const left = drain.entry === null ? this.#connections.size : drain.entry.connectionCount;
+      const left = drain.entry === null ? this.#connections.size + this.#leaving.size : drain.entry.connectionCount;
       if (left > 0) continue;
       this.#drains.splice(i, 1);
       drain.onDone();

@@ -447,3 +447,133 @@ test('metadata contexts count only for the export for which they were selected l
 function hexBytes(digits: string): Uint8Array {
   return Uint8Array.from(digits.match(/../g) as string[], (pair) => Number.parseInt(pair, 16));
 }
+
+describe('an export that is announced, and not served yet', () => {
+  const COMING = { name: 'coming', description: 'pool coming, not served yet', why: () => 'it waits for storage-2' };
+
+  function bedComing(exportWaitMs: number): TestBed {
+    const bed = new TestBed({ exportWaitMs });
+    bed.server.announceExport(COMING);
+    return bed;
+  }
+
+  function serve(bed: TestBed, name = 'coming'): void {
+    bed.server.addExport(new MemoryDevice(bed.world, 1 << 20, { name }));
+    bed.settle();
+  }
+
+  test('is listed, and once only when it is served', () => {
+    const bed = bedComing(0);
+    const client = haggling(bed);
+    client.option(Option.LIST);
+    const [listed] = client.answers();
+    expect(text(listed?.data.subarray(4) ?? new Uint8Array(0))).toBe('comingpool coming, not served yet');
+    serve(bed);
+    client.option(Option.LIST);
+    expect(answerTypes(client)).toEqual([OptionReply.SERVER, OptionReply.ACK]);
+  });
+
+  test.each(['coming', ''])('asked for as "%s" without a time to wait, it is refused with the reason', (name) => {
+    for (const option of [Option.INFO, Option.GO]) {
+      const client = haggling(bedComing(0));
+      expectRefused(
+        client,
+        option,
+        infoData(name, []),
+        OptionReply.ERR_UNKNOWN,
+        /^export "coming" is not served yet: it waits for storage-2$/,
+      );
+    }
+    const client = haggling(bedComing(0));
+    client.option(Option.STRUCTURED_REPLY);
+    client.answers();
+    expectRefused(client, Option.SET_META_CONTEXT, metaData(name, ['base:allocation']), OptionReply.ERR_UNKNOWN, /not served yet/);
+  });
+
+  test('EXPORT_NAME can not be answered: the connection ends, and the client has broken nothing', () => {
+    const bed = bedComing(0);
+    const client = haggling(bed);
+    client.option(Option.EXPORT_NAME, encodeText('coming'));
+    bed.settle();
+    expect(client.stream.closed).toBe(true);
+    expect(bed.world.lines.some(({ level }) => level === 'warn')).toBe(false);
+  });
+
+  test.each(['coming', ''])(
+    'asked for as "%s" with a time to wait, it is answered when it is served, what was sent behind it too',
+    (name) => {
+      const bed = bedComing(60_000);
+      const client = haggling(bed);
+      client.option(Option.STRUCTURED_REPLY);
+      client.answers();
+      client.option(Option.SET_META_CONTEXT, metaData(name, ['base:allocation']));
+      client.option(Option.GO, infoData(name, []));
+      bed.world.advance(59_000);
+      bed.settle();
+      expect(client.answers()).toEqual([]);
+      serve(bed);
+      expect(answerTypes(client)).toEqual([OptionReply.META_CONTEXT, OptionReply.ACK, OptionReply.INFO, OptionReply.ACK]);
+      bed.server.verify();
+    },
+  );
+
+  test('EXPORT_NAME waits as well', () => {
+    const bed = bedComing(60_000);
+    const client = haggling(bed);
+    client.option(Option.EXPORT_NAME, encodeText('coming'));
+    serve(bed);
+    expect(client.take().length).toBeGreaterThan(8);
+  });
+
+  test('the wait ends with the reason, and then there is the usual time to choose another one', () => {
+    const bed = bedComing(HANDSHAKE_MS_MAX * 10);
+    const client = haggling(bed);
+    client.option(Option.GO, infoData('coming', []));
+    bed.world.advance(HANDSHAKE_MS_MAX * 10 - 1);
+    bed.settle();
+    expect(client.answers()).toEqual([]);
+    bed.world.advance(1);
+    bed.settle();
+    expect(answerTypes(client)).toEqual([OptionReply.ERR_UNKNOWN]);
+    client.option(Option.GO, infoData('coming', []));
+    expect(answerTypes(client)).toEqual([OptionReply.ERR_UNKNOWN]);
+    bed.world.advance(HANDSHAKE_MS_MAX);
+    bed.settle();
+    expect(client.stream.closed).toBe(true);
+    expect(bed.heldBytes()).toBe(0);
+  });
+
+  test('another export that comes meanwhile is not mistaken for it; one without end is waited for without end', () => {
+    const bed = bedComing(Number.POSITIVE_INFINITY);
+    const client = haggling(bed);
+    client.option(Option.GO, infoData('coming', []));
+    bed.world.advance(10 * 24 * 3600 * 1000);
+    serve(bed, 'other');
+    expect(client.answers()).toEqual([]);
+    serve(bed);
+    expect(answerTypes(client)).toEqual([OptionReply.INFO, OptionReply.ACK]);
+  });
+
+  test('a client that goes away while it waits, and a server that stops, leave nothing behind', () => {
+    for (const end of ['client', 'server']) {
+      const bed = bedComing(60_000);
+      const client = haggling(bed);
+      client.option(Option.GO, infoData('coming', []));
+      if (end === 'client') client.stream.destroy('gone');
+      else bed.server.shutdown(true, () => {});
+      bed.settle();
+      if (end === 'client') serve(bed);
+      expect([client.stream.closed, bed.heldBytes(), bed.server.connections()]).toEqual([true, 0, []]);
+    }
+  });
+
+  test('a name that is not announced is refused at once, and the default export is not the one that happens to be served first', () => {
+    const bed = bedComing(60_000);
+    const client = haggling(bed);
+    expectRefused(client, Option.GO, infoData('wrong', []), OptionReply.ERR_UNKNOWN, /no export of that name/);
+    serve(bed, 'other');
+    expectRefused(client, Option.INFO, infoData('', []), OptionReply.ERR_UNKNOWN, /no export of that name/);
+    serve(bed);
+    expectRefused(client, Option.INFO, infoData('', []), OptionReply.ERR_UNKNOWN, /no export of that name/);
+  });
+});

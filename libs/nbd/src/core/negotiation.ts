@@ -23,6 +23,18 @@ export interface ExportDirectory {
   /** The export that clients call `name`; the empty name is the default export. */
   findExport(name: string): ExportEntry | null;
   listExports(): Iterable<ExportEntry>;
+  /** The announced export that clients call `name`, while it is not served; null: there is none of that name, or it is served. */
+  findAnnounced(name: string): AnnouncedExport | null;
+  /** The exports that are announced and not served. */
+  listAnnounced(): Iterable<AnnouncedExport>;
+}
+
+/** An export that is to come: it is listed, and clients that ask for it wait or are told why it is not there. */
+export interface AnnouncedExport {
+  readonly name: string;
+  readonly description: string;
+  /** Why it is not served yet, as the end of a sentence: `pool demo waits for …`. */
+  readonly why: () => string;
 }
 
 /** The name of the only metadata context. */
@@ -83,8 +95,10 @@ class OptionReader {
 
 /** Option haggling of one connection (proto.md, "Fixed newstyle negotiation" and "Option types"). */
 export class Negotiation {
-  /** The next option waits until the client has taken more of the replies. */
+  /** The next option waits until the client has taken more of the replies, or for an export. */
   stalled = false;
+  /** The next option waits for an export that is announced. */
+  awaitsExport = false;
 
   readonly #link: Link;
   readonly #directory: ExportDirectory;
@@ -94,16 +108,25 @@ export class Negotiation {
   /** The export for which `base:allocation` was selected last. */
   #contextEntry: ExportEntry | null = null;
   #over = false;
+  /** Options that ask for an export which is not served wait for it. */
+  #patient: boolean;
 
-  constructor(link: Link, directory: ExportDirectory, clientFlags: number) {
+  constructor(link: Link, directory: ExportDirectory, clientFlags: number, patient = false) {
     this.#link = link;
     this.#directory = directory;
     this.#clientFlags = clientFlags;
+    this.#patient = patient;
+  }
+
+  /** The client has waited for as long as it may: from now on it is told that an export is not served. */
+  losePatience(): void {
+    this.#patient = false;
   }
 
   /** Handles the options that have been received, until an export is chosen or the connection ends. */
   run(): void {
     while (!this.#over) {
+      this.awaitsExport = false;
       this.stalled = this.#link.send.pendingBytes > HAGGLING_BACKLOG_BYTES_MAX;
       if (this.stalled || !this.#runOption()) return;
       this.#link.wake();
@@ -124,10 +147,37 @@ export class Negotiation {
     if (!receive.hasFrame(OPTION_HEADER_BYTES + dataBytes)) return false;
     const from = receive.start + OPTION_HEADER_BYTES;
     const data = receive.slab.bytes.subarray(from, from + dataBytes);
+    if (this.#patient && this.#asksForAnnounced(option, data)) {
+      this.awaitsExport = true;
+      this.stalled = true;
+      return false;
+    }
     receive.consume(OPTION_HEADER_BYTES + dataBytes);
     this.#optionCount++;
     this.#answer(option, this.#handle(option, data));
     return true;
+  }
+
+  /** Whether the option needs an export that is announced and not served. */
+  #asksForAnnounced(option: number, data: Uint8Array): boolean {
+    if (option === Option.EXPORT_NAME) {
+      const name = data.length <= STRING_BYTES_MAX ? decodeText(data) : null;
+      return name !== null && this.#directory.findAnnounced(name) !== null;
+    }
+    if (option !== Option.INFO && option !== Option.GO && option !== Option.SET_META_CONTEXT && option !== Option.LIST_META_CONTEXT)
+      return false;
+    const name = new OptionReader(data).text();
+    return name !== null && this.#directory.findAnnounced(name) !== null;
+  }
+
+  /** Why nobody finds the export. */
+  #unknown(name: string): Refusal {
+    const announced = this.#directory.findAnnounced(name);
+    if (announced === null) return refusal(OptionReply.ERR_UNKNOWN, 'there is no export of that name');
+    return refusal(
+      OptionReply.ERR_UNKNOWN,
+      `export "${announced.name}" is not served yet: ${announced.why()}`.slice(0, STRING_BYTES_MAX / 4),
+    );
   }
 
   #optionInvalid(option: number, dataBytes: number): string | null {
@@ -188,6 +238,11 @@ export class Negotiation {
     if (name === null) return violation('EXPORT_NAME carries no valid name');
     const entry = this.#directory.findExport(name);
     // The option has no way to say so.
+    if (entry === null && this.#directory.findAnnounced(name) !== null) {
+      this.#over = true;
+      this.#link.finish('EXPORT_NAME asks for an export that is not served yet');
+      return null;
+    }
     if (entry === null) return violation('EXPORT_NAME asks for an export that does not exist');
     const padded = (this.#clientFlags & HandshakeFlag.NO_ZEROES) === 0;
     const send = this.#link.send;
@@ -199,17 +254,19 @@ export class Negotiation {
 
   #list(data: Uint8Array): Refusal | null {
     if (data.length > 0) return refusal(OptionReply.ERR_INVALID, 'LIST takes no data');
-    for (const entry of this.#directory.listExports()) {
-      const name = encodeText(entry.device.name);
-      const description = encodeText(entry.device.description);
-      const reply = new Uint8Array(4 + name.length + description.length);
-      writeU32(reply, 0, name.length);
-      reply.set(name, 4);
-      reply.set(description, 4 + name.length);
-      this.#reply(Option.LIST, OptionReply.SERVER, reply);
-    }
+    for (const { device } of this.#directory.listExports()) this.#listed(device.name, device.description);
+    for (const { name, description } of this.#directory.listAnnounced()) this.#listed(name, description);
     this.#reply(Option.LIST, OptionReply.ACK, NO_DATA);
     return null;
+  }
+
+  #listed(name: string, description: string): void {
+    const [nameBytes, descriptionBytes] = [encodeText(name), encodeText(description)];
+    const reply = new Uint8Array(4 + nameBytes.length + descriptionBytes.length);
+    writeU32(reply, 0, nameBytes.length);
+    reply.set(nameBytes, 4);
+    reply.set(descriptionBytes, 4 + nameBytes.length);
+    this.#reply(Option.LIST, OptionReply.SERVER, reply);
   }
 
   #info(option: number, data: Uint8Array): Refusal | null {
@@ -220,7 +277,7 @@ export class Negotiation {
       return refusal(OptionReply.ERR_INVALID, 'INFO and GO take a name and a list of information requests');
     }
     const entry = this.#directory.findExport(name);
-    if (entry === null) return refusal(OptionReply.ERR_UNKNOWN, 'there is no export of that name');
+    if (entry === null) return this.#unknown(name);
     const device = entry.device;
 
     const information = new Uint8Array(INFO_EXPORT_BYTES);
@@ -269,7 +326,7 @@ export class Negotiation {
     }
     if (reader.left > 0) return BAD_QUERIES;
     const entry = this.#directory.findExport(name);
-    if (entry === null) return refusal(OptionReply.ERR_UNKNOWN, 'there is no export of that name');
+    if (entry === null) return this.#unknown(name);
     if (selected) {
       const context = encodeText(BASE_ALLOCATION);
       const reply = new Uint8Array(4 + context.length);

@@ -1,4 +1,5 @@
 import { assert, COPY_BYTES_MAX, type DiskExtent, type Slab, type SlabPool } from '@rmr/runtime';
+import type { BlockDevice } from '../block-device.ts';
 import { DeviceRequest, type DeviceRequestSink } from '../device-request.ts';
 import { Command } from '../wire/protocol.ts';
 
@@ -49,6 +50,8 @@ export class Transaction implements DeviceRequestSink {
   readonly partSlabs: (Slab | null)[] = [];
 
   readonly #pool: TransactionPool;
+  /** All that it has ever used; at most as many as the parts of the longest WRITE. */
+  readonly #requests: DeviceRequest[] = [];
   readonly #idleRequests: DeviceRequest[] = [];
 
   constructor(pool: TransactionPool) {
@@ -58,7 +61,11 @@ export class Transaction implements DeviceRequestSink {
   /** A device request whose events come here, to be filled in, begun and submitted. */
   takeRequest(): DeviceRequest {
     this.outstanding++;
-    return this.#idleRequests.pop() ?? new DeviceRequest(this);
+    const idle = this.#idleRequests.pop();
+    if (idle !== undefined) return idle;
+    const request = new DeviceRequest(this);
+    this.#requests.push(request);
+    return request;
   }
 
   /** Keeps a part of a READ. */
@@ -95,6 +102,15 @@ export class Transaction implements DeviceRequestSink {
       this.partData[i] = null;
     }
     this.partCount = 0;
+  }
+
+  /** The connection is dead: what has not begun of it never will. */
+  abandon(device: BlockDevice): void {
+    this.leave();
+    for (let i = 0; i < this.#requests.length; i++) {
+      const request = this.#requests[i] as DeviceRequest;
+      if (request.underWay) device.cancel(request);
+    }
   }
 
   /** The connection is done with it: replied, or dead. */

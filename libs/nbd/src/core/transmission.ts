@@ -57,6 +57,8 @@ export class Transmission implements TransactionOwner {
   #incomingOffset = 0;
   /** After DISC nothing is listened to. */
   #disconnecting = false;
+  /** The client has said DISC: what it had asked for before is finished, whether it waits for that or not. */
+  #saidGoodbye = false;
   /** During shutdown requests are refused. */
   #refusing = false;
 
@@ -93,6 +95,13 @@ export class Transmission implements TransactionOwner {
     return this.#disconnecting;
   }
 
+  /** What comes next is the client's DISC: all that it wanted has been begun. */
+  get saysGoodbye(): boolean {
+    const { receive } = this.#link;
+    if (this.#incoming !== null || receive.readableBytes < REQUEST_BYTES) return false;
+    return readU16(receive.slab.bytes, receive.start + REQUEST_COMMAND_OFFSET) === Command.DISC;
+  }
+
   /** Handles what has been received, as far as limits allow. */
   run(): void {
     this.stalled = false;
@@ -124,6 +133,7 @@ export class Transmission implements TransactionOwner {
       receive.consume(REQUEST_BYTES);
       if (command === Command.DISC) {
         this.#disconnecting = true;
+        this.#saidGoodbye = true;
         this.#link.wake();
         continue;
       }
@@ -147,12 +157,16 @@ export class Transmission implements TransactionOwner {
     this.#refusing = true;
   }
 
-  /** The connection is gone: what is in flight is dropped. */
+  /** The connection is gone: what is in flight is dropped, and what of it has not begun never will, unless the client has left in order. */
   abandon(): void {
     this.#disconnecting = true;
     this.#incoming = null;
     this.#inFlightBytes = 0;
-    for (let i = this.#live.length - 1; i >= 0; i--) (this.#live[i] as Transaction).leave();
+    for (let i = this.#live.length - 1; i >= 0; i--) {
+      const transaction = this.#live[i] as Transaction;
+      if (this.#saidGoodbye) transaction.leave();
+      else transaction.abandon(this.entry.device);
+    }
     this.#live.length = 0;
   }
 

@@ -79,6 +79,12 @@ export class FakeStream implements ByteStream {
   received: Uint8Array[] = [];
   receivedBytes = 0;
 
+  /** The end of the peer is behind bytes that this host has no room for: it does not show. */
+  hidesEnd = false;
+  /** Null as with a unix socket, else as with TCP: what the peer's host has acknowledged. */
+  confirmed: number | null = null;
+  silence = 0;
+
   #handler: ByteStreamHandler | null = null;
   #destroyed = '';
   #toSend: Uint8Array[] = [];
@@ -87,6 +93,7 @@ export class FakeStream implements ByteStream {
   #takenTotal = 0;
   readonly #input: Uint8Array[] = [];
   #peerClosed = false;
+  #broken = false;
 
   get queuedBytes(): number {
     return this.#queuedTotal - this.#takenTotal;
@@ -95,6 +102,22 @@ export class FakeStream implements ByteStream {
   /** Input that the server has not read. */
   get unreadBytes(): number {
     return this.#input.reduce((sum, part) => sum + part.length, 0);
+  }
+
+  get takenBytes(): number {
+    return this.#takenTotal;
+  }
+
+  confirmedBytes(): number | null {
+    return this.confirmed;
+  }
+
+  peerIsGone(): boolean {
+    return this.closed || this.#broken || (this.#peerClosed && !this.hidesEnd);
+  }
+
+  silentMs(): number {
+    return this.silence;
   }
 
   attach(handler: ByteStreamHandler): void {
@@ -136,16 +159,21 @@ export class FakeStream implements ByteStream {
     if (bytes.length > 0) this.#input.push(bytes);
   }
 
-  /** The peer is gone. */
+  /** The peer is gone. Whoever reads hears of it behind what was sent before. */
   hangUp(): void {
     this.#peerClosed = true;
+  }
+
+  /** The connection is broken: at once. */
+  reset(): void {
+    this.#broken = true;
   }
 
   /** Moves bytes as a transport would. True when anything happened. */
   step(): boolean {
     if (this.closed) return false;
     const handler = this.#handler;
-    if (this.#destroyed !== '' || this.#peerClosed) {
+    if (this.#destroyed !== '' || this.#broken || (this.#peerClosed && !this.paused && this.#input.length === 0)) {
       this.closed = true;
       this.closeReason = this.#destroyed || 'closed by peer';
       handler?.onClosed(this.closeReason);

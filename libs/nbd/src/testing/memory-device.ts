@@ -49,6 +49,8 @@ export class MemoryDevice implements BlockDevice, TurnTask {
   /** While true, requests wait in {@link waiting}. */
   held = false;
   readonly waiting: DeviceRequest[] = [];
+  /** Requests whose client is gone, and which go on: here all count as begun. */
+  readonly cancelled: DeviceRequest[] = [];
   /** Decides the status of a request; set by tests that want errors. */
   fault: ((request: DeviceRequest) => number) | null = null;
 
@@ -76,6 +78,10 @@ export class MemoryDevice implements BlockDevice, TurnTask {
   submit(request: DeviceRequest): void {
     this.waiting.push(request);
     if (!this.held) this.#world.turn.defer(this);
+  }
+
+  cancel(request: DeviceRequest): void {
+    this.cancelled.push(request);
   }
 
   runAtTurnEnd(): void {

@@ -50,7 +50,7 @@ export class TestBed {
 
   /** Every connection is gone: what is still held is a leak. */
   heldBytes(): number {
-    for (const stream of this.streams) stream.hangUp();
+    for (const stream of this.streams) stream.reset();
     this.settle();
     return this.slabs.heldBytes;
   }

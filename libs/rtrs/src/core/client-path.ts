@@ -1,4 +1,4 @@
-import { assert, type ByteStream, type ConnectAttempt, type SlabPool, type Transport, type World } from '@rmr/runtime';
+import { assert, type ByteStream, type ConnectAttempt, Repeats, type SlabPool, type Transport, type World } from '@rmr/runtime';
 import type { ClientPathState, PathInfo } from '../client-types.ts';
 import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../constants.ts';
 import type { RtrsCounters } from '../counters.ts';
@@ -60,6 +60,8 @@ export class ClientPath implements FrameSink {
   pathId = 0;
   /** Requests sent on it and unanswered. */
   inFlight = 0;
+  /** The attempts that failed since it was up. */
+  readonly outage: Repeats;
   #timesUp = 0;
   #lastError: string | null = null;
   /** Interval in use on this path; set by the WELCOME. */
@@ -69,6 +71,7 @@ export class ClientPath implements FrameSink {
     this.#owner = owner;
     this.index = index;
     this.address = address;
+    this.outage = new Repeats(owner.world.clock);
     this.#backoff = new Backoff(owner.world.random, owner.options.reconnectMsMin, owner.options.reconnectMsMax);
   }
 

@@ -368,8 +368,8 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
   onUp(path: ClientPath): void {
     this.#up.push(path);
     this.counters.pathsUp++;
+    this.#logUp(path);
     if (this.#state === 'CONNECTED') {
-      this.world.log.info('rtrs path is up', { peer: this.#peer?.hostName, path: path.index, address: path.address });
       this.#handler.onPathChange?.(this);
       return;
     }
@@ -393,7 +393,7 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
 
   onDown(path: ClientPath, from: ClientPathState, reason: string): void {
     const nowMs = this.world.clock.nowMs();
-    this.world.log.warn('rtrs path is down', { peer: this.#peer?.hostName, path: path.index, address: path.address, from, why: reason });
+    this.#logDown(path, from, reason);
     if (from !== 'UP') {
       this.counters.pathsFailed++;
       if (this.#state === 'CONNECTED') path.retryLater(nowMs);
@@ -409,6 +409,34 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     path.retryLater(nowMs);
     this.#fence(path, nowMs);
     this.#handler.onPathChange?.(this);
+  }
+
+  /** An outage is told when it begins and in summaries, not at each attempt to end it. */
+  #logDown(path: ClientPath, from: ClientPathState, reason: string): void {
+    const { outage, index, address } = path;
+    if (from === 'UP') outage.end();
+    if (!outage.felt(reason)) return;
+    const { times, since } = outage;
+    this.world.log.warn('rtrs path is down', {
+      peer: this.#peer?.hostName,
+      path: index,
+      address,
+      from,
+      why: reason,
+      ...(times === 1 ? {} : { times, since }),
+    });
+  }
+
+  #logUp(path: ClientPath): void {
+    const { outage, index, address } = path;
+    const { times, seconds } = outage;
+    this.world.log.info('rtrs path is up', {
+      peer: this.#peer?.hostName,
+      path: index,
+      address,
+      ...(times === 0 ? {} : { downForSeconds: seconds, times }),
+    });
+    outage.end();
   }
 
   /** CONNECTING: every address in turn, and a pause after each round. */

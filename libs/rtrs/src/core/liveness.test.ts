@@ -160,6 +160,27 @@ describe('reconnecting', () => {
     pair.finish();
   });
 
+  test('an outage costs a line at its begin, one per new reason, summaries after 1, 3, 7, 15 … minutes, and one at its end', () => {
+    const pair = new Pair().connect();
+    pair.world.run(10_000);
+    const lostMs = pair.world.clock.nowMs();
+    pair.network.crash('server');
+    pair.server.world.crash();
+    pair.world.run(16 * 60_000);
+    const lines = pair.world.log.entries.filter(({ event }) => event === 'rtrs path is down');
+    expect(lines.map(({ atMs }) => Math.floor((atMs - lostMs) / 60_000))).toEqual([0, 0, 1, 3, 7, 15]);
+    expect(lines.map(({ fields }) => fields['from'])).toEqual(['UP', ...Array(5).fill('CONNECTING')]);
+    expect(lines.at(-1)?.fields).toMatchObject({ why: 'cannot connect: ECONNREFUSED', since: lines[1]?.fields['since'] });
+    expect(lines.at(-1)?.fields['times']).toBeGreaterThan(400);
+
+    const again = new TestServer(pair.world.host('server'), pair.network, pair.addresses, { local: identity('server', 2) });
+    pair.until(() => pair.client.session.state === 'CONNECTED', WAIT_MS, 'a new session');
+    expect(again.events).toHaveLength(1);
+    const back = pair.world.log.entries.filter(({ event }) => event === 'rtrs path is up').at(-1);
+    expect(back?.fields['downForSeconds']).toBeGreaterThanOrEqual(16 * 60);
+    pair.client.session.close('enough');
+  });
+
   test('a server that restarts is found again, as another incarnation', () => {
     const pair = new Pair().connect();
     pair.network.crash('server');

@@ -64,11 +64,14 @@ export class RtrsServer implements Ticked {
 
   /** Takes a connection that a listener has accepted. */
   accept(stream: ByteStream): void {
-    if (this.#closed || this.#handshaking.size >= HANDSHAKES_MAX) {
-      const why = this.#closed ? 'the server is closed' : `${HANDSHAKES_MAX} others have not finished their handshake`;
-      this.#world.log.warn('rtrs server: connection turned away', { address: stream.peerDescription, why });
-      stream.destroy(why);
+    if (this.#closed) {
+      stream.destroy('the server is closed');
       return;
+    }
+    if (this.#handshaking.size >= HANDSHAKES_MAX) {
+      // They are all silent, or not done with their first message. Who really wants something says it within milliseconds.
+      const [oldest] = this.#handshaking;
+      oldest?.frames.fail('it had not shaken hands, and others needed its place');
     }
     const path = new ServerPath(this.#world, this, stream);
     this.#handshaking.add(path);

@@ -38,7 +38,36 @@ export function sizeValue(bounds: SizeBounds = {}) {
         return z.NEVER;
       }
       return bytes;
-    });
+    })
+    .meta({ value: sizeText(bounds) });
+}
+
+function sizeText({ bytesMin = 0, bytesMax = Number.MAX_SAFE_INTEGER, powerOfTwo = false }: SizeBounds): string {
+  const range = [
+    bytesMin > 0 ? `at least ${formatSize(bytesMin)}` : '',
+    bytesMax < Number.MAX_SAFE_INTEGER ? `at most ${formatSize(bytesMax)}` : '',
+  ];
+  return ['size', ...range, powerOfTwo ? 'a power of two' : ''].filter((part) => part !== '').join(', ');
+}
+
+/** A duration as it is written in a configuration: `5s`. */
+export function durationText(milliseconds: number): string {
+  const [unit, name] = (
+    [
+      [3_600_000, 'h'],
+      [60_000, 'm'],
+      [1000, 's'],
+    ] as const
+  ).find(([each]) => milliseconds >= each && milliseconds % each === 0) ?? [1, 'ms'];
+  return milliseconds === 0 ? '0s' : `${milliseconds / unit}${name}`;
+}
+
+function durationRange({ millisecondsMin = 0, millisecondsMax = Number.MAX_SAFE_INTEGER }: DurationBounds): string {
+  const range = [
+    millisecondsMin > 0 ? `at least ${durationText(millisecondsMin)}` : '',
+    millisecondsMax < Number.MAX_SAFE_INTEGER ? `at most ${durationText(millisecondsMax)}` : '',
+  ];
+  return ['duration', ...range].filter((part) => part !== '').join(', ');
 }
 
 /** A duration such as `5s`. Its value is an integer in milliseconds. */
@@ -56,7 +85,8 @@ export function durationValue(bounds: DurationBounds = {}) {
         return z.NEVER;
       }
       return milliseconds;
-    });
+    })
+    .meta({ value: durationRange(bounds) });
 }
 
 /** A duration, or `never`. Its value is an integer in milliseconds, or null for `never`. */
@@ -70,7 +100,8 @@ export function timeoutValue(bounds: DurationBounds = {}) {
       if (result.success) return result.data;
       context.addIssue({ code: 'custom', message: `${result.error.issues[0]?.message}, or never` });
       return z.NEVER;
-    });
+    })
+    .meta({ value: `${durationRange(bounds)}; or \`never\`` });
 }
 
 /** A socket address, `tcp://HOST:PORT` or `unix:/PATH`. */
@@ -79,7 +110,8 @@ export function socketAddressValue() {
     .string({ error: (issue) => `${quote(issue.input)} is not an address; write tcp://HOST:PORT or unix:/PATH` })
     .refine((value) => parseSocketAddress(value) !== null, {
       error: (issue) => `${quote(issue.input)} is not an address; write tcp://HOST:PORT or unix:/PATH (a path of at most 107 bytes)`,
-    });
+    })
+    .meta({ value: '`tcp://HOST:PORT` or `unix:/PATH`' });
 }
 
 /** A list of distinct socket addresses, at least one. */
@@ -94,23 +126,73 @@ export function socketAddressListValue() {
 export function routesValue() {
   return z
     .record(socketAddressValue(), socketAddressValue())
-    .transform((routes) => new Map(Object.entries(routes)) as ReadonlyMap<string, string>);
+    .transform((routes) => new Map(Object.entries(routes)) as ReadonlyMap<string, string>)
+    .meta({ value: 'address: address, any number' });
 }
 
-/** An HTTP address of the form `http://HOST:PORT`, with nothing behind the port. Port 0 takes a free one. */
-export function httpAddressValue() {
+/** The address of an admin interface: `tcp://HOST:PORT`, or `http://HOST:PORT`, which means the same. Port 0 takes a free one. */
+export function adminAddressValue() {
   return z
-    .string({ error: (issue) => `${quote(issue.input)} is not an HTTP address; write http://HOST:PORT` })
-    .refine((value) => parseHttpAddress(value) !== null, {
-      error: (issue) => `${quote(issue.input)} is not an HTTP address; write http://HOST:PORT`,
-    });
+    .string({ error: (issue) => `${quote(issue.input)} is not the address of an admin interface; write tcp://HOST:PORT` })
+    .refine((value) => parseAdminAddress(value) !== null, {
+      error: (issue) => `${quote(issue.input)} is not the address of an admin interface; write tcp://HOST:PORT`,
+    })
+    .meta({ value: '`tcp://HOST:PORT`' });
 }
 
-/** Host and port of `http://HOST:PORT` (IPv6 in brackets), or null when `address` is something else. */
-export function parseHttpAddress(address: string): { readonly host: string; readonly port: number } | null {
-  const match = /^http:\/\/(.*)$/.exec(address);
+/** Host and port of `tcp://HOST:PORT` or `http://HOST:PORT` (IPv6 in brackets), or null when `address` is something else. */
+export function parseAdminAddress(address: string): { readonly host: string; readonly port: number } | null {
+  const match = /^(?:tcp|http):\/\/(.*)$/.exec(address);
   const target = match === null ? null : parseSocketAddress(`tcp://${(match[1] as string).replace(/\/$/, '')}`);
   return target !== null && 'host' in target ? target : null;
+}
+
+/** An address that a daemon listens on, and the key that names it. */
+export interface ListenKey {
+  readonly path: readonly (string | number)[];
+  readonly address: string;
+}
+
+/** Addresses that stand for every address of the host, and names of its loopback. */
+const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+const LOOPBACK_NAMES: Readonly<Record<string, string>> = { localhost: '127.0.0.1' };
+
+/** Refuses addresses that a daemon would listen on twice: the second attempt fails, and would blame another process. */
+export function refuseSharedAddresses(keys: readonly ListenKey[], context: z.core.$RefinementCtx): void {
+  for (const [index, key] of keys.entries()) {
+    const other = keys.slice(0, index).find((each) => meet(each.address, key.address));
+    if (other === undefined) continue;
+    context.addIssue({
+      code: 'custom',
+      path: [...key.path],
+      message: `${quote(key.address)} is listened on for ${keyText(other.path)} (${other.address}) already; choose another port for one of the two`,
+    });
+  }
+}
+
+/** Whether two listeners get in one another's way. */
+function meet(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((address) => parseSocketAddress(address.replace(/^http:/, 'tcp:').replace(/\/$/, '')));
+  if (a === null || a === undefined || b === null || b === undefined) return false;
+  if ('path' in a || 'path' in b) return 'path' in a && 'path' in b && a.path === b.path;
+  const [hostA, hostB] = [a, b].map(({ host }) => LOOPBACK_NAMES[host] ?? host) as [string, string];
+  return a.port === b.port && a.port !== 0 && (hostA === hostB || EVERYWHERE.has(hostA) || EVERYWHERE.has(hostB));
+}
+
+/** A key as messages name it: `pools[0].members`. */
+export function keyText(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? String(part) : `.${String(part)}`;
+  return text;
+}
+
+/**
+ * What to write where YAML has stumbled over an IPv6 address: inside of [ ] and { } its brackets are a list to YAML. Null: none is in
+ * the text, or it is in quotes.
+ */
+export function ipv6Hint(text: string): string | null {
+  const match = /(?<!["'\w])(?:tcp|http):\/\/\[[^\]\s"']*\](?::\d+)?/.exec(text);
+  return match === null ? null : `an IPv6 address needs quotes inside of [ ] and { }: write "${match[0]}"`;
 }
 
 /** A UUID; its value is in lower case. */
@@ -118,7 +200,8 @@ export function uuidValue() {
   return z
     .string({ error: (issue) => `${quote(issue.input)} is not a UUID` })
     .transform((value) => value.toLowerCase())
-    .refine(isUuid, { error: (issue) => `${quote(issue.input)} is not a UUID; write 8-4-4-4-12 hexadecimal digits, as uuidgen prints` });
+    .refine(isUuid, { error: (issue) => `${quote(issue.input)} is not a UUID; write 8-4-4-4-12 hexadecimal digits, as uuidgen prints` })
+    .meta({ value: 'UUID' });
 }
 
 /** A name of a node, pool, member or export. */
@@ -128,7 +211,8 @@ export function nameValue() {
     .refine((value) => NAME.test(value) && value.length <= NAME_BYTES_MAX, {
       error: (issue) =>
         `${quote(issue.input)} is not a name; write 1 to ${NAME_BYTES_MAX} letters, digits, ".", "_" or "-", beginning with a letter or digit`,
-    });
+    })
+    .meta({ value: `name: 1 to ${NAME_BYTES_MAX} letters, digits, \`.\`, \`_\`, \`-\`` });
 }
 
 /** An absolute path of this host. */
@@ -137,7 +221,8 @@ export function pathValue() {
     .string({ error: (issue) => `${quote(issue.input)} is not a path; write a string` })
     .refine((value) => value.startsWith('/') && !value.includes('\0'), {
       error: (issue) => `${quote(issue.input)} is not an absolute path; write it from the root, for example /var/lib/rmr`,
-    });
+    })
+    .meta({ value: 'absolute path' });
 }
 
 /** A value as people wrote it, shortened, for messages. */
@@ -153,4 +238,27 @@ function parsed(context: z.core.$RefinementCtx, parse: () => number): number | n
     context.addIssue({ code: 'custom', message: errorMessage(error) });
     return null;
   }
+}
+
+/** Who may connect to the unix sockets of a daemon; see {@link SocketAccess}. `mode` becomes a number. */
+export function socketAccessValue() {
+  return z.strictObject({
+    mode: z
+      .string({ error: (issue) => `${quote(issue.input)} is not a mode; write it in quotes, for example "0660"` })
+      .regex(/^0?[0-7]{3}$/, { error: (issue) => `${quote(issue.input)} is not a mode; write three octal digits, for example "0660"` })
+      .transform((text) => Number.parseInt(text, 8))
+      .optional()
+      .describe('permissions of unix sockets, for example "0660"; to connect takes the permission to write'),
+    owner: principalValue('user').optional().describe('user that unix sockets are given to, by name or number'),
+    group: principalValue('group').optional().describe('group that unix sockets are given to, by name or number'),
+  });
+}
+
+function principalValue(kind: 'user' | 'group') {
+  return z
+    .union([z.string(), z.int().min(0)], { error: (issue) => `${quote(issue.input)} is not a ${kind}; write its name or its number` })
+    .transform(String)
+    .refine((name) => /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/.test(name) && name.length <= NAME_BYTES_MAX, {
+      error: (issue) => `${quote(issue.input)} is not the name of a ${kind}`,
+    });
 }

@@ -6,10 +6,10 @@ import { z } from 'zod';
 import { OperationError } from '../errors.ts';
 import { configKeys, loadConfig } from './config.ts';
 import {
+  adminAddressValue,
   durationValue,
-  httpAddressValue,
   nameValue,
-  parseHttpAddress,
+  parseAdminAddress,
   pathValue,
   sizeValue,
   socketAddressListValue,
@@ -24,7 +24,7 @@ const schema = z.strictObject({
   size: sizeValue({ bytesMin: 4096, powerOfTwo: true }).default(4096),
   count: z.int().min(1).max(8).default(2),
   fast: z.boolean().default(false),
-  admin: z.strictObject({ listen: httpAddressValue().default('http://127.0.0.1:1') }).prefault({}),
+  admin: z.strictObject({ listen: adminAddressValue().default('http://127.0.0.1:1') }).prefault({}),
   rtrs: z
     .strictObject({
       listen: socketAddressListValue().default(['tcp://127.0.0.1:2']),
@@ -233,7 +233,10 @@ describe('configuration: what is refused, and how', () => {
     ],
     ['rtrs: { listen: ["tcp://h:1", "tcp://h:1"] }', 'names an address twice'],
     ['rtrs: { listen: tcp://h:1 }', 'rtrs.listen (/node.yaml line 2): "tcp://h:1" is of the wrong type; write a list'],
-    ['admin: { listen: "https://h:1" }', 'admin.listen (/node.yaml line 2): "https://h:1" is not an HTTP address; write http://HOST:PORT'],
+    [
+      'admin: { listen: "https://h:1" }',
+      'admin.listen (/node.yaml line 2): "https://h:1" is not the address of an admin interface; write tcp://HOST:PORT',
+    ],
     ['log: { level: loud }', 'log.level (/node.yaml line 2): "loud" is not known; write one of debug, info'],
     ['count: 9', 'count (/node.yaml line 2): 9 is too large; write at most 8'],
     ['count: 0', '0 is too small; write at least 1'],
@@ -306,16 +309,44 @@ describe('configuration: what is refused, and how', () => {
   });
 });
 
-describe('HTTP addresses', () => {
+describe('IPv6 addresses in YAML', () => {
+  test.each([
+    ['rtrs: { listen: [tcp://[::1]:4810] }', 'tcp://[::1]:4810'],
+    ['rtrs:\n  listen: [tcp://10.0.0.1:4810, tcp://[fd00::1]:4810]', 'tcp://[fd00::1]:4810'],
+    ['admin: {listen: http://[::1]:4811}', 'http://[::1]:4811'],
+    ['admin: {listen: tcp://[fe80::1%eth0]:4811}', 'tcp://[fe80::1%eth0]:4811'],
+  ])('without quotes in brackets: %s is refused with what to write', (text, address) => {
+    expect(refusal({ text: `name: n\n${text}` })).toContain(`an IPv6 address needs quotes inside of [ ] and { }: write "${address}"`);
+  });
+
+  test('the same in a variable that holds YAML', () => {
+    expect(refusal({ text: 'name: n', environment: { RMR_STORES: '[{path: tcp://[::1]:1}]' } })).toContain('write "tcp://[::1]:1"');
+  });
+
+  test('with quotes, or on a line of its own, is accepted', () => {
+    expect(load({ text: 'name: n\nrtrs: { listen: ["tcp://[::1]:4810"] }' }).rtrs.listen).toEqual(['tcp://[::1]:4810']);
+    expect(load({ text: 'name: n\nrtrs:\n  listen:\n    - tcp://[::1]:4810' }).rtrs.listen).toEqual(['tcp://[::1]:4810']);
+  });
+
+  test('other mistakes get no advice on quotes', () => {
+    expect(refusal({ text: 'name: [' })).not.toContain('IPv6');
+    expect(refusal({ text: 'rtrs: { listen: ["tcp://[::1]:4810"' })).not.toContain('IPv6');
+  });
+});
+
+describe('admin addresses', () => {
   test.each([
     ['http://127.0.0.1:80', { host: '127.0.0.1', port: 80 }],
     ['http://[::1]:0/', { host: '::1', port: 0 }],
     ['http://h', null],
     ['http://h:1/path', null],
-    ['tcp://h:1', null],
+    ['tcp://h:1', { host: 'h', port: 1 }],
+    ['tcp://[::1]:0', { host: '::1', port: 0 }],
+    ['https://h:1', null],
+    ['unix:/x', null],
     ['http://unix:/x', null],
     ['', null],
   ])('%s', (text, expected) => {
-    expect(parseHttpAddress(text)).toEqual(expected);
+    expect(parseAdminAddress(text)).toEqual(expected);
   });
 });

@@ -3,7 +3,7 @@ import { type Document, LineCounter, parseDocument, parse as parseYaml } from 'y
 import { z } from 'zod';
 import { assert, errorMessage, OperationError } from '../errors.ts';
 import { type JsonSchema, suggestKey, suggestVariable } from './config-suggestions.ts';
-import { quote } from './config-values.ts';
+import { ipv6Hint, keyText, quote } from './config-values.ts';
 
 /** A configuration file beyond this is a mistake, such as the path of a store. */
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -123,11 +123,13 @@ interface ConfigFile {
 
 function readConfigFile(path: string): ConfigFile {
   const lines = new LineCounter();
-  const document = parseDocument(readSmallFile(path), { lineCounter: lines, prettyErrors: false });
+  const text = readSmallFile(path);
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const broken = document.errors[0];
   if (broken !== undefined) {
     const { line, col } = lines.linePos(broken.pos[0]);
-    throw new OperationError('INVALID_CONFIG', `${path} line ${line}, column ${col}: ${broken.message}; correct the YAML or JSON there`);
+    const remedy = ipv6Hint(text.split('\n')[line - 1] ?? '') ?? 'correct the YAML or JSON there';
+    throw new OperationError('INVALID_CONFIG', `${path} line ${line}, column ${col}: ${broken.message}; ${remedy}`);
   }
   let tree: unknown;
   try {
@@ -165,7 +167,8 @@ function readSmallFile(path: string): string {
 function override(tree: Tree, key: ConfigKey, text: string, source: string, overrides: Map<string, string>, problems: string[]): void {
   const value = valueOfText(key, text);
   if (value === undefined) {
-    problems.push(`${key.key} (${source}): ${quote(text)} ${TEXT_HINTS[key.kind]}`);
+    const hint = key.kind === 'structure' ? ipv6Hint(text) : null;
+    problems.push(`${key.key} (${source}): ${quote(text)} ${TEXT_HINTS[key.kind]}${hint === null ? '' : `; ${hint}`}`);
     return;
   }
   let at = tree;
@@ -287,12 +290,6 @@ function sourceOf(path: readonly PropertyKey[], overrides: ReadonlyMap<string, s
     if (node?.range !== undefined) return `${file.path} line ${file.lines.linePos(node.range[0]).line}`;
   }
   return file.path;
-}
-
-function keyText(path: readonly PropertyKey[]): string {
-  let text = '';
-  for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? String(part) : `.${String(part)}`;
-  return text;
 }
 
 function isTree(value: unknown): value is Tree {

@@ -2,6 +2,7 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../errors.ts';
 import type { ByteStream, ByteStreamHandler } from '../stream.ts';
 import { writeDirectly } from './direct-writer.ts';
+import { isPeerGone, keepAlive, silentMs, unacknowledgedBytes } from './peer-state.ts';
 import { setSendBuffer } from './send-buffer.ts';
 
 /** What a unix socket holds that was not read yet: the largest message. */
@@ -32,6 +33,7 @@ export interface OnReadOptions {
 export class SocketStream implements ByteStream {
   readonly peerDescription: string;
   readonly #socket: Socket;
+  readonly #isUnix: boolean;
   #handler: ByteStreamHandler | null = null;
   #closeReason = '';
   #queuedTotal = 0;
@@ -55,8 +57,12 @@ export class SocketStream implements ByteStream {
   constructor(socket: Socket, peerDescription: string, isUnix: boolean) {
     this.#socket = socket;
     this.peerDescription = peerDescription;
+    this.#isUnix = isUnix;
     if (isUnix) setSendBuffer(descriptorOf(socket), UNIX_SEND_BYTES);
-    else socket.setNoDelay(true);
+    else {
+      socket.setNoDelay(true);
+      keepAlive(descriptorOf(socket));
+    }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (this.#closeReason === '') this.#closeReason = error.code ?? error.message;
     });
@@ -76,6 +82,22 @@ export class SocketStream implements ByteStream {
 
   get queuedBytes(): number {
     return this.#queuedTotal - this.#takenTotal;
+  }
+
+  get takenBytes(): number {
+    return this.#takenTotal;
+  }
+
+  confirmedBytes(): number | null {
+    return this.#isUnix ? null : this.#takenTotal - unacknowledgedBytes(descriptorOf(this.#socket));
+  }
+
+  peerIsGone(): boolean {
+    return this.#socket.destroyed || isPeerGone(descriptorOf(this.#socket));
+  }
+
+  silentMs(): number {
+    return this.#isUnix || this.#socket.destroyed ? 0 : silentMs(descriptorOf(this.#socket));
   }
 
   attach(handler: ByteStreamHandler): void {

@@ -1,6 +1,7 @@
 import { lstatSync, unlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, isIP, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import type { ByteStream, ConnectAttempt, StreamListener, Transport } from '../stream.ts';
+import { bindUnixSocket, restrictsAccess, type SocketAccess } from './socket-access.ts';
 import { acceptedStream, onReadOptions, SocketStream } from './socket-stream.ts';
 
 /** The longest path a unix socket can have on Linux (sun_path, with its terminating zero). */
@@ -33,6 +34,12 @@ export class SocketTransport implements Transport {
   #routes: ReadonlyMap<string, string> = NO_ROUTES;
   /** Connected streams, and the address that was asked for. */
   readonly #connected = new Map<SocketStream, string>();
+  #access: SocketAccess = {};
+
+  /** Who may connect to the unix sockets that are listened on from now on. */
+  setAccess(access: SocketAccess): void {
+    this.#access = access;
+  }
 
   /**
    * From now on, whoever connects to a key of `routes` gets to its value: another host's view of the address, a tunnel
@@ -108,15 +115,30 @@ export class SocketTransport implements Transport {
       const peer = 'path' in target ? address : tcpAddress(socket.remoteAddress ?? '?', socket.remotePort ?? 0);
       onConnection(acceptedStream(socket, peer, 'path' in target));
     });
+    const failed = (error: NodeJS.ErrnoException): void => {
+      if (error.code === 'EADDRINUSE' && 'path' in target && !retried) {
+        retried = true;
+        removeIfDead(target.path, (removed) => (removed ? start() : onFailed('EADDRINUSE', `${address} is in use by another process`)));
+        return;
+      }
+      onFailed(error.code ?? 'EIO', `cannot listen on ${address}: ${error.message}`);
+    };
+    const access = this.#access;
+    /** The socket's file where it was not Node that made it, and so is not Node that removes it. */
+    let ownFile: number | null = null;
     const start = (): void => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EADDRINUSE' && 'path' in target && !retried) {
-          retried = true;
-          removeIfDead(target.path, (removed) => (removed ? start() : onFailed('EADDRINUSE', `${address} is in use by another process`)));
-          return;
+      if ('path' in target && restrictsAccess(access)) {
+        try {
+          const fd = bindUnixSocket(target.path, access);
+          ownFile = lstatSync(target.path).ino;
+          server.once('error', failed);
+          server.listen({ fd });
+        } catch (error) {
+          setImmediate(failed, error as NodeJS.ErrnoException);
         }
-        onFailed(error.code ?? 'EIO', `cannot listen on ${address}: ${error.message}`);
-      });
+        return;
+      }
+      server.once('error', failed);
       server.listen('path' in target ? { path: target.path } : { host: target.host, port: target.port });
     };
     let retried = false;
@@ -124,17 +146,20 @@ export class SocketTransport implements Transport {
       server.removeAllListeners('error');
       // Out of descriptors while accepting: the connection is refused, the listener lives.
       server.on('error', ignore);
-      onListening(listenerOf(server, target, address));
+      onListening(listenerOf(server, target, address, ownFile));
     });
     start();
   }
 }
 
-function listenerOf(server: Server, target: SocketAddress, address: string): StreamListener {
+/** `file`: the inode of the socket's file, if it is to be removed at the end; null: Node does. */
+function listenerOf(server: Server, target: SocketAddress, address: string, file: number | null): StreamListener {
   return {
     address: 'path' in target ? address : tcpAddress(target.host, (server.address() as AddressInfo).port),
     close(onClosed) {
       server.close(() => onClosed?.());
+      // By now it may be that of another process.
+      if ('path' in target && file !== null && lstatSync(target.path, { throwIfNoEntry: false })?.ino === file) unlinkSync(target.path);
     },
   };
 }

@@ -109,6 +109,26 @@ export class SectorModel {
     }
   }
 
+  /**
+   * It was dropped before it began (W9): it has not happened, and never will. Of one that writes zeroes that can't be told: a read may have
+   * taken zeroes that were there before for its own, so it counts as one that has failed.
+   */
+  writeDropped(firstSector: number, sectorCount: number, stamp: number, beganMs: number, nowMs: number): void {
+    if (stamp === 0) {
+      this.writeFails(firstSector, sectorCount, stamp, beganMs, nowMs);
+      return;
+    }
+    for (let at = firstSector; at < firstSector + sectorCount; at++) {
+      const sector = this.#sectors[at] as Sector;
+      const dropped = sector.values.find(
+        (value) => value.stamp === stamp && value.beganMs === beganMs && value.endMs === Number.POSITIVE_INFINITY,
+      );
+      if (dropped === undefined) continue;
+      sector.values = sector.values.filter((value) => value !== dropped);
+      sector.written.delete(stamp);
+    }
+  }
+
   /** A flush that began at `beganMs` was acknowledged: what was overwritten before it began stays so (I1). */
   flushEnds(beganMs: number): void {
     for (const sector of this.#sectors) {

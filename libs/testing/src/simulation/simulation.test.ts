@@ -70,6 +70,15 @@ test('the model finds a lost write, a flip, an old value and a write that was ne
     ],
     ['never written', (model) => model.read(0, 7, 0, 1)],
     [
+      'never written',
+      (model) => {
+        // Dropped before it began (W9), and carried out after all.
+        model.writeBegins(0, 1, 1, 0);
+        model.writeDropped(0, 1, 1, 0, 2);
+        model.read(0, 1, 3, 4);
+      },
+    ],
+    [
       'was overwritten',
       (model) => {
         // Flushed, so that losing power brings nothing older back.

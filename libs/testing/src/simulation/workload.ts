@@ -12,6 +12,9 @@ const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([nam
 
 /** Operations under way at a time, at most. */
 export const CONCURRENCY_MAX = 24;
+/** Connections that operations come in on, and the percentage of moments at which one of them is gone. */
+const CONNECTIONS = 3;
+const CONNECTION_GONE_PERCENT = 3;
 /** Percentage of moments at which a client that was robbed of the pool is used too. */
 const ROBBED_PERCENT = 30;
 
@@ -151,6 +154,8 @@ export interface Operation {
   readonly beganMs: number;
   readonly firstSector: number;
   readonly sectorCount: number;
+  /** Which connection it has come in on; negative: none that ever goes away. */
+  readonly connection: number;
   /** Wants to know how a flush has ended. */
   readonly onEnd?: (status: number) => void;
 }
@@ -160,6 +165,7 @@ interface SubmitOptions {
   /** Instead of the place of its sectors. */
   readonly range?: ByteRange;
   readonly onEnd?: (status: number) => void;
+  readonly connection?: number;
 }
 
 /** Whether the operation changes data. */
@@ -189,6 +195,8 @@ export class Workload {
   readonly #cluster: SimulatedCluster;
   readonly #model: SectorModel;
   readonly #random: SeededRandom;
+  /** A generator of its own: what else is drawn does not change because a connection is gone. */
+  readonly #connectionRandom: SeededRandom;
   readonly #trace: boolean;
   #nextStamp = 1;
   #issuing = false;
@@ -202,6 +210,7 @@ export class Workload {
     this.#cluster = cluster;
     this.#model = model;
     this.#random = new SeededRandom(seed ^ 0x307e);
+    this.#connectionRandom = new SeededRandom(seed ^ 0xc099);
     this.#trace = trace;
   }
 
@@ -280,10 +289,23 @@ export class Workload {
       if (!this.#issuing) return;
       if (world.scheduler.nowMs >= this.#styleUntilMs) this.#chooseStyle();
       this.#useRobbed();
+      if (randomBelow(this.#connectionRandom, 100) < CONNECTION_GONE_PERCENT) this.#connectionGone();
       const { client } = this.#cluster;
       if (client !== null && !this.#cluster.draining && this.operations.size < this.#style.concurrency) this.#issue(client);
       this.#issueLater();
     });
+  }
+
+  /** W9: what had not begun when its connection was lost never does. The rest goes on, and nobody is the wiser. */
+  #connectionGone(): void {
+    const gone = randomBelow(this.#connectionRandom, CONNECTIONS);
+    for (const operation of this.operations) {
+      const { client, request, connection, stamp, beganMs, firstSector, sectorCount } = operation;
+      if (connection !== gone || !client.pool.cancel(request)) continue;
+      this.operations.delete(operation);
+      if (this.#trace) this.#log('operation is dropped', operation, { connection });
+      if (isChange(operation)) this.#model.writeDropped(firstSector, sectorCount, stamp, beganMs, this.#cluster.world.scheduler.nowMs);
+    }
   }
 
   #chooseStyle(): void {
@@ -301,6 +323,7 @@ export class Workload {
       share -= percent;
       return share < 0;
     };
+    const connection = this.operationCount % CONNECTIONS;
     let type: IoType = MessageType.READ;
     let flags = 0;
     if (!this.mayChange) share = 100;
@@ -314,7 +337,7 @@ export class Workload {
       flags = this.#chance(50) ? IoFlag.NO_HOLE : 0;
     } else if (falls(style.flush)) type = MessageType.FLUSH;
     if (type === MessageType.FLUSH) {
-      if (this.mayBeDurable) this.#submit(client, type, flags, 0, 0);
+      if (this.mayBeDurable) this.#submit(client, type, flags, 0, 0, { connection });
       return;
     }
     if (!this.mayBeDurable) flags &= ~IoFlag.FUA;
@@ -322,12 +345,12 @@ export class Workload {
     if (behind !== null) {
       const { firstSector, sectorCount } = geometry.sectorsOf(behind);
       const count = this.#chance(60) ? sectorCount : 1 + randomBelow(this.#random, sectorCount);
-      this.#submit(client, type, flags, firstSector + randomBelow(this.#random, sectorCount - count + 1), count);
+      this.#submit(client, type, flags, firstSector + randomBelow(this.#random, sectorCount - count + 1), count, { connection });
       return;
     }
     const area = this.#area ?? (geometry.areas[randomBelow(this.#random, geometry.areas.length)] as Area);
     const { first, count } = style.range(this.#random, area, geometry.chunkBytes / SECTOR_BYTES);
-    this.#submit(client, type, flags, area.firstSector + first, count);
+    this.#submit(client, type, flags, area.firstSector + first, count, { connection });
   }
 
   /**
@@ -372,13 +395,14 @@ export class Workload {
     flags: number,
     firstSector: number,
     sectorCount: number,
-    { range, onEnd }: SubmitOptions = {},
+    { range, onEnd, connection = -1 }: SubmitOptions = {},
   ): void {
     const { geometry, world } = this.#cluster;
     const request = new IoRequest({ onIoDone: (_request, status, payload) => this.#ended(operation, status, payload) });
     const stamp = type === MessageType.WRITE ? this.#nextStamp++ : 0;
     const beganMs = world.scheduler.nowMs;
-    const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount, ...(onEnd === undefined ? {} : { onEnd }) };
+    const told = onEnd === undefined ? {} : { onEnd };
+    const operation: Operation = { client, request, stamp, beganMs, firstSector, sectorCount, connection, ...told };
     request.type = type;
     request.flags = flags;
     request.offsetBytes = range?.offsetBytes ?? (type === MessageType.FLUSH ? 0 : geometry.offsetOf(firstSector));

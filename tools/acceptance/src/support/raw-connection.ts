@@ -6,12 +6,14 @@ const ANSWER_MS_MAX = 20_000;
 /** A connection on which a test says whatever it likes. */
 export class RawConnection {
   readonly #socket: Socket;
+  readonly #isTcp: boolean;
   #received: Buffer = Buffer.alloc(0);
   #closed = false;
   #wake: (() => void) | null = null;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
+    this.#isTcp = socket.remotePort !== undefined;
     socket.on('data', (bytes) => {
       this.#received = Buffer.concat([this.#received, bytes]);
       this.#wake?.();
@@ -67,6 +69,20 @@ export class RawConnection {
   /** Half-closes: the peer sees the end of our bytes. */
   end(): void {
     this.#socket.end();
+  }
+
+  /** Waits until the kernel has taken all but `bytesMax` of what was to be sent. Rejects when it does not. */
+  async taken(bytesMax: number): Promise<void> {
+    this.#socket.on('drain', () => this.#wake?.());
+    const timer = setInterval(() => this.#wake?.(), 10);
+    await this.#until(() => this.#socket.writableLength <= bytesMax || this.#closed).finally(() => clearInterval(timer));
+  }
+
+  /** Breaks the connection off, as a kernel does when what a process has not read is lost. */
+  breakOff(): void {
+    // Unix sockets know no reset.
+    if (this.#isTcp) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   /** Drops the connection at once. */

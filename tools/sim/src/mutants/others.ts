@@ -71,6 +71,19 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: 'a write that waits is carried out though its caller was told that it never will be',
+    rule: 'W9',
+    // Its age is hidden, as status would show an IO that is older than all that anybody waits for.
+    edits: [edit(ENGINE, 'this.#waiting.remove(request);\n    this.counters.cancelled++;', 'request.submittedAtMs = 1e15;')],
+    seeds: 60,
+  },
+  {
+    name: 'a write that a member has carried out counts as one that has not begun',
+    rule: 'W9, I2',
+    edits: [edit(ENGINE, 'if (!request.waits || request.begun) return false;', 'if (!request.waits) return false;')],
+    seeds: 300,
+  },
+  {
     name: 'FUA is answered without a flush',
     rule: 'I1',
     edits: [edit(POOL_SERVER, '& IoFlag.FUA) !== 0 && isWriteType', '& IoFlag.FUA) === 99 && isWriteType')],

@@ -21,13 +21,15 @@ export interface PoolDeviceOptions {
   readonly readOnly: boolean;
 }
 
-/** A device request that is being carried out: how many IOs are left of it, and its first error. */
+/** A device request that is being carried out: the IOs that are left of it, and its first error. */
 class Operation {
   request: DeviceRequest | null = null;
   /** Of a range. */
   type: IoType = MessageType.DISCARD;
   flags = 0;
-  left = 0;
+  /** Pieces of the range wait for their turn. */
+  queued = false;
+  readonly ios: IoRequest[] = [];
   status: number = Status.OK;
   errorOffsetBytes = NO_OFFSET;
 }
@@ -48,14 +50,15 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   readonly #pool: PoolClient;
   readonly #geometry: PoolGeometry;
   readonly #ranges = new RangeQueue<Operation>((operation, offsetBytes, lengthBytes, isLast) => {
-    // The last piece is what the operation has had left since its begin.
-    if (!isLast) operation.left++;
+    if (isLast) operation.queued = false;
     this.#send(operation, operation.type, operation.flags, offsetBytes, lengthBytes, null);
   });
   readonly #freeRequests: IoRequest[] = [];
   readonly #freeOperations: Operation[] = [];
   /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
   readonly #ended: DeviceRequest[] = [];
+  /** Requests that nobody wants any more, and of which nothing is under way; they end at the end of the turn, too. */
+  readonly #cancelled: DeviceRequest[] = [];
 
   constructor(world: World, pool: PoolClient, options: PoolDeviceOptions) {
     assert(pool.geometry !== null, 'pool device: the pool has not been assembled');
@@ -97,12 +100,12 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
         break;
       }
       case DeviceOperation.FLUSH:
-        this.#send(this.#begin(request, 1), MessageType.FLUSH, 0, 0, 0, null);
+        this.#send(this.#begin(request), MessageType.FLUSH, 0, 0, 0, null);
         break;
       case DeviceOperation.BLOCK_STATUS:
         // A first part of the range is a full answer; the client asks for the rest.
         this.#send(
-          this.#begin(request, 1),
+          this.#begin(request),
           MessageType.EXTENTS,
           0,
           request.offsetBytes,
@@ -118,9 +121,36 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
   }
 
+  cancel(request: DeviceRequest): void {
+    const operation = request.deviceContext as Operation | null;
+    // It needs no IO.
+    if (operation === null) return;
+    if (operation.queued) {
+      this.#ranges.remove(operation);
+      operation.queued = false;
+      operation.status = Status.EIO;
+    }
+    const { ios } = operation;
+    for (let i = ios.length - 1; i >= 0; i--) {
+      const io = ios[i] as IoRequest;
+      if (!this.#pool.cancel(io)) continue;
+      operation.status = Status.EIO;
+      if (io.type === MessageType.DISCARD || io.type === MessageType.WRITE_ZEROES) this.#ranges.cancelled(io.lengthBytes);
+      this.#giveBack(operation, io);
+    }
+    // What others wait for begins at the end of the turn: until then it may be that these are cancelled, too.
+    this.#world.turn.defer(this);
+    if (ios.length > 0) return;
+    this.#freeOperation(operation);
+    this.#cancelled.push(request);
+  }
+
   runAtTurnEnd(): void {
     for (const request of this.#ended) request.done(Status.OK);
     this.#ended.length = 0;
+    for (const request of this.#cancelled) request.done(Status.EIO);
+    this.#cancelled.length = 0;
+    this.#ranges.resume();
   }
 
   onIoDone(io: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
@@ -141,23 +171,40 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
     const isRange = io.type === MessageType.DISCARD || io.type === MessageType.WRITE_ZEROES;
     const { lengthBytes, submittedAtMs } = io;
+    this.#giveBack(operation, io);
+    // First, as the next piece to begin may be one of this operation.
+    if (isRange) this.#ranges.ended(lengthBytes, this.#world.clock.nowMs() - submittedAtMs);
+    if (operation.queued || operation.ios.length > 0) return;
+    const ended = operation.status;
+    const errorOffsetBytes = operation.errorOffsetBytes;
+    this.#freeOperation(operation);
+    if (ended === Status.OK) request.done(Status.OK);
+    else request.done(ended, errorOffsetBytes);
+  }
+
+  /** The IO is no part of the operation any more. */
+  #giveBack(operation: Operation, io: IoRequest): void {
+    const { ios } = operation;
+    const last = ios.pop() as IoRequest;
+    if (last !== io) ios[ios.indexOf(io)] = last;
     io.context = null;
     io.payload = null;
     io.slab = null;
     this.#freeRequests.push(io);
-    if (isRange) this.#ranges.ended(lengthBytes, this.#world.clock.nowMs() - submittedAtMs);
-    if (--operation.left > 0) return;
+  }
+
+  #freeOperation(operation: Operation): void {
+    (operation.request as DeviceRequest).deviceContext = null;
     operation.request = null;
     this.#freeOperations.push(operation);
-    if (operation.status === Status.OK) request.done(Status.OK);
-    else request.done(operation.status, operation.errorOffsetBytes);
   }
 
   /** A range that becomes zeroes. */
   #change(request: DeviceRequest, type: IoType, flags: number): void {
-    const operation = this.#begin(request, 1);
+    const operation = this.#begin(request);
     operation.type = type;
     operation.flags = flags;
+    operation.queued = true;
     this.#ranges.push(operation, request.offsetBytes, request.offsetBytes + request.lengthBytes);
   }
 
@@ -165,7 +212,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     const start = request.offsetBytes;
     const end = start + request.lengthBytes;
     const pieces = Math.ceil(end / stepBytes) - Math.floor(start / stepBytes);
-    const operation = this.#begin(request, pieces);
+    const operation = this.#begin(request);
     if (pieces === 1) {
       this.#send(operation, type, flags, start, request.lengthBytes, request);
       return;
@@ -178,10 +225,10 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
   }
 
-  #begin(request: DeviceRequest, left: number): Operation {
+  #begin(request: DeviceRequest): Operation {
     const operation = this.#freeOperations.pop() ?? new Operation();
     operation.request = request;
-    operation.left = left;
+    request.deviceContext = operation;
     operation.status = Status.OK;
     operation.errorOffsetBytes = NO_OFFSET;
     return operation;
@@ -196,6 +243,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     io.payload = type === MessageType.WRITE && source !== null ? source.payload : null;
     io.slab = type === MessageType.WRITE && source !== null ? source.slab : null;
     io.context = operation;
+    operation.ios.push(io);
     this.#pool.submit(io);
   }
 }

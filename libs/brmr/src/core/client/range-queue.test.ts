@@ -34,6 +34,23 @@ function endAll(tookMs = 1): Piece[] {
 }
 
 describe('range queue', () => {
+  test('what is removed is never begun, and a piece that was cancelled makes room without a word on how fast pieces are', () => {
+    queue.push('a', 0, 4 * GIB);
+    queue.push('b', 0, 4 * GIB);
+    queue.push('c', 0, 4096);
+    const before = sent.splice(0);
+    expect(before.every(({ owner }) => owner === 'a' || owner === 'b')).toBe(true);
+    queue.remove('a');
+    queue.remove('c');
+    for (const { lengthBytes } of before) queue.cancelled(lengthBytes);
+    // Not from within: the owner of these may cancel more.
+    expect([sent.length, queue.inFlight, queue.inFlightBytes, queue.stepBytes]).toEqual([0, 0, 0, STEP_MIN]);
+    queue.resume();
+    const after = endAll();
+    expect(new Set(after.map(({ owner }) => owner))).toEqual(new Set(['b']));
+    expect([after.at(-1)?.isLast, queue.queued, queue.inFlight]).toEqual([true, 0, 0]);
+  });
+
   test('a range is carried out from its start to its end, once, and its last piece is known', () => {
     const start = 3 * MIB + 512;
     const stop = 9 * GIB + 4096;

@@ -77,6 +77,24 @@ export class RangeQueue<Owner> {
     this.#fill();
   }
 
+  /** What waits of the owner's range is never begun. Others go on at the next {@link resume} or {@link ended}. */
+  remove(owner: Owner): void {
+    this.#short = this.#short.filter((range) => range.owner !== owner);
+    this.#long = this.#long.filter((range) => range.owner !== owner);
+  }
+
+  /** A piece of so many bytes will not be carried out: it says nothing of how fast pieces are, and begins none from within. */
+  cancelled(lengthBytes: number): void {
+    this.#inFlight--;
+    this.#inFlightBytes -= lengthBytes;
+    assert(this.#inFlight >= 0 && this.#inFlightBytes >= 0, 'range queue: a piece ends once');
+  }
+
+  /** Begins what there is room for again after {@link remove} and {@link cancelled}. */
+  resume(): void {
+    this.#fill();
+  }
+
   /** One piece may always be in flight: larger ones may have been when the window shrank. */
   #mayStart(): boolean {
     if (this.#inFlight === 0) return true;

@@ -1,5 +1,5 @@
 import type { PoolServer, PoolStore, StoreIdentity } from '@rmr/rmr';
-import { assert, OperationError, type OperationErrorCode, Status, statusName, type World } from '@rmr/runtime';
+import { assert, type LogFields, OperationError, type OperationErrorCode, Repeats, Status, statusName, type World } from '@rmr/runtime';
 
 /** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
 export const RETRY_MS = 1_000;
@@ -116,6 +116,8 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #proven = false;
   /** Attempts to open it since it was last steady. */
   #attempts = 0;
+  /** Attempts that failed since it was last attached. */
+  readonly #refusals: Repeats;
   #openingSinceMs = 0;
   #retryAtMs = 0;
   #presenceAskedMs = 0;
@@ -133,6 +135,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   constructor(spec: Spec, parts: KeptStoreParts<Spec>) {
     this.spec = spec;
     this.#parts = parts;
+    this.#refusals = new Repeats(parts.world.clock);
     this.#sinceMs = parts.world.clock.nowMs();
     this.#sinceWallMs = parts.world.clock.wallMs();
   }
@@ -211,7 +214,11 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   tick(nowMs: number): void {
     const { ioTimeoutMs } = this.spec;
     if (this.#onStopped !== null && nowMs - this.#stopSinceMs > ioTimeoutMs) {
-      this.#parts.world.log.error('a store is left open: its disk does not answer', { path: this.spec.path, ioTimeoutMs });
+      this.#parts.world.log.error('a store is left open: its disk does not answer', {
+        path: this.spec.path,
+        ...this.#whose(),
+        ioTimeoutMs,
+      });
       // What was accepted and not flushed may go with the disk, and the next start would find the same boot.
       this.#parts.doubtful.add(this.spec.path);
       this.#finishStop();
@@ -240,7 +247,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   displace(why: OperationError): void {
     if (this.#state !== 'ATTACHED') return;
     this.#trouble = why.code;
-    this.#parts.world.log.error('a store is detached', { path: this.spec.path, why: why.message });
+    this.#parts.world.log.error('a store is detached', { path: this.spec.path, ...this.#whose(), why: why.message });
     (this.#pool as PoolServer).storeFailed(why.message);
     this.#leave(why.message, false);
   }
@@ -296,6 +303,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     // L6: a disk that was slow to open is no reason to take the store for whole when it is detached for something else.
     this.#hanging = false;
     this.#slowSinceWallMs = null;
+    this.#refusals.end();
     this.#presenceAskedMs = this.#sinceMs;
     // What the store was asked before it was detached may never be answered.
     this.#presenceAsking = false;
@@ -313,7 +321,11 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
       return;
     }
     const pauseMs = this.#pause();
-    this.#parts.world.log.warn('a store could not be opened; it is tried again', { path, code: error.code, why: error.message, pauseMs });
+    if (this.#refusals.felt(error.message)) {
+      const { times, since } = this.#refusals;
+      const fields = { path, ...this.#whose(), code: error.code, why: error.message, pauseMs, times, since };
+      this.#parts.world.log.warn('a store could not be opened; it is tried again', fields);
+    }
     this.#tellFirstOutcome(error);
   }
 
@@ -322,7 +334,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#hanging = true;
     this.#trouble = 'TIMEOUT';
     this.#reason = `${path} could not be opened within ${ioTimeoutMs} ms: its disk does not answer; check the disk and the kernel log`;
-    this.#parts.world.log.error('the disk of a store does not answer', { path, ioTimeoutMs });
+    this.#parts.world.log.error('the disk of a store does not answer', { path, ...this.#whose(), ioTimeoutMs });
     this.#tellFirstOutcome(new OperationError('TIMEOUT', this.#reason));
   }
 
@@ -370,7 +382,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   /** Takes it away from its clients: something is wrong with its disk. */
   #detach(trouble: OperationErrorCode, reason: string): void {
     this.#trouble = trouble;
-    this.#parts.world.log.error('a store is detached', { path: this.spec.path, why: reason });
+    this.#parts.world.log.error('a store is detached', { path: this.spec.path, ...this.#whose(), why: reason });
     this.#parts.doubtful.add(this.spec.path);
     (this.#pool as PoolServer).storeFailed(reason);
     // A disk that was only slow has lost nothing, if it does all that it was asked to.
@@ -389,7 +401,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
         this.#pool = null;
         if (status !== Status.OK) {
           this.#parts.doubtful.add(path);
-          this.#parts.world.log.error('a store could not be shut down cleanly', { path, why: statusName(status) });
+          this.#parts.world.log.error('a store could not be shut down cleanly', { path, ...this.#whose(), why: statusName(status) });
         } else if (wholeIfClosed) {
           this.#parts.doubtful.delete(path);
         }
@@ -432,7 +444,14 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     assert(TRANSITIONS[from][to] !== undefined, 'kept store: legal transition');
     this.#state = to;
     this.#reason = why;
-    this.#parts.world.log.info('store state', { path: this.spec.path, from, to, why });
+    // Attempts to open it that go on failing are told by the lines of the failures.
+    const level = this.#refusals.times > 0 && to !== 'ATTACHED' ? 'debug' : 'info';
+    this.#parts.world.log[level]('store state', { path: this.spec.path, ...this.#whose(), from, to, why });
+  }
+
+  /** For log lines: whose store it is, where that is known. */
+  #whose(): LogFields {
+    return this.#identity === null ? {} : { pool: this.#identity.poolName, member: this.#identity.memberId };
   }
 }
 

@@ -243,6 +243,23 @@ describe('store keeper: start', () => {
     },
   );
 
+  test('a store that can not be opened for an hour is told of in a handful of lines, with how often it was tried and since when', () => {
+    slot('/a').refusal = 'NOT_FOUND';
+    keep({ '/a': newDisk(1) });
+    world.run(60 * 60_000);
+    expect(slot('/a').opened).toBeGreaterThan(100);
+    const lines = world.log.entries.filter(({ level, fields }) => level !== 'debug' && fields['path'] === '/a');
+    expect(lines.length).toBeLessThan(12);
+    expect(lines.at(-1)).toMatchObject({ level: 'warn', event: 'a store could not be opened; it is tried again' });
+    expect(lines.at(-1)?.fields['times']).toBeGreaterThan(50);
+    expect(lines.at(-1)?.fields['since']).toBe(lines.find(({ level }) => level === 'warn')?.fields['since']);
+
+    slot('/a').refusal = null;
+    world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the store to be attached');
+    expect(world.log.entries.at(-1)).toMatchObject({ level: 'info', event: 'store state', fields: { to: 'ATTACHED' } });
+    slot('/a').refusal = 'NOT_FOUND';
+  });
+
   test('wrong pools are mistakes that end the start', () => {
     keep({ '/a': newDisk(1) }, uuid(2));
     world.run(10);

@@ -123,7 +123,11 @@ export class FirstRecord {
     this.#record(witness, (refused) => {
       if (this.#ended) return;
       if (refused !== null) {
-        this.#log.warn('the witness did not record a version', { version: formatVersion(version), reason: refused });
+        this.#log.warn('the witness did not record a version', {
+          node: witness.member.name,
+          version: formatVersion(version),
+          reason: refused,
+        });
       }
       this.#enableAll(refused === null);
     });

@@ -77,8 +77,14 @@ describe('a member that is to return', () => {
   });
 
   test('may not with a store of another size, and not to a pool of which that is not known', () => {
-    expect(toReturn({ identity: identityOf(2, 8, 4096) })).toContain('which differs from the pool');
-    expect(toReturn({ identity: identityOf(2, 16, 8192) })).toContain('which differs from the pool');
-    expect(toReturn({}, { geometry: null })).toContain('which differs from the pool');
+    const pool = 'and the pool has 64 KiB (65536 bytes) in chunks of 4 KiB';
+    expect(toReturn({ identity: identityOf(2, 8, 4096) })).toBe(
+      `member 2 (storage-2) has a store for a device of 32 KiB (32768 bytes) in chunks of 4 KiB, ${pool}`,
+    );
+    expect(toReturn({ identity: { ...identityOf(2, 16, 4096), sizeBytes: 65_536 - 512 } })).toBe(
+      `member 2 (storage-2) has a store for a device of 63.5 KiB (65024 bytes) in chunks of 4 KiB, ${pool}`,
+    );
+    expect(toReturn({ identity: identityOf(2, 8, 8192) })).toContain(`64 KiB (65536 bytes) in chunks of 8 KiB, ${pool}`);
+    expect(toReturn({}, { geometry: null })).toContain('and the pool has none yet');
   });
 });

@@ -3,7 +3,7 @@ import { formatVersion } from '../../version.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
-import { describeGeometry } from './pool-geometry.ts';
+import { describeGeometry, geometryText } from './pool-geometry.ts';
 
 /** Why a member that answers can't take part in the pool, or an empty string. */
 export function unfitness(
@@ -55,6 +55,6 @@ export function unfitToReturn(
   if (lineage !== undefined && lineage !== pool.lineageUuid && !pool.formerLineages.includes(lineage))
     return `${leg.describe()} belongs to another lineage of this pool (${lineage}), which does not descend from the one that is served, nor that one from it`;
   if (sizeBytes !== pool.geometry?.sizeBytes || chunkSizeBytes !== pool.geometry.chunkSizeBytes)
-    return `${describeGeometry(leg)}, which differs from the pool`;
+    return `${describeGeometry(leg)}, and the pool has ${pool.geometry === null ? 'none yet' : geometryText(pool.geometry)}`;
   return '';
 }

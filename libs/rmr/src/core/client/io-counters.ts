@@ -18,6 +18,8 @@ export class PoolClientCounters {
   overlapHolds = 0;
   /** Requests that a member gave back for a map update (L4). */
   bounces = 0;
+  /** Requests that never began, as nobody wanted them any more. */
+  cancelled = 0;
 
   /** A request has ended. */
   count({ type, lengthBytes }: IoRequest, status: number): void {

@@ -1,52 +1,13 @@
-import type { RtrsResponseSink } from '@rmr/rtrs';
 import { SILENT_LOGGER, Status, type TurnTask, type World } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FAILED_WRITE_WAIT_MS } from '../../constants.ts';
-import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
+import { ScriptedLeg } from '../../testing/scripted-leg.ts';
+import { MessageType } from '../../wire/io-message.ts';
 import { IoEngine } from './io-engine.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
 import { IoRequest, type IoType } from './io-request.ts';
 import type { Leg } from './leg.ts';
 import { ReadPolicy } from './read-policy.ts';
-
-/** A leg that notes what is sent on it and answers when the test says so. */
-class ScriptedLeg {
-  readonly poolHandle = 0;
-  readonly headerBytes = new Uint8Array(64 * 64);
-  readonly sent: { readonly message: IoMessage; readonly answer: (status: number, payload?: Uint8Array) => void }[] = [];
-  permits = 64;
-  #next = 0;
-  allocate(): number {
-    if (this.permits === 0) return -1;
-    this.permits--;
-    this.#next = (this.#next + 1) % 64;
-    return this.#next;
-  }
-  release(): void {
-    this.permits++;
-  }
-  headerOffset(slot: number): number {
-    return slot * 64;
-  }
-  submit(slot: number, length: number, _payload: Uint8Array | null, _slab: null, tag: number, sink: RtrsResponseSink): void {
-    expect(invalidIoMessage(this.headerBytes, slot * 64, length)).toBeNull();
-    const message = new IoMessage();
-    decodeIoMessage(this.headerBytes, slot * 64, message);
-    this.sent.push({
-      message,
-      answer: (status, payload) => {
-        this.permits++;
-        sink.onResponse(tag, status, this.headerBytes, 0, 0, payload ?? null, null);
-      },
-    });
-  }
-  /** Answers the oldest request. */
-  answer(status: number = Status.OK, payload?: Uint8Array): void {
-    const next = this.sent.shift();
-    expect(next).toBeDefined();
-    next?.answer(status, payload);
-  }
-}
 
 let legs: ScriptedLeg[];
 let engine: IoEngine;
@@ -640,5 +601,73 @@ describe('io engine: a write that the disk of the last member fails', () => {
     nowMs = FAILED_WRITE_WAIT_MS;
     leg(0).answer(Status.EIO);
     expect(ended[1]).toEqual(['later', Status.EIO]);
+  });
+});
+
+describe('io engine: requests that nobody wants any more', () => {
+  function submitted(name: string, type: IoType, offsetBytes = 0): IoRequest {
+    const request = new IoRequest({ onIoDone: (_request, status) => ended.push([name, status]) });
+    request.type = type;
+    request.offsetBytes = offsetBytes;
+    request.lengthBytes = 4096;
+    if (type === MessageType.WRITE) request.payload = new Uint8Array(4096);
+    engine.submit(request);
+    return request;
+  }
+  function endTurn(): void {
+    for (const task of turn.splice(0)) task.runAtTurnEnd();
+    engine.verify();
+  }
+
+  test('a write that waits for its turn is never begun, its sink hears nothing, and what it held goes on', () => {
+    const first = submitted('first', MessageType.WRITE);
+    const gone = submitted('gone', MessageType.WRITE);
+    submitted('later', MessageType.WRITE);
+    expect(engine.cancel(gone)).toBe(true);
+    expect(engine.cancel(gone)).toBe(false);
+    expect(engine.cancel(first)).toBe(false);
+    endTurn();
+    for (const index of [0, 1]) leg(index).answer();
+    endTurn();
+    expect(leg(0).sent.map(({ message }) => message.writeSeq)).toEqual([2]);
+    for (const index of [0, 1]) leg(index).answer();
+    expect(ended).toEqual([
+      ['first', Status.OK],
+      ['later', Status.OK],
+    ]);
+    expect(engine.counters).toMatchObject({ cancelled: 1, writes: 2, errors: 0 });
+    expect([engine.executing, engine.waiting]).toEqual([0, 0]);
+  });
+
+  test('what waited only for the one that is gone is sent at the end of the turn', () => {
+    engine.freeze(false);
+    const gone = submitted('gone', MessageType.WRITE);
+    submitted('read', MessageType.READ);
+    expect(leg(0).sent.length + leg(1).sent.length).toBe(0);
+    expect(engine.cancel(gone)).toBe(true);
+    endTurn();
+    expect(leg(0).sent.length + leg(1).sent.length).toBe(1);
+  });
+
+  test('I2: a write that one member has goes on until all agree, also when no leg was left for it meanwhile', () => {
+    const begun = submitted('begun', MessageType.WRITE);
+    leg(0).answer();
+    engine.park();
+    const later = submitted('later', MessageType.WRITE);
+    expect(engine.cancel(begun)).toBe(false);
+    engine.resume(0b011, 6, 1, [3]);
+    leg(0).sent.length = 0;
+    leg(1).sent.splice(0, 1);
+    expect(leg(1).sent.map(({ message }) => message.epoch)).toEqual([6]);
+    expect(engine.cancel(later)).toBe(true);
+    engine.verify();
+  });
+
+  test('an object that is used again begins anew', () => {
+    const request = submitted('first', MessageType.WRITE);
+    for (const index of [0, 1]) leg(index).answer();
+    submitted('other', MessageType.WRITE);
+    engine.submit(request);
+    expect(engine.cancel(request)).toBe(true);
   });
 });

@@ -13,6 +13,7 @@ import { IoUnits, legIndexOf } from './io-units.ts';
 import type { Leg } from './leg.ts';
 import { type Excuse, LegHoldUps } from './leg-hold-ups.ts';
 import type { ReadPolicy } from './read-policy.ts';
+import { verifyInFlight } from './verify-in-flight.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
 
@@ -131,11 +132,26 @@ export class IoEngine implements RtrsResponseSink {
     request.triedMask = 0;
     request.failedMask = 0;
     request.round = 0;
+    request.begun = false;
     request.submittedAtMs = this.#world.clock.nowMs();
     if ((this.#waiting.head !== null && this.#waiting.holds(request)) || this.#closedStatus !== Status.OK || !this.#dispatch(request)) {
       this.#waiting.append(request);
       if (this.#closedStatus !== Status.OK) this.#world.turn.defer(this.#refuser);
     }
+  }
+
+  /**
+   * Nobody wants the request any more. True: it had not begun, and never will; it is the submitter's again, and its sink is
+   * not called. False: it has begun, and goes on (I2: members that have carried it out must not differ from those that have
+   * not), or it has ended. What was held by it goes on at the end of the turn.
+   */
+  cancel(request: IoRequest): boolean {
+    // A write that no leg is left for (V6) has begun, and waits to be sent anew.
+    if (!request.waits || request.begun) return false;
+    this.#waiting.remove(request);
+    this.counters.cancelled++;
+    this.#world.turn.defer(this.#drainer);
+    return true;
   }
 
   /** IO starts, or goes on, with these legs under this version. `missing` are the ids of the members outside of it. */
@@ -381,24 +397,8 @@ export class IoEngine implements RtrsResponseSink {
 
   /** Rechecks the invariants of this class. */
   verify(): void {
-    const units = this.#units;
-    units.verify();
-    let writes = 0;
-    for (let unit = 0; unit < units.unitCount; unit++) {
-      const request = units.requests[unit] as IoRequest | null;
-      if (request === null) continue;
-      assert(((units.pending[unit] as number) & ~this.#routeMask) === 0, 'engine: a request waits for a leg out of IO');
-      if (!isWriteType(request.type)) continue;
-      writes++;
-      assert(this.#writes.has(unit), 'engine: a write is not listed');
-    }
-    this.#writes.verifyDisjoint();
-    assert(writes === this.#writes.count, 'engine: write count is off');
+    verifyInFlight(this.#units, this.#writes, this.#reads, this.#routeMask);
     assert(!(this.#frozen && this.#holding), 'engine: frozen and holding');
-    for (const unit of this.#reads.units.subarray(0, this.#reads.count)) {
-      const request = units.requests[unit] as IoRequest | null;
-      assert(request !== null && request.type === MessageType.READ, 'engine: a read is listed that is none');
-    }
     this.#waiting.verify();
   }
 
@@ -412,6 +412,9 @@ export class IoEngine implements RtrsResponseSink {
       }
     },
   };
+
+  /** Sends what waited for a request that was cancelled. */
+  readonly #drainer = { turnQueued: false, runAtTurnEnd: (): void => this.#drain() };
 
   #drain(): void {
     if (this.#draining) return;
@@ -489,6 +492,7 @@ export class IoEngine implements RtrsResponseSink {
 
   #sendToAll(request: IoRequest): boolean {
     if (!this.#allocateAll()) return false;
+    request.begun = true;
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     if (request.type !== MessageType.FLUSH) this.#writes.add(unit, request.offsetBytes, request.lengthBytes);
     this.#sendWide(unit, request);

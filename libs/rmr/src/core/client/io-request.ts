@@ -44,7 +44,10 @@ export class IoRequest {
   round = 0;
   /** The engine's: when it was submitted, in clock milliseconds. */
   submittedAtMs = 0;
-  /** The engine's: the waiting list. */
+  /** The engine's: it has been sent to a member since it was submitted, as a write or flush. */
+  begun = false;
+  /** The engine's: the waiting list, and whether it is in there. */
+  waits = false;
   next: IoRequest | null = null;
   previous: IoRequest | null = null;
 

@@ -73,10 +73,10 @@ describe('the last clean copy of a chunk (I8)', () => {
     const membership = new Membership(host as MembershipHost);
     const errors: (OperationError | null)[] = [];
     const operations = {
-      replace: (lastCopies: LastCopies) => {
+      replace: (lastCopies: LastCopies, identity = identityOf(2, 8, 4096)) => {
         membership.replaceStore(2, lastCopies, (error) => errors.push(error));
         membership.tick(0);
-        session.next('probe').answer({ ...PROBE, identity: { ...identityOf(2, 8, 4096), storeUuid: storeOf(7), witness: false } });
+        session.next('probe').answer({ ...PROBE, identity: { ...identity, storeUuid: storeOf(7), witness: false } });
         membership.startNext();
       },
       remove: (lastCopies: LastCopies) => {
@@ -93,6 +93,17 @@ describe('the last clean copy of a chunk (I8)', () => {
     expect(changes).toEqual([]);
     expect(errors).toMatchObject([{ code: 'CONFLICT' }]);
     expect(errors[0]?.message).toContain('member 2 has the last clean copy of 2 chunks, the first of which is 3');
+  });
+
+  test.each([
+    [identityOf(2, 16, 4096), '64 KiB (65536 bytes) in chunks of 4 KiB'],
+    [identityOf(2, 4, 8192), '32 KiB (32768 bytes) in chunks of 8 KiB'],
+  ])('a new store of another size or chunk size is refused, with what it has and what it should have: %#', (identity, what) => {
+    const { operations, errors } = twoMembers();
+    operations.replace('GIVE_UP', identity);
+    expect(errors[0]?.message).toBe(
+      `the new store of member 2 (storage-2) is for ${what}, and the pool has 32 KiB (32768 bytes) in chunks of 4 KiB: create the store anew with the size and the chunk size of the pool, and ask again`,
+    );
   });
 
   test.each(['replace', 'remove'] as const)(

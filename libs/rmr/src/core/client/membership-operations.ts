@@ -9,6 +9,7 @@ import { unfitness } from './fitness.ts';
 import type { Leg, MemberAddress } from './leg.ts';
 import { dataMembers, isWitness, majorityOf, withMember } from './membership.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
+import { geometryText } from './pool-geometry.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import type { VersionChange, Versions } from './versions.ts';
 
@@ -509,7 +510,12 @@ export class Membership {
     }
     const geometry = this.#host.geometry();
     if (probe.identity.sizeBytes !== geometry?.sizeBytes || probe.identity.chunkSizeBytes !== geometry.chunkSizeBytes) {
-      throw new OperationError('CONFLICT', `the store of ${leg.describe()} differs from the pool in size or chunk size`);
+      const wanted = geometry === null ? 'none yet' : geometryText(geometry);
+      const remedy = 'create the store anew with the size and the chunk size of the pool, and ask again';
+      throw new OperationError(
+        'CONFLICT',
+        `the new store of ${leg.describe()} is for ${geometryText(probe.identity)}, and the pool has ${wanted}: ${remedy}`,
+      );
     }
   }
 

@@ -35,7 +35,7 @@ export interface PoolSituation {
 
 /** The part of the status that follows from the situation. */
 export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'witness'> {
-  const { engine, maps, returning, state, versions } = pool;
+  const { engine, returning, state, versions } = pool;
   const inSync = new Set(versions.current?.inSync.map((member) => member.memberId) ?? []);
   return {
     state,
@@ -67,10 +67,17 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
         diskTrouble: leg.state === 'NORMAL' && leg.diskTrouble !== '' ? leg.diskTrouble : null,
         inFlight: engine.inFlight[leg.index] as number,
         heldUp: heldUpBy(engine, leg),
-        dirtyBytes: maps?.dirtyBytes(leg.member.memberId) ?? null,
+        dirtyBytes: dirtyBytesOf(pool, leg),
         waitingFor: legWaitsFor(pool, leg),
       })),
   };
+}
+
+/** What a member has missed; null: not known, or the store that answers is none of the pool's, which has none of its data. */
+function dirtyBytesOf({ maps, versions }: PoolSituation, { member, storeUuid }: Leg): number | null {
+  const record = versions.members.find(({ memberId }) => memberId === member.memberId);
+  if (maps === null || record === undefined || (storeUuid !== null && storeUuid !== record.storeUuid)) return null;
+  return maps.dirtyBytes(member.memberId);
 }
 
 function heldUpBy({ holdUps }: IoEngine, { index, state }: Leg): { readonly ms: number; readonly withinMs: number } | null {

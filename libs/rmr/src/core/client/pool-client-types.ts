@@ -128,7 +128,7 @@ export interface PoolClientStatus {
     readonly inFlight: number;
     /** For how many milliseconds, of the last `withinMs`, it has held up IO that others had answered (L7); null: for too few to count. */
     readonly heldUp: { readonly ms: number; readonly withinMs: number } | null;
-    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled. */
+    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled, and for a store that is none of the pool's. */
     readonly dirtyBytes: number | null;
     /** What a leg that is not NORMAL waits for; null for one that is, or is on its way out. */
     readonly waitingFor: WaitingFor | null;

@@ -260,7 +260,24 @@ describe('a member returns to a pool that is served', () => {
       [[1]],
       { what: expect.stringContaining('an empty store that was never in service'), remedy: remedyForEmptyStore('p', 2) },
     ]);
+    // What the member has missed says nothing of this store, which has none of its data.
+    expect(leg(2)?.dirtyBytes).toBeNull();
   });
+
+  test('a loss is a warning that names pool, member and node', () => {
+    sessions.at('memory:2').cut();
+    settle();
+    const lost = host.log.entries.filter(({ event, fields }) => event === 'leg state' && fields['to'] === 'FAILED');
+    expect(lost).toMatchObject([{ level: 'warn', fields: { pool: 'p', member: 2, node: memberOf(2).name } }]);
+  });
+});
+
+test('a store that the configuration names and the pool does not know has missed nothing and has nothing: null, not 0', () => {
+  members.push(new Member(3));
+  member(3).shows = { ...member(3).shows, version: null, members: [] };
+  open({ members: [memberOf(1), memberOf(2), memberOf(3)] });
+  pass();
+  expect([inSync(), leg(3)?.dirtyBytes, leg(2)?.dirtyBytes]).toEqual([[[1, 2]], null, 0]);
 });
 
 describe('a member that has moved (L9)', () => {

@@ -156,7 +156,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#engine.counters;
   }
 
-  /** Null: the pool was never served. */
+  /** Null: never served. */
   get geometry(): PoolGeometry | null {
     return this.#geometry;
   }
@@ -168,6 +168,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     assert(type !== MessageType.WRITE || lengthBytes <= IO_BYTES_MAX, 'pool client: a write beyond the limit');
     this.#engine.submit(request);
   }
+
+  /** Nobody wants the IO any more (W9). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
+  readonly cancel = (request: IoRequest): boolean => this.#engine.cancel(request);
 
   /**
    * Ends in order: IO that is under way ends, everything is flushed, and the members are told that nothing is in flight. The
@@ -345,7 +348,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   #disable(leg: Leg): void {
     if (!leg.connected) return;
     leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-      if (failure !== null) this.#world.log.warn('a member that left the in-sync set could not be told', { reason: failure.message });
+      if (failure === null) return;
+      const fields = { member: leg.member.memberId, node: leg.member.name, reason: failure.message };
+      this.#world.log.warn('a member that left the in-sync set could not be told', fields);
     });
   }
 
@@ -617,7 +622,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       return;
     }
     this.#setState('RECOVERING');
-    this.#world.log.warn('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
+    this.#world.log.error('no leg is left: IO waits', { version: formatVersion(this.#versions.current as VersionRecord) });
     this.#waiting.wait({ what: 'a member of the in-sync set to come back' });
     this.membership.interrupted('no member is left');
     this.#legs.learn(this.#versions.members);

@@ -10,10 +10,19 @@ export function sameGeometry(a: Leg, b: Leg): boolean {
   return first.sizeBytes === second.sizeBytes && first.chunkSizeBytes === second.chunkSizeBytes;
 }
 
-/** `member 1 (storage-1) has a store for 10 GiB in chunks of 128 KiB`, for people. The leg was probed. */
+interface Geometry {
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+}
+
+/** `10 GiB (10737418240 bytes) in chunks of 128 KiB`: sizes that differ by a sector look the same otherwise. */
+export function geometryText({ sizeBytes, chunkSizeBytes }: Geometry): string {
+  return `${formatSize(sizeBytes)} (${sizeBytes} bytes) in chunks of ${formatSize(chunkSizeBytes)}`;
+}
+
+/** `member 1 (storage-1) has a store for a device of 10 GiB (10737418240 bytes) in chunks of 128 KiB`, for people. The leg was probed. */
 export function describeGeometry(leg: Leg): string {
-  const { sizeBytes, chunkSizeBytes } = (leg.probe as ProbeResult).identity;
-  return `${leg.describe()} has a store for a device of ${formatSize(sizeBytes)} in chunks of ${formatSize(chunkSizeBytes)}`;
+  return `${leg.describe()} has a store for a device of ${geometryText((leg.probe as ProbeResult).identity)}`;
 }
 
 /** Size and features of a pool: a feature is one if every store has it. */

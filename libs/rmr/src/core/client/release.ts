@@ -25,7 +25,7 @@ export function releaseMembers(host: ReleaseHost, done: () => void): void {
   for (const leg of legs) {
     leg.call({ op: 'age', poolUuid, epoch }, markResultSchema, (result, failure) => {
       if (result !== null) versions.heard(leg, result.mark);
-      else log.warn('a member did not say how old its store is', { reason: failure?.message });
+      else log.warn('a member did not say how old its store is', { ...whose(leg), reason: failure?.message });
       if (--left === 0) releaseAged(host, done);
     });
   }
@@ -39,8 +39,13 @@ function releaseAged({ legs, versions, poolUuid, epoch, log, witness }: ReleaseH
   let left = legs.length;
   for (const leg of legs) {
     leg.call({ op: 'release', poolUuid, epoch, marks }, emptyResultSchema, (_result, failure) => {
-      if (failure !== null) log.warn('a member could not be released', { reason: failure.message });
+      if (failure !== null) log.warn('a member could not be released', { ...whose(leg), reason: failure.message });
       if (--left === 0) done();
     });
   }
+}
+
+/** For log lines: the member. */
+function whose({ member }: Leg): { readonly member: number; readonly node: string } {
+  return { member: member.memberId, node: member.name };
 }

@@ -473,7 +473,7 @@ export class Versions {
     this.#record(leg, version, members, policy, [], [], plain, true, (result, reason) => {
       if (attempt !== this.#attempt) return;
       if (result === null) {
-        this.#world.log.warn('the witness did not record a version', { reason });
+        this.#world.log.warn('the witness did not record a version', { node: leg.member.name, reason });
         this.witnessLost();
       }
       done(result !== null);
@@ -519,6 +519,7 @@ export class Versions {
           : rolledBack(store, [{ who: 'this client', version: memory.durable, members: memory.members, durable: false }]);
       if (leg.rolledBack !== null) {
         this.#world.log.error('the store of the witness went back in time; it votes once it has recorded the version', {
+          node: leg.member.name,
           why: `${leg.describe()} ${leg.rolledBack.why}`,
         });
         this.#witnessAnew = seenAt(markOf(result.past), this.#world.clock.wallMs());

@@ -26,6 +26,7 @@ export class WaitingList {
     else this.#tail.next = request;
     this.#tail = request;
     this.#length++;
+    request.waits = true;
   }
 
   /** Puts a request that was under way back to its place. Such requests are older than nearly all that wait. */
@@ -42,6 +43,7 @@ export class WaitingList {
     else after.previous.next = request;
     after.previous = request;
     this.#length++;
+    request.waits = true;
   }
 
   remove(request: IoRequest): void {
@@ -52,6 +54,7 @@ export class WaitingList {
     request.next = null;
     request.previous = null;
     this.#length--;
+    request.waits = false;
   }
 
   /** Whether `request` must wait for one that waits already. */
@@ -67,6 +70,7 @@ export class WaitingList {
     let previous: IoRequest | null = null;
     for (let request = this.head; request !== null; request = request.next) {
       assert(request.previous === previous, 'waiting list: broken link');
+      assert(request.waits, 'waiting list: a request does not know that it waits');
       assert(previous === null || previous.ticket < request.ticket, 'waiting list: out of order');
       previous = request;
       count++;

@@ -1,4 +1,4 @@
-import type { RtrsServerRequest } from '@rmr/rtrs';
+import type { RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -12,11 +12,12 @@ const CHUNK = 4096;
 const DEVICE = 64 * CHUNK;
 let store: ScriptedStore;
 let serving: Serving;
+const holder = {} as RtrsServerSession;
 
 /** What is said of a read of epoch 3 and version 5, unless told otherwise. */
-function said(fields: Partial<IoMessage> = {}, payload: Uint8Array | null = null): number {
+function said(fields: Partial<IoMessage> = {}, payload: Uint8Array | null = null, session = holder): number {
   const message = Object.assign(new IoMessage(), { type: MessageType.READ, lengthBytes: CHUNK, epoch: 3, versionSeq: 5 }, fields);
-  return admission({ payload } as RtrsServerRequest, message, store, serving);
+  return admission({ payload, session } as RtrsServerRequest, message, store, serving);
 }
 
 beforeEach(() => {
@@ -25,6 +26,7 @@ beforeEach(() => {
   store.promise = { epoch: 3, clientInstance: CLIENT, clientName: 'c' };
   serving = new Serving(world.clock, world.log, 5);
   serving.epoch = 3;
+  serving.holder = holder;
   serving.enabledSeq = 2;
   serving.horizon = 100;
   serving.setState('NO_IO', 'claimed');
@@ -47,6 +49,17 @@ describe('admission: what can not be', () => {
 
   test('EPROTO: an IO unit beyond the queue depth', () => {
     expect([said({ memId: 15 }), said({ memId: 16 })]).toEqual([Status.OK, Status.EPROTO]);
+  });
+});
+
+describe('admission: sessions (I10)', () => {
+  test('ENOTNORMAL: IO that comes in on another session than that of the claim, though its epoch and version are right', () => {
+    expect(said({}, null, {} as RtrsServerSession)).toBe(Status.ENOTNORMAL);
+    expect(said({ type: MessageType.WRITE }, new Uint8Array(CHUNK), {} as RtrsServerSession)).toBe(Status.ENOTNORMAL);
+  });
+
+  test('what another storage node pulls comes in on sessions of its own', () => {
+    expect(said({ type: MessageType.SYNC_READ }, null, {} as RtrsServerSession)).toBe(Status.OK);
   });
 });
 

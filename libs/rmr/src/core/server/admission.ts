@@ -7,7 +7,7 @@ import type { Serving } from './serving.ts';
 /**
  * Whether an IO request, whose message is valid, is executed: `OK`, or the status it is refused with. `EINVAL`: beyond the
  * device. `EPROTO`: a payload or an IO unit that can't be. `ESTALE`: of another epoch than the one that is served (I7).
- * `ENOTNORMAL`: nobody is served. `EVERSION`: of a version under which it must not be executed any more, or not yet (W6, R1).
+ * `ENOTNORMAL`: nobody is served, or not on this session. `EVERSION`: of a version under which it must not be executed any more, or not yet (W6, R1).
  *
  * Called for every request: it allocates nothing.
  */
@@ -23,7 +23,8 @@ export function admission(request: RtrsServerRequest, message: IoMessage, store:
   // ESTALE stops a client for good (C3): not for an epoch that may still be served, as it was not promised to somebody else.
   if (message.epoch !== serving.epoch)
     return serving.epoch === 0 && message.epoch >= (store.promise?.epoch ?? 0) ? Status.ENOTNORMAL : Status.ESTALE;
-  if (serving.state !== 'NORMAL') return Status.ENOTNORMAL;
+  // I10: what an earlier session of the same client brings was given up with it, and has been sent again since.
+  if (serving.state !== 'NORMAL' || request.session !== serving.holder) return Status.ENOTNORMAL;
   if (message.memId >= store.identity.queueDepth) return Status.EPROTO;
   if (message.versionSeq === serving.versionSeq) return Status.OK;
   if (message.versionSeq > serving.versionSeq || message.versionSeq < serving.enabledSeq) return Status.EVERSION;

@@ -63,6 +63,31 @@ describe('pool server: reads of dirty chunks (I4)', () => {
   });
 });
 
+describe('pool server: a session that has ended (I10)', () => {
+  test('what of it waits for a chunk is dropped with it, and stays dropped when the same client comes back and the chunk is clean', () => {
+    rig.serve({ 1: [4] });
+    rig.write('waits', { chunk: 4, offsetBytes: 4 * CHUNK, lengthBytes: 512 });
+    rig.join();
+    rig.pool.onSessionClosed(rig.client, 'cut');
+    expect(rig.answers).toEqual([['waits', Status.ENOTNORMAL]]);
+    rig.control(claim(1));
+    rig.store.endAll();
+    rig.turn();
+    expect(rig.store.calls.filter((call) => call.startsWith('write'))).toEqual([]);
+  });
+
+  test('a write whose marks are not durable yet when its session ends does not touch the data', () => {
+    rig.serve();
+    rig.store.prepared = false;
+    rig.write('prepares', { chunk: 2 });
+    rig.pool.onSessionClosed(rig.client, 'cut');
+    rig.store.endAll();
+    rig.turn();
+    expect(rig.answers).toEqual([['prepares', Status.ENOTNORMAL]]);
+    expect(rig.store.calls.filter((call) => call.startsWith('write'))).toEqual([]);
+  });
+});
+
 describe('pool server: reads of other storage nodes (R1)', () => {
   test('a clean chunk is served under the very version, and is no client’s IO', () => {
     rig.serve({ 1: [4] });

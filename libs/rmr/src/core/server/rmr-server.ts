@@ -137,7 +137,9 @@ export class RmrServer implements RtrsServerHandler {
       if (failure !== null) {
         this.#world.log.warn('control request failed', {
           op: decoded.body.op,
-          pool: decoded.body.poolUuid,
+          pool: pool.store.identity.poolName,
+          member: pool.store.identity.memberId,
+          client: request.session.peer.hostName,
           code: failure.code,
           reason: failure.message,
         });
