@@ -61,6 +61,9 @@ export const DOCUMENT_NUMBERS = [
     says: [
       'its first attempts to connect have ended, in 5 s at most',
       'at most {READ_CHECK_BYTES_MAX GiB} and for ten seconds',
+      'could not be pulled for {PASS_BY_MS s} although',
+      'doubles from {REFUSED_RETRY_MS s} to {REFUSED_RETRY_MS_MAX min}',
+      'waits for it, {FAILED_WRITE_WAIT_MS s} at most',
       'What has not ended after {ORDERLY_STOP_MS_MAX s}',
       'within {BIRTH_MS s}',
       'at least {RENEW_MS s} after the last such record',
@@ -95,7 +98,7 @@ export const DOCUMENT_NUMBERS = [
   {
     path: 'docs/store-io.md',
     // Some have the same name as one of another file: the last file counts.
-    from: [CANARY, RMR, 'libs/brmr/src/node/file-room.ts', FILE_DISK],
+    from: [CANARY, RMR, KEPT_STORE, 'libs/brmr/src/core/server/unwritten-limit.ts', 'libs/brmr/src/node/file-room.ts', FILE_DISK],
     says: [
       'until it has been well for {POOL_HOLD_MS s}',
       'as it was seen at most {LOOK_STALE_MS s} ago (it is looked at every {LOOK_MS ms} while there is IO)',
@@ -106,11 +109,19 @@ export const DOCUMENT_NUMBERS = [
       'more than {DEVICE_STALL_MS s}, for {POOL_HOLD_MS s} beyond',
       'While one has been under way for more than {ALLOCATION_SLOW_MS ms} nothing',
       'An inline batch that took more than {STALL_MS ms} ends it for {POOL_HOLD_MS s}',
+      'what the disk writes in {OWED_MS s} at the pace',
+      '{UNWRITTEN_BYTES_MIN MiB} at least, {UNWRITTEN_BYTES_MAX GiB} at most, {UNWRITTEN_BYTES_FIRST MiB} before anything is known',
+      'from {SLOW_MS s} of the oldest request on',
+      'until no request has been old for {QUICK_MS s}',
     ],
     others: [
       /^## Measured[\s\S]*?(?=^## What keeps)/gm,
       /^Inline writes of 4 KiB beside endless flushes[\s\S]*?counts as dead/gm,
       /A canary reads 4 KiB/g,
+      /takes some 0\.1 s at its start/g,
+      /waits for work costs 9 KiB: 1024 threads take 9 MiB more/g,
+      /at 20 % of 64 GiB a flush/g,
+      /^Tested with two members on disks[\s\S]*?at any time/gm,
       /\(512 bytes to 64 KiB; 4 KiB where it says something else\)/g,
       /`discard_granularity`, 4 KiB to\s+1 MiB/g,
       /asks again every 10 s/g,
@@ -200,7 +211,7 @@ export const DOCUMENT_NUMBERS = [
     path: 'apps/storage-node/README.md',
     from: [KEPT_STORE],
     says: ['The store is tried again after {RETRY_MS s}, then after growing pauses of up to {RETRY_MS_MAX s}'],
-    others: [/`stores\[\]\.ioTimeout` \(20 s\)/g, /plus 16 MiB per TiB/g, /for 10 minutes at most, until/g],
+    others: [/`stores\[\]\.ioTimeout` \(20 s;/g, /plus 16 MiB per TiB/g, /for 10 minutes at most, until/g],
   },
   {
     path: 'libs/rtrs/README.md',
