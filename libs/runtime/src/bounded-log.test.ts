@@ -105,6 +105,15 @@ describe('a log that is bounded', () => {
     expect(lines).toHaveLength(LINES_AT_ONCE);
   });
 
+  test('another reason is another kind of line, and what is quoted or counted in it is not', () => {
+    for (let i = 0; i < 2 * LINES_AT_ONCE; i++) bounded.log.warn('refused', { reason: `the magic is 0x${i}f, and not "${i}"` });
+    bounded.log.warn('refused', { reason: 'the option is too long' });
+    expect(lines.map(({ fields }) => String(fields['reason']).slice(0, 9))).toEqual([
+      ...Array.from({ length: LINES_AT_ONCE }, () => 'the magic'),
+      'the optio',
+    ]);
+  });
+
   test('children are counted with what they add', () => {
     const [one, two] = [bounded.log.child({ pool: 'a' }), bounded.log.child({ pool: 'a' })];
     for (let i = 0; i < LINES_AT_ONCE; i++) one.child({ member: 1 }).info('x');

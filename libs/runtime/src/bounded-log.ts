@@ -11,8 +11,8 @@ export const KINDS_MAX = 1024;
 
 /** Fields that say whom or what a line is about: lines that differ in one of them are of different kinds. */
 const SUBJECTS = ['pool', 'member', 'node', 'store', 'export', 'client', 'path', 'address', 'peer', 'from', 'to', 'order', 'code', 'kind'];
-/** As above, for sentences: figures in them vary while they say the same. */
-const SENTENCES = ['waitingFor', 'what'];
+/** As above, for sentences: figures and what is quoted in them vary while they say the same. */
+const SENTENCES = ['waitingFor', 'what', 'reason'];
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -125,7 +125,10 @@ function subjectOf(fields: LogFields): string {
   }
   for (const name of SENTENCES) {
     const value = fields[name];
-    if (value !== undefined) subject += ` ${name}=${String(value).replaceAll(/\d+/g, '#')}`;
+    if (value !== undefined)
+      subject += ` ${name}=${String(value)
+        .replaceAll(/"[^"]*"/g, '""')
+        .replaceAll(/0x[0-9a-f]+|\d+/gi, '#')}`;
   }
   return subject;
 }

@@ -189,8 +189,6 @@ check(written)
       // Now and then it comes back without space, as it frees some by itself: it leaves with the next write that finds none.
       await script('h.pwrite(block(159), 159 * MIB)');
       expect((await cluster.poolStatus()).version?.inSync).toEqual([2]);
-    });
-    await eventually(async () => {
       const leg = await cluster.leg('storage-1');
       expect(`${leg.reason} ${leg.waitingFor?.what}`).toMatch(/full disk \(.* free\) and has missed/);
       expect(leg.waitingFor?.remedy).toContain('Free space on the file system of the store on storage-1');

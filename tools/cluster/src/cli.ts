@@ -53,6 +53,10 @@ function addUp(program: Command): void {
     .option('--quorum <policy>', 'none or majority: with majority IO waits unless most members have recorded who is in sync')
     .option('--witness', 'a storage node more, without data, which votes')
     .option('--volatile-cache', 'stores keep what was not flushed in a cache that dies with their storage node')
+    .option(
+      '--return-hold <duration>',
+      "how long IO is held for a member that returns; none is failed for being slow then (default: the daemon's)",
+    )
     .option('--resync-rate <size>', "bytes per second that a storage node pulls at most to catch up (default: the daemon's)")
     .option('--no-web', 'leave the web application out')
     .option('--detach', 'return once IO is served, and leave the cluster running')

@@ -45,6 +45,7 @@ const currentStateSchema = z.object({
     nbd: nbdEndpointSchema,
     volatileCache: z.boolean().default(false),
     resyncRateBytes: z.int().nullable().default(null),
+    returnHoldMs: z.int().nullable().default(null),
     quorum: z.enum(['none', 'majority']).default('none'),
     witness: z.boolean().default(false),
   }),

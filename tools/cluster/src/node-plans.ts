@@ -65,6 +65,7 @@ function clientConfiguration(directory: string, state: ClusterState, node: Clien
         ...witnesses(state)
           .map(memberAddress)
           .reduce((_none, witness) => ({ witness }), {}),
+        ...returnHold(state),
       },
     ],
     transport: { routes: cutRoutes(state, node.name, state.storageNodes) },
@@ -84,6 +85,15 @@ function volatileCache({ options }: ClusterState): { volatileCache?: boolean } {
 
 function resync({ options: { resyncRateBytes: rate } }: ClusterState): Pick<StorageNodeConfigFile, 'resync'> {
   return rate === null ? {} : { resync: { rate, rateUnderLoad: rate } };
+}
+
+/** Patience with members that return, for those who look at a return step by step: for no other slowness is one failed either. */
+function returnHold({ options: { returnHoldMs } }: ClusterState): {
+  legReturnHold?: string;
+  legReturnDelayMax?: string;
+  legSlowFactor?: null;
+} {
+  return returnHoldMs === null ? {} : { legReturnHold: `${returnHoldMs}ms`, legReturnDelayMax: '1s', legSlowFactor: null };
 }
 
 /** A node that has lost power is on another boot from then on. */

@@ -31,6 +31,7 @@ describe('options of up', () => {
       quorum: 'none',
       witness: false,
       resyncRateBytes: null,
+      returnHoldMs: null,
     });
   });
 
@@ -53,6 +54,7 @@ describe('options of up', () => {
     [{ replicas: '9' }, '--replicas "9": write a whole number from 1 to 8'],
     [{ clientNodes: '5' }, '--client-nodes "5": write a whole number from 1 to 4'],
     [{ paths: 'two' }, '--paths "two"'],
+    [{ returnHold: 'long' }, '--return-hold: "long"'],
     [{ size: '10GB5' }, '--size: "10GB5" is not a size'],
     [{ size: '0' }, '--size 0: a device is a positive number of sectors of 512 bytes'],
     [{ size: '1000' }, '--size 1000'],
@@ -86,6 +88,7 @@ describe('options of up', () => {
     [{ clientNodes: '2' }, '--client-nodes 1', '--client-nodes 2'],
     [{ paths: '2' }, '--paths 1', '--paths 2'],
     [{ nbdPort: '10809' }, 'an NBD socket of its own', '--nbd-port 10809'],
+    [{ returnHold: '60s' }, 'the default hold of a return', '--return-hold 60000ms'],
     [{ resyncRate: '8MiB' }, 'the default rate of resync', '--resync-rate 8388608'],
     [{ volatileCache: true }, 'stores without a volatile cache', '--volatile-cache'],
     [{ nbdSocket: '/run/x' }, 'an NBD socket of its own', '--nbd-socket /run/x'],

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { formatSize, OperationError, parseSize } from '@rmr/runtime';
+import { formatSize, OperationError, parseDuration, parseSize } from '@rmr/runtime';
 import {
   CHUNK_BYTES_MAX,
   CHUNK_BYTES_MIN,
@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly volatileCache: boolean;
   /** What a storage node pulls at most when it has missed something, in bytes per second; null: the daemon's default. */
   readonly resyncRateBytes: number | null;
+  /** For how long a client node holds IO for a member that returns, in milliseconds; null: the daemon's default. */
+  readonly returnHoldMs: number | null;
   /** The quorum that the pool is born with, and whether a witness votes. */
   readonly quorum: 'none' | 'majority';
   readonly witness: boolean;
@@ -51,6 +53,7 @@ export interface UpFlags {
   readonly nbdPort?: string;
   readonly volatileCache?: true;
   readonly resyncRate?: string;
+  readonly returnHold?: string;
   readonly quorum?: string;
   readonly witness?: true;
 }
@@ -74,6 +77,7 @@ export function parseUpFlags(flags: UpFlags): AskedOptions {
     nbd: nbd(flags),
     volatileCache: flags.volatileCache,
     resyncRateBytes: size('--resync-rate', flags.resyncRate),
+    returnHoldMs: duration('--return-hold', flags.returnHold),
     quorum: quorum(flags.quorum),
     witness: flags.witness,
   };
@@ -114,6 +118,7 @@ export function newClusterOptions(asked: AskedOptions): ClusterOptions {
     nbd: asked.nbd ?? { kind: 'own-socket' },
     volatileCache: asked.volatileCache ?? false,
     resyncRateBytes: asked.resyncRateBytes ?? null,
+    returnHoldMs: asked.returnHoldMs ?? null,
     quorum: asked.quorum ?? 'none',
     witness: asked.witness ?? false,
   };
@@ -155,6 +160,7 @@ const FLAG_TEXTS: { readonly [Key in keyof ClusterOptions]: (options: ClusterOpt
   },
   volatileCache: (options) => (options.volatileCache ? '--volatile-cache' : 'stores without a volatile cache'),
   resyncRateBytes: ({ resyncRateBytes }) => (resyncRateBytes === null ? 'the default rate of resync' : `--resync-rate ${resyncRateBytes}`),
+  returnHoldMs: ({ returnHoldMs }) => (returnHoldMs === null ? 'the default hold of a return' : `--return-hold ${returnHoldMs}ms`),
   quorum: (options) => `--quorum ${options.quorum}`,
   witness: (options) => (options.witness ? '--witness' : 'no witness'),
 };
@@ -166,6 +172,16 @@ function wholeNumber(flag: string, text: string | undefined, min: number, max: n
     throw new OperationError('INVALID_ARGUMENT', `${flag} "${text}": write a whole number from ${min} to ${max}`);
   }
   return value;
+}
+
+function duration(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    if (error instanceof OperationError) throw new OperationError('INVALID_ARGUMENT', `${flag}: ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
 function size(flag: string, text: string | undefined): number | undefined {

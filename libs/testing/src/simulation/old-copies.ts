@@ -62,6 +62,8 @@ export class OldCopies {
   strike(): boolean {
     const cluster = this.#cluster;
     if (this.#putBack !== null || !this.allowed() || cluster.rival !== null || cluster.client?.paused !== false) return false;
+    // A client that was robbed would go on by itself with a copy from its own time (L5), while nobody that knows better is there.
+    if (cluster.robbed !== null) return false;
     const fit = this.#copies.filter((copy) => this.#mayPutBack(copy));
     const copy = fit[this.#below(Math.max(1, fit.length))];
     if (copy === undefined) return false;

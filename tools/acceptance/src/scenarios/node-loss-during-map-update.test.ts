@@ -8,7 +8,7 @@ let device: VerifiedDevice;
 let gate: Gate | null = null;
 
 beforeAll(async () => {
-  device = await VerifiedDevice.start({ seed: 121, storageNodes: 3, resyncRate: '8MiB' });
+  device = await VerifiedDevice.start({ seed: 121, storageNodes: 3, resyncRate: '8MiB', returnHold: '120s' });
 });
 
 afterAll(async () => {

@@ -47,6 +47,8 @@ export interface ClusterOptions {
   readonly volatileCache?: boolean;
   /** Bytes per second, as a size. */
   readonly resyncRate?: string;
+  /** How long IO is held for a member that returns. */
+  readonly returnHold?: string;
   readonly quorum?: 'none' | 'majority';
   readonly witness?: boolean;
 }
@@ -77,6 +79,7 @@ export function upArguments(folder: string, options: ClusterOptions): string[] {
   if (options.storageNodes !== undefined) args.push('--storage-nodes', `${options.storageNodes}`, '--replicas', `${options.storageNodes}`);
   if (options.clientNodes !== undefined) args.push('--client-nodes', `${options.clientNodes}`);
   if (options.volatileCache === true) args.push('--volatile-cache');
+  if (options.returnHold !== undefined) args.push('--return-hold', options.returnHold);
   if (options.quorum !== undefined) args.push('--quorum', options.quorum);
   if (options.witness === true) args.push('--witness');
   if (options.resyncRate !== undefined) args.push('--resync-rate', options.resyncRate);
