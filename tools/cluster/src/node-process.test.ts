@@ -5,6 +5,9 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { describeDeath, killProcess, type Launched, launch, logTail, stopProcess } from './node-process.ts';
 import { processState, signalProcess } from './process-identity.ts';
 
+/** Generous: nothing depends on it unless something is broken. */
+const WAIT = { timeout: 30_000 };
+
 const folder = mkdtempSync(join(tmpdir(), 'rmr-process-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -27,14 +30,14 @@ function log(name: string): string {
 
 test('a process runs in its directory with its arguments, and its output is in its log', async () => {
   await run('speaker', 'console.log(process.cwd(), process.argv[2]); console.error("and errors");');
-  await expect.poll(() => log('speaker')).toBe(`${folder} argument\nand errors\n`);
+  await expect.poll(() => log('speaker'), WAIT).toBe(`${folder} argument\nand errors\n`);
 });
 
 test('a log is continued at the next start', async () => {
   await run('again', 'console.log("one");');
-  await expect.poll(() => log('again')).toBe('one\n');
+  await expect.poll(() => log('again'), WAIT).toBe('one\n');
   await run('again', 'console.log("two");');
-  await expect.poll(() => log('again')).toBe('one\ntwo\n');
+  await expect.poll(() => log('again'), WAIT).toBe('one\ntwo\n');
 });
 
 test('variables of our prefix do not reach the process', async () => {
@@ -47,12 +50,12 @@ test('variables of our prefix do not reach the process', async () => {
   } finally {
     delete process.env['RMR_LOG_LEVEL'];
   }
-  await expect.poll(() => log('environment')).toBe('0 true\n');
+  await expect.poll(() => log('environment'), WAIT).toBe('0 true\n');
 });
 
 test('the death of a process is told with its exit code and the last lines of its log', async () => {
   const launched = await run('dies', 'for (let i = 1; i <= 100; i++) console.log("line " + i); process.exit(6);');
-  await expect.poll(() => launched.child.exitCode).toBe(6);
+  await expect.poll(() => launched.child.exitCode, WAIT).toBe(6);
   const text = describeDeath(launched);
   expect(text).toContain('dies ended with exit code 6. The last lines of ');
   expect(text).toContain('  line 100');
@@ -63,16 +66,16 @@ test('the death by a signal names the signal', async () => {
   const launched = await run('killed', 'setInterval(() => {}, 1e9);');
   expect(await killProcess(launched.identity)).toBe(true);
   expect(await killProcess(launched.identity)).toBe(false);
-  await expect.poll(() => launched.child.signalCode).toBe('SIGKILL');
+  await expect.poll(() => launched.child.signalCode, WAIT).toBe('SIGKILL');
   expect(describeDeath(launched)).toContain('killed was ended by SIGKILL');
 });
 
 test('a process that stops when asked is stopped, also when it is paused', async () => {
   const script = 'process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1e9); console.log("up");';
   const launched = await run('polite', script);
-  await expect.poll(() => log('polite')).toBe('up\n');
+  await expect.poll(() => log('polite'), WAIT).toBe('up\n');
   signalProcess(launched.identity, 'SIGSTOP');
-  await expect.poll(() => processState(launched.identity)).toBe('paused');
+  await expect.poll(() => processState(launched.identity), WAIT).toBe('paused');
   expect(await stopProcess(launched.identity)).toBe('stopped');
   expect(await stopProcess(launched.identity)).toBeNull();
 });
