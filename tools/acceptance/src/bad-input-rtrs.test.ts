@@ -148,7 +148,7 @@ attack('a good handshake with rubbish behind it closes that connection alone', a
 attack('connections that say nothing are closed in time and hold nobody up', async () => {
   const silent: RawConnection[] = [];
   for (let i = 0; i < 300; i++) silent.push(await connected());
-  // They hold no place that somebody needs who has something to say.
+  // They hold no place that a peer needs which has something to say.
   const polite = await connected();
   polite.send(hello);
   await polite.read(WELCOME_BYTES);

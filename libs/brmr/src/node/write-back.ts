@@ -14,7 +14,7 @@ const WRITEBACK = 2;
 /** The field of a device's `stat` in sysfs that counts sectors written. */
 const SECTORS_WRITTEN = 6;
 
-/** Who is told of what a write-back does. */
+/** What a write-back tells its disk of. */
 export interface WriteBackObserver {
   /** Bytes have reached the device. */
   onProgress(): void;

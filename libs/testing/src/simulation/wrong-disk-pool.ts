@@ -101,7 +101,7 @@ export class WrongDiskPool {
     this.configured = this.nodes.map(addressOf);
   }
 
-  // Who is there.
+  // The members that are there.
 
   /** The members with data, and the witness. */
   get all(): readonly SimulatedStorageNode[] {

@@ -63,7 +63,7 @@ function unused(why: string, whyItWaits = why): Row {
 }
 
 const OLDER = 'has a store that is older than … knows it to have been';
-/** The store lacks writes: it is copied anew, but where nobody is left who is known to have them all. */
+/** The store lacks writes: it is copied anew, unless no member is left that is known to have them all. */
 const old: Row = { ...always(anew), crash: waits(OLDER), kill: waits(OLDER) };
 
 const TWICE = 'is there twice';

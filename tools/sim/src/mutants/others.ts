@@ -557,7 +557,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'who passes a chunk by counts as having carried out the write',
+    name: 'a member that passes a chunk by counts as having carried out the write',
     rule: 'W10',
     edits: [
       edit(ENGINE, 'units.passed[unit] = (units.passed[unit] as number) | bit;', 'units.ok[unit] = (units.ok[unit] as number) | bit;'),
@@ -586,7 +586,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'who has passed some of a write by that the others failed stays',
+    name: 'a member that has passed some of a write by, which the others failed, stays',
     rule: 'W10, I3',
     edits: [edit(FAILED_WRITE, '(failed & (failed - 1)) | passed', 'failed & (failed - 1)')],
     faults: WORN,

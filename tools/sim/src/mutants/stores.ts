@@ -178,6 +178,11 @@ export const STORES: readonly Mutant[] = [
       edit(RETURNING_STORES, 'seen === undefined || hasInPast(past, seen)', 'seen === undefined || past.age >= 0 || hasInPast(past, seen)'),
       edit(LEG_RETURN, 'return found === null;', 'return true;'),
       edit(SET_ASIDE, 'for (const [leg, found] of rolledBack) {', 'for (const [leg, found] of [...rolledBack].slice(99)) {'),
+      edit(
+        RECOVERY,
+        '[...findRolledBack(claims, lineage, this.#knownThen, this.#legs)]',
+        '[...findRolledBack(claims, lineage, this.#knownThen, this.#legs)].slice(99)',
+      ),
     ],
     faults: ['host cloned', 'partition', 'node crash'],
     seeds: 200,

@@ -595,7 +595,7 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     if (units.passed[unit] !== 0 && units.ok[unit] === 0 && !this.#isCovered(unit, request)) {
-      // W10: nobody is known to have some chunk of it; who has it may be away, or become known to have it.
+      // W10: no leg is known to have some chunk of it. A member that has the chunk may be away, or the client may not know yet that one has it.
       this.counters.bounces++;
       units.sendAgain(unit, this.#round);
       return;

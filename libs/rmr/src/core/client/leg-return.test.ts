@@ -42,7 +42,7 @@ let grown: {
   durable: (version: VersionRecord) => void;
 } | null;
 let refreshMaps: ReturnHost['refreshMaps'];
-/** Who has not recorded the version. */
+/** The legs that have not recorded the version yet. */
 let recording: Set<Leg>;
 let host: ReturnHost;
 let returning: LegReturn;

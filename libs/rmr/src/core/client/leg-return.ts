@@ -90,7 +90,7 @@ export class LegReturn {
   #unshared: readonly number[] = [];
   /** What was marked for others on account of these chunks: it counts with the version of this return, or not at all. */
   #marked: { readonly memberId: number; readonly chunk: number }[] = [];
-  /** Who has not answered the step under way. */
+  /** The legs that have not answered the step under way. */
   #unanswered: () => ReadonlySet<Leg> = () => NOBODY;
   #tickedMs = 0;
   #heldForMs = 0;

@@ -249,8 +249,8 @@ export class LegTable {
   }
 
   /**
-   * Of the legs in `mask`, those that are NORMAL become FAILED; returns their mask. L7: who leaves for its own fault comes
-   * back the later the oftener it did so, who has lost its session as soon as there is one again, unless it flaps.
+   * Of the legs in `mask`, those that are NORMAL become FAILED; returns their mask. L7: a leg that leaves for its own fault
+   * comes back later each time. A leg that has lost its session comes back with the next one, unless its sessions are lost again and again.
    */
   fail(mask: number, reason: string, fault: LegFault = 'OTHER'): number {
     const nowMs = this.#world.clock.nowMs();

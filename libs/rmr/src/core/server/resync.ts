@@ -378,7 +378,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#world.turn.defer(this);
   }
 
-  /** W8: there is no space for what was pulled. Who waits for these chunks is told, once. */
+  /** W8: there is no space for what was pulled. Requests that wait for these chunks are told, once. */
   #noteFull(pull: Pull): void {
     this.#onFull();
     for (let chunk = pull.firstChunk; chunk < pull.firstChunk + pull.chunkCount; chunk++)
