@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange } from '../pool-store.ts';
 import { identityOf, memberOf, storeOf } from '../testing/scripted-pool.ts';
 import { ScriptedStore } from '../testing/scripted-store.ts';
+import type { MapAdd } from '../wire/control-message.ts';
 import { judgeAdds } from './map-adds.ts';
 
 const CHUNK = 4096;
@@ -20,6 +21,13 @@ function dirty(memberId: number, ...list: number[]): void {
   for (const chunk of list) store.mapOf(memberId).set(chunk, 1);
 }
 
+/** Judges adds for members that are out of the set, which all others with data are in. */
+function judge(adds: readonly MapAdd[]): ReturnType<typeof judgeAdds> {
+  const { members } = store;
+  const inSync = members.filter(({ memberId, role }) => role !== 'witness' && !adds.some(({ memberIds }) => memberIds.includes(memberId)));
+  return judgeAdds(store, { members, inSync }, adds);
+}
+
 beforeEach(() => {
   store = new ScriptedStore(identityOf(1, CHUNKS, CHUNK, 512));
   store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
@@ -28,47 +36,70 @@ beforeEach(() => {
 describe('map adds (V5)', () => {
   test('a member that is clean itself makes every add', () => {
     const adds = [{ memberIds: [2, 3], ranges: [chunks(0, CHUNKS)] }];
-    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+    expect(judge(adds)).toEqual({ make: adds, owed: [] });
   });
 
   test('◆12, ◆13: a chunk for which only the leaver is clean is owed, and not marked', () => {
     dirty(1, 4);
     dirty(2, 4);
-    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+    expect(judge([{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
   });
 
   test('◆12: it is judged by the maps of all holders: another member that is clean suffices', () => {
     dirty(1, 4);
     const adds = [{ memberIds: [3], ranges: [chunks(4)] }];
-    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+    expect(judge(adds)).toEqual({ make: adds, owed: [] });
+  });
+
+  test('◆12, I1: a member that is out of the set is no copy, however clean it is: it may lose what it has never flushed', () => {
+    dirty(1, 4);
+    const { members } = store;
+    const adds = [{ memberIds: [3], ranges: [chunks(3, 3)] }];
+    expect(judgeAdds(store, { members, inSync: [memberOf(1)] }, adds)).toEqual({
+      make: [{ memberIds: [3], ranges: [chunks(3), chunks(5)] }],
+      owed: [chunks(4)],
+    });
+  });
+
+  test('L8: a member that is accepted anew keeps no copy, also where a holder knows of no other', () => {
+    for (const memberId of [1, 2]) dirty(memberId, 4);
+    const members = [memberOf(1), memberOf(2), { ...memberOf(3), anew: { epoch: 2, seq: 7 } }];
+    const adds = [{ memberIds: [3], ranges: [chunks(0, CHUNKS)] }];
+    expect(judgeAdds(store, { members, inSync: members.slice(0, 2) }, adds)).toEqual({ make: adds, owed: [] });
+    // With the versions that follow it is a member like any other.
+    store.members = members;
+    expect(judgeAdds(store, { members, inSync: members.slice(0, 2) }, adds).owed).toEqual([chunks(4)]);
   });
 
   test('◆12: members that leave together are no copy for one another', () => {
     dirty(1, 4);
-    expect(judgeAdds(store, store.members, [{ memberIds: [2, 3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+    expect(judge([{ memberIds: [2, 3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
   });
 
   test('◆12: a witness has no data, and so no clean copy', () => {
-    const members = [...store.members, memberOf(4, 'witness')];
+    store.members = [...store.members, memberOf(4, 'witness')];
     dirty(1, 4);
     dirty(2, 4);
-    expect(judgeAdds(store, members, [{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
+    expect(judge([{ memberIds: [3], ranges: [chunks(4)] }])).toEqual({ make: [], owed: [chunks(4)] });
   });
 
   test('a chunk that is dirty for the leaver already is no copy to be kept: nothing is owed for it', () => {
     for (const memberId of [1, 2, 3]) dirty(memberId, 4);
     const adds = [{ memberIds: [3], ranges: [chunks(4)] }];
-    expect(judgeAdds(store, store.members, adds)).toEqual({ make: adds, owed: [] });
+    expect(judge(adds)).toEqual({ make: adds, owed: [] });
   });
 
   test('I8: what a new member, or a new store, does not have is marked also where nobody else has it', () => {
     for (const memberId of [1, 2, 3]) dirty(memberId, 4);
     const whole = [chunks(0, CHUNKS)];
     const joining = [...store.members, memberOf(4)];
-    expect(judgeAdds(store, joining, [{ memberIds: [4], ranges: whole }])).toEqual({ make: [{ memberIds: [4], ranges: whole }], owed: [] });
+    expect(judgeAdds(store, { members: joining, inSync: joining.slice(0, 2) }, [{ memberIds: [4], ranges: whole }])).toEqual({
+      make: [{ memberIds: [4], ranges: whole }],
+      owed: [],
+    });
     store.mapOf(3).clear(4, 1);
     const replaced = [memberOf(1), memberOf(2), { ...memberOf(3), storeUuid: storeOf(5) }];
-    expect(judgeAdds(store, replaced, [{ memberIds: [3], ranges: whole }])).toEqual({
+    expect(judgeAdds(store, { members: replaced, inSync: replaced.slice(0, 2) }, [{ memberIds: [3], ranges: whole }])).toEqual({
       make: [{ memberIds: [3], ranges: whole }],
       owed: [],
     });
@@ -78,7 +109,7 @@ describe('map adds (V5)', () => {
     dirty(1, 3, 6, 7);
     dirty(2, 3, 6, 7);
     const range = bytes(2 * CHUNK + 100, 7 * CHUNK + 50);
-    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges: [range] }])).toEqual({
+    expect(judge([{ memberIds: [3], ranges: [range] }])).toEqual({
       make: [{ memberIds: [3], ranges: [bytes(2 * CHUNK + 100, 3 * CHUNK), bytes(4 * CHUNK, 6 * CHUNK)] }],
       owed: [chunks(3), bytes(6 * CHUNK, 7 * CHUNK + 50)],
     });
@@ -88,7 +119,7 @@ describe('map adds (V5)', () => {
     dirty(1, ...Array(CHUNKS).keys());
     dirty(2, ...Array(CHUNKS).keys());
     const ranges = [chunks(0, 8), chunks(8, 8)];
-    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [bytes(0, SIZE)] });
+    expect(judge([{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [bytes(0, SIZE)] });
   });
 
   test('the short last chunk, and ranges beyond the device, are no trap', () => {
@@ -99,7 +130,7 @@ describe('map adds (V5)', () => {
       bytes(SIZE, 2 * SIZE),
       bytes(Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER),
     ];
-    expect(judgeAdds(store, store.members, [{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [chunks(CHUNKS - 1)] });
+    expect(judge([{ memberIds: [3], ranges }])).toEqual({ make: [], owed: [chunks(CHUNKS - 1)] });
   });
 
   test('each add is judged for its own members', () => {
@@ -109,7 +140,7 @@ describe('map adds (V5)', () => {
       { memberIds: [2], ranges: [chunks(4)] },
       { memberIds: [3], ranges: [chunks(4)] },
     ];
-    expect(judgeAdds(store, store.members, adds)).toEqual({ make: [adds[0]], owed: [chunks(4)] });
+    expect(judge(adds)).toEqual({ make: [adds[0]], owed: [chunks(4)] });
   });
 
   test('random maps: what is made and what is owed is all that was asked, and no chunk loses its last clean copy', () => {
@@ -125,7 +156,7 @@ describe('map adds (V5)', () => {
         const offset = randomBelow(random, SIZE);
         return bytes(offset, offset + 1 + randomBelow(random, SIZE - offset));
       });
-      const { make, owed } = judgeAdds(store, store.members, [{ memberIds, ranges }]);
+      const { make, owed } = judge([{ memberIds, ranges }]);
       const touched = (list: readonly ByteRange[], chunk: number): boolean =>
         list.some(({ offsetBytes, lengthBytes }) => offsetBytes < (chunk + 1) * CHUNK && chunk * CHUNK < offsetBytes + lengthBytes);
       for (let chunk = 0; chunk < CHUNKS; chunk++) {

@@ -1,5 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
-import type { ByteRange, MemberRecord } from '../pool-store.ts';
+import { assert } from '@rmr/runtime';
+import type { ByteRange, InSyncMember, MemberRecord } from '../pool-store.ts';
 import { mergeRanges } from '../ranges.ts';
 import type { MapAdd } from '../wire/control-message.ts';
 
@@ -13,15 +14,19 @@ export interface MapHolder {
 }
 
 /**
- * V5 (◆12, I8): which map adds may be made, and which ranges are owed as they would leave no member with a clean copy of a
- * chunk, by this holder's maps. `members` is the member table that comes into force with the adds. An add is made when no
- * holder objects: what one of them knows to be lacking, another may still take for the copy that remains.
+ * V5 (◆12, I8): which map adds may be made, and which ranges are owed as they would leave no member of the in-sync set with a
+ * clean copy of a chunk, by this holder's maps. `inSync` is the set, and `members` the member table, that come into force with the
+ * adds. An add is made when no holder objects: what one of them knows to be lacking, another may still take for the copy that
+ * remains.
  *
- * What a member lacks that is new, or has a new store, is never owed: there is no copy to be kept.
+ * A member that is out of the set is no copy to rely on, however clean it is: it may never have flushed what others have
+ * flushed without it, and lose that with its power (I1).
+ *
+ * What a member lacks that is new, has a new store, or is copied anew, is never owed: there is no copy to be kept.
  */
 export function judgeAdds(
   holder: MapHolder,
-  members: readonly MemberRecord[],
+  { members, inSync }: { readonly members: readonly MemberRecord[]; readonly inSync: readonly InSyncMember[] },
   adds: readonly MapAdd[],
 ): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
   const { chunkSizeBytes, sizeBytes } = holder.identity;
@@ -30,9 +35,8 @@ export function judgeAdds(
   for (const add of adds) {
     const { memberIds, ranges } = add;
     const holdsCopies = memberIds.filter((id) => !isNew(id, holder.members, members)).map((id) => holder.dirtyMap(id));
-    const others = members
-      .filter(({ memberId, role }) => role !== 'witness' && !memberIds.includes(memberId))
-      .map(({ memberId }) => holder.dirtyMap(memberId));
+    const others = inSync.filter(({ memberId }) => !memberIds.includes(memberId)).map(({ memberId }) => holder.dirtyMap(memberId));
+    assert(others.length > 0, 'I9: a member of the in-sync set is marked dirty');
     const allowed: ByteRange[] = [];
     for (const { offsetBytes, lengthBytes } of ranges) {
       const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
@@ -57,8 +61,10 @@ export function judgeAdds(
   return { make, owed: mergeRanges(owed) };
 }
 
-/** Whether the member, with the store that it has in `members`, comes with this very table. */
+/** Whether the member, with the store that it has in `members`, comes with this very table, or is accepted anew with it. */
 function isNew(memberId: number, before: readonly MemberRecord[], members: readonly MemberRecord[]): boolean {
-  const store = members.find((member) => member.memberId === memberId)?.storeUuid;
-  return !before.some((member) => member.memberId === memberId && member.storeUuid === store);
+  const now = members.find((member) => member.memberId === memberId);
+  const then = before.find((member) => member.memberId === memberId);
+  if (now === undefined || then === undefined || now.storeUuid !== then.storeUuid) return true;
+  return now.anew !== undefined && (now.anew.epoch !== then.anew?.epoch || now.anew.seq !== then.anew.seq);
 }

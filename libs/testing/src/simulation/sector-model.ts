@@ -155,8 +155,12 @@ export class SectorModel {
     const { values, volatileLostMs } = sector;
     // It may have been answered before everybody lost power: it says nothing about what is there now.
     if (beganMs <= volatileLostMs) return;
+    // Several may have brought zeroes: which of them was seen can't be told, so the one that says least counts, the oldest.
     let alive: Value | null = null;
-    for (const value of values) if (value.stamp === stamp && value.beganMs <= nowMs && value.deadMs >= beganMs) alive = value;
+    for (const value of values) {
+      const isSeen = value.stamp === stamp && value.beganMs <= nowMs && value.deadMs >= beganMs;
+      if (isSeen && (alive === null || value.beganMs < alive.beganMs)) alive = value;
+    }
     if (alive === null && sector.written.has(stamp) && values.some((value) => Number.isNaN(value.stamp) && value.deadMs >= beganMs)) {
       // From now on it is known which one it is.
       alive = newValue(stamp, LONG_AGO_MS, LONG_AGO_MS);
@@ -173,10 +177,10 @@ export class SectorModel {
     }
     for (const value of values) {
       // What had ended before this read began, and was not seen, comes before what was seen, or never happened.
-      if (value !== alive && value.endMs < beganMs) kill(sector, value, alive, nowMs);
+      if (value.stamp !== stamp && value.endMs < beganMs) kill(sector, value, alive, nowMs);
     }
     // What was seen replaced everything that had ended before it began.
-    for (const value of values) if (value !== alive && value.endMs < alive.beganMs) kill(sector, value, alive, nowMs);
+    for (const value of values) if (value.stamp !== stamp && value.endMs < alive.beganMs) kill(sector, value, alive, nowMs);
   }
 
   /** Whether a read that begins now may return `stamp`. */

@@ -114,6 +114,22 @@ test('the model allows both outcomes of a write that was not acknowledged, and w
   }
 });
 
+test('a read that took long may have seen any of several zeroes: the model takes none of them for what came last', () => {
+  const model = new SectorModel(1);
+  const [WRITTEN, ZEROES] = [1, 0];
+  // A read from 10 to 60, during which zeroes are written, then data, and zeroes are asked for once more.
+  model.writeBegins(0, 1, ZEROES, 20);
+  model.writeEnds(0, 1, ZEROES, 20, 30, false);
+  model.writeBegins(0, 1, WRITTEN, 35);
+  model.writeEnds(0, 1, WRITTEN, 35, 40, false);
+  model.writeBegins(0, 1, ZEROES, 50);
+  model.read(0, ZEROES, 10, 60);
+  model.flushEnds(65);
+  expect(model.afterPowerLoss(0)).toContain(WRITTEN);
+  model.read(0, WRITTEN, 61, 70);
+  expect(model.violation).toBeNull();
+});
+
 test('a flush that failed leaves what was written before it in doubt, also after a later flush; what is written since is not', () => {
   const model = new SectorModel(2);
   for (const sector of [0, 1]) {

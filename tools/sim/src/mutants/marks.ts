@@ -211,6 +211,29 @@ export const MARKED: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: 'a member that is out of the set counts as a copy that remains',
+    mark: 12,
+    rule: 'V5',
+    edits: [
+      edit(
+        MAP_ADDS,
+        'const others = inSync.filter(({ memberId }) => !memberIds',
+        "const others = members.filter(({ memberId, role }) => role !== 'witness' && !memberIds",
+      ),
+    ],
+    settings: THREE_MEMBERS,
+    faults: ['unflushed copy away'],
+    seeds: 300,
+  },
+  {
+    name: 'of a member that is copied anew, others keep what they know nobody else to have',
+    rule: 'L8',
+    edits: [edit(MAP_ADDS, 'return now.anew !== undefined && (', 'return now.anew === null && (')],
+    settings: THREE_MEMBERS,
+    faults: ['older copy put back', 'power loss', 'node crash', 'worn sectors'],
+    seeds: 300,
+  },
+  {
     name: 'a write is acknowledged while its map add is owed',
     mark: 13,
     rule: 'V5',

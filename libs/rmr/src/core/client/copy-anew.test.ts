@@ -1,7 +1,7 @@
 import { type OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FORMER_LINEAGES_MAX, MEMBER_ANSWER_MS } from '../../constants.ts';
-import type { MemberRecord, PoolPolicy } from '../../pool-store.ts';
+import type { InSyncMember, MemberRecord, PoolPolicy } from '../../pool-store.ts';
 import {
   identityOf,
   LINEAGE,
@@ -24,7 +24,13 @@ import { PoolMaps } from './pool-maps.ts';
 let sessions: ScriptedSession[];
 let legs: Leg[];
 let maps: PoolMaps;
-let versions: { members: readonly MemberRecord[]; policy: PoolPolicy; paused: boolean; witnessReady: boolean };
+let versions: {
+  members: readonly MemberRecord[];
+  current: { readonly inSync: readonly InSyncMember[] } | null;
+  policy: PoolPolicy;
+  paused: boolean;
+  witnessReady: boolean;
+};
 let changes: Parameters<MembershipHost['change']>[0][];
 /** How what was asked for has ended: the code, or `made`; and what else the host was told. */
 let told: string[];
@@ -61,7 +67,7 @@ beforeEach(() => {
   leg(3).setState('FAILED', 'cut');
   maps = new PoolMaps(16 * 4096, 4096);
   const members = [memberOf(1), { ...memberOf(2), joined: { epoch: 1, seq: 1 } }, { ...memberOf(3), seen: seenOf(90, 5) }];
-  versions = { members, policy: POLICY, paused: false, witnessReady: false };
+  versions = { members, current: null, policy: POLICY, paused: false, witnessReady: false };
   changes = [];
   told = [];
   errors = [];
@@ -207,6 +213,17 @@ describe('it is refused', () => {
     expect(errors[0]).toBeInstanceOf(LastCopiesError);
     copyAnew(3, {}, 'GIVE_UP');
     expect(changes[0]?.givenUp?.runs(9)).toEqual([{ first: 3, count: 2 }]);
+  });
+
+  test('I8, I1: where only a member that is out of the set has it clean, too, which may not have flushed it', () => {
+    versions.current = { inSync: [memberOf(2), memberOf(3)] };
+    maps.of(2).set(3, 1);
+    copyAnew(3);
+    refused('CONFLICT', 'no other member in sync has 1 chunk, the first of which is 3, clean');
+    expect(errors[0]).toBeInstanceOf(LastCopiesError);
+    // It counts for no more than that: the chunk is not lost as long as the other may come back.
+    copyAnew(3, {}, 'GIVE_UP');
+    expect(changes[0]?.givenUp).toBeNull();
   });
 
   test('as long as the member is asked for a change that came before', () => {

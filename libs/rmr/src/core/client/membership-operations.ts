@@ -480,19 +480,24 @@ export class Membership {
     }
   }
 
-  /** I8: the member must not hold the last clean copy of a chunk among all members, unless such copies are given up: these chunks. */
+  /**
+   * I8: the member must not hold a copy of a chunk that no other member in sync has, unless such copies are given up. Those that are lost
+   * then: no other member at all has them. One that is out of the set is no copy to rely on, as it may not have flushed it (I1).
+   */
   #lastCopies(memberId: number, lastCopies: LastCopies): DirtyMap | null {
-    const ids = dataMembers(this.#host.versions.members).map((member) => member.memberId);
-    const chunks = this.#host.maps().allHeldOnlyBy(
-      memberId,
-      ids.filter((id) => id !== memberId),
-    );
+    const { members, current } = this.#host.versions;
+    const inSync = heldOnlyBy(this.#host.maps(), memberId, current?.inSync ?? []);
+    const chunks = heldOnlyBy(this.#host.maps(), memberId, dataMembers(members));
+    if (lastCopies === 'KEEP' && chunks !== null)
+      throw new LastCopiesError(
+        `member ${memberId} has the last clean copy of ${countOf(chunks)}: bring its store back, or give up what only it has`,
+      );
+    if (lastCopies === 'KEEP' && inSync !== null)
+      throw new LastCopiesError(
+        `no other member in sync has ${countOf(inSync)}, clean, and members that are away may not have flushed what they have: let resync end first, bring them back, or give up what only member ${memberId} has`,
+      );
     if (chunks === null) return null;
-    const [first] = chunks.runs(1);
-    const what = `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;
-    if (lastCopies === 'KEEP') {
-      throw new LastCopiesError(`member ${memberId} has the last clean copy of ${what}: bring its store back, or give up what only it has`);
-    }
+    const what = countOf(chunks);
     this.#host.log.warn('the last clean copies of a member are given up, and so these chunks are lost', { memberId, what });
     return chunks;
   }
@@ -525,4 +530,18 @@ export class Membership {
     this.#host.dropLeg(leg);
     this.#host.goOn();
   }
+}
+
+/** The chunks that the member has clean and none of these others; null: there are none. */
+function heldOnlyBy(maps: PoolMaps, memberId: number, others: readonly { readonly memberId: number }[]): DirtyMap | null {
+  return maps.allHeldOnlyBy(
+    memberId,
+    others.map((other) => other.memberId).filter((id) => id !== memberId),
+  );
+}
+
+/** How many chunks, and which is the first. */
+function countOf(chunks: DirtyMap): string {
+  const [first] = chunks.runs(1);
+  return `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;
 }

@@ -101,6 +101,7 @@ describe('adds of a shrink (V2, V5)', () => {
   });
 
   test('what no holder objects to is marked by all, the client included', () => {
+    maps.of(2).clear(4, 1);
     change();
     const record = session(2).next('record-version');
     expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(4, 2)] }]);
@@ -108,8 +109,7 @@ describe('adds of a shrink (V2, V5)', () => {
     expect([durable, owed, dirtyFor(3)]).toEqual([[2], [], [4, 5]]);
   });
 
-  test('V5: the client objects too: of a member that was about to return it may know more than any other holder', () => {
-    maps.add(1, chunks(4));
+  test('V5, I1: the client objects too, also where a member has it clean that is out of the set', () => {
     change();
     const record = session(2).next('record-version');
     expect(record.request.mapAdds).toEqual([{ memberIds: [3], ranges: [chunks(5)] }]);

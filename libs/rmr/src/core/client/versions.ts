@@ -239,7 +239,7 @@ export class Versions {
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
     // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
-    const judged = this.#judgeAdds(members, ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }]);
+    const judged = this.#judgeAdds({ members, inSync }, ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }]);
     const mapAdds = [...judged.make];
     const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
     if (change.allDirty !== undefined) mapAdds.push({ memberIds: [...change.allDirty], ranges: [whole] });
@@ -320,9 +320,9 @@ export class Versions {
   }
 
   /** V5, by the maps that this client holds. */
-  #judgeAdds(members: readonly MemberRecord[], adds: readonly MapAdd[]): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
+  #judgeAdds(to: Parameters<typeof judgeAdds>[1], adds: readonly MapAdd[]): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
     const { maps } = this.#host;
-    return judgeAdds({ identity: maps, members: this.#members, dirtyMap: (memberId) => maps.of(memberId) }, members, adds);
+    return judgeAdds({ identity: maps, members: this.#members, dirtyMap: (memberId) => maps.of(memberId) }, to, adds);
   }
 
   /** The client's own maps follow: what all members have marked, chunk by chunk. */
@@ -355,7 +355,9 @@ export class Versions {
       for (const memberId of memberIds) this.#host.maps.add(memberId, range);
       return false;
     }
-    const { make, owed } = this.#judgeAdds(this.#members, [{ memberIds, ranges: [range] }]);
+    const { make, owed } = this.#judgeAdds({ members: this.#members, inSync: (this.#current as VersionRecord).inSync }, [
+      { memberIds, ranges: [range] },
+    ]);
     this.#noteMade(make, []);
     if (owed.length > 0) this.#owed.push({ memberIds, ranges: owed });
     return owed.length > 0;
@@ -546,7 +548,7 @@ export class Versions {
     this.#owedAskedMs = nowMs;
     const add = this.#owed.shift() as MapAdd;
     this.#owed.push(add);
-    const { make, owed: rest } = this.#judgeAdds(this.#members, [add]);
+    const { make, owed: rest } = this.#judgeAdds({ members: this.#members, inSync: (this.#current as VersionRecord).inSync }, [add]);
     const [asked] = make;
     if (asked === undefined) return;
     this.#owedBusy = true;

@@ -325,7 +325,7 @@ export class PoolControl {
       done(null, fail('BAD_VERSION', `version ${formatVersion(next)} is refused: ${wrong}`, null));
       return;
     }
-    const { make, owed } = judgeAdds(this.#store, request.members, request.mapAdds);
+    const { make, owed } = judgeAdds(this.#store, { members: request.members, inSync: next.inSync }, request.mapAdds);
     // The same record once more: the path failed over while it was being recorded.
     const again = current !== null && sameVersion(next, current);
     const dirtyReplace: KnownColumn[] = [];
@@ -431,7 +431,7 @@ export class PoolControl {
       done(null, fail('BAD_VERSION', 'I9: a member of the in-sync set is not marked dirty', null));
       return;
     }
-    const { make, owed } = judgeAdds(this.#store, this.#store.members, [request.add]);
+    const { make, owed } = judgeAdds(this.#store, { members: this.#store.members, inSync: version.inSync }, [request.add]);
     this.#store.commit({ dirtyAdd: make }, (status) => {
       if (status === Status.OK) done({ owed }, null);
       else done(null, fail('STORE_ERROR', `the dirty chunks could not be recorded (${statusName(status)})`, null));

@@ -12,6 +12,7 @@ import { POWER_LOSS_AFTER_A_CRASH } from './power-loss-after-a-crash.ts';
 import { POWER_LOSS_AT_A_RECORD } from './power-loss-at-a-record.ts';
 import { type Scheme, Stage } from './scheme.ts';
 import { SUPERSEDED_ADDITION } from './superseded-addition.ts';
+import { UNFLUSHED_COPY_AWAY } from './unflushed-copy-away.ts';
 
 /** Percentage of runs in which a scheme is carried out, again and again. */
 const RUNS_PERCENT = 12;
@@ -27,6 +28,7 @@ const SCHEMES: readonly Scheme[] = [
   POWER_LOSS_AFTER_A_CRASH,
   BAD_SECTOR_AT_A_POWER_LOSS,
   SUPERSEDED_ADDITION,
+  UNFLUSHED_COPY_AWAY,
 ];
 
 /** Names of all schemes: they count as kinds of faults. */
