@@ -200,7 +200,9 @@ export const RESYNC_POOLS_MAX = 4;
 export const RESYNC_TURN_MS = 10_000;
 /** A pool that has not asked for so long does not count when the rate is shared. */
 export const RESYNC_WANTS_MS = 200;
-/** Bytes in flight beside client load, which share the thread with clients' requests. */
+/** Bytes in flight beside client load: what the rate brings in so many milliseconds, between these two. */
+export const RESYNC_LOADED_MS = 16;
+export const RESYNC_LOADED_BYTES_MIN = 256 * KIB;
 export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
 
 /**

@@ -82,7 +82,6 @@ describe('io message', () => {
       [28, 1],
       [28, 3],
       [30, 0],
-      [38, 1],
       [39, 1],
       [56, 1],
       [63, 1],
@@ -91,6 +90,17 @@ describe('io message', () => {
       bytes[at] = value;
       expect(invalidIoMessage(bytes, 0, IO_MESSAGE_BYTES)).toMatch(/missing members|reserved/);
     }
+  });
+
+  test('what the client feels is one byte, and a storage node feels nothing', () => {
+    const message = Object.assign(write(), { felt: 200 });
+    const bytes = encoded(message);
+    expect([invalidIoMessage(bytes, 0, IO_MESSAGE_BYTES), bytes[38]]).toEqual([null, 200]);
+    const decoded = new IoMessage();
+    decodeIoMessage(bytes, 0, decoded);
+    expect(decoded).toEqual(message);
+    const read = encoded(Object.assign(message, { type: MessageType.SYNC_READ, flags: 0, writeSeq: 0 }));
+    expect(invalidIoMessage(read, 0, IO_MESSAGE_BYTES)).toBe('io message: a storage node feels nothing');
   });
 
   test('a sparse read of another storage node says how large a block is, and may ask for as much as a discard', () => {

@@ -27,7 +27,8 @@ import {
  * | 28 | 1 | number of missing members |
  * | 29 | 8 | ids of the members that miss this write (piggyback; W2), then zeroes |
  * | 37 | 1 | SPARSE: the block size, as the power of two that it is; else 0 |
- * | 38 | 2 | reserved, zero |
+ * | 38 | 1 | how long the slowest answer took that this member has given since the request before, see felt.ts; 0: it has given none |
+ * | 39 | 1 | reserved, zero |
  * | 40 | 8 | write sequence number; 0 for reads and flushes |
  * | 48 | 8 | completedThrough (W7) |
  * | 56 | 8 | reserved, zero |
@@ -78,6 +79,8 @@ export class IoMessage {
   completedThrough = 0;
   /** SPARSE: the size of a block as a power of two, {@link BLOCK_SHIFT_MIN} to {@link BLOCK_SHIFT_MAX}; else 0. */
   blockShift = 0;
+  /** What the client felt of this member since its request before, see felt.ts; 0: nothing. */
+  felt = 0;
 }
 
 function putU32(bytes: Uint8Array, at: number, value: number): void {
@@ -122,7 +125,7 @@ export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: numbe
   bytes[at + 28] = message.missingCount;
   for (let i = 0; i < MEMBERS_MAX; i++) bytes[at + 29 + i] = i < message.missingCount ? (message.missingMemberIds[i] as number) : 0;
   bytes[at + 37] = message.blockShift;
-  bytes[at + 38] = 0;
+  bytes[at + 38] = message.felt;
   bytes[at + 39] = 0;
   putU64(bytes, at + 40, message.writeSeq);
   putU64(bytes, at + 48, message.completedThrough);
@@ -159,7 +162,8 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
     return 'io message: block size does not fit the flags';
   if (((flags & IoFlag.SPARSE) !== 0 && type !== MessageType.SYNC_READ) || (flags & SPARSE_URGENT) === IoFlag.URGENT)
     return 'io message: a flag does not fit the type';
-  if (bytes[at + 38] !== 0 || bytes[at + 39] !== 0) return 'io message: reserved bytes set';
+  if (bytes[at + 38] !== 0 && type === MessageType.SYNC_READ) return 'io message: a storage node feels nothing';
+  if (bytes[at + 39] !== 0) return 'io message: reserved bytes set';
   if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
     return 'io message: sequence number beyond 2^53';
   if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0)) {
@@ -184,4 +188,5 @@ export function decodeIoMessage(bytes: Uint8Array, at: number, message: IoMessag
   message.writeSeq = getU64(bytes, at + 40);
   message.completedThrough = getU64(bytes, at + 48);
   message.blockShift = bytes[at + 37] as number;
+  message.felt = bytes[at + 38] as number;
 }

@@ -5,6 +5,7 @@ import type { ByteRange } from '../../pool-store.ts';
 import { overlapsAny } from '../../ranges.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { endsUnharmed, leaversOf, whyTheyLeave } from './failed-write.ts';
+import { FeltAnswers } from './felt-answers.ts';
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
@@ -68,12 +69,14 @@ export class IoEngine implements RtrsResponseSink {
   readonly #waiting = new WaitingList();
   #draining = false;
   readonly #slots = new Int32Array(MEMBERS_MAX);
+  readonly #felt: FeltAnswers;
 
   constructor(world: World, host: IoEngineHost, legs: readonly Leg[], unitCount: number, policy: ReadPolicy, inFlight: Int32Array) {
     this.#world = world;
     this.#host = host;
     this.#legs = legs;
     this.#policy = policy;
+    this.#felt = new FeltAnswers(host);
     this.inFlight = inFlight;
     this.#units = new IoUnits(unitCount);
     this.#reads = new InFlightRanges(unitCount);
@@ -353,7 +356,9 @@ export class IoEngine implements RtrsResponseSink {
     // The answer of a leg that nobody waits for any more.
     if (unit < 0) return;
     const request = units.requests[unit] as IoRequest;
-    if (isLegWide(request)) units.peersMs[unit] = this.#world.clock.nowMs() - (units.sentAtMs[unit] as number);
+    const tookMs = this.#world.clock.nowMs() - (units.sentAtMs[unit] as number);
+    if (isLegWide(request)) units.peersMs[unit] = tookMs;
+    if (status === Status.OK) this.#felt.note(legIndex, request, tookMs, (this.dirtyMask & bit) !== 0);
     if (status === Status.OK) {
       if (!isLegWide(request)) {
         if (!this.#mayRead()) this.#waitAgain(unit, request);
@@ -503,14 +508,7 @@ export class IoEngine implements RtrsResponseSink {
   #sendWide(unit: number, request: IoRequest): void {
     const mask = this.#routeMask;
     this.#units.sentToAll(unit, mask);
-    const message = this.#message;
-    message.type = request.type;
-    message.flags = request.flags;
-    message.memId = unit;
-    message.offsetBytes = request.offsetBytes;
-    message.lengthBytes = request.lengthBytes;
-    message.writeSeq = request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit);
-    message.completedThrough = this.#sequence.completedThrough();
+    this.#describe(unit, request, request.flags, request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit));
     for (let index = 0; index < this.#legs.length; index++) {
       if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#slots[index] as number, request);
     }
@@ -530,16 +528,21 @@ export class IoEngine implements RtrsResponseSink {
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     this.#units.sentToOne(unit, 1 << index);
     if (request.type === MessageType.READ) this.#reads.add(unit, request.offsetBytes, request.lengthBytes);
+    this.#describe(unit, request, 0, 0);
+    this.#send(unit, index, slot, request);
+    return true;
+  }
+
+  /** Fills in what a message to any leg says of the request. */
+  #describe(unit: number, request: IoRequest, flags: number, writeSeq: number): void {
     const message = this.#message;
     message.type = request.type;
-    message.flags = 0;
+    message.flags = flags;
     message.memId = unit;
     message.offsetBytes = request.offsetBytes;
     message.lengthBytes = request.lengthBytes;
-    message.writeSeq = 0;
+    message.writeSeq = writeSeq;
     message.completedThrough = this.#sequence.completedThrough();
-    this.#send(unit, index, slot, request);
-    return true;
   }
 
   #send(unit: number, index: number, slot: number, request: IoRequest): void {
@@ -549,6 +552,7 @@ export class IoEngine implements RtrsResponseSink {
     const missing = message.missingCount;
     // Only writes carry what is missed.
     if (!isWriteType(request.type)) message.missingCount = 0;
+    message.felt = this.#felt.take(index);
     encodeIoMessage(message, leg.headerBytes, leg.headerOffset(slot));
     message.missingCount = missing;
     this.inFlight[index] = (this.inFlight[index] as number) + 1;
@@ -613,10 +617,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#complete(unit, request, Status.OK, null, null);
   }
 
-  /**
-   * Whether a write that no member could take may yet be taken by one that is out of the set for its own fault, and is asked back for it:
-   * where two disks wear out, each has what the other lacks.
-   */
+  /** Whether a write that no disk took waits for a member that is asked back for it: where two disks wear out, each has what the other lacks. */
   #mayWaitForReturn({ submittedAtMs }: IoRequest): boolean {
     return this.#world.clock.nowMs() - submittedAtMs < FAILED_WRITE_WAIT_MS && this.#host.hastenReturn();
   }

@@ -8,37 +8,37 @@ import {
   FEEL_RUN_MS,
   FEEL_SETTLE_MS,
 } from '../../constants.ts';
-import { MessageType } from '../../wire/io-message.ts';
+import { FELT_MAX, feltMs } from '../../wire/felt.ts';
 
-/** Buckets per factor of two, and the shortest time that is told from nothing, in milliseconds. */
-const PER_OCTAVE = 8;
-const SHORTEST_MS = 0.01;
-const BUCKETS = 200;
-/** Of so many answers, the slowest but a twentieth counts: of a few dozen in a period, the hundredth would be chance. */
-const QUANTILE = 0.95;
+/**
+ * Of a hundred answers the slowest one counts; of fewer than some hundred, one of which the slowest would be chance, so many
+ * answers have to be as slow, but no more than a twentieth of them.
+ */
+const SLOW_PART = 0.01;
+const SLOW_COUNT = 5;
+const SLOW_PART_MAX = 0.05;
 /** Resync takes less when clients wait for more than so many times as long as without it, and a little beside; and more below that. */
-const TOO_SLOW = { factor: 1.7, slackMs: 0.5 };
-const STILL_WELL = { factor: 1.3, slackMs: 0.25 };
+const TOO_SLOW = { factor: 1.7, slackMs: 0.1 };
+const STILL_WELL = { factor: 1.3, slackMs: 0.05 };
 const LESS = 0.6;
 const MORE = 1.4;
 
-/** How long answers took: counts in buckets that grow. */
+/** How long answers took, as clients tell: counts for each value of the byte. */
 class Latencies {
-  readonly #counts = new Float64Array(BUCKETS);
+  readonly #counts = new Float64Array(FELT_MAX + 1);
   count = 0;
 
-  note(tookMs: number): void {
-    const bucket = tookMs <= SHORTEST_MS ? 0 : Math.min(BUCKETS - 1, 1 + Math.floor(PER_OCTAVE * Math.log2(tookMs / SHORTEST_MS)));
-    this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
+  note(felt: number): void {
+    this.#counts[felt] = (this.#counts[felt] as number) + 1;
     this.count++;
   }
 
-  /** The upper end of the bucket in which the quantile lies, in milliseconds. */
-  get slowMs(): number {
-    let left = this.count * QUANTILE;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      left -= this.#counts[bucket] as number;
-      if (left <= 0) return bucket === 0 ? 0 : SHORTEST_MS * 2 ** (bucket / PER_OCTAVE);
+  /** What all took but this part of the slowest, in milliseconds. */
+  slowMs(part: number): number {
+    let left = this.count * part;
+    for (let felt = FELT_MAX; felt > 0; felt--) {
+      left -= this.#counts[felt] as number;
+      if (left < 0) return feltMs(felt);
     }
     return 0;
   }
@@ -46,9 +46,9 @@ class Latencies {
   /** What was noted before counts half of what `newer` has noted. */
   take(newer: Latencies): void {
     this.count = 0;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      this.#counts[bucket] = (this.#counts[bucket] as number) / 2 + (newer.#counts[bucket] as number);
-      this.count += this.#counts[bucket] as number;
+    for (let felt = 0; felt <= FELT_MAX; felt++) {
+      this.#counts[felt] = (this.#counts[felt] as number) / 2 + (newer.#counts[felt] as number);
+      this.count += this.#counts[felt] as number;
     }
   }
 
@@ -63,7 +63,7 @@ type Phase = 'IDLE' | 'LISTEN' | 'RUN';
 
 /**
  * What the clients of a storage node feel of resync: how long their reads, writes and flushes take while it runs, against the
- * quiet state. From that follows how fast resync may be: as fast as it goes beside a trickle, and beside real load as fast as
+ * quiet state. They tell that with their requests: what they feel of the way, and of how busy both ends are, is not seen here. From that follows how fast resync may be: as fast as it goes beside a trickle, and beside real load as fast as
  * answers stay well below twice as slow. The quiet state changes with the load, so resync rests for a moment now and then.
  *
  * It has no clock: every time is in clock milliseconds and comes from the caller.
@@ -71,16 +71,19 @@ type Phase = 'IDLE' | 'LISTEN' | 'RUN';
 export class ClientFeel {
   #phase: Phase = 'IDLE';
   #beganMs = 0;
+  /** Requests since then. */
+  #requests = 0;
   #runs = 0;
   #rateBytes = FEEL_RATE_START;
   readonly #now = new Latencies();
   readonly #quiet = new Latencies();
 
-  /** A client's IO was answered, `tookMs` after it had come. */
-  note(tookMs: number, nowMs: number): void {
+  /** A client asks for IO. `felt`: how long answers took it since its request before (see felt.ts); 0: there was none. */
+  note(felt: number, nowMs: number): void {
     // What was pulled before it rested is still on its way.
     if (this.#phase === 'LISTEN' && nowMs - this.#beganMs < FEEL_SETTLE_MS) return;
-    this.#now.note(tookMs);
+    this.#requests++;
+    if (felt !== 0) this.#now.note(felt);
   }
 
   /** Bytes per second that clients leave; null: as many as there can be. */
@@ -97,8 +100,11 @@ export class ClientFeel {
   update(nowMs: number, pulls: boolean): void {
     const settleMs = this.#phase === 'LISTEN' ? FEEL_SETTLE_MS : 0;
     const listenedMs = nowMs - this.#beganMs - settleMs;
-    if (listenedMs < (this.#phase === 'LISTEN' ? FEEL_LISTEN_MS : FEEL_RUN_MS)) return;
-    const isLoad = this.#now.count * 1000 >= FEEL_LOAD_PER_SECOND * listenedMs;
+    const periodMs = this.#phase === 'LISTEN' ? FEEL_LISTEN_MS : FEEL_RUN_MS;
+    const isLoad = this.#requests * 1000 >= FEEL_LOAD_PER_SECOND * Math.max(listenedMs, periodMs);
+    // What would be load for a whole period is load before its end: until then there is no limit.
+    const isSudden = isLoad && pulls && this.#phase === 'IDLE';
+    if (listenedMs < periodMs && !isSudden) return;
     if (!pulls || this.#phase === 'LISTEN') this.#quiet.take(this.#now);
     if (!pulls || !isLoad) this.#begin('IDLE', nowMs);
     else if (this.#phase === 'IDLE') {
@@ -114,8 +120,10 @@ export class ClientFeel {
   }
 
   #judge(): void {
-    const slowMs = this.#now.slowMs;
-    const quietMs = this.#quiet.slowMs;
+    // Of both the same part: the slowest of many are slower than those of few.
+    const part = Math.min(Math.max(SLOW_COUNT / Math.min(this.#now.count, this.#quiet.count), SLOW_PART), SLOW_PART_MAX);
+    const slowMs = this.#now.slowMs(part);
+    const quietMs = this.#quiet.slowMs(part);
     if (slowMs > quietMs * TOO_SLOW.factor + TOO_SLOW.slackMs) this.#rateBytes = Math.max(this.#rateBytes * LESS, FEEL_RATE_MIN);
     else if (slowMs < quietMs * STILL_WELL.factor + STILL_WELL.slackMs) this.#rateBytes = Math.min(this.#rateBytes * MORE, FEEL_RATE_MAX);
   }
@@ -123,11 +131,7 @@ export class ClientFeel {
   #begin(phase: Phase, nowMs: number): void {
     this.#phase = phase;
     this.#beganMs = nowMs;
+    this.#requests = 0;
     this.#now.clear();
   }
-}
-
-/** Whether the time that a request of this type takes is what clients feel of resync: not that of ranges, which may take long by themselves. */
-export function isFelt(type: number): boolean {
-  return type === MessageType.READ || type === MessageType.WRITE || type === MessageType.FLUSH;
 }

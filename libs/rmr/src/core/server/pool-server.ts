@@ -7,7 +7,6 @@ import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { admission } from './admission.ts';
-import { isFelt } from './client-feel.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { PassingWrite } from './passing-write.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
@@ -40,7 +39,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly counters = new PoolServerCounters();
   readonly #world: World;
   readonly #store: PoolStore;
-  readonly #budget: ResyncBudget;
   readonly #own: OwnChunks;
   readonly #arena: ReadArena;
   readonly #serving: Serving;
@@ -79,7 +77,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#world = world;
     this.handle = handle;
     this.#store = store;
-    this.#budget = budget;
     this.#own = new OwnChunks(store);
     this.#arena = arena;
     const log = world.log.child({ pool: store.identity.poolName, member: store.identity.memberId });
@@ -174,12 +171,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       request.respond(status, 0, null, null);
       return;
     }
-    const tag = this.#slots.take(request, message, this.#world.clock.nowMs());
+    const tag = this.#slots.take(request, message);
 
     if (message.type === MessageType.SYNC_READ) {
       this.counters.syncReads++;
     } else {
-      this.resync.noteClientIo(this.#world.clock.nowMs());
+      this.resync.noteClientIo(this.#world.clock.nowMs(), message.felt);
       this.resync.passBy.resolved(message.completedThrough);
       this.counters.count(message);
     }
@@ -648,10 +645,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const slots = this.#slots;
     const request = slots.requests[tag] as RtrsServerRequest;
     if (status !== Status.OK && status !== Status.EPASSED) this.counters.errors++;
-    else if (!slots.hasWaited(tag) && isFelt(slots.types[tag] as number)) {
-      const nowMs = this.#world.clock.nowMs();
-      this.#budget.noteClientAnswer(nowMs - (slots.cameMs[tag] as number), nowMs);
-    }
     const slab = slots.readSlabs[tag] as Slab | null;
     if (slab === null) {
       request.respond(status, 0, null, null);

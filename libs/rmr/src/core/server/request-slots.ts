@@ -28,16 +28,14 @@ export class RequestSlots {
   epochs = new Uint32Array(SLOTS_FIRST);
   offsets = new Float64Array(SLOTS_FIRST);
   lengths = new Float64Array(SLOTS_FIRST);
-  /** When it came, clock milliseconds. */
-  cameMs = new Float64Array(SLOTS_FIRST);
   /** Since when it has waited for chunks (clock milliseconds); 0: it has not. It stays until the end, as waiting may begin anew. */
   waitingSinceMs = new Float64Array(SLOTS_FIRST);
   /** Requests that are being executed. */
   used = 0;
   readonly #freeTags: number[] = [];
 
-  /** A tag for the request, and what is kept of its message. `nowMs`: clock milliseconds. */
-  take(request: RtrsServerRequest, message: IoMessage, nowMs: number): number {
+  /** A tag for the request, and what is kept of its message. */
+  take(request: RtrsServerRequest, message: IoMessage): number {
     let tag = this.#freeTags.pop();
     if (tag === undefined) {
       tag = this.requests.length;
@@ -54,7 +52,6 @@ export class RequestSlots {
     this.epochs[tag] = message.epoch;
     this.offsets[tag] = message.offsetBytes;
     this.lengths[tag] = message.lengthBytes;
-    this.cameMs[tag] = nowMs;
     this.used++;
     return tag;
   }
@@ -95,7 +92,6 @@ export class RequestSlots {
     this.epochs = enlarged(this.epochs, new Uint32Array(size));
     this.offsets = enlarged(this.offsets, new Float64Array(size));
     this.lengths = enlarged(this.lengths, new Float64Array(size));
-    this.cameMs = enlarged(this.cameMs, new Float64Array(size));
     this.waitingSinceMs = enlarged(this.waitingSinceMs, new Float64Array(size));
   }
 }

@@ -9,9 +9,11 @@ import {
   FEEL_RUN_MS,
   FEEL_SETTLE_MS,
   RESYNC_LOAD_MS,
+  RESYNC_LOADED_BYTES_MIN,
   RESYNC_POOLS_MAX,
   RESYNC_TURN_MS,
 } from '../../constants.ts';
+import { feltOf } from '../../wire/felt.ts';
 import { ClientFeel } from './client-feel.ts';
 import { ResyncBudget, type ResyncShare } from './resync-budget.ts';
 import type { ResyncOptions } from './resync-types.ts';
@@ -70,7 +72,7 @@ describe('resync budget: the rate', () => {
 
   test('the rate under load holds for so long after client IO, and not longer', () => {
     const pace = usedUp();
-    pace.budget.noteClientIo(10_000);
+    pace.budget.noteClientIo(10_000, 0);
     pace.refill(10_100);
     expect(budgetOf(pace)).toBe(RATE / 100);
     pace.refill(10_000 + RESYNC_LOAD_MS - 1);
@@ -88,18 +90,18 @@ describe('resync budget: the rate', () => {
     expect([pace.isDue(10_100), pace.isDue(10_101)]).toEqual([false, true]);
     pace.refill(10_101);
     expect(pace.isDue(10_200)).toBe(false);
-    pace.budget.noteClientIo(10_200);
+    pace.budget.noteClientIo(10_200, 0);
     pace.budget.configure({ loadedRateBytes: null, rateBytes: null });
     expect(pace.isDue(10_200)).toBe(false);
   });
 
   test('without a rate under load, the rate holds; without a rate, only the one under load', () => {
     const plain = shareOf({ rateBytes: RATE, loadedRateBytes: null });
-    plain.budget.noteClientIo(10_000);
+    plain.budget.noteClientIo(10_000, 0);
     plain.refill(10_000);
     expect(budgetOf(plain)).toBe(RATE / 4);
     const loaded = shareOf({ rateBytes: null, loadedRateBytes: RATE });
-    loaded.budget.noteClientIo(10_000);
+    loaded.budget.noteClientIo(10_000, 0);
     loaded.refill(10_000);
     expect(budgetOf(loaded)).toBe(RATE / 4);
   });
@@ -203,7 +205,8 @@ describe('what clients feel', () => {
     const rates: number[] = [];
     let owed = 0;
     for (let nowMs = fromMs; nowMs < fromMs + forMs; nowMs += 10) {
-      for (owed += perSecond / 100; owed >= 1; owed--) feel.note(tookMs(feel.listens ? null : (feel.rateBytes ?? FEEL_RATE_MAX)), nowMs);
+      for (owed += perSecond / 100; owed >= 1; owed--)
+        feel.note(feltOf(tookMs(feel.listens ? null : (feel.rateBytes ?? FEEL_RATE_MAX))), nowMs);
       feel.update(nowMs, true);
       rates.push(feel.rateBytes ?? Number.POSITIVE_INFINITY);
     }
@@ -247,7 +250,7 @@ describe('what clients feel', () => {
     const feel = new ClientFeel();
     let rested = 0;
     for (let nowMs = 0; nowMs < 60_000; nowMs += 10) {
-      for (let i = 0; i < 10; i++) feel.note(1, nowMs);
+      for (let i = 0; i < 10; i++) feel.note(feltOf(1), nowMs);
       feel.update(nowMs, true);
       if (feel.listens) rested += 10;
     }
@@ -255,7 +258,7 @@ describe('what clients feel', () => {
     expect(rested / 60_000).toBeLessThan(share * 1.2);
     expect(rested).toBeGreaterThan(0);
     for (let nowMs = 60_000; nowMs < 70_000; nowMs += 10) {
-      for (let i = 0; i < 10; i++) feel.note(1, nowMs);
+      for (let i = 0; i < 10; i++) feel.note(feltOf(1), nowMs);
       feel.update(nowMs, false);
     }
     expect([feel.listens, feel.rateBytes]).toEqual([false, null]);
@@ -266,13 +269,13 @@ describe('what clients feel', () => {
     const share = budget.join(() => {});
     for (let nowMs = 0; nowMs < 20_000; nowMs += 10) {
       for (let i = 0; i < 10; i++) {
-        budget.noteClientIo(nowMs);
-        budget.noteClientAnswer(1, nowMs);
+        budget.noteClientIo(nowMs, feltOf(1));
       }
       share.refill(nowMs);
       budget.tick(nowMs);
       expect(budget.rateBytes).toBeLessThanOrEqual(RATE);
     }
-    expect(share.isLoaded).toBe(true);
+    expect(share.inFlightBytesMax).toBe(RESYNC_LOADED_BYTES_MIN);
+    expect(budget.join(() => {}).inFlightBytesMax).toBe(RESYNC_LOADED_BYTES_MIN);
   });
 });

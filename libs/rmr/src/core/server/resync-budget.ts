@@ -1,5 +1,14 @@
 import { assert } from '@rmr/runtime';
-import { RESYNC_LOAD_MS, RESYNC_POOLS_MAX, RESYNC_PULL_COST_BYTES, RESYNC_TURN_MS, RESYNC_WANTS_MS } from '../../constants.ts';
+import {
+  RESYNC_LOAD_MS,
+  RESYNC_LOADED_BYTES_MAX,
+  RESYNC_LOADED_BYTES_MIN,
+  RESYNC_LOADED_MS,
+  RESYNC_POOLS_MAX,
+  RESYNC_PULL_COST_BYTES,
+  RESYNC_TURN_MS,
+  RESYNC_WANTS_MS,
+} from '../../constants.ts';
 import { ClientFeel } from './client-feel.ts';
 import type { ResyncOptions } from './resync-types.ts';
 
@@ -46,19 +55,15 @@ export class ResyncBudget {
     return this.#pulling.length;
   }
 
-  /** A client has done IO: for {@link RESYNC_LOAD_MS} the rate under load holds. */
-  noteClientIo(nowMs: number): void {
+  /** A client has asked for IO: for {@link RESYNC_LOAD_MS} the rate under load holds. `felt`: what it tells with that (see felt.ts). */
+  noteClientIo(nowMs: number, felt: number): void {
     this.#clientIoMs = nowMs;
+    this.#feel.note(felt, nowMs);
   }
 
   /** Another storage node pulls from this one. */
   noteServed(nowMs: number): void {
     this.#servedMs = nowMs;
-  }
-
-  /** It was answered, `tookMs` after it had come. */
-  noteClientAnswer(tookMs: number, nowMs: number): void {
-    this.#feel.note(tookMs, nowMs);
   }
 
   /** To be called with every tick, by whomever. */
@@ -125,9 +130,14 @@ export class ResyncBudget {
     return this.#feel.listens;
   }
 
-  /** Clients do so much IO that resync goes by what they feel. */
-  get feelsClients(): boolean {
-    return this.#feel.rateBytes !== null;
+  /**
+   * Bytes that a pool may have in flight: beside client load, what the rate brings in {@link RESYNC_LOADED_MS}, as the requests of clients
+   * stand behind that on their way and in the threads of both storage nodes.
+   */
+  get inFlightBytesMax(): number {
+    const rate = this.rateBytes;
+    if (rate === null || this.#feel.rateBytes === null) return Number.POSITIVE_INFINITY;
+    return Math.min(Math.max((rate * RESYNC_LOADED_MS) / 1000, RESYNC_LOADED_BYTES_MIN), RESYNC_LOADED_BYTES_MAX);
   }
 
   /** What a share's budget has grown by since it was looked at. */
@@ -171,9 +181,9 @@ export class ResyncShare {
     this.budget.refill(nowMs);
   }
 
-  /** Clients do so much IO that resync goes by what they feel. */
-  get isLoaded(): boolean {
-    return this.budget.feelsClients;
+  /** Bytes that may be in flight; infinite: as many as there is room for. */
+  get inFlightBytesMax(): number {
+    return this.budget.inFlightBytesMax;
   }
 
   /** It has nothing to pull, or may not: its place is free for another pool. */

@@ -5,7 +5,6 @@ import {
   RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
   RESYNC_LOAD_MS,
-  RESYNC_LOADED_BYTES_MAX,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
@@ -53,8 +52,9 @@ describe('ResyncPace: depth and window (I12)', () => {
   test('beside client load fewer bytes are in flight', () => {
     const pace = unlimited();
     for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
-    expect([pace.mayStart(0, RESYNC_LOADED_BYTES_MAX, true), pace.mayStart(0, RESYNC_LOADED_BYTES_MAX)]).toEqual([false, true]);
-    expect(pace.mayStart(0, RESYNC_LOADED_BYTES_MAX - 1, true)).toBe(true);
+    expect([pace.mayStart(0, RESYNC_BYTES_MIN, RESYNC_BYTES_MIN), pace.mayStart(0, RESYNC_BYTES_MIN)]).toEqual([false, true]);
+    expect(pace.mayStart(0, RESYNC_BYTES_MIN - 1, RESYNC_BYTES_MIN)).toBe(true);
+    expect([pace.readBytes(RESYNC_BYTES_MIN), pace.askBytes(RESYNC_BYTES_MIN)]).toEqual([RESYNC_BYTES_MIN / 4, RESYNC_BYTES_MIN / 4]);
   });
 
   test('a read that took long halves the window, down to its least', () => {
@@ -68,9 +68,9 @@ describe('ResyncPace: depth and window (I12)', () => {
 
   test('one read is a quarter of the window, and as large as a message at most', () => {
     const pace = unlimited();
-    expect(pace.readBytes).toBe(RESYNC_BYTES_MIN / 4);
+    expect(pace.readBytes()).toBe(RESYNC_BYTES_MIN / 4);
     for (let i = 0; i < 100; i++) pace.noteRead(0, IO_BYTES_MAX);
-    expect(pace.readBytes).toBe(Math.min(IO_BYTES_MAX, RESYNC_BYTES_MAX / 4));
+    expect(pace.readBytes()).toBe(Math.min(IO_BYTES_MAX, RESYNC_BYTES_MAX / 4));
   });
 });
 
@@ -294,7 +294,7 @@ describe('resync: rate', () => {
   test('slower while clients do IO, and at full rate some time after', () => {
     rig.start([2], rig.version(5, [1, 2]));
     pullFor(1000);
-    const loaded = pullFor(4000, () => rig.resync.noteClientIo(rig.world.clock.nowMs()));
+    const loaded = pullFor(4000, () => rig.resync.noteClientIo(rig.world.clock.nowMs(), 1));
     expect(loaded).toBeLessThan(1.1 * 4 * 1048576 + IO_BYTES_MAX);
     expect(loaded).toBeGreaterThan(0.5 * 4 * 1048576);
     pullFor(RESYNC_LOAD_MS);
@@ -302,23 +302,23 @@ describe('resync: rate', () => {
   });
 
   test('beside client IO it goes on as soon as the rate allows, and not in bursts with the tick', () => {
-    rig.resync.options = { rateBytes: null, loadedRateBytes: 64 * 1048576 };
-    rig.resync.noteClientIo(rig.world.clock.nowMs());
+    rig.resync.options = { rateBytes: null, loadedRateBytes: 16 * 1048576 };
+    rig.resync.noteClientIo(rig.world.clock.nowMs(), 1);
     rig.start([2], rig.version(5, [1, 2]));
     const begunIn = (ms: number): number[] =>
       Array.from({ length: ms }, () => {
         rig.world.run(1);
-        rig.resync.noteClientIo(rig.world.clock.nowMs());
+        rig.resync.noteClientIo(rig.world.clock.nowMs(), 1);
         rig.turn();
         const { length } = rig.session(2).ios;
         rig.pullAll();
         return length;
       });
-    // What a rest has saved up is used up by then.
+    // Resync has rested by then, to hear what clients feel without it.
     begunIn(500);
     const begun = begunIn(500);
     expect(Math.max(...begun)).toBe(1);
-    expect(begun.reduce((sum, count) => sum + count, 0)).toBe((64 * 1048576) / 2 / IO_BYTES_MAX);
+    expect(begun.reduce((sum, count) => sum + count, 0)).toBe((16 * 1048576) / 2 / 131072);
   });
 
   test('an idle time is not saved up for a burst', () => {

@@ -5,7 +5,6 @@ import {
   RESYNC_BYTES_MIN,
   RESYNC_DEPTH_DEFAULT,
   RESYNC_HOLE_GROWTH,
-  RESYNC_LOADED_BYTES_MAX,
   RESYNC_READ_MS,
   RESYNC_RETRY_MS,
   RESYNC_RETRY_MS_MAX,
@@ -45,10 +44,9 @@ export class ResyncPace {
     if (depth !== undefined) this.#depth = depth;
   }
 
-  /** Whether one more pull may begin while so many with so many bytes are in flight. The last one may go beyond the bytes. `isLoaded`: beside client load. */
-  mayStart(active: number, activeBytes: number, isLoaded = false): boolean {
-    const windowBytes = isLoaded ? Math.min(this.#windowBytes, RESYNC_LOADED_BYTES_MAX) : this.#windowBytes;
-    return active < this.#depth && activeBytes < windowBytes;
+  /** Whether one more pull may begin while so many with so many bytes are in flight, `bytesMax` at most. The last one may go beyond the bytes. */
+  mayStart(active: number, activeBytes: number, bytesMax = Number.POSITIVE_INFINITY): boolean {
+    return active < this.#depth && activeBytes < Math.min(this.#windowBytes, bytesMax);
   }
 
   /** Whether a pull of a chunk that IO waits for may begin: neither bytes nor rate hold it up, and the depth is larger (I12). */
@@ -56,19 +54,19 @@ export class ResyncPace {
     return active < this.#depth + RESYNC_WANTED_DEPTH;
   }
 
-  /** Bytes to ask for in one read, as far as chunks allow: a part of the window, so that several sources have work. */
-  get readBytes(): number {
-    return Math.min(IO_BYTES_MAX, this.#windowBytes / 4);
+  /** Bytes to ask for in one read, as far as chunks allow: a part of what may be in flight, so that several sources have work. */
+  readBytes(bytesMax = Number.POSITIVE_INFINITY): number {
+    return Math.min(IO_BYTES_MAX, Math.min(this.#windowBytes, bytesMax) / 4);
   }
 
   /** A pull was answered with holes alone, or not: the next ones ask for more, or for no more than can be carried. */
   noteAnswer(holesOnly: boolean): void {
-    this.#holeBytes = holesOnly ? Math.min(Math.max(this.#holeBytes, this.readBytes) * RESYNC_HOLE_GROWTH, RANGE_BYTES_MAX) : 0;
+    this.#holeBytes = holesOnly ? Math.min(Math.max(this.#holeBytes, this.readBytes()) * RESYNC_HOLE_GROWTH, RANGE_BYTES_MAX) : 0;
   }
 
   /** Bytes to ask a source for that leaves zeroes out: more than {@link readBytes} where answers have been holes. */
-  get askBytes(): number {
-    return Math.max(this.#holeBytes, this.readBytes);
+  askBytes(bytesMax = Number.POSITIVE_INFINITY): number {
+    return Math.max(this.#holeBytes, this.readBytes(bytesMax));
   }
 
   /** A read of so many bytes was answered. One that took long stood in a queue: less is in flight from now on. One that did not: more. */

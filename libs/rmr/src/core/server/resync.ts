@@ -150,9 +150,9 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     else this.#whenOffDisk = done;
   }
 
-  /** A client has done IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds. */
-  noteClientIo(nowMs: number): void {
-    this.#share.budget.noteClientIo(nowMs);
+  /** A client has asked for IO: resync keeps to its rate under load for a while. `nowMs`: clock milliseconds; `felt`: what the client tells (see felt.ts). */
+  noteClientIo(nowMs: number, felt: number): void {
+    this.#share.budget.noteClientIo(nowMs, felt);
     // With the tick alone it would go on in bursts, and whatever clients do meanwhile would wait behind each.
     if (this.#condition.state === 'RUNNING' && this.#share.isDue(nowMs)) this.#later();
   }
@@ -549,7 +549,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   }
 
   #mayStart(): boolean {
-    return this.#share.mayStart() && this.#pace.mayStart(this.#active, this.#activeBytes, this.#share.isLoaded);
+    return this.#share.mayStart() && this.#pace.mayStart(this.#active, this.#activeBytes, this.#share.inFlightBytesMax);
   }
 
   /** Starts pulls within the run of dirty chunks [first, end), and moves the cursor behind them. How the last of them went. */
@@ -562,7 +562,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const chunks = Math.max(1, Math.floor(this.#pace.askBytes / this.#chunkBytes));
+      const chunks = Math.max(1, Math.floor(this.#pace.askBytes(this.#share.inFlightBytesMax) / this.#chunkBytes));
       const stop = Math.min(end, chunk + Math.min(chunks, RESYNC_HOLE_CHUNKS_MAX));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {

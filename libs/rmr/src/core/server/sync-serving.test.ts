@@ -2,6 +2,7 @@ import type { RtrsServerRequest } from '@rmr/rtrs';
 import { MIB } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { feltOf } from '../../wire/felt.ts';
 import { IoFlag, IoMessage, MessageType } from '../../wire/io-message.ts';
 import { ResyncBudget } from './resync-budget.ts';
 import { SyncServing } from './sync-serving.ts';
@@ -67,7 +68,7 @@ describe('reads of other storage nodes', () => {
     budget.configure({ rateBytes: null });
     let held = 0;
     for (let i = 0; i < 400; i++) {
-      for (let j = 0; j < 20; j++) budget.noteClientAnswer(1, world.clock.nowMs());
+      for (let j = 0; j < 20; j++) budget.noteClientIo(world.clock.nowMs(), feltOf(1));
       budget.tick(world.clock.nowMs());
       if (!ask(4096)) held++;
       if (budget.listens) expect(serving.held).toBeGreaterThan(0);
