@@ -284,6 +284,13 @@ export const DOCUMENT_NUMBERS = [
     says: ['each within one {WRITE_PART_BYTES MiB}-aligned MiB'],
     others: [/^Cost, measured[\s\S]*/gm],
   },
+  {
+    path: 'docs/glossary.md',
+    from: [RTRS],
+    all: true,
+    says: ['{QUEUE_DEPTH_MAX} permits of a session'],
+    others: [/from 1 to 255/g, /4,096 entries that the disk format/g],
+  },
   { path: 'ARCHITECTURE.md', from: ['libs/runtime/src/send-queue.ts'], says: ['payloads of up to {COPY_BYTES_MAX KiB}'], others: [] },
 ];
 
