@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { RULES_DOCUMENT, ruleComplaints } from './rules.mjs';
 import { isSourceFile, isTestFile } from './source-files.mjs';
 import { listProjects } from './workspace.mjs';
 
@@ -30,10 +31,11 @@ const TEXT_FILE = /(\.(ts|tsx|mts|mjs|js|json|md|ya?ml|css|sh|html|txt|py|toml|i
 export function tidy(root) {
   const files = trackedFiles(root);
   const complaints = [];
-  for (const path of files) {
-    if (!TEXT_FILE.test(path)) continue;
-    complaints.push(...fileComplaints(root, path, readFileSync(join(root, path), 'utf8')));
-  }
+  /** @type {Map<string, string>} */
+  const texts = new Map();
+  for (const path of files) if (TEXT_FILE.test(path)) texts.set(path, readFileSync(join(root, path), 'utf8'));
+  for (const [path, text] of texts) complaints.push(...fileComplaints(root, path, text));
+  complaints.push(...ruleComplaints(texts.get(RULES_DOCUMENT) ?? '', texts));
   complaints.push(...projectComplaints(root));
   return { files: files.length, complaints };
 }
