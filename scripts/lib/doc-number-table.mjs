@@ -204,7 +204,7 @@ export const DOCUMENT_NUMBERS = [
       'before members copy from one another is bounded ({READ_CHECK_BYTES_MAX GiB})',
       'about {RENEW_MS s} after a flush, or {AGE_UNFLUSHED_MS s} of writes without one',
     ],
-    others: [/differ by more than 10 % in speed/g, /and 1 to 2 s more until/g],
+    others: [/differ by more than 10 % in speed/g, /durably 1 to 2 s later/g],
   },
   {
     path: 'apps/client-node/README.md',
