@@ -92,7 +92,29 @@ function matches(path, lines, pattern, message) {
 }
 
 /**
- * Links to files of the repository that aren't there.
+ * The anchors of a document's headings, as GitHub makes them.
+ * @param {string} text
+ * @returns {Set<string>}
+ */
+export function anchorsOf(text) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  const anchors = new Set();
+  for (const [, heading = ''] of text.replace(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)) {
+    const words = heading
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase();
+    const anchor = words.replace(/[^\p{L}\p{N}_ -]/gu, '').replaceAll(' ', '-');
+    const count = counts.get(anchor) ?? 0;
+    counts.set(anchor, count + 1);
+    anchors.add(count === 0 ? anchor : `${anchor}-${count}`);
+  }
+  return anchors;
+}
+
+/**
+ * Links to files of the repository, and to headings in them, that aren't there.
  * @param {string} root
  * @param {string} path
  * @param {string[]} lines
@@ -104,10 +126,16 @@ function brokenLinks(root, path, lines) {
     if (line.trimStart().startsWith('```')) inCode = !inCode;
     if (inCode) continue;
     for (const [, target] of line.matchAll(MARKDOWN_LINK)) {
-      if (/^[a-z][a-z+.-]*:/i.test(target) || target.startsWith('#')) continue;
-      const file = decodeURIComponent(target.split('#')[0]);
-      if (!existsSync(join(root, dirname(path), file)))
-        complaints.push({ where: `${path}:${index + 1}`, message: `links to ${file}, which is not there` });
+      if (/^[a-z][a-z+.-]*:/i.test(target)) continue;
+      const [file = '', anchor] = target.split('#').map(decodeURIComponent);
+      const found = file === '' ? path : join(dirname(path), file);
+      const where = `${path}:${index + 1}`;
+      if (file !== '' && !existsSync(join(root, found))) complaints.push({ where, message: `links to ${file}, which is not there` });
+      else if (anchor !== undefined && found.endsWith('.md')) {
+        const text = found === path ? lines.join('\n') : readFileSync(join(root, found), 'utf8');
+        if (!anchorsOf(text).has(anchor))
+          complaints.push({ where, message: `links to the heading #${anchor} of ${found}, which is not there` });
+      }
     }
   }
   return complaints;
