@@ -60,7 +60,7 @@ export function fileComplaints(root, path, text) {
   const lines = text.split('\n');
   if (path.endsWith('package-lock.json')) return matches(path, lines, REGISTRY_ADDRESS, 'holds a download address');
   const complaints = matches(path, lines, MACHINE_PATH, 'holds a path of one machine');
-  if (path.endsWith('.md')) complaints.push(...brokenLinks(root, path, lines));
+  if (path.endsWith('.md')) complaints.push(...brokenLinks(root, path, lines), ...brokenDiagrams(path, lines));
   if (!isSourceFile(path)) return complaints;
   complaints.push(...matches(path, lines, UNFINISHED, 'is unfinished'));
   if (lines.length > LINES_MAX) complaints.push({ where: path, message: `has ${lines.length} lines; the most is ${LINES_MAX}` });
@@ -137,6 +137,21 @@ function brokenLinks(root, path, lines) {
           complaints.push({ where, message: `links to the heading #${anchor} of ${found}, which is not there` });
       }
     }
+  }
+  return complaints;
+}
+
+/**
+ * Diagrams that can't be drawn: a semicolon ends a statement of Mermaid, in a message or a note as well.
+ * @param {string} path
+ * @param {string[]} lines
+ */
+function brokenDiagrams(path, lines) {
+  const complaints = [];
+  let inDiagram = false;
+  for (const [index, line] of lines.entries()) {
+    if (line.startsWith('```')) inDiagram = line === '```mermaid';
+    else if (inDiagram && line.includes(';')) complaints.push({ where: `${path}:${index + 1}`, message: 'has a semicolon in a diagram' });
   }
   return complaints;
 }

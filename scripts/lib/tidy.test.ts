@@ -58,6 +58,11 @@ test('a link to a file that is there is accepted', () => {
   expect(complaints('docs/a.md', '[b](b.md#part)')).toEqual(['docs/a.md:1 links to the heading #part of docs/b.md, which is not there']);
 });
 
+test('a semicolon in a diagram is found, and accepted elsewhere', () => {
+  const text = '```mermaid\nsequenceDiagram\n  A->>B: this; that\n```\n```ts\na();\n```\nb; c\n';
+  expect(complaints('docs/a.md', text)).toEqual(['docs/a.md:3 has a semicolon in a diagram']);
+});
+
 test('headings have the anchors that GitHub gives them', () => {
   const text = '# W1: overlap\n## How to …\n### `last_io`\n```\n# none\n```\n## [Läufe](x.md) ×2\n## How to …\n';
   expect([...anchorsOf(text)]).toEqual(['w1-overlap', 'how-to-', 'last_io', 'läufe-2', 'how-to--1']);
