@@ -66,6 +66,7 @@ export const DOCUMENT_NUMBERS = [
       'doubles from {REFUSED_RETRY_MS s} to {REFUSED_RETRY_MS_MAX min}',
       'waits for it, {FAILED_WRITE_WAIT_MS s} at most',
       'What has not ended after {ORDERLY_STOP_MS_MAX s}',
+      'waited for a dirty chunk for {WAIT_BOUNCE_MS s}',
       'within {BIRTH_MS s}',
       'at least {RENEW_MS s} after the last such record',
       'and {AGE_UNFLUSHED_MS s} after it if nobody has',
