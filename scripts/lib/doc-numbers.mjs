@@ -75,9 +75,11 @@ export function numberComplaints(text, document, values) {
   const covered = [];
   for (const template of document.says) {
     const phrase = rendered(template, values);
-    let at = text.indexOf(phrase);
-    if (at < 0) complaints.push(`it should say "${phrase}" (${template})`);
-    for (; at >= 0; at = text.indexOf(phrase, at + 1)) covered.push([at, at + phrase.length]);
+    // Wherever the lines break.
+    const words = phrase.split(/\s+/).map((word) => word.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+    const found = [...text.matchAll(new RegExp(words.join('\\s+'), 'g'))];
+    if (found.length === 0) complaints.push(`it should say "${phrase}" (${template})`);
+    for (const match of found) covered.push([match.index, match.index + match[0].length]);
   }
   for (const pattern of [/```[\s\S]*?```/g, /`[^`\n]*`/g, /\]\([^)]*\)/g, ...document.others]) {
     const found = [...text.matchAll(pattern)];

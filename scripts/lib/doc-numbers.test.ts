@@ -29,6 +29,7 @@ test('a number that is not that of the constant, and one that nothing stands for
   const values = new Map([['PLACES_MAX', 256]]);
   const document = { path: 'x.md', from: [], says: ['{PLACES_MAX} places'], others: [] };
   expect(numberComplaints('There are 256 places.', document, values)).toEqual([]);
+  expect(numberComplaints('There are 256\n  places.', document, values)).toEqual([]);
   expect(numberComplaints('There are 128 places.', document, values)).toEqual(['it should say "256 places" ({PLACES_MAX} places)']);
   expect(numberComplaints('256 places, for 30 s.', document, values)).toEqual([expect.stringContaining('"30 s"')]);
   expect(numberComplaints('256 places, for 12 days.', { ...document, all: true }, values)).toEqual([expect.stringContaining('"12"')]);

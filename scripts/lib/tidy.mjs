@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { RULES_DOCUMENT, ruleComplaints } from './rules.mjs';
 import { isSourceFile, isTestFile } from './source-files.mjs';
 import { listProjects } from './workspace.mjs';
 
@@ -30,10 +31,11 @@ const TEXT_FILE = /(\.(ts|tsx|mts|mjs|js|json|md|ya?ml|css|sh|html|txt|py|toml|i
 export function tidy(root) {
   const files = trackedFiles(root);
   const complaints = [];
-  for (const path of files) {
-    if (!TEXT_FILE.test(path)) continue;
-    complaints.push(...fileComplaints(root, path, readFileSync(join(root, path), 'utf8')));
-  }
+  /** @type {Map<string, string>} */
+  const texts = new Map();
+  for (const path of files) if (TEXT_FILE.test(path)) texts.set(path, readFileSync(join(root, path), 'utf8'));
+  for (const [path, text] of texts) complaints.push(...fileComplaints(root, path, text));
+  complaints.push(...ruleComplaints(texts.get(RULES_DOCUMENT) ?? '', texts));
   complaints.push(...projectComplaints(root));
   return { files: files.length, complaints };
 }
@@ -58,7 +60,7 @@ export function fileComplaints(root, path, text) {
   const lines = text.split('\n');
   if (path.endsWith('package-lock.json')) return matches(path, lines, REGISTRY_ADDRESS, 'holds a download address');
   const complaints = matches(path, lines, MACHINE_PATH, 'holds a path of one machine');
-  if (path.endsWith('.md')) complaints.push(...brokenLinks(root, path, lines));
+  if (path.endsWith('.md')) complaints.push(...brokenLinks(root, path, lines), ...brokenDiagrams(path, lines));
   if (!isSourceFile(path)) return complaints;
   complaints.push(...matches(path, lines, UNFINISHED, 'is unfinished'));
   if (lines.length > LINES_MAX) complaints.push({ where: path, message: `has ${lines.length} lines; the most is ${LINES_MAX}` });
@@ -90,7 +92,29 @@ function matches(path, lines, pattern, message) {
 }
 
 /**
- * Links to files of the repository that aren't there.
+ * The anchors of a document's headings, as GitHub makes them.
+ * @param {string} text
+ * @returns {Set<string>}
+ */
+export function anchorsOf(text) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  const anchors = new Set();
+  for (const [, heading = ''] of text.replace(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)) {
+    const words = heading
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase();
+    const anchor = words.replace(/[^\p{L}\p{N}_ -]/gu, '').replaceAll(' ', '-');
+    const count = counts.get(anchor) ?? 0;
+    counts.set(anchor, count + 1);
+    anchors.add(count === 0 ? anchor : `${anchor}-${count}`);
+  }
+  return anchors;
+}
+
+/**
+ * Links to files of the repository, and to headings in them, that aren't there.
  * @param {string} root
  * @param {string} path
  * @param {string[]} lines
@@ -102,11 +126,32 @@ function brokenLinks(root, path, lines) {
     if (line.trimStart().startsWith('```')) inCode = !inCode;
     if (inCode) continue;
     for (const [, target] of line.matchAll(MARKDOWN_LINK)) {
-      if (/^[a-z][a-z+.-]*:/i.test(target) || target.startsWith('#')) continue;
-      const file = decodeURIComponent(target.split('#')[0]);
-      if (!existsSync(join(root, dirname(path), file)))
-        complaints.push({ where: `${path}:${index + 1}`, message: `links to ${file}, which is not there` });
+      if (/^[a-z][a-z+.-]*:/i.test(target)) continue;
+      const [file = '', anchor] = target.split('#').map(decodeURIComponent);
+      const found = file === '' ? path : join(dirname(path), file);
+      const where = `${path}:${index + 1}`;
+      if (file !== '' && !existsSync(join(root, found))) complaints.push({ where, message: `links to ${file}, which is not there` });
+      else if (anchor !== undefined && found.endsWith('.md')) {
+        const text = found === path ? lines.join('\n') : readFileSync(join(root, found), 'utf8');
+        if (!anchorsOf(text).has(anchor))
+          complaints.push({ where, message: `links to the heading #${anchor} of ${found}, which is not there` });
+      }
     }
+  }
+  return complaints;
+}
+
+/**
+ * Diagrams that can't be drawn: a semicolon ends a statement of Mermaid, in a message or a note as well.
+ * @param {string} path
+ * @param {string[]} lines
+ */
+function brokenDiagrams(path, lines) {
+  const complaints = [];
+  let inDiagram = false;
+  for (const [index, line] of lines.entries()) {
+    if (line.startsWith('```')) inDiagram = line === '```mermaid';
+    else if (inDiagram && line.includes(';')) complaints.push({ where: `${path}:${index + 1}`, message: 'has a semicolon in a diagram' });
   }
   return complaints;
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fileComplaints, LINES_MAX, tidy } from './tidy.mjs';
+import { anchorsOf, fileComplaints, LINES_MAX, tidy } from './tidy.mjs';
 
 let root: string;
 
@@ -32,6 +32,7 @@ test.each([
   ['a path of one machine', 'docs/a.md', joined('see /ro', 'ot/x.txt'), 'path of one machine'],
   ['a download address in the lock file', 'package-lock.json', '      "resolved": "https://registry.example/x.tgz",', 'download address'],
   ['a link to a file that is not there', 'docs/a.md', 'see [this](../missing.md#part)', 'is not there'],
+  ['a link to a heading that is not there', 'docs/a.md', 'see [this](#part)', 'the heading #part of docs/a.md, which is not there'],
 ])('%s is found', (_name, path, line, message) => {
   expect(complaints(path, `first line\n${line}\n`)).toEqual([expect.stringMatching(new RegExp(`^${path}:2 .*${message}`))]);
 });
@@ -43,7 +44,7 @@ test.each([
   ['random numbers in an adapter', 'libs/rmr/src/node/a.ts', 'const x = Math.random();'],
   ['random numbers in a test', 'libs/rmr/src/a.test.ts', 'const x = Math.random();'],
   ['a link to the web', 'docs/a.md', 'see [this](https://example.org/missing.md)'],
-  ['a link to a part of the same file', 'docs/a.md', 'see [this](#part)'],
+  ['a link to a part of the same file', 'docs/a.md', '## Part\nsee [this](#part)'],
   ['a link in an example', 'docs/a.md', '```\n[this](missing.md)\n```'],
   ['a path of every machine', 'docs/a.md', 'see /proc/self/status'],
 ])('%s is accepted', (_name, path, line) => {
@@ -52,8 +53,19 @@ test.each([
 
 test('a link to a file that is there is accepted', () => {
   mkdirSync(join(root, 'docs'), { recursive: true });
-  writeFileSync(join(root, 'docs/b.md'), '');
-  expect(complaints('docs/a.md', '[b](b.md#part) and [b](../docs/b.md)')).toEqual([]);
+  writeFileSync(join(root, 'docs/b.md'), '# B\n## A `part`, and more');
+  expect(complaints('docs/a.md', '[b](b.md#a-part-and-more) and [b](../docs/b.md)')).toEqual([]);
+  expect(complaints('docs/a.md', '[b](b.md#part)')).toEqual(['docs/a.md:1 links to the heading #part of docs/b.md, which is not there']);
+});
+
+test('a semicolon in a diagram is found, and accepted elsewhere', () => {
+  const text = '```mermaid\nsequenceDiagram\n  A->>B: this; that\n```\n```ts\na();\n```\nb; c\n';
+  expect(complaints('docs/a.md', text)).toEqual(['docs/a.md:3 has a semicolon in a diagram']);
+});
+
+test('headings have the anchors that GitHub gives them', () => {
+  const text = '# W1: overlap\n## How to …\n### `last_io`\n```\n# none\n```\n## [Läufe](x.md) ×2\n## How to …\n';
+  expect([...anchorsOf(text)]).toEqual(['w1-overlap', 'how-to-', 'last_io', 'läufe-2', 'how-to--1']);
 });
 
 test('a file at the limit of lines is accepted, one beyond it is found', () => {

@@ -27,42 +27,44 @@ const poolSchema = z
     name: nameValue().describe('name of the pool, for people'),
     uuid: uuidValue().describe('identity of the pool'),
     exportName: nameValue().optional().describe("NBD export name; the pool's name unless given"),
-    readOnly: z.boolean().default(false).describe('refuse what changes data'),
+    readOnly: z.boolean().default(false).describe('refuse requests that change data'),
     readPolicy: z.enum(['round-robin', 'min-inflight', 'preferred']).default('min-inflight').describe('how reads choose their leg'),
     preferredMember: z.int().min(1).max(255).optional().describe('the member that the read policy "preferred" prefers'),
     queueDepth: z.int().min(1).max(1024).default(128).describe('IO units; at most those that the stores were created with'),
     ioTimeout: timeoutValue({ millisecondsMin: 1000 })
       .prefault('never')
-      .describe('IO that cannot be served for so long fails with EIO; "never" lets it wait'),
+      .describe('IO that could not be served for this long fails with EIO; "never": it waits'),
     legTimeout: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
-      .describe('a leg that leaves an IO unanswered for so long is failed'),
+      .describe('a leg that leaves an IO unanswered for this long leaves the in-sync set'),
     legSlowFactor: z
       .number()
       .min(2)
       .nullable()
       .default(20)
       .describe(
-        'a leg holds IO up where it takes so many times as long as its peers, and more than 50 ms, or where it answers nothing for a second; one that does so again and again is failed; null: none is',
+        'a leg holds up IO where it takes this many times as long as its peers, and more than 50 ms, or where it answers nothing for a second; a leg that does so again and again leaves the in-sync set; null: none leaves for that',
       ),
     legSlowFor: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
       .describe(
-        'the time that counts: a leg that has held IO up for a third of the IO within it is failed, and for a tenth of it is told of',
+        'the time that is looked back on: a leg that has held up IO for a third of the time with IO within it leaves the in-sync set; status names one that has done so for a tenth',
       ),
     legReturnHold: durationValue({ millisecondsMin: 100 })
       .default(600)
-      .describe('the return of a member that does not answer holds IO up for so long at most, then it is given up and tried again later'),
+      .describe(
+        'for this long at most the return of a member may hold up IO because the member does not answer; then the return is given up and tried again later',
+      ),
     legReturnDelayMax: durationValue({ millisecondsMin: 1000 })
       .default(600_000)
-      .describe('a member that left for its own fault again and again waits for so long at most before its return is tried'),
+      .describe('a member that has left for its own fault again and again waits for this long at most before its return is tried'),
     quorum: z
       .enum(['none', 'majority'])
       .optional()
       .describe(
-        "policy that the pool is created with (none unless given); later the pool's own metadata counts, and status says where this differs. majority: IO waits unless most members have recorded who is in sync",
+        "quorum that the pool is created with (none unless given); later the pool's own metadata counts, and status says where this differs. majority: IO waits until most members have recorded which members are in sync",
       ),
-    witness: memberSchema.optional().describe('a member without data that votes with the others, when the pool is born'),
+    witness: memberSchema.optional().describe('a member without data that votes with the others; counts when the pool is created'),
     members: z
       .array(memberSchema)
       .min(1, 'is empty; write at least one member')
@@ -148,9 +150,11 @@ function refuseDoubles(pool: Members, context: z.core.$RefinementCtx): void {
 export const clientNodeConfigSchema = z
   .strictObject({
     name: nameValue().describe('name of this client node, for people'),
-    hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
+    hostUuid: uuidValue()
+      .optional()
+      .describe('identity of this host; unless it is given, it is drawn at the first start and kept in stateDir'),
     stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
+    bootIdOverride: uuidValue().optional().describe("taken in place of the kernel's boot id; for tests alone, as it hides a power loss"),
     admin: z
       .strictObject({
         listen: adminAddressValue()
@@ -169,13 +173,13 @@ export const clientNodeConfigSchema = z
         exportWait: timeoutValue({ millisecondsMax: 86_400_000 })
           .prefault('0s')
           .describe(
-            'how long an NBD client waits that asks for the export of a pool which is not served yet; 0s: it is refused at once, and told why. "never": it waits without end',
+            'how long an NBD client waits if the pool of the export that it asks for is not served yet; 0s: it is refused at once, and told why; "never": it waits without end',
           ),
         socket: socketAccessValue().prefault({}),
         connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
       })
       .prefault({}),
-    pools: z.array(poolSchema).default([]).describe('pools that this node maps and exports'),
+    pools: z.array(poolSchema).default([]).describe('pools that this node serves and exports'),
     log: z
       .strictObject({
         level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),
@@ -192,9 +196,11 @@ export const clientNodeConfigSchema = z
           .describe('time between heartbeats on an idle path'),
         deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
           .default(5000)
-          .describe('a path that has been silent for so long is closed'),
-        routes: routesValue().prefault({}).describe('addresses that are reached at another one, such as a tunnel; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
+          .describe('a path that has been silent for this long is closed'),
+        routes: routesValue()
+          .prefault({})
+          .describe('addresses to connect to in place of others, such as those of tunnels; read again at SIGHUP'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C, as headers always are'),
       })
       .prefault({}),
   })

@@ -20,9 +20,11 @@ import { z } from 'zod';
 export const storageNodeConfigSchema = z
   .strictObject({
     name: nameValue().describe('name of this storage node, for people'),
-    hostUuid: uuidValue().optional().describe('identity of this host; drawn at the first start and kept in stateDir unless given'),
+    hostUuid: uuidValue()
+      .optional()
+      .describe('identity of this host; unless it is given, it is drawn at the first start and kept in stateDir'),
     stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("for tests alone, as it hides a power loss: taken in place of the kernel's boot id"),
+    bootIdOverride: uuidValue().optional().describe("taken in place of the kernel's boot id; for tests alone, as it hides a power loss"),
     rtrs: z
       .strictObject({
         listen: socketAddressListValue()
@@ -30,7 +32,7 @@ export const storageNodeConfigSchema = z
           .describe('addresses that sessions are accepted on, tcp://HOST:PORT or unix:/PATH'),
         advertise: socketAddressListValue()
           .optional()
-          .describe('addresses that others reach this node at, where they differ from rtrs.listen'),
+          .describe('addresses at which others reach this node, where they differ from rtrs.listen'),
         socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
@@ -50,21 +52,21 @@ export const storageNodeConfigSchema = z
           ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
             .default(20_000)
             .describe(
-              'a disk that has requests and has done nothing for so long hangs: the store is taken away until it answers; a slow one goes on and stays',
+              'a disk that has requests and has done nothing for this long counts as hanging: its store is taken away until the disk answers; a disk that is slow and goes on keeps its store',
             ),
           volatileCache: z
             .boolean()
             .default(false)
-            .describe('for tests of power loss, together with bootIdOverride: what was not flushed dies with this process'),
+            .describe('what was not flushed dies with this process; for tests of power loss, together with bootIdOverride'),
         }),
       )
       .max(STORES_MAX)
       .default([])
-      .describe('stores to open at start; one that is missing is waited for, and never made anew'),
+      .describe('stores to open at start; a store that is missing is waited for, and never made anew'),
     lastCopyWait: durationValue({ millisecondsMax: 86_400_000 })
       .prefault('0s')
       .describe(
-        'how long an orderly stop waits at most, and goes on serving, while this node holds the only copy of something; 0s: it stops, and logs it',
+        'how long an orderly stop waits at most while this node holds the only copy of something; the node goes on serving meanwhile; 0s: it stops at once, and logs that',
       ),
     resync: z
       .strictObject({
@@ -72,11 +74,11 @@ export const storageNodeConfigSchema = z
         rate: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('bytes per second at most that it pulls, all pools together, and that others pull from it; null: as fast as it goes'),
+          .describe('bytes per second at most that this node pulls, all pools together, and that others pull from it; null: no limit'),
         rateUnderLoad: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('the same while clients do IO; null: no lower than rate. Below these it goes by what clients feel'),
+          .describe('the same while clients do IO; null: that of rate. Below this limit resync goes by what clients feel'),
       })
       .prefault({})
       .describe('how this node pulls what it has missed from other members'),
@@ -92,9 +94,11 @@ export const storageNodeConfigSchema = z
           .describe('time between heartbeats on an idle path'),
         deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
           .default(5000)
-          .describe('a path that has been silent for so long is closed'),
-        routes: routesValue().prefault({}).describe('addresses that are reached at another one, such as a tunnel; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC32C besides the headers'),
+          .describe('a path that has been silent for this long is closed'),
+        routes: routesValue()
+          .prefault({})
+          .describe('addresses to connect to in place of others, such as those of tunnels; read again at SIGHUP'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C, as headers always are'),
       })
       .prefault({}),
     limits: z

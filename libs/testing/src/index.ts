@@ -1,3 +1,15 @@
+export {
+  CheckedTables,
+  codeWords,
+  type DocumentTable,
+  type FieldValue,
+  layoutComplaints,
+  numberedNames,
+  rowNames,
+  sizedFields,
+  sizeOf,
+  tablesOf,
+} from './document-tables.ts';
 export { type DiskRequest, type DiskRequestKind, MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export { type LogEntry, MemoryLog } from './memory-log.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-network.ts';

@@ -248,7 +248,7 @@ export function socketAccessValue() {
       .regex(/^0?[0-7]{3}$/, { error: (issue) => `${quote(issue.input)} is not a mode; write three octal digits, for example "0660"` })
       .transform((text) => Number.parseInt(text, 8))
       .optional()
-      .describe('permissions of unix sockets, for example "0660"; to connect takes the permission to write'),
+      .describe('permissions of unix sockets, for example "0660"; a user needs the permission to write to connect'),
     owner: principalValue('user').optional().describe('user that unix sockets are given to, by name or number'),
     group: principalValue('group').optional().describe('group that unix sockets are given to, by name or number'),
   });

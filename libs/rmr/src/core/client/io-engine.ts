@@ -533,7 +533,6 @@ export class IoEngine implements RtrsResponseSink {
     return true;
   }
 
-  /** Fills in what a message to any leg says of the request. */
   #describe(unit: number, request: IoRequest, flags: number, writeSeq: number): void {
     const message = this.#message;
     message.type = request.type;

@@ -45,7 +45,7 @@ import { WaitingNote } from './waiting-note.ts';
 /**
  * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
  *
- * Kept here: L1 (order of leaving), L5 (order of recovery), L7 (who is too slow leaves), V6, C3, R3 (clears count under the
+ * Kept here: L1 (order of leaving), L5 (going on by what it knows), L7 (a leg that is too slow leaves), V6, C3, R3 (clears count under the
  * version of their stamp alone). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly, its
  * {@link LegTable} the legs and L7's damping.
  */
@@ -494,7 +494,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#startReturn();
   }
 
-  /** L5: starts the return of a member that is out of the set, one at a time. */
+  /** L3: starts the return of a member that is out of the set, one at a time. */
   #startReturn(): void {
     if (!this.#idle) return;
     const leg = this.#legs.nextToReturn(this.#world.clock.nowMs(), (memberId) => this.#versions.inMaintenance(memberId));
