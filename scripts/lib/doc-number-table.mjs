@@ -274,7 +274,7 @@ export const DOCUMENT_NUMBERS = [
     path: 'libs/bitmap-store/README.md',
     from: [STORE],
     says: [
-      '2^30 chunks, queue depth {QUEUE_DEPTH_MAX}, names and addresses of {NAME_BYTES_MAX bytes}, {ADDRESSES_PER_MEMBER_MAX} addresses per member',
+      '2^30 chunks, queue depth {LAST_IO_ENTRIES_MAX}, names and addresses of {NAME_BYTES_MAX bytes}, {ADDRESSES_PER_MEMBER_MAX} addresses per member',
     ],
     others: [/^\| .*$/gm, /one sequential write of 4 KiB/g],
   },
@@ -294,8 +294,8 @@ export const DOCUMENT_NUMBERS = [
     path: 'docs/glossary.md',
     from: [RTRS],
     all: true,
-    says: ['{QUEUE_DEPTH_MAX} permits of a session'],
-    others: [/from 1 to 255/g, /4,096 entries that the disk format/g],
+    says: [],
+    others: [/from 1 to 255/g],
   },
   { path: 'ARCHITECTURE.md', from: ['libs/runtime/src/send-queue.ts'], says: ['payloads of up to {COPY_BYTES_MAX KiB}'], others: [] },
 ];

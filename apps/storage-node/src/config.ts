@@ -1,4 +1,5 @@
 import { STORES_MAX } from '@rmr/brmr';
+import { QUEUE_DEPTH_MAX, SESSIONS_MAX } from '@rmr/rtrs';
 import {
   adminAddressValue,
   durationValue,
@@ -103,8 +104,8 @@ export const storageNodeConfigSchema = z
       .prefault({}),
     limits: z
       .strictObject({
-        sessions: z.int().min(1).max(1024).default(64).describe('sessions accepted at a time'),
-        queueDepth: z.int().min(1).max(4096).default(1024).describe('permits granted to a session'),
+        sessions: z.int().min(1).max(SESSIONS_MAX).default(64).describe('sessions accepted at a time'),
+        queueDepth: z.int().min(1).max(QUEUE_DEPTH_MAX).default(QUEUE_DEPTH_MAX).describe('permits granted to a session'),
       })
       .prefault({}),
   })

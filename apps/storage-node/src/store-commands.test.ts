@@ -183,6 +183,7 @@ describe('store create', () => {
     [['--size', 'big'], /^INVALID_ARGUMENT --size: "big" is not a size/],
     [['--chunk-size', '100KiB'], /^INVALID_ARGUMENT /],
     [['--queue-depth', '0'], /^INVALID_ARGUMENT /],
+    [['--queue-depth', '1025'], /^INVALID_ARGUMENT --queue-depth 1025: it must be from 1 to 1024$/],
     [['--queue-depth', '1e3'], /^INVALID_ARGUMENT --queue-depth "1e3"/],
     [['--member-id', '256'], /^INVALID_ARGUMENT /],
     [['--member-id', '-1'], /^INVALID_ARGUMENT --member-id "-1"/],

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, type StoreInspection } from '@rmr/bitmap-store';
 import { createStore, dataDigest, inspect as inspectStore } from '@rmr/brmr/node';
+import { QUEUE_DEPTH_MAX } from '@rmr/rmr';
 import { errorMessage, formatSize, isUuid, OperationError, parseSize } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
@@ -90,7 +91,7 @@ async function create(flags: CreateFlags): Promise<void> {
     memberId,
     sizeBytes,
     chunkSizeBytes,
-    queueDepth: numberFlag('--queue-depth', flags.queueDepth),
+    queueDepth: queueDepthOf(flags.queueDepth),
     force: flags.force === true,
     keepData: flags.keepData === true,
     witness: flags.witness === true,
@@ -208,6 +209,14 @@ function sizeFlag(flag: string, text: string): number {
 function numberFlag(flag: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new OperationError('INVALID_ARGUMENT', `${flag} "${text}": write a whole number`);
   return Number(text);
+}
+
+/** No more IO units than a pool can use: the format has room for more, and no client would take such a store into service. */
+function queueDepthOf(text: string): number {
+  const queueDepth = numberFlag('--queue-depth', text);
+  if (queueDepth < 1 || queueDepth > QUEUE_DEPTH_MAX)
+    throw new OperationError('INVALID_ARGUMENT', `--queue-depth ${text}: it must be from 1 to ${QUEUE_DEPTH_MAX}`);
+  return queueDepth;
 }
 
 function conditionsOf({ role, maintenance, left }: StoreInspection['members'][number]): string[] {

@@ -34,8 +34,8 @@ export const FORMER_LINEAGES_MAX = 16;
 /** Lives that a store remembers. Each is an opening in which it served a client: enough for years of restarts between two looks at a member. */
 export const LIVES_MAX = 32;
 
-/** IO units of a pool, and so entries of the last_io array. */
-export const QUEUE_DEPTH_MAX = 4096;
+/** Entries that the `lastIo` array has room for, one for each IO unit of a pool. The format has more room than a pool may use. */
+export const LAST_IO_ENTRIES_MAX = 4096;
 /** Longest pool, node and client name in UTF-8 bytes (a host name has at most 253). */
 export const NAME_BYTES_MAX = 255;
 /** Addresses of one member: one per path of a session. */

@@ -1,4 +1,4 @@
-export { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FORMAT_VERSION, MEMBER_SLOTS, QUEUE_DEPTH_MAX } from './constants.ts';
+export { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FORMAT_VERSION, LAST_IO_ENTRIES_MAX, MEMBER_SLOTS } from './constants.ts';
 export { BitmapStore, type StoreCounters, type StoreWorld } from './core/bitmap-store.ts';
 export { type CreateOptions, createStore, storeBytes } from './core/create-store.ts';
 export { inspectStore, type StoreInspection } from './core/inspect-store.ts';

@@ -15,6 +15,7 @@ export {
   PAYLOAD_BYTES_MIN,
   QUEUE_DEPTH_MAX,
   RESPONSE_HEADER_BYTES_MAX,
+  SESSIONS_MAX,
   USER_HEADER_BYTES_MAX,
 } from './constants.ts';
 export { RtrsClientSession } from './core/client-session.ts';

@@ -12,10 +12,10 @@ import {
   JOURNAL_BYTES_MIN,
   JOURNAL_BYTES_SMALL,
   JOURNAL_LARGE_DEVICE_BYTES,
+  LAST_IO_ENTRIES_MAX,
   MAP_SIDES,
   MEMBER_SLOTS,
   PAGE_BYTES,
-  QUEUE_DEPTH_MAX,
   RECORD_BYTES_MAX,
 } from '../constants.ts';
 import { LAST_IO_ENTRY_BYTES } from './last-io-entry.ts';
@@ -33,7 +33,10 @@ export const HOME_B_OFFSET = HOME_A_OFFSET + RECORD_BYTES_MAX;
 export const LAST_IO_OFFSET = HOME_B_OFFSET + RECORD_BYTES_MAX;
 export const JOURNAL_OFFSET = MIB;
 
-assert(LAST_IO_OFFSET + QUEUE_DEPTH_MAX * LAST_IO_ENTRY_BYTES <= SUPERBLOCK_B_OFFSET, 'layout: last_io ends before the second superblock');
+assert(
+  LAST_IO_OFFSET + LAST_IO_ENTRIES_MAX * LAST_IO_ENTRY_BYTES <= SUPERBLOCK_B_OFFSET,
+  'layout: last_io ends before the second superblock',
+);
 
 /** Sizes that determine the layout. */
 export interface Geometry {
@@ -76,8 +79,8 @@ export function invalidGeometry(geometry: Geometry): string | null {
   if (Math.ceil(deviceBytes / chunkBytes) > CHUNK_COUNT_MAX) {
     return `a device of ${deviceBytes} bytes has more than ${CHUNK_COUNT_MAX} chunks of ${chunkBytes} bytes; choose larger chunks`;
   }
-  if (!Number.isInteger(queueDepth) || queueDepth < 1 || queueDepth > QUEUE_DEPTH_MAX) {
-    return `the queue depth is ${queueDepth}; it must be from 1 to ${QUEUE_DEPTH_MAX}`;
+  if (!Number.isInteger(queueDepth) || queueDepth < 1 || queueDepth > LAST_IO_ENTRIES_MAX) {
+    return `the queue depth is ${queueDepth}; it must be from 1 to ${LAST_IO_ENTRIES_MAX}`;
   }
   if (!isPowerOfTwo(regionBytes) || regionBytes < chunkBytes || regionBytes > 2 ** 40) {
     return `the write-intent region size is ${regionBytes}; it must be a power of two, at least the chunk size and at most 1 TiB`;
