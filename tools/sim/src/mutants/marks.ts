@@ -230,7 +230,7 @@ export const MARKED: readonly Mutant[] = [
     rule: 'L8',
     edits: [edit(MAP_ADDS, 'return now.anew !== undefined && (', 'return now.anew === null && (')],
     settings: THREE_MEMBERS,
-    faults: ['older copy put back', 'power loss', 'node crash', 'worn sectors'],
+    faults: ['older copy put back', 'late map answers', 'cut'],
     seeds: 300,
   },
   {

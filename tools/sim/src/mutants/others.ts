@@ -46,10 +46,10 @@ const WORN = ['worn sectors', 'node crash', 'partition', 'isolation', 'cut', 'cl
 /** A kind of fault that disturbs no scheme: with a scheme alone, all other kinds would happen too. */
 const NOTHING_ELSE = 'wall clock jump';
 
-/** Orderings and checks without a mark. */
 /** Disks that are full, and what makes members pull meanwhile. */
 const FULL_DISKS = ['full disk', 'full disks', 'client crash', 'node crash', 'power loss', 'partition'];
 
+/** Orderings and checks without a mark. */
 export const OTHERS: readonly Mutant[] = [
   // Writes, flushes, reads.
   {
