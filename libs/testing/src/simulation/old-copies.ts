@@ -83,6 +83,8 @@ export class OldCopies {
     const isWhole = cluster.settled && cluster.inSync().includes(node) && leg?.rolledBack === null && node.dirtyCount(node.memberId) === 0;
     // Before anybody has noticed the copy, it may look as whole as the right store.
     const right = put.right !== null && this.#anewOf(put) !== put.anewBefore ? null : put.right;
+    if (!isGone && right !== null && node.rmr?.pools()[0]?.state === 'NORMAL')
+      throw new Error(`L8: ${node.name} serves with an older copy of its store, which nobody has accepted anew`);
     if (isGone || (isWhole && right === null && cluster.holdsHighest(node))) {
       this.#putBack = null;
       cluster.keptAside = null;

@@ -1,4 +1,6 @@
+import { inspectStore, type StoreInspection } from '@rmr/bitmap-store';
 import type { MemberRecord, StoreLife, VersionRecord } from '@rmr/rmr';
+import { OperationError } from '@rmr/runtime';
 import type { MemoryDisk } from '../memory-disk.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
@@ -13,12 +15,29 @@ export interface OlderCopy {
   readonly version: VersionRecord;
 }
 
-/** The node's store as it is now; null: it was never in service. */
+/**
+ * The node's store as it is now; null: it was never in service. What the copy has is read from the copy: its storage node does not
+ * count a record before it has heard of its flush, and by then the record may be in the copy.
+ */
 export function copyOf(node: SimulatedStorageNode): OlderCopy | null {
   const store = node.store ?? node.lastStore;
   if (store === null || store.version === null) return null;
-  const { age, lives, version } = store;
-  return { node, storeUuid: store.identity.storeUuid, disk: node.disk.copy(), age, lives, version };
+  const disk = node.disk.copy();
+  const { age, lives, version } = inspect(disk, node.name);
+  return version === null ? null : { node, storeUuid: store.identity.storeUuid, disk, age, lives, version };
+}
+
+/** What the disk says. Bad sectors of the metadata are for those to meet who use the copy. */
+function inspect(disk: MemoryDisk, label: string): StoreInspection {
+  const readable = disk.copy({ schedule: (_request, end) => end() });
+  readable.repair();
+  let found: StoreInspection | OperationError | null = null;
+  inspectStore(readable, { label }, (result) => {
+    found = result;
+  });
+  const result = found as StoreInspection | OperationError | null;
+  if (result === null || result instanceof OperationError) throw result ?? new Error(`${label}: a copy in memory was not read at once`);
+  return result;
 }
 
 /**
