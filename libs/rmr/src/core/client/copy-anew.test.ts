@@ -236,7 +236,7 @@ describe('it is refused', () => {
     session(3).cut();
     ask(3);
     membership.tick(MEMBER_ANSWER_MS);
-    refused('UNAVAILABLE', "member 3 (storage-3) can't be reached: cut");
+    refused('UNAVAILABLE', "member 3 (storage-3) can't be reached at memory:3: cut");
     session(3).reconnect();
     ask(3);
     membership.tick(0);

@@ -44,6 +44,41 @@ test.each([
   expect(changes).toEqual([]);
 });
 
+describe('the new store of a member that can not be reached where the pool looks for it', () => {
+  const CUT = "member 2 (storage-2) can't be reached at memory:2: cut";
+
+  /** What an operator is told whose order to replace the store of member 2 ends in vain, with this store at another place. */
+  function told(elsewhere: Partial<ProbeResult> | null): string | undefined {
+    const session = new ScriptedSession();
+    const leg = new Leg(0, memberOf(2), session.shared, SILENT_LOGGER, () => 0);
+    const stray = new Leg(1, { ...memberOf(2), addresses: ['memory:7'] }, new ScriptedSession().shared, SILENT_LOGGER, () => 0);
+    if (elsewhere !== null) stray.probe = probeOf(2, elsewhere);
+    session.cut();
+    const host: Partial<MembershipHost> = { nowMs: () => 0, legs: () => [leg], strayOf: () => (elsewhere === null ? undefined : stray) };
+    const membership = new Membership(host as MembershipHost);
+    let error: OperationError | null = null;
+    membership.replaceStore(2, 'KEEP', (ended) => {
+      error = ended;
+    });
+    membership.tick(MEMBER_ANSWER_MS);
+    return (error as OperationError | null)?.message;
+  }
+
+  test('an empty one that answers elsewhere is not followed (L9), but it is named, with where it has to be', () => {
+    expect(told({ version: null, identity: { ...identityOf(2, 8, 4096), storeUuid: storeOf(7) } })).toBe(
+      `${CUT}. Store ${storeOf(7)} of this member, which was never in service, answers at memory:7, where the pool does not look: bring it to a storage node that answers at memory:2, and ask again`,
+    );
+  });
+
+  test.each([
+    ['nobody is elsewhere', null],
+    ['the store there was in service', { version: versionOf(1, [1, 2]) }],
+    ["the store there is another member's", { version: null, identity: identityOf(3, 8, 4096) }],
+  ])('nothing else is said where %s', (_what, elsewhere) => {
+    expect(told(elsewhere)).toBe(CUT);
+  });
+});
+
 describe('the last clean copy of a chunk (I8)', () => {
   /** Member 2 alone has chunks 3 and 5 clean. It is away, and `replace` finds an empty store in its place. */
   function twoMembers() {

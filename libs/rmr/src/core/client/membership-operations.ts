@@ -46,6 +46,8 @@ export interface MembershipHost {
   readonly answeredSeqs: Float64Array;
   maps(): PoolMaps;
   legs(): readonly Leg[];
+  /** The leg to where a member was, or is configured, and the pool does not look for it (L9). */
+  strayOf(memberId: number): Leg | undefined;
   addLeg(member: MemberAddress): Leg | null;
   /** The leg takes part in IO no more; the version that says so is the caller's. */
   takeOut(leg: Leg, to: LegState, why: string): void;
@@ -75,6 +77,8 @@ interface Asked {
   readonly deadlineMs: number;
   readonly answered: (probe: ProbeResult) => void;
   readonly done: OperationDone;
+  /** What else is told when it can't be reached: what follows on a sentence, or empty. */
+  readonly elsewhere: () => string;
   busy: boolean;
 }
 
@@ -241,7 +245,7 @@ export class Membership {
       done(new OperationError('NOT_FOUND', `the pool has no member ${memberId}`));
       return;
     }
-    this.#ask(leg, done, (probe) => {
+    const replace = (probe: ProbeResult): void => {
       this.#enqueue(`replacing the store of member ${memberId}`, done, () => {
         const { member } = this.#find(memberId);
         const { storeUuid } = probe.identity;
@@ -262,7 +266,8 @@ export class Membership {
           },
         });
       });
-    });
+    };
+    this.#ask(leg, done, replace, () => this.#emptyStoreElsewhere(leg));
   }
 
   /**
@@ -371,20 +376,31 @@ export class Membership {
     for (const asked of [...this.#asked]) {
       if (nowMs >= asked.deadlineMs) {
         this.#asked.splice(this.#asked.indexOf(asked), 1);
-        const why = asked.leg.connected ? 'it does not answer' : asked.leg.session.lostReason;
-        asked.done(new OperationError('UNAVAILABLE', `${asked.leg.describe()} can't be reached: ${why}`));
+        const { leg, elsewhere } = asked;
+        const why = leg.connected ? 'it does not answer' : leg.session.lostReason;
+        const place = leg.member.addresses.join(' or ');
+        asked.done(new OperationError('UNAVAILABLE', `${leg.describe()} can't be reached at ${place}: ${why}${elsewhere()}`));
       } else if (asked.leg.connected && !asked.busy) {
         this.#probe(asked);
       }
     }
   }
 
-  #ask(leg: Leg, done: OperationDone, answered: (probe: ProbeResult) => void): void {
+  #ask(leg: Leg, done: OperationDone, answered: (probe: ProbeResult) => void, elsewhere = () => ''): void {
     if (this.#asked.some((asked) => asked.leg === leg)) {
       done(new OperationError('CONFLICT', `${leg.describe()} is being asked what it is, for a change that came before: wait for its end`));
       return;
     }
-    this.#asked.push({ leg, deadlineMs: this.#host.nowMs() + MEMBER_ANSWER_MS, answered, done, busy: false });
+    this.#asked.push({ leg, deadlineMs: this.#host.nowMs() + MEMBER_ANSWER_MS, answered, done, elsewhere, busy: false });
+  }
+
+  /** L9: an empty store can't prove that it is the member's, and so is not followed to another address. Where one answers is told. */
+  #emptyStoreElsewhere({ member }: Leg): string {
+    const stray = this.#host.strayOf(member.memberId);
+    if (stray?.probe == null || stray.probe.version !== null || stray.probe.identity.memberId !== member.memberId) return '';
+    const { storeUuid } = stray.probe.identity;
+    const [here, there] = [member, stray.member].map(({ addresses }) => addresses.join(' or '));
+    return `. Store ${storeUuid} of this member, which was never in service, answers at ${there}, where the pool does not look: bring it to a storage node that answers at ${here}, and ask again`;
   }
 
   #probe(asked: Asked): void {

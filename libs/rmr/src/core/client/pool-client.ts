@@ -439,6 +439,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       geometry: () => this.#geometry,
       maps: () => this.#maps as PoolMaps,
       legs: () => this.#legs.staying,
+      strayOf: (memberId) => this.#legs.strayOf(memberId),
       addLeg: (member) => this.#legs.add(member),
       takeOut: (leg, to, why) => {
         // Who is being added may be thought to return, too.
