@@ -2,7 +2,7 @@ import type { OperationDone } from '@rmr/rmr';
 import { randomBelow, SeededRandom } from '@rmr/runtime';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
-import { addressOf, type SimulatedStorageNode } from './simulated-nodes.ts';
+import { addressOf, isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Members with data at most: what the runs are drawn for. */
 const NODES_MAX = 6;
@@ -190,6 +190,7 @@ export class Operator {
       this.#wish({
         what: `the store of ${node.name} to be replaced`,
         ask: (done) => {
+          this.#bringWhereLookedFor(node);
           const givesUp = refusals >= REFUSALS_MAX;
           // Who could still come back and have a copy is waited for.
           if (givesUp) this.#cluster.giveUp(node.memberId);
@@ -203,6 +204,19 @@ export class Operator {
         optional: false,
       });
     });
+  }
+
+  /**
+   * The status says where the pool looks for the member. That changes when the pool comes to know that the former store had moved, also
+   * after the new one was put elsewhere: an empty store can't prove that it is the member's, and so is not followed (L9).
+   */
+  #bringWhereLookedFor(node: SimulatedStorageNode): void {
+    const leg = this.#leg(node);
+    if (leg === undefined || leg.connected || isAt(node, leg) || this.#cluster.isMember(node)) return;
+    this.#cluster.world.log.info('an operator brings a new store to where the pool looks for its member', { node: node.name });
+    if (node.running) node.crash();
+    node.settle(leg.addresses);
+    node.start();
   }
 
   #changeQuorum(): void {
