@@ -54,6 +54,18 @@ test('of what it has missed no more counts than a bound: much of it may have spa
   expect(watch.reasonToWait).toBeNull();
 });
 
+test.each([
+  ['all that the store may still take is enough', 25 * MIB, 25 * MIB],
+  ['the margin is asked for in any case, as overwriting may need space', 0, MARGIN],
+])('%s', (_what, wantedBytes, enoughBytes) => {
+  missedBytes = 20 * MIB;
+  watch.refused();
+  space = { freeBytes: enoughBytes - 1, totalBytes: TOTAL, wantedBytes };
+  expect(watch.reasonToWait).toMatch(/^has a full disk/);
+  space = { freeBytes: enoughBytes, totalBytes: TOTAL, wantedBytes };
+  expect(watch.reasonToWait).toBeNull();
+});
+
 test('without space it may come back after a pause, as it frees space by pulling holes; each time after a longer one, up to a bound', () => {
   watch.refused();
   const pauses: number[] = [];

@@ -88,7 +88,8 @@ export class SpaceWatch {
     if (space === null) return this.#clock.nowMs() < this.#tryAtMs;
     const marginBytes = Math.min(SPACE_MARGIN_BYTES_MAX, space.totalBytes / SPACE_MARGIN_PART);
     const missedBytes = this.#store.dirtyBytes(this.#store.identity.memberId);
-    return space.freeBytes < marginBytes + Math.min(missedBytes, RETURN_SPACE_BYTES);
+    // Beyond the margin no more counts than the store may still take. The margin stays: on some file systems overwriting needs space too.
+    return space.freeBytes < Math.max(marginBytes, Math.min(space.wantedBytes, marginBytes + Math.min(missedBytes, RETURN_SPACE_BYTES)));
   }
 
   #describeSpace(): string {
