@@ -119,7 +119,7 @@ export const STORES: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'who was about to join, and did not get to it, is said to have joined',
+    name: 'a member that was about to join, and did not get to it, is said to have joined',
     rule: 'L8, V3',
     edits: [
       edit(
@@ -128,6 +128,7 @@ export const STORES: readonly Mutant[] = [
         'members: datedTable(members, version),',
       ),
     ],
+    faults: ['crash in a return', 'crash in a version change', 'node crash'],
     seeds: 300,
   },
   {
