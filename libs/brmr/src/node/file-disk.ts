@@ -559,6 +559,7 @@ export class FileDisk implements Disk {
   /** For requests: the thread pool has moved some bytes. */
   onMoved(request: Request, error: NodeJS.ErrnoException | null, count: number): void {
     if (error === null) request.doneBytes += count;
+    if (request.through) this.#progress.wrote(performance.now());
     const interrupted = error !== null && error.errno === -Errno.EINTR;
     if ((error === null && count > 0 && request.doneBytes < request.lengthBytes) || interrupted) {
       this.#movePooled(request);

@@ -1,7 +1,7 @@
 import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
+import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES, REFUSED_RETRY_MS } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
 import { memberOf, POOL, versionOf } from '../../testing/scripted-pool.ts';
@@ -134,6 +134,37 @@ describe('pool control: a flush failed before', () => {
     const granted = rig.control(claim(2));
     disk([1]);
     expect((granted.result as ClaimResult).unreadable).toEqual([{ offsetBytes: CHUNK, lengthBytes: CHUNK }]);
+  });
+
+  test('I11: a write of such a chunk fails at once, as it would fail the next flush; one is let in now and then; reads and other writes go on', () => {
+    claimed([0, 1, 2, 3, 4]);
+    disk([1]);
+    enable();
+    disk([1]);
+    rig.write('bad', { chunk: 0, chunks: 2, writeSeq: 1 });
+    rig.write('good', { chunk: 2, writeSeq: 2 });
+    rig.read('read', { chunk: 1 });
+    expect(rig.answers).toEqual([['bad', Status.EIO]]);
+    expect(rig.held()).toEqual([`write ${2 * CHUNK}+${CHUNK}`, `read ${CHUNK}+${CHUNK}`]);
+    rig.store.endAll();
+    rig.world.run(REFUSED_RETRY_MS);
+    rig.write('later', { chunk: 1, writeSeq: 3 });
+    expect(rig.held()).toEqual([`write ${CHUNK}+${CHUNK}`]);
+    rig.store.endAll();
+    // The disk has not become better: the next try is later.
+    rig.store.onDoubt();
+    rig.control(claim(2));
+    disk([1]);
+    rig.control({ ...record(1, [1]), epoch: 2, version: versionOf(1, [1], { epoch: 2 }) } as ControlRequest);
+    disk([1]);
+    rig.control({ ...ENABLE, epoch: 2 } as ControlRequest);
+    disk([1]);
+    rig.world.run(REFUSED_RETRY_MS);
+    rig.write('again', { chunk: 1, epoch: 2, writeSeq: 1 });
+    expect(rig.answers.at(-1)).toEqual(['again', Status.EIO]);
+    rig.world.run(REFUSED_RETRY_MS);
+    rig.write('and again', { chunk: 1, epoch: 2, writeSeq: 2 });
+    expect(rig.held()).toEqual([`write ${CHUNK}+${CHUNK}`]);
   });
 
   test('what the disk takes again is lacking no more', () => {
