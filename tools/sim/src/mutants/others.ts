@@ -26,7 +26,6 @@ import {
   RTRS_CLIENT_SESSION,
   RTRS_SERVER_SESSION,
   SLOW_LEGS,
-  UNKEPT_CHUNKS,
   UNREADABLE_CHUNKS,
   VERSIONS,
   WRITE_INTENT,
@@ -629,17 +628,6 @@ export const OTHERS: readonly Mutant[] = [
     ],
     faults: WORN_BEHIND_CACHE,
     seeds: 60,
-  },
-  {
-    name: 'a member keeps chunks that its disk fails to keep, and does not say so',
-    rule: 'W10, I2',
-    edits: [
-      edit(UNKEPT_CHUNKS, 'for (const { offsetBytes } of ranges) this.#unreadable.note(offsetBytes, 1);', ''),
-      edit(UNKEPT_CHUNKS, 'this.#enter(0, done);', 'done(Status.OK);'),
-      edit(UNKEPT_CHUNKS, 'this.#store.lacking = held.length > 0;', ''),
-    ],
-    faults: ['worn sectors behind a cache', 'power loss'],
-    seeds: 300,
   },
 
   // Space.
