@@ -14,6 +14,8 @@ const RUNNING: ResyncStatus = {
   pulledBytes: 0,
   refusedBytes: 0,
   refusedRanges: [],
+  unkeptBytes: 0,
+  unkeptRanges: [],
   paused: false,
 };
 

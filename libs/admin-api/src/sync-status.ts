@@ -29,6 +29,9 @@ export const resyncStatusSchema = z.object({
   refusedBytes: countValue,
   /** Where they lie on the device, in order; the first ranges. Neighbours are merged. */
   refusedRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
+  /** Bytes that the disk fails to keep, of which this member may have the only copy, in memory (W10); and where they lie, as above. */
+  unkeptBytes: countValue,
+  unkeptRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
   /** Whether an operator has paused it. */
   paused: z.boolean(),
 });

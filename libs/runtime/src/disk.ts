@@ -44,6 +44,10 @@ export interface DiskSpace {
  * Semantics: requests that overlap and are in flight together have no order. A write, punch or zero that has ended is
  * seen by every later read, and is durable once a flush that was queued after its end has ended with status 0.
  * A write or zero that ends with ENOSPC has changed nothing. Where that can't be said, it ends with EIO.
+ *
+ * A cache may take what the disk can't, so that a flush fails, and nobody knows for what. A write, punch or zero that is made *through* (the
+ * last argument, default false) goes past all caches, as far as the disk can do that: where it fails, it fails by itself, and leaves nothing
+ * behind for which a flush would fail.
  * Offsets and lengths are in bytes; ranges lie within the disk (else the request ends with EINVAL).
  */
 export interface Disk {
@@ -54,13 +58,13 @@ export interface Disk {
   /** Fills `target` from `offsetBytes`. */
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   /** Writes `source`, which stays unchanged until the end. */
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through?: boolean): void;
   /** Makes every write that has ended durable. */
   flush(tag: number, sink: DiskSink): void;
   /** The range reads as zeroes afterwards; its space is freed where the disk can. */
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
   /** The range reads as zeroes afterwards and stays allocated. */
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
   /**
    * Asks for space, so that a write or zero of the range does not end with ENOSPC: content and size stay as they are. True: there is
    * space, or nobody can say; nothing is called. False: {@link submit} starts it, and the sink is told, ENOSPC where there is none.

@@ -18,6 +18,8 @@ const IDLE: ResyncStatus = {
   pulledBytes: 0,
   refusedBytes: 0,
   refusedRanges: [],
+  unkeptBytes: 0,
+  unkeptRanges: [],
   paused: false,
 };
 

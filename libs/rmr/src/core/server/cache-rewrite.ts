@@ -1,34 +1,52 @@
 import { type DiskExtent, type DiskSink, Status } from '@rmr/runtime';
-import { IO_BYTES_MAX } from '../../constants.ts';
+import { IO_BYTES_MAX, REFUSED_CHUNKS_MAX } from '../../constants.ts';
 import type { ByteRange, PoolStore } from '../../pool-store.ts';
 import { zeroRuns } from './zeroes.ts';
 
 /**
- * Writes anew what a failed flush may have left in the page cache alone. The kernel calls such pages clean: they are
- * read as if nothing had happened, no later flush writes them, and they are gone with the cache (L6). Everything of that
- * kind lies in the write intent. Chunks that this member is going to pull from others are left alone.
+ * Writes ranges anew that a failed flush may have left in the page cache alone, and makes them durable. The kernel calls such pages clean:
+ * they are read as if nothing had happened, no later flush writes them, and they are gone with the cache (L6).
  *
- * For a pool that serves no IO: nobody else may write meanwhile. The flush that makes it durable is the caller's.
+ * All of it is written before one flush. If that fails, it is done once more, each piece with a flush of its own, which shows which
+ * chunks the disk does not take (W10). Nothing is written past the page cache here, as that would throw away what the cache has: it may be the
+ * last copy.
+ *
+ * For a pool that serves no IO: nobody else may write meanwhile.
  */
 export class CacheRewrite implements DiskSink {
   readonly #store: PoolStore;
   readonly #submitLater: () => void;
-  readonly #done: (status: number) => void;
-  readonly #pieces: Iterator<ByteRange>;
+  readonly #done: (status: number, unkept: readonly ByteRange[]) => void;
   readonly #buffer = new Uint8Array(IO_BYTES_MAX);
-  /** What is being read, or written after that. */
+  readonly #ranges: readonly ByteRange[];
+  #pieces: Iterator<ByteRange>;
+  /** Each piece has a flush of its own. */
+  #alone = false;
+  /** Chunks of a piece that failed: each is tried before the next piece is. */
+  #parts: ByteRange[] = [];
+  /** What is being read, or written or flushed after that. */
   #piece: ByteRange | null = null;
-  #reading = false;
+  #step: 'read' | 'write' | 'flush' = 'read';
   /** What is still to be written of the piece, and how much has been. */
   #runs: DiskExtent[] = [];
   #writtenBytes = 0;
+  readonly #unkept: ByteRange[] = [];
 
-  /** `done` gets the status of the first request that failed; once, never from within. */
-  constructor(store: PoolStore, submitLater: () => void, done: (status: number) => void) {
+  /**
+   * `done` is called once, never from within, with OK when everything is durable but `unkept`, none of which lies in two chunks. That can be
+   * read as before, and only the page cache may have it. With another status the disk takes so little that it is of no use.
+   */
+  constructor(
+    store: PoolStore,
+    ranges: readonly ByteRange[],
+    submitLater: () => void,
+    done: (status: number, unkept: readonly ByteRange[]) => void,
+  ) {
     this.#store = store;
     this.#submitLater = submitLater;
     this.#done = done;
-    this.#pieces = pieces(store);
+    this.#ranges = ranges;
+    this.#pieces = pieces(ranges);
   }
 
   /** Whether there is something to write; then `done` will be called. */
@@ -37,17 +55,46 @@ export class CacheRewrite implements DiskSink {
   }
 
   onDiskDone(_tag: number, status: number): void {
-    if (status !== Status.OK) this.#done(status);
-    else if (this.#reading) this.#split();
+    if (status !== Status.OK) this.#failed(status);
+    else if (this.#step === 'read') this.#split();
     else if (this.#runs.length > 0) this.#write();
-    else if (!this.#next()) this.#done(Status.OK);
+    else if (this.#alone && this.#step === 'write') this.#flush();
+    else this.#goOn();
+  }
+
+  /** A piece is written, and durable where each is flushed alone; or all of them are durable. */
+  #goOn(): void {
+    if (this.#step === 'flush' && !this.#alone) this.#done(Status.OK, []);
+    else if (!this.#next()) {
+      if (this.#alone) this.#done(Status.OK, this.#unkept);
+      else this.#flush();
+    }
+  }
+
+  #failed(status: number): void {
+    this.#runs = [];
+    if (!this.#alone) {
+      this.#alone = true;
+      this.#pieces = pieces(this.#ranges);
+    } else {
+      const piece = this.#piece as ByteRange;
+      const parts = chunksOf(piece, this.#store.identity.chunkSizeBytes);
+      if (parts.length > 1) this.#parts = parts;
+      else if (this.#unkept.length < REFUSED_CHUNKS_MAX) this.#unkept.push(piece);
+      else {
+        this.#done(status, []);
+        return;
+      }
+    }
+    this.#goOn();
   }
 
   #next(): boolean {
-    const { value, done } = this.#pieces.next();
+    const part = this.#parts.shift();
+    const { value, done } = part === undefined ? this.#pieces.next() : { value: part, done: false };
     if (done === true) return false;
     this.#piece = value;
-    this.#reading = true;
+    this.#step = 'read';
     this.#store.read(value.offsetBytes, this.#buffer.subarray(0, value.lengthBytes), 0, this);
     this.#submitLater();
     return true;
@@ -57,7 +104,7 @@ export class CacheRewrite implements DiskSink {
   #split(): void {
     const { lengthBytes } = this.#piece as ByteRange;
     const { fastPunch, holeBytes } = this.#store.features;
-    this.#reading = false;
+    this.#step = 'write';
     this.#writtenBytes = 0;
     this.#runs = fastPunch ? zeroRuns(this.#buffer.subarray(0, lengthBytes), holeBytes) : [{ lengthBytes, hole: false }];
     this.#write();
@@ -72,25 +119,31 @@ export class CacheRewrite implements DiskSink {
     else this.#store.write(offsetBytes, this.#buffer.subarray(at, at + lengthBytes), 0, this);
     this.#submitLater();
   }
+
+  #flush(): void {
+    this.#step = 'flush';
+    this.#store.flush(0, this);
+    this.#submitLater();
+  }
 }
 
-/** The write intent without the chunks that are dirty here, in pieces that one request may have. */
-function* pieces(store: PoolStore): Generator<ByteRange, undefined> {
-  const { chunkSizeBytes, sizeBytes, memberId } = store.identity;
-  for (const { offsetBytes, lengthBytes } of store.intentRanges()) {
-    const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
-    const endChunk = Math.ceil(end / chunkSizeBytes);
-    for (let at = offsetBytes; at < end; ) {
-      const dirty = store.dirtyMap(memberId);
-      const chunk = Math.floor(at / chunkSizeBytes);
-      if (dirty?.test(chunk) === true) {
-        at = dirty.nextClean(chunk, endChunk) * chunkSizeBytes;
-        continue;
-      }
-      const stop = Math.min((dirty?.nextDirty(chunk, endChunk) ?? endChunk) * chunkSizeBytes, end, at + IO_BYTES_MAX);
-      yield { offsetBytes: at, lengthBytes: stop - at };
-      at = stop;
-    }
+/** The parts of the range that lie in one chunk each. */
+function chunksOf({ offsetBytes, lengthBytes }: ByteRange, chunkBytes: number): ByteRange[] {
+  const end = offsetBytes + lengthBytes;
+  const parts: ByteRange[] = [];
+  for (let at = offsetBytes; at < end; ) {
+    const stop = Math.min(end, (Math.floor(at / chunkBytes) + 1) * chunkBytes);
+    parts.push({ offsetBytes: at, lengthBytes: stop - at });
+    at = stop;
+  }
+  return parts;
+}
+
+/** The ranges in pieces that one request may have. */
+function* pieces(ranges: readonly ByteRange[]): Generator<ByteRange, undefined> {
+  for (const { offsetBytes, lengthBytes } of ranges) {
+    for (let at = 0; at < lengthBytes; at += IO_BYTES_MAX)
+      yield { offsetBytes: offsetBytes + at, lengthBytes: Math.min(IO_BYTES_MAX, lengthBytes - at) };
   }
   return undefined;
 }
