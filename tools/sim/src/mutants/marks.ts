@@ -229,8 +229,9 @@ export const MARKED: readonly Mutant[] = [
     name: 'of a member that is copied anew, others keep what they know nobody else to have',
     rule: 'L8',
     edits: [edit(MAP_ADDS, 'return now.anew !== undefined && (', 'return now.anew === null && (')],
-    settings: THREE_MEMBERS,
-    faults: ['older copy put back', 'late map answers', 'cut'],
+    // Members hear late what others have pulled, and the client in time.
+    settings: [...THREE_MEMBERS, edit(SYNC_PEERS, 'MAP_CHECK_URGENT_MS : MAP_CHECK_MS', 'MAP_CHECK_URGENT_MS : 20 * MAP_CHECK_MS')],
+    faults: ['older copy put back', 'power loss', 'node crash'],
     seeds: 300,
   },
   {
