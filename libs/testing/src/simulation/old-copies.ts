@@ -93,7 +93,9 @@ export class OldCopies {
     }
     const { nowMs } = cluster.world.scheduler;
     this.#putBack = { ...put, right };
-    if (right === null || cluster.client?.pool.state === 'SERVING' || nowMs < put.sinceMs + PATIENCE_MS || node.heldDown) return;
+    // Served without it by a majority, the pool may lack what only the right store has: then status asks for that one.
+    const isWanted = cluster.client?.pool.state !== 'SERVING' || leg?.reason.includes("can't be copied anew") === true;
+    if (right === null || !isWanted || nowMs < put.sinceMs + PATIENCE_MS || node.heldDown) return;
     cluster.world.log.info('an operator puts the right store back', { node: node.name });
     if (node.running) node.crash();
     node.replaceDisk(right);

@@ -226,15 +226,6 @@ export const MARKED: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'of a member that is copied anew, others keep what they know nobody else to have',
-    rule: 'L8',
-    edits: [edit(MAP_ADDS, 'return now.anew !== undefined && (', 'return now.anew === null && (')],
-    // Members hear late what others have pulled, and the client in time.
-    settings: [...THREE_MEMBERS, edit(SYNC_PEERS, 'MAP_CHECK_URGENT_MS : MAP_CHECK_MS', 'MAP_CHECK_URGENT_MS : 20 * MAP_CHECK_MS')],
-    faults: ['older copy put back', 'power loss', 'node crash'],
-    seeds: 300,
-  },
-  {
     name: 'a write is acknowledged while its map add is owed',
     mark: 13,
     rule: 'V5',
