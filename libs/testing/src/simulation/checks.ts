@@ -490,7 +490,9 @@ export class Checks {
     const { geometry, lost } = this.#cluster;
     const present = this.#cluster.members().map((node) => node.memberId);
     // Whose disk was taken away has nothing, but nobody knows that yet.
-    const known = [...present, ...this.#cluster.membersGone()];
+    // Nor is a disk that has just been put back, and that no storage node has opened yet.
+    const unopened = [...this.#cluster.tampered].filter((node) => node.storeUuid === '').map((node) => node.memberId);
+    const known = [...present, ...this.#cluster.membersGone(), ...unopened];
     // Cold chunks too: they are marked with their regions. Where a holder misses nothing, there is nothing to look for.
     if (holders.some((holder) => holder.dirtyCount(holder.memberId) === 0)) {
       lost.clear();
