@@ -1,11 +1,11 @@
 import { FAULT_FORGIVEN_MS, FAULTS_MAX, FLAP_MS, FLAPS_FREE, PROBATION_MS, RETURN_RETRY_MS } from '../../constants.ts';
 
-/** Why a leg leaves the set: its session is `LOST`; it held up IO (`STALL`), or its return did; or for an `OTHER` fault of its own. */
+/** Why a leg leaves the set. `LOST`: its session was lost. `STALL`: it, or its return, held up IO. `OTHER`: another fault of its own. */
 export type LegFault = 'LOST' | 'STALL' | 'OTHER';
 
 /**
- * L7, damping: how long a leg that has left the set waits before its return is tried. Each fault doubles that; time in the set
- * without one makes up for faults. A node that is restarted is back at once, one whose session is lost again and again is not.
+ * L7, back-off: how long a leg that has left the set waits before its return is tried. Each fault doubles the wait. Time in the set
+ * without a fault makes up for faults. A node that restarts is back at once. A node whose session is lost again and again is not.
  */
 export class LegFaults {
   #count = 0;
@@ -15,17 +15,17 @@ export class LegFaults {
   #heldUp = false;
   #notBeforeMs = 0;
 
-  /** Faults that are not made up for yet, at most {@link FAULTS_MAX}. */
+  /** The number of faults that time in the set has not made up for yet, at most {@link FAULTS_MAX}. */
   get count(): number {
     return this.#count;
   }
 
-  /** Before this its return is not tried, in clock milliseconds. */
+  /** The time before which its return is not tried, in clock milliseconds. */
   get notBeforeMs(): number {
     return this.#notBeforeMs;
   }
 
-  /** It leaves the set. `delayMsMax`: how long it waits at most. */
+  /** The leg leaves the set. `delayMsMax`: the longest wait before its return is tried, in milliseconds. */
   left(fault: LegFault, nowMs: number, delayMsMax: number): void {
     const inSetMs = nowMs - this.#backAtMs;
     if (inSetMs > 0 && Number.isFinite(inSetMs)) this.#count = Math.max(0, this.#count - Math.floor(inSetMs / FAULT_FORGIVEN_MS));
@@ -38,12 +38,12 @@ export class LegFaults {
     else this.#notBeforeMs = nowMs;
   }
 
-  /** Its return has held up IO, and was given up for that. */
+  /** The leg's return held up IO and was given up for that. */
   returnHeldUp(nowMs: number, delayMsMax: number): void {
     this.#add(true, nowMs, delayMsMax);
   }
 
-  /** It is in the set again. */
+  /** The leg is in the set again. */
   back(nowMs: number): void {
     this.#backAtMs = nowMs;
     this.#notBeforeMs = 0;
@@ -51,7 +51,7 @@ export class LegFaults {
     this.#heldUp = false;
   }
 
-  /** Whether it may hold up IO for a moment only. */
+  /** Whether the leg is on probation: it leaves as soon as it holds up IO for a moment. */
   onProbation(nowMs: number): boolean {
     return nowMs < this.#probationUntilMs;
   }

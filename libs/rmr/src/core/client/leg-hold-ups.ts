@@ -16,51 +16,54 @@ import type { IoUnits } from './io-units.ts';
 
 /** When a leg counts as too slow for its peers (L7). */
 export interface HoldUpLimits {
-  /** How many times as long as its peers a leg may take for a write or a flush; null: as it likes, and no leg leaves for that. */
+  /** How many times as long as its peers a leg may take for a write or a flush. Null: any time, and no leg leaves for being slow. */
   readonly slowFactor: number | null;
-  /** What a leg has held up within so many milliseconds counts. */
+  /** The time over which hold-ups are counted, in milliseconds. */
   readonly slowForMs: number;
 }
 
-/** Whether a leg has a reason to take long for this range: it has to pull something of it first. `isSilent`: it answers nothing at all. */
+/** Whether a leg may take long for this range, as it has to pull a part of it first. `isSilent`: the leg answers nothing at all. */
 export type Excuse = (legIndex: number, offsetBytes: number, lengthBytes: number, isSilent: boolean) => boolean;
 
-/** A tick that comes later than this says that this process did not run: answers may lie unread, and nobody is judged by that. */
+/** A tick that comes later than this shows that this process did not run. Answers may lie unread then, so no leg is judged by that tick. */
 const LATE_TICK_MS = 3 * TICK_INTERVAL_MS;
 
 /**
- * How long each leg holds up IO that others have answered (L7). Looked at with every tick, so that it costs nothing per IO: a leg holds
- * IO up at that moment if at least half of what is in flight waits for it, and others have answered that, or would have. Averages of
- * answers would not show it: a leg that stops for seconds and then answers all at once is fast on average.
+ * How long each leg holds up IO that others have answered (L7). A leg holds up IO at a moment if at least half of the requests in flight
+ * wait for it, and other legs have answered these, or would have. The class looks at the requests in flight with every tick, so it costs
+ * nothing per IO. Averages of answer times would not do: a leg that stops for seconds and then answers all at once is fast on average.
  *
- * Nobody is judged by what all do: where the network of this client stalls, no leg has answered; and a leg leaves only if it
- * holds up IO for longer than the best of the others.
+ * No leg is judged by what all legs do. Where the network of this client stalls, no leg has answered. And a leg leaves only if it holds
+ * up IO for longer than the best of the others.
  */
 export class LegHoldUps {
   readonly limits: HoldUpLimits;
-  /** Answers to IO that each leg has given, whoever waits for them still. Counted by the engine. */
+  /** The number of answers to IO that each leg has given, including answers that nothing waits for any more. The engine counts them. */
   readonly answers = new Uint32Array(MEMBERS_MAX);
-  /** Legs that have come back after they had left for that: they are given little time (see `PROBATION_STALL_MS`). */
+  /** The legs that have come back after they had left for holding up IO, as a mask. They are given little time (`PROBATION_STALL_MS`). */
   probation = 0;
   readonly #bucketMs: number;
-  /** Milliseconds per leg and bucket, and their sums; a bucket is a part of the time that counts. */
+  /** Milliseconds of hold-up per leg and bucket, and their sums per leg. A bucket is a part of `limits.slowForMs`. */
   readonly #heldMs = new Int32Array(MEMBERS_MAX * HELD_UP_BUCKETS);
   readonly #heldSumMs = new Int32Array(MEMBERS_MAX);
   readonly #stalls = new Int32Array(MEMBERS_MAX * HELD_UP_BUCKETS);
   readonly #stallSum = new Int32Array(MEMBERS_MAX);
-  /** Milliseconds in which there was IO in flight. */
+  /** Milliseconds per bucket in which IO was in flight. */
   readonly #busyMs = new Int32Array(HELD_UP_BUCKETS);
   #busySumMs = 0;
   /** The number of the present bucket, counted from the start of the clock. */
   #bucket = 0;
   #lookedAtMs = Number.NaN;
-  /** Answers to anything else; what was counted when it was last looked at; when a leg had answered since: IO, or anything. */
+  /**
+   * Per leg: the answers to requests that are no IO; the counts of both kinds at the last look; when the leg had last answered IO, and
+   * when it had last answered anything.
+   */
   readonly #others = new Uint32Array(MEMBERS_MAX);
   readonly #counted = new Uint32Array(MEMBERS_MAX);
   readonly #othersCounted = new Uint32Array(MEMBERS_MAX);
   readonly #answeredAtMs = new Float64Array(MEMBERS_MAX);
   readonly #heardAtMs = new Float64Array(MEMBERS_MAX);
-  /** By leg: requests that it holds up at this moment; and masks of legs. */
+  /** Per leg: the requests that it holds up at this moment. The fields after it are masks of legs. */
   readonly #held = new Int32Array(MEMBERS_MAX);
   #silent = 0;
   #wasHolding = 0;
@@ -71,23 +74,26 @@ export class LegHoldUps {
     this.#bucketMs = Math.max(TICK_INTERVAL_MS, Math.ceil(limits.slowForMs / HELD_UP_BUCKETS));
   }
 
-  /** A leg has answered something that is no IO. */
+  /** A leg has answered a request that is no IO. */
   heard(legIndex: number): void {
     this.#others[legIndex] = (this.#others[legIndex] as number) + 1;
   }
 
-  /** For how many milliseconds, of the last `limits.slowForMs`, the leg has held up IO. */
+  /** For how many milliseconds of the last `limits.slowForMs` the leg held up IO. */
   heldUpMs(legIndex: number): number {
     return this.#heldSumMs[legIndex] as number;
   }
 
-  /** Looks at what is in flight. Returns the leg of `mask` that must leave, as a mask: the one that holds up most; 0: none. */
+  /**
+   * Looks at the requests in flight. Returns the leg of `mask` that must leave, as a mask: the one that held up IO for longest. 0 if
+   * none must.
+   */
   look(nowMs: number, units: IoUnits, mask: number, excuse: Excuse): number {
     const sinceMs = Math.round(nowMs - this.#lookedAtMs);
     this.#lookedAtMs = nowMs;
     this.#goOnTo(Math.floor(nowMs / this.#bucketMs));
     if (mask !== this.#members) this.#changed(mask, nowMs);
-    // The first look is late, too.
+    // The first look counts as late, too.
     const isLate = !(sinceMs <= LATE_TICK_MS);
     this.#listen(nowMs, isLate);
     if (isLate || (mask & (mask - 1)) === 0) return 0;
@@ -135,12 +141,12 @@ export class LegHoldUps {
     return inFlight;
   }
 
-  /** It has not answered anything for a while, though others have, or would have, answered this. */
+  /** Whether the leg has answered no IO for a while, although others have answered this request, or would have. */
   #isSilent(index: number, nowMs: number, units: IoUnits, unit: number, request: IoRequest, pending: number, mask: number): boolean {
     const limitMs = (this.probation & (1 << index)) !== 0 ? PROBATION_STALL_MS : STALL_MS;
     const sentAtMs = units.sentAtMs[unit] as number;
     if (nowMs - (this.#answeredAtMs[index] as number) < limitMs || nowMs - sentAtMs < limitMs) return false;
-    // A flush takes what the disk takes.
+    // A flush takes as long as the disk takes.
     if (request.type === MessageType.FLUSH) return false;
     if (isLegWide(request)) return (mask & ~pending) !== 0 && nowMs - sentAtMs >= (units.peersMs[unit] as number) + limitMs;
     for (let rest = mask & ~pending; rest !== 0; rest &= rest - 1)
@@ -148,7 +154,10 @@ export class LegHoldUps {
     return false;
   }
 
-  /** A write or flush takes far longer than it has taken the others. Where several take longer, it is not for one of them that all wait. */
+  /**
+   * Whether a write or flush takes this leg far longer than it took the others. Where several legs take longer, the limit is higher, as
+   * the request does not wait for one of them alone.
+   */
   #isLate(nowMs: number, units: IoUnits, unit: number, request: IoRequest, pending: number, mask: number): boolean {
     const { slowFactor } = this.limits;
     if (slowFactor === null || !isLegWide(request) || (mask & ~pending) === 0) return false;
@@ -160,7 +169,7 @@ export class LegHoldUps {
     const at = index * HELD_UP_BUCKETS + (this.#bucket % HELD_UP_BUCKETS);
     this.#heldMs[at] = (this.#heldMs[at] as number) + sinceMs;
     this.#heldSumMs[index] = (this.#heldSumMs[index] as number) + sinceMs;
-    // One that answers now and then holds up IO again and again, also where there is something to be held up at every look.
+    // A leg that answers now and then has a new stall after each answer, even if every look finds something that it holds up.
     if ((this.#wasHolding & (1 << index)) === 0 || this.#answeredAtMs[index] === nowMs) {
       this.#stalls[at] = (this.#stalls[at] as number) + 1;
       this.#stallSum[index] = (this.#stallSum[index] as number) + 1;
@@ -180,14 +189,17 @@ export class LegHoldUps {
     return nowMs - this.#heldSinceMs(index) >= slowForMs / HELD_UP_SINCE_PART;
   }
 
-  /** When the leg held up IO for the first time within what counts. */
+  /** When the leg first held up IO within `limits.slowForMs`, in clock milliseconds. Infinity if it did not. */
   #heldSinceMs(index: number): number {
     for (let bucket = Math.max(0, this.#bucket - HELD_UP_BUCKETS + 1); bucket <= this.#bucket; bucket++)
       if ((this.#heldMs[index * HELD_UP_BUCKETS + (bucket % HELD_UP_BUCKETS)] as number) > 0) return bucket * this.#bucketMs;
     return Number.POSITIVE_INFINITY;
   }
 
-  /** `late`: this process did not run for a while; whether legs have answered meanwhile, it does not know yet. */
+  /**
+   * Notes which legs have answered since the last look. `late`: this process did not run for a while, so it does not know yet which legs
+   * have answered meanwhile.
+   */
   #listen(nowMs: number, late: boolean): void {
     for (let index = 0; index < MEMBERS_MAX; index++) {
       const hasAnswered = this.answers[index] !== this.#counted[index];
@@ -198,7 +210,7 @@ export class LegHoldUps {
     }
   }
 
-  /** Legs have left or come: what they held up before is past. */
+  /** The set of legs has changed. What legs that have left or come held up before does not count any more. */
   #changed(mask: number, nowMs: number): void {
     for (let index = 0; index < MEMBERS_MAX; index++) {
       const bit = 1 << index;
@@ -215,7 +227,7 @@ export class LegHoldUps {
     this.#members = mask;
   }
 
-  /** Time goes on: what is too long ago does not count any more. */
+  /** Time goes on to this bucket. What is longer ago than `limits.slowForMs` does not count any more. */
   #goOnTo(bucket: number): void {
     const steps = Math.min(bucket - this.#bucket, HELD_UP_BUCKETS);
     for (let step = 1; step <= steps; step++) {

@@ -23,30 +23,33 @@ export interface LegTableOptions {
   readonly session: (addresses: readonly string[]) => SharedSession;
   /** Hears of the sessions of all legs, the witness included. */
   readonly user: SessionUser;
-  /** How long a leg that has left for its own fault waits at most before its return is tried (L7). */
+  /** The longest time, in milliseconds, that a leg waits before its return is tried after it has left for its own fault (L7). */
   readonly returnDelayMsMax?: number | undefined;
 }
 
-/** A store whose member answers elsewhere than where the pool knows it is looked for this long before it has moved (L9). */
+/** L9: a member has moved when its store has been missing for this long where the pool knows it, and answers elsewhere. */
 const MOVED_MS = 3_000;
-/** How often the nodes that the configuration names are asked where the pool knows a member elsewhere. */
+/** How often a stray leg asks the node that the configuration names. */
 const STRAY_MS = 2_000;
 
 /**
- * The legs of a pool, one per member, and what they have in common: their places, and their use of sessions.
+ * The legs of a pool, one per member. The table knows where each leg leads, and which sessions the legs use.
  *
- * L9: they lead to where the pool's own table knows the members. Where the configuration names another place, a *stray* leg is
- * kept to it: a member that answers there alone has moved, and one store that answers in both places is a copy of itself.
+ * L9: a leg leads to where the pool's own table has its member. Where the configuration names another place, a *stray* leg is kept to
+ * that place. If the member answers there alone, it has moved. If one store answers in both places, it is a copy of itself.
  */
 export class LegTable {
   readonly #world: Pick<World, 'clock' | 'log'>;
   readonly #options: LegTableOptions;
   readonly #legs: Leg[] = [];
   #witness: Leg | null = null;
-  /** Legs to where the configuration names members that the pool knows elsewhere, by member id; they take no part in anything. */
+  /**
+   * The stray legs by member id. Each leads to where the configuration names a member that the pool knows elsewhere. They take part in
+   * nothing.
+   */
   readonly #strays = new Map<number, Leg>();
   #straysAskedMs = Number.NEGATIVE_INFINITY;
-  /** Since when the member of a leg that has a stray is not where the pool knows it, in clock milliseconds. */
+  /** By member id: since when a member with a stray leg is not where the pool knows it, in clock milliseconds. */
   readonly #missingSinceMs = new Map<number, number>();
 
   constructor(world: Pick<World, 'clock' | 'log'>, options: LegTableOptions) {
@@ -58,24 +61,24 @@ export class LegTable {
   }
 
   /**
-   * All legs by their index, those on their way out included, without the witness. It is always the same array: who has
-   * been given it sees the legs that are added later. The place of a member that was removed is used again.
+   * All legs by their index, without the witness. Legs that are being removed are among them. It is always the same array, so whoever
+   * has been given it sees legs that are added later. The place of a removed member is used again.
    */
   get all(): readonly Leg[] {
     return this.#legs;
   }
 
-  /** The leg of the witness, which has no place among the others: nothing is routed to it. */
+  /** The leg of the witness. It has no place among the others, as no IO is routed to it. */
   get witness(): Leg | null {
     return this.#witness;
   }
 
-  /** Those that are not on their way out. */
+  /** The legs that are not being removed. */
   get staying(): readonly Leg[] {
     return this.#legs.filter((leg) => leg.state !== 'REMOVING');
   }
 
-  /** Those that are NORMAL. */
+  /** The legs that are NORMAL. */
   get inSync(): readonly Leg[] {
     return this.#legs.filter((leg) => leg.state === 'NORMAL');
   }
@@ -84,7 +87,7 @@ export class LegTable {
     return this.inSync.reduce((mask, leg) => mask | leg.bit, 0);
   }
 
-  /** The ids of those in the mask that are NORMAL. */
+  /** The ids of the members in the mask whose legs are NORMAL. */
   idsOf(mask: number): number[] {
     return this.inSync.filter(({ bit }) => (mask & bit) !== 0).map(({ member }) => member.memberId);
   }
@@ -93,7 +96,7 @@ export class LegTable {
     return this.inSync.map((leg) => leg.member.memberId);
   }
 
-  /** The leg of a new member, in the place of one that was removed if there is one. Null: there are too many. */
+  /** Makes the leg of a new member, in the place of a removed one if there is one. Returns null if there are too many legs. */
   add(member: MemberAddress): Leg | null {
     const free = this.#legs.findIndex((leg) => leg.state === 'REMOVING');
     const index = free >= 0 ? free : this.#legs.length;
@@ -106,9 +109,9 @@ export class LegTable {
   }
 
   /**
-   * Members of the table that have no leg get one: the configuration may lack them, and the pool knows their addresses. A
-   * leg that is on its way out is none. One that leads elsewhere than the table says, and takes part in nothing yet, is led there (L9).
-   * Returns whether a leg was changed or made.
+   * Makes the legs agree with the pool's member table. A member without a leg gets one: the configuration may lack the member, and the
+   * table has its addresses. A leg that is being removed does not count. A leg that leads elsewhere than the table says is led to where
+   * the table says, unless it takes part in IO already (L9). Returns whether a leg was changed or made.
    */
   learn(members: readonly MemberRecord[]): boolean {
     let changed = false;
@@ -137,19 +140,23 @@ export class LegTable {
     return changed;
   }
 
-  /** The strays that have answered. */
+  /** The stray legs that have answered. */
   get strays(): readonly Leg[] {
     return [...this.#strays.values()].filter((stray) => stray.probe !== null);
   }
 
-  /** The leg to where the configuration names a member that the pool knows elsewhere; undefined: it names no other place. */
+  /**
+   * The leg to where the configuration names the member, if the pool knows it elsewhere. Undefined if the configuration names no other
+   * place.
+   */
   strayOf(memberId: number): Leg | undefined {
     return this.#strays.get(memberId);
   }
 
   /**
-   * L9: a member that is not where the pool knows it for a while, and that answers where the configuration names it, has moved, if
-   * `isIt` says so: from now on its leg leads there. Returns whether one has. Called again and again.
+   * L9: finds members that have moved. A member has moved when it has not been where the pool knows it for a while, answers where the
+   * configuration names it, and `isIt` accepts it there. Its leg leads there from now on. Returns whether a member has moved. The pool
+   * calls this with every tick.
    */
   followMoved(nowMs: number, poolUuid: string, isIt: (stray: Leg) => boolean): boolean {
     if (nowMs - this.#straysAskedMs >= STRAY_MS) {
@@ -174,7 +181,7 @@ export class LegTable {
       const { member } = leg;
       this.#strays.delete(memberId);
       this.#replace(leg, stray.member).moved = true;
-      // It is the leg that uses this session now.
+      // The session of the stray is the leg's own now.
       this.giveUpSession(stray);
       this.#strays.set(memberId, this.#newLeg(MEMBERS_MAX + 1, member));
       this.#missingSinceMs.delete(memberId);
@@ -183,7 +190,7 @@ export class LegTable {
     return moved;
   }
 
-  /** L9: why the leg is not to be believed: its store, or its host, is there twice. Empty: nothing of the kind is known. */
+  /** L9: why the leg is not to be believed, as its store or its host is there twice. Empty if nothing of the kind is known. */
   twice(leg: Leg): string {
     const storeUuid = leg.probe?.identity.storeUuid;
     const others = [...this.staying, ...this.#strays.values(), ...(this.#witness === null ? [] : [this.#witness])];
@@ -203,19 +210,21 @@ export class LegTable {
   #leadElsewhere(leg: Leg, member: MemberRecord): void {
     const { memberId } = member;
     const configured = this.#options.members.find((each) => each.memberId === memberId);
-    this.#world.log.warn("a member is looked for where the pool's table has it, which counts", {
+    this.#world.log.warn("the client looks for a member where the pool's table has it, and not where it looked before", {
       member: memberId,
       until: leg.member.addresses.join(' '),
       now: member.addresses.join(' '),
       ...(configured === undefined ? {} : { configured: configured.addresses.join(' ') }),
     });
     this.#missingSinceMs.delete(memberId);
-    // The configured place stays in view, however often tables lead elsewhere: a member that has moved twice may be there.
+    // A stray leg keeps looking at the configured place, however often tables lead elsewhere: a member that has moved twice may be
+    // there.
     const former = this.#strays.get(memberId);
     if (configured === undefined || sameAddresses(configured, member)) this.#strays.delete(memberId);
     else if (former === undefined || !sameAddresses(former.member, configured)) {
       const stray = this.#newLeg(MEMBERS_MAX + 1, configured);
-      // What it has answered counts: one store that answers at both places must not be believed at one until the other is asked again.
+      // What the leg has answered counts for the stray. A store that answers at both places must not be believed at one of them before
+      // the other is asked again.
       if (leg.connected && sameAddresses(leg.member, configured)) stray.probe = leg.probe;
       this.#strays.set(memberId, stray);
     }
@@ -223,7 +232,7 @@ export class LegTable {
     if (former !== undefined && this.#strays.get(memberId) !== former) this.giveUpSession(former);
   }
 
-  /** Another leg in the place of one that takes part in nothing. */
+  /** Puts another leg in the place of one that takes part in nothing. */
   #replace(leg: Leg, member: MemberAddress): Leg {
     leg.setState('REMOVING', `its member is looked for at ${member.addresses.join(' or ')}`);
     const next = this.#newLeg(leg.index, member);
@@ -240,7 +249,7 @@ export class LegTable {
     });
   }
 
-  /** Legs that an older table made, to members that are none any more and that the configuration does not name, are removed. */
+  /** Removes legs to members that neither `members` nor the configuration names. An older table had them. */
   dropStrangers(members: readonly MemberRecord[]): void {
     for (const leg of this.#legs) {
       const named = [...members, ...this.#options.members].some((member) => member.memberId === leg.member.memberId);
@@ -249,8 +258,8 @@ export class LegTable {
   }
 
   /**
-   * Of the legs in `mask`, those that are NORMAL become FAILED; returns their mask. L7: a leg that leaves for its own fault
-   * comes back later each time. A leg that has lost its session comes back with the next one, unless its sessions are lost again and again.
+   * The legs in `mask` that are NORMAL become FAILED. Returns their mask. L7: a leg that leaves for its own fault waits longer each time
+   * before its return is tried. A leg that has lost its session returns with the next session, unless it loses sessions again and again.
    */
   fail(mask: number, reason: string, fault: LegFault = 'OTHER'): number {
     const nowMs = this.#world.clock.nowMs();
@@ -272,14 +281,14 @@ export class LegTable {
     return this.#options.returnDelayMsMax ?? RETURN_DELAY_MS_MAX_DEFAULT;
   }
 
-  /** A session has come up: its legs may return at once, unless they have left for their own fault. */
+  /** A session has come up. Its legs may return at once, unless they left for their own fault. */
   sessionUp(session: SharedSession): void {
     for (const leg of this.#legs) if (leg.session === session) leg.returnAtMs = Math.min(leg.returnAtMs, leg.faults.notBeforeMs);
   }
 
   /**
-   * A session was lost, and with it what its members have answered. Returns the mask of its legs that are NORMAL: how they
-   * leave is for the caller to say.
+   * A session was lost. What its members have answered does not count any more. Returns the mask of its legs that are NORMAL: the caller
+   * decides how these leave.
    */
   sessionDown(session: SharedSession, reason: string): number {
     let lost = 0;
@@ -295,7 +304,7 @@ export class LegTable {
     return lost;
   }
 
-  /** The first leg that is out of the set and may try to return at `nowMs`; undefined: there is none. */
+  /** The first leg that is out of the set and may try to return at `nowMs`. Undefined if there is none. */
   nextToReturn(nowMs: number, inMaintenance: (memberId: number) => boolean): Leg | undefined {
     return this.#legs.find(
       (leg) =>
@@ -306,7 +315,7 @@ export class LegTable {
     );
   }
 
-  /** Those that are out of the set for their own fault, and can be reached, return at once. False: there are none. */
+  /** Legs that are out of the set for their own fault, and that can be reached, return at once. Returns false if there are none. */
   hasten(versions: { inMaintenance(memberId: number): boolean }): boolean {
     const out = this.#legs.filter((leg) => leg.connected && leg.rolledBack === null && !versions.inMaintenance(leg.member.memberId));
     const returning = out.filter(({ state, problem }) => state === 'RECONNECTING' || (state === 'FAILED' && problem === ''));
@@ -314,7 +323,7 @@ export class LegTable {
     return returning.length > 0;
   }
 
-  /** The leg is in the set, again or with the assembly of the pool. */
+  /** The leg is in the set. It has returned, or the pool was assembled with it. */
   hasReturned(leg: Leg): void {
     leg.problem = '';
     leg.leftFor = '';
@@ -323,7 +332,10 @@ export class LegTable {
     leg.returnDelayMs = RETURN_RETRY_MS;
   }
 
-  /** The return of a leg ended without success: the next try is the later the oftener that happened. `heldUp`: it has held up IO (L4). */
+  /**
+   * The return of a leg ended without success. Each failed return in a row doubles the wait before the next. `heldUp`: the return held
+   * up IO (L4).
+   */
   hasNotReturned(leg: Leg, reason: string, heldUp = false): void {
     const nowMs = this.#world.clock.nowMs();
     if (leg.state === 'RECONNECTING') leg.setState('FAILED', reason);
@@ -336,14 +348,14 @@ export class LegTable {
     leg.returnDelayMs = Math.min(leg.returnDelayMs * 2, RETURN_RETRY_MS_MAX);
   }
 
-  /** A leg that is none any more, a stray one too, needs its session no more; other legs may be on the same host, and go on using it. */
+  /** A leg, or a stray leg, has ended and needs its session no more. Other legs that lead to the same host go on using that session. */
   giveUpSession(leg: Leg): void {
     const others = [...this.#legs, ...this.#strays.values(), ...(this.#witness === null ? [] : [this.#witness])];
     const stays = others.some((other) => other !== leg && other.state !== 'REMOVING' && other.session === leg.session);
     if (!stays) leg.session.removeUser(this.#options.user);
   }
 
-  /** All legs are removed, and no session is used any more. */
+  /** Removes all legs, and gives up all sessions. */
   close(reason: string): void {
     this.#witness?.session.removeUser(this.#options.user);
     for (const stray of this.#strays.values()) stray.session.removeUser(this.#options.user);

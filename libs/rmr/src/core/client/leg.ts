@@ -20,7 +20,7 @@ export interface MemberAddress {
   readonly addresses: readonly string[];
 }
 
-/** The member table that a member has told of, and the version that it was recorded with. */
+/** A member table that a member has told, and the version that the table was recorded with. */
 export type HeardTable = Pick<ProbeResult, 'members'> & { readonly version: VersionRecord };
 
 /** One pool's use of the session to one member. */
@@ -36,21 +36,24 @@ export class Leg {
   /** When its return to the in-sync set is tried, in clock milliseconds, and how long it waits after the next failure. */
   returnAtMs = 0;
   returnDelayMs = RETURN_RETRY_MS;
-  /** What it did wrong lately (L7: damping). */
+  /** The member's faults, and how long its return waits for them (L7). */
   readonly faults = new LegFaults();
-  /** Why it left the in-sync set; empty: it is in it, or never was. */
+  /** Why it left the in-sync set. Empty if it is in the set, or never was. */
   leftFor = '';
-  /** Where the next map check goes on. */
+  /** The leaf with which the next map check goes on. */
   nextLeaf = 0;
-  /** What a person can do about {@link problem}; empty: nothing, as far as is known. */
+  /** What a person can do about {@link problem}. Empty if nothing is known that would help. */
   remedy = '';
-  /** What is wrong with its disk, as its node said when it was last asked, without a subject; empty: nothing. Counts while it is NORMAL. */
+  /**
+   * What is wrong with the member's disk, in the words of its node when it was last asked, without a subject. Empty if nothing is. It
+   * counts while the leg is NORMAL.
+   */
   diskTrouble = '';
-  /** L8: its store went back in time, as was found when it was last asked; null: nothing of the kind is known. */
+  /** L8: the member's last answer showed that its store went back in time. Null if it did not. */
   rolledBack: RolledBack | null = null;
-  /** The node that answers has no store of this pool: the member may be elsewhere (L9). */
+  /** The node answers, and has no store of this pool. The member may be elsewhere (L9). */
   hasNoStore = false;
-  /** It leads to where the configuration names its member, and not to where the pool knows it: the member has moved (L9). */
+  /** The member has moved: the leg leads to where the configuration names it, and not to where the pool's table has it (L9). */
   moved = false;
   #problem = '';
   #sinceMs: number;
@@ -112,8 +115,8 @@ export class Leg {
   }
 
   /**
-   * L8: what the member has told this client last of the stores of the pool; null: nothing. It counts without a session too: what
-   * a store was once known to be it can't have lost by right.
+   * L8: the last member table that this member has told this client. Null if there is none. It counts without a session, too: a store
+   * can't rightly lose what it was once known to have.
    */
   get heard(): HeardTable | null {
     return this.#heard;
@@ -124,30 +127,30 @@ export class Leg {
     this.#heard ??= heard;
   }
 
-  /** The member's store, as far as it was ever known. */
+  /** The UUID of the member's store. Null if it was never known. */
   get storeUuid(): string | null {
     return this.#storeUuid;
   }
 
   /**
-   * The epoch under which the member was enabled last, 0: not yet. It forgot its `lastIo` then, so that in this epoch it names
-   * writes of this very client only.
+   * The epoch under which the member was last enabled. 0 if it never was. The member forgot its `lastIo` when it was enabled. So all
+   * writes that it names in this epoch are writes of this client.
    */
   get servedEpoch(): number {
     return this.#servedEpoch;
   }
 
-  /** The boot id of its host when it was enabled last. With the same one `lastIo` is what it was (◆3). */
+  /** The boot id of the member's host when the member was last enabled. On the same boot, `lastIo` still has all its entries (◆3). */
   get servedBootId(): string | null {
     return this.#servedBootId;
   }
 
-  /** The store with which it was enabled last. */
+  /** The UUID of the store with which the member was last enabled. */
   get servedStoreUuid(): string | null {
     return this.#servedStoreUuid;
   }
 
-  /** The boot id of its host as it is now. */
+  /** The boot id of the member's host now. Null without a session. */
   get bootId(): string | null {
     return this.session.rtrs.peer?.bootId ?? null;
   }
@@ -156,7 +159,7 @@ export class Leg {
     return this.session.connected;
   }
 
-  /** The member has been enabled with this version: it takes part in IO. */
+  /** The member has been enabled with this version. It takes part in IO from now on. */
   enabled(version: VersionRecord): void {
     this.#servedEpoch = version.epoch;
     this.#servedBootId = this.bootId;
@@ -174,12 +177,12 @@ export class Leg {
     return `member ${this.member.memberId} (${this.member.name})`;
   }
 
-  /** The session is there, and has no permit left. */
+  /** Whether the session is connected and has no permit left. */
   get isFull(): boolean {
     return this.connected && this.session.rtrs.freePermits === 0;
   }
 
-  /** A permit of the session, or -1. */
+  /** Takes a permit of the session. Returns its slot, or -1 if there is none. */
   allocate(): number {
     return this.session.rtrs.allocate(false);
   }

@@ -7,7 +7,10 @@ import type { LegTable } from './leg-table.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
-/** A tick that comes so late says that this process did not run: its answers lie unread, and no leg leaves for that. */
+/**
+ * A tick that comes later than this shows that this process did not run. Answers lie unread then, so no leg leaves for not having
+ * answered.
+ */
 const STOOD_STILL_MS = 10 * TICK_INTERVAL_MS;
 
 /** What {@link SlowLegs} needs from its pool. */
@@ -15,22 +18,22 @@ export interface SlowLegsHost {
   readonly options: Pick<PoolClientOptions, 'ioTimeoutMs' | 'legTimeoutMs'>;
   readonly engine: IoEngine;
   readonly legs: LegTable;
-  /** Null while the pool was never served. */
+  /** The dirty maps. Null if the pool was never served. */
   readonly maps: () => PoolMaps | null;
   /** These legs leave the set. */
   readonly onSlow: (mask: number, reason: string, fault: LegFault) => void;
 }
 
 /**
- * L7: who leaves IO unanswered, or holds it up again and again, leaves the set; never the last one, as nobody else could answer. And
- * IO that has waited for longer than `ioTimeout` fails.
+ * L7: a leg that leaves IO unanswered, or holds it up again and again, leaves the set. The last leg never leaves for that, as no other
+ * leg could answer. And IO that has waited for longer than `ioTimeout` fails.
  *
- * A leg that has to pull a chunk before it can take a write there is excused, as long as it pulls: one that has got on with what it
- * missed a moment ago. One that is on probation and answers nothing at all does not pull.
+ * A leg that has to pull a chunk before it can take a write there is excused as long as it pulls: it must have got on with what it
+ * missed a moment ago. A leg on probation that answers nothing at all is not excused.
  */
 export class SlowLegs {
   readonly #host: SlowLegsHost;
-  /** What each leg missed when that was last less than before, and until when that excuses it, in clock milliseconds. */
+  /** Per leg: how many chunks it missed at the last tick, and until when it is excused for getting on with them, in clock milliseconds. */
   readonly #missed = new Float64Array(MEMBERS_MAX);
   readonly #excusedUntilMs = new Float64Array(MEMBERS_MAX);
   #tickedMs = 0;
@@ -82,7 +85,7 @@ export class SlowLegs {
 
 const HELD_UP_AGAIN = `it held up IO and answered nothing for ${inSeconds(PROBATION_STALL_MS)}, soon after it had left for that`;
 
-/** What a leg was seen to do, for people. */
+/** What a leg was seen to do, as a sentence for people. */
 function heldUpText(heldUpMs: number, withinMs: number): string {
   return `it held up IO for ${inSeconds(heldUpMs)} within the last ${inSeconds(withinMs)}`;
 }

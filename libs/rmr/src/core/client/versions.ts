@@ -32,46 +32,50 @@ export interface VersionsHost {
   /** The legs that are NORMAL. */
   normalLegs(): readonly Leg[];
   witnessLeg(): Leg | null;
-  /** IO that changes data stops, and nothing of it completes, until a version is durable (W5); `readsToo`: so do reads. */
+  /** Stops IO that changes data until a version is durable: none of it is sent and none completes (W5). `readsToo`: reads stop as well. */
   freeze(readsToo: boolean): void;
-  /** Ranges of the writes that are in flight, and the sequence number of the newest. */
+  /** The ranges of the writes in flight. */
   incompleteWriteRanges(): ByteRange[];
+  /** The sequence number of the newest write. */
   readonly writeSeq: number;
   onFenced(by: string): void;
-  /** A leg did not record the version: it leaves, or ends its return, under a version that supersedes this one (V4). */
+  /** A leg did not record the version. It leaves, or its return ends, with a version that supersedes this one (V4). */
   onNotRecorded(leg: Leg, reason: string): void;
-  /** The version is on all its members, but too few have recorded it: IO pauses (quorum). */
+  /** All in-sync members have recorded the version, but too few members for the quorum. IO pauses. `what`: what the pool waits for. */
   onPaused(what: string): void;
-  /** Adds that were owed have been made, or fewer are owed. */
+  /** The owed adds have changed. `ranges` are those that are still owed. */
   onOwedChanged(ranges: readonly ByteRange[]): void;
 }
 
-/** What a version changes besides the set, which is that of the NORMAL legs. */
+/** What a version changes besides the set. The set is that of the NORMAL legs, and of the joining one. */
 export interface VersionChange {
-  /** A member that comes into the set with this version (V3), and the staged columns that it brings into use, by leg. */
+  /** The member that comes into the set with this version (V3), and by leg the staged columns that come into use with it. */
   readonly joining?: {
     readonly leg: Leg;
     readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
     readonly newLineage: boolean;
-    /** Members whose maps go from the joining one alone. */
+    /** The members whose maps the joining member alone erases. */
     readonly erase: readonly number[];
   };
   readonly members?: readonly MemberRecord[];
   readonly policy?: PoolPolicy;
-  /** Members whose whole device becomes dirty: a new one, or one with a new store. */
+  /** The members that become all-dirty: a new member, or a member with a new store. */
   readonly allDirty?: readonly number[];
-  /** Those of them that are accepted with a store that can't show what is known of it (L8). */
+  /** The members among {@link allDirty} that are accepted anew (L8). */
   readonly anew?: readonly number[];
-  /** Members whose maps go. */
+  /** The members whose maps are erased everywhere. */
   readonly erase?: readonly number[];
-  /** The version is durable on all members of its set. IO is frozen yet, and stays so while {@link Versions.paused}. */
+  /**
+   * Called when the version is durable on all members of its set. IO is still frozen then. It stays frozen while
+   * {@link Versions.paused}.
+   */
   readonly onDurable: (version: VersionRecord) => void;
 }
 
 /**
- * The versions of a pool, as the client that serves it makes them. Kept here: V1 (numbers rise and are never used
- * twice), V2 and V3 (a version is durable on all members of its set before anything relies on it), V4 (an attempt that
- * may have reached anybody is superseded, never abandoned), V5 (owed adds), quorum.
+ * The versions of a pool, as the client that serves the pool makes them. This class keeps these rules: V1 (numbers rise and are never
+ * used twice), V2 and V3 (a version is durable on all members of its set before anything relies on it), V4 (an attempt that may have
+ * reached a member is superseded, never abandoned), V5 (owed adds), and the quorum.
  */
 export class Versions {
   readonly #world: World;
@@ -82,21 +86,24 @@ export class Versions {
   #members: readonly MemberRecord[] = [];
   #policy: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
   #seq = 0;
-  /** Counts changes begun; an answer to an older one means nothing. */
+  /** The number of the newest change. Answers to older changes are ignored. */
   #attempt = 0;
-  /** A version that is on all its members and that too few have recorded. */
+  /** All in-sync members have recorded the version, but too few members for the quorum. */
   #paused = false;
   #owed: MapAdd[] = [];
   #owedAskedMs = 0;
   #owedBusy = false;
-  /** Members and policy of the last version that enough have recorded: what comes is judged by them too. */
+  /** Members and policy of the last version that enough members have recorded. The quorum of the next version is judged by them, too. */
   #ratified: { readonly members: readonly MemberRecord[]; readonly policy: PoolPolicy } = { members: [], policy: this.#policy };
   #witnessRecorded = false;
-  /** The epoch under which the witness has granted; 0 when it has not. */
+  /** The epoch that the witness has granted. 0 if it has granted none. */
   #witnessEpoch = 0;
   #witnessBusy = false;
   #witnessAtMs = 0;
-  /** L8: the mark of a witness whose store went back in time: it is to record the current version before it counts again. Null: there is none. */
+  /**
+   * L8: the mark of the witness, if its store went back in time. It must record the current version before its vote counts. Null
+   * otherwise.
+   */
   #witnessAnew: SeenMark | null = null;
 
   constructor(world: World, host: VersionsHost) {
@@ -104,7 +111,7 @@ export class Versions {
     this.#host = host;
   }
 
-  /** The version that is durable on all members of its set; null before the first assembly. */
+  /** The version that is durable on all members of its set. Null before the first assembly. */
   get current(): VersionRecord | null {
     return this.#current;
   }
@@ -117,19 +124,19 @@ export class Versions {
     return this.#policy;
   }
 
-  /** A majority decides which members go on: by the last version that enough have recorded, or by the current one. */
+  /** Whether the quorum is `majority`: by the last version that enough members have recorded, or by the current one. */
   get majority(): boolean {
     return this.#ratified.policy.quorum === 'majority' || this.#policy.quorum === 'majority';
   }
 
-  /** Whether these are a majority of the members, as they are and as they were when enough had recorded them last. */
+  /** Whether these members are a majority, both of the current member table and of the last one that enough members have recorded. */
   isMajority(memberIds: ReadonlySet<number>): boolean {
     return [this.#members, this.#ratified.members].every(
       (members) => members.filter(({ memberId }) => memberIds.has(memberId)).length >= majorityOf(members),
     );
   }
 
-  /** IO is paused as too few members have recorded the version (quorum). */
+  /** Whether IO is paused because too few members have recorded the version. */
   get paused(): boolean {
     return this.#paused;
   }
@@ -140,7 +147,10 @@ export class Versions {
     return { durable: this.#current, attempts: this.#attempts, members: this.#members, policy: this.#policy };
   }
 
-  /** The newest version that was sent out: the legs that have not recorded it yet, and since when (wall clock), for status. */
+  /**
+   * The newest version that was sent to members, with the legs that have not recorded it yet and the time since when (wall clock). For
+   * status.
+   */
   get recording(): { readonly version: VersionRecord; readonly legs: ReadonlySet<Leg>; readonly sinceMs: number } | null {
     return this.#recording;
   }
@@ -154,12 +164,12 @@ export class Versions {
     return this.#owed.flatMap((add) => add.ranges);
   }
 
-  /** Whether the member was taken out of IO on purpose: the member table says so, and nothing else does. */
+  /** Whether the member was taken out of the set on purpose. Only the member table says so. */
   inMaintenance(memberId: number): boolean {
     return this.#members.some((member) => member.memberId === memberId && member.maintenance === true);
   }
 
-  /** L8: a member has told how old its store is. Others remember that, too, from the next version or renewal on. */
+  /** L8: a member has told how old its store is. From the next version or renewal on, other members remember that, too. */
   heard({ member, storeUuid }: Pick<Leg, 'member' | 'storeUuid'>, mark: StoreMark): void {
     const known = this.#members.find(({ memberId }) => memberId === member.memberId);
     if (known === undefined || known.storeUuid !== storeUuid) return;
@@ -171,7 +181,7 @@ export class Versions {
     });
   }
 
-  /** L8: what was heard of the stores of members, for others to remember. */
+  /** L8: the newest mark of each member's store, for other members to remember. */
   marks(): HeardMarks {
     return this.#members.flatMap(({ memberId, storeUuid, seen }) => (seen === undefined ? [] : [{ memberId, storeUuid, seen }]));
   }
@@ -186,13 +196,16 @@ export class Versions {
     return missingMembers(this.#members, this.#current?.inSync.map((member) => member.memberId) ?? []);
   }
 
-  /** V4: this version may exist from now on. Of attempts with the same set the newest says all. */
+  /**
+   * V4: from now on a member may have recorded this version. Of several attempts with the same set only the newest is kept, as it says
+   * all.
+   */
   noteAttempt(version: VersionRecord): void {
     const key = (record: VersionRecord): string => record.inSync.map((member) => `${member.memberId} ${member.storeUuid}`).join();
     this.#attempts = [...this.#attempts.filter((attempt) => key(attempt) !== key(version)), version];
   }
 
-  /** The pool was assembled with this version, which is on all members of its set. */
+  /** The pool was assembled with this version. It is durable on all members of its set. */
   adopt(version: VersionRecord, members: readonly MemberRecord[], policy: PoolPolicy, witnessRecorded: boolean): void {
     this.stop();
     this.#ratified = { members, policy };
@@ -211,14 +224,14 @@ export class Versions {
     this.#witnessEpoch = witnessRecorded ? version.epoch : 0;
   }
 
-  /** No leg is left, or the client ends: nothing that is under way counts any more. */
+  /** No leg is left, or the client ends. Nothing that is under way counts any more. */
   stop(): void {
     this.#attempt++;
     this.#paused = false;
     this.#owed = [];
   }
 
-  /** Makes a version of the NORMAL legs, and of the joining one, durable on every one of them (V2, V3). */
+  /** Makes a version whose set is the NORMAL legs and the joining leg. It becomes durable on every one of them (V2, V3). */
   change(change: VersionChange): void {
     const current = this.#current as VersionRecord;
     const { joining } = change;
@@ -238,7 +251,8 @@ export class Versions {
     const members = datedTable(withMoved(this.#withAnew(change, version), targets), version);
     const ranges = mergeRanges(this.#host.incompleteWriteRanges());
     const marked = leavers.filter((id) => members.some((member) => member.memberId === id));
-    // V5: this client holds maps too. A member that was about to return may lack what no other holder knows of.
+    // V5: the client's own maps have a say, too. They may know what no other holder knows: what a member lacks whose return was broken
+    // off.
     const judged = this.#judgeAdds({ members, inSync }, ranges.length === 0 || marked.length === 0 ? [] : [{ memberIds: marked, ranges }]);
     const mapAdds = [...judged.make];
     const whole = { offsetBytes: 0, lengthBytes: this.#host.maps.sizeBytes };
@@ -263,7 +277,7 @@ export class Versions {
         owed.push(...result.owed);
         recording.legs.delete(leg);
         if (--left > 0) return;
-        // The client's own maps follow: what the members marked, but for what is owed.
+        // The client's own maps follow the members: they mark what the members marked, and not what is owed.
         this.#noteMade(judged.make, owed);
         for (const memberId of change.allDirty ?? []) this.#host.maps.add(memberId, whole);
         this.#witnessRecords(version, members, policy, change, attempt, (witnessed) => {
@@ -287,11 +301,16 @@ export class Versions {
   }
 
   /**
-   * V2: all that may be dirty for each member, so that every holder clears the rest: who is away answers no map check, and
-   * who is in the set may be away at the next assembly (I8). For those that were outside of the set before, writes in
-   * flight and owed adds count as dirty: a holder may have marked them already, and the maps here do not say so yet. For
-   * who leaves with this version nobody has: only `marks` are, and not what is owed. A holder that has not heard that the
-   * leaver has pulled such a chunk would forget the last clean copy of it. For who stays in the set, nobody marks anything.
+   * V2: what may be dirty for each member. Every holder of a map clears the rest. This has to be told with the version, because a member
+   * that has left answers no map check, and a member of the set may be away at the next assembly (I8).
+   *
+   * What counts as dirty besides the client's maps depends on the member:
+   * - A member that stays in the set: nothing else, as nobody marks anything for it.
+   * - A member that was out of the set before: the writes in flight and the owed adds. A holder may have marked these already, and the
+   *   client's maps do not have them yet.
+   * - A member that leaves with this version: only its ranges in `marks`, which leave out what is owed. No holder has marked anything
+   *   for it yet. Suppose the leaver has pulled an owed chunk, and a holder has not heard of that. If the chunk counted as dirty here,
+   *   this holder would forget the last clean copy of it.
    */
   #known(
     members: readonly MemberRecord[],
@@ -319,19 +338,19 @@ export class Versions {
     });
   }
 
-  /** V5, by the maps that this client holds. */
+  /** V5: judges adds by the client's own maps. */
   #judgeAdds(to: Parameters<typeof judgeAdds>[1], adds: readonly MapAdd[]): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
     const { maps } = this.#host;
     return judgeAdds({ identity: maps, members: this.#members, dirtyMap: (memberId) => maps.of(memberId) }, to, adds);
   }
 
-  /** The client's own maps follow: what all members have marked, chunk by chunk. */
+  /** The client's own maps follow the members: they mark, chunk by chunk, what all members have marked. */
   #noteMade(adds: readonly MapAdd[], owed: readonly ByteRange[]): void {
     for (const { memberIds, ranges } of adds)
       for (const range of subtractRanges(ranges, owed)) for (const memberId of memberIds) this.#host.maps.add(memberId, range);
   }
 
-  /** Quorum: whether enough have recorded the version, judged by what was and by what comes. */
+  /** Quorum: whether enough members have recorded the version. Both the former and the new member table and policy must agree. */
   #judge(version: VersionRecord, recorded: (member: MemberRecord) => boolean, members: readonly MemberRecord[], policy: PoolPolicy): void {
     this.#paused = !suffices(recorded, this.#ratified, { members, policy });
     if (!this.#paused) {
@@ -345,9 +364,9 @@ export class Versions {
   }
 
   /**
-   * A write has ended, and members of the set may have it: those outside of it miss it. When it has failed, they do where
-   * one of the set has the chunk clean; where none is known to have, the add is owed, as they may have the last clean copy
-   * (V5). Returns whether more is owed now.
+   * A write has ended, and members of the set may have carried it out. If it succeeded, the members outside of the set miss it. If it
+   * failed, they miss each chunk that a member of the set is known to have clean. The other chunks are owed, as the members outside may
+   * have the last clean copies (V5). Returns whether anything was added to what is owed.
    */
   missed(range: ByteRange, succeeded: boolean): boolean {
     const memberIds = this.missing();
@@ -363,7 +382,10 @@ export class Versions {
     return owed.length > 0;
   }
 
-  /** V5: a member returns, and who has what clean is known: of what is owed for it, it misses what one of the set has clean. */
+  /**
+   * V5: a member returns, and by now the client knows which member has which chunk clean. A chunk that is owed for this member becomes
+   * dirty for it if a member of the set has the chunk clean.
+   */
   markOwed(memberId: number): void {
     const { maps } = this.#host;
     const inSync = this.#current?.inSync ?? [];
@@ -377,18 +399,18 @@ export class Versions {
     }
   }
 
-  /** Work that waits for time: the witness, owed adds. */
+  /** Does what is due: asks the witness for a grant, and the members for owed adds. */
   tick(nowMs: number): void {
     this.#greetWitness(nowMs);
     this.#askOwed(nowMs);
   }
 
-  /** Whether adds are owed, and so soon to be asked for again. */
+  /** Whether adds are owed. They are asked for again and again. */
   get owes(): boolean {
     return this.#owed.length > 0;
   }
 
-  /** The witness' session is gone: it has to grant anew. */
+  /** The session to the witness is lost. The witness has to grant again. */
   witnessLost(): void {
     this.#witnessEpoch = 0;
     this.#witnessAtMs = 0;
@@ -399,12 +421,12 @@ export class Versions {
     return this.#witnessRecorded;
   }
 
-  /** L8: whether the witness has to record the version to count again. */
+  /** L8: whether the vote of the witness counts only once it has recorded the current version. */
   get witnessAnew(): boolean {
     return this.#witnessAnew !== null;
   }
 
-  /** Whether the witness takes part. */
+  /** Whether the witness has granted the present epoch, so that it can record versions. */
   get witnessReady(): boolean {
     return this.#witnessEpoch !== 0 && this.#witnessEpoch === this.#host.epoch;
   }
@@ -457,7 +479,7 @@ export class Versions {
     );
   }
 
-  /** The witness records last, after all data members. */
+  /** The witness records last, after all in-sync members. */
   #witnessRecords(
     version: VersionRecord,
     members: readonly MemberRecord[],
@@ -482,14 +504,14 @@ export class Versions {
     });
   }
 
-  /** Has the witness grant this client's epoch, whenever it is reachable and has not. */
+  /** Asks the witness to grant this client's epoch, when it can be reached and has not done so yet. */
   #greetWitness(nowMs: number): void {
     const leg = this.#host.witnessLeg();
     if (leg === null || !leg.connected || this.witnessReady || this.#witnessBusy || nowMs < this.#witnessAtMs) return;
     this.#witnessBusy = true;
     const { poolUuid, clientInstance, clientName, epoch } = this.#host;
     if (leg.probe === null) {
-      // Which store it has is asked in every session.
+      // A probe tells the store of the witness. Each session has to ask for it again.
       leg.call({ op: 'probe', poolUuid }, probeResultSchema, (result, failure) => {
         this.#witnessBusy = false;
         this.#witnessAtMs = result === null ? this.#world.clock.nowMs() + RETURN_RETRY_MS_MAX / 30 : 0;
@@ -533,7 +555,10 @@ export class Versions {
     });
   }
 
-  /** L8: the table with the version with which members are accepted anew; a witness is as soon as there is a version to record. */
+  /**
+   * L8: the member table in which the members that are accepted anew carry this version. A witness that is accepted anew carries the
+   * first version that is made.
+   */
   #withAnew({ members = this.#members, anew = [] }: VersionChange, { epoch, seq }: VersionRecord): readonly MemberRecord[] {
     const seen = this.#witnessAnew;
     return members.map((member) => {
@@ -542,7 +567,7 @@ export class Versions {
     });
   }
 
-  /** V5: asks for the adds that are owed, until every member has made them. */
+  /** V5: asks the members again for an owed add, until all of them have made it. */
   #askOwed(nowMs: number): void {
     if (this.#owed.length === 0 || this.#owedBusy || nowMs - this.#owedAskedMs < MAP_CHECK_URGENT_MS) return;
     this.#owedAskedMs = nowMs;
@@ -574,7 +599,7 @@ export class Versions {
   }
 }
 
-/** L9: the table with the places of members that have moved, and of which these are the legs. */
+/** L9: the member table with the new places of members that have moved. `legs` lead to these places. */
 function withMoved(members: readonly MemberRecord[], legs: readonly Leg[]): readonly MemberRecord[] {
   return members.map((member) => {
     const leg = legs.find((each) => each.moved && each.member.memberId === member.memberId);
@@ -582,18 +607,18 @@ function withMoved(members: readonly MemberRecord[], legs: readonly Leg[]): read
   });
 }
 
-/** The table with what was heard of the same stores, in the same lives, while it was being recorded. */
+/** The member table with the newer marks of the same stores and lives that were heard while the table was being recorded. */
 function withNewerMarks(members: readonly MemberRecord[], heard: readonly MemberRecord[]): MemberRecord[] {
   return members.map((member) => {
     const { seen, anew } = heard.find(({ memberId, storeUuid }) => memberId === member.memberId && storeUuid === member.storeUuid) ?? {};
-    // What was heard before a store was accepted anew says nothing of it (L8), not even in the same life.
+    // A mark that was heard before a store was accepted anew says nothing of that store (L8), not even in the same life.
     if (seen === undefined || anew?.epoch !== member.anew?.epoch || anew?.seq !== member.anew?.seq) return member;
     const isNewer = member.seen === undefined || (member.seen.lifeUuid === seen.lifeUuid && seen.age > member.seen.age);
     return isNewer ? { ...member, seen } : member;
   });
 }
 
-/** The adds without those for a member that is back: its writes are sent again. */
+/** The adds without those for a member that has returned: the writes that these adds are for are sent again. */
 function withoutMember(adds: readonly MapAdd[], memberId: number): MapAdd[] {
   return adds
     .map((add) => ({ ...add, memberIds: add.memberIds.filter((id) => id !== memberId) }))
