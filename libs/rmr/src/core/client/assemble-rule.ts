@@ -10,37 +10,37 @@ import { mayGoOn, type VersionMemory } from './version-memory.ts';
 
 /** What the assemble rule is applied to. */
 export interface AssemblyView {
-  /** All legs that are not on their way out, without the witness. Those that are fit to take part have a probe. */
+  /** All legs that are not being removed, without the witness. Those that are fit to take part have a probe. */
   readonly legs: readonly Leg[];
   readonly witness: Leg | null;
-  /** Those of them that have a version of the lineage that counts. */
+  /** The `legs` that have a version of the lineage that counts. */
   readonly holders: readonly Leg[];
   /** The highest version, and what was recorded with it. */
   readonly highest: VersionRecord;
   readonly members: readonly MemberRecord[];
   readonly quorum: PoolPolicy['quorum'];
-  /** What this client remembers of having served the pool; null: it has not. */
+  /** What this client remembers of serving the pool. Null if it has not served it. */
   readonly memory: VersionMemory | null;
-  /** A client that has served the pool waits for a moment for all members of its last version. */
+  /** Whether a client that has served the pool still waits for all members of its last version. */
   readonly inGrace: boolean;
-  /** Members that answer with a store that went back in time (L8), with what they answered; they have no probe. */
+  /** L8: members whose stores went back in time, with their answers. Their legs have no probe. */
   readonly rolledBack: ReadonlyMap<Leg, ProbeResult>;
 }
 
 /** The legs to serve a pool with. */
 export interface Chosen {
   readonly legs: readonly Leg[];
-  /** Members of the highest version's set without which it is known to be complete: their stores went back in time. */
+  /** L8: members of the highest version's set that are not needed. Their stores went back in time, and a released member excuses them. */
   readonly excused: readonly InSyncMember[];
 }
 
 /**
- * Assemble rule: the legs to serve the pool with, or who is missing. Every member of the highest version's in-sync set is
- * needed, because any later version would be recorded on one of them.
+ * The assemble rule. Returns the legs to serve the pool with, or says which members are missing. Every member of the highest version's
+ * in-sync set is needed, because any later version would be recorded on one of them.
  *
- * What a store can't show any more, as it went back in time, is missing like a store that is away: a later version may have
- * been recorded there alone. It is not where another member of the set was released: the client ended in order then, and
- * every client after it would have needed that member, too.
+ * A member whose store went back in time is missing, too, like one that is away: a later version may have been recorded on that store
+ * alone. It is not missing if another member of the set was released. Then the client ended in order, and every client after it would
+ * have needed the released member, too.
  */
 export function chooseLegs(view: AssemblyView): Chosen | Wanted {
   const { legs, highest, quorum, memory, inGrace } = view;
@@ -66,17 +66,20 @@ export function chooseLegs(view: AssemblyView): Chosen | Wanted {
   const complete = known !== null && known.length === (memory?.durable.inSync.length ?? 0);
   if (known !== null && (complete || !inGrace)) return { legs: known, excused: [] };
   if (missing.length === 0) return { legs: needed, excused: [] };
-  // In majority mode one in-sync member that holds the version speaks for all: a later version would be known to one of the majority.
+  // With quorum `majority`, one in-sync member that holds the version speaks for all: one of the majority would know of a later version.
   const holds = needed.some((leg) => leg.probe?.version != null && sameVersion(leg.probe.version, highest));
   if (quorum === 'majority' && holds && !inGrace) return { legs: needed, excused: [] };
   return { what: `${missing.join('; ')} (in-sync set of version ${formatVersion(highest)})`, remedy: remedyForAbsent(view, away) };
 }
 
-/** The legs that are to grant if the pool is served with `chosen`, or which majority is missing. `present` have been probed. */
+/**
+ * Returns the legs that are to grant if the pool is served with `chosen`, or says which members are missing for a majority. `present`
+ * have been probed.
+ */
 export function chooseVoters(view: AssemblyView, chosen: readonly Leg[], present: readonly Leg[]): readonly Leg[] | Wanted {
   const { members, quorum, witness } = view;
   if (quorum !== 'majority') return chosen;
-  // Whoever can grant does: a majority of grants fences every other client.
+  // Every member that can grant is asked: a majority of grants fences every other client.
   const entitled = [...present, ...(witness?.probe == null ? [] : [witness])].filter((leg) =>
     members.some((member) => member.memberId === leg.member.memberId && member.storeUuid === storeOf(leg)),
   );
@@ -95,14 +98,14 @@ export function chooseVoters(view: AssemblyView, chosen: readonly Leg[], present
       remedy: remedyForAbsent(view, absent),
     };
   }
-  // A member whose removal is being superseded (L5) grants too, as the pool is served with it; for the majority it does not count.
+  // A member whose removal is being superseded (L5) grants, too, as the pool is served with it. It does not count for the majority.
   return [...entitled, ...chosen.filter((leg) => !entitled.includes(leg))];
 }
 
 /**
- * C4: that a client is alive shows where a member serves it. It is not robbed elsewhere either: a member that is out of its
- * set, and has no session with it just now, would grant, and that client would be fenced when the member returns. Null:
- * no other client than this one is served.
+ * C4: the other client that the pool is served to, or null if there is none. A client is alive if a member serves it. No member is
+ * claimed then, not even one that does not serve that client: it may be out of the set and without a session to that client at the
+ * moment. It would grant, and the client would be fenced when the member returns.
  */
 export function servedByAnother(legs: readonly Leg[], clientInstance: string): Wanted | null {
   for (const leg of legs) {
@@ -113,12 +116,12 @@ export function servedByAnother(legs: readonly Leg[], clientInstance: string): W
   return null;
 }
 
-/** Whether the leg, which was probed, leads to this member with this very store. */
+/** Whether the leg leads to this member with this very store. The leg has been probed. */
 export function isLegOf(leg: Leg, member: InSyncMember): boolean {
   return sameMember(member, { memberId: leg.member.memberId, storeUuid: storeOf(leg) });
 }
 
-/** L5: the present members of this client's last durable version, if no other version can be assembled without them, or null. */
+/** L5: the members of this client's last durable version that are there. Null if another version can be assembled without them. */
 function knownSet({ memory, highest, holders }: AssemblyView): readonly Leg[] | null {
   if (memory === null || !mayGoOn(memory, highest, (member) => holders.some((leg) => isLegOf(leg, member)))) return null;
   return holders.filter((leg) => memory.durable.inSync.some((member) => isLegOf(leg, member)));
@@ -134,7 +137,7 @@ function isOld({ rolledBack }: AssemblyView, member: InSyncMember): boolean {
   );
 }
 
-/** What a person can do so that these members are there, with these stores; undefined: nothing, as far as is known. */
+/** What a person can do so that these members are there, with these stores. Undefined if nothing is known that would help. */
 function remedyForAbsent(
   { legs, witness }: AssemblyView,
   members: readonly { readonly memberId: number; readonly storeUuid?: string | undefined }[],
@@ -142,7 +145,7 @@ function remedyForAbsent(
   const all = witness === null ? legs : [...legs, witness];
   const concerned = all.filter((leg) => members.some(({ memberId }) => memberId === leg.member.memberId));
   const sentences = [remedyFor(concerned.filter((leg) => leg.probe === null))];
-  // These answer, but with another store.
+  // The members that answer do so with another store.
   for (const leg of concerned) if (leg.probe !== null) sentences.push(remedyForUnfit(leg.member.name));
   return [...new Set(sentences)].filter((sentence) => sentence !== undefined).join(' ') || undefined;
 }

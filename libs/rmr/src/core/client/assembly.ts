@@ -5,26 +5,29 @@ import { compareVersions, sameVersion } from '../../version.ts';
 import { hasStayed } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
-/** What a member's grant says that assembly works with. */
+/** The part of a member's grant that assembly works with. */
 export interface Grant {
   readonly memberId: number;
   readonly version: VersionRecord | null;
-  /** Data that it had accepted and not flushed may be gone. */
+  /** Whether data that the member accepted and did not flush may be gone. */
   readonly volatileLost: boolean;
   readonly lastIo: readonly ByteRange[];
   readonly intent: readonly ByteRange[];
-  /** Chunks in which its disk could not read something. */
+  /** The chunks of which the member's disk could not read some part. */
   readonly unreadable: readonly ByteRange[];
-  /** The dirty maps that it holds, by member; a member without one is all clean. */
+  /** The dirty maps that the member holds, by member. A member without a map here is clean. */
   readonly columns: ReadonlyMap<number, DirtyMap>;
 }
 
 /**
- * Whose columns count: the members that hold the highest version. What a stale holder says of others is worthless (◆14), and so
- * is what it says of itself, unless it has been in sync all along and the version has just not reached it, as `members`, the
- * table of that version, says: it may have pulled what only it knows of. A client that has served the pool all along knows
- * that every member of its last durable version holds complete maps, and so knows what it lacks itself; of others the newest
- * attempt says most.
+ * Decides which members' columns count: those of the members that hold the highest version.
+ *
+ * What a member with an older version says of others is worthless (◆14). What it says of itself is worthless, too, with one exception:
+ * `members`, the table of the highest version, says that the member has been in sync all along, and the version has just not reached it.
+ * Such a member may have pulled chunks, and nobody else has heard of that.
+ *
+ * `all`: this client has served the pool all along. It knows that every member of its last durable version holds complete maps, so each
+ * of them knows what it lacks itself. Of other members the newest attempt says most.
  */
 export function holdersOf(
   grants: readonly Grant[],
@@ -44,13 +47,13 @@ export function holdersOf(
   return { owners: all ? grants : grants.filter(knowsItself), holders };
 }
 
-/** Who supplies its own column at assembly, and whose word counts for all other columns. */
+/** `owners` supply their own columns at assembly. The word of `holders` counts for all other columns. */
 export interface Holders {
   readonly owners: readonly Grant[];
   readonly holders: readonly Grant[];
 }
 
-/** Maps at assembly: an owner supplies its own column; every other column is the union over the holders. */
+/** Puts the maps together: an owner supplies its own column. Every other column is the union over the holders. */
 export function assembleMaps(maps: PoolMaps, { owners, holders }: Holders, memberIds: readonly number[]): void {
   for (const memberId of memberIds) {
     const own = owners.find((grant) => grant.memberId === memberId);
@@ -67,7 +70,7 @@ export function assembleMaps(maps: PoolMaps, { owners, holders }: Holders, membe
 function chunksOf(maps: PoolMaps, ranges: readonly ByteRange[]): DirtyMap {
   const chunks = new DirtyMap(maps.chunkCount);
   for (const { offsetBytes, lengthBytes } of ranges) {
-    // What lies beyond the device is no chunk: a peer's word is not trusted to lie within it.
+    // Ranges come from a peer, which is not trusted to stay within the device.
     const end = Math.min(offsetBytes + lengthBytes, maps.sizeBytes);
     if (offsetBytes < end) chunks.set(maps.firstChunk(offsetBytes), maps.chunksOf(offsetBytes, end - offsetBytes));
   }
@@ -81,12 +84,15 @@ function forEachChunk(chunks: DirtyMap, visit: (chunk: number) => void): void {
   }
 }
 
-/** By member: what it may have lost; null: nothing. */
+/** By member: the chunks that it may have lost. Null if it has lost nothing. */
 function doubtfulChunks(maps: PoolMaps, grants: readonly Grant[]): ReadonlyMap<number, DirtyMap | null> {
   return new Map(grants.map((grant) => [grant.memberId, grant.volatileLost ? chunksOf(maps, grant.intent) : null]));
 }
 
-/** The chunks that a crash may have left different, so that {@link reconcile} chooses one copy: `lastIo` first, none twice. */
+/**
+ * The chunks that a crash may have left different, for which {@link reconcile} chooses one copy. Those of `lastIo` come first. No chunk
+ * comes twice.
+ */
 export function suspectRanges(maps: PoolMaps, grants: readonly Grant[]): ByteRange[] {
   const written = chunksOf(
     maps,
@@ -108,8 +114,8 @@ export function suspectRanges(maps: PoolMaps, grants: readonly Grant[]): ByteRan
 }
 
 /**
- * Before reconciliation: what the disk of a member can't read is dirty for it where another one of the set has it for
- * certain. The last copy stays one: some of its sectors can be read.
+ * Called before reconciliation. A chunk that a member's disk can't read becomes dirty for that member, if another member of the set has
+ * it for certain. If none has, the unreadable copy stays the last copy, as some of its sectors can be read.
  */
 export function passOverUnreadable(maps: PoolMaps, grants: readonly Grant[]): void {
   const unreadable = new Map(grants.map((grant) => [grant.memberId, chunksOf(maps, grant.unreadable)]));
@@ -124,15 +130,16 @@ export function passOverUnreadable(maps: PoolMaps, grants: readonly Grant[]): vo
 }
 
 /**
- * Reconciliation: where a crash may have left the members different, one keeps what it has and the chunk becomes dirty
- * for all others. `grants` are those of the new in-sync set, `memberIds` all members.
+ * Reconciliation. Where a crash may have left the members different, one member keeps what it has, and the chunk becomes dirty for all
+ * others. `grants` are those of the new in-sync set. `memberIds` are all members.
  *
- * - `lastIo` ranges of all: the write may have reached some.
- * - Write-intent regions of members that lost volatile state (◆4): they may have lost what others kept.
+ * Suspect are
+ * - the `lastIo` ranges of all members, as the write may have reached some of them;
+ * - the write-intent regions of members that lost volatile state (◆4), as they may have lost what others kept.
  *
- * The winner is in sync and clean for the chunk: one that can read it before one that can't (what it had flushed would be
- * gone for all), and survivors before those that may have lost it. Where no in-sync member is clean, nobody has acknowledged
- * a write there, and nothing changes (I8).
+ * The winner is in sync and has the chunk clean. A member that can read the chunk comes before one that can't, as what was flushed would
+ * be gone for all otherwise. Among these, a member that kept its data comes before one that may have lost it. Where no in-sync member
+ * has the chunk clean, nobody has acknowledged a write there, and nothing changes (I8).
  */
 export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: readonly number[]): void {
   const doubtful = doubtfulChunks(maps, grants);
@@ -161,7 +168,8 @@ export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: r
     forEachChunk(chunks, (chunk) => {
       const winner = winnerOf(chunk);
       if (winner === undefined) return;
-      // Survivors that are clean agree. Where there is none, a member out of the set may still have what the winner has lost.
+      // Members that kept their data and have the chunk clean agree. Where there are none, a member outside of the set may still have
+      // what the winner has lost.
       const losers = isDoubtful(winner, chunk) ? memberIds : [memberId];
       for (const loser of losers) if (loser !== winner) maps.of(loser).set(chunk, 1);
     });
@@ -169,11 +177,14 @@ export function reconcile(maps: PoolMaps, grants: readonly Grant[], memberIds: r
 }
 
 /**
- * L3: what a returning member has to mark dirty for itself besides what it missed: its `lastIo` chunks where an in-sync
- * member is clean (◆18), the same for what its disk can't read, and, if its volatile state was lost, its write-intent regions where any other member is clean (◆19).
+ * L3: marks what is dirty for a returning member besides what it missed:
+ * - its `lastIo` chunks, where an in-sync member has them clean (◆18);
+ * - the chunks that its disk can't read, where an in-sync member has them clean;
+ * - if its volatile state was lost, its write-intent regions, where any other member has them clean (◆19).
  *
- * Not on account of members that are away and had left before it (`leftBefore`): what was flushed after they left it has,
- * and they may not. Where nobody else is clean, it stays clean, and the chunk becomes dirty for them (I1).
+ * For the write intent, members that are away and left before this one (`leftBefore`) do not count. This member has what was flushed
+ * after they had left, and they may not have it. Where nobody else has such a chunk clean, this member keeps it clean, and it becomes
+ * dirty for those that left before (I1).
  */
 export function markReturning(
   maps: PoolMaps,
@@ -206,8 +217,8 @@ export function markReturning(
 }
 
 /**
- * L3, after {@link markReturning}: the `lastIo` chunks that the member keeps, and that no in-sync member has clean to compare
- * with. It may have a write there that others which are away never got, and that nobody will send again.
+ * L3, called after {@link markReturning}: the `lastIo` chunks that the member keeps, and that no in-sync member has clean to compare
+ * with. The member may have a write there that members which are away never got. Nobody will send that write again.
  */
 export function unsharedChunks(maps: PoolMaps, { memberId, lastIo }: Grant, inSync: readonly number[]): number[] {
   const holders = [memberId, ...inSync];

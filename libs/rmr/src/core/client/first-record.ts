@@ -10,41 +10,44 @@ import { MapSpread } from './map-spread.ts';
 import { dataMembers } from './membership.ts';
 import { remedyForFailure } from './remedies.ts';
 
-/** Who is told how the record of a first version goes on. */
+/** What {@link FirstRecord} needs from its caller. */
 export interface FirstRecordHost {
   readonly poolUuid: string;
-  /** This version is about to be sent to members: it may exist from now on (V4). */
+  /** Called before this version is sent to members: from now on a member may have recorded it (V4). */
   onAttempt(version: VersionRecord): void;
-  /** It is durable on its whole in-sync set, and all of it is enabled. Called once, and nothing after it. */
+  /**
+   * The version is durable on its whole in-sync set, and all members of the set are enabled. Called once, and nothing is called after
+   * it.
+   */
   onEnabled(witnessRecorded: boolean): void;
-  /** It came to an end before that. Called once, and nothing after it. `remedy`: what a person can do about it. */
+  /** A step failed. Called once, and nothing is called after it. `remedy`: what a person can do about it. */
   onFailed(why: string, remedy?: string): void;
-  /** What it waits for, for people. `narrows`: it is less of what it waited for already. */
+  /** Says what the record waits for, for people. `narrows`: it is a part of what it waited for before. */
   onStep(what: string, narrows: boolean): void;
 }
 
 /**
- * Makes the first version of an epoch durable on all members of its set: the maps are staged, the version is recorded,
- * by the witness last, and the members are enabled. Each step begins when the one before has succeeded on all of them,
- * and the first failure ends it; only a witness that does not record is no failure.
+ * Makes the first version of an epoch durable on all members of its set. It stages the maps, has the version recorded (by the witness
+ * last), and enables the members. Each step begins when the one before has succeeded on all members. The first failure ends it. A
+ * witness that does not record the version is no failure.
  */
 export class FirstRecord {
   readonly #log: World['log'];
   readonly #host: FirstRecordHost;
   readonly #first: FirstVersion;
   readonly #spreads: readonly MapSpread[];
-  /** The legs that something is staged on. */
+  /** The legs on which maps are staged. */
   readonly #staging: readonly Leg[];
   #ended = false;
 
-  /** `claims`: what each leg of the set has granted; it says which columns the member has. */
+  /** `claims`: what each leg of the set has granted. It says which columns the member has. */
   constructor(log: World['log'], host: FirstRecordHost, first: FirstVersion, claims: ReadonlyMap<Leg, ClaimResult>) {
     this.#log = log;
     this.#host = host;
     this.#first = first;
     const { legs, members, maps, version } = first;
     const empty = new DirtyMap(maps.chunkCount).digest();
-    // Only the columns in which a member differs from the assembled ones are staged there.
+    // A member is sent only the columns that differ from the assembled ones.
     const staging: Leg[] = [];
     this.#staging = staging;
     this.#spreads = legs.map((leg) => {
@@ -57,7 +60,7 @@ export class FirstRecord {
     });
   }
 
-  /** Begins; called once. */
+  /** Begins. Called once. */
   start(): void {
     let left = this.#spreads.length;
     const answered = this.#step(this.#staging, (names) => `the dirty maps to be taken over by ${names}`);
@@ -74,7 +77,7 @@ export class FirstRecord {
     }
   }
 
-  /** Whatever is answered from now on means nothing. */
+  /** Ends the record. Answers are ignored from now on. */
   cancel(): void {
     this.#ended = true;
     for (const spread of this.#spreads) spread.cancel();
@@ -86,12 +89,12 @@ export class FirstRecord {
     else this.#host.onFailed(why, remedy);
   }
 
-  /** These have been asked. Returns what is to be called with one that has answered. */
+  /** These legs have been asked. Returns a function to be called with each leg that has answered. */
   #step(legs: readonly Leg[], what: (names: string) => string): (answered: Leg) => void {
     return tellAsked(legs, what, (text, narrows) => this.#host.onStep(text, narrows));
   }
 
-  /** Who is to record the version. */
+  /** These legs are to record the version. Returns a function to be called with each leg that has. */
   #recorders(legs: readonly Leg[]): (answered: Leg) => void {
     return this.#step(legs, (names) => `version ${formatVersion(this.#first.version)} to be recorded by ${names}`);
   }
@@ -116,7 +119,7 @@ export class FirstRecord {
     }
   }
 
-  /** The witness records last: what it knows of is durable on the set. */
+  /** The witness records last, so that a version that it knows of is durable on the set. */
   #recordOnWitness(witness: Leg): void {
     const { version } = this.#first;
     this.#recorders([witness]);

@@ -13,55 +13,55 @@ import type { VersionMemory } from './version-memory.ts';
 /** What is recorded when the pool is taken into service. */
 export interface FirstVersion {
   readonly version: VersionRecord;
-  /** The legs of its in-sync set: all of them record it, with data and maps. */
+  /** The legs of the version's in-sync set. All of them record it, with data and maps. */
   readonly legs: readonly Leg[];
-  /** Records it too, without data; null: there is no witness, or it has not granted. */
+  /** The witness, which records the version without data. Null if there is no witness, or it has not granted. */
   readonly witness: Leg | null;
   readonly members: readonly MemberRecord[];
   readonly policy: PoolPolicy;
-  /** The dirty maps of all members, complete. */
+  /** The complete dirty maps of all members. */
   readonly maps: PoolMaps;
-  /** Legs that have a version of another lineage, which this one follows. */
+  /** The legs that have a version of another lineage, which this version's lineage names as a former one. */
   readonly foreign: readonly Leg[];
-  /** Columns of members that are none any more. */
+  /** The ids of former members, whose columns are erased. */
   readonly erase: readonly number[];
-  /** Every member may have lost data that it had accepted and not flushed. */
+  /** Whether every member may have lost data that it had accepted and not flushed. */
   readonly allVolatileLost: boolean;
 }
 
-/** What the first version of an epoch follows from. */
+/** What the first version of an epoch is made from. */
 export interface FirstVersionInputs {
   /** The epoch that was granted. */
   readonly epoch: number;
-  /** The legs to serve the pool with, at least one. They were probed, and have granted. */
+  /** The legs to serve the pool with, at least one. They have been probed, and have granted. */
   readonly legs: readonly Leg[];
-  /** What each leg that was asked has granted: the `legs`, and with a quorum others, which only vote. */
+  /** What each leg that was asked has granted. These are the `legs`, and with quorum `majority` also legs that only vote. */
   readonly claims: ReadonlyMap<Leg, ClaimResult>;
   /** The grants of the `legs`, with the maps that they hold. */
   readonly grants: readonly Grant[];
-  /** The highest version of the newest lineage; null: the pool is being born. */
+  /** The highest version of the newest lineage. Null if the pool is being born. */
   readonly highest: VersionRecord | null;
-  /** What this client remembers of having served the pool, where it goes on with that (L5); null where it does not. */
+  /** What this client remembers of serving the pool, if it goes on by that (L5). Null otherwise. */
   readonly memory: VersionMemory | null;
-  /** An operator has decided to serve the pool with what is there. */
+  /** Whether an operator has decided to serve the pool with what is there. */
   readonly forced: boolean;
   /** The quorum that a pool is born with. */
   readonly quorum: PoolPolicy['quorum'];
-  /** All legs that are not on their way out, whether they take part or not. */
+  /** All legs that are not being removed, whether they take part or not. */
   readonly allLegs: readonly Leg[];
   readonly witness: Leg | null;
-  /** Of the pool's size, and empty: here the maps are assembled. */
+  /** Empty maps of the pool's size. The maps of all members are put together here. */
   readonly maps: PoolMaps;
 }
 
 /**
- * Decides what the first version of an epoch is: assembles and reconciles the maps, and says what is to be recorded with
- * them. It sends nothing. The UUID of a new lineage is drawn from `world`; a pool that is forced is worth a warning.
+ * Decides what the first version of an epoch is. It assembles and reconciles the maps, and says what is to be recorded with them. It
+ * sends nothing. It draws the UUID of a new lineage from `world`, and logs a warning for a pool that is forced.
  */
 export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inputs: FirstVersionInputs): FirstVersion {
   const { epoch, legs, claims, grants, highest, memory, forced, witness, maps } = inputs;
   const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-  // The witness has shown its past too, where it has granted.
+  // The past of the witness counts, too, if it has granted.
   const granted = new Map([...claims].filter(([leg]) => legs.includes(leg) || leg === witness));
   const members = memberTable(memory?.members ?? null, inputs.allLegs, witness, granted, world.clock.wallMs());
   const memberIds = dataMembers(members).map((member) => member.memberId);
@@ -69,7 +69,7 @@ export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inp
   const lineageUuid = highest === null || forced ? randomUuid(world.random) : highest.lineageUuid;
   let policy = policySoFar(inputs);
   if (highest === null) {
-    // C0: a pool that is born: the others have the data to take over of the one that was created to keep it, of which there is one at most.
+    // C0: at the birth of a pool, one member at most was created to keep its data. All others have to copy that data.
     const kept = legs.filter((leg) => leg.probe?.identity.createdZeroed === false).map((leg) => leg.member.memberId);
     assert(kept.length <= 1, 'C0: two members were created to keep their data');
     const [source] = kept;
@@ -80,12 +80,12 @@ export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inp
     reconcile(maps, grants, memberIds);
   }
   if (forced && highest !== null) {
-    // Whoever is not here comes back with nothing that counts; what nobody here has clean is lost (I8).
+    // Nothing counts that members have which are not here. A chunk that no member here has clean is LOST (I8).
     for (const memberId of memberIds) {
       if (!inSync.some((member) => member.memberId === memberId)) maps.of(memberId).set(0, maps.chunkCount);
     }
     const isThere = ({ memberId }: MemberRecord): boolean => inSync.some((member) => member.memberId === memberId);
-    // Without a majority all IO would wait for those that are left behind.
+    // Without a majority, all IO would wait for members that are left behind.
     const quorum = suffices(isThere, { members, policy }, { members, policy }) ? policy.quorum : 'none';
     policy = { ...policy, quorum, formerLineages: [...policy.formerLineages, highest.lineageUuid].slice(-FORMER_LINEAGES_MAX) };
     world.log.warn('the pool is forced into service as a new lineage', {
@@ -97,10 +97,10 @@ export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inp
     });
   }
   maps.noteLost(memberIds);
-  // The id of a member that was removed is never given to another one: stores may still have a column of it.
+  // The id of a removed member is never given to another one, as stores may still have a column of it.
   policy = { ...policy, highestMemberId: Math.max(policy.highestMemberId, ...members.map((member) => member.memberId)) };
   const version: VersionRecord = { lineageUuid, epoch, seq: 1, inSync, horizon: 0 };
-  // Versions are ordered within a lineage: the first one of a new lineage has nothing to rise above.
+  // Versions are ordered within a lineage. The first one of a new lineage has no version to rise above.
   assert(forced || highest === null || compareVersions(version, highest) > 0, 'V1: a version does not rise');
   return {
     version,
@@ -116,8 +116,9 @@ export function firstVersion(world: Pick<World, 'random' | 'log' | 'clock'>, inp
 }
 
 /**
- * L8: the table without the version with which members have joined that have not recorded it: they were about to, in an attempt
- * that came to an end, and join with the version that is made now. Else whoever finds a later version would think that they had.
+ * L8: the member table without the `joined` version of members that have not recorded that version. Such a member was about to join in
+ * an attempt that came to an end. It joins with the version that is made now. With the old `joined`, a client that finds a later version
+ * would think that the member had recorded it.
  */
 function withoutHalfJoined(
   members: readonly MemberRecord[],
@@ -136,14 +137,14 @@ function withoutHalfJoined(
   });
 }
 
-/** The policy as this client or else the holder of the highest version remembers it; at birth the configured one. */
+/** The policy that this client remembers, or else that of the holder of the highest version. At birth it is the configured one. */
 function policySoFar({ legs, claims, highest, memory, quorum }: FirstVersionInputs): PoolPolicy {
   if (memory !== null) return memory.policy;
   if (highest !== null) return (claims.get(holderOf(legs, claims, highest)) as ClaimResult).policy;
   return { quorum, highestMemberId: 0, formerLineages: [] };
 }
 
-/** A leg that holds the highest version; the first one where nobody does, as it may be that of a witness. */
+/** A leg that holds the highest version. If none does, the version may be that of a witness, and the first leg is returned. */
 function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, highest: VersionRecord): Leg {
   const holder = legs.find((leg) => {
     const version = claims.get(leg)?.version;
@@ -152,13 +153,13 @@ function holderOf(legs: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>, h
   return holder ?? (legs[0] as Leg);
 }
 
-/** The UUID of the store that a leg, which was probed, has answered with. */
+/** The UUID of the store with which a leg has answered its probe. */
 export function storeOf(leg: Leg): string {
   assert(leg.probe !== null, 'recovery: a participant has not answered');
   return leg.probe.identity.storeUuid;
 }
 
-/** The version of a leg that has answered the probe with one. */
+/** The version with which a leg has answered its probe. */
 export function versionOf(leg: Leg): VersionRecord {
   const version = leg.probe?.version;
   assert(version != null, 'recovery: a member without a version');

@@ -11,8 +11,8 @@ export interface LineageWitness {
 }
 
 /**
- * The lineage that counts: the one that knows of all others as former ones. Null when nobody has a version, undefined when
- * two lineages know nothing of one another.
+ * The lineage that counts: the one that names all others as former ones. Null if there is no version. Undefined if two lineages know
+ * nothing of each other.
  */
 export function newestLineage(known: readonly LineageWitness[]): string | null | undefined {
   const lineages = new Set(known.map(({ version }) => version?.lineageUuid).filter((lineage) => lineage !== undefined));
@@ -26,20 +26,20 @@ export function newestLineage(known: readonly LineageWitness[]): string | null |
 }
 
 /**
- * The legs to force the pool with: those of the highest version's set that are there. Who holds it is among them, as
- * a version is recorded by members of its set alone. `present` have been probed.
+ * The legs to force the pool with: the members of the highest version's set that are there. The holders of that version are among them,
+ * as only members of its set record a version. `present` have been probed.
  */
 export function forcedSet(present: readonly Leg[], highest: VersionRecord): readonly Leg[] {
   return present.filter((leg) => isInSync(highest, leg.member.memberId, leg.probe?.identity.storeUuid ?? ''));
 }
 
-/** When the pool last heard of a store, wall clock, as the store itself has recorded it; null: it has no version, or that was not recorded. */
+/** When the pool last heard of a store, wall clock, as the store itself has recorded it. Null if it has no version, or recorded no time. */
 export function heardAtMs({ identity, members, version }: Pick<ProbeResult, 'identity' | 'members' | 'version'>): number | null {
   if (version === null) return null;
   return members.find(({ memberId, storeUuid }) => memberId === identity.memberId && storeUuid === identity.storeUuid)?.seen?.atMs ?? null;
 }
 
-/** `member 1 (storage-1), version 3.2{1,2}, last heard of on 2026-11-30 14:00:00Z`, for people. `leg` was probed, and has a version. */
+/** `member 1 (storage-1), version 3.2{1,2}, last heard of on 2026-11-30 14:00:00Z`, for people. The leg has been probed. */
 export function describeHistory(leg: Leg): string {
   const probe = leg.probe as ProbeResult;
   const atMs = heardAtMs(probe);
@@ -47,7 +47,7 @@ export function describeHistory(leg: Leg): string {
   return `${leg.describe()}, ${version}${atMs === null ? '' : `, last heard of on ${formatTime(atMs)}`}`;
 }
 
-/** The lineages of these legs, each with its members and the dates of their newest versions, for people. */
+/** The lineages of these legs, for people. Each comes with its members and the dates of their newest versions. */
 export function describeLineages(legs: readonly Leg[]): string {
   const byLineage = new Map<string, string[]>();
   for (const leg of legs) {

@@ -12,41 +12,41 @@ export interface PoolClientOptions {
   readonly poolName: string;
   readonly members: readonly MemberAddress[];
   readonly readPolicy?: ReadPolicyName;
-  /** The member that the read policy `preferred` prefers. */
+  /** The id of the member that the read policy `preferred` prefers. */
   readonly preferredMemberId?: number;
-  /** IO units; bounded by what the stores were created with. */
+  /** The number of IO units. The stores were created with a number that it must not exceed. */
   readonly queueDepth?: number;
-  /** Milliseconds after which an IO that has no usable leg fails with EIO; null: it waits for ever, as a disk would hang. */
+  /** Milliseconds after which an IO without a usable leg fails with EIO. Null: it waits for ever, as a disk would hang. */
   readonly ioTimeoutMs?: number | null;
-  /** Milliseconds after which a leg that does not answer an IO leaves (L7). */
+  /** Milliseconds after which a leg that has not answered an IO leaves the set (L7). */
   readonly legTimeoutMs?: number;
   /**
-   * A leg that takes so many times as long as its peers, or answers nothing for a second and more, for a third of the time of IO within so many
-   * milliseconds, leaves too (L7); null: none does.
+   * L7: a leg also leaves if it holds up IO for a third of the time of IO within `legSlowForMs` milliseconds. It holds up IO if it takes
+   * `legSlowFactor` times as long as its peers, or answers nothing for a second and more. Null: no leg leaves for that.
    */
   readonly legSlowFactor?: number | null;
   readonly legSlowForMs?: number;
-  /** For how many milliseconds the return of a member holds up IO at most because that member does not answer (L4). */
+  /** The longest time, in milliseconds, that the return of a member holds up IO because that member does not answer (L4). */
   readonly legReturnHoldMs?: number;
-  /** How many milliseconds a leg that left for its own fault waits at most before its return is tried (L7). */
+  /** The longest time, in milliseconds, that a leg waits before its return is tried after it has left for its own fault (L7). */
   readonly legReturnDelayMsMax?: number;
   /**
-   * The witness, and the quorum policy that the pool is created with (`none` unless given); both are in the pool's metadata
-   * afterwards, which counts (L9).
+   * The witness, and the quorum with which the pool is created (`none` unless given). Afterwards both are in the pool's metadata, and
+   * the metadata counts (L9).
    */
   readonly witness?: MemberAddress;
   readonly quorum?: PoolPolicy['quorum'];
-  /** Take the pool from a client that is alive (C4). */
+  /** Whether to take the pool from a client that is alive (C4). */
   readonly takeover?: boolean;
 }
 
 /**
- * What a pool client does. `RECOVERING`: no leg is NORMAL, IO waits. `SERVING`: at least one leg is. `FENCED`: a newer
- * client was granted the pool; final (C3). `STOPPING`, `STOPPED`: on its way out.
+ * What a pool client does. `RECOVERING`: no leg is NORMAL, IO waits. `SERVING`: at least one leg is NORMAL. `FENCED`: a newer client was
+ * granted the pool; this state is final (C3). `STOPPING`: the client is ending. `STOPPED`: it has ended.
  */
 export type PoolClientState = 'RECOVERING' | 'SERVING' | 'FENCED' | 'STOPPING' | 'STOPPED';
 
-/** Geometry and abilities of the pool, known once it was assembled. */
+/** Geometry and abilities of the pool. They are known once the pool was assembled. */
 export interface PoolGeometry {
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
@@ -56,10 +56,10 @@ export interface PoolGeometry {
   readonly fastZero: boolean;
 }
 
-/** Something that has to happen, for people. */
+/** Something that has to happen before the pool goes on, for people. */
 export interface Wanted {
   readonly what: string;
-  /** What a person can do about it; absent: nothing, as far as is known. */
+  /** What a person can do about it. Absent if nothing is known that would help. */
   readonly remedy?: string | undefined;
 }
 
@@ -76,39 +76,48 @@ export interface PoolClientStatus {
   readonly stateSinceMs: number;
   readonly epoch: number;
   readonly version: VersionRecord | null;
-  /** Whether a version is being recorded, or is about to be: IO that changes data waits. */
+  /** Whether a version is being recorded, or is about to be. IO that changes data waits meanwhile. */
   readonly versionChangePending: boolean;
   readonly policy: PoolPolicy;
-  /** L9: where this node's configuration differs from what the pool has recorded. Empty too while nothing is known of the pool. */
+  /** L9: where this node's configuration differs from what the pool has recorded. Also empty while nothing is known of the pool. */
   readonly differences: readonly Difference[];
-  /** C0: false: no member that answers has ever been in service, and nobody has ordered the pool to be created; null: not known yet. */
+  /**
+   * C0: whether the pool exists. False: no member that answers was ever in service, and nobody has ordered the pool to be created. Null:
+   * not known yet.
+   */
   readonly born: boolean | null;
   readonly witness: {
     readonly name: string;
     readonly connected: boolean;
     readonly ready: boolean;
     readonly problem: string;
-    /** What a witness waits for that takes no part, since when it does not; null for one that does. */
+    /** What the witness waits for, and since when, while it takes no part. Null if it takes part. */
     readonly waitingFor: WaitingFor | null;
   } | null;
-  /** Bytes of map adds that wait for a clean copy elsewhere (V5): writes there are not acknowledged. */
+  /** Bytes of map adds that are owed (V5): they wait for a clean copy elsewhere, and writes there are not acknowledged. */
   readonly owedBytes: number;
   readonly geometry: PoolGeometry | null;
   readonly waitingFor: WaitingFor | null;
-  /** While the pool is served: what IO waits for other than its turn, the oldest first. */
+  /** What IO waits for besides its turn, the oldest first. Empty while the pool is not served. */
   readonly waits: readonly PoolWait[];
-  /** I8: what no member has any more: reads of it fail until its chunks are written whole. Null: nothing, or the pool is not served. */
+  /**
+   * I8: the LOST chunks, which no member has any more. Reads of them fail until they are written whole. Null if there are none, or the
+   * pool is not served.
+   */
   readonly lost: LostData | null;
   /**
-   * I8: what the disks of all members that have it failed to read when it was last tried, since the pool was taken into service; a
-   * write of the whole chunk heals it. Null: nothing that is known, or the pool is not served.
+   * I8: the chunks that the disks of all members that have them failed to read at the last attempt since the pool was taken into
+   * service. A write of the whole chunk heals it. Null if none are known, or the pool is not served.
    */
   readonly unreadable: LostData | null;
-  /** The first chunk that is not lost, and that no in-sync member has clean; and who has: IO on it waits. Null: there is none. */
+  /**
+   * The first chunk that is not LOST and that no in-sync member has clean, and the members that have it. IO on it waits. Null if there
+   * is none.
+   */
   readonly withoutCleanCopy: { readonly firstChunk: number; readonly holders: string } | null;
   readonly executing: number;
   readonly waiting: number;
-  /** When the oldest request that has not ended was submitted, wall clock; null: there is none. */
+  /** When the oldest request that has not ended was submitted, wall clock. Null if there is none. */
   readonly oldestIoSinceMs: number | null;
   readonly legs: readonly {
     readonly memberId: number;
@@ -121,16 +130,25 @@ export interface PoolClientStatus {
     readonly connected: boolean;
     readonly inSync: boolean;
     readonly maintenance: boolean;
-    /** L8: why the member's store can't be what it was; null: nothing of the kind is known. */
+    /** L8: a sentence that says why the member's store went back in time. Null if it did not. */
     readonly rolledBack: string | null;
-    /** What is wrong with the disk of a member that serves, as its node knows, without a subject; null: nothing that it knows of. */
+    /**
+     * What is wrong with the disk of a member that serves, in the words of its node, without a subject. Null if the node knows of
+     * nothing.
+     */
     readonly diskTrouble: string | null;
     readonly inFlight: number;
-    /** For how many milliseconds, of the last `withinMs`, it has held up IO that others had answered (L7); null: for too few to count. */
+    /**
+     * L7: for how many milliseconds of the last `withinMs` the member held up IO that others had answered. Null if it is too few to
+     * count.
+     */
     readonly heldUp: { readonly ms: number; readonly withinMs: number } | null;
-    /** Bytes in chunks that the member misses, as far as this client knows; null before the pool was assembled, and for a store that is none of the pool's. */
+    /**
+     * Bytes in chunks that are dirty for the member, as far as this client knows. Null before the pool was assembled, and for a store
+     * that is not the pool's.
+     */
     readonly dirtyBytes: number | null;
-    /** What a leg that is not NORMAL waits for; null for one that is, or is on its way out. */
+    /** What a leg that is not NORMAL waits for. Null for a leg that is NORMAL or is being removed. */
     readonly waitingFor: WaitingFor | null;
   }[];
 }

@@ -2,29 +2,32 @@ import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
 import type { Leg } from './leg.ts';
 
-/** As many ranges of lost or unreadable chunks are named in a status. */
+/** The number of ranges of lost or unreadable chunks that status names. */
 const RANGES_NAMED = 16;
 
-/** Data that no member has any more, or that none can read (I8). */
+/** Data that no member has any more, or that no member can read (I8). */
 export interface LostData {
-  /** In whole chunks, but for the end of the device. */
+  /** A whole number of chunks, except at the end of the device. */
   readonly bytes: number;
-  /** The first of them, in order, neighbours merged; there are more where they do not add up to `bytes`. */
+  /** The first ranges in order, with neighbours merged. If they add up to less than `bytes`, there are more. */
   readonly ranges: readonly ByteRange[];
 }
 
 /**
- * The dirty maps of all members, as the compute client holds them while it serves the pool: complete, and perhaps
- * dirtier than the truth, as what has become clean is heard of later. Volatile: a new client reads them from the members.
+ * The dirty maps of all members, as the client holds them while it serves the pool. They are complete. They may be dirtier than the
+ * truth, as the client hears later of what has become clean. They are kept in memory only: a new client reads them from the members.
  */
 export class PoolMaps {
   readonly chunkSizeBytes: number;
   readonly sizeBytes: number;
   readonly chunkCount: number;
   readonly #maps = new Map<number, DirtyMap>();
-  /** I8: chunks that nobody had clean when the maps were complete, or that were given up, and that nothing was written to since. Null: there are none. */
+  /**
+   * I8: the LOST chunks. No member had them clean when the maps were complete, or they were given up, and nothing was written to them
+   * since. Null if there are none.
+   */
   #lost: DirtyMap | null = null;
-  /** I8: chunks that somebody wanted to read and no member could, as their disks failed. Null: there have been none. */
+  /** I8: chunks that a client wanted to read, and that the disks of all members failed to read. Null if there are none. */
   #unreadable: DirtyMap | null = null;
 
   constructor(sizeBytes: number, chunkSizeBytes: number) {
@@ -33,7 +36,7 @@ export class PoolMaps {
     this.chunkCount = Math.ceil(sizeBytes / chunkSizeBytes);
   }
 
-  /** The member's map, clean at first. */
+  /** The member's map. A member that has none gets one that is clean. */
   of(memberId: number): DirtyMap {
     let map = this.#maps.get(memberId);
     if (map === undefined) {
@@ -43,7 +46,7 @@ export class PoolMaps {
     return map;
   }
 
-  /** Takes a map over. */
+  /** Takes over a map. */
   put(memberId: number, map: DirtyMap): void {
     this.#maps.set(memberId, map);
   }
@@ -52,7 +55,7 @@ export class PoolMaps {
     this.#maps.delete(memberId);
   }
 
-  /** The first chunk of a range and the number of chunks that it touches. */
+  /** The first chunk of a range. {@link chunksOf} is the number of chunks that the range touches. */
   firstChunk(offsetBytes: number): number {
     return Math.floor(offsetBytes / this.chunkSizeBytes);
   }
@@ -72,7 +75,7 @@ export class PoolMaps {
     return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
   }
 
-  /** Of the legs in the mask `candidates`, those whose members have the whole range clean. */
+  /** The legs in the mask `candidates` whose members have the whole range clean, as a mask. */
   cleanLegs(legs: readonly Pick<Leg, 'bit' | 'member'>[], offsetBytes: number, lengthBytes: number, candidates: number): number {
     let clean = 0;
     for (const { bit, member } of legs) {
@@ -81,20 +84,20 @@ export class PoolMaps {
     return clean;
   }
 
-  /** Whether each chunk of the range is clean for one of these members. */
+  /** Whether each chunk of the range is clean for at least one of these members. */
   eachCleanFor(memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
     const first = this.firstChunk(offsetBytes);
     return memberIds.length > 0 && this.dirtyForAll(memberIds, first, first + this.chunksOf(offsetBytes, lengthBytes)) < 0;
   }
 
-  /** Whether one of the absent members has a chunk of the range clean, and no chunk of it is dirty for all members. */
+  /** Whether an absent member has a chunk of the range clean, and no chunk of the range is dirty for all members. */
   anyCleanAbsent(absent: readonly number[], memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
     const first = this.firstChunk(offsetBytes);
     const end = first + this.chunksOf(offsetBytes, lengthBytes);
     return absent.some((memberId) => this.of(memberId).nextClean(first, end) < end) && this.dirtyForAll(memberIds, first, end) < 0;
   }
 
-  /** The first chunk, in [from, end) if given, that is dirty for every one of these members, or -1. */
+  /** The first chunk in [from, end) that is dirty for every one of these members. -1 if there is none. */
   dirtyForAll(memberIds: readonly number[], from = 0, end = this.chunkCount): number {
     if (memberIds.length === 0) return -1;
     return DirtyMap.firstInAll(
@@ -104,19 +107,22 @@ export class PoolMaps {
     );
   }
 
-  /** I8: the maps are complete, and those of all members: what is dirty in all of them has no clean copy anywhere. */
+  /** I8: the maps are complete. A chunk that is dirty for all members has no clean copy anywhere: it is LOST. */
   noteLost(memberIds: readonly number[]): void {
     this.#lost = this.#allDirtyFor(memberIds);
   }
 
-  /** I8: the only clean copies of these chunks are no more. */
+  /** I8: the only clean copies of these chunks are given up. Null: no chunk. */
   giveUp(chunks: DirtyMap | null): void {
     if (chunks === null) return;
     this.#lost ??= new DirtyMap(this.chunkCount);
     this.#lost.mergeFrom(chunks);
   }
 
-  /** I8: what a member of these turns out to have clean is not lost: a write of it may have been carried out, and failed for the caller. */
+  /**
+   * I8: a chunk that one of these members turns out to have clean is not LOST. The member may have carried out a write that failed for
+   * the caller.
+   */
   noteFound(memberIds: readonly number[]): void {
     const lost = this.#lost;
     if (lost === null || lost.dirtyCount === 0) return;
@@ -134,26 +140,26 @@ export class PoolMaps {
     }
   }
 
-  /** I8: what no member has any more: bytes in all, and the first ranges, in order. Null: nothing is lost. */
+  /** I8: the LOST chunks: their bytes in all, and the first ranges. Null if nothing is lost. */
   lost(): LostData | null {
     return this.#named(this.#lost);
   }
 
-  /** I8: the disks of all members that have the range failed to read it. Whether that is new. */
+  /** I8: the disks of all members that have the range clean failed to read it. Returns whether that is new. */
   noteUnreadable(offsetBytes: number, lengthBytes: number): boolean {
     this.#unreadable ??= new DirtyMap(this.chunkCount);
     return this.#unreadable.set(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes)) > 0;
   }
 
-  /** I8: what no member could read when it was last tried, and that was not written whole since; as {@link lost}. */
+  /** I8: the chunks that no member could read at the last attempt, and that were not written whole since. Null if there are none. */
   unreadable(): LostData | null {
     return this.#named(this.#unreadable);
   }
 
   /**
-   * A write has been carried out by these members: they have every chunk of it clean (W4), whether it was written whole or had to
-   * be pulled first. I8: whoever comes back next is told so; the one that has the only copy of a chunk may be away by then.
-   * Returns whether that was not known of all.
+   * These members have carried out a write. They have every chunk of it clean (W4): a chunk that was not written whole has been pulled
+   * first. I8: a member that returns next has to be told that, as the member with the only copy of a chunk may be away by then. Returns
+   * whether a chunk was dirty here for one of these members.
    */
   written({ offsetBytes, lengthBytes }: ByteRange, memberIds: readonly number[]): boolean {
     this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
@@ -166,7 +172,7 @@ export class PoolMaps {
     return cleared > 0;
   }
 
-  /** The range was read, or has been written: the chunks that lie in it as a whole can be read. */
+  /** The range was read or written. The chunks that lie wholly in it can be read. */
   readable(offsetBytes: number, lengthBytes: number): void {
     const unreadable = this.#unreadable;
     if (unreadable === null) return;
@@ -177,7 +183,7 @@ export class PoolMaps {
     if (unreadable.dirtyCount === 0) this.#unreadable = null;
   }
 
-  /** How much there is in the chunks, and where; null: nothing. */
+  /** The bytes in the chunks, and the first ranges. Null if there are no chunks. */
   #named(chunks: DirtyMap | null): LostData | null {
     if (chunks === null || chunks.dirtyCount === 0) return null;
     const ranges = chunks.runs(RANGES_NAMED).map(({ first, count }) => {
@@ -187,19 +193,19 @@ export class PoolMaps {
     return { bytes: this.#bytesIn(chunks), ranges };
   }
 
-  /** Whether the chunk is lost (I8). */
+  /** Whether the chunk is LOST (I8). */
   isLost(chunk: number): boolean {
     return this.#lost?.test(chunk) === true;
   }
 
-  /** The first chunk that none of these members, which are in sync, has clean, but perhaps another; or -1. */
+  /** The first chunk that no in-sync member has clean, and that is not LOST: another member may have it. -1 if there is none. */
   heldElsewhere(inSyncIds: readonly number[]): number {
     let chunk = this.dirtyForAll(inSyncIds);
     while (chunk >= 0 && this.#lost?.test(chunk) === true) chunk = this.dirtyForAll(inSyncIds, this.#lost.nextClean(chunk));
     return chunk;
   }
 
-  /** The first chunk that the member has clean and none of the others, or -1. */
+  /** The first chunk that the member has clean and none of the others has. -1 if there is none. */
   heldOnlyBy(memberId: number, others: readonly number[]): number {
     const own = this.of(memberId);
     let chunk = this.dirtyForAll(others);
@@ -207,14 +213,14 @@ export class PoolMaps {
     return chunk;
   }
 
-  /** All chunks that the member has clean and none of the others, or null. */
+  /** All chunks that the member has clean and none of the others has. Null if there are none. */
   allHeldOnlyBy(memberId: number, others: readonly number[]): DirtyMap | null {
     const chunks = this.#allDirtyFor(others);
     this.of(memberId).forEachRun((first, count) => chunks?.clear(first, count));
     return chunks === null || chunks.dirtyCount === 0 ? null : chunks;
   }
 
-  /** The chunks that are dirty for every one of these members; null: there are none. */
+  /** The chunks that are dirty for every one of these members. Null if there are none. */
   #allDirtyFor(memberIds: readonly number[]): DirtyMap | null {
     let all: DirtyMap | null = null;
     for (let chunk = this.dirtyForAll(memberIds); chunk >= 0; ) {
@@ -226,13 +232,13 @@ export class PoolMaps {
     return all;
   }
 
-  /** Bytes in chunks that are dirty for the member. */
+  /** The bytes in chunks that are dirty for the member. */
   dirtyBytes(memberId: number): number {
     const map = this.#maps.get(memberId);
     return map === undefined ? 0 : this.#bytesIn(map);
   }
 
-  /** Bytes in the chunks of the map; the last chunk of the device may be a short one. */
+  /** The bytes in the chunks of the map. The last chunk of the device may be shorter than the others. */
   #bytesIn(map: DirtyMap): number {
     if (map.dirtyCount === 0) return 0;
     const shortBy = map.test(this.chunkCount - 1) ? this.chunkCount * this.chunkSizeBytes - this.sizeBytes : 0;

@@ -27,11 +27,11 @@ import { findRolledBack } from './rolled-back.ts';
 import { rolledBackLegs, setRolledBackAside, setTwinsAside } from './set-aside.ts';
 import { mayGoOn, type VersionMemory } from './version-memory.ts';
 
-/** What recovery ends with: these legs hold this version, durably, and are enabled. */
+/** The result of recovery: these legs have recorded this version durably, and are enabled. */
 export interface Assembled {
   readonly version: VersionRecord;
   readonly members: readonly MemberRecord[];
-  /** The legs of its in-sync set. */
+  /** The legs of the version's in-sync set. */
   readonly legs: readonly Leg[];
   readonly geometry: {
     readonly sizeBytes: number;
@@ -40,112 +40,119 @@ export interface Assembled {
     readonly fastZero: boolean;
   };
   readonly policy: PoolPolicy;
-  /** The witness has recorded the version too. */
+  /** Whether the witness has recorded the version, too. */
   readonly witnessRecorded: boolean;
-  /** The dirty maps of all members, complete. */
+  /** The complete dirty maps of all members. */
   readonly maps: PoolMaps;
-  /** Every member may have lost data that it had accepted and not flushed. */
+  /** Whether every member may have lost data that it had accepted and not flushed. */
   readonly allVolatileLost: boolean;
 }
 
-/** What recovery is given and whom it tells. */
+/** What recovery needs, and the functions by which it reports. */
 export interface RecoveryOptions {
   readonly poolUuid: string;
-  /** For people. */
+  /** The name of the pool, for people. */
   readonly poolName: string;
-  /** IO units of this client: a store that was created with fewer is unfit. */
+  /** The number of IO units of this client. A store that was created with fewer is unfit. */
   readonly queueDepth: number;
-  /** UUID of this process, to which epochs are granted, and the host's name, for people. */
+  /** The UUID of this process, to which members grant epochs. The name of the host is for people. */
   readonly clientInstance: string;
   readonly clientName: string;
   /** The quorum that a pool is born with. */
   readonly quorum: PoolPolicy['quorum'];
-  /** Take the pool from a client that is alive (C4). */
+  /** Whether to take the pool from a client that is alive (C4). */
   readonly takeover: boolean;
-  /** The leg of the witness, as far as one is known. */
+  /** The leg of the witness. Null if no witness is known. */
   readonly witness: () => Leg | null;
   /**
-   * The member table of the highest version that was heard of: legs are made for members that the configuration lacks, and lead
-   * to where it says that members are (L9). Returns whether any leg changed: what was asked so far may be somebody else's word.
+   * Called with the member table of the highest version that was heard of. Legs are made for members that the configuration lacks, and
+   * legs are led to where the table has their members (L9). Returns whether a leg changed. If one did, the answers so far may have come
+   * from the wrong members.
    */
   readonly onMembers: (members: readonly MemberRecord[]) => boolean;
-  /** L9: why a leg that answers is not to be believed, as its store or its host turns up twice; empty: nothing of the kind is known. */
+  /** L9: why a leg that answers is not to be believed, as its store or its host is there twice. Empty if nothing of the kind is known. */
   readonly twice: (leg: Leg) => string;
-  /** Legs to where the configuration names members that the pool knows elsewhere, and that have answered. */
+  /** The stray legs that have answered: they lead to where the configuration names members that the pool knows elsewhere (L9). */
   readonly strays: () => readonly Leg[];
-  /** What this client knows from serving the pool; null before it has. */
+  /** What this client knows from serving the pool. Null before it has served it. */
   readonly memory: () => VersionMemory | null;
-  /** This version is about to be sent to members: it may exist from now on (V4). */
+  /** Called before this version is sent to members: from now on a member may have recorded it (V4). */
   readonly onAttempt: (version: VersionRecord) => void;
-  /** What is waited for until the next attempt, for people. */
+  /** Says what recovery waits for until the next attempt, for people. */
   readonly onWaiting: (waiting: Wanted) => void;
-  /** What the attempt under way waits for. `narrows`: it is less of what it waited for already. */
+  /** Says what the attempt under way waits for. `narrows`: it is a part of what the attempt waited for before. */
   readonly onStep: (step: Wanted, narrows: boolean) => void;
-  /** Another client was promised a higher epoch than this one was ever enabled under (C3); `by` names both. */
+  /**
+   * Called when another client was promised a higher epoch than any under which this client was enabled (C3). `by` names that client and
+   * the epoch.
+   */
   readonly onFenced: (by: string) => void;
-  /** The pool is in service. Recovery has ended before it is called, and may be begun anew. */
+  /** Called when the pool is in service. Recovery has ended before the call, and may begin again. */
   readonly onAssembled: (assembled: Assembled) => void;
 }
 
 /**
- * Brings a pool into service: probe, claim, assemble the maps, reconcile, record the first version of the new epoch,
- * enable. It starts over at every change and gives up on none; what it waits for is always said.
+ * Brings a pool into service: probe, claim, assemble the maps, reconcile, record the first version of the new epoch, enable. It starts
+ * over at every change and never gives up. It always says what it waits for.
  *
- * A pool comes into being by an order alone (C0), see {@link create}: members without a version wait for it.
+ * A pool comes into being by an order alone (C0), see {@link create}. Members without a version wait for that order.
  *
- * Decided here: C1 (probes change nothing, and a claim is made only when they satisfy the assemble rule), C2 (assembly uses
- * grants only), and the assemble rule (every member of the highest version's in-sync set has granted). What the members
- * have granted then becomes a new version (◆15) by {@link firstVersion}, and is made durable by a {@link FirstRecord}.
+ * These rules are decided here:
+ * - C1: probes change nothing. A claim is made only when the probes satisfy the assemble rule.
+ * - C2: assembly uses what the members have granted, and nothing else.
+ * - The assemble rule: every member of the highest version's in-sync set has granted.
  *
- * L5: a client that has served the pool itself knows that no version exists that it did not make. It goes on with any
- * members of its last durable version, provided that each of its later attempts had one of them in its set: an attempt
- * without any of them could be assembled behind its back (V4).
+ * From the grants {@link firstVersion} makes a new version (◆15), and a {@link FirstRecord} makes that version durable.
+ *
+ * L5: a client that has served the pool knows that it made all versions itself. It goes on with any members of its last durable version,
+ * provided that each of its later attempts had one of them in its set. An attempt without any of them could be assembled behind its back
+ * (V4).
  */
 export class Recovery {
   readonly #world: World;
   readonly #allLegs: readonly Leg[];
   readonly #options: RecoveryOptions;
   #active = false;
-  /** An attempt is under way. */
+  /** Whether an attempt is under way. */
   #busy = false;
-  /** The number of the attempt: it tells its answers from those of an older one. */
+  /** The number of the attempt. It tells answers to this attempt from answers to an older one. */
   #attempt = 0;
-  /** Something changed that the attempt under way may not have seen. */
+  /** Whether something changed that the attempt under way may not have seen. */
   #pokedWhileBusy = false;
-  /** When the next attempt begins, in clock milliseconds, if none is under way. */
+  /** The time at which the next attempt begins if none is under way, in clock milliseconds. */
   #retryAtMs = 0;
-  /** Milliseconds from an attempt that ends in waiting to the next; grows while nothing changes. */
+  /** Milliseconds from an attempt that ends in waiting to the next one. They grow while nothing changes. */
   #retryMs = RECOVERY_RETRY_MS;
-  /** The highest epoch that this client was ever enabled under. */
+  /** The highest epoch under which this client was ever enabled. */
   #servedEpoch = 0;
-  /** The highest epoch that this client has asked for, or heard of: the next one that it asks for is above. */
+  /** The highest epoch that this client has asked for or heard of. The next epoch that it asks for is higher. */
   #highestEpochSeen = 0;
-  /** Until then a client that has served the pool waits for all members of its last version. */
+  /** The time until which a client that has served the pool waits for all members of its last version, in clock milliseconds. */
   #graceUntilMs = 0;
-  /** The last step of the attempt, once it has come to that. */
+  /** The last step of the attempt. Null before that step. */
   #record: FirstRecord | null = null;
-  /** What was waited for last, for those who gave an order that was not carried out. */
+  /** What recovery last waited for. It goes into the answer to an order that was not carried out. */
   #lastWaited = '';
-  /** The attempt under way is to serve the pool with what is there, and leaves these behind; null: whoever is not there. */
+  /** The attempt under way is forced. The next field has the members that the operator agreed to leave behind. Null: any. */
   #forced = false;
   #leftBehind: readonly number[] | null = null;
   #onForced: OperationDone | null = null;
   readonly #birth: Birth;
-  /** Members that answer with a store that went back in time: they take no part in this attempt (L8). */
+  /** L8: members whose stores went back in time, with their answers. They take no part in this attempt. */
   readonly #rolledBack = new Map<Leg, ProbeResult>();
-  /** What this client knew when it asked (L8): what it hears meanwhile may be younger than the answers. */
+  /** L8: what this client knew when it asked. What it hears meanwhile may be younger than the answers. */
   #knownThen: VersionMemory | null = null;
-  /** Those of the highest version's set among them, without which it is known to be complete. */
+  /** L8: rolled back members of the highest version's set that the attempt needs not wait for, as a released member excuses them. */
   #excused: readonly InSyncMember[] = [];
-  /** What was logged of them. */
+  /** What was logged of rolled back members, so that it is logged once. */
   readonly #told = new Set<string>();
-  /** The legs that the attempt asks: it ends when one of their sessions does. */
+  /** The legs that the attempt asks. The attempt ends when one of their sessions is lost. */
   #participants: readonly Leg[] = [];
-  /** The probes that have not all been answered yet. */
+  /** The round of probes that is under way. Null if there is none. */
   #probing: ProbeRound | null = null;
-  /** L8: whoever seemed to have gone back in time has been asked once more in this attempt. */
+  /** L8: whether the members that seemed to be rolled back were asked once more in this attempt. */
   #askedTwice = false;
-  /** What the attempt goes on with when the lease of the former client has ended. */
+  /** What the attempt goes on with when the lease of the former client has ended, and when that is. Null if it does not wait for that. */
   #afterLease: { readonly atMs: number; readonly goOn: () => void } | null = null;
 
   constructor(world: World, legs: readonly Leg[], options: RecoveryOptions) {
@@ -155,12 +162,12 @@ export class Recovery {
     this.#birth = new Birth(options.poolName);
   }
 
-  /** A leg that is on its way out is nothing to go on with. */
+  /** The legs that are not being removed. */
   get #legs(): readonly Leg[] {
     return this.#allLegs.filter((leg) => leg.state !== 'REMOVING');
   }
 
-  /** The pool has no leg in service: starts, or starts over. */
+  /** The pool has no leg in service. Recovery starts, or starts over. */
   begin(): void {
     this.#active = true;
     this.#retryMs = RECOVERY_RETRY_MS;
@@ -173,9 +180,9 @@ export class Recovery {
   }
 
   /**
-   * C0: the pool comes into being, with all members that the configuration names. `done` is called when it is served, or with
-   * the reason why it is not: CONFLICT: it exists already; UNAVAILABLE: a member was not there in time. An order is carried out
-   * once: whatever is there later, it is not given again by itself.
+   * C0: the pool comes into being, with all members that the configuration names. `done` is called when the pool is served, or with an
+   * error that says why not. CONFLICT: the pool exists already. UNAVAILABLE: a member was not there in time. The order is carried out
+   * once. It is not kept for members that are there later.
    */
   create(done: OperationDone): void {
     if (this.#active) {
@@ -192,12 +199,12 @@ export class Recovery {
   }
 
   /**
-   * Takes the pool into service with the members that are there now, as a new lineage unless they suffice anyway; the
-   * caller has asked the operator twice. It is tried once: who is there when it is tried again may be others. `leftBehind`: the
-   * members with data that the operator knows to be left behind; null: any. `done` is called once.
+   * Takes the pool into service with the members that are there now. The pool becomes a new lineage, unless these members suffice
+   * anyway. The caller has asked the operator twice. Force is tried once, as other members may be there the next time. `leftBehind`: the
+   * members with data that the operator agreed to leave behind. Null: any. `done` is called once.
    */
   force(leftBehind: readonly number[] | null = null, done: OperationDone = () => {}): void {
-    // Those that are there suffice, and begin in a moment.
+    // While the lease runs out, the members that are there suffice, and serve the pool in a moment.
     if (!this.#active || this.#afterLease !== null) {
       done(new OperationError('CONFLICT', 'the pool is served, or about to be: there is nothing to force'));
       return;
@@ -210,7 +217,7 @@ export class Recovery {
     else done(new OperationError('UNAVAILABLE', 'no member can be reached'));
   }
 
-  /** Something changed that may be waited for: an attempt begins at once, or as soon as the one under way ends in waiting. */
+  /** Something has changed that recovery may wait for. An attempt begins at once, or as soon as the one under way ends in waiting. */
   poke(): void {
     if (!this.#active) return;
     this.#retryMs = RECOVERY_RETRY_MS;
@@ -218,7 +225,7 @@ export class Recovery {
     else this.#run();
   }
 
-  /** Nothing more is done until it is begun anew. `served`: the pool is in service. */
+  /** Ends recovery until {@link begin} is called again. `served`: the pool is in service. */
   end(served = false): void {
     this.#active = false;
     if (served) {
@@ -231,7 +238,7 @@ export class Recovery {
     this.#birth.end(new OperationError('UNAVAILABLE', 'this node does not serve the pool any more'));
   }
 
-  /** A session was lost: an attempt that one of its legs takes part in ends, and the next begins after a while. */
+  /** A session was lost. An attempt in which one of its legs takes part ends, and the next one begins after a while. */
   sessionDown(session: SharedSession): void {
     if (!this.#active || !this.#busy) return;
     const lost = this.#participants.filter((leg) => leg.session === session);
@@ -242,7 +249,7 @@ export class Recovery {
     this.#options.onStep({ what: `the next attempt, as the session to ${names} was lost (${session.lostReason})` }, false);
   }
 
-  /** Time passes: the next attempt is due, or the lease of the former client has ended. `nowMs` is of the clock. */
+  /** Begins the next attempt when it is due, or goes on when the lease of the former client has ended. `nowMs`: clock milliseconds. */
   tick(nowMs: number): void {
     if (!this.#active) return;
     this.#birth.tick(nowMs, this.#lastWaited);
@@ -264,10 +271,12 @@ export class Recovery {
     assert(this.#servedEpoch <= this.#highestEpochSeen, 'V1: an epoch that was served is not known');
   }
 
-  /** The attempt ends: what is answered to it from now on means nothing. */
+  /** The attempt ends. Answers to it are ignored from now on. */
   #abandon(): void {
     if (this.#forced)
-      this.#world.log.warn('the pool was not forced into service: look who is there, and ask again', { waitsFor: this.#lastWaited });
+      this.#world.log.warn('the pool was not forced into service: look which members are there, and ask again', {
+        waitsFor: this.#lastWaited,
+      });
     this.#onForced?.(new OperationError('UNAVAILABLE', `it was not forced: it waits for ${this.#lastWaited}`));
     this.#onForced = null;
     this.#forced = false;
@@ -285,7 +294,10 @@ export class Recovery {
     this.#afterLease = null;
   }
 
-  /** The attempt ends in waiting. Another one begins after a while, or in the next tick if something has changed meanwhile. */
+  /**
+   * The attempt ends, and recovery waits. The next attempt begins after a while, or with the next tick if something has changed
+   * meanwhile.
+   */
   #wait(what: string, remedy?: string): void {
     this.#lastWaited = what;
     const again = this.#pokedWhileBusy;
@@ -295,7 +307,7 @@ export class Recovery {
     this.#options.onWaiting({ what, remedy });
   }
 
-  /** An attempt begins: all that can be reached are probed. */
+  /** Begins an attempt. It probes all members that can be reached. */
   #run(): void {
     this.#abandon();
     this.#rolledBack.clear();
@@ -314,23 +326,24 @@ export class Recovery {
     this.#probe(connected, []);
   }
 
-  /** Asks these members; `tables` gets what their stores say. */
+  /** Probes these members. Their answers are added to `tables`. */
   #probe(legs: readonly Leg[], tables: ProbeResult[]): void {
     const { witness } = this.#options;
     this.#probing = new ProbeRound(legs, witness(), this.#options, tables, this.#world.clock.nowMs(), () => this.#choose(tables));
   }
 
-  /** C1: decides whether the probes satisfy the assemble rule, and for whom to wait otherwise. */
+  /** C1: decides whether the probes satisfy the assemble rule, and says what recovery waits for if they don't. */
   #choose(answers: ProbeResult[]): void {
     this.#probing = null;
-    // Whoever has answered first may have an old table: it must not lead away from where the configuration finds a newer one.
+    // The member that has answered first may have an old table. That table must not lead away from where the configuration finds a newer
+    // one.
     if (this.#expectsOthers() || this.#learn(answers)) return;
     setTwinsAside(this.#legs, this.#options.twice);
     const answered = this.#legs.filter((leg) => leg.probe !== null);
     const witness = this.#options.witness();
     for (const leg of [...answered, ...(witness === null || witness.probe === null ? [] : [witness])]) {
       const { promise, version } = leg.probe as ProbeResult;
-      // V1: the version to come has this epoch, and must rise above all that is there, whatever was promised.
+      // V1: the next version gets an epoch that is higher than all that members have, whatever they have promised.
       this.#highestEpochSeen = Math.max(this.#highestEpochSeen, promise?.epoch ?? 0, version?.epoch ?? 0);
       if (promise === null) continue;
       if (this.#servedEpoch > 0 && promise.epoch > this.#servedEpoch && promise.clientInstance !== this.#options.clientInstance) {
@@ -377,7 +390,8 @@ export class Recovery {
       const known = all.filter((leg) => leg.probe !== null);
       const doubtful = rolledBackLegs(known, this.#legs, lineage, this.#knownThen, this.#options.clientInstance);
       if (!this.#askedTwice && doubtful.size > 0) {
-        // Those that know better may have heard it from another client since: a store is judged by what it says after all others have spoken.
+        // A member that remembers such a store may have heard of it from another client after the store had answered. So the store is
+        // asked again, now that all others have spoken.
         this.#askedTwice = true;
         this.#probe([...doubtful.keys()], answers);
         return;
@@ -392,7 +406,7 @@ export class Recovery {
     let present = answered.filter((leg) => leg.probe !== null);
     const onlyOld = this.#forced && present.every((leg) => leg.probe?.version?.lineageUuid !== lineage);
     if (onlyOld) {
-      // Nobody is left who knows better: the operator has been told so.
+      // All members that are left are rolled back. The operator has been told so.
       for (const [leg, answer] of this.#rolledBack) if (leg !== witness) leg.probe = answer;
       present = answered.filter((leg) => leg.probe !== null);
     }
@@ -411,7 +425,7 @@ export class Recovery {
       return;
     }
     const newest = holders.reduce((a, b) => (compareVersions(versionOf(b), versionOf(a)) > 0 ? b : a));
-    // A witness may know of a later version than those who are there and have data.
+    // A witness may know of a later version than the members with data that are there.
     const later = witness?.probe?.version?.lineageUuid === lineage && compareVersions(versionOf(witness), versionOf(newest)) > 0;
     const informed = later ? witness : newest;
     const highest = versionOf(informed);
@@ -438,7 +452,7 @@ export class Recovery {
       this.#wait(suffice.what, suffice.remedy);
       return;
     }
-    // Those that are there suffice: nothing has to be left behind. What stores have lost that went back in time is, in any case.
+    // The members that are there suffice, so none is left behind. What rolled back stores have lost is left behind in any case.
     if (!('what' in suffice) && !onlyOld) this.#forced = false;
     const chosen = 'what' in needed || this.#forced ? forcedSet(present, versionOf(newest)) : needed.legs;
     this.#excused = 'what' in needed || this.#forced ? [] : needed.excused;
@@ -459,8 +473,8 @@ export class Recovery {
   }
 
   /**
-   * L9: configuration helps to find the first member; what that one knows of the others counts, if it is of the newest lineage. Returns
-   * whether this attempt has come to an end, as it has asked somebody whom it was not to ask.
+   * L9: the configuration helps to find a first member. If that member is of the newest lineage, its table says where the others are.
+   * Returns whether this attempt has ended, because it has asked at an address that the table does not have.
    */
   #learn(answers: readonly ProbeResult[]): boolean {
     const memory = this.#options.memory();
@@ -479,7 +493,7 @@ export class Recovery {
     return true;
   }
 
-  /** Returns whether the attempt waits for whom a client that has just started is about to reach. */
+  /** A client that has just started waits for the members that it is about to reach. Returns whether the attempt has ended for that. */
   #expectsOthers(): boolean {
     const expected = this.#forced ? null : firstContacts(this.#legs, this.#options, this.#participants);
     if (expected === null) return false;
@@ -488,7 +502,10 @@ export class Recovery {
     return true;
   }
 
-  /** Claims the pool from `voters` under an epoch above all that was seen, to be served with `needed`, which are among them. */
+  /**
+   * Claims the pool from `voters` under an epoch that is higher than all that were seen. The pool is to be served with `needed`, which
+   * are among `voters`.
+   */
   #claim(needed: readonly Leg[], voters: readonly Leg[]): void {
     const attempt = this.#attempt;
     const epoch = this.#highestEpochSeen + 1;
@@ -529,10 +546,11 @@ export class Recovery {
     }
   }
 
-  /** All `voters` have granted. C2: from here on only what the grants say counts. */
+  /** All `voters` have granted. C2: from here on only the grants count. */
   #granted(epoch: number, legs: readonly Leg[], voters: readonly Leg[], claims: ReadonlyMap<Leg, ClaimResult>): void {
     const results = legs.map((leg) => claims.get(leg) as ClaimResult);
-    // Of all that it is to be served with: where the pool was half born, one may have no version yet, which says nothing of the others'.
+    // The lineage follows from all legs that the pool is to be served with. Where a birth was cut short, one of them may have no version
+    // yet, which says nothing of the others.
     const lineage = newestLineage(results);
     if (lineage === undefined) {
       this.#wait('the members to belong to one lineage: one of them was recorded while the pool was being claimed');
@@ -551,7 +569,7 @@ export class Recovery {
     const has = (member: InSyncMember): boolean => legs.some((leg) => isLegOf(leg, member));
     const memory = this.#options.memory();
     const known = memory !== null && highest !== null && !this.#forced && mayGoOn(memory, highest, has);
-    // I7: the former client may go on reading from those of its set that have not granted.
+    // I7: the former client may go on reading from members of its set that have not granted.
     const isAbsent = (member: InSyncMember): boolean => !has(member) && !this.#excused.some((other) => sameMember(other, member));
     const maybeRead = highest !== null && !known && !this.#forced ? highest.inSync.filter(isAbsent) : [];
     if (highest !== null && !known && !this.#forced) {
@@ -611,7 +629,10 @@ export class Recovery {
     }
   }
 
-  /** I1: who can't read what the others would have to copy is no winner of a reconciliation; where there is a choice, they are asked. */
+  /**
+   * I1: a member that can't read a suspect chunk must not win its reconciliation, as the others would have to copy that chunk from it.
+   * So the members check what they can read, if there is more than one.
+   */
   #checkReadable(
     epoch: number,
     legs: readonly Leg[],
@@ -637,19 +658,19 @@ export class Recovery {
     });
   }
 
-  /** Quorum: all grants are there, so that nobody renews the lease of the former client any more; it ends by itself. */
+  /** Quorum: all voters have granted, so none of them renews the lease of the former client any more. That lease ends by itself. */
   #waitForLease(members: readonly InSyncMember[], goOn: () => void): void {
     this.#afterLease = { atMs: this.#world.clock.nowMs() + LEASE_END_MS, goOn };
     const names = members.map(({ memberId }) => `member ${memberId}`).join(' and ');
     this.#options.onStep({ what: `${LEASE_END_MS / 1000} s to pass, in which the former client may still read from ${names}` }, false);
   }
 
-  /** The attempt waits for these legs to answer. Returns what is to be called with one that has. */
+  /** The attempt waits for these legs to answer. Returns a function to be called with each leg that has answered. */
   #step(legs: readonly Leg[], what: (names: string) => string): (answered: Leg) => void {
     return tellAsked(legs, what, (text, narrows) => this.#options.onStep({ what: text }, narrows));
   }
 
-  /** The last step: when the version is durable and its members are enabled, the pool is in service. */
+  /** The last step of an attempt. The pool is in service when the version is durable and the members of its set are enabled. */
   #makeDurable(first: FirstVersion, claims: ReadonlyMap<Leg, ClaimResult>): void {
     const { legs, version, members, policy, maps, allVolatileLost } = first;
     const { poolUuid, onAttempt, onAssembled } = this.#options;

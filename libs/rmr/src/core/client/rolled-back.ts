@@ -6,14 +6,14 @@ import { storeOf } from './first-version.ts';
 import type { Leg } from './leg.ts';
 import type { VersionMemory } from './version-memory.ts';
 
-/** Somebody who remembers the stores of a pool: another member, by its table, or this client. */
+/** Anybody that remembers the stores of a pool: another member by its table, or this client. */
 export interface Rememberer {
   /** `member 1 (storage-1)`, or `this client`, for people. */
   readonly who: string;
-  /** The version that its table was recorded with. */
+  /** The version with which the rememberer's table was recorded. */
   readonly version: VersionRecord;
   readonly members: readonly MemberRecord[];
-  /** It knows that the version is durable on its whole set: a client that has made it. */
+  /** Whether the rememberer knows that the version is durable on its whole set. Only the client that has made the version knows that. */
   readonly durable: boolean;
 }
 
@@ -23,29 +23,30 @@ export interface ShownStore {
   readonly storeUuid: string;
   readonly version: VersionRecord | null;
   readonly past: StorePast;
-  /** Its own table: it says with which version it was accepted anew. */
+  /** The store's own member table. It says with which version the store was accepted anew. */
   readonly members: readonly MemberRecord[];
 }
 
-/** A store that is not what it was, and how that is known. */
+/** A store that went back in time, and how that is known. */
 export interface RolledBack {
-  /** In a sentence that begins with the store's member, without its end. */
+  /** The rest of a sentence that begins with the store's member, without its end. */
   readonly why: string;
-  /** When the pool last knew the store to be newer, wall clock; null: that was not recorded. */
+  /** When the pool last knew the store to be newer, wall clock. Null if that was not recorded. */
   readonly newerAtMs: number | null;
-  /** It is known by a write that the store had answered, and not by its past. */
+  /** Known by a write that the store has answered and does not have, and not by its past. */
   readonly lacksWrites?: true;
 }
 
 /**
- * L8: whether a store went back in time: it lacks what somebody remembers of it. Null: nobody knows better.
+ * L8: whether a store went back in time, as it lacks what a rememberer knows of it. Null if no rememberer knows more than the store has.
  *
- * - Its past lacks the mark that somebody has seen of it: a copy that was made before.
- * - It has no version, or one older than that with which it has come into the set, though a later one exists: the one with
- *   which a member comes into the set is durable on it before another is made (V3, V4).
- * - It was out of the set before marks were kept, and its version is of an epoch before the one in which it was in the set.
+ * A store went back in time in any of these cases:
+ * - A rememberer has a mark of it that its past lacks. The store is a copy that was made before the mark.
+ * - It has no version, or a version older than the one with which it came into the set, although a later one exists. The version with
+ *   which a member comes into the set is durable on its store before another is made (V3, V4).
+ * - It left the set before marks were kept, and its version is of an epoch before the one in which it was in the set.
  *
- * Whoever remembers has to be of the lineage that counts. Tables from before a store was accepted anew say nothing of it.
+ * Only rememberers of the lineage that counts are believed. A table from before the store was accepted anew says nothing of it.
  */
 export function rolledBack(store: ShownStore, rememberers: readonly Rememberer[]): RolledBack | null {
   const entryOf = ({ members }: Pick<Rememberer, 'members'>): MemberRecord | undefined =>
@@ -65,10 +66,10 @@ export function rolledBack(store: ShownStore, rememberers: readonly Rememberer[]
   return null;
 }
 
-/** Whether the store has not recorded a version that it must have, by what one remembers of it. */
+/** Whether the store lacks a version that it must have recorded, by what one rememberer knows of it. */
 function lacksVersion({ memberId, storeUuid, version: shown }: ShownStore, entry: MemberRecord, rememberer: Rememberer): boolean {
   const { version, durable } = rememberer;
-  // With a version of a lineage that was left behind it has none of this one.
+  // A store with a version of a lineage that was left behind has no version of this lineage.
   const own = shown?.lineageUuid === version.lineageUuid ? shown : null;
   const isOlderThan = (place: { readonly epoch: number; readonly seq: number }): boolean =>
     own === null || own.epoch < place.epoch || (own.epoch === place.epoch && own.seq < place.seq);
@@ -79,9 +80,9 @@ function lacksVersion({ memberId, storeUuid, version: shown }: ShownStore, entry
 }
 
 /**
- * L8, among members that have answered, the witness included: those that went back in time, by what the others and this client
- * remember. `lineage`: the one that counts; whoever is of another remembers nothing, and has not what it may have joined in this one.
- * `legs`: those to all members; what one has told that does not answer any more counts as well.
+ * L8: finds the members whose stores went back in time, by what the others and this client remember. `answers` are those of members and
+ * witness. `lineage` is the one that counts: a member of another lineage remembers nothing that counts, and lacks the versions of this
+ * lineage. `legs` lead to all members: what a member has told before counts even if it does not answer any more.
  */
 export function findRolledBack(
   answers: ReadonlyMap<Leg, Pick<ClaimResult, 'version' | 'members' | 'past'>>,

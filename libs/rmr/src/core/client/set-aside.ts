@@ -6,11 +6,11 @@ import { findRolledBack, type RolledBack } from './rolled-back.ts';
 import type { VersionMemory } from './version-memory.ts';
 
 /**
- * Members that answer a probe, and whose answer does not count: they take no part in this attempt to bring the pool into service,
- * and say why.
+ * Members whose answers to a probe do not count. They take no part in this attempt to bring the pool into service, and their legs say
+ * why.
  */
 
-/** L9: where one store, or one host, is there twice, neither is believed. */
+/** L9: if a store or a host is there twice, neither of the two is believed. */
 export function setTwinsAside(legs: readonly Leg[], twice: (leg: Leg) => string): void {
   const twins = legs.map((leg) => ({ leg, why: leg.probe === null ? '' : twice(leg) })).filter(({ why }) => why !== '');
   for (const { leg, why } of twins) {
@@ -21,8 +21,8 @@ export function setTwinsAside(legs: readonly Leg[], twice: (leg: Leg) => string)
 }
 
 /**
- * L8: members whose stores went back in time, as far as probes show it. `all` have been probed, the witness may be among them;
- * `legs` are those to all members; `known`: what this client knew when it asked.
+ * L8: the members whose stores went back in time, as far as probes show. `all` have been probed; the witness may be among them. `legs`
+ * lead to all members. `known`: what this client knew when it asked.
  */
 export function rolledBackLegs(
   all: readonly Leg[],
@@ -31,13 +31,13 @@ export function rolledBackLegs(
   known: VersionMemory | null,
   clientInstance: string,
 ): ReadonlyMap<Leg, RolledBack> {
-  // Where another client is served, stores become older while they are asked: what they grant decides.
+  // While another client is served, stores become older between two answers. The grants decide then.
   if (servedByAnother(all, clientInstance) !== null) return new Map();
   const answers = new Map(all.map((leg) => [leg, leg.probe as ProbeResult]));
   return findRolledBack(answers, lineage, known, legs);
 }
 
-/** L8: sets members aside whose stores went back in time; returns them with what they answered. */
+/** L8: sets aside the members whose stores went back in time. Returns them with their answers. */
 export function setRolledBackAside(rolledBack: ReadonlyMap<Leg, RolledBack>): ReadonlyMap<Leg, ProbeResult> {
   const aside = new Map<Leg, ProbeResult>();
   for (const [leg, found] of rolledBack) {
