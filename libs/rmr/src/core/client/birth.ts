@@ -7,9 +7,9 @@ import type { Wanted } from './pool-client-types.ts';
 import { orderBirth, remedyFor, remedyForLostBirth } from './remedies.ts';
 
 /**
- * C0: a pool comes into being by an order of an operator, and by nothing else: stores without a version are what is left when
- * stores were lost and made anew, too. The order is for all members that the configuration names, is waited for
- * `BIRTH_MS`, and is carried out once; it is remembered by nobody but the members that it has given a version.
+ * C0: a pool comes into being by an order of an operator, and by nothing else. Stores without a version do not show that the pool is
+ * new: they are also what is there when stores were lost and made anew. The order is for all members that the configuration names. It
+ * waits for them for `BIRTH_MS`, and is carried out once. Only the members that it has given a version remember it.
  */
 export class Birth {
   readonly #poolName: string;
@@ -22,21 +22,21 @@ export class Birth {
   }
 
   /**
-   * False: no member has ever been in service, as all that could know have said, and nobody has ordered it; null: that is not
-   * known. That one has a version is not forgotten when it does not answer any more.
+   * Whether the pool exists. False: all members that could know have said that they were never in service, and nobody has ordered the
+   * pool. Null: not known. Once a member with a version has answered, the pool exists, even if that member does not answer any more.
    */
   get born(): boolean | null {
     return this.#unborn === null ? null : !this.#unborn || this.ordered;
   }
 
-  /** What was heard of the pool: the lineage of those of its members that have answered, null where none of them has a version. */
+  /** Notes what the members have answered. `lineage`: the one that counts. Null if none of the answers has a version. */
   heard(lineage: string | null | undefined, legs: readonly Leg[], witness: Leg | null, strays: readonly Leg[]): void {
     const hasVersion = [...strays, ...(witness === null ? [] : [witness])].some((leg) => leg.probe?.version != null);
     if (lineage !== null || hasVersion) this.#unborn = false;
     else if (this.#unborn !== false) this.#unborn = legs.every((leg) => leg.probe !== null) ? true : null;
   }
 
-  /** Whether somebody has ordered it, and it has not come to an end. */
+  /** Whether the pool has been ordered, and the order has not ended. */
   get ordered(): boolean {
     return this.#order !== null;
   }
@@ -46,14 +46,14 @@ export class Birth {
     else done(new OperationError('UNAVAILABLE', `pool ${this.#poolName} is being created: wait for the end of that`));
   }
 
-  /** It has come to its end; null: the pool is served. */
+  /** The order ends. `error`: why it failed. Null: the pool is served. */
   end(error: OperationError | null): void {
     const order = this.#order;
     this.#order = null;
     order?.done(error);
   }
 
-  /** Time passes: nobody waits for an order for ever. `waitedFor`: what was waited for last. */
+  /** Ends the order if its time is over. `waitedFor`: what it was last waiting for, for people. */
   tick(nowMs: number, waitedFor: string): void {
     if (this.#order === null || nowMs < this.#order.untilMs) return;
     this.end(
@@ -62,9 +62,9 @@ export class Birth {
   }
 
   /**
-   * What has to happen before the pool can come into being with these legs, of which none that answers has a version: the order, all
-   * members, and at most one whose data the others are to take over. Nobody else may know the pool: neither the witness nor a
-   * member that answers at another place (`strays`). Null: nothing.
+   * What has to happen before the pool can come into being with these legs. Null if nothing has to. None of the legs that answer has a
+   * version. The order and all members must be there, and at most one member may have kept its data for the others to take over. No
+   * other member may know the pool: neither the witness nor one that answers elsewhere (`strays`).
    */
   wants(legs: readonly Leg[], witness: Leg | null, strays: readonly Leg[]): Wanted | null {
     const elder = [...strays, ...(witness === null ? [] : [witness])].find((leg) => leg.probe?.version != null);
@@ -96,7 +96,7 @@ export class Birth {
   }
 }
 
-/** The members that do not answer, each with the reason. */
+/** The members that do not answer, each with the reason, for people. */
 function namesOf(legs: readonly Leg[]): string {
   return legs.map((leg) => leg.problem || `${leg.describe()}: ${leg.session.lostReason}`).join('; ');
 }

@@ -4,17 +4,17 @@ import { isWriteType, MessageType } from '../../wire/io-message.ts';
 /** The type of an IO request: an IO message's type. */
 export type IoType = Exclude<MessageType, 64>;
 
-/** Gets the end of IO requests. */
+/** Is told how IO requests end. */
 export interface IoSink {
   /**
-   * The request has ended; it is the submitter's again. `status` is 0 or an errno of `Status`. READ: `payload` is the
-   * data, `lengthBytes` long; EXTENTS: the runs (see wire/extents.ts). Both are valid during the call; who wants to
-   * keep them retains `slab`. Never called from within `submit`.
+   * The request has ended. It is the submitter's again. `status`: 0, or an errno of `Status`. READ: `payload` is the data, `lengthBytes`
+   * long. EXTENTS: `payload` has the runs (see wire/extents.ts). Payload and slab are valid during the call. A sink that keeps the
+   * payload retains `slab`. Never called from within `submit`.
    */
   onIoDone(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void;
 }
 
-/** One IO on a pool. The submitter owns the object, fills the upper fields, and uses it again after its end. */
+/** One IO on a pool. The submitter owns the object, fills in the upper fields, and can use the object again when the IO has ended. */
 export class IoRequest {
   type: IoType = 1;
   /** FUA and NO_HOLE of `IoFlag`. */
@@ -22,31 +22,31 @@ export class IoRequest {
   offsetBytes = 0;
   /** READ and WRITE: at most `IO_BYTES_MAX`; FLUSH: 0; others: at most `RANGE_BYTES_MAX`. */
   lengthBytes = 0;
-  /** WRITE: the data, unchanged until the end; its slab is held by the submitter until then. */
+  /** WRITE: the data. The submitter does not change it, and holds its slab, until the IO has ended. */
   payload: Uint8Array | null = null;
   slab: Slab | null = null;
-  /** The submitter's own. */
+  /** For the submitter's own use. */
   context: object | null = null;
   tag = 0;
 
-  /** A piece of another request, which is counted as a whole. */
+  /** It is a piece of another request. Only that request is counted. */
   isPart = false;
 
   readonly sink: IoSink;
 
-  /** The engine's: order of submission. */
+  /** For the engine: its number in the order of submission. */
   ticket = 0;
-  /** The engine's: legs that have failed this read, or that do not have what it asks for. */
+  /** For the engine: the legs that have failed this read, or do not have what it asks for. */
   triedMask = 0;
-  /** The engine's: legs whose disks have failed this read. */
+  /** For the engine: the legs whose disks have failed this read. */
   failedMask = 0;
-  /** The engine's: the round in which it bounced. */
+  /** For the engine: the round in which it bounced. */
   round = 0;
-  /** The engine's: when it was submitted, in clock milliseconds. */
+  /** For the engine: when it was submitted, in clock milliseconds. */
   submittedAtMs = 0;
-  /** The engine's: it has been sent to a member since it was submitted, as a write or flush. */
+  /** For the engine: whether it has been sent to a member as a write or flush since it was submitted. */
   begun = false;
-  /** The engine's: the waiting list, and whether it is in there. */
+  /** For the engine: whether it is in the waiting list, and its neighbours there. */
   waits = false;
   next: IoRequest | null = null;
   previous: IoRequest | null = null;
@@ -61,7 +61,7 @@ export function isLegWide(request: IoRequest): boolean {
   return request.type === MessageType.FLUSH || isWriteType(request.type);
 }
 
-/** Whether the status says that the member is not in a state to serve at all, in contrast to an error of its disk. */
+/** Whether the status says that the member is in no state to serve, and not that its disk failed. */
 export function isMemberOut(status: number): boolean {
   return status >= 1000;
 }

@@ -23,59 +23,59 @@ export interface ReturnHost {
   readonly poolUuid: string;
   readonly epoch: number;
   readonly maps: PoolMaps;
-  /** All members with data. */
+  /** The ids of all members with data. */
   readonly memberIds: readonly number[];
   readonly lineageUuid: string;
   readonly clientInstance: string;
   readonly clientName: string;
   /** The legs that are NORMAL. */
   inSyncLegs(): readonly Leg[];
-  /** The members that are away, and are known to have left the set before this one. */
+  /** The members that are away and left the set before this one did. */
   leftBefore(memberId: number): readonly number[];
-  /** V5: of what is owed for the member, it misses what one of the set has clean. */
+  /** V5: marks each chunk that is owed for the member dirty for it, if a member of the set has the chunk clean. */
   markOwed(memberId: number): void;
   /** L8: the member has told how old its store is. */
   heard(leg: Leg, mark: StoreMark): void;
-  /** L8: what this client knows of the stores of members now. */
+  /** L8: what this client knows of the members' stores at this moment. */
   knowledge(): VersionMemory | null;
-  /** L8: the newest write that each leg has answered since it was enabled, by its index; 0: none. */
+  /** L8: by leg index: the sequence number of the newest write that the leg has answered since it was enabled. 0 if there is none. */
   readonly answeredSeqs: Float64Array;
-  /** L8: why its store can't be what it was, by what was known when it was asked; null: it can. */
+  /** L8: why the member's store went back in time, by what was `known` when the store was asked. Null if it did not. */
   rolledBack(leg: Leg, store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): RolledBack | null;
-  /** Why a member that answers can't take part, or an empty string. */
+  /** Why a member that answers can't take part. Empty if it can. */
   unfit(leg: Leg, probe: ProbeResult): string;
-  /** Brings the maps of the in-sync members to the truth, which they know. `done` gets whether that worked. */
+  /** Asks the in-sync members what they have clean, so that their maps here are true. `done` is told whether that worked. */
   refreshMaps(done: (known: boolean) => void): void;
-  /** The maps were changed: what depends on them is looked at again. */
+  /** The maps have changed. What depends on them is looked at again. */
   onMapsChanged(): void;
-  /** Freezes IO that changes data, and calls back when everything has been answered (L4). */
+  /** Sends no more IO that changes data. Calls `onQuiet` when the members have answered all of it that is in flight (L4). */
   hold(onQuiet: () => void): void;
-  /** Records the version with the leg in its set on all its members; calls back when it is durable there (V3). */
+  /** Records a version with the leg in its set on all members of the set. Calls `onDurable` when it is durable there (V3). */
   grow(
     leg: Leg,
     columns: ReadonlyMap<Leg, readonly ColumnDigest[]>,
     newLineage: boolean,
-    /** What the member has maps of, and is no member any more. */
+    /** Former members of which the returning member still has maps. */
     erase: readonly number[],
     onDurable: (version: VersionRecord) => void,
   ): void;
-  /** The member is enabled: it takes part in IO from here on. */
+  /** The member is enabled. It takes part in IO from now on. */
   joined(leg: Leg, version: VersionRecord): void;
-  /** Members that have not recorded the version under way yet. */
+  /** The legs that have not recorded the version under way yet. */
   recording(): ReadonlySet<Leg>;
-  /** IO is held for so many milliseconds for the returning member alone, at most (L4). */
+  /** The longest time, in milliseconds, for which IO is held for the returning member alone (L4). */
   readonly holdMsMax: number;
-  /** It did not work. `isOld`: the member's store went back in time (L8). `heldUp`: it was given up as it held up IO for too long (L4). */
+  /** The return failed. `isOld`: the member's store went back in time (L8). `heldUp`: the return held up IO for too long (L4). */
   gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean, heldUp: boolean): void;
 }
 
 const NOBODY: ReadonlySet<Leg> = new Set();
-/** A tick that comes so late says that this process did not run: that is not the member's time. */
+/** A tick that comes later than this shows that this process did not run. That time is not counted against the member. */
 const LATE_TICK_MS = 10 * TICK_INTERVAL_MS;
 
 /**
- * The return of one member to the in-sync set while others serve (L3): drain, mark what it may lack, spread the maps,
- * freeze, record the version, enable. Anything unexpected ends it; the pool tries again later.
+ * The return of one member to the in-sync set while others serve (L3). Its steps: drain, mark what the member may lack, spread the maps,
+ * freeze, record the version, enable. Anything unexpected ends the return. The pool tries again later.
  */
 export class LegReturn {
   readonly leg: Leg;
@@ -86,15 +86,18 @@ export class LegReturn {
   #ended = false;
   #newLineage = false;
   #erase: readonly number[] = [];
-  /** Chunks that the member comes back with and nobody in sync can be compared with. */
+  /** The chunks that the member has clean and no in-sync member has, so that they can't be compared. */
   #unshared: readonly number[] = [];
-  /** What was marked for others on account of these chunks: it counts with the version of this return, or not at all. */
+  /**
+   * What was marked dirty for other members because of {@link #unshared}. It counts if the version of this return becomes durable, or
+   * not at all.
+   */
   #marked: { readonly memberId: number; readonly chunk: number }[] = [];
   /** The legs that have not answered the step under way. */
   #unanswered: () => ReadonlySet<Leg> = () => NOBODY;
   #tickedMs = 0;
   #heldForMs = 0;
-  /** What it is doing, for people. */
+  /** The step under way, for people. */
   phase = 'asking the member';
 
   constructor(host: ReturnHost, leg: Leg) {
@@ -102,7 +105,7 @@ export class LegReturn {
     this.leg = leg;
   }
 
-  /** Whether a map update has begun, which only a version ends. */
+  /** Whether a map update has begun. Only a version ends it. */
   get held(): boolean {
     return this.#held;
   }
@@ -113,7 +116,7 @@ export class LegReturn {
     leg.call({ op: 'probe', poolUuid: this.#host.poolUuid }, probeResultSchema, (probe, failure) => {
       if (this.#ended) return;
       leg.hasNoStore = failure?.code === 'UNKNOWN_POOL';
-      // What was found before may be of another store.
+      // What was found out earlier may concern another store.
       if (probe?.identity.storeUuid !== leg.storeUuid) leg.rolledBack = null;
       if (probe === null) {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
@@ -123,15 +126,16 @@ export class LegReturn {
       leg.poolHandle = probe.poolHandle;
       const unfit = this.#host.unfit(leg, probe);
       if (unfit !== '') this.#giveUp(unfit, null);
-      // W8: it would leave again with the next write.
+      // W8: without space the member would leave again with the next write.
       else if (probe.lacksSpace !== undefined) this.#giveUp(`${leg.describe()} ${probe.lacksSpace}`, null);
       else if (this.#isWhatItWas(probe, known)) this.#claim();
     });
   }
 
   /**
-   * L4: while IO is held, the member that returns has to answer at once: what the others wait for is clients' time. Called with every
-   * tick. What the members in sync take counts for nothing, as IO would wait for them too.
+   * L4: while IO is held, the returning member has to answer at once, because clients wait for it. If it holds IO for too long, the
+   * return is given up. Time in which an in-sync member has not answered either does not count, as IO would wait for that member anyway.
+   * Called with every tick.
    */
   tick(nowMs: number): void {
     const sinceMs = nowMs - this.#tickedMs;
@@ -145,14 +149,14 @@ export class LegReturn {
     this.#giveUp(`its return held up IO for ${holdMsMax} ms (${this.phase}), and was given up`, null, false, true);
   }
 
-  /** Ends it without a word to the host. */
+  /** Ends the return without telling the host. */
   cancel(): void {
     this.#ended = true;
     for (const { memberId, chunk } of this.#marked.splice(0)) this.#host.maps.of(memberId).clear(chunk, 1);
     for (const spread of this.#spreads) spread.cancel();
   }
 
-  /** Rechecks the invariants of this class; for a return that has not ended. */
+  /** Rechecks the invariants of this class. Only for a return that has not ended. */
   verify(): void {
     const { leg } = this;
     assert(!this.#ended, 'return: it has ended, and goes on');
@@ -169,19 +173,20 @@ export class LegReturn {
     this.#host.gaveUp(this.leg, reason, failure, isOld, heldUp);
   }
 
-  /** L8: whether its store is what it was, by what was known when it was asked. If not, the return is over. */
+  /** L8: whether the store has all that was `known` of it when it was asked. If it went back in time, the return ends. */
   #isWhatItWas(store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): boolean {
     const { leg } = this;
     const found = this.#host.rolledBack(leg, store, known);
-    // That it was is told until it is back.
+    // Status tells that a store went back in time until the member is in the set again.
     leg.rolledBack = found ?? leg.rolledBack;
     if (found !== null) this.#giveUp(`${leg.describe()} ${found.why}`, null, true);
     return found === null;
   }
 
   /**
-   * L8: whether a member that this client has enabled, on a host that has not been down since, lacks a write that it has answered: a
-   * process that dies loses none (◆3), however young the copy is that was put in its place. If so, the return is over.
+   * L8: whether the member lacks a write that it has answered to this client. That is known if this client has enabled the member, and
+   * its host has not been down since: a process that dies loses no write that it has answered (◆3). So a younger copy was put in the
+   * place of the store. The return ends then.
    */
   #lacksWrites({ lastWriteSeq, volatileLost }: ClaimResult): boolean {
     const { leg } = this;
@@ -200,7 +205,7 @@ export class LegReturn {
     return true;
   }
 
-  /** The member drains or discards what it has of this client (◆17), and says what it may lack. */
+  /** The member drains or discards what this client has sent it (◆17), and says what it may lack. */
   #claim(): void {
     const { leg } = this;
     const { poolUuid, epoch, clientInstance, clientName } = this.#host;
@@ -213,10 +218,10 @@ export class LegReturn {
         this.#giveUp(failure?.message ?? 'no answer', failure?.failure ?? null);
         return;
       }
-      // L8: what it has granted counts, and not what it was when it was asked.
+      // L8: the grant counts, and not the probe before it.
       if (!this.#isWhatItWas(claim, known) || this.#lacksWrites(claim)) return;
       this.#host.heard(leg, markOf(claim.past));
-      // Whether others have a chunk clean is judged by what they say themselves: the client's maps may be dirtier than the truth.
+      // Whether other members have a chunk clean is judged by their own answers. The client's maps may be dirtier than the truth.
       this.phase = 'asking the other members what they have clean';
       this.#host.refreshMaps((known) => {
         if (this.#ended) return;
@@ -226,23 +231,23 @@ export class LegReturn {
     });
   }
 
-  /** What it may lack, besides what it missed. Its own columns count for nothing (◆14). */
+  /** Marks what the member may lack besides what it missed. The member's own columns do not count (◆14). */
   #mark(claim: ClaimResult): void {
     const { epoch, maps, memberIds, lineageUuid } = this.#host;
     const { memberId } = this.leg.member;
     const { version, volatileLost, lastIo, intent, unreadable } = claim;
     this.#newLineage = version !== null && version.lineageUuid !== lineageUuid;
-    // Members were removed while it was away.
+    // These members were removed while this one was away.
     this.#erase = claim.columns.map((column) => column.memberId).filter((id) => !memberIds.includes(id));
     if (this.#newLineage) {
-      // A store of another lineage has nothing that counts.
+      // Nothing counts that a store of another lineage has.
       maps.of(memberId).set(0, maps.chunkCount);
     } else {
       const inSync = this.#host.inSyncLegs().map((other) => other.member.memberId);
       this.#host.markOwed(memberId);
       const grant = { memberId, version, volatileLost, lastIo, intent, unreadable, columns: new Map() };
-      // What it was sent by this client needs no suspicion: the version that it left with has marked what was in flight (V2), or
-      // that is owed (V5). A good copy more matters where the disks of the others can't read theirs (I8).
+      // Writes that this client itself has sent are not suspect. The version with which the member left has marked those in flight (V2),
+      // or they are owed (V5). And a further good copy matters where the disks of the others can't read theirs (I8).
       const suspect = this.leg.servedEpoch === epoch ? { ...grant, lastIo: [] } : grant;
       markReturning(maps, suspect, inSync, memberIds, this.#host.leftBefore(memberId));
       this.#unshared = unsharedChunks(maps, grant, inSync);
@@ -255,8 +260,9 @@ export class LegReturn {
     const { poolUuid, epoch, maps } = this.#host;
     this.phase = 'copying the dirty maps';
     const inSync = this.#host.inSyncLegs();
-    // What others hold may be dirtier than what was judged by here. Of members outside of the set nobody clears anything; one
-    // of the set may be away at the next assembly, and cannot speak for itself then: the last clean copy would be forgotten (V5, I8).
+    // The maps that members hold may be dirtier than the client's, by which the return was judged. Nobody clears the maps of members
+    // that are outside of the set. A member of the set may be away at the next assembly, and can't speak for itself then: its last clean
+    // copy would be forgotten (V5, I8).
     this.#spreads = [
       new MapSpread(this.leg, poolUuid, epoch, maps, memberIds),
       ...inSync.map(
@@ -273,7 +279,7 @@ export class LegReturn {
     this.#round();
   }
 
-  /** One round of copying while IO goes on; the freeze begins when little is left. */
+  /** Copies maps once while IO goes on. The freeze begins when little is left to copy. */
   #round(): void {
     this.#rounds++;
     this.#runSpreads(() => {
@@ -304,7 +310,8 @@ export class LegReturn {
     this.#held = true;
     const { poolUuid, epoch } = this.#host;
     const legs = this.#host.inSyncLegs();
-    // A member that heard of the freeze only after the version that ends it would bounce for ever what waits for chunks there.
+    // The version that ends the freeze must not overtake it: a member that heard of the freeze later would bounce for ever what waits
+    // for chunks there.
     let left = legs.length + 1;
     const quiet = (): void => {
       if (this.#ended || --left > 0) return;
@@ -324,8 +331,9 @@ export class LegReturn {
   }
 
   /**
-   * I2: where the member comes back with a chunk that nobody in sync has, it is the authority: the others that are away may
-   * lack what it had got of a write when its client died. Under the freeze, so that nothing else marks them meanwhile.
+   * I2: if the member returns with a chunk that no in-sync member has clean, it is the authority for that chunk. The members that are
+   * away may lack part of a write that this member got when its client died. So the chunk becomes dirty for them. That is done under the
+   * freeze, so that nothing else marks them meanwhile.
    */
   #markOthers(): void {
     const { maps, memberIds } = this.#host;
@@ -339,8 +347,8 @@ export class LegReturn {
   }
 
   /**
-   * Maps change under the freeze too, now and then: a chunk is found to be clean, an owed add is made. The record names
-   * the maps as they are, so that they have to be handed over as they are.
+   * Hands over the last differences. The record names the maps as they are, so the members must have them as they are. Maps change under
+   * the freeze, too, when a chunk is found to be clean or an owed add is made. Then they are handed over once more.
    */
   #handOver(): void {
     this.#rounds++;
@@ -362,7 +370,7 @@ export class LegReturn {
       const { leg } = this;
       const enabled = new Set([leg]);
       this.#unanswered = () => enabled;
-      // With that it forgets which write was the newest.
+      // An enabled member forgets which write was the newest.
       this.#host.answeredSeqs[leg.index] = 0;
       leg.call(
         { op: 'enable', poolUuid: this.#host.poolUuid, epoch: version.epoch, versionSeq: version.seq },

@@ -1,13 +1,13 @@
 import type { MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import { sameMember } from '../../version.ts';
 
-/** Who has to record a version so that it counts. */
+/** How many members have to record a version so that it counts. */
 export function majorityOf(members: readonly MemberRecord[]): number {
   return Math.floor(members.length / 2) + 1;
 }
 
 /**
- * Whether `recorded` members, data members and witness alike, suffice for a version of this pool. A change of the
+ * Whether a version counts that the `recorded` members have recorded. Members with data and the witness count alike. A change of the
  * member table or of the policy needs a majority of both the old and the new members.
  */
 export function suffices(
@@ -27,12 +27,12 @@ export function dataMembers(members: readonly MemberRecord[]): readonly MemberRe
   return members.filter((member) => !isWitness(member));
 }
 
-/** The table with one member changed. */
+/** The member table with one member changed. */
 export function withMember(members: readonly MemberRecord[], changed: MemberRecord): MemberRecord[] {
   return [...members.filter((member) => member.memberId !== changed.memberId), changed].sort((a, b) => a.memberId - b.memberId);
 }
 
-/** The ids of members with data that are not in `inSyncIds`: they miss what is written. */
+/** The ids of the members with data that are not in `inSyncIds`. They miss what is written. */
 export function missingMembers(members: readonly MemberRecord[], inSyncIds: readonly number[]): number[] {
   return dataMembers(members)
     .map((member) => member.memberId)
@@ -40,8 +40,8 @@ export function missingMembers(members: readonly MemberRecord[], inSyncIds: read
 }
 
 /**
- * The table as it is recorded with a version: who is in its set and was not before has joined with it (◆14), who is out of it
- * and was not before has left with it (L3 ◆19).
+ * The member table as it is recorded with a version. A member that is in the set and was not before has joined with this version (◆14).
+ * A member that is out of the set and was not before has left with it (L3 ◆19).
  */
 export function datedTable(members: readonly MemberRecord[], { epoch, seq, inSync }: VersionRecord): MemberRecord[] {
   return members.map((member) => {
@@ -53,8 +53,8 @@ export function datedTable(members: readonly MemberRecord[], { epoch, seq, inSyn
 }
 
 /**
- * Whether a member whose newest version is `held` has been in sync from then until `newest`, of which `members` is the table,
- * under one client. Then nothing can have become dirty for it that it does not know of (I9): what it says of itself is true.
+ * Whether a member whose newest version is `held` has been in sync from then until `newest`, under one client. `members` is the table of
+ * `newest`. If it has, nothing can have become dirty for it that it does not know of (I9), so its own column is true.
  */
 export function hasStayed(members: readonly MemberRecord[], memberId: number, held: VersionRecord, newest: VersionRecord): boolean {
   if (held.lineageUuid !== newest.lineageUuid || held.epoch !== newest.epoch) return false;
@@ -66,8 +66,8 @@ export function hasStayed(members: readonly MemberRecord[], memberId: number, he
 }
 
 /**
- * L8: the table as this pool's members know it, with the newest mark of each store: the table of the version that counts, and
- * what others that hold the same version have heard since.
+ * L8: the member table of the version that counts, with the newest mark of each store. The other `tables` are those of members that hold
+ * the same version and have heard marks since.
  */
 export function withSeen(members: readonly MemberRecord[], tables: readonly (readonly MemberRecord[])[]): MemberRecord[] {
   return members.map((member) => {
@@ -80,7 +80,7 @@ export function withSeen(members: readonly MemberRecord[], tables: readonly (rea
   });
 }
 
-/** The ids of members that have left the set before this one did: what was flushed meanwhile it may have, and they have not. */
+/** The ids of the members that left the set before this one did. This member may have what was flushed in between. They do not have it. */
 export function leftBefore(members: readonly MemberRecord[], memberId: number): number[] {
   const own = members.find((member) => member.memberId === memberId)?.left;
   if (own === undefined) return [];

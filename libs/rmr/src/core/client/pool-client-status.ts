@@ -20,20 +20,20 @@ export interface PoolSituation {
   readonly waitingFor: WaitingFor | null;
   readonly legs: readonly Leg[];
   readonly witness: Leg | null;
-  /** Since when the witness takes no part, if it does not, wall clock. */
+  /** Since when the witness takes no part, wall clock. It counts only while it takes none. */
   readonly witnessAwaySinceMs: number;
   /** When the last freeze for a map update began (L4), wall clock. */
   readonly heldSinceMs: number;
   readonly engine: IoEngine;
   readonly versions: Versions;
   readonly maps: PoolMaps | null;
-  /** The member that is on its way back. */
+  /** The return under way. Null if there is none. */
   readonly returning: LegReturn | null;
   readonly differences: readonly Difference[];
   readonly born: boolean | null;
 }
 
-/** The part of the status that follows from the situation. */
+/** The part of the status that follows from the situation alone. */
 export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'witness'> {
   const { engine, returning, state, versions } = pool;
   const inSync = new Set(versions.current?.inSync.map((member) => member.memberId) ?? []);
@@ -73,7 +73,10 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
   };
 }
 
-/** What a member has missed; null: not known, or the store that answers is none of the pool's, which has none of its data. */
+/**
+ * The bytes that a member has missed. Null if that is not known, or if the member answers with a store that is not the pool's and has
+ * none of its data.
+ */
 function dirtyBytesOf({ maps, versions }: PoolSituation, { member, storeUuid }: Leg): number | null {
   const record = versions.members.find(({ memberId }) => memberId === member.memberId);
   if (maps === null || record === undefined || (storeUuid !== null && storeUuid !== record.storeUuid)) return null;
@@ -85,7 +88,7 @@ function heldUpBy({ holdUps }: IoEngine, { index, state }: Leg): { readonly ms: 
   return state === 'NORMAL' && ms * HELD_UP_MIN_PART >= withinMs ? { ms, withinMs } : null;
 }
 
-/** Why the leg is in its state; for one whose return has failed, also why it had left. */
+/** Why the leg is in its state. If its return has failed, the text also says why it had left. */
 function reasonOf(leg: Leg, returning: LegReturn | null): string {
   const reason =
     (returning?.leg === leg ? `returning: ${returning.phase}` : leg.problem) || leg.reason || (leg.connected ? '' : leg.session.lostReason);
@@ -96,7 +99,7 @@ function sinceOf({ newerAtMs }: RolledBack): string {
   return newerAtMs === null ? '' : ` (last heard of on ${formatTime(newerAtMs)})`;
 }
 
-/** The witness, and why and since when it takes no part if it does not; null: there is none. */
+/** The status of the witness: why and since when it takes no part, if it takes none. Null if there is no witness. */
 export function witnessStatus(pool: PoolSituation): PoolClientStatus['witness'] {
   const { witness, versions, witnessAwaySinceMs } = pool;
   if (witness === null) return null;
@@ -123,26 +126,29 @@ function waitsForSession(leg: Leg): Wanted {
   return { what: `a session to ${leg.member.addresses.join(' or ')}: ${leg.session.lastErrors}`, remedy: remedyFor([leg]) };
 }
 
-/** What a pool waits for that is not served, or is paused: who is to end a pause is seen anew each time. */
+/**
+ * What a pool waits for that is not served, or is paused. The remedy of a pause is worked out each time, as the members that could end
+ * it change.
+ */
 function poolWaitsFor(pool: PoolSituation): WaitingFor | null {
   const { waitingFor, versions, state } = pool;
   if (waitingFor === null || state !== 'SERVING' || !versions.paused) return waitingFor;
   return { ...waitingFor, remedy: majorityRemedy(pool) };
 }
 
-/** What a person can do where too few members are there for a majority. */
+/** What a person can do if too few members are there for a majority. */
 function majorityRemedy(pool: PoolSituation): string | undefined {
   const { legs, witness, versions } = pool;
   return remedyOf(pool, witness === null || versions.witnessReady ? legs : [...legs, witness]);
 }
 
-/** What a person can do so that those of the legs that are out of the set come back; undefined: nothing, as far as is known. */
+/** What a person can do so that those of the legs return that are out of the set. Undefined if nothing is known that would help. */
 function remedyOf({ versions }: PoolSituation, legs: readonly Leg[]): string | undefined {
   const absent = legs.filter((leg) => leg.state !== 'NORMAL' && leg.state !== 'REMOVING');
   return remedyFor(absent, (leg) => versions.inMaintenance(leg.member.memberId));
 }
 
-/** What IO of the pool waits for: it goes through all requests. */
+/** What IO of the pool waits for. It goes through all requests. */
 function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' | 'unreadable' | 'withoutCleanCopy' | 'oldestIoSinceMs'> {
   const { clock, engine, versions, maps } = pool;
   const [nowMs, wallMs] = [clock.nowMs(), clock.wallMs()];
@@ -183,11 +189,11 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
   };
 }
 
-/** What a leg waits for that is not NORMAL; null for one that is, or is on its way out. */
+/** What a leg that is not NORMAL waits for. Null for a leg that is NORMAL or is being removed. */
 function legWaitsFor(pool: PoolSituation, leg: Leg): WaitingFor | null {
   if (leg.state === 'NORMAL' || leg.state === 'REMOVING') return null;
   if (!leg.connected) return { ...waitsForSession(leg), sinceMs: leg.session.lostSinceMs };
-  // RECOVERING and FENCED concern the pool as a whole.
+  // If the pool is RECOVERING or FENCED, all of its legs wait for what the pool waits for.
   if (pool.state !== 'SERVING' && pool.waitingFor !== null) return pool.waitingFor;
   return { ...returnWaitsFor(pool, leg), sinceMs: leg.sinceMs };
 }
@@ -206,7 +212,7 @@ function returnWaitsFor(pool: PoolSituation, leg: Leg): Wanted {
   };
 }
 
-/** What holds up all writes and flushes. */
+/** What holds up all writes and flushes. Null if nothing does. */
 function gateOf(pool: PoolSituation): PoolGate | null {
   const { engine, versions, returning, heldSinceMs, stateSinceMs } = pool;
   const waitingFor = poolWaitsFor(pool);
@@ -224,7 +230,7 @@ function gateOf(pool: PoolSituation): PoolGate | null {
   return engine.holding && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: heldSinceMs } : null;
 }
 
-/** The member by its number and name; one that is out of the in-sync set with its state. */
+/** The member by its number and name. For a member that is out of the in-sync set also its state. */
 function describe({ legs, versions }: PoolSituation, memberId: number): string {
   const leg = legs.find((candidate) => candidate.member.memberId === memberId && candidate.state !== 'REMOVING');
   if (leg !== undefined) return leg.state === 'NORMAL' ? leg.describe() : `member ${memberId} (${leg.member.name}, ${leg.state})`;

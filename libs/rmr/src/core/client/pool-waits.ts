@@ -5,15 +5,22 @@ import type { IoEngine } from './io-engine.ts';
 import type { IoRequest } from './io-request.ts';
 import type { PoolMaps } from './pool-maps.ts';
 
-/** A request that a member has not answered, on chunks that it has to pull first, or without a place in a session, is worth a word after so many milliseconds: before, that is just work. */
+/**
+ * A request is reported after this time, in milliseconds, if a member has not answered it, has to pull its chunks first, or has no place
+ * in a session for it. Before that, it is ordinary work.
+ */
 const PULL_MS = 1_000;
 
 /**
- * What IO of a pool that is served waits for, other than its turn. `VERSION`: a version to be recorded by its members.
- * `QUORUM`: enough members to record it, or, for reads, to answer that they still serve this client. `MAP_UPDATE`: the
- * dirty maps to be handed to a member that returns (L4). `CHUNK`: chunks that no in-sync member, or not every one, has
- * clean. `FLUSH`: the same, for a flush (◆8). `OWED`: map adds that would take the last clean copy (V5). `SESSION`: a place
- * in the session to a member's host, which does not answer what it was sent. `LEG`: a member to answer what it was sent for this pool.
+ * What IO of a served pool waits for besides its turn:
+ * - `VERSION`: for its members to record a version.
+ * - `QUORUM`: for enough members to record a version. For reads: for a majority to answer that it still serves this client.
+ * - `MAP_UPDATE`: for a returning member to be handed the dirty maps (L4).
+ * - `CHUNK`: for chunks that no in-sync member has clean, or not every in-sync member.
+ * - `FLUSH`: a flush waits for chunks that no in-sync member has clean (◆8).
+ * - `OWED`: for map adds that would take the last clean copy (V5).
+ * - `SESSION`: for a place in the session to a member's host, which does not answer what it was sent.
+ * - `LEG`: for a member to answer what it was sent for this pool.
  */
 export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUSH' | 'OWED' | 'SESSION' | 'LEG';
 
@@ -21,15 +28,15 @@ export type PoolWaitKind = 'VERSION' | 'QUORUM' | 'MAP_UPDATE' | 'CHUNK' | 'FLUS
 export interface PoolWait {
   readonly kind: PoolWaitKind;
   readonly what: string;
-  /** Since when it is waited for, wall clock: for requests, when the oldest of them was submitted. */
+  /** Since when IO waits for it, wall clock: the time at which the oldest waiting request was submitted. */
   readonly sinceMs: number;
-  /** Requests that wait for it. */
+  /** The number of requests that wait for it. */
   readonly requests: number;
-  /** What a person can do about it; absent: nothing, as far as is known. */
+  /** What a person can do about it. Absent if nothing is known that would help. */
   readonly remedy?: string | undefined;
 }
 
-/** A state of the whole pool that holds writes and flushes up; without a quorum, reads too. */
+/** A state of the whole pool that holds up writes and flushes. Without a quorum it holds up reads, too. */
 export interface PoolGate {
   readonly kind: 'VERSION' | 'QUORUM' | 'MAP_UPDATE';
   readonly what: string;
@@ -37,24 +44,24 @@ export interface PoolGate {
   readonly remedy?: string | undefined;
 }
 
-/** What is looked at to find out. */
+/** What {@link poolWaits} looks at. */
 export interface WaitView {
   readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
   readonly maps: PoolMaps;
   readonly inSyncIds: readonly number[];
-  /** Null: nothing is held up as a whole. */
+  /** Null if no state of the pool holds up its IO. */
   readonly gate: PoolGate | null;
   /** Reads wait for a majority to answer that this client is served (I7). */
   readonly readsHeld: boolean;
-  /** `member 2 (storage-2)`; for one that is out of the in-sync set with its state. */
+  /** `member 2 (storage-2)`. For a member that is out of the in-sync set also its state. */
   readonly describe: (memberId: number) => string;
-  /** What a person can do so that those of these members come back that are away; undefined: nothing, as far as is known. */
+  /** What a person can do so that those of these members return that are away. Undefined if nothing is known that would help. */
   readonly remedy: (memberIds: readonly number[]) => string | undefined;
-  /** The same, where a majority is missing. */
+  /** The same for a pool that lacks a majority. */
   readonly majorityRemedy: () => string | undefined;
   /** All members of the pool. */
   readonly memberIds: readonly number[];
-  /** Members that owed adds are for. */
+  /** The members that owed adds are for. */
   readonly owedIds: readonly number[];
   /** In-sync members whose session takes no more requests. */
   readonly fullIds: readonly number[];
@@ -64,7 +71,7 @@ export interface WaitView {
   readonly wallMs: number;
 }
 
-/** Says what the requests of a served pool wait for, the oldest first. For status: it goes through all of them. */
+/** Says what the requests of a served pool wait for, the oldest first. It goes through all requests, so it is for status only. */
 export function poolWaits(view: WaitView): PoolWait[] {
   const waits = new Map<string, PoolWait>();
   const { gate } = view;
@@ -96,7 +103,7 @@ function holderIds({ maps, memberIds }: Pick<WaitView, 'maps' | 'memberIds'>, ch
   return memberIds.filter((memberId) => !maps.of(memberId).test(chunk));
 }
 
-/** What a request waits for. The remedy is looked for once per wait, not per request. */
+/** What a request waits for. The remedy is worked out once per wait, and not per request. */
 interface RequestWait {
   readonly kind: PoolWaitKind;
   readonly what: string;
@@ -148,7 +155,7 @@ function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
       remedy: () => view.remedy(absent),
     };
   }
-  // A write goes to every in-sync member, and a read to one that has all of its range clean, where there is one.
+  // A write goes to every in-sync member. A read goes to one that has all of its range clean, if there is one.
   const behind = inSyncIds.filter((memberId) => maps.anyDirty(memberId, request.offsetBytes, request.lengthBytes));
   if (behind.length === 0 || (!writes && behind.length < inSyncIds.length)) return null;
   return { kind: 'CHUNK', what: `chunks that ${behind.map(describe).join(' and ')} has to pull first: its storage node says from where` };
@@ -158,7 +165,7 @@ function isOld({ nowMs }: WaitView, { submittedAtMs }: IoRequest): boolean {
   return nowMs - submittedAtMs >= PULL_MS;
 }
 
-/** What a request waits for that was sent, or that has to wait for others that were sent: answers of these members. */
+/** What a request waits for that was sent, or that waits for requests that were sent: answers of these members. */
 function legWait(view: WaitView, request: IoRequest, pending: number): RequestWait | null {
   if (pending === 0 || !isOld(view, request)) return null;
   const ids = view.idsOf(pending);
@@ -169,7 +176,7 @@ function legWait(view: WaitView, request: IoRequest, pending: number): RequestWa
   };
 }
 
-/** What a request waits for that could be sent: all pools with members on a host share the places in the session to it. */
+/** What a request waits for that could be sent, and has no place in a session. All pools with members on a host share the session to it. */
 function sessionWait(view: WaitView, request: IoRequest): RequestWait | null {
   const { fullIds, describe, remedy } = view;
   if (fullIds.length === 0 || !isOld(view, request)) return null;
@@ -180,7 +187,7 @@ function sessionWait(view: WaitView, request: IoRequest): RequestWait | null {
   };
 }
 
-/** Whether the range replaces the whole chunk, so that a write need not wait for it (W4). */
+/** Whether the range covers the whole chunk, so that a write need not wait for the chunk (W4). */
 function coversChunk(maps: PoolMaps, { offsetBytes, lengthBytes }: IoRequest, chunk: number): boolean {
   const from = chunk * maps.chunkSizeBytes;
   assert(from < maps.sizeBytes, 'pool waits: a chunk beyond the device');

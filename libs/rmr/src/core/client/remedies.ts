@@ -2,11 +2,11 @@ import type { ControlFailure } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 
 /**
- * What a person can do. Whoever reads one of these sentences may do exactly what it says, in the worst case that shows it: none
- * of them tells anybody to create a store, or to put one back, without saying which one and what happens to its data.
+ * What a person can do. Whoever reads one of these sentences may do exactly what it says, even in the worst case that shows it. No
+ * sentence tells anybody to create a store, or to put one back, without saying which store that is and what happens to its data.
  */
 
-/** What a person can do so that these members take part, in whole sentences; undefined: nothing, as far as is known. */
+/** What a person can do so that these members take part, in whole sentences. Undefined if nothing is known that would help. */
 export function remedyFor(legs: readonly Leg[], inMaintenance: (leg: Leg) => boolean = () => false): string | undefined {
   const sentences: string[] = [];
   const away = legs.filter((leg) => !leg.connected);
@@ -19,19 +19,19 @@ export function remedyFor(legs: readonly Leg[], inMaintenance: (leg: Leg) => boo
   return sentences.length === 0 ? undefined : sentences.join(' ');
 }
 
-/** What helps where storage nodes can't be reached. */
+/** What helps if storage nodes can't be reached. */
 export function bringBack(names: readonly string[]): string {
   return names.length === 1
     ? `Start ${names[0]} or its host, or mend the network to it, unless it comes back by itself.`
     : `Start ${names.join(' and ')} or their hosts, or mend the network to them, unless they come back by themselves.`;
 }
 
-/** What helps where a member answers now and then only. */
+/** What helps if a member answers only now and then. */
 export function remedyForStalls(name: string): string {
   return `Look at the load, the disk and the network of ${name}: it stops answering, or answers late, again and again.`;
 }
 
-/** What helps where a member has refused something; empty: nothing, as far as is known. */
+/** What helps if a member has refused a request. Empty if nothing is known that would help. */
 export function remedyForFailure(name: string, failure: Pick<ControlFailure, 'code' | 'promise'> | null): string {
   switch (failure?.code) {
     case 'UNKNOWN_POOL':
@@ -45,22 +45,22 @@ export function remedyForFailure(name: string, failure: Pick<ControlFailure, 'co
   }
 }
 
-/** What helps where a member is out of space. */
+/** What helps if a member is out of space. */
 export function remedyForFullDisk(name: string): string {
   return `Free space on the file system of the store on ${name}, or make it larger: not in the store itself. The member comes back by itself when there is enough.`;
 }
 
-/** What helps where another client serves the pool. */
+/** What helps if another client serves the pool. */
 export function stopOther(clientName: string): string {
   return `Stop ${clientName} if this node is to serve the pool instead.`;
 }
 
-/** What helps where a member answers and has a store that does not fit. */
+/** What helps if a member answers with a store that does not fit. */
 export function remedyForUnfit(name: string): string {
   return `Look which disk and which store are meant to be on ${name}: correct the addresses in this node's configuration if they lead to the wrong node, or the stores in the configuration of ${name} if it has opened the wrong one.`;
 }
 
-/** What helps where a pool has never been in service. */
+/** What helps if a pool has never been in service. */
 export function orderBirth(poolName: string): string {
   return (
     `If this pool is new, create it: client-node create --pool ${poolName}. ` +
@@ -68,12 +68,12 @@ export function orderBirth(poolName: string): string {
   );
 }
 
-/** What helps where somebody knows that a pool had data, and those that answer have empty stores. */
+/** What helps if one member knows that the pool had data, and the members that answer have empty stores. */
 export function remedyForLostBirth(knownBy: string): string {
   return `The pool is not new, as ${knownBy} knows: do not create it. Look for the stores that its members had: mount their file systems, attach their disks, or correct the addresses.`;
 }
 
-/** What helps where the store of a member went back in time. */
+/** What helps if the store of a member went back in time. */
 export function remedyForRolledBack(): string {
   return (
     'Change nothing at this store before all other members are back: one of them may know more. As soon as the others serve the pool, the member is copied anew from them by itself. ' +
@@ -82,7 +82,7 @@ export function remedyForRolledBack(): string {
   );
 }
 
-/** What helps where a store went back in time that answers elsewhere than where the pool knows its member. */
+/** What helps if a store went back in time and answers elsewhere than where the pool knows its member. */
 export function remedyForMovedBack(poolName: string, memberId: number): string {
   return (
     'Look first for the store at the address where the pool knew this member: if it is there, start its storage node, and stop this one. ' +
@@ -90,7 +90,10 @@ export function remedyForMovedBack(poolName: string, memberId: number): string {
   );
 }
 
-/** What helps where a store went back in time, or is to be copied anew, and others lack something that the pool knows it to have had. */
+/**
+ * What helps if a store went back in time, or is to be copied anew, and the others lack chunks that the pool knows this store to have
+ * had.
+ */
 export function remedyForLastCopies(poolName: string, memberId: number): string {
   return (
     'Bring back the other members first, and the store that this member had last, if it still exists. ' +
@@ -98,7 +101,7 @@ export function remedyForLastCopies(poolName: string, memberId: number): string 
   );
 }
 
-/** What helps where a member answers with a new, empty store. */
+/** What helps if a member answers with a new, empty store. */
 export function remedyForEmptyStore(poolName: string, memberId: number): string {
   return (
     'If the store that this member had still exists, have its storage node open that one: mount its file system or attach its disk. ' +
@@ -106,7 +109,7 @@ export function remedyForEmptyStore(poolName: string, memberId: number): string 
   );
 }
 
-/** What helps where one store or one host is there twice. */
+/** What helps if one store or one host is there twice. */
 export function remedyForTwins(): string {
   return (
     'If one is a copy of the other, find out which one was in service last, and stop the storage node of the other for good. ' +
@@ -114,7 +117,7 @@ export function remedyForTwins(): string {
   );
 }
 
-/** What helps where two histories of one pool are there. Without a member: at assembly, where none of them is served. */
+/** What helps if two histories of one pool are there. Without `memberId`: at assembly, when none of them is served. */
 export function remedyForLineages(poolName?: string, memberId?: number): string {
   const find = 'Find out which members have the data that counts, by their dates and by what they hold';
   return memberId === undefined
@@ -122,7 +125,7 @@ export function remedyForLineages(poolName?: string, memberId?: number): string 
     : `${find}. If those that are served now have it: client-node copy-anew --pool ${poolName} --member ${memberId}, which destroys what only this member has. If this member has it, stop the client node first, and then the storage nodes of the others.`;
 }
 
-/** What helps where a member comes back with a history that left the one behind which is served. */
+/** What helps if a member returns with a history that has left behind the one that is served. */
 export function remedyForNewerLineage(): string {
   return (
     'This client serves the history that a forced start has left behind: stop it, and find out which of the two has the data that counts. ' +
@@ -130,7 +133,7 @@ export function remedyForNewerLineage(): string {
   );
 }
 
-/** What helps where two stores of one pool differ in size. */
+/** What helps if two stores of one pool differ in size. */
 export function remedyForOddGeometry(name: string, other: string): string {
   return `One of ${name} and ${other} has opened a store that is not of this pool's making: stop that storage node, or correct the stores in its configuration.`;
 }

@@ -18,23 +18,23 @@ export interface RenewalHost {
   readonly inSyncLegs: () => readonly Leg[];
   readonly witness: () => Leg | null;
   readonly onFenced: (by: string) => void;
-  /** The member does not serve this client any more. */
+  /** A member has answered that it does not serve this client any more. */
   readonly onRefused: (leg: Leg, reason: string) => void;
 }
 
 /**
- * Asks the members whether they still serve this client: one that does no IO would not notice otherwise (C3, truth of status).
- * With the question they hear how old the stores of the others are, and with the answer they tell how old theirs is (L8). They also hear
- * which writes are resolved (W7), as nothing else would tell them in an idle pool (W10).
+ * Asks the members every second whether they still serve this client. A client that does no IO would not notice otherwise that another
+ * one was granted the pool (C3). With the question the members hear how old the others' stores are, and with the answer they tell how
+ * old their own store is (L8). They also hear which writes are resolved (W7), as nothing else tells them in an idle pool (W10).
  *
- * Where a majority decides, another client may be granted the pool without members that this one reads from. So reads are
- * answered under a lease only: for a time after a majority was asked and has answered. A new client waits for longer than
- * that after its grants, and one of those who granted had to answer here too (I7).
+ * With quorum `majority`, another client may be granted the pool without members that this client reads from. So reads are answered only
+ * under a lease: for a time after a majority was asked, if it has answered. A new client waits for longer than that after its grants.
+ * One of the members that granted to it would have had to answer here, too (I7).
  */
 export class Renewal {
   readonly #host: RenewalHost;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** When the newest question was asked that a majority has answered. */
+  /** When the newest question that a majority has answered was asked, in clock milliseconds. */
   #confirmedMs = Number.NEGATIVE_INFINITY;
 
   constructor(host: RenewalHost) {
@@ -48,14 +48,14 @@ export class Renewal {
     this.tick(nowMs);
   }
 
-  /** The policy, or what a majority has answered, may be another one. */
+  /** Sets the end of the lease. Called when the policy or the newest answer of a majority may have changed. */
   extend(): void {
     const { engine, versions } = this.#host;
     engine.readsUntilMs = versions.majority ? this.#confirmedMs + LEASE_MS : Number.POSITIVE_INFINITY;
     engine.retryWaiting();
   }
 
-  /** Called again and again while the pool is served. */
+  /** Asks the members if it is time to. Called again and again while the pool is served. */
   tick(nowMs: number): void {
     if (nowMs - this.#askedMs < RENEW_MS) return;
     this.#askedMs = nowMs;
@@ -72,7 +72,7 @@ export class Renewal {
     if (arbiter?.connected === true && versions.witnessReady) this.#ask(arbiter, onConfirmed);
   }
 
-  /** Logs what is wrong with a member's disk, when that begins and when it ends: only its node knows. */
+  /** Logs when something is wrong with a member's disk, and when that ends. Only the member's node knows. */
   #noteDisk(leg: Leg, trouble: string): void {
     const { memberId: member, name: node } = leg.member;
     if (trouble !== '' && leg.diskTrouble === '')
@@ -89,7 +89,7 @@ export class Renewal {
     const { completedThrough } = host.engine;
     const question = { op: 'renew' as const, poolUuid: host.poolUuid, epoch, completedThrough, marks: host.versions.marks() };
     leg.call(question, markResultSchema, (result, failure) => {
-      // An answer to a question from before this client's own newer claim is late.
+      // The question is older than this client's newest claim: the answer is late.
       if (epoch !== host.epoch()) return;
       if (result !== null) {
         if (leg !== host.witness()) host.engine.holdUps.heard(leg.index);
@@ -98,7 +98,7 @@ export class Renewal {
         onConfirmed(leg);
         return;
       }
-      // So is one from before the leg left and came back.
+      // The question is older than the leg's last return: the answer is late, too.
       const isWitness = leg === host.witness();
       if ((!isWitness && leg.state !== 'NORMAL') || leg.sinceMs !== sinceMs || failure?.failure == null) return;
       if (isFenced(failure.failure, host.clientInstance)) host.onFenced(failure.message);
