@@ -42,8 +42,8 @@ export function controlCall<T>(
 }
 
 /**
- * C3: whether a member refused a request because somebody else has claimed the pool. One that it refused because of this
- * client's own newer claim was only late.
+ * C3: whether a member refused a request because another client has claimed the pool. A request that it refused because of this client's
+ * own newer claim was only late.
  */
 export function isFenced(failure: ControlFailure | null, clientInstance: string): boolean {
   return failure?.code === 'STALE_EPOCH' && failure.promise?.clientInstance !== clientInstance;

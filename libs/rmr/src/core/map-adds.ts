@@ -4,7 +4,7 @@ import type { ByteRange, InSyncMember, MemberRecord } from '../pool-store.ts';
 import { mergeRanges } from '../ranges.ts';
 import type { MapAdd } from '../wire/control-message.ts';
 
-/** Whoever holds the dirty maps of a pool: a member, in its store, and the client that serves it. */
+/** A holder of the dirty maps of a pool: a member with its store, or the client that serves the pool. */
 export interface MapHolder {
   readonly identity: { readonly chunkSizeBytes: number; readonly sizeBytes: number };
   /** The member table that is in force. */

@@ -2,11 +2,11 @@ import type { SeenMark, StoreLife, StoreMark } from '../pool-store.ts';
 import type { StorePast } from '../wire/control-message.ts';
 
 /**
- * L8: whether a store has what somebody remembers of it in its past. One that has not was put back from an older copy, or is a
- * copy whose original has gone on: it lacks writes that it had.
+ * L8: whether a remembered mark is in a store's past. If it is not, the store was put back from an older copy, or is a copy whose
+ * original has gone on: it lacks writes.
  *
- * The life decides, not the number alone: a copy that is opened again and again becomes as old as the original was, in other
- * lives. Only where the remembered life is older than all that the store tells of has the number to do.
+ * The life decides, and not the age alone: a copy that is opened again and again becomes as old as its original was, in other lives. The
+ * age alone decides only if the remembered life is older than all lives that the store still tells of.
  */
 export function hasInPast({ age, lives }: { readonly age: number; readonly lives: readonly StoreLife[] }, mark: StoreMark): boolean {
   const life = lives.find(({ lifeUuid }) => lifeUuid === mark.lifeUuid);
@@ -21,7 +21,7 @@ export function markOf({ age, lives }: StorePast): StoreMark {
   return { lifeUuid, age };
 }
 
-/** The mark as it is remembered by somebody who hears of it now, by a wall clock that may stand anywhere. */
+/** The mark as it is remembered when it is heard now. The wall clock may stand anywhere. */
 export function seenAt({ lifeUuid, age }: StoreMark, wallMs: number): SeenMark {
   return { lifeUuid, age, atMs: Math.max(0, Math.floor(wallMs)) };
 }

@@ -1,8 +1,8 @@
 import type { Leg } from './leg.ts';
 
 /**
- * Says whom a step waits for: `tell` is called at once and with each answer but the last, with the text that `what` makes
- * of the names of those that have not answered. Returns what is to be called with a leg that has answered.
+ * Says which legs a step waits for. `tell` is called at once and with each answer but the last. Its text is made by `what` from the
+ * names of the legs that have not answered. Returns a function to be called with each leg that has answered.
  */
 export function tellAsked(
   legs: readonly Leg[],

@@ -5,13 +5,13 @@ import { dataMembers, isWitness } from './membership.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
 import type { Versions } from './versions.ts';
 
-/** Something that this node's configuration says otherwise than the pool has recorded, whose word counts (L9). */
+/** A point in which this node's configuration differs from what the pool has recorded. The pool's record counts (L9). */
 export interface Difference {
   readonly what: string;
   readonly remedy: string;
 }
 
-/** What a pool has recorded, and whom this client has found. */
+/** What a pool has recorded, and the members that this client has found. */
 export interface RecordedPool {
   readonly members: readonly MemberRecord[];
   readonly policy: PoolPolicy;
@@ -21,7 +21,7 @@ export interface RecordedPool {
   readonly strayOf: (memberId: number) => Leg | undefined;
 }
 
-/** The differences from what this client has recorded, or else from what a member has answered; none while neither is known. */
+/** The differences from what this client has recorded, or else from what a member has answered. Empty while neither is known. */
 export function knownDifferences(options: PoolClientOptions, versions: Versions, table: LegTable): Difference[] {
   const found = { legs: table.staying, witness: table.witness, strayOf: (memberId: number) => table.strayOf(memberId) };
   if (versions.current !== null) return differences(options, { members: versions.members, policy: versions.policy, ...found });

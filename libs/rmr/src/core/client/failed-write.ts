@@ -4,23 +4,24 @@ import { type IoRequest, isMemberOut } from './io-request.ts';
 import type { IoUnits } from './io-units.ts';
 
 /**
- * What becomes of a write or flush that some legs of the set have failed, once all of them have answered it (W5): how it ends where
- * no member is the worse for it, and else which legs leave. Masks are of legs of the set alone.
+ * W5: what becomes of a write or flush that some legs of the set have failed, once all of them have answered. It ends, if no member is
+ * the worse for it. Otherwise some legs leave. Masks are of legs of the set only.
  */
 
-/** With which status it ends, as no member has changed anything for it; OK: some member may have. */
+/** The status with which it ends if no member has changed anything for it. OK if a member may have. */
 export function endsUnharmed(units: IoUnits, unit: number, request: IoRequest, failed: number, passed: number): number {
   if (units.ok[unit] !== 0 || passed !== 0) return Status.OK;
-  // I8: no member has the chunk, and none is the worse for that.
+  // I8: no member has the chunk, so the failure changes nothing on any of them.
   if (units.statuses[unit] === Status.ELOST && units.touched[unit] === 0) return Status.EIO;
-  // W8: none of them has changed anything, so they are equal.
+  // W8: no leg has changed anything, so they are equal.
   return fullOf(units, unit, request, failed) === failed ? Status.ENOSPC : Status.OK;
 }
 
 /**
- * The legs that leave. Those that have it stay. Where no leg has all of it, those stay that are full, as they are equal, or else one
- * as the authority, and the caller hears of the failure: a leg that has passed some of it by may have carried out what these have
- * not (W10). `isThere`: a leg has it, or legs that have passed chunks by have all of it together. 0: none leaves.
+ * The legs that leave, as a mask. 0: none. Legs that have all of the write stay. If no leg has, the legs that are full stay, as they are
+ * equal, or else one leg stays as the authority, and the caller gets the error. Legs that have passed some of it by may have carried out
+ * what the authority has not, so they leave (W10). `isThere`: one leg has all of it, or legs that have passed chunks by have it
+ * together.
  */
 export function leaversOf(units: IoUnits, unit: number, request: IoRequest, failed: number, passed: number, isThere: boolean): number {
   if (isThere) return failed;
@@ -37,7 +38,7 @@ export function whyTheyLeave(units: IoUnits, unit: number, request: IoRequest, f
   return status === Status.ENOSPC ? 'its disk is full: it had no space for a write' : `write failed: ${statusName(status)}`;
 }
 
-/** Those of the legs that had no space for the write (W8). */
+/** The legs that had no space for the write (W8). */
 function fullOf(units: IoUnits, unit: number, request: IoRequest, failed: number): number {
   return isWriteType(request.type) ? (units.full[unit] as number) & failed : 0;
 }

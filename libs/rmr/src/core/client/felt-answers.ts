@@ -4,8 +4,8 @@ import type { IoEngineHost } from './io-engine-host.ts';
 import type { IoRequest } from './io-request.ts';
 
 /**
- * How long the members' answers take, for each to be told: beside load, resync goes as fast as clients hardly feel it. A member
- * that a client waits for does not see what lies on the way, or in threads that are busy; the client does.
+ * How long the members' answers take. Each member is told, so that resync beside client load goes only as fast as clients hardly feel. A
+ * member can't see the time that requests spend on the way, or in threads that are busy. The client can.
  */
 export class FeltAnswers {
   readonly #host: Pick<IoEngineHost, 'eachChunkClean'>;

@@ -2,9 +2,10 @@ import type { Leg } from './leg.ts';
 import type { VersionMemory } from './version-memory.ts';
 
 /**
- * L9: whom a client that has just started is about to reach, for people; null: nobody. It does not know who has served the pool
- * last: they may know of a newer lineage than those who have answered, though these need nobody else. The first attempt to
- * connect ends in a few seconds at most. `asked` are the legs that this attempt has asked; a member that was reached meanwhile is none of them.
+ * L9: the members that a client which has just started is about to reach, for people. Null if there are none. The client does not know
+ * which members served the pool last. Those that it is about to reach may know of a newer lineage than those that have answered, even if
+ * these need nobody else. A first attempt to connect ends in a few seconds at most. `asked`: the legs that this attempt has asked. A
+ * member that was reached meanwhile is not among them.
  */
 export function firstContacts(
   legs: readonly Leg[],

@@ -5,7 +5,7 @@ import type { Leg } from './leg.ts';
 import type { PoolGeometry } from './pool-client-types.ts';
 import { describeGeometry, geometryText } from './pool-geometry.ts';
 
-/** Why a member that answers can't take part in the pool, or an empty string. */
+/** Why a member that answers can't take part in the pool. Empty if it can. */
 export function unfitness(
   leg: Leg,
   { identity }: ProbeResult,
@@ -24,7 +24,7 @@ export function unfitness(
   return '';
 }
 
-/** Why a member can't return to the pool that is served; empty when it can. */
+/** Why a member can't return to the pool that is served. Empty if it can. */
 export function unfitToReturn(
   leg: Leg,
   probe: ProbeResult,

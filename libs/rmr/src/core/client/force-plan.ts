@@ -6,36 +6,36 @@ import { describeLineages, heardAtMs, newestLineage } from './lineage.ts';
 import { dataMembers } from './membership.ts';
 import type { PoolClientState } from './pool-client-types.ts';
 
-/** A member, as somebody sees it who decides whether to leave it behind. */
+/** A member as it is shown to a person that decides whether to leave it behind. */
 export interface ForceMember {
   readonly memberId: number;
   readonly name: string;
-  /** Its newest version, `3.2{1,2}`; null: it has none, or did not answer. */
+  /** Its newest version, `3.2{1,2}`. Null if it has none, or did not answer. */
   readonly version: string | null;
-  /** When the pool last heard of its store, wall clock, as the store itself has recorded it; null: not known. */
+  /** When the pool last heard of its store, wall clock, as the store itself has recorded it. Null if that is not known. */
   readonly atMs: number | null;
-  /** Bytes that it knows to have missed itself; null: not known. */
+  /** Bytes that the member itself knows to have missed. Null if that is not known. */
   readonly missingBytes: number | null;
-  /** What is wrong with it; empty: nothing that is known. */
+  /** What is wrong with it. Empty if nothing is known. */
   readonly note: string;
 }
 
 /** What forcing a pool into service would do, by what its members have answered last. */
 export interface ForcePlan {
-  /** Why it can't be forced, or need not be; null: it can. */
+  /** Why the pool can't be forced, or need not be. Null if it can. */
   readonly refusal: string | null;
-  /** The pool would be served with these. */
+  /** The members with which the pool would be served. */
   readonly members: readonly ForceMember[];
   readonly leftBehind: readonly ForceMember[];
-  /** What would be lost, in whole sentences; empty with a refusal. */
+  /** What would be lost, in whole sentences. Empty with a refusal. */
   readonly sentence: string;
 }
 
-/** The plan for a pool that is not served. `rolledBack`: members that answer with a store that went back in time (L8). */
+/** The plan for a pool that is not served. `rolledBack`: members whose stores went back in time, with their answers (L8). */
 export function forcePlan(legs: readonly Leg[], rolledBack: ReadonlyMap<Leg, ProbeResult>): ForcePlan {
   const present = legs.filter((leg) => leg.probe?.version != null);
   const old = [...rolledBack].filter(([leg, { version }]) => version !== null && legs.includes(leg));
-  // Where somebody is what it was, those that went back in time are left behind; where nobody is, they are all that there is.
+  // Rolled back members are left behind. Only if all members are rolled back is the pool forced with them.
   const answers = new Map<Leg, ProbeResult>(present.length > 0 ? present.map((leg) => [leg, leg.probe as ProbeResult]) : old);
   if (answers.size === 0) return refusal('no member that has ever been in service can be reached');
   const lineage = newestLineage([...answers.values()]);
@@ -61,7 +61,7 @@ export function refusal(why: string): ForcePlan {
   return { refusal: why, members: [], leftBehind: [], sentence: '' };
 }
 
-/** Why a pool that is not being brought into service can't be forced, and what to do about it. `isPaused`: it waits for a majority. */
+/** Why a pool that is not in recovery can't be forced, and what to do about it. `isPaused`: it waits for a majority. */
 export function servedRefusal(state: PoolClientState, isPaused: boolean): ForcePlan {
   return refusal(
     isPaused ? 'the pool waits for a majority: restart this client node first, it can be forced then' : `the pool is ${state}`,

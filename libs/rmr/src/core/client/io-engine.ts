@@ -19,14 +19,14 @@ import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
 
 /**
- * Carries out the IO of a pool: sends writes to every in-sync leg and reads to one, and decides when they are complete.
+ * Carries out the IO of a pool. It sends writes to every in-sync leg and reads to one, and decides when they are complete.
  *
- * Kept here: W1 (units, sequence numbers, overlap holding), W2 (what travels with a write), W5 (completion), W7
- * (completedThrough), the flush and read rules, I12 (nothing in flight beyond the units; the rest waits).
+ * It keeps these rules: W1 (units, sequence numbers, overlaps wait), W2 (what travels with a write), W5 (completion), W7
+ * (completedThrough), those of flushes and reads, I12 (nothing is in flight beyond the units; the rest waits).
  */
 export class IoEngine implements RtrsResponseSink {
   readonly counters = new PoolClientCounters();
-  /** Requests sent to each leg and not answered, by leg index. */
+  /** By leg index: the number of requests that the leg was sent and has not answered. */
   readonly inFlight: Int32Array;
   readonly #world: World;
   readonly #host: IoEngineHost;
@@ -34,37 +34,37 @@ export class IoEngine implements RtrsResponseSink {
   readonly #policy: ReadPolicy;
   readonly #message = new IoMessage();
 
-  /** Legs that take part in IO: NORMAL, and in the current version's in-sync set unless a change is pending. */
+  /** The legs that take part in IO: NORMAL ones, which are in the current version's set unless a change is pending. */
   #routeMask = 0;
-  /** Quorum: until then reads are answered; later, others may be served without the members that are read from (I7). */
+  /** Quorum: reads are answered until then. Later, others may be served without the members that are read from (I7). */
   readsUntilMs = Number.POSITIVE_INFINITY;
-  /** Looks at what is in flight, and is told of every answer. */
+  /** Looks at the requests in flight, and is told of every answer. */
   holdUps = new LegHoldUps({ slowFactor: null, slowForMs: 0 });
-  /** Legs that have a dirty chunk: reads are steered around it. */
+  /** The legs that have a dirty chunk. Reads are steered around it. */
   dirtyMask = 0;
-  /** A version change is pending: nothing that changes data is sent or completed (W5). */
+  /** A version change is pending. Nothing that changes data is sent or completed (W5). */
   #frozen = false;
-  /** A map update is ahead: nothing that changes data is sent, what is in flight completes (L4). */
+  /** A map update is ahead. Nothing that changes data is sent; what is in flight completes (L4). */
   #holding = false;
-  /** With {@link #frozen}: reads wait too, those in flight as well, as others may go on without these legs (quorum). */
+  /** With {@link #frozen}: reads wait, too, even those in flight, as others may go on without these legs (quorum). */
   #readsWait = false;
   #onQuiet: (() => void) | null = null;
-  /** Map adds that would have left no clean copy: writes that touch them are not acknowledged (V5, ◆13). */
+  /** Ranges of owed map adds, which would leave no clean copy. Writes that touch them are not acknowledged (V5, ◆13). */
   #owed: readonly ByteRange[] = [];
-  /** Requests that bounced wait for the next round: a new version, or a tick. */
+  /** The number of the round. Requests that bounced wait for the next one, which a new version or a tick begins. */
   #round = 2;
-  /** Set once: every request ends with this status. */
+  /** Set once. Every request ends with this status from then on. */
   #closedStatus: number = Status.OK;
   #nextTicket = 1;
-  /** The next flush fails once: acknowledged data that was not flushed is lost for certain. */
+  /** The next flush fails: acknowledged data that was not flushed is lost for certain. Later ones do not. */
   #flushErrorDue = false;
 
   readonly #units: IoUnits;
   readonly #writes: InFlightRanges;
   readonly #sequence: WriteSequence;
-  /** The newest write that each leg has answered, by its sequence number; 0: none since it was enabled (L8). */
+  /** By leg: the sequence number of the newest write that it has answered since it was enabled (L8). 0: none. */
   readonly answeredSeqs = new Float64Array(MEMBERS_MAX);
-  /** A write that overlaps one of these waits too: a read that has seen it could be followed by a crash that undoes it. */
+  /** Reads in flight. A write that overlaps one waits: a crash could undo the write after the read has shown it. */
   readonly #reads: InFlightRanges;
   readonly #waiting = new WaitingList();
   #draining = false;
@@ -98,12 +98,12 @@ export class IoEngine implements RtrsResponseSink {
     return this.#sequence.completedThrough();
   }
 
-  /** Requests in flight. */
+  /** The number of requests in flight. */
   get executing(): number {
     return this.#units.unitCount - this.#units.freeCount;
   }
 
-  /** Requests that wait. */
+  /** The number of requests that wait. */
   get waiting(): number {
     return this.#waiting.length;
   }
@@ -112,24 +112,24 @@ export class IoEngine implements RtrsResponseSink {
     return this.#frozen;
   }
 
-  /** A map update is ahead (L4): writes and flushes wait. */
+  /** Whether a map update is ahead (L4). Writes and flushes wait then. */
   get holding(): boolean {
     return this.#holding;
   }
 
-  /** Calls `visit` for every request, for status. `isSent`: it is in flight, and does not wait; `pending`: legs that have not answered it, as a mask. */
+  /** Calls `visit` for every request, for status. `isSent`: it is in flight. `pending`: the legs that have not answered it, as a mask. */
   forEachRequest(visit: (request: IoRequest, isSent: boolean, pending: number) => void): void {
     const { requests, pending } = this.#units;
     for (const [unit, request] of requests.entries()) if (request !== null) visit(request, true, pending[unit] as number);
     for (let request = this.#waiting.head; request !== null; request = request.next) visit(request, false, 0);
   }
 
-  /** Adds that are owed (V5). */
+  /** The ranges of owed adds (V5). */
   get owed(): readonly ByteRange[] {
     return this.#owed;
   }
 
-  /** Takes a request; it ends through its sink, never from within. */
+  /** Takes a request. It ends through its sink, never from within this call. */
   submit(request: IoRequest): void {
     request.ticket = this.#nextTicket++;
     request.triedMask = 0;
@@ -144,12 +144,12 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /**
-   * Nobody wants the request any more. True: it had not begun, and never will; it is the submitter's again, and its sink is
-   * not called. False: it has begun, and goes on (I2: members that have carried it out must not differ from those that have
-   * not), or it has ended. What was held by it goes on at the end of the turn.
+   * Nobody wants the request any more. True: it had not begun, and never will. It is the submitter's again, and its sink is not called.
+   * False: it has ended, or it has begun and goes on, as members that have carried it out must not differ from those that have not (I2).
+   * Requests that waited for it go on at the end of the turn.
    */
   cancel(request: IoRequest): boolean {
-    // A write that no leg is left for (V6) has begun, and waits to be sent anew.
+    // A write for which no leg is left (V6) has begun. It waits to be sent again.
     if (!request.waits || request.begun) return false;
     this.#waiting.remove(request);
     this.counters.cancelled++;
@@ -163,27 +163,24 @@ export class IoEngine implements RtrsResponseSink {
     this.setVersion(epoch, versionSeq, missing);
   }
 
-  /** The next flush fails, once: what was acknowledged and not flushed is lost for certain. */
+  /** Makes the next flush fail, once: data that was acknowledged and not flushed is lost for certain. */
   failNextFlush(): void {
     this.#flushErrorDue = true;
   }
 
-  /**
-   * Too few have recorded the version (quorum): nothing is sent and nothing completes, reads neither, as others may go on
-   * without these legs. Ended by {@link setVersion}.
-   */
+  /** Too few members have recorded the version (quorum). Nothing is sent or completed, not even reads, until {@link setVersion}. */
   suspend(): void {
     assert(this.#frozen, 'engine: suspended without a version change');
     this.#readsWait = true;
   }
 
-  /** Legs are in the set from now on, while IO is suspended. */
+  /** From now on these legs are in the set. IO is suspended meanwhile. */
   route(routeMask: number): void {
     assert(this.#frozen && this.#readsWait, 'engine: legs come without a version change');
     this.#routeMask = routeMask;
   }
 
-  /** A version has become durable on all its members: what waited for it completes or is sent. */
+  /** A version has become durable on its whole set. What waited for it completes or is sent. */
   setVersion(epoch: number, versionSeq: number, missing: readonly number[]): void {
     this.#message.epoch = epoch;
     this.#message.versionSeq = versionSeq;
@@ -199,18 +196,18 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** The adds that members may not make yet; those that were owed before and are not among them are made. */
+  /** Sets the ranges of adds that members may not make yet. Those that were owed and are not among them have been made. */
   setOwed(ranges: readonly ByteRange[]): void {
     this.#owed = ranges;
   }
 
-  /** What kept writes and flushes from completing may be gone: owed adds, chunks without a clean in-sync copy. */
+  /** Looks again at what kept writes and flushes from completing: owed adds, chunks without a clean in-sync copy. */
   settleAgain(): void {
     this.#settleAll();
     this.#drain();
   }
 
-  /** A version change begins. `readsToo`: a majority decides, and it may be others that go on, until enough have recorded the version (I7). */
+  /** A version change begins. `readsToo`: reads wait until enough members have recorded it, as others may go on by a majority (I7). */
   freeze(readsToo: boolean): void {
     this.#frozen = true;
     this.#readsWait ||= readsToo;
@@ -219,8 +216,8 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /**
-   * A map update is ahead (L4): no write or flush is sent any more; `onQuiet` is called, once, when the legs have
-   * answered all of them. What bounces is sent again under the next version. Ended by {@link setVersion} or {@link freeze}.
+   * A map update is ahead (L4). No write or flush is sent. `onQuiet` is called, once, when the legs have answered those in flight. What
+   * bounces is sent again under the next version. {@link setVersion} or {@link freeze} ends it.
    */
   hold(onQuiet: () => void): void {
     assert(!this.#holding, 'engine: held twice');
@@ -245,8 +242,8 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /**
-   * These legs are routed nothing more and nobody waits for them (L1). The caller freezes before, or parks after:
-   * no write may complete on the strength of their absence.
+   * These legs are sent nothing more, and nothing waits for them (L1). So that no write completes because of that, the caller freezes
+   * before this, or parks after it.
    */
   legsLeft(mask: number): void {
     const units = this.#units;
@@ -265,7 +262,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** No leg is left: everything in flight waits again, to be sent anew once there is one (V6). */
+  /** No leg is left. Everything in flight waits, to be sent again when there is a leg (V6). */
   park(): void {
     this.#routeMask = 0;
     this.#frozen = true;
@@ -281,7 +278,7 @@ export class IoEngine implements RtrsResponseSink {
     }
   }
 
-  /** Ranges of the writes that are in flight: what leavers may miss (V2). */
+  /** The ranges of the writes in flight: what members that leave may miss (V2). */
   incompleteWriteRanges(): ByteRange[] {
     const units = [...this.#writes.units.subarray(0, this.#writes.count)];
     return units.map((unit) => {
@@ -290,14 +287,14 @@ export class IoEngine implements RtrsResponseSink {
     });
   }
 
-  /** Ends everything with `status`, now and in future. */
+  /** Ends every request with `status`, now and in future. */
   close(status: number): void {
     if (this.#closedStatus === Status.OK) this.#closedStatus = status;
     this.park();
     this.#refuser.runAtTurnEnd();
   }
 
-  /** Ends what waits since before `waitingBeforeMs` with EIO, and names legs that have not answered since `sentBeforeMs` as a mask. */
+  /** Ends with EIO what was submitted before `waitingBeforeMs`. Returns the legs that have not answered since `sentBeforeMs`, as a mask. */
   expire(waitingBeforeMs: number, sentBeforeMs: number): number {
     const units = this.#units;
     for (let request = this.#waiting.head; request !== null; ) {
@@ -314,26 +311,26 @@ export class IoEngine implements RtrsResponseSink {
       if (request === null) continue;
       if ((units.sentAtMs[unit] as number) < sentBeforeMs) slow |= units.pending[unit] as number;
       if (request.submittedAtMs >= waitingBeforeMs || units.pending[unit] !== 0) continue;
-      // A write that no member has applied, and a flush, may fail: nothing differs between members because of it. What a member that
-      // has left may have applied others may have pulled: it goes on until all agree (I2).
+      // Flushes may fail, and writes that no member has applied: members do not differ because of it. Another write goes on until all
+      // agree, as others may have pulled what a member that has left may have applied (I2).
       const untouched = units.again[unit] !== 0 && units.applied(unit) === 0 && units.touched[unit] === 0;
       if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
   }
 
-  /** Permits may be there again. */
+  /** Sends what waits, as permits may be free again. */
   retryWaiting(): void {
     this.#drain();
   }
 
-  /** Now and then: what bounced is tried again. */
+  /** Begins a round: sends again what bounced. */
   nextRound(): void {
     this.#round++;
     this.#drain();
   }
 
-  /** L7: the leg that holds up IO that others have answered, if one has to leave for that, as a mask. Called with every tick. */
+  /** L7: the leg that has to leave because it holds up IO that others have answered, as a mask. 0: none. Called with every tick. */
   laggard(nowMs: number, excuse: Excuse): number {
     return this.holdUps.look(nowMs, this.#units, this.#routeMask, excuse);
   }
@@ -353,7 +350,7 @@ export class IoEngine implements RtrsResponseSink {
     this.holdUps.answers[legIndex] = (this.holdUps.answers[legIndex] as number) + 1;
     const units = this.#units;
     const unit = units.answered(tag);
-    // The answer of a leg that nobody waits for any more.
+    // Nothing waits for this answer any more.
     if (unit < 0) return;
     const request = units.requests[unit] as IoRequest;
     const tookMs = this.#world.clock.nowMs() - (units.sentAtMs[unit] as number);
@@ -371,7 +368,7 @@ export class IoEngine implements RtrsResponseSink {
       if (request.type !== MessageType.FLUSH)
         this.answeredSeqs[legIndex] = Math.max(this.answeredSeqs[legIndex] as number, this.#sequence.of(unit));
     } else if (status === Status.EPASSED && isWriteType(request.type)) {
-      // It may have changed nothing there: its store need not know of it (L8).
+      // The write may have changed nothing there, so the store need not know of it (L8).
       units.passed[unit] = (units.passed[unit] as number) | bit;
     } else if (status === Status.EDIRTY && request.type === MessageType.READ) {
       this.#readElsewhere(unit, request, bit);
@@ -407,7 +404,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#waiting.verify();
   }
 
-  /** Ends what was submitted to a closed engine. */
+  /** Ends requests that were submitted to a closed engine. */
   readonly #refuser = {
     turnQueued: false,
     runAtTurnEnd: (): void => {
@@ -418,7 +415,7 @@ export class IoEngine implements RtrsResponseSink {
     },
   };
 
-  /** Sends what waited for a request that was cancelled. */
+  /** Sends requests that waited for one that was cancelled. */
   readonly #drainer = { turnQueued: false, runAtTurnEnd: (): void => this.#drain() };
 
   #drain(): void {
@@ -436,7 +433,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#draining = false;
   }
 
-  /** Sends what bounced once more, oldest first as far as permits go. */
+  /** Sends again what bounced, oldest first, as far as permits go. */
   #sendAgain(): void {
     const units = this.#units;
     if (this.#frozen || this.#holding || this.#routeMask === 0) return;
@@ -461,7 +458,7 @@ export class IoEngine implements RtrsResponseSink {
     return !this.#readsWait && (this.readsUntilMs === Number.POSITIVE_INFINITY || this.#world.clock.nowMs() < this.readsUntilMs);
   }
 
-  /** Sends the request if nothing stands against it. */
+  /** Sends the request if nothing holds it back. Returns whether it was sent. */
   #dispatch(request: IoRequest, again = false): boolean {
     if (this.#routeMask === 0 || this.#units.freeCount === 0) return false;
     const legWide = isLegWide(request);
@@ -479,7 +476,7 @@ export class IoEngine implements RtrsResponseSink {
     return legWide ? this.#sendToAll(request) : this.#sendToOne(request);
   }
 
-  /** A permit of every leg in IO, in `#slots`; none when one has none left. */
+  /** Takes a permit of every leg in IO into `#slots`. Takes none, and returns false, if a leg has none left. */
   #allocateAll(): boolean {
     const mask = this.#routeMask;
     for (let index = 0; index < this.#legs.length; index++) {
@@ -504,7 +501,7 @@ export class IoEngine implements RtrsResponseSink {
     return true;
   }
 
-  /** Sends a write or flush to every leg in IO, whose permits are in `#slots`. */
+  /** Sends a write or flush to every leg in IO. Their permits are in `#slots`. */
   #sendWide(unit: number, request: IoRequest): void {
     const mask = this.#routeMask;
     this.#units.sentToAll(unit, mask);
@@ -517,7 +514,7 @@ export class IoEngine implements RtrsResponseSink {
   #sendToOne(request: IoRequest): boolean {
     let candidates = this.#routeMask & ~request.triedMask;
     if (candidates === 0) {
-      // Those that have not failed it left meanwhile.
+      // The legs that had not failed it have left meanwhile.
       request.triedMask = 0;
       candidates = this.#routeMask;
     }
@@ -549,7 +546,7 @@ export class IoEngine implements RtrsResponseSink {
     const message = this.#message;
     message.poolHandle = leg.poolHandle;
     const missing = message.missingCount;
-    // Only writes carry what is missed.
+    // Only writes carry the ids of missing members.
     if (!isWriteType(request.type)) message.missingCount = 0;
     message.felt = this.#felt.take(index);
     encodeIoMessage(message, leg.headerBytes, leg.headerOffset(slot));
@@ -569,7 +566,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#units.release(unit);
   }
 
-  /** W5: all legs of the set have answered a write or flush. */
+  /** W5: completes a write or flush that all legs of the set have answered, or says which legs leave. */
   #settle(unit: number, request: IoRequest): void {
     const units = this.#units;
     if (this.#frozen || !isLegWide(request) || units.again[unit] !== 0) return;
@@ -585,7 +582,7 @@ export class IoEngine implements RtrsResponseSink {
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
       const leavers = leaversOf(units, unit, request, failed, passed, isThere);
       if (leavers === 0 && status === Status.EIO && isWriteType(request.type) && this.#mayWaitForReturn(request)) {
-        // It may have been carried out in part, and goes on from there.
+        // A member may have carried out a part of it. It goes on from there.
         units.touched[unit] = 1;
         units.sendAgain(unit, this.#round);
       } else if (leavers === 0) this.#complete(unit, request, status === Status.ELOST ? Status.EIO : status, null, null);
@@ -593,12 +590,12 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {
-      // A leg has joined since: it gets what could not complete before, at once.
+      // A leg has joined since it was sent. That leg gets it at once.
       units.sendAgain(unit, this.#round - 1);
       return;
     }
     if (units.passed[unit] !== 0 && units.ok[unit] === 0 && !this.#isCovered(unit, request)) {
-      // W10: no leg is known to have some chunk of it. A member that has the chunk may be away, or the client may not know yet that one has it.
+      // W10: no leg is known to have some chunk of it. A member that has it may be away, or not be known yet to have it.
       this.counters.bounces++;
       units.sendAgain(unit, this.#round);
       return;
@@ -616,18 +613,18 @@ export class IoEngine implements RtrsResponseSink {
     this.#complete(unit, request, Status.OK, null, null);
   }
 
-  /** Whether a write that no disk took waits for a member that is asked back for it: where two disks wear out, each has what the other lacks. */
+  /** Whether a write that no disk took waits for a member that is asked back. Where two disks wear out, each has what the other lacks. */
   #mayWaitForReturn({ submittedAtMs }: IoRequest): boolean {
     return this.#world.clock.nowMs() - submittedAtMs < FAILED_WRITE_WAIT_MS && this.#host.hastenReturn();
   }
 
-  /** W10: whether each chunk of the write was carried out by one of the legs that have passed others by. */
+  /** W10: whether the legs that have passed chunks by have carried out every chunk of the write together. */
   #isCovered(unit: number, { offsetBytes, lengthBytes }: IoRequest): boolean {
     const passed = (this.#units.passed[unit] as number) & this.#routeMask;
     return passed !== 0 && this.#host.eachChunkClean(offsetBytes, lengthBytes, passed);
   }
 
-  /** W10: the leg can't get a chunk of the read. Another has it; where each lacks something of the range, it is read chunk by chunk. */
+  /** W10: the leg lacks a chunk of the read, so another one is asked. If each lacks some of the range, it is read chunk by chunk. */
   #readElsewhere(unit: number, request: IoRequest, bit: number): void {
     this.#releaseUnit(unit);
     request.triedMask |= bit;
@@ -641,14 +638,14 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** A read goes back into the line, to be sent anew. */
+  /** A read goes back into the line, to be sent again. */
   #waitAgain(unit: number, request: IoRequest): void {
     this.#releaseUnit(unit);
     this.#waiting.insertByTicket(request);
     this.#drain();
   }
 
-  /** A read has been answered. Legs whose disks have failed it are not to be trusted: they leave, and what they could not read is written anew when they return. */
+  /** A read was answered. Legs whose disks failed it leave. What they could not read is dirty for them, and written anew, later. */
   #readEnded(unit: number, request: IoRequest, payload: Uint8Array, slab: Slab | null): void {
     const failed = request.failedMask & this.#routeMask & ~(this.#units.pending[unit] as number);
     if (request.type === MessageType.READ) this.#host.onRead(request.offsetBytes, request.lengthBytes);
@@ -660,12 +657,12 @@ export class IoEngine implements RtrsResponseSink {
     this.#releaseUnit(unit);
     const isOut = isMemberOut(status) && status !== Status.ELOST;
     if (!isOut) request.triedMask |= bit;
-    // It leaves when another has answered (I8): where nobody else has the chunk it would be away for all others, and for nothing.
+    // The leg leaves only when another one has answered (I8). If nobody else has the chunk, leaving would help nobody.
     if (status === Status.EIO) request.failedMask |= bit;
     const others = isOut || (this.#routeMask & ~request.triedMask) !== 0;
     const badEverywhere = !others && request.failedMask !== 0;
     const split = badEverywhere && this.#host.readByChunks(request);
-    // As for other chunks that only a member which is away has, IO waits for it, and tries now and then.
+    // A member that is away may have the chunk: the read waits for it, and is tried now and then.
     const absent = badEverywhere && !split && this.#host.absentMayHave(request.offsetBytes, request.lengthBytes);
     if (absent) request.round = this.#round;
     if (others || absent) {
@@ -682,7 +679,7 @@ export class IoEngine implements RtrsResponseSink {
   #complete(unit: number, request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     const units = this.#units;
     this.#releaseUnit(unit);
-    // What no member has applied is missed by nobody: an absent one may be the only one that has some of its chunks clean (V5).
+    // What no member has applied is not missed: an absent member may have the only clean copy of some of these chunks (V5).
     const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number) & ~(units.full[unit] as number);
     const carriedOut = units.ok[unit] as number;
     const applied = (carriedOut | failed | (units.passed[unit] as number) | (units.touched[unit] as number)) !== 0;
@@ -691,7 +688,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** Ends a request that holds no unit and does not wait (any more): also one that the host has read by chunks. */
+  /** Ends a request that holds no unit and does not wait any more. The host ends a read by chunks with it. */
   finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);

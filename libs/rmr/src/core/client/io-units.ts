@@ -6,31 +6,36 @@ const UNIT_BITS = 10;
 const GENERATION_MAX = 0x1ffff;
 
 /**
- * The IO units of a pool (W1, I12): each holds one request in flight, and knows which legs have been asked and what they
- * have answered. Arrays by unit, as this is looked at with every message.
+ * The IO units of a pool (W1, I12). Each holds one request in flight, and knows which legs have been asked and what they have answered.
+ * The fields are arrays by unit, as they are looked at with every message.
  *
- * A unit's generation tells the answers to what it holds now from those to what it held, or sent, before.
+ * A unit has a generation. It tells the answers to what the unit holds now from the answers to what it held or sent before.
  */
 export class IoUnits {
   readonly unitCount: number;
   readonly requests: (IoRequest | null)[];
-  /** Masks of legs: those that have not answered, have carried it out, have failed it. */
+  /** Masks of legs: those that have not answered, those that have carried the request out, and those that have failed it. */
   readonly pending: Uint8Array;
   readonly ok: Uint8Array;
   readonly failed: Uint8Array;
-  /** Those that have carried it out but for chunks which are dirty for them (W10). */
+  /** The legs that have carried the request out except for chunks that are dirty for them (W10). */
   readonly passed: Uint8Array;
-  /** Of those that have failed it, the ones that had no space for it, and have changed nothing (W8). */
+  /** The legs that have failed it for lack of space, and have changed nothing (W8). They are among `failed`. */
   readonly full: Uint8Array;
-  /** The last error; ENOSPC, and then ELOST, only where there was no other, as who answers that has carried out nothing. */
+  /**
+   * The last error. Other errors go before ENOSPC, and ENOSPC before ELOST: a leg that answers one of these two has carried out nothing.
+   */
   readonly statuses: Int32Array;
-  /** 1: a leg that has left may have carried it out. That stays so when it is sent again. */
+  /** 1: a leg that has left may have carried it out. The value stays when the request is sent again. */
   readonly touched: Uint8Array;
-  /** Clock milliseconds. */
+  /** When the request was sent, in clock milliseconds. */
   readonly sentAtMs: Float64Array;
-  /** How long the slowest leg took that has answered a write or flush, in milliseconds; 0: none has. */
+  /** How long the slowest leg took that has answered a write or flush, in milliseconds. 0 if none has. */
   readonly peersMs: Float64Array;
-  /** A write or flush that is to be sent again is not sent in this round; 0: it is not to be sent again. It keeps its unit, as `lastIo` keeps naming its range meanwhile. */
+  /**
+   * The round in which a write or flush that is to be sent again is not sent yet. 0: it is not to be sent again. It keeps its unit, so
+   * that `lastIo` keeps naming its range.
+   */
   readonly again: Float64Array;
   readonly #generations: Uint32Array;
   readonly #free: Uint16Array;
@@ -61,17 +66,17 @@ export class IoUnits {
     return this.#freeCount;
   }
 
-  /** Writes and flushes that a leg has not answered yet. */
+  /** The number of writes and flushes that a leg has not answered yet. */
   get unanswered(): number {
     return this.#unanswered;
   }
 
-  /** Units that are to be sent again. */
+  /** The number of units whose requests are to be sent again. */
   get againCount(): number {
     return this.#againCount;
   }
 
-  /** A unit for the request; there must be a free one. */
+  /** Takes a unit for the request. There must be a free one. */
   take(request: IoRequest, nowMs: number): number {
     const unit = this.#free[--this.#freeCount] as number;
     this.requests[unit] = request;
@@ -80,7 +85,7 @@ export class IoUnits {
     return unit;
   }
 
-  /** The unit is free again; answers to what it held count for nothing any more. */
+  /** Frees the unit. Answers to what it held do not count any more. */
   release(unit: number): void {
     if (this.pending[unit] !== 0 && isLegWide(this.requests[unit] as IoRequest)) this.#unanswered--;
     if (this.again[unit] !== 0) {
@@ -104,12 +109,12 @@ export class IoUnits {
     this.#unanswered++;
   }
 
-  /** What a leg sends with its answer: which unit, of which generation, and its own index. */
+  /** The tag that comes back with a leg's answer: the unit, its generation, and the index of the leg. */
   tag(unit: number, legIndex: number): number {
     return ((this.#generations[unit] as number) << (LEG_BITS + UNIT_BITS)) | (unit << LEG_BITS) | legIndex;
   }
 
-  /** The unit that an answer is for; -1: nobody waits for it any more. The leg does not owe it an answer from now on. */
+  /** Notes an answer. Returns the unit that it is for, or -1 if nothing waits for it any more. */
   answered(tag: number): number {
     const unit = (tag >>> LEG_BITS) & ((1 << UNIT_BITS) - 1);
     const bit = 1 << legIndexOf(tag);
@@ -122,14 +127,14 @@ export class IoUnits {
     return unit;
   }
 
-  /** A leg has failed it. */
+  /** A leg has failed the unit's request. */
   noteFailed(unit: number, bit: number, status: number): void {
     if (this.failed[unit] === 0 || weightOf(status) >= weightOf(this.statuses[unit] as number)) this.statuses[unit] = status;
     this.failed[unit] = (this.failed[unit] as number) | bit;
     if (status === Status.ENOSPC) this.full[unit] = (this.full[unit] as number) | bit;
   }
 
-  /** Nothing that these legs have said, or may say, of a write or flush counts any more (L1). */
+  /** These legs have left. Their answers to a write or flush, past and future, do not count any more (L1). */
   legsLeft(unit: number, mask: number): void {
     const pending = this.pending[unit] as number;
     if (((pending | this.applied(unit)) & mask) !== 0) this.touched[unit] = 1;
@@ -147,13 +152,13 @@ export class IoUnits {
     return (this.ok[unit] as number) | failed | (this.passed[unit] as number);
   }
 
-  /** The write or flush is to be sent again, in its unit, in any round but this one. */
+  /** The write or flush is to be sent again in its unit, in any round except this one. */
   sendAgain(unit: number, butNotInRound: number): void {
     if (this.again[unit] === 0) this.#againCount++;
     this.again[unit] = butNotInRound;
   }
 
-  /** What was to be sent again begins anew. */
+  /** The request that was to be sent again begins anew. */
   beginAgain(unit: number, nowMs: number): void {
     this.again[unit] = 0;
     this.#againCount--;
@@ -198,7 +203,7 @@ export function legIndexOf(tag: number): number {
   return tag & ((1 << LEG_BITS) - 1);
 }
 
-/** How much an error says beside those of other legs. */
+/** How much an error counts beside those of other legs. */
 function weightOf(status: number): number {
   if (status === Status.ELOST) return 0;
   return status === Status.ENOSPC ? 1 : 2;

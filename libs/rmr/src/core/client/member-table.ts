@@ -7,9 +7,9 @@ import type { Leg } from './leg.ts';
 import { withSeen } from './membership.ts';
 
 /**
- * The member table: as this client or else the holder of the highest version remembers it; at birth made of the configuration.
- * A member of the configuration that the table lacks is no member, and what the table says of a member counts (L9), but for
- * one that has moved: its leg leads to where it is. `grants`: of those that are to be in the set, whose stores are as old as
+ * The member table: the one that this client remembers, or else that of the holder of the highest version. At birth it is made from the
+ * configuration. A member of the configuration that the table lacks is no member. What the table says of a member counts (L9), except
+ * for one that has moved: its leg leads to where it is. `grants`: those of the members of the set to come, whose stores are as old as
  * they say from now on (L8). `nowMs`: wall clock.
  */
 export function memberTable(
@@ -43,7 +43,7 @@ export function memberTable(
   return [...table.values()].sort((a, b) => a.memberId - b.memberId);
 }
 
-/** Ids that some member has a column of, and that are no members. */
+/** The ids of former members of which some member still has a column. */
 export function unknownColumns(results: readonly ClaimResult[], members: readonly MemberRecord[]): number[] {
   const ids = new Set(results.flatMap((result) => result.columns.map((column) => column.memberId)));
   return [...ids].filter((id) => !members.some((member) => member.memberId === id)).slice(0, MEMBERS_MAX);

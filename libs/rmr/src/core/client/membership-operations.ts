@@ -13,16 +13,16 @@ import { geometryText } from './pool-geometry.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import type { VersionChange, Versions } from './versions.ts';
 
-/** Called once, when the change is durable, or with the reason why it was not made. */
+/** Called once: when the change is durable (null), or with the reason why it was not made. */
 export type OperationDone = (error: OperationError | null) => void;
 
 /**
- * What becomes of chunks that nobody has clean but the store that is to go: `KEEP`: the change is refused, `GIVE_UP`: they
- * are LOST (I8), as an operator says who knows that the store is gone for good.
+ * What to do if only the store that is to go has chunks clean. `KEEP`: the change is refused. `GIVE_UP`: an operator who knows that the
+ * store is gone for good accepts that these chunks are LOST (I8).
  */
 export type LastCopies = 'KEEP' | 'GIVE_UP';
 
-/** I8: the change is refused, as it would take the last clean copies of chunks: an operator may give them up. */
+/** I8: the change was refused, as it would take the last clean copies of chunks. An operator may give them up. */
 export class LastCopiesError extends OperationError {
   constructor(message: string) {
     super('CONFLICT', message);
@@ -38,7 +38,7 @@ export interface MembershipHost {
   epoch(): number;
   nowMs(): number;
   serving(): boolean;
-  /** Nothing else changes versions. */
+  /** Whether no other version change is under way. */
   idle(): boolean;
   geometry(): PoolGeometry | null;
   lineageUuid(): string;
@@ -49,7 +49,7 @@ export interface MembershipHost {
   /** The leg to where a member was, or is configured, and the pool does not look for it (L9). */
   strayOf(memberId: number): Leg | undefined;
   addLeg(member: MemberAddress): Leg | null;
-  /** The leg takes part in IO no more; the version that says so is the caller's. */
+  /** Takes the leg out of IO. The caller makes the version without it. */
   takeOut(leg: Leg, to: LegState, why: string): void;
   change(change: MembershipChange & { readonly onDurable: () => void }): void;
   disable(leg: Leg): void;
@@ -57,9 +57,9 @@ export interface MembershipHost {
   goOn(): void;
 }
 
-/** A version that changes more than who is in sync. */
+/** What a version changes besides the set. */
 export interface MembershipChange extends Omit<VersionChange, 'onDurable' | 'joining'> {
-  /** I8: chunks that are lost once it is durable, before any IO goes on: the only clean copies are no more. */
+  /** I8: chunks whose only clean copies are given up. They are LOST when the version is durable, before any IO goes on. */
   readonly givenUp?: DirtyMap | null;
 }
 
@@ -67,11 +67,11 @@ interface Operation {
   readonly what: string;
   readonly run: () => void;
   readonly done: OperationDone;
-  /** Whether what was asked for is durable, and what is left to do will be done in any case. */
+  /** Whether the change itself is durable, so that what is left to do will be done in any case. */
   readonly isMade: () => boolean;
 }
 
-/** A member that is asked what it is. */
+/** A member that is asked what its store is. */
 interface Asked {
   readonly leg: Leg;
   readonly deadlineMs: number;
@@ -83,17 +83,17 @@ interface Asked {
 }
 
 /**
- * Changes of a pool's membership, one at a time, each a version that is durable on every in-sync member before it counts.
- * They are refused while the pool is not served, and when they would leave a chunk without a clean copy (I8). A change
- * that a failure interrupts is superseded with everything else (V4), and reported as not made.
+ * Changes of a pool's membership. They are made one at a time. Each is a version that is durable on every in-sync member before it
+ * counts. A change is refused while the pool is not served, or if it would leave a chunk without a clean copy (I8). A change that a
+ * failure interrupts is superseded with everything else (V4), and reported as not made.
  */
 export class Membership {
   readonly #host: MembershipHost;
   readonly #queue: Operation[] = [];
   #current: Operation | null = null;
-  /** Members that are being asked what they are, until when. */
+  /** The members that are being asked what their stores are. */
   readonly #asked: Asked[] = [];
-  /** Members that have been removed, durably, and whose maps the others may still have. */
+  /** The members that were removed durably, and whose maps other members may still have. */
   readonly #leftovers = new Set<number>();
 
   constructor(host: MembershipHost) {
@@ -107,7 +107,7 @@ export class Membership {
     assert(new Set(legs).size === legs.length, 'membership: a member is asked twice');
   }
 
-  /** Takes a member out of IO on purpose, or lets it back. What it misses is tracked. */
+  /** Takes a member out of the set on purpose, or lets it return. What it misses is tracked. */
   setMaintenance(memberId: number, on: boolean, done: OperationDone): void {
     this.#enqueue(`maintenance of member ${memberId}`, done, () => {
       const { leg, member } = this.#find(memberId);
@@ -128,8 +128,8 @@ export class Membership {
   }
 
   /**
-   * Adds a member: its store was made for this pool with an id that was never used, and has no version. It becomes
-   * all-dirty everywhere, durably, before it joins; then it returns as any member does.
+   * Adds a member. Its store was made for this pool with an id that was never used, and has no version. The member becomes all-dirty
+   * everywhere, durably, before it joins. Then it returns as any member does.
    */
   add(member: MemberAddress, done: OperationDone): void {
     const { versions } = this.#host;
@@ -189,8 +189,8 @@ export class Membership {
   }
 
   /**
-   * Removes a member for good: it leaves the set and the table, then its map goes everywhere, then it is told. Once it is out of the
-   * table the rest is done in any case, however often a failure comes between; to ask for it again does no harm.
+   * Removes a member for good: it leaves the set and the table, then its map is erased everywhere, then it is told. Once it is out of
+   * the table, the rest is done in any case, however often a failure comes between. To ask for the removal again does no harm.
    */
   remove(memberId: number, lastCopies: LastCopies, done: OperationDone): void {
     const run = (): void => {
@@ -220,7 +220,7 @@ export class Membership {
     });
   }
 
-  /** Only when no table has the member any more: one that has must have its map (I3). */
+  /** The map is erased only when no table has the member any more: a member in the table must have its map (I3). */
   #eraseMap(memberId: number): void {
     this.#host.change({
       erase: [memberId],
@@ -238,7 +238,7 @@ export class Membership {
     });
   }
 
-  /** Gives a member the new, empty store that it has now in the place of the one that it had. */
+  /** Accepts the new, empty store of a member in the place of its former one. */
   replaceStore(memberId: number, lastCopies: LastCopies, done: OperationDone): void {
     const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
     if (leg === undefined) {
@@ -271,9 +271,9 @@ export class Membership {
   }
 
   /**
-   * Has a member copy everything from the others, though it has its store as before: one that went back in time (L8), or that an
-   * operator does not trust. It leaves the set if it is in it, is all-dirty everywhere, and returns as any member. `isWanted` is asked
-   * when the member has said what it has: by then it may have another store.
+   * Has a member keep its store and copy all data from the others. This is for a store that went back in time (L8), or that an operator
+   * does not trust. A member in the set leaves it. The member becomes all-dirty everywhere, and returns as any member does. `isWanted`
+   * is asked when the member has said what it has, as it may have another store by then.
    */
   copyAnew(memberId: number, lastCopies: LastCopies, done: OperationDone, isWanted: (probe: ProbeResult) => boolean = () => true): void {
     const leg = this.#host.legs().find((candidate) => candidate.member.memberId === memberId);
@@ -305,10 +305,10 @@ export class Membership {
           this.#host.disable(leg);
         }
         const { policy, members } = this.#host.versions;
-        // What it has of another lineage is left behind with this.
+        // With this, what the store has of another lineage is left behind.
         const foreign = probe.version?.lineageUuid ?? this.#host.lineageUuid();
         const isForeign = foreign !== this.#host.lineageUuid() && !policy.formerLineages.includes(foreign);
-        // What it has become is heard when it returns: a life in which nothing was granted is forgotten with the next opening.
+        // Its next mark is heard when it returns. A life in which nothing was granted is forgotten with the next opening.
         const { seen: _before, ...rest } = member;
         this.#host.log.warn('a member is copied anew: all of it is dirty', { member: memberId, store: member.storeUuid });
         this.#host.change({
@@ -328,7 +328,7 @@ export class Membership {
     });
   }
 
-  /** Changes the quorum policy: the old and the new majority have to record it. */
+  /** Changes the quorum policy. The old and the new majority have to record the change. */
   setQuorum(quorum: PoolPolicy['quorum'], done: OperationDone): void {
     this.#enqueue(`quorum ${quorum}`, done, () => {
       const { policy } = this.#host.versions;
@@ -338,7 +338,7 @@ export class Membership {
     });
   }
 
-  /** Begins the next change, if there is one and nothing else is going on; false: there is none. */
+  /** Begins the next change if nothing else is going on. Returns false if there is none. */
   startNext(): boolean {
     if (this.#current !== null) return true;
     const next = this.#queue.shift() ?? this.#leftover();
@@ -353,17 +353,17 @@ export class Membership {
     return this.#current !== null;
   }
 
-  /** What was under way was superseded, or the pool is not served any more. */
+  /** The change under way was superseded, or the pool is not served any more. */
   interrupted(why: string): void {
     if (this.#current?.isMade() === true) this.#made();
     else this.#end(new OperationError('UNAVAILABLE', `it was interrupted: ${why}; look at the pool's status, and ask again`));
     if (this.#host.serving()) return;
-    // The next assembly erases what belongs to no member.
+    // The next assembly erases maps of former members.
     this.#leftovers.clear();
     for (const { done, what } of this.#queue.splice(0)) done(new OperationError('UNAVAILABLE', `${what}: the pool is not served: ${why}`));
   }
 
-  /** The pool is not served by this client any more: nothing that was asked for will be done. */
+  /** This client does not serve the pool any more. Changes that still wait are not made. */
   close(why: string): void {
     this.interrupted(why);
     for (const { leg, done } of this.#asked.splice(0)) {
@@ -371,7 +371,7 @@ export class Membership {
     }
   }
 
-  /** Asks members that were not reachable yet; gives up after a while. */
+  /** Asks members that could not be reached before. Gives up on each after a while. */
   tick(nowMs: number): void {
     for (const asked of [...this.#asked]) {
       if (nowMs >= asked.deadlineMs) {
@@ -411,7 +411,7 @@ export class Membership {
       asked.busy = false;
       if (probe === null) {
         asked.leg.problem = failure?.message ?? '';
-        // An answer is final; no answer is not.
+        // A refusal is final. If there was no answer, the member is asked again.
         if (failure?.code == null) return;
         this.#asked.splice(at, 1);
         asked.done(new OperationError('CONFLICT', failure.message));
@@ -433,14 +433,17 @@ export class Membership {
     this.#host.goOn();
   }
 
-  /** What a removal has left to do. */
+  /** The rest of a removal. Undefined if there is none. */
   #leftover(): Operation | undefined {
     const [memberId] = this.#leftovers;
     if (memberId === undefined) return undefined;
     return { what: `erasing the map of member ${memberId}`, run: () => this.#eraseMap(memberId), done: () => {}, isMade: () => false };
   }
 
-  /** The change is durable on every in-sync member. Whether it counts, too few having recorded it, is not known yet (quorum). */
+  /**
+   * The change is durable on every in-sync member. If the pool is paused, it is not known yet whether it counts, as too few members have
+   * recorded it (quorum).
+   */
   #made(): void {
     const why =
       'the members in sync have recorded it, but it counts only when a majority has: until then the pool waits, as its status says';
@@ -462,7 +465,7 @@ export class Membership {
     return { leg, member };
   }
 
-  /** The last member in sync stays, and so does one that alone has a chunk clean among those in sync. */
+  /** Throws if the member must stay in the set: as the last one in sync, or as the only one in sync that has some chunk clean. */
   #mayLeave(leg: Leg): void {
     if (leg.state !== 'NORMAL') return;
     const others = this.#host.legs().filter((other) => other !== leg && other.state === 'NORMAL');
@@ -479,7 +482,7 @@ export class Membership {
     }
   }
 
-  /** Without the leg, a majority of the old and of the new members must be there to record the change. */
+  /** Throws unless, without the leg, a majority of the old and of the new members is there to record the change. */
   #keepsQuorum(leaver: Leg | null, members: readonly MemberRecord[], quorum = this.#host.versions.policy.quorum): void {
     if (quorum === 'none') return;
     const { versions } = this.#host;
@@ -497,8 +500,9 @@ export class Membership {
   }
 
   /**
-   * I8: the member must not hold a copy of a chunk that no other member in sync has, unless such copies are given up. Those that are lost
-   * then: no other member at all has them. One that is out of the set is no copy to rely on, as it may not have flushed it (I1).
+   * I8: throws if the member has a chunk that no other member in sync has, unless such copies may be given up. A copy that is out of the
+   * set does not count, as it may never have been flushed (I1). Returns the chunks that are LOST then: those that no other member at all
+   * has.
    */
   #lastCopies(memberId: number, lastCopies: LastCopies): DirtyMap | null {
     const { members, current } = this.#host.versions;
@@ -518,7 +522,7 @@ export class Membership {
     return chunks;
   }
 
-  /** A store that was made for this pool and has never been part of it. */
+  /** Throws unless the store was made for this pool and has never been part of it. */
   #checkEmptyStore(leg: Leg, probe: ProbeResult): void {
     const unfit = unfitness(leg, probe, { poolUuid: this.#host.poolUuid, queueDepth: this.#host.queueDepth });
     if (unfit !== '') throw new OperationError('CONFLICT', unfit);
@@ -541,14 +545,14 @@ export class Membership {
   }
 
   #remove(leg: Leg, why: string): void {
-    // An assembly meanwhile drops the legs to those that are no members.
+    // An assembly meanwhile may have dropped the leg, as its member is not in the table.
     if (leg.state !== 'REMOVING') this.#host.takeOut(leg, 'REMOVING', why);
     this.#host.dropLeg(leg);
     this.#host.goOn();
   }
 }
 
-/** The chunks that the member has clean and none of these others; null: there are none. */
+/** The chunks that the member has clean and none of the others has. Null if there are none. */
 function heldOnlyBy(maps: PoolMaps, memberId: number, others: readonly { readonly memberId: number }[]): DirtyMap | null {
   return maps.allHeldOnlyBy(
     memberId,
@@ -556,7 +560,7 @@ function heldOnlyBy(maps: PoolMaps, memberId: number, others: readonly { readonl
   );
 }
 
-/** How many chunks, and which is the first. */
+/** The number of chunks and the first of them, for people. */
 function countOf(chunks: DirtyMap): string {
   const [first] = chunks.runs(1);
   return `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;

@@ -6,19 +6,19 @@ import type { Versions } from './versions.ts';
 /** What an orderly stop needs from the pool's client. */
 export interface OrderlyStopHost {
   serving(): boolean;
-  /** What could leave members different, or without a mark for what another one misses, if it were forgotten now; null: nothing. */
+  /** What would leave members different, or without a mark for what another one misses, if it were forgotten now. Null if nothing would. */
   unfinished(): string | null;
   /** Whether a flush would wait for a member that is away. */
   flushMustWait(): boolean;
-  /** Nothing new begins any more, and everything is flushed. */
+  /** Begins no IO any more, and flushes everything. */
   flush(done: (status: number) => void): void;
-  /** The in-sync members are told that nothing is in flight; they forget `lastIo` and their write intent. */
+  /** Tells the in-sync members that nothing is in flight. They forget `lastIo` and their write intent. */
   release(done: () => void): void;
-  /** It is over, in order or not. To call it again does no harm. */
+  /** The stop has ended, in order or not. To call it again does no harm. */
   stopped(): void;
 }
 
-/** What keeps the members from being released; null: nothing. */
+/** What keeps the members from being released. Null if nothing does. */
 export function unfinished(engine: IoEngine, versions: Versions): string | null {
   const { executing, waiting, frozen, holding } = engine;
   if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
@@ -27,11 +27,11 @@ export function unfinished(engine: IoEngine, versions: Versions): string | null 
 }
 
 /**
- * The end of a client that serves a pool: its IO ends, then everything is flushed, then the members are released. Until
- * then the pool is served as ever: members leave and come back, and with them IO goes on that had to wait.
+ * The end of a client that serves a pool: its IO ends, then everything is flushed, then the members are released. Until then the pool is
+ * served as ever: members leave and return, and IO that had to wait goes on with them.
  *
- * A member that is released forgets which writes could differ (W3). So it is not, where one has not ended: who asked for it
- * may be gone, and it goes on all the same. The members reconcile at the next start then, as after a crash.
+ * A released member forgets which writes could differ (W3). So no member is released while a write has not ended, even if nobody waits
+ * for that write any more. Then the members reconcile at the next start, as after a crash.
  */
 export class OrderlyStop {
   readonly #log: Logger;
@@ -45,7 +45,7 @@ export class OrderlyStop {
     this.#untilMs = nowMs + ORDERLY_STOP_MS_MAX;
   }
 
-  /** Takes the next step, if it can be taken; called again and again. */
+  /** Takes the next step if it can be taken. Called again and again. */
   goOn(nowMs: number): void {
     const host = this.#host;
     if (nowMs >= this.#untilMs) {

@@ -43,11 +43,11 @@ import { Versions, type VersionsHost } from './versions.ts';
 import { WaitingNote } from './waiting-note.ts';
 
 /**
- * One pool on the compute client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
+ * One pool on the client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
  *
- * Kept here: L1 (order of leaving), L5 (going on by what it knows), L7 (a leg that is too slow leaves), V6, C3, R3 (clears count under the
- * version of their stamp alone). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly, its
- * {@link LegTable} the legs and L7's damping.
+ * It keeps these rules: L1 (order of leaving), L5 (going on by what it knows), L7 (a leg that is too slow leaves), V6, C3, R3 (a clear
+ * counts only under the version of its stamp). Its {@link Versions} keep V1 to V5 and the quorum, its {@link Recovery} the assembly, its
+ * {@link LegTable} the legs and L7's back-off.
  */
 export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly options: PoolClientOptions;
@@ -58,37 +58,37 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #slowLegs: SlowLegs;
   readonly #recovery: Recovery;
   readonly #versions: Versions;
-  /** Changes of the members and the policy, as an operator asks for them. */
+  /** Changes of members and policy that an operator asks for. */
   readonly membership: Membership;
   readonly #onGeometry: (pool: PoolClient) => void;
   #state: PoolClientState = 'RECOVERING';
   #stateSinceMs: number;
   #geometry: PoolGeometry | null = null;
   #epoch = 0;
-  /** The dirty maps of all members; complete while the pool is served. */
+  /** The dirty maps of all members. They are complete while the pool is served. */
   #maps: PoolMaps | null = null;
   readonly #mapChecks: MapChecks;
-  /** A flush waits for a chunk that no in-sync member has clean, but perhaps another (◆8). */
+  /** Whether flushes wait for a chunk that no in-sync member has clean, and perhaps another one has (◆8). */
   #flushWaits = false;
-  /** The maps have become cleaner, and what depends on them has not been looked at since. */
+  /** Whether the maps have become cleaner since what depends on them was last looked at. */
   #clearsToTell = false;
   /** When in-sync members were last asked what they have clean, in clock milliseconds. */
   #mapsCheckedMs = 0;
   readonly #renewal: Renewal;
-  /** The member that is on its way back. */
+  /** The return under way. Null if there is none. */
   #return: LegReturn | null = null;
   /** When the last freeze for a map update began (L4), wall clock. */
   #heldSinceMs = 0;
-  /** Since when the witness takes no part, wall clock; null: it does. */
+  /** Since when the witness takes no part, wall clock. Null if it takes part. */
   #witnessAwaySinceMs: number | null = null;
   readonly #returning: ReturningStores;
   /** What the pool waits for while it is not served, or is paused. */
   readonly #waiting: WaitingNote;
-  /** Whom to tell that the pool has stopped. */
+  /** Called when the pool has stopped. */
   #stopRequested: (() => void) | null = null;
   #orderlyStop: OrderlyStop | null = null;
 
-  /** Begins to bring the pool into service. `onGeometry` is called once, when the pool is served for the first time. */
+  /** Begins to bring the pool into service. `onGeometry` is called once, when the pool is first served. */
   constructor(world: World, client: RmrClient, options: PoolClientOptions, onGeometry: (pool: PoolClient) => void) {
     assert(options.members.length >= 1 && options.members.length <= MEMBERS_MAX, 'pool client: 1 to 8 members');
     this.options = options;
@@ -156,12 +156,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#engine.counters;
   }
 
-  /** Null: never served. */
+  /** Null until the pool is first served. */
   get geometry(): PoolGeometry | null {
     return this.#geometry;
   }
 
-  /** Hands an IO in. It waits as long as there is no usable leg (see `ioTimeoutMs`). */
+  /** Submits an IO. It waits as long as there is no usable leg (see `ioTimeoutMs`). */
   submit(request: IoRequest): void {
     const { lengthBytes, type } = request;
     assert((lengthBytes === 0) === (type === MessageType.FLUSH) && lengthBytes >= 0, 'pool client: the length does not fit the type');
@@ -169,13 +169,13 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.submit(request);
   }
 
-  /** Nobody wants the IO any more (W9). True: it never begins, and is the caller's again; its sink is not called. False: it goes on. */
+  /** Nobody wants the IO any more (W9). True: it never begins. It is the caller's again, and its sink is not called. False: it goes on. */
   readonly cancel = (request: IoRequest): boolean => this.#engine.cancel(request);
 
   /**
-   * Ends in order: IO that is under way ends, everything is flushed, and the members are told that nothing is in flight. The
-   * caller hands nothing in any more. `done` is called in every case, within `ORDERLY_STOP_MS_MAX` and a tick; where it
-   * can't be done in order, as in a pool without a leg, the members reconcile at the next start.
+   * Ends in order: IO in flight ends, everything is flushed, and members are told that nothing is in flight. The caller submits no IO
+   * any more. `done` is called in any case, within `ORDERLY_STOP_MS_MAX` and a tick. Where an orderly end is impossible, as in a pool
+   * without a leg, the members reconcile at the next start.
    */
   stop(done: () => void): void {
     assert(this.#stopRequested === null, 'pool client: stopped twice');
@@ -206,7 +206,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
-  /** A picture of the pool as it is now. */
+  /** The status of the pool at this moment. */
   status(): PoolClientStatus {
     const { poolUuid, poolName } = this.options;
     const situation = this.#situation();
@@ -247,7 +247,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     assert(this.#engine.routeMask === normal, 'pool client: IO is routed to legs that are not NORMAL, or not to one that is');
     if (this.#state === 'SERVING') assert(normal !== 0, 'pool client: serving without a leg');
     if (normal !== 0 && !this.#engine.frozen) {
-      // A leg whose removal was superseded is REMOVING for good, and the member has another one.
+      // A leg whose removal was superseded stays REMOVING, and its member gets another leg.
       const inSet = this.#versions.current?.inSync.map(({ memberId }) => memberId) ?? [];
       const serving = this.#legs.inSyncIds;
       const same = inSet.length === serving.length && inSet.every((memberId) => serving.includes(memberId));
@@ -289,7 +289,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   absentMayHave(offsetBytes: number, lengthBytes: number): boolean {
     const all = this.#versions.dataMemberIds();
-    // Who is in the set already, and is being enabled, can't be read from either.
+    // A member that is in the set already and is still being enabled can't be read from either.
     const absent = all.filter((memberId) => !this.#legs.inSyncIds.includes(memberId));
     return this.#maps?.anyCleanAbsent(absent, all, offsetBytes, lengthBytes) === true;
   }
@@ -344,7 +344,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.membership.interrupted('a member left the in-sync set');
   }
 
-  /** Tells a member that it is out of the set, if it can be reached. */
+  /** Tells a member, if it can be reached, that it is out of the set. */
   #disable(leg: Leg): void {
     if (!leg.connected) return;
     leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
@@ -374,7 +374,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#orderlyStop?.goOn(nowMs);
   }
 
-  /** C0: brings the pool into being; see {@link Recovery.create}. */
+  /** C0: brings the pool into being. See {@link Recovery.create}. */
   create(done: OperationDone): void {
     this.#recovery.create(done);
   }
@@ -384,7 +384,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return this.#state === 'RECOVERING' ? this.#recovery.forcePlan() : servedRefusal(this.#state, this.#versions.paused);
   }
 
-  /** Serves the pool with the members that are there, as a new lineage; see {@link Recovery.force}. */
+  /** Serves the pool with the members that are there, as a new lineage. See {@link Recovery.force}. */
   force(leftBehind: readonly number[] | null = null, done: OperationDone = () => {}): void {
     this.#recovery.force(leftBehind, done);
   }
@@ -442,7 +442,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       strayOf: (memberId) => this.#legs.strayOf(memberId),
       addLeg: (member) => this.#legs.add(member),
       takeOut: (leg, to, why) => {
-        // Who is being added may be thought to return, too.
+        // A member that is being added may be taken for one that returns.
         if (this.#return?.leg === leg) this.#endReturn(why);
         const wasNormal = leg.state === 'NORMAL';
         leg.setState(to, why);
@@ -457,15 +457,15 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
-  /** Makes a version of the NORMAL legs durable; IO goes on when it is, and enough have recorded it. */
+  /** Makes a version of the NORMAL legs durable. IO goes on when it is, and enough members have recorded it. */
   #changeVersion({ givenUp = null, ...change }: MembershipChange & { readonly onDurable?: () => void } = {}): void {
     this.#versions.change({
       ...change,
       onDurable: (version) => {
-        // Before any write goes on: what is written from now on is not lost (◆8).
+        // This comes before any write goes on: what is written from now on is not lost (◆8).
         this.#maps?.giveUp(givenUp);
         this.#refreshDirty();
-        // Where a removal was superseded the member is in the table again, and its leg is REMOVING for good: it needs another one.
+        // If a removal was superseded, the member is in the table again. Its leg stays REMOVING, so it needs another one.
         this.#legs.learn(this.#versions.members);
         if (!this.#versions.paused) {
           this.#waiting.clear();
@@ -478,12 +478,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     });
   }
 
-  /** Whether a version change or the return of a member may begin. */
+  /** Whether a version change, or the return of a member, may begin. */
   get #idle(): boolean {
     return this.#state === 'SERVING' && this.#return === null && this.#maps !== null && (!this.#engine.frozen || this.#versions.paused);
   }
 
-  /** What is to be done next: an operator's wish, a pool that was paused and can go on, a member that may return. */
+  /** Begins what comes next: an operator's change, a paused pool that can go on, or the return of a member. */
   #goOn(): void {
     if (!this.#idle) return;
     const { paused, witnessAnew, witnessReady, witnessRecorded } = this.#versions;
@@ -495,7 +495,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#startReturn();
   }
 
-  /** L3: starts the return of a member that is out of the set, one at a time. */
+  /** L3: starts the return of a member that is out of the set. One member returns at a time. */
   #startReturn(): void {
     if (!this.#idle) return;
     const leg = this.#legs.nextToReturn(this.#world.clock.nowMs(), (memberId) => this.#versions.inMaintenance(memberId));
@@ -538,7 +538,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       gaveUp: (leg, reason, failure, isOld, heldUp) => {
         if (failure !== null && isFenced(failure, this.#client.instanceUuid)) this.#fence(failure.message);
         else this.#endReturn(reason, heldUp);
-        // It may be enabled late, with a version that is none any more.
+        // The member may be enabled late, with a version that was superseded.
         if (heldUp) this.#disable(leg);
         else if (isOld) this.#returning.copyAnew(leg);
         else if (failure === null && leg.probe !== null && this.#returning.unfit(leg, leg.probe) !== '')
@@ -550,7 +550,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
-  /** V3: the version that admits the returning member is durable on its whole set. From now on IO goes to it too. */
+  /** V3: the version with the returning member is durable on its whole set. From now on IO goes to that member, too. */
   #joined(leg: Leg, version: VersionRecord): void {
     this.#return = null;
     leg.enabled(version);
@@ -566,14 +566,14 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#goOn();
   }
 
-  /** The return under way ends without success. If a map update had begun, a version ends it (V4). */
+  /** The return under way fails. If a map update had begun, a version ends it (V4). */
   #endReturn(reason: string, heldUp = false): void {
     const held = this.#return?.held === true;
     this.#dropReturn(reason, heldUp);
     if (held && this.#legs.inSync.length > 0) this.#changeVersion();
   }
 
-  /** The return under way ends without success; a version that has to end what it had begun is the caller's. */
+  /** The return under way fails. If it had begun a map update, the caller makes the version that ends it. */
   #dropReturn(reason: string, heldUp = false): void {
     const returning = this.#return;
     if (returning === null) return;
@@ -582,7 +582,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#legs.hasNotReturned(returning.leg, reason, heldUp);
   }
 
-  /** The maps or the set have changed: tells the engine which legs miss something, as it steers reads around that. */
+  /** The maps or the set have changed. Tells the engine which legs miss something, as it steers reads around that. */
   #refreshDirty(): void {
     this.#maps?.noteFound(this.#versions.dataMemberIds());
     let mask = 0;
@@ -590,7 +590,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#engine.dirtyMask = mask;
   }
 
-  /** Asks in-sync members that are dirty here what they have clean by now. */
+  /** Asks in-sync members with dirty chunks here what they have clean by now. */
   #checkMaps(nowMs: number): void {
     const everyMs = this.#flushWaits || this.#versions.owes ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
     if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
@@ -614,7 +614,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     };
   }
 
-  /** V6: the state is kept, IO waits, recovery begins. */
+  /** V6: no leg is left. The state is kept, IO waits, and recovery begins. */
   #lostAllLegs(): void {
     this.#versions.stop();
     this.#engine.park();
@@ -630,7 +630,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#recovery.begin();
   }
 
-  /** Recovery has ended: the pool is served with these legs, and IO goes on. */
+  /** Recovery has ended. The pool is served with these legs, and IO goes on. */
   #assembled(assembled: Assembled): void {
     assert(this.#state === 'RECOVERING', 'pool client: assembled while not recovering');
     const { version, members, policy, witnessRecorded, legs, geometry, maps, allVolatileLost } = assembled;
@@ -663,7 +663,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#goOn();
   }
 
-  /** C3: another client was granted the pool. Whatever is in flight or waits ends with ESHUTDOWN. */
+  /** C3: another client was granted the pool. Everything that is in flight or waits ends with ESHUTDOWN. */
   #fence(by: string): void {
     if (this.#state === 'FENCED' || this.#state === 'STOPPED') return;
     this.#world.log.error('this client is fenced and stops serving the pool', { by });

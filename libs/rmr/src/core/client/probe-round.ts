@@ -3,20 +3,23 @@ import { unfitness } from './fitness.ts';
 import type { Leg } from './leg.ts';
 import { remedyForFailure, remedyForUnfit } from './remedies.ts';
 
-/** Probes are answered at once, or stand behind a grant that drains: after so many milliseconds that is worth a word. */
+/** A probe is answered at once, unless it waits behind a grant that drains. After this time, in milliseconds, status says so. */
 const TELL_MS = 1_000;
 
 /**
- * One round of probes (C1): asks members what they have, and notes on each leg what its member has answered, or why that does not
- * count. It changes nothing at the members.
+ * One round of probes (C1). It asks members what they have, and notes the answer on each leg, or why the answer does not count. It
+ * changes nothing at the members.
  */
 export class ProbeRound {
   readonly #unanswered: Set<Leg>;
-  /** When it is told whom it waits for, in clock milliseconds; infinite: it has been. */
+  /** When the round reports the members that it waits for, in clock milliseconds. Infinity: it has. */
   #tellAtMs: number;
   #ended = false;
 
-  /** `tables` gets all answers from stores of this pool, whichever member was expected there; `done` is called when all have answered. */
+  /**
+   * All answers from stores of this pool are added to `tables`, even if another member was expected there. `done` is called when all
+   * have answered.
+   */
   constructor(
     legs: readonly Leg[],
     witness: Leg | null,
@@ -46,14 +49,14 @@ export class ProbeRound {
     }
   }
 
-  /** Whom it has waited for longer than is usual, once; null: nobody, or that has been told. */
+  /** The members that the round has waited for longer than is usual. Returned once; null otherwise. */
   overdue(nowMs: number): readonly Leg[] | null {
     if (nowMs < this.#tellAtMs || this.#unanswered.size === 0) return null;
     this.#tellAtMs = Number.POSITIVE_INFINITY;
     return [...this.#unanswered];
   }
 
-  /** What is answered from now on means nothing. */
+  /** Ends the round. Answers are ignored from now on. */
   cancel(): void {
     this.#ended = true;
   }

@@ -6,14 +6,14 @@ import type { Grant } from './assembly.ts';
 import type { Leg } from './leg.ts';
 import type { MapSource } from './map-reader.ts';
 
-/** Ranges in one question. */
+/** The highest number of ranges in one question. */
 const RANGES_PER_QUESTION = 1024;
 
 /**
- * The first {@link READ_CHECK_BYTES_MAX} of the ranges, in portions that a member answers for in one go.
+ * The first {@link READ_CHECK_BYTES_MAX} of the ranges, in portions of one question each.
  *
- * What lies beyond is not looked at: a disk that lost power with most of its regions in the write intent would be read
- * from end to end before anybody is served.
+ * The rest is not checked. Otherwise a disk that lost power with most of its regions in the write intent would be read from end to end
+ * before the pool is served.
  */
 export function checkPortions(ranges: readonly ByteRange[]): ByteRange[][] {
   const portions: ByteRange[][] = [];
@@ -40,8 +40,8 @@ export function checkPortions(ranges: readonly ByteRange[]): ByteRange[][] {
 }
 
 /**
- * Has a member that has granted read these portions, one after the other until `isLate`. `done` gets what its disk can't
- * read as far as is known then, or why it did not say; once. `current` says whether anybody still wants to know.
+ * Has a member that has granted read these portions, one after the other until `isLate`. `done` is called once, with what the disk can't
+ * read as far as is known then, or with the reason why the member did not say. `current`: whether the answer is still wanted.
  */
 export function checkReadable(
   leg: Leg,
@@ -73,16 +73,16 @@ export function checkReadable(
   ask(0);
 }
 
-/** How a check of several members goes on. */
+/** What {@link checkAllReadable} needs from its caller. */
 export interface ReadChecks {
   readonly source: Pick<MapSource, 'poolUuid' | 'epoch'>;
   /** No further question is asked. */
   readonly isLate: () => boolean;
   readonly current: () => boolean;
   readonly answered: (leg: Leg) => void;
-  /** One has not said what it can read; nothing is called after it. */
+  /** A member has not said what it can read. Nothing is called after it. */
   readonly failed: (why: string) => void;
-  /** All have, as far as they were asked: their grants with what they can't read. */
+  /** All members have answered what they were asked. The grants say what they can't read. */
   readonly done: (checked: ReadonlyMap<Leg, Grant>) => void;
 }
 

@@ -3,7 +3,7 @@ import { emptyResultSchema, markResultSchema } from '../../wire/control-message.
 import type { Leg } from './leg.ts';
 import type { Versions } from './versions.ts';
 
-/** What the release of a pool's members needs. */
+/** What {@link releaseMembers} needs. */
 export interface ReleaseHost {
   readonly log: Logger;
   readonly poolUuid: string;
@@ -15,8 +15,9 @@ export interface ReleaseHost {
 }
 
 /**
- * Members on which nothing is in flight, and everything durable, need not reconcile. L8: before, each store becomes older than any
- * copy that lacks something of it; and with the release each hears how old the others are. `done` is called in every case.
+ * Releases the members: nothing is in flight on them, and everything is durable, so they need not reconcile. L8: before that, each store
+ * becomes older than any copy that lacks something of it. With the release each member hears how old the others are. `done` is called in
+ * every case.
  */
 export function releaseMembers(host: ReleaseHost, done: () => void): void {
   const { legs, versions, poolUuid, epoch, log } = host;
@@ -33,7 +34,7 @@ export function releaseMembers(host: ReleaseHost, done: () => void): void {
 
 function releaseAged({ legs, versions, poolUuid, epoch, log, witness }: ReleaseHost, done: () => void): void {
   const marks = versions.marks();
-  // It votes later on who is what it was.
+  // The witness has a say later on which stores went back in time.
   if (witness?.connected === true && versions.witnessReady)
     witness.call({ op: 'renew', poolUuid, epoch, completedThrough: 0, marks }, markResultSchema, () => {});
   let left = legs.length;

@@ -24,10 +24,10 @@ import type { Versions } from './versions.ts';
 /** The place of a version among others. */
 type Place = Pick<VersionRecord, 'epoch' | 'seq'>;
 
-/** Where a table stands that was recorded with no version. */
+/** The place of a table that was recorded with no version. */
 const NEVER: Place = { epoch: 0, seq: 0 };
 
-/** What the stores of returning members are judged by. */
+/** What {@link ReturningStores} needs from its pool. */
 export interface ReturningStoresHost {
   readonly log: Logger;
   readonly poolUuid: string;
@@ -40,19 +40,19 @@ export interface ReturningStoresHost {
 }
 
 /**
- * Judges the stores with which members come back to a pool that is served: whether they fit, are what they were (L8), and are where
- * they should be (L9); and has those copied anew that went back in time.
+ * Judges the stores with which members return to a pool that is served. Does the store fit? Did it go back in time (L8)? Is it where it
+ * should be (L9)? It also has stores copied anew that went back in time.
  */
 export class ReturningStores {
   readonly #host: ReturningStoresHost;
-  /** What was logged of stores that went back in time. */
+  /** What was logged of stores that went back in time, so that it is logged once. */
   readonly #told = new Set<string>();
 
   constructor(host: ReturningStoresHost) {
     this.#host = host;
   }
 
-  /** Why a member that answers can't return; empty when it can, as far as that does not depend on the past of its store. */
+  /** Why a member that answers can't return, apart from what the past of its store says. Empty if it can. */
   unfit(leg: Leg, probe: ProbeResult): string {
     const { poolUuid, queueDepth, versions, legs } = this.#host;
     const { members, current, policy } = versions;
@@ -74,7 +74,7 @@ export class ReturningStores {
     return probe.version.lineageUuid === served ? remedyForUnfit(leg.member.name) : remedyForLineages(poolName, memberId);
   }
 
-  /** L8: why the store of a member can't be what it was, by what this client knew when it asked; null: it can. */
+  /** L8: why the member's store went back in time, by what this client knew when it asked. Null if it did not. */
   rolledBack(
     leg: Leg,
     { version, past, members }: Pick<ClaimResult, 'version' | 'past' | 'members'>,
@@ -87,8 +87,8 @@ export class ReturningStores {
   }
 
   /**
-   * L8: a store went back in time: it is copied anew from the others by itself, as long as nobody else's data is at stake. One
-   * that answers elsewhere than where the pool knows it may be a copy of the right one: that is for an operator.
+   * L8: a store went back in time. It is copied anew from the others by itself, as long as that takes no last copy. A store that answers
+   * elsewhere than where the pool knows it may be a copy of the right one. That one is left to an operator.
    */
   copyAnew(leg: Leg): void {
     const { log, membership, poolName } = this.#host;
@@ -103,14 +103,14 @@ export class ReturningStores {
       leg.problem = `${why}; it can't be copied anew: ${error.message}`;
       leg.remedy = error instanceof LastCopiesError ? remedyForLastCopies(poolName, memberId) : remedyForRolledBack();
     };
-    // It may be right again by the time it has said what it has.
+    // The store may be right again by the time it has said what it has.
     membership.copyAnew(memberId, 'KEEP', done, (probe) => {
       if (leg.rolledBack?.lacksWrites !== true) leg.rolledBack = this.rolledBack(leg, probe, this.#host.versions.memory);
       return leg.rolledBack !== null;
     });
   }
 
-  /** L9: whether a member that answers where the configuration names it is the one that the pool knows elsewhere, with its store. */
+  /** L9: whether a member that answers where the configuration names it is the member that the pool knows elsewhere, with its store. */
   isMoved(stray: Leg): boolean {
     const { poolUuid, versions, legs } = this.#host;
     const { probe } = stray;
@@ -125,7 +125,7 @@ export class ReturningStores {
     });
     const own = entries.filter((entry) => entry.storeUuid === storeUuid);
     const isBefore = (at: Place, than: Place): boolean => at.epoch < than.epoch || (at.epoch === than.epoch && at.seq < than.seq);
-    // The newest table says which store is the member's; one from before a replacement has the former one.
+    // The newest table says which store is the member's. A table from before a replacement has the former store.
     const isFormer = entries.some((entry) => entry.storeUuid !== storeUuid && own.every(({ at }) => isBefore(at, entry.at)));
     const anews = own.map(({ anew }) => anew).filter((anew) => anew !== undefined);
     const counts = own.filter(({ at }) => !anews.some((anew) => isBefore(at, anew)));

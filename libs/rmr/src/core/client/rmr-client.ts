@@ -4,7 +4,7 @@ import type { SessionOptions, SharedSession } from '../shared-session.ts';
 import { PoolClient } from './pool-client.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
 
-/** Who the client is. */
+/** The identity of the client. */
 export interface RmrClientOptions {
   /** UUID of this process: drawn anew at every start. It is what epochs are granted to. */
   readonly instanceUuid: string;

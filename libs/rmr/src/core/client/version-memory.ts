@@ -5,7 +5,7 @@ import { compareVersions, sameMember } from '../../version.ts';
 export interface VersionMemory {
   /** Durable on all members of its set. */
   readonly durable: VersionRecord;
-  /** Later attempts that may have reached somebody (V4), oldest first. */
+  /** Later attempts that may have reached a member (V4), oldest first. */
   readonly attempts: readonly VersionRecord[];
   /** Member table and policy of the durable version: those of an attempt don't count. */
   readonly members: readonly MemberRecord[];
@@ -13,8 +13,8 @@ export interface VersionMemory {
 }
 
 /**
- * Whether the client that made these versions may go on with the members that `has` says are there: at least one of its
- * last durable version, one of every later attempt, and no version exists that it did not make.
+ * L5: whether the client that made these versions may go on with the members that `has` accepts. It may if they include one of its last
+ * durable version and one of every later attempt, and no version exists that it did not make.
  */
 export function mayGoOn({ durable, attempts }: VersionMemory, highest: VersionRecord, has: (member: InSyncMember) => boolean): boolean {
   const newest = attempts[attempts.length - 1] ?? durable;

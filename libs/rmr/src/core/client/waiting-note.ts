@@ -2,8 +2,8 @@ import type { World } from '@rmr/runtime';
 import type { WaitingFor, Wanted } from './pool-client-types.ts';
 
 /**
- * What a pool waits for and since when, for people. An attempt that ends in waiting for the same as the one before goes on
- * waiting for it, whatever its steps have waited for in between.
+ * What a pool waits for, and since when, for people. If an attempt ends in waiting for the same thing as the one before, the time goes
+ * on, whatever the attempt's steps have waited for in between.
  */
 export class WaitingNote {
   readonly #world: Pick<World, 'clock' | 'log'>;
