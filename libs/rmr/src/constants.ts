@@ -39,33 +39,36 @@ export const RECOVERY_RETRY_MS_MAX = 4_000;
 export const FIRST_CONTACT_MS = 50;
 
 /**
- * A leg holds up IO (L7) where it takes longer for a write or a flush than its peers by this factor, and longer than the minimum; or
- * where it has answered nothing at all for `STALL_MS`, though a peer has answered. What it held up in the last while counts.
+ * L7: a leg holds up IO if it takes longer for a write or a flush than its peers by this factor, and longer than the minimum. It also
+ * holds up IO if it has answered nothing at all for `STALL_MS`, although a peer has answered. What it held up within
+ * `SLOW_LEG_FOR_MS_DEFAULT` counts.
  */
 export const SLOW_LEG_FACTOR_DEFAULT = 20;
 export const SLOW_LEG_FOR_MS_DEFAULT = 30_000;
 export const SLOW_LEG_MS_MIN = 50;
 export const STALL_MS = 1_000;
 /**
- * It leaves when it has held up IO for more than this part of the time in which there was any, and of the while; when that has gone
- * on for so long a part of the while; and in so many stalls: a single one is for `legTimeout` to judge.
+ * L7: a leg leaves when all of these hold. It held up IO for more than one `HELD_UP_PART`th of the time in which there was IO, and for
+ * more than one `HELD_UP_MIN_PART`th of the time that counts. That has gone on for one `HELD_UP_SINCE_PART`th of that time. And it did
+ * so in `HELD_UP_STALLS_MIN` stalls: a single one is for `legTimeout` to judge.
  */
 export const HELD_UP_PART = 3;
 export const HELD_UP_MIN_PART = 10;
 export const HELD_UP_SINCE_PART = 3;
 export const HELD_UP_STALLS_MIN = 2;
-/** The while slides in so many steps. */
+/** The number of steps in which the time that counts slides. */
 export const HELD_UP_BUCKETS = 30;
 
 /**
- * A leg that has to pull what IO needs is excused for so long after it was last seen to get on with that, which a map check shows every
+ * A leg that has to pull what IO needs is excused for this long after it was last seen to get on with that. A map check shows it every
  * second.
  */
 export const EXCUSED_MS = 3_000;
 
 /**
- * A leg that has come back after it had left for holding up IO is on probation for so long: it leaves again as soon as it has answered
- * nothing for `PROBATION_STALL_MS`. With the time to notice and to record the version, its return costs clients less than a second.
+ * A leg that has come back after it had left for holding up IO is on probation for `PROBATION_MS`. It leaves again as soon as it has
+ * answered nothing for `PROBATION_STALL_MS`. With the time to notice that and to record the version, its return costs clients less than
+ * a second.
  */
 export const PROBATION_MS = 60_000;
 export const PROBATION_STALL_MS = 600;
@@ -83,23 +86,26 @@ export const RANGES_MAX = 16384;
 export const LEAVES_PER_MESSAGE = 64;
 export const LEAF_TEXT_MAX = 5600;
 
-/** Copying maps to a returning member goes on while IO does until so few leaves differ, in at most so many rounds (L4). */
+/** While IO goes on, maps are copied to a returning member until at most this many leaves differ, in at most this many rounds (L4). */
 export const SPREAD_REST_LEAVES = 8;
 export const SPREAD_ROUNDS_MAX = 4;
 
 /** How often a client asks its members whether they still serve it. */
 export const RENEW_MS = 1_000;
 
-/** Quorum: for so long after a majority was asked, and has answered that it serves this client, reads are answered (I7). */
+/** Quorum: reads are answered for this long after a majority was asked, if it has answered that it serves this client (I7). */
 export const LEASE_MS = 4_000;
-/** Quorum: so long a new client waits for the lease of the former one to end. Longer, as clocks run at up to 10 % of difference. */
+/**
+ * Quorum: a new client waits this long for the lease of the former one to end. It is longer than the lease, as clocks may differ in
+ * speed by 10 %.
+ */
 export const LEASE_END_MS = 5_000;
 
 /** Lives that a store tells of, at most. */
 export const LIVES_MAX = 32;
 /**
- * While a client writes, a store becomes older at least so often: after a flush, and without one; looked at with every renewal,
- * which comes once a second. What was written before the last of these moments and is not in a store gives it away (L8).
+ * While a client writes, a store becomes older at least this often: after a flush, and without one. That is looked at with every
+ * renewal, once a second. A copy that lacks what was written before the newest of these records can be told by that (L8).
  */
 export const AGE_FLUSHED_MS = 900;
 export const AGE_UNFLUSHED_MS = 5_000;
@@ -113,14 +119,17 @@ export const RETURN_RETRY_MS_MAX = 30_000;
 
 /** The return of a member that leaves for its own fault waits twice as long with each fault, up to this unless configured (L7). */
 export const RETURN_DELAY_MS_MAX_DEFAULT = 600_000;
-/** A session that is lost so soon after the member came back flaps: from the third time in a row that is a fault of the member, too. */
+/** A session that is lost this soon after the member came back flaps. From the third time in a row on, that is a fault of the member. */
 export const FLAP_MS = 60_000;
 export const FLAPS_FREE = 2;
-/** So long in the set without a fault makes up for one. */
+/** This time in the set without a fault makes up for one fault. */
 export const FAULT_FORGIVEN_MS = 600_000;
 /** More faults than this make the return no later; it bounds what has to be forgiven. */
 export const FAULTS_MAX = 12;
-/** IO is held for so long for a returning member alone that does not answer, unless configured; then the return is given up (L4). */
+/**
+ * The longest time for which IO is held for a returning member alone that does not answer, unless configured. Then the return is given
+ * up (L4).
+ */
 export const RETURN_HOLD_MS_DEFAULT = 600;
 /**
  * A member that was out of space comes back when it has some for what it has missed, but no more than so much is asked for, and a
@@ -183,9 +192,9 @@ export const UNREADABLE_CHUNKS_MAX = 1024;
 export const REFUSED_RETRY_MS = 10_000;
 export const REFUSED_RETRY_MS_MAX = 120_000;
 export const REFUSED_CHUNKS_MAX = 1024;
-/** So long a write that the disk of the last member fails waits for another one that is on its way back into the set. */
+/** A write that the disk of the last member fails waits this long for another member that is on its way back into the set. */
 export const FAILED_WRITE_WAIT_MS = 10_000;
-/** W10: after so long a write does not wait any more for a dirty chunk that can't be pulled, and that others have. */
+/** W10: after this time a write does not wait any more for a dirty chunk that can't be pulled and that others have. */
 export const PASS_BY_MS = 1_000;
 /**
  * Before a reconciliation a member reads what others may have to copy from it: so much per question, and in all. A read

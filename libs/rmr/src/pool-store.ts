@@ -32,8 +32,8 @@ export interface PromiseRecord {
 }
 
 /**
- * One opening of a store, from then to the next: its *life*. A copy of a store shares the lives until it was made, and has
- * others after it, so that lives tell which of two stores with one UUID has gone through what somebody remembers.
+ * One opening of a store, up to the next one: its *life*. A copy of a store shares the lives before it was made, and has others after
+ * that. So lives tell which of two stores with one UUID has gone through what others remember.
  */
 export interface StoreLife {
   /** Drawn at random when the store was opened. */
@@ -46,8 +46,8 @@ export interface StoreLife {
 }
 
 /**
- * How old a store was in which life, as it has told somebody. The store was durably so old before it told, and had every
- * write durably that had been answered before.
+ * How old a store was in which life, as it has told. Before it told this, it was that old durably, and had every write durably that had
+ * been answered before.
  */
 export interface StoreMark {
   readonly lifeUuid: string;
@@ -69,28 +69,28 @@ export interface MemberRecord {
   readonly addresses: readonly string[];
   /** A witness votes with a version record and has no data. Absent: `data`. */
   readonly role?: 'data' | 'witness' | undefined;
-  /** Taken out of IO on purpose: it stays out until an operator lets it back. Absent: it is not. */
+  /** Taken out of the set on purpose. The member stays out until an operator lets it return. Absent: it is not. */
   readonly maintenance?: boolean | undefined;
-  /** The version with which it has come into the in-sync set. Absent: it is out of it, or came before this was recorded. */
+  /** The version with which the member came into the in-sync set. Absent: it is out of the set, or came before this was recorded. */
   readonly joined?: { readonly epoch: number; readonly seq: number } | undefined;
-  /** The version with which it has left the in-sync set. Absent: it is in it. */
+  /** The version with which the member left the in-sync set. Absent: it is in the set. */
   readonly left?: { readonly epoch: number; readonly seq: number } | undefined;
   /** The newest mark that was heard of its store. Absent: none, since before marks were kept. */
   readonly seen?: SeenMark | undefined;
   /**
-   * The version with which the store was accepted although it could not show what was known of it: all of it became dirty. What
-   * tables of older versions have seen of it says nothing any more. Absent: that has not happened.
+   * The version with which the store was accepted anew: it could not show what was known of it, and all of it became dirty. The marks in
+   * tables of older versions say nothing of it any more. Absent: that has not happened.
    */
   readonly anew?: { readonly epoch: number; readonly seq: number } | undefined;
 }
 
-/** What the members of a pool have agreed upon. */
+/** The policy of a pool, on which its members have agreed. */
 export interface PoolPolicy {
   /** `majority`: a version counts once a majority of members and witness has recorded it; `none`: the in-sync members suffice. */
   readonly quorum: 'none' | 'majority';
   /** The highest member id that was ever given out: ids are never used again within a pool (0 = none recorded). */
   readonly highestMemberId: number;
-  /** Lineages that a forced start has left behind, newest last: a store of one of them never competes by version. At most 16. */
+  /** Lineages that forced starts have left behind, the newest last, at most 16. A store of one of them never competes by version. */
   readonly formerLineages: readonly string[];
 }
 
@@ -176,16 +176,16 @@ export interface PoolStore {
   readonly policy: PoolPolicy;
   /** The store's age: how many records its journal has had. Durable, and only ever grows; it is raised by every commit and every opening. */
   readonly age: number;
-  /** The lives of the store, the one that goes on last. Of former ones the newest that somebody was told of, at most 32 in all. */
+  /** The lives of the store, the present one last. Of the former ones the newest that were told to a client, at most 32 in all. */
   readonly lives: readonly StoreLife[];
   /**
-   * The client that made the store's version has ended in order: it made no further version, and every write had ended and was
-   * durable here. True until another version is recorded.
+   * Whether the client that made the store's version has ended in order: it made no further version, and every write had ended and was
+   * durable here. It stays true until another version is recorded.
    */
   readonly released: boolean;
   /**
-   * The age that the newest record brings which vouches for data that no earlier one does, whatever the record was made for; 0: none
-   * has, since the store was opened. Whoever was told a lower age can be shown a copy without that data.
+   * The age of the newest record that vouches for data which no earlier record vouches for, whatever the record was made for. 0: there
+   * was none since the store was opened. If a member was told a lower age only, a copy without that data could pass for this store.
    */
   readonly dataAge: number;
   /** Data was changed since the change that raised the age last was begun; and somebody has asked for a flush since. */
@@ -199,8 +199,8 @@ export interface PoolStore {
    */
   readonly cacheDoubtful: boolean;
   /**
-   * For the pool to set: called when a flush of the disk has failed, whoever asked for it, before anybody else hears of
-   * it. `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
+   * The pool sets this. It is called when a flush of the disk has failed, whatever the flush was for, before anything else hears of it.
+   * `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
    */
   onDoubt: () => void;
   /**
@@ -218,7 +218,7 @@ export interface PoolStore {
    * flush ends with EIO until the store is opened anew. Reads go on.
    */
   readonly failed: boolean;
-  /** The space that the store finds where it is kept; null: it needs none of others, or nobody can say. */
+  /** The free space on what the store is kept on. Null: the store needs no further space, or that is not known. */
   readonly space: DiskSpace | null;
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
@@ -238,7 +238,7 @@ export interface PoolStore {
   /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
   recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
   lastIo(): readonly LastIo[];
-  /** Those of them that touch the range and are not known to be resolved on all legs (W7). Usually none. */
+  /** The entries of `lastIo` that touch the range and are not known to be resolved on all legs (W7). Usually there are none. */
   unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[];
 
   /**

@@ -30,7 +30,7 @@ export function formatVersion(version: VersionRecord): string {
   return `${version.epoch}.${version.seq}{${version.inSync.map((member) => member.memberId).join(',')}}`;
 }
 
-/** The highest of versions of one lineage, of which there is at least one. */
+/** The highest of these versions, which are of one lineage. There must be at least one. */
 export function highestVersion(versions: readonly VersionRecord[]): VersionRecord {
   return versions.reduce((highest, version) => (compareVersions(version, highest) > 0 ? version : highest));
 }

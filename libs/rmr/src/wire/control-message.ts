@@ -87,11 +87,11 @@ export const probeResultSchema = z.strictObject({
   policy: policySchema,
   volatileLost: z.boolean(),
   past: pastSchema,
-  /** The client that made its version has ended in order, and it has heard of none since. */
+  /** The client that made the store's version has ended in order, and the store has heard of no client since. */
   released: z.boolean(),
   /** Bytes in chunks that it knows to have missed. */
   missedBytes: exact,
-  /** Why it should not come into the set now, as it is out of space (W8), without a subject. Absent: it is not. */
+  /** Why the member should not come into the set now, as it is out of space (W8), without a subject. Absent: it has space. */
   lacksSpace: z.string().min(1).max(DISK_TEXT_MAX).optional(),
 });
 export type ProbeResult = z.infer<typeof probeResultSchema>;
@@ -111,7 +111,7 @@ export const claimResultSchema = z.strictObject({
   policy: policySchema,
   volatileLost: z.boolean(),
   lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
-  /** The newest write of those in `lastIo`; 0: there is none. */
+  /** The sequence number of the newest write in `lastIo`. 0: there is none. */
   lastWriteSeq: exact,
   intent: rangesSchema,
   /** Chunks in which its disk could not read something, and that were not written since. */
@@ -190,13 +190,13 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
     version: versionSchema,
     members: z.array(memberSchema).min(1).max(MEMBERS_MAX),
     policy: policySchema,
-    /** The member takes on the version's lineage: the pool was forced while it was away, or is being forced with it. */
+    /** The member takes on the version's lineage: the pool was forced while the member was away, or is being forced with it. */
     newLineage: z.boolean(),
     /** Chunks that become dirty with the version: what leavers miss of writes in flight (V2), a new member's whole device. */
     mapAdds: z.array(mapAddSchema).max(MEMBERS_MAX),
     /**
-     * All ranges in which something may be dirty for a member, as the client knows. What a holder has dirty beyond was
-     * cleared, and the holder has not heard of it (V2); it becomes clean before the adds. It says nothing to the member itself.
+     * All ranges that may be dirty for a member, as the client knows. If a holder has more dirty, that was cleared, and the holder has
+     * not heard of it (V2): it becomes clean before the adds. It says nothing to the member itself.
      */
     mapKnown: z.array(mapKnownSchema).max(MEMBERS_MAX),
     /** Members that are gone for good. */
@@ -216,9 +216,9 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   }),
   /** Reads a column, for assembly. */
   z.strictObject({ op: z.literal('map-read'), poolUuid: uuid, epoch: u32.min(1), memberId, fromLeaf: u32 }),
-  /** Reads what others may be told to copy from this member, before it is enabled: a bad sector is found in time (I1). */
+  /** Reads what other members may be told to copy from this one, before it is enabled. So a bad sector is found in time (I1). */
   z.strictObject({ op: z.literal('read-check'), poolUuid: uuid, epoch: u32.min(1), ranges: rangesSchema }),
-  /** Reads the answering member's own column: what it has clean may be cleared elsewhere (R3). From anybody. */
+  /** Reads the answering member's own column. What it has clean may be cleared elsewhere (R3). Anybody may ask. */
   z.strictObject({ op: z.literal('map-check'), poolUuid: uuid, fromLeaf: u32 }),
   /** Marks chunks dirty for members that are out of the in-sync set: the adds that were owed (V5). */
   z.strictObject({ op: z.literal('map-add'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1), add: mapAddSchema }),
@@ -230,9 +230,9 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('enable'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1) }),
   /** The member leaves IO: the client has taken it out of the in-sync set. */
   z.strictObject({ op: z.literal('disable'), poolUuid: uuid, epoch: u32.min(1) }),
-  /** The member is no member any more: the pool has been told. */
+  /** The member has been removed from the pool, and is told so. */
   z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
-  /** Is this client still served? Answered with a failure if not; else with the member's mark. */
+  /** Asks whether this client is still served. The answer is a failure if it is not, else the member's mark. */
   z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1), completedThrough: exact, marks: marksSchema }),
   /** Everything becomes durable, and the store older: the mark in the answer stands for all that was written so far. */
   z.strictObject({ op: z.literal('age'), poolUuid: uuid, epoch: u32.min(1) }),

@@ -24,7 +24,7 @@ export function encodeExtents(extents: readonly DiskExtent[]): Uint8Array {
   return bytes;
 }
 
-/** The runs of an answer for a range of `lengthBytes`, or the reason why it is not one. */
+/** The runs of an answer for a range of `lengthBytes`, or the reason why the answer is malformed. */
 export function decodeExtents(payload: Uint8Array | null, lengthBytes: number): readonly DiskExtent[] | string {
   if (payload === null || payload.length === 0 || payload.length % EXTENT_BYTES !== 0) return 'extents: wrong length';
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);

@@ -29,8 +29,8 @@ export interface PackedBytes {
 }
 
 /**
- * Makes an answer of what was read to `bytes` at `at`, where the runs cover what was read: moves the data together, and puts the runs
- * in front. There is room for them: {@link sparseRoomBytes}. Dense data stays where it is.
+ * Makes an answer from the data that was read to `bytes` at `at`. The runs cover that data. It moves the data together, and puts the
+ * runs in front of it, where there are {@link sparseRoomBytes} for them. Dense data stays where it is.
  */
 export function packSparse(bytes: Uint8Array, at: number, runs: readonly DiskExtent[]): PackedBytes {
   const start = at - HEAD_BYTES - RUN_BYTES * runs.length;
@@ -62,7 +62,7 @@ export interface SparseData {
   readonly rest: Uint8Array;
 }
 
-/** The answer to a read of `lengthBytes`, or the reason why it is none. */
+/** The answer to a read of `lengthBytes`, or the reason why it is malformed. */
 export function decodeSparse(payload: Uint8Array, lengthBytes: number): SparseData | string {
   if (payload.length < DENSE_BYTES) return 'sparse data: too short';
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);

@@ -21,7 +21,7 @@ export interface PoolDeviceOptions {
   readonly readOnly: boolean;
 }
 
-/** A device request that is being carried out: the IOs that are left of it, and its first error. */
+/** A device request that is being carried out: the number of its IOs that have not ended, and its first error. */
 class Operation {
   request: DeviceRequest | null = null;
   /** Of a range. */
@@ -35,8 +35,8 @@ class Operation {
 }
 
 /**
- * BRMR-client: a pool as a block device. Splits requests into IOs that RMR takes (reads at multiples of `IO_BYTES_MAX`, so
- * that neighbours never share one; ranges as {@link RangeQueue} has them) and puts the answers together.
+ * BRMR-client: a pool as a block device. It splits requests into IOs that RMR takes, and puts the answers together. Reads are split at
+ * multiples of `IO_BYTES_MAX`, so that neighbours never share one. Ranges are split by {@link RangeQueue}.
  */
 export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   turnQueued = false;
@@ -57,7 +57,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   readonly #freeOperations: Operation[] = [];
   /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
   readonly #ended: DeviceRequest[] = [];
-  /** Requests that nobody wants any more, and of which nothing is under way; they end at the end of the turn, too. */
+  /** Requests that nobody wants any more and of which nothing is under way. They end at the end of the turn, too. */
   readonly #cancelled: DeviceRequest[] = [];
 
   constructor(world: World, pool: PoolClient, options: PoolDeviceOptions) {
@@ -123,7 +123,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
 
   cancel(request: DeviceRequest): void {
     const operation = request.deviceContext as Operation | null;
-    // It needs no IO.
+    // The request needs no IO.
     if (operation === null) return;
     if (operation.queued) {
       this.#ranges.remove(operation);
@@ -138,7 +138,7 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
       if (io.type === MessageType.DISCARD || io.type === MessageType.WRITE_ZEROES) this.#ranges.cancelled(io.lengthBytes);
       this.#giveBack(operation, io);
     }
-    // What others wait for begins at the end of the turn: until then it may be that these are cancelled, too.
+    // Pieces of other ranges begin at the end of the turn, as these ranges may be cancelled before that, too.
     this.#world.turn.defer(this);
     if (ios.length > 0) return;
     this.#freeOperation(operation);

@@ -16,16 +16,16 @@ class Queued<Owner> {
 }
 
 /**
- * TRIM and WRITE_ZEROES on their way: cut into pieces, of which no more are in flight than disks carry out in a fraction of a
- * second. So a client that discards terabytes keeps neither the units of the pool nor the disks from others, and no disk owes
- * more than it can do before it counts as hung.
+ * The ranges of TRIM and WRITE_ZEROES that are under way. They are cut into pieces. No more pieces are in flight than disks carry out in
+ * a fraction of a second. So a client that discards terabytes leaves the units of the pool and the disks to others, too, and no disk has
+ * more to do than it can before it counts as hung.
  *
- * Long ranges take turns, piece by piece, and short ones have every second turn, so that none waits for all that came before.
- * The caller bounds how many are queued. It has no clock: what a piece took comes from the caller.
+ * Long ranges take turns, piece by piece. Short ranges have every second turn, so that none waits for all that came before. The caller
+ * bounds how many ranges are queued. The queue has no clock: the caller tells how long a piece took.
  */
 export class RangeQueue<Owner> {
   readonly #send: (owner: Owner, offsetBytes: number, lengthBytes: number, isLast: boolean) => void;
-  /** Ranges of which one piece is all, and longer ones. */
+  /** Ranges of a single piece, and longer ones. */
   #short: Queued<Owner>[] = [];
   #long: Queued<Owner>[] = [];
   #shortIsNext = true;
@@ -72,25 +72,25 @@ export class RangeQueue<Owner> {
     this.#inFlightBytes -= lengthBytes;
     assert(this.#inFlight >= 0 && this.#inFlightBytes >= 0, 'range queue: a piece ends once');
     if (tookMs > RANGE_MS) this.#windowBytes = Math.max(this.#windowBytes / 2, RANGES_BYTES_MIN);
-    // A piece that is smaller than it could be says nothing of those that are not.
+    // A piece that is smaller than the present size says nothing of how long larger ones take.
     else if (tookMs < RANGE_MS / 2 && lengthBytes >= this.stepBytes) this.#windowBytes = Math.min(this.#windowBytes * 2, RANGES_BYTES_MAX);
     this.#fill();
   }
 
-  /** What waits of the owner's range is never begun. Others go on at the next {@link resume} or {@link ended}. */
+  /** The waiting rest of the owner's range never begins. Other ranges go on at the next {@link resume} or {@link ended}. */
   remove(owner: Owner): void {
     this.#short = this.#short.filter((range) => range.owner !== owner);
     this.#long = this.#long.filter((range) => range.owner !== owner);
   }
 
-  /** A piece of so many bytes will not be carried out: it says nothing of how fast pieces are, and begins none from within. */
+  /** A piece of so many bytes will not be carried out. It says nothing of how fast pieces are. Nothing begins from within this call. */
   cancelled(lengthBytes: number): void {
     this.#inFlight--;
     this.#inFlightBytes -= lengthBytes;
     assert(this.#inFlight >= 0 && this.#inFlightBytes >= 0, 'range queue: a piece ends once');
   }
 
-  /** Begins what there is room for again after {@link remove} and {@link cancelled}. */
+  /** Begins the pieces for which {@link remove} and {@link cancelled} have made room. */
   resume(): void {
     this.#fill();
   }
