@@ -16,7 +16,7 @@ export type CallDone<T> = (
   failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
 ) => void;
 
-/** Sends a control request to `whom` (for messages); `done` is called once, never from within. */
+/** Sends a control request. `whom` names the peer in messages. `done` is called once, never from within this call. */
 export function controlCall<T>(
   session: SharedSession,
   whom: string,

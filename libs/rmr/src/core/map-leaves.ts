@@ -57,7 +57,7 @@ export function readLeaves(map: DirtyMap | null, fromLeaf: number): { leaves: Ma
 }
 
 /**
- * Runs of chunks that `held` has dirty and that the owner, who answered with these leaves, has clean. `reason` when the
+ * Runs of chunks that `held` has dirty and that the owner, which answered with these leaves, has clean. `reason` when the
  * answer is malformed. At most `limit` runs: the rest is found when the owner is asked again.
  */
 export function clearedRuns(

@@ -104,7 +104,7 @@ describe('a member of the highest set went back in time (L8)', () => {
   });
 });
 
-describe('who is missing is named', () => {
+describe('members that are missing are named', () => {
   test('with a member that nobody knows the way to, one with another store, and one that can not be reached', () => {
     leave(1);
     leg(2).probe = probeOf(2, { version: null, identity: { ...probeOf(2).identity, storeUuid: storeOf(7) } });
@@ -136,7 +136,7 @@ describe('who is missing is named', () => {
   });
 });
 
-describe('who is asked to grant', () => {
+describe('the members that are asked to grant', () => {
   test('without a quorum those that the pool is served with; with one all that are there and in the table with their stores', () => {
     expect(chooseVoters(view, [leg(1)], legs)).toEqual([leg(1)]);
     leg(3).probe = probeOf(3, { version: HIGHEST, identity: { ...probeOf(3).identity, storeUuid: storeOf(7) } });

@@ -83,7 +83,7 @@ describe('assembly: whose maps count', () => {
   });
 
   test('L5, I8: to a client that has served the pool all along every member speaks for itself, and the newest attempt for the absent', () => {
-    // Member 3, which is away, has cleared chunk 7, as who took part in the attempt knows.
+    // Member 3, which is away, has cleared chunk 7, as members that took part in the attempt know.
     const attempt = grant(1, { version: versionOf(3, [1, 3]), columns: { 1: [7], 2: [1, 7], 3: [2] } });
     const before = grant(2, { version: versionOf(2, [1, 2, 3]), columns: { 1: [5], 2: [1], 3: [2, 7] } });
     expect(holdersOf([attempt, before], versionOf(3, [1, 3]), true, [])).toEqual({ owners: [attempt, before], holders: [attempt] });

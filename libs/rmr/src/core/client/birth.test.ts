@@ -93,7 +93,7 @@ describe('what has to happen before it comes into being', () => {
   test.each<[string, () => ReturnType<Birth['wants']>]>([
     ['the witness', () => birth.wants(legs, answering(3, VERSION), [])],
     ['a member that answers at another place', () => birth.wants(legs, null, [answering(4), answering(3, VERSION)])],
-  ])('nothing helps where somebody has a version: %s. It is said who; an order ends, and is not remembered', (_who, wants) => {
+  ])('nothing helps where somebody has a version: %s. Status says which member; an order ends, and is not remembered', (_who, wants) => {
     order();
     expect(wants()).toEqual({ what: `the members that have the data: ${history}`, remedy: expect.stringContaining('do not create it') });
     expect(errors.map((error) => [error?.code, error?.message])).toEqual([['CONFLICT', `pool p exists already: ${history}`]]);

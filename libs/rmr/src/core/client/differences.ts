@@ -114,7 +114,7 @@ function unnamed(options: PoolClientOptions, members: readonly MemberRecord[]): 
     }));
 }
 
-/** Two storage nodes that call themselves by one name mislead everybody who reads it. */
+/** Two storage nodes that call themselves by one name mislead everybody that reads it. */
 function sameNames({ legs }: RecordedPool): Difference[] {
   const found: Difference[] = [];
   for (const [index, leg] of legs.entries()) {

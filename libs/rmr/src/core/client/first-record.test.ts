@@ -85,7 +85,7 @@ describe('the first version of an epoch', () => {
     expect(session(2).next('map-stage').request.memberId).toBe(2);
   });
 
-  test('who is of another lineage is told that this one follows it, nobody else', () => {
+  test('a member of another lineage is told that this one follows it, and no other member is', () => {
     start({ foreign: first.legs.slice(1) });
     const requests = [1, 2].map((memberId) => session(memberId).next('record-version').request);
     expect(requests.map(({ newLineage }) => newLineage)).toEqual([false, true]);

@@ -114,12 +114,12 @@ describe('with which version members have joined', () => {
     ['an older version', versionOf(3, [1, 2], { epoch: 5 })],
     ['none, as in a pool that is half born', null],
     ['one of a lineage that was left behind', versionOf(9, [3], { epoch: 5, lineageUuid: OTHER_LINEAGE })],
-  ])('L8: who was about to join, and has not recorded that, joins with this one: it has %s', (_name, version) => {
+  ])('L8: a member that was about to join, and has not recorded that, joins with this version: it has %s', (_name, version) => {
     const first = decide([1, 2, 3], {}, (memberId) => (memberId === 3 ? { members, version } : { members }));
     expect(joinedWith(first)).toEqual([before, before, now]);
   });
 
-  test('is the first one of a lineage for all whom the pool is forced with', () => {
+  test('is the first one of a lineage for all members that the pool is forced with', () => {
     expect(joinedWith(decide([1, 2], { forced: true }, () => ({ members })))).toEqual([now, now, undefined]);
   });
 });

@@ -38,7 +38,7 @@ beforeEach(() => {
 });
 
 describe('there is nothing to force', () => {
-  test('where nobody answers, or nobody who has ever been in service', () => {
+  test('where no member answers, or none that was ever in service', () => {
     leg(1).probe = null;
     expect(plan()).toEqual(refusal('no member that has ever been in service can be reached'));
     leg(1).probe = answer(1, { version: null });

@@ -569,7 +569,7 @@ describe('io engine: chunks without a clean copy (I8)', () => {
     },
   );
 
-  test('I2: a write that is lost for who stays, and that a leg which has left has applied, is missed by those that are away', () => {
+  test('I2: a write that the legs that stay have lost, and a leg that has left has applied, is missed by members that are away', () => {
     write('w');
     answer(0);
     engine.freeze(false);

@@ -322,7 +322,7 @@ describe('io engine: reads', () => {
     expect([ended.at(-1), engine.counters.errors]).toEqual([['part', Status.ESHUTDOWN], 0]);
   });
 
-  test('I8, I11: who can’t read the last copy stays, and the caller gets an error, once nobody else has it', () => {
+  test('I8, I11: a leg that can’t read the last copy stays, and the caller gets an error, once nobody else has it', () => {
     read('r');
     leg(1).answer(Status.EIO);
     leg(0).answer(Status.ELOST);

@@ -189,7 +189,7 @@ describe('legs that leave (L7)', () => {
     expect([legOf(1).leftFor, legOf(1).remedy]).toEqual(['it held up IO', expect.stringContaining('storage-1')]);
   });
 
-  test('who has lost its session may come back as soon as there is one', () => {
+  test('a leg that has lost its session may return as soon as there is one', () => {
     normal(1);
     sessions.of(memberOf(1)).connected = false;
     table.fail(1, 'path set lost');

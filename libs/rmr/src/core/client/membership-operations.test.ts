@@ -312,7 +312,7 @@ describe('several requests for one member', () => {
     expect(changes.length).toBe(1);
   });
 
-  test('who was asked for twice and has become a member is not made all-dirty once more', () => {
+  test('a member that was added by the first of two requests is not made all-dirty once more', () => {
     const { membership, session, versions, changes, errors, add } = adding();
     for (let times = 0; times < 2; times++) {
       add();

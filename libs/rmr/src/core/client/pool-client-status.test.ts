@@ -154,7 +154,7 @@ describe('what somebody can do about it', () => {
     });
   });
 
-  test('a pause ends when a majority is there: who is away is looked at anew each time', () => {
+  test('a pause ends when a majority is there: which members are away is looked at each time', () => {
     const witness = legTo(9);
     leave(2);
     session(9).connected = false;

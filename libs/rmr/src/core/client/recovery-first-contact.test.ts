@@ -67,7 +67,7 @@ describe('a client that has just started', () => {
     recovery.begin();
   });
 
-  test('asks who was reached while others answered, before it decides', () => {
+  test('asks members that were reached while others answered, before it decides', () => {
     session(1).isFirstAttempt = false;
     session(1).reconnect();
     recovery.poke();
@@ -79,7 +79,7 @@ describe('a client that has just started', () => {
     expect(waiting).toContain('different lineages');
   });
 
-  test('waits for whom it is about to reach: that one may be of another lineage', () => {
+  test('waits for a member that it is about to reach: that one may be of another lineage', () => {
     answer(2, OTHER_LINEAGE);
     expect([waiting, session(2).ops]).toEqual(['member 1 (storage-1) to be reached for the first time', []]);
     session(1).isFirstAttempt = false;
@@ -112,7 +112,7 @@ describe('a client that has just started', () => {
   });
 });
 
-test('a client that has served the pool does not wait for whom it has never reached', () => {
+test('a client that has served the pool does not wait for members that it has never reached', () => {
   memory = { durable: versionOf(4, [2], { epoch: 5 }), attempts: [], members: [memberOf(2)], policy: POLICY };
   session(1).connected = false;
   session(1).isFirstAttempt = true;

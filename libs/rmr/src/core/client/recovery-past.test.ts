@@ -183,7 +183,7 @@ describe('two lineages that know nothing of one another', () => {
 });
 
 describe("the pool's own table (L9)", () => {
-  test('what it says of other members leads their legs; who was asked before counts for nothing, and the next attempt begins at once', () => {
+  test('what it says of other members leads their legs; earlier answers count for nothing, and the next attempt begins at once', () => {
     const onMembers = vi.fn(() => true);
     rig.onMembers = onMembers;
     rig.stores.set(3, { version: versionOf(5, [1, 2, 3], { epoch: 5 }), members: rig.table(1, { name: 'moved' }) });
@@ -264,7 +264,7 @@ describe('force', () => {
     ['somebody else would be', [2]],
     ['more would be', []],
     ['fewer would be', [2, 3]],
-  ])('is refused where %s, and names whom', (_name, leftBehind) => {
+  ])('is refused where %s, and names the members', (_name, leftBehind) => {
     rig.begin();
     rig.recovery.force(leftBehind, rig.done);
     rig.probe();
@@ -272,7 +272,7 @@ describe('force', () => {
     expect(rig.errors[0]).toMatch(/other members would be left behind than was said: member 3 \(storage-3\)$/);
   });
 
-  test('is tried once: who was left behind by word is not by another attempt', () => {
+  test('is tried once: another attempt leaves behind no member that the order named', () => {
     rig.begin();
     rig.recovery.force([2], rig.done);
     rig.probe();
@@ -291,7 +291,7 @@ describe('force', () => {
     expect(rig.recovery.forcePlan().refusal).toBe('the pool is served');
   });
 
-  test('leaves behind who went back in time, also where it is ahead of all', () => {
+  test('leaves behind a member whose store went back in time, even if it is ahead of all', () => {
     knows(2, { version: versionOf(9, [2], { epoch: 5 }) });
     rig.begin();
     rig.recovery.force([2, 3], rig.done);
@@ -301,7 +301,7 @@ describe('force', () => {
     expect([recorded?.version.inSync, recorded?.policy.formerLineages]).toEqual([[{ memberId: 1, storeUuid: storeOf(1) }], [LINEAGE]]);
   });
 
-  test('serves the pool with stores that went back in time where nobody is left who knows better, as a new lineage', () => {
+  test('serves the pool with stores that went back in time where no member is left that knows better, as a new lineage', () => {
     rig.stores.set(1, { members: rig.table(2, { seen: seenOf(21) }) });
     rig.stores.set(2, { members: rig.table(1, { seen: seenOf(21) }) });
     rig.begin();

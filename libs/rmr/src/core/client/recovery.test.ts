@@ -159,7 +159,7 @@ beforeEach(() => {
 });
 
 describe('the assemble rule', () => {
-  test('C1: a pool is claimed when every member of the highest in-sync set is there; till then it is said who is missing', () => {
+  test('C1: a pool is claimed when every member of the highest in-sync set is there; till then it says which members are missing', () => {
     cut(3);
     recovery.begin();
     answerProbes();
@@ -184,7 +184,7 @@ describe('the assemble rule', () => {
     expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
   });
 
-  test('who is out of the highest set is not waited for, and not believed', () => {
+  test('a member that is out of the highest set is not waited for, and not believed', () => {
     cut(3);
     recovery.begin();
     answerProbes(() => ({ version: versionOf(6, [1, 2], { epoch: 5 }) }));
@@ -237,7 +237,7 @@ describe('the assemble rule', () => {
     expect(dirty).toEqual([false, true, true]);
   });
 
-  test('I1: they are asked before whether they can read it, whole chunks; who can not is not the one', () => {
+  test('I1: they are asked before whether they can read it, whole chunks; a member that can not does not win', () => {
     recovery.begin();
     answerProbes();
     const [writing, flushing] = [
@@ -382,7 +382,7 @@ describe('the lease of the former client (quorum, I7)', () => {
     expect(request?.version.lineageUuid).toBe(LINEAGE);
   });
 
-  test('who is lost meanwhile ends the attempt', () => {
+  test('a member that is lost meanwhile ends the attempt', () => {
     grantedByMajority();
     cut(2);
     pass(LEASE_END_MS);
@@ -438,12 +438,12 @@ describe('force', () => {
     grant([1]);
     const [request] = record([1]);
     expect(request?.policy.quorum).toBe('none');
-    // L3: who left when is in the table.
+    // L3: the table says which member left when.
     const left = { epoch: 6, seq: 1 };
     expect(request?.members.map((member) => member.left)).toEqual([undefined, left, left]);
   });
 
-  test('it is tried once: who is there later may be others', () => {
+  test('it is tried once: other members may be there later', () => {
     recovery.force();
     cut(2);
     session(1).calls.length = 0;
@@ -508,7 +508,7 @@ describe('what is waited for', () => {
     expect(steps).toEqual([`${two} and ${three} to say what is there`]);
   });
 
-  test('an attempt that a lost session has ended waits for nobody who had been asked', () => {
+  test('an attempt that a lost session has ended waits for no member that had been asked', () => {
     recovery.begin();
     answerProbes();
     session(3).lostReason = 'cut';

@@ -67,7 +67,7 @@ describe('a store went back in time (L8)', () => {
     expect(rolledBack(store({ version: null }), [by(of(5, 4, [1]), { left: at(5, 3) })])).toBeNull();
   });
 
-  test('a client knows that its version is durable on the whole set: who lacks it was in it, and went back', () => {
+  test('a client knows that its version is durable on the whole set: a member of the set that lacks it went back', () => {
     const knows = { who: 'this client', durable: true };
     expect(rolledBack(store({ version: of(5, 3) }), [by(of(5, 4), {}, knows)])).toMatchObject({
       why: expect.stringMatching(/as this client knows$/),
@@ -131,7 +131,7 @@ describe('among members that have answered', () => {
     ).toEqual([2]);
   });
 
-  test('who is of another lineage remembers nothing, nor does who has no version', () => {
+  test('a member of another lineage remembers nothing, nor does a member without a version', () => {
     const members = table({ seen: seenOf(21) });
     const foreign = { ...version, lineageUuid: OTHER_LINEAGE };
     expect(

@@ -60,7 +60,7 @@ function pass(ms: number): void {
   for (const endMs = nowMs + ms; nowMs < endMs; slowLegs.tick(nowMs)) nowMs += TICK_MS;
 }
 
-describe('L7: who leaves', () => {
+describe('L7: the leg that leaves', () => {
   test('a leg that does not answer, and says for how long; never all of them', () => {
     unanswered = 0b11;
     pass(TICK_MS);

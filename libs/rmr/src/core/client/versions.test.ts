@@ -173,7 +173,7 @@ describe('what is owed (V5, I8)', () => {
   const knownFor = (memberId: number, known: readonly { readonly memberId: number; readonly dirty: readonly ByteRange[] }[]) =>
     known.find((each) => each.memberId === memberId)?.dirty;
 
-  test('of who leaves, a holder clears what the client knows to be clean there, also where a write in flight is owed', () => {
+  test('of a member that leaves, a holder clears what the client knows to be clean there, even if a write in flight is owed', () => {
     incomplete = [chunks(4, 2)];
     maps.add(1, chunks(4));
     maps.add(2, chunks(4));
@@ -200,7 +200,7 @@ describe('what is owed (V5, I8)', () => {
     expect([dirtyFor(1), versions.owed]).toEqual([[4, 5], []]);
   });
 
-  test('one that succeeded is missed for certain: who took it has it, though the maps here may not say so yet', () => {
+  test('one that succeeded is missed for certain: a member that took it has it, though the maps here may not say so yet', () => {
     maps.add(2, chunks(4));
     maps.add(3, chunks(4));
     expect(versions.missed(chunks(4), true)).toBe(false);
@@ -227,7 +227,7 @@ describe('what is owed (V5, I8)', () => {
   });
 });
 
-describe('who left first (L3)', () => {
+describe('the members that left first (L3)', () => {
   /** These stay or come, and record the version. */
   function becomes(...memberIds: readonly number[]): void {
     const before = versions.current?.inSync.map(({ memberId }) => memberId) ?? [];
@@ -240,7 +240,7 @@ describe('who left first (L3)', () => {
     for (const memberId of memberIds) session(memberId).next('record-version').answer({ owed: [], mark: MARK });
   }
 
-  test('who was away already when this client took the pool over left before those that leave later', () => {
+  test('a member that was away when this client took the pool over left before those that leave later', () => {
     becomes(2);
     expect([leftBefore(versions.members, 3), leftBefore(versions.members, 1)]).toEqual([[1], []]);
   });
@@ -251,7 +251,7 @@ describe('who left first (L3)', () => {
     expect([leftBefore(versions.members, 3), leftBefore(versions.members, 1)]).toEqual([[], []]);
   });
 
-  test('who comes back and leaves again has left last', () => {
+  test('a member that returns and leaves again has left last', () => {
     becomes(2);
     becomes(1, 2);
     becomes(2);
@@ -267,7 +267,7 @@ describe('who left first (L3)', () => {
     expect(leftBefore(datedTable(recorded, next), 3)).toEqual([1]);
   });
 
-  test('◆14: since when who is in the set has been in it is recorded, too', () => {
+  test('◆14: the table records since when each member has been in the set', () => {
     const joined = (): unknown[] => versions.members.map((member) => member.joined ?? null);
     const [first, second] = joined();
     becomes(2);
