@@ -305,7 +305,7 @@ describe('admin interface: pools', () => {
     for (const answer of await Promise.all(calls.map((call) => failure(call)))) {
       expect(answer).toMatchObject({
         code: 'UNSUPPORTED',
-        message: expect.stringMatching(/^pool\.\w+ is a client node's matter, .* ask the client node that maps the pool$/),
+        message: expect.stringMatching(/^only a client node can do pool\.\w+, .* ask the client node that maps the pool$/),
       });
     }
   });
