@@ -293,7 +293,7 @@ describe('admin interface: pools', () => {
     ]);
   });
 
-  test('a daemon that is no client node says whom to ask, whatever it is asked with', async () => {
+  test('a daemon that is no client node names the daemon to ask, whatever the arguments are', async () => {
     const { pool } = createAdminClient({ url: await serve() });
     const calls = [
       pool.create.mutate({ pool: 'demo' }),
