@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { parseAdminAddress } from '@rmr/runtime/node';
 import type { ClientNodeConfig } from './config.ts';
 
-/** Addresses that stand for every address of the host: its own programs reach them on loopback. */
+/** Listen addresses that stand for every address of the host, and the loopback address at which programs of that host reach each. */
 const EVERYWHERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
-/** Where a program on the same host reaches a daemon that listens on `listen`; null: on a port that nobody knows beforehand. */
+/** The URL at which a program of the same host reaches a daemon that listens on `listen`. Null: the port is not known before the start. */
 export function adminUrl(listen: string): string | null {
   const address = parseAdminAddress(listen);
   if (address === null || address.port === 0) return null;
@@ -14,7 +14,7 @@ export function adminUrl(listen: string): string | null {
   return `tcp://${isIP(host) === 6 ? `[${host}]` : host}:${address.port}`;
 }
 
-/** The flags by which the commands for pools find a daemon with this configuration, wherever they are typed on its host. */
+/** The flags with which a command for pools finds the daemon that has this configuration, from any directory of its host. */
 export function adminFlags(admin: ClientNodeConfig['admin']): string[] {
   const url = adminUrl(admin.listen);
   return [
@@ -23,7 +23,7 @@ export function adminFlags(admin: ClientNodeConfig['admin']): string[] {
   ];
 }
 
-/** A command as it can be typed into a shell. */
+/** The words of a command, quoted so that it can be typed into a shell. */
 export function commandLine(words: readonly string[]): string {
   return words.map((word) => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
 }

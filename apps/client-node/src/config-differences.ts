@@ -1,17 +1,18 @@
 import type { Logger, Ticked } from '@rmr/runtime';
 import type { MappedPool } from './status.ts';
 
-/** How often it is looked whether there are other differences: a person reads what is logged. */
+/** The time between two looks for new differences. A person reads the log, so a second is fast enough. */
 const LOOK_MS = 1000;
 
 /**
- * Logs where the configuration differs from what a pool has recorded: a warning when a difference appears or changes, not again
- * while it stays. A pool that is assembled anew knows of none meanwhile, which is no reason to repeat them.
+ * Logs each difference between the configuration and the records of a pool. It warns when a difference appears or changes, and does not
+ * repeat the warning while the difference stays. A pool that is being assembled again reports no differences meanwhile; they are not
+ * repeated after that either.
  */
 export class ConfigDifferences implements Ticked {
   readonly #log: Logger;
   readonly #pools: readonly MappedPool[];
-  /** What was said of each pool, by its UUID. */
+  /** The differences that were logged last, for each pool by its UUID. */
   readonly #told = new Map<string, ReadonlySet<string>>();
   #nextMs = 0;
 

@@ -58,7 +58,7 @@ describe('configuration of the client node', () => {
     );
   });
 
-  test('who may connect to unix sockets: nothing is changed unless it is given; a mode is octal, owner and group are names or numbers', () => {
+  test('access to unix sockets: a part that is not given stays as it is; a mode is octal, owner and group are names or numbers', () => {
     expect(load([]).nbd.socket).toEqual({});
     const given = { RMR_NBD_SOCKET_MODE: '0660', RMR_NBD_SOCKET_OWNER: 'qemu', RMR_NBD_SOCKET_GROUP: '36' };
     expect(load([], given).nbd.socket).toEqual({ mode: 0o660, owner: 'qemu', group: '36' });

@@ -13,7 +13,7 @@ import {
 } from '@rmr/runtime/node';
 import { z } from 'zod';
 
-/** Members of a pool at most. */
+/** The most members that a pool can have. */
 export const POOL_MEMBERS_MAX = 8;
 
 const memberSchema = z.strictObject({
@@ -29,11 +29,11 @@ const poolSchema = z
     exportName: nameValue().optional().describe("NBD export name; the pool's name unless given"),
     readOnly: z.boolean().default(false).describe('refuse requests that change data'),
     readPolicy: z.enum(['round-robin', 'min-inflight', 'preferred']).default('min-inflight').describe('how reads choose their leg'),
-    preferredMember: z.int().min(1).max(255).optional().describe('the member that the read policy "preferred" prefers'),
-    queueDepth: z.int().min(1).max(1024).default(128).describe('IO units; at most those that the stores were created with'),
+    preferredMember: z.int().min(1).max(255).optional().describe('the member that reads go to first with the read policy "preferred"'),
+    queueDepth: z.int().min(1).max(1024).default(128).describe('number of IO units; at most the number that the stores were created with'),
     ioTimeout: timeoutValue({ millisecondsMin: 1000 })
       .prefault('never')
-      .describe('IO that could not be served for this long fails with EIO; "never": it waits'),
+      .describe('IO fails with EIO when it could not be served for this long; "never": IO waits without end'),
     legTimeout: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
       .describe('a leg that leaves an IO unanswered for this long leaves the in-sync set'),
@@ -43,28 +43,30 @@ const poolSchema = z
       .nullable()
       .default(20)
       .describe(
-        'a leg holds up IO where it takes this many times as long as its peers, and more than 50 ms, or where it answers nothing for a second; a leg that does so again and again leaves the in-sync set; null: none leaves for that',
+        'a leg holds up IO when it takes this many times as long as the other legs, and more than 50 ms, or when it answers nothing for a second; a leg that does so again and again leaves the in-sync set; null: no leg leaves for that',
       ),
     legSlowFor: durationValue({ millisecondsMin: 1000 })
       .default(30_000)
       .describe(
-        'the time that is looked back on: a leg that has held up IO for a third of the time with IO within it leaves the in-sync set; status names one that has done so for a tenth',
+        'a leg leaves the in-sync set when, within the last so much time, it has held up IO for a third of the time with IO; status names a leg that has held up IO for a tenth',
       ),
     legReturnHold: durationValue({ millisecondsMin: 100 })
       .default(600)
       .describe(
-        'for this long at most the return of a member may hold up IO because the member does not answer; then the return is given up and tried again later',
+        'the return of a member may hold up IO for this long at most because the member does not answer; then the return is given up, and tried again later',
       ),
     legReturnDelayMax: durationValue({ millisecondsMin: 1000 })
       .default(600_000)
-      .describe('a member that has left for its own fault again and again waits for this long at most before its return is tried'),
+      .describe(
+        'a member that leaves for its own fault again and again waits longer each time before its return is tried; this is the longest wait',
+      ),
     quorum: z
       .enum(['none', 'majority'])
       .optional()
       .describe(
-        "quorum that the pool is created with (none unless given); later the pool's own metadata counts, and status says where this differs. majority: IO waits until most members have recorded which members are in sync",
+        "quorum with which the pool is created (none unless given); after that the pool's own records count, and status says where this value differs from them. majority: IO waits until most members have recorded which members are in sync",
       ),
-    witness: memberSchema.optional().describe('a member without data that votes with the others; counts when the pool is created'),
+    witness: memberSchema.optional().describe('a member without data that votes with the others; used when the pool is created'),
     members: z
       .array(memberSchema)
       .min(1, 'is empty; write at least one member')
@@ -113,7 +115,7 @@ interface Members {
   readonly witness?: z.output<typeof memberSchema> | undefined;
 }
 
-/** Two members with one name can't be told apart, and two with one address are one store that counts as two. */
+/** Refuses names and addresses that are given twice. Members with one name can't be told apart; two with one address are a single store. */
 function refuseDoubles(pool: Members, context: z.core.$RefinementCtx): void {
   const owners = new Map<string, string>();
   const places = [
@@ -145,16 +147,14 @@ function refuseDoubles(pool: Members, context: z.core.$RefinementCtx): void {
 }
 
 /**
- * Configuration of the client node. Once validated, durations are in milliseconds; an `ioTimeout` of null never ends.
+ * The configuration of a client node. Its validated form has durations in milliseconds; an `ioTimeout` of null means never.
  */
 export const clientNodeConfigSchema = z
   .strictObject({
     name: nameValue().describe('name of this client node, for people'),
-    hostUuid: uuidValue()
-      .optional()
-      .describe('identity of this host; unless it is given, it is drawn at the first start and kept in stateDir'),
-    stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("taken in place of the kernel's boot id; for tests alone, as it hides a power loss"),
+    hostUuid: uuidValue().optional().describe('identity of this host; without it, a UUID is drawn at the first start and kept in stateDir'),
+    stateDir: pathValue().describe('directory for the state that this daemon has to remember'),
+    bootIdOverride: uuidValue().optional().describe("used in place of the kernel's boot id; only for tests, because it hides a power loss"),
     admin: z
       .strictObject({
         listen: adminAddressValue()
@@ -173,16 +173,16 @@ export const clientNodeConfigSchema = z
         exportWait: timeoutValue({ millisecondsMax: 86_400_000 })
           .prefault('0s')
           .describe(
-            'how long an NBD client waits if the pool of the export that it asks for is not served yet; 0s: it is refused at once, and told why; "never": it waits without end',
+            'how long an NBD client waits for an export whose pool is not served yet; 0s: the client is refused at once, with the reason; "never": the client waits without end',
           ),
         socket: socketAccessValue().prefault({}),
-        connections: z.int().min(1).max(4096).default(256).describe('NBD connections accepted at a time'),
+        connections: z.int().min(1).max(4096).default(256).describe('most NBD connections at a time'),
       })
       .prefault({}),
-    pools: z.array(poolSchema).default([]).describe('pools that this node serves and exports'),
+    pools: z.array(poolSchema).default([]).describe('the pools that this node serves and exports'),
     log: z
       .strictObject({
-        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),
+        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe level that is logged'),
       })
       .prefault({}),
     transport: z
@@ -199,8 +199,8 @@ export const clientNodeConfigSchema = z
           .describe('a path that has been silent for this long is closed'),
         routes: routesValue()
           .prefault({})
-          .describe('addresses to connect to in place of others, such as those of tunnels; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C, as headers always are'),
+          .describe('for some addresses, the one to connect to instead, such as that of a tunnel; read again at SIGHUP'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C; headers always have one'),
       })
       .prefault({}),
   })

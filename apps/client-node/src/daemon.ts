@@ -12,7 +12,7 @@ import { registerClientMetrics } from './metrics.ts';
 import { findPool, poolOrders } from './pool-orders.ts';
 import { exportStatuses, type MappedPool, nodeHealth, poolHealth, poolStatus, watchedPool } from './status.ts';
 
-/** Brings the client node up: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
+/** Starts the client node: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
   const { log, version, transport } = surroundings;
   const world = createSystemWorld(log);
@@ -36,7 +36,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     session: {
       local: host,
       pathPolicy: config.transport.pathPolicy,
-      // All pools share a session: what a hanging disk never answers for one of them leaves the places of the others (I11).
+      // All pools share a session, so it has places for all of them. Requests that a hanging disk never answers take places of
+      // their own pool, and leave those of the others (I11).
       queueDepth: Math.min(QUEUE_DEPTH_MAX, config.pools.reduce((sum, pool) => sum + pool.queueDepth, 0) || 1),
       maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
       payloadChecksum: config.transport.payloadChecksum,
@@ -70,7 +71,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
         ...(pool.quorum === undefined ? {} : { quorum: pool.quorum }),
         ...(pool.witness === undefined ? {} : { witness: pool.witness }),
       },
-      // The size is known now, so NBD clients can be told.
+      // The pool is assembled, so its size is known, and NBD clients can be told.
       (assembled) => {
         const name = pool.exportName ?? pool.name;
         server.addExport(
@@ -134,19 +135,19 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   };
 }
 
-/** The export of a pool, for as long as the pool has not been served. */
+/** The announcement of a pool's export. It stands for the export until the pool is served for the first time. */
 function announced(pool: ClientPoolConfig, mapped: () => MappedPool | undefined): AnnouncedExport {
   return {
     name: pool.exportName ?? pool.name,
     description: `pool ${pool.name} (${pool.uuid}), not served yet`,
     why: () => {
       const client = mapped()?.client;
-      return client === undefined ? 'this node starts' : poolHealth(client.status()).sentence;
+      return client === undefined ? 'this node is starting' : poolHealth(client.status()).sentence;
     },
   };
 }
 
-/** One flush through the pool, as a client of the device would send it. */
+/** Flushes the pool, as a user of its device would. */
 function flushPool({ config, client }: MappedPool): Promise<void> {
   if (client.state !== 'SERVING') {
     return Promise.reject(

@@ -1,15 +1,15 @@
 import type { ForceMember, ForcePlan } from '@rmr/admin-api';
 import { formatSize } from '@rmr/runtime';
 
-/** Wide enough for a plan, narrow enough for every terminal. */
+/** The width of the text in columns: wide enough for a plan, and narrow enough for every terminal. */
 const COLUMNS = 80;
 const INDENT = '  ';
 const HEADING = ['MEMBER', 'NAME', 'VERSION', 'LAST HEARD', 'MISSES'] as const;
 
-/** What stands for no member at all in `--yes-lose`. */
+/** The word for "no member at all" in `--yes-lose`. */
 export const NOBODY = 'none';
 
-/** A plan for people. `goOn`: the command that carries it out; null: there is none. */
+/** The text of a plan, for people. `goOn` is the command that carries the plan out; null: the plan can't be carried out. */
 export function planText(poolName: string, plan: ForcePlan, goOn: string | null): string {
   const { members, leftBehind, sentence } = plan;
   const all = [...members, ...leftBehind];
@@ -37,12 +37,12 @@ function table(members: readonly ForceMember[], widths: readonly number[]): stri
 }
 
 function cells({ memberId, name, version, at, missingBytes }: ForceMember): readonly string[] {
-  // To the second, and without the letter that stands between date and time for programs.
+  // The time to the second, with a space in place of the `T` that programs expect between date and time.
   const heard = at === null ? '-' : `${at.slice(0, 19).replace('T', ' ')}Z`;
   return [String(memberId), name, version ?? '-', heard, missingBytes === null ? '-' : formatSize(missingBytes)];
 }
 
-/** Lines of at most {@link COLUMNS}, as far as the words allow. */
+/** Breaks the text into lines of at most {@link COLUMNS}. A word that is longer than a line stays whole. */
 function wrap(text: string, indent: string): string {
   const lines: string[] = [];
   let line = '';
@@ -58,12 +58,12 @@ function wrap(text: string, indent: string): string {
   return lines.join('\n');
 }
 
-/** Members by number and name: `member 2 (storage-2), member 3 (storage-3)`. */
+/** The members in words, with number and name: `member 2 (storage-2), member 3 (storage-3)`. */
 export function memberList(members: readonly ForceMember[]): string {
   return members.map(({ memberId, name }) => `member ${memberId} (${name})`).join(', ');
 }
 
-/** How the members that a plan leaves behind are written in `--yes-lose`: by name, or by id where the name would not tell. */
+/** The value of `--yes-lose` for a plan. It has the name of each member that is left behind, or its id where the name is ambiguous. */
 export function leftBehindWords({ leftBehind }: ForcePlan): string {
   if (leftBehind.length === 0) return NOBODY;
   const tells = ({ name }: ForceMember): boolean =>
@@ -71,7 +71,7 @@ export function leftBehindWords({ leftBehind }: ForcePlan): string {
   return leftBehind.map((member) => (tells(member) ? member.name : String(member.memberId))).join(',');
 }
 
-/** The ids of the members that `--yes-lose` names, or null unless they are exactly those that the plan leaves behind. */
+/** The ids of the members that `--yes-lose` names. Null unless these are exactly the members that the plan leaves behind. */
 export function saidToBeLost(words: string, { leftBehind }: ForcePlan): readonly number[] | null {
   const left = new Set(leftBehind.map((member) => member.memberId));
   const named = new Set<number>();

@@ -2,5 +2,5 @@ import { runCommandLine } from '@rmr/runtime/cli';
 import { buildProgram } from './cli.ts';
 
 await runCommandLine(buildProgram(), process.argv);
-// What is left open after a clean end, such as a descriptor of a dying connection, must not keep the process.
+// After a clean end something may still be open, such as a descriptor of a dying connection. It must not keep the process alive.
 process.exit();

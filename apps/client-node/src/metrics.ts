@@ -17,12 +17,12 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClie
   { name: 'rmr_pool_overlap_holds_total', help: 'IOs that waited for an overlapping write', read: (counters) => counters.overlapHolds },
   {
     name: 'rmr_pool_bounces_total',
-    help: 'Requests that a member gave back, to be sent again: for a map update, or after a long wait for a chunk',
+    help: 'Requests that a member gave back and that were sent again: for a map update, or after a long wait for a chunk',
     read: (counters) => counters.bounces,
   },
   {
     name: 'rmr_pool_cancelled_total',
-    help: 'IOs that never began, as the NBD client that wanted them was gone',
+    help: 'IOs that never began, because the NBD client that asked for them was gone',
     read: (counters) => counters.cancelled,
   },
 ];
@@ -31,7 +31,7 @@ const LEVELS = ['healthy', 'degraded', 'down'] as const;
 const WAIT_KINDS: readonly PoolWaitKind[] = ['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION', 'LEG'];
 const LEG_STATES: readonly LegState[] = ['CREATED', 'NORMAL', 'FAILED', 'RECONNECTING', 'REMOVING'];
 
-/** The metrics of the client node: what the counters say at the time of the scrape. */
+/** Adds the metrics of the client node. Their values are read at each scrape. */
 export function registerClientMetrics(
   metrics: Metrics,
   pools: readonly MappedPool[],
@@ -83,7 +83,7 @@ export function registerClientMetrics(
   });
   metrics.gauge({
     name: 'rmr_nbd_connections',
-    help: 'NBD connections, by export; those that are still negotiating have an empty one',
+    help: 'NBD connections, by export; the label is empty for connections that have not chosen an export yet',
     labels: ['export'],
     read: (observe) => {
       const counts = new Map<string, number>();
@@ -99,7 +99,7 @@ export function registerClientMetrics(
   });
 }
 
-/** What each pool is in, and what its IO waits for. */
+/** Adds the metrics of each pool: its health, its waits, its version. */
 function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): void {
   metrics.gauge({
     name: 'rmr_pool_health',
@@ -114,7 +114,7 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   });
   metrics.gauge({
     name: 'rmr_pool_waiting_requests',
-    help: 'Requests of a pool that is served that wait for more than their turn, by what they wait for',
+    help: 'Requests of a served pool that wait for more than their turn, by what they wait for',
     labels: ['pool', 'kind'],
     read: (observe) => {
       for (const { config, client } of pools) {
@@ -145,31 +145,35 @@ function registerPoolMetrics(metrics: Metrics, pools: readonly MappedPool[]): vo
   gauge('rmr_pool_in_sync_members', 'Members in the in-sync set', ({ legs }) => legs.filter((leg) => leg.inSync).length);
   gauge('rmr_pool_version_epoch', 'Client epoch of the version; absent before the first', ({ version }) => version?.epoch ?? null);
   gauge('rmr_pool_version_seq', 'Sequence number of the version within its epoch', ({ version }) => version?.seq ?? null);
-  gauge('rmr_pool_version_change_pending', '1 while a version is being recorded, or is about to be: writes and flushes wait', (status) =>
-    status.versionChangePending ? 1 : 0,
+  gauge(
+    'rmr_pool_version_change_pending',
+    '1 while a version is being recorded, or is about to be; writes and flushes wait meanwhile',
+    (status) => (status.versionChangePending ? 1 : 0),
   );
   gauge(
     'rmr_pool_lost_bytes',
-    'Bytes that no member has any more: reads of them fail until their chunks are written whole',
+    'Bytes that are LOST: no member has them any more, and reads fail until their chunks are written whole',
     ({ lost }) => lost?.bytes ?? 0,
   );
   gauge(
     'rmr_pool_unreadable_bytes',
-    'Bytes of chunks that no member could read: reads of them fail until they are written whole',
+    'Bytes of chunks that no member could read; reads fail until the chunks are written whole',
     ({ unreadable }) => unreadable?.bytes ?? 0,
   );
-  gauge('rmr_pool_without_clean_copy', '1 while only members out of the in-sync set have a chunk clean: IO on it waits', (status) =>
-    status.withoutCleanCopy === null ? 0 : 1,
+  gauge(
+    'rmr_pool_without_clean_copy',
+    '1 while there is a chunk that only members out of the in-sync set have clean; IO on it waits',
+    (status) => (status.withoutCleanCopy === null ? 0 : 1),
   );
   gauge(
     'rmr_pool_config_differences',
-    'Where the configuration of this node differs from what the pool has recorded',
+    "Number of differences between this node's configuration and the pool's own records",
     ({ differences }) => differences.length,
   );
-  gauge('rmr_pool_owed_bytes', 'Bytes of map adds that would take the last clean copy: writes there wait', ({ owedBytes }) => owedBytes);
+  gauge('rmr_pool_owed_bytes', 'Bytes of map adds that would take the last clean copy; writes there wait', ({ owedBytes }) => owedBytes);
 }
 
-/** Each leg of each pool. */
+/** Adds the metrics of each leg of each pool. */
 function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): void {
   type LegPicture = PoolClientStatus['legs'][number];
   const gauge = (name: string, help: string, read: (leg: LegPicture) => number | null): void =>
@@ -186,7 +190,7 @@ function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): voi
         }
       },
     });
-  gauge('rmr_leg_normal', '1 while the leg is NORMAL: it receives every write', (leg) => (leg.state === 'NORMAL' ? 1 : 0));
+  gauge('rmr_leg_normal', '1 while the leg is NORMAL, so that it gets every write', (leg) => (leg.state === 'NORMAL' ? 1 : 0));
   metrics.gauge({
     name: 'rmr_leg_state',
     help: '1 for the state that the leg is in, 0 for the others',
@@ -199,17 +203,19 @@ function registerLegMetrics(metrics: Metrics, pools: readonly MappedPool[]): voi
       }
     },
   });
-  gauge('rmr_leg_rolled_back', "1 while the member's store is known not to be what it was", (leg) => (leg.rolledBack === null ? 0 : 1));
+  gauge('rmr_leg_rolled_back', "1 while the member's store is known to be rolled back: it lacks what others remember of it", (leg) =>
+    leg.rolledBack === null ? 0 : 1,
+  );
   gauge('rmr_leg_connected', '1 while there is a session to the storage node', (leg) => (leg.connected ? 1 : 0));
   gauge(
     'rmr_leg_dirty_bytes',
-    'Bytes in chunks that the member has missed and not pulled yet; absent before the pool was served, and for a store that is none of its own',
+    "Bytes in chunks that the member has missed and not pulled yet; absent before the pool was served, and while the store there is not the member's own",
     (leg) => leg.dirtyBytes,
   );
   gauge('rmr_leg_in_flight', 'Requests sent on the leg and not answered', (leg) => leg.inFlight);
   gauge(
     'rmr_leg_held_up_seconds',
-    'For how long of the last legSlowFor the leg has held up IO that others had answered; 0: too short to count',
+    'Seconds of the last legSlowFor in which the leg has held up IO that others had answered; 0: too short to count',
     (leg) => (leg.heldUp?.ms ?? 0) / 1_000,
   );
 }

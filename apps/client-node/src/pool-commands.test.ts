@@ -156,7 +156,7 @@ describe('where the daemon is', () => {
     const config = configFile({ listen: 'http://127.0.0.1:0' });
     expect(await run('create', '--pool', 'demo', '--config', config)).toMatchObject({
       exit: 2,
-      errors: expect.stringContaining('give --admin with the one that the log of the daemon names'),
+      errors: expect.stringContaining("give --admin with the address that the daemon's log names"),
     });
   });
 

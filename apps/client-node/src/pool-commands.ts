@@ -7,10 +7,10 @@ import { adminUrl, commandLine } from './admin-address.ts';
 import { clientNodeConfigSchema } from './config.ts';
 import { leftBehindWords, memberList, NOBODY, planText, saidToBeLost } from './force-plan-text.ts';
 
-/** An order may have to wait for disks and for members that are slow to answer. */
+/** How long a command waits for its order to be carried out. An order may have to wait for disks, and for members that answer slowly. */
 const ORDER_TIMEOUT_MS = 120_000;
 
-/** Adds `create`, `force`, `copy-anew` and `replace-store`: orders for a pool, given to the daemon that maps it. */
+/** Adds the commands `create`, `force`, `copy-anew` and `replace-store`. Each gives an order for a pool to the daemon that maps it. */
 export function addPoolCommands(program: Command): void {
   onDaemon(program.command('create'))
     .summary('bring a pool into being')
@@ -56,9 +56,9 @@ interface DaemonFlags {
 function onDaemon(command: Command): Command {
   return command
     .requiredOption('--pool <name>', 'name or UUID of the pool')
-    .option('-c, --config <file>', 'configuration file of the daemon, which says where it is [RMR_CONFIG]')
-    .option('--admin <address>', 'admin address of the daemon, instead of that in its configuration')
-    .option('--token-file <file>', 'file with the token of the admin interface, instead of that in the configuration');
+    .option('-c, --config <file>', 'configuration file of the daemon; it has the admin address [RMR_CONFIG]')
+    .option('--admin <address>', 'admin address of the daemon, in place of the one in its configuration')
+    .option('--token-file <file>', 'file with the token of the admin interface, in place of the one in the configuration');
 }
 
 async function create({ pool, ...flags }: DaemonFlags): Promise<void> {
@@ -90,7 +90,7 @@ async function force({ pool, yesLose, ...flags }: DaemonFlags & { readonly yesLo
     await daemon.order((admin) => admin.pool.force.mutate({ pool, leftBehind: [...leftBehind] }));
   } catch (error) {
     if (error instanceof OperationError && error.code === 'CONFLICT') {
-      // Somebody has come or gone meanwhile: what was agreed to is not what would happen now.
+      // A member has come or gone meanwhile. So the plan that the operator agreed to is not the plan of now: show the new one.
       const now = await daemon.ask((admin) => admin.pool.forcePlan.query({ pool }));
       say(planText(pool, now, now.refusal === null ? goOn(now) : null));
     }
@@ -123,13 +123,13 @@ function memberIdOf(text: string): number {
   throw new OperationError('INVALID_ARGUMENT', `--member "${text}": write the id of a member, a number from 1 to 255`);
 }
 
-/** A daemon that is asked and given orders. */
+/** The daemon that a command talks to. */
 interface Daemon {
-  /** The flags that lead to it. */
+  /** The flags with which another command finds the same daemon. */
   readonly flags: readonly string[];
-  /** Throws {@link OperationError}. */
+  /** Asks the daemon something. Throws {@link OperationError}. */
   ask<Answer>(question: (admin: AdminClient) => Promise<Answer>): Promise<Answer>;
-  /** The same for what changes something: it may be done although no answer came. */
+  /** Gives the daemon an order. Throws {@link OperationError}. A TIMEOUT says that the order may be carried out all the same. */
   order(give: (admin: AdminClient) => Promise<unknown>): Promise<void>;
 }
 
@@ -163,7 +163,10 @@ function daemonOf(flags: Omit<DaemonFlags, 'pool'>): Daemon {
   };
 }
 
-/** Where the daemon is, and its token. A configuration that was not named for this command gives no token to an address that was. */
+/**
+ * The address of the daemon, and its token. The configuration of the environment is not used when `--admin` is given: its token must not
+ * be sent to another address.
+ */
 function whereabouts(flags: Omit<DaemonFlags, 'pool'>): { readonly url: string; readonly token: string | undefined } {
   const filePath = flags.config ?? (flags.admin === undefined ? process.env['RMR_CONFIG'] : undefined);
   const configured = filePath !== undefined || (flags.admin === undefined && process.env['RMR_NAME'] !== undefined);
@@ -183,7 +186,7 @@ function urlOf(asked: string | undefined, listen: string): string {
   if (url === null)
     throw new OperationError(
       'INVALID_ARGUMENT',
-      `admin.listen of the configuration is ${listen}, which takes any free port; give --admin with the one that the log of the daemon names`,
+      `admin.listen of the configuration is ${listen}, so the daemon took any free port; give --admin with the address that the daemon's log names`,
     );
   return url;
 }

@@ -35,7 +35,7 @@ const log: Logger = {
   warn: (event, fields) => logged.push(['warn', event, fields]),
 };
 
-/** A pool whose client only notes what it is asked. */
+/** A pool with a client that only records the orders that it gets. */
 function pools(): MappedPool[] {
   const operation =
     (name: string) =>

@@ -3,7 +3,7 @@ import type { ForceMember, ForcePlan, OperationDone } from '@rmr/rmr';
 import { type Logger, OperationError } from '@rmr/runtime';
 import { isoTime, type MappedPool } from './status.ts';
 
-/** What operators may order of the pools that this node maps. Every order is logged, as are its end and its refusal. */
+/** The orders for the pools that this node maps. The log gets a line for each order, and one when it is carried out or refused. */
 export function poolOrders(pools: readonly MappedPool[], log: Logger): PoolOrders {
   const order = (wanted: string, what: string, give: (pool: MappedPool, done: OperationDone) => void): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function poolOrders(pools: readonly MappedPool[], log: Logger): PoolOrder
   };
 }
 
-/** The pool of this name or UUID. Throws NOT_FOUND with the names of those that are mapped. */
+/** The pool with this name or UUID. Throws NOT_FOUND with the names of the pools that are mapped. */
 export function findPool(pools: readonly MappedPool[], wanted: string): MappedPool {
   const found =
     pools.find(({ config }) => config.name === wanted) ?? pools.find(({ config }) => config.uuid.toLowerCase() === wanted.toLowerCase());
@@ -57,7 +57,7 @@ function planView({ refusal, members, leftBehind, sentence }: ForcePlan, rolledB
     name,
     version,
     at: atMs === null ? null : isoTime(atMs),
-    // An older store knows nothing of what it has missed since.
+    // A rolled back store does not know what it has missed since.
     missingBytes: rolledBack.has(memberId) ? null : missingBytes,
     note,
   });

@@ -71,7 +71,7 @@ async function stop(memberId: number): Promise<void> {
   nodes.delete(memberId);
 }
 
-/** The order that the pool comes into being (C0); what is returned ends when it has. */
+/** Orders the pool to be created (C0). The promise ends when that is done. */
 function create(): Promise<unknown> {
   return new Promise((resolve) => pool.create(resolve));
 }
@@ -107,7 +107,7 @@ async function metrics(): Promise<string> {
   return await all.text();
 }
 
-test('a pool that is not served says whom it waits for and since when, and each leg the address that it has no session to', async () => {
+test('a pool that is not served says which member it waits for and since when, and each leg names the address that it has no session to', async () => {
   await start(1);
   const created = create();
   await expect.poll(() => status().waitingFor?.what, WAIT).toContain('member 2 (storage-2)');

@@ -21,10 +21,10 @@ export interface MappedPool {
 
 type AdminConfig = ClientNodeConfig['admin'];
 
-/** All that is known of a pool that waits to be created: members that don't answer may know better. */
+/** The reason of a pool that waits to be created. It speaks only of members that answer: one that does not may have been in service. */
 const NEVER_IN_SERVICE = 'no member that answers has ever been in service';
 
-/** The health of the node: the worst of its pools. */
+/** The health of the node is that of its worst pool. */
 export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
   if (pools.length === 0) return { level: 'down', sentence: 'no pool is mapped: the configuration names none' };
   return worstHealth(
@@ -33,7 +33,7 @@ export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
   );
 }
 
-/** One pool's status. `admin` is how this daemon is reached, for commands that the status tells people to type. */
+/** The status of one pool. `admin` says how this daemon is reached: the status has commands for people to type. */
 export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): ClientPoolStatus {
   const status = client.status();
   const { counters } = client;
@@ -115,7 +115,7 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
   };
 }
 
-/** One pool's health for the log, with the first that a person can do about it. */
+/** The health of one pool, for the log. It comes with the first remedy of all that the pool and its legs wait for. */
 export function watchedPool(pool: MappedPool, admin: AdminConfig): Watched {
   const { name, health, waitingFor, waits, legs } = poolStatus(pool, admin);
   const wanted = [waitingFor, ...waits, ...legs.map((leg) => leg.waitingFor)];
@@ -128,7 +128,7 @@ function lostData(lost: PoolClientStatus['lost']): ClientPoolStatus['lost'] {
 
 type Waiting = NonNullable<PoolClientStatus['waitingFor']>;
 
-/** Without a quorum IO is held although there are members that could execute it. */
+/** The pool's service as its users feel it. Without a quorum IO is held, although members could execute it: that is `WAITING`. */
 function serviceOf({ state, waitingFor: pauses }: PoolClientStatus): ClientPoolStatus['state'] {
   if (state === 'SERVING') return pauses === null ? 'SERVING' : 'WAITING';
   return state === 'STOPPING' ? 'SERVING' : state === 'RECOVERING' ? 'WAITING' : 'STOPPED';
@@ -139,7 +139,7 @@ function reasonOf(status: PoolClientStatus): string {
   return status.waitingFor?.what ?? (status.versionChangePending ? 'a version is being recorded' : 'served');
 }
 
-/** As far as those know that answer, nobody has created the pool. */
+/** Whether the pool waits to be created: no member that answers has ever been in service. */
 function isUnborn(status: PoolClientStatus): boolean {
   return status.born === false && serviceOf(status) === 'WAITING';
 }
@@ -153,13 +153,13 @@ function poolWaitsFor(status: PoolClientStatus, admin: AdminConfig): Waiting | n
   return status.state === 'STOPPING' ? { what: 'its last flush, and its members to be released', sinceMs: status.stateSinceMs } : null;
 }
 
-/** The remedy in the client's own words, with the command in it as it can be typed here. */
+/** The client's remedy. Its command gets the flags that it needs to be typed on this host. */
 function withCommand(remedy: string, poolName: string, admin: AdminConfig): string {
   const command = commandLine(['client-node', 'create', '--pool', poolName, ...adminFlags(admin)]);
   return remedy.replace(`client-node create --pool ${poolName}`, () => `"${command}"`);
 }
 
-/** Whether the data is safe, and if not, what it waits for: every member that is out, or behind, by its name. */
+/** The health of one pool. The sentence says whether the data is safe. If not, it names each member that is out of sync or behind. */
 export function poolHealth(status: PoolClientStatus): Health {
   const { legs, policy, witness, lost, unreadable, withoutCleanCopy, waits } = status;
   const name = `pool ${status.poolName}`;
@@ -182,7 +182,7 @@ export function poolHealth(status: PoolClientStatus): Health {
   if (withoutCleanCopy !== null)
     flaws.push(`chunk ${withoutCleanCopy.firstChunk} and perhaps others are clean on ${withoutCleanCopy.holders} alone: IO on them waits`);
   for (const { kind, what } of waits) {
-    // What waits for such chunks has been named.
+    // Waits for chunks without a clean copy are named already.
     if (withoutCleanCopy === null || (kind !== 'CHUNK' && kind !== 'FLUSH')) flaws.push(`IO waits for ${what}`);
   }
   if (policy.quorum === 'majority' && witness !== null && !witness.ready)
@@ -199,7 +199,7 @@ type LegPicture = PoolClientStatus['legs'][number];
 function legFlaw(leg: LegPicture): string | null {
   const condition = legCondition(leg);
   if (leg.rolledBack === null) return condition === null ? null : `${memberName(leg)} ${condition}`;
-  // It begins with the member.
+  // The doubt names the member at its beginning.
   const doubt = withoutStop(leg.rolledBack);
   return condition === null ? doubt : `${doubt} (it ${condition})`;
 }
@@ -224,7 +224,7 @@ function legCondition(leg: LegPicture): string | null {
     return conditions.length === 0 ? null : conditions.join(', and ');
   }
   const missed = dirtyBytes === null || dirtyBytes === 0 ? '' : `, has missed ${formatSize(dirtyBytes)}`;
-  // On its way back, the reason is what it waits for.
+  // While the leg is on its way back, its reason is the same as what it waits for.
   const reason = leg.reason === '' || leg.state === 'RECONNECTING' || saysDoubt(leg) ? '' : ` (${leg.reason})`;
   const next = leg.waitingFor === null ? '' : `, and waits for ${leg.waitingFor.what}`;
   return `is out of the in-sync set: ${leg.state}${reason}${missed}${next}`;
@@ -234,7 +234,7 @@ function memberName({ memberId, name }: LegPicture): string {
   return `member ${memberId} (${name})`;
 }
 
-/** A sentence as a part of another one. */
+/** A sentence without its full stop, to be a part of another one. */
 function withoutStop(sentence: string): string {
   return sentence.replace(/\.$/, '');
 }
@@ -243,7 +243,7 @@ function waitingFor(waiting: Waiting | null): WaitingFor | null {
   return waiting === null ? null : { what: waiting.what, since: isoTime(waiting.sinceMs), remedy: waiting.remedy };
 }
 
-/** The exports: one per pool, there or not. */
+/** The status of the exports. Each pool has one, whether it is served or not. */
 export function exportStatuses(world: World, pools: readonly MappedPool[], server: NbdServer): ClientNodeStatus['exports'] {
   const connections = server.connections();
   const sinceNow = world.clock.wallMs() - world.clock.nowMs();
@@ -265,7 +265,7 @@ export function exportStatuses(world: World, pools: readonly MappedPool[], serve
   });
 }
 
-/** A wall-clock time as status tells it. */
+/** A wall-clock time in the form that status uses: ISO 8601 in UTC. */
 export function isoTime(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }

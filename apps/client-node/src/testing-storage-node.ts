@@ -7,7 +7,7 @@ import { createSystemWorld, SocketTransport } from '@rmr/runtime/node';
 
 export const TEST_QUEUE_DEPTH = 16;
 
-/** What sessions of tests are set up with. */
+/** The options of the sessions in tests. */
 export function testSession(hostName: string) {
   const local = { hostUuid: randomUUID(), hostName, bootId: randomUUID(), incarnation: randomUUID() };
   return {
@@ -20,7 +20,7 @@ export function testSession(hostName: string) {
   };
 }
 
-/** A storage node in the process of a test: the real classes on a real file and a real socket. */
+/** A storage node inside the process of a test. It has the real classes, a real file and a real socket. */
 export class TestingStorageNode {
   readonly address: string;
   readonly #server: RtrsServer;

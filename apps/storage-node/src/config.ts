@@ -15,25 +15,23 @@ import {
 import { z } from 'zod';
 
 /**
- * Configuration of the storage node. Once validated, sizes are in bytes and durations in milliseconds.
- * Every key has a default but `name` and `stateDir`.
+ * The configuration of a storage node. Its validated form has sizes in bytes and durations in milliseconds.
+ * Every key has a default, except `name` and `stateDir`.
  */
 export const storageNodeConfigSchema = z
   .strictObject({
     name: nameValue().describe('name of this storage node, for people'),
-    hostUuid: uuidValue()
-      .optional()
-      .describe('identity of this host; unless it is given, it is drawn at the first start and kept in stateDir'),
-    stateDir: pathValue().describe('directory for what this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("taken in place of the kernel's boot id; for tests alone, as it hides a power loss"),
+    hostUuid: uuidValue().optional().describe('identity of this host; without it, a UUID is drawn at the first start and kept in stateDir'),
+    stateDir: pathValue().describe('directory for the state that this daemon has to remember'),
+    bootIdOverride: uuidValue().optional().describe("used in place of the kernel's boot id; only for tests, because it hides a power loss"),
     rtrs: z
       .strictObject({
         listen: socketAddressListValue()
           .default(['tcp://127.0.0.1:4810'])
-          .describe('addresses that sessions are accepted on, tcp://HOST:PORT or unix:/PATH'),
+          .describe('addresses on which sessions are accepted, tcp://HOST:PORT or unix:/PATH'),
         advertise: socketAddressListValue()
           .optional()
-          .describe('addresses at which others reach this node, where they differ from rtrs.listen'),
+          .describe('addresses at which others reach this node, if they differ from rtrs.listen'),
         socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
@@ -49,43 +47,43 @@ export const storageNodeConfigSchema = z
       .array(
         z.strictObject({
           path: pathValue().describe('file or block device'),
-          poolUuid: uuidValue().optional().describe('refuse the store unless it is of this pool'),
+          poolUuid: uuidValue().optional().describe('refuse the store unless it belongs to this pool'),
           ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
             .default(20_000)
             .describe(
-              'a disk that has requests and has done nothing for this long counts as hanging: its store is taken away until the disk answers; a disk that is slow and goes on keeps its store',
+              'a disk hangs when it has requests and has done nothing for this long: its store is detached until the disk answers; the store of a disk that is slow and goes on stays open',
             ),
           volatileCache: z
             .boolean()
             .default(false)
-            .describe('what was not flushed dies with this process; for tests of power loss, together with bootIdOverride'),
+            .describe('data that was not flushed is gone when this process ends; for tests of power loss, together with bootIdOverride'),
         }),
       )
       .max(STORES_MAX)
       .default([])
-      .describe('stores to open at start; a store that is missing is waited for, and never made anew'),
+      .describe('stores to open at start; for a store that is missing, the node waits; it never creates one'),
     lastCopyWait: durationValue({ millisecondsMax: 86_400_000 })
       .prefault('0s')
       .describe(
-        'how long an orderly stop waits at most while this node holds the only copy of something; the node goes on serving meanwhile; 0s: it stops at once, and logs that',
+        'how long an orderly stop waits at most while this node holds the only copy of some data; the node goes on serving meanwhile; 0s: it stops at once, and logs a warning',
       ),
     resync: z
       .strictObject({
-        depth: z.int().min(1).max(256).default(32).describe('pieces that are pulled at a time'),
+        depth: z.int().min(1).max(256).default(32).describe('most pulls at a time'),
         rate: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('bytes per second at most that this node pulls, all pools together, and that others pull from it; null: no limit'),
+          .describe('most bytes per second that this node pulls, all pools together, and that others pull from it; null: no limit'),
         rateUnderLoad: sizeValue({ bytesMin: 64 * 1024 })
           .nullable()
           .default(null)
-          .describe('the same while clients do IO; null: that of rate. Below this limit resync goes by what clients feel'),
+          .describe('the same limit while clients do IO; null: that of rate. Below the limit, resync slows down when clients feel it'),
       })
       .prefault({})
-      .describe('how this node pulls what it has missed from other members'),
+      .describe('resync: how this node pulls from other members what it has missed'),
     log: z
       .strictObject({
-        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least severe level that is logged'),
+        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe level that is logged'),
       })
       .prefault({}),
     transport: z
@@ -98,14 +96,14 @@ export const storageNodeConfigSchema = z
           .describe('a path that has been silent for this long is closed'),
         routes: routesValue()
           .prefault({})
-          .describe('addresses to connect to in place of others, such as those of tunnels; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C, as headers always are'),
+          .describe('for some addresses, the one to connect to instead, such as that of a tunnel; read again at SIGHUP'),
+        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C; headers always have one'),
       })
       .prefault({}),
     limits: z
       .strictObject({
-        sessions: z.int().min(1).max(SESSIONS_MAX).default(64).describe('sessions accepted at a time'),
-        queueDepth: z.int().min(1).max(QUEUE_DEPTH_MAX).default(QUEUE_DEPTH_MAX).describe('permits granted to a session'),
+        sessions: z.int().min(1).max(SESSIONS_MAX).default(64).describe('most sessions at a time'),
+        queueDepth: z.int().min(1).max(QUEUE_DEPTH_MAX).default(QUEUE_DEPTH_MAX).describe('most permits that a session gets'),
       })
       .prefault({}),
   })

@@ -12,10 +12,10 @@ import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
 
-/** Permits of the sessions to other storage nodes: enough for the resync of many pools, with what a hanging disk never answers (I11). */
+/** Permits of each session to another storage node: enough for the resync of many pools, while a hanging disk keeps some for good (I11). */
 const SYNC_QUEUE_DEPTH = 512;
 
-/** Brings the storage node up: its stores, their pools, and the listeners for sessions. */
+/** Starts the storage node: its stores, their pools, and the listeners for sessions. */
 export async function startDaemon(config: StorageNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
   const { log, version, transport } = surroundings;
   const world = createSystemWorld(log);
@@ -56,7 +56,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
     { world, opener: new FileStoreOpener(world, host.bootId, new ThreadPlaces(poolThreads())), registry: rmr, doubtful },
   );
-  // A pool that no client uses is nothing that this node could be blamed for; a store that is away is told by itself.
+  // `down` is only a warning here: a pool is down as long as no client uses it, which is not this node's fault. Only open stores are
+  // watched: the keeper logs a store that is away.
   const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
   world.ticker.subscribe(health);
   rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
@@ -75,7 +76,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
 
   const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
-  /** No session is left and nothing executes; then the stores are flushed and marked as shut down cleanly. */
+  /** Ends all sessions, waits until nothing executes, then flushes the stores and marks them as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
     world.ticker.unsubscribe(health);
@@ -112,8 +113,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
         stores,
       };
     },
-    // A storage node that listens does its work: whether a client uses it is the client's matter.
-    notReady: () => (stopping === null ? null : lastCopy.waits ? `it is stopping, and waits as it ${holds()}` : 'it is stopping'),
+    // A storage node that listens is ready. Whether a client uses it does not matter here.
+    notReady: () => (stopping === null ? null : lastCopy.waits ? `it is stopping, and waits because it ${holds()}` : 'it is stopping'),
     notice: () => {
       const text = holds();
       return text === null ? null : `this node ${text}: do not stop it before the others have it`;
@@ -125,13 +126,14 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       await Promise.all(chosen.flatMap(({ spec, pool }) => (pool === null ? [] : [flushStore(pool.store, spec.path)])));
       const away = chosen.find(({ pool }) => pool === null);
       if (away !== undefined)
-        throw new OperationError('UNAVAILABLE', `${away.spec.path} is not open, and so can't be flushed: ${away.reason}`);
+        throw new OperationError('UNAVAILABLE', `${away.spec.path} can't be flushed, because it is not open: ${away.reason}`);
     },
     registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
-      // At once: what was accepted is in the kernel's hands or was never acknowledged, and the next start sorts it out.
+      // When it does not wait for an orderly stop, it just ends: accepted data is in the kernel's hands or was never acknowledged, and the
+      // next start sorts it out.
       if (graceful) stopping ??= new Promise<void>((resolve) => lastCopy.begin(resolve)).then(stopGracefully);
-      // What somebody does not want to wait for is the copies: the stores are closed in order all the same.
+      // A second signal ends the wait for other copies. The stores are closed in order all the same.
       else if (lastCopy.waits) lastCopy.endNow();
       else return;
       await stopping;

@@ -48,7 +48,7 @@ test('what can not be written is known as long as the process lives, and logged'
   stores.add('/a');
   await stores.settled();
   expect(stores.has('/a')).toBe(true);
-  expect(complaints.join()).toContain('can not be remembered');
+  expect(complaints.join()).toContain('the file of doubtful stores can not be written');
   mkdirSync(stateDir);
 });
 
@@ -69,7 +69,7 @@ test.each([
   const file = load(...stores);
   expect(stores.map((path) => file.has(path))).toEqual(stores.map(() => false));
   expect(complaints).toHaveLength(1);
-  expect(complaints[0]).toContain('a doubtful store is none of the configuration');
+  expect(complaints[0]).toContain('an entry of the list of doubtful stores is not in the configuration');
   expect(complaints[0]).toContain(hint);
 });
 

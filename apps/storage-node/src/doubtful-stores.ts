@@ -8,20 +8,21 @@ import { nearest } from '@rmr/runtime/node';
 const FILE = 'doubtful-stores.json';
 
 /**
- * The doubtful stores, in a file of the state directory. It has to survive this process, not the host: after a power
- * loss every store that was open is doubtful anyway. So it is never flushed, and it is written in the thread pool, for
- * it may be on a disk that hangs. An operator may name stores in it, too, and by another path than the configuration.
+ * Remembers the doubtful stores in a file of the state directory. The file has to survive this process. It need not survive
+ * the host: after a power loss every store that was open is doubtful anyway. So the file is never flushed. It is written in the
+ * thread pool, because it may be on a disk that hangs. An operator may add stores to it, also by a path that the configuration
+ * does not use.
  */
 export class DoubtfulStoreFile implements DoubtfulStores {
   readonly #path: string;
   readonly #log: Logger;
   readonly #storePaths: readonly string[];
   readonly #doubtful: Set<string>;
-  /** By store, the entries that it was found under when it was last asked for: those, and no others, it takes along. */
+  /** For each store, the entries that marked it when `has` was last called. `delete` removes these entries and no others. */
   readonly #entries = new Map<string, readonly string[]>();
   #written: Promise<void> = Promise.resolve();
 
-  /** Reads what the last process left. Where that can't be read, all of `storePaths` are doubtful. */
+  /** Reads the file that the last process left. If it can't be read, all of `storePaths` are doubtful. */
   constructor(stateDir: string, storePaths: readonly string[], log: Logger) {
     this.#path = join(stateDir, FILE);
     this.#log = log;
@@ -48,7 +49,7 @@ export class DoubtfulStoreFile implements DoubtfulStores {
     if (deleted.length > 0) this.#write();
   }
 
-  /** Resolves when the file says what is known now. */
+  /** Resolves when the file is up to date, or the attempt to write it has failed. */
   async settled(): Promise<void> {
     await this.#written;
   }
@@ -57,11 +58,11 @@ export class DoubtfulStoreFile implements DoubtfulStores {
     return this.#storePaths.includes(entry);
   }
 
-  /** A path that was mistyped marks nothing, and the store that it was meant for would count as whole. */
+  /** Warns of an entry that is no store of the configuration. A mistyped path marks nothing, and the store it was meant for would count as whole. */
   #checkEntry(entry: string): void {
     if (this.#isStore(entry) || this.#storePaths.some((path) => leadToOne(entry, path))) return;
     const meant = nearest(entry, this.#storePaths) ?? this.#storePaths.find((path) => basename(path) === basename(entry));
-    this.#log.warn('a doubtful store is none of the configuration: the entry marks nothing until it is', {
+    this.#log.warn('an entry of the list of doubtful stores is not in the configuration: it marks nothing until it is', {
       path: this.#path,
       entry,
       hint: meant === undefined ? `configured are ${this.#storePaths.join(', ') || 'none'}` : `did you mean ${meant}?`,
@@ -72,10 +73,10 @@ export class DoubtfulStoreFile implements DoubtfulStores {
     try {
       const paths: unknown = JSON.parse(readFileSync(this.#path, 'utf8'));
       if (Array.isArray(paths) && paths.every((path) => typeof path === 'string')) return paths;
-      this.#log.warn('the list of doubtful stores is no list; every store counts as doubtful', { path: this.#path });
+      this.#log.warn('the file of doubtful stores does not hold a list; every store counts as doubtful', { path: this.#path });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      this.#log.warn('the list of doubtful stores can not be read; every store counts as doubtful', {
+      this.#log.warn('the file of doubtful stores can not be read; every store counts as doubtful', {
         path: this.#path,
         why: errorMessage(error),
       });
@@ -83,7 +84,7 @@ export class DoubtfulStoreFile implements DoubtfulStores {
     return null;
   }
 
-  /** One write after the other: the last one has the newest content. */
+  /** Writes the file, after earlier writes have ended. So the last write has the newest content. */
   #write(): void {
     const content = `${JSON.stringify([...this.#doubtful], null, 2)}\n`;
     this.#written = this.#written.then(async () => {
@@ -91,24 +92,27 @@ export class DoubtfulStoreFile implements DoubtfulStores {
         await writeFile(`${this.#path}.new`, content);
         await rename(`${this.#path}.new`, this.#path);
       } catch (error) {
-        this.#log.error('which stores are doubtful can not be remembered; check stateDir before this process ends', {
-          path: this.#path,
-          doubtful: content.trim(),
-          why: errorMessage(error),
-        });
+        this.#log.error(
+          'the file of doubtful stores can not be written, so the next process would not know them; check stateDir before this process ends',
+          {
+            path: this.#path,
+            doubtful: content.trim(),
+            why: errorMessage(error),
+          },
+        );
       }
     });
   }
 }
 
-/** Two paths of one file or device: through links, or through another node of the same device. */
+/** Whether two paths lead to one file or device: through links, or through another node of the same device. */
 function leadToOne(a: string, b: string): boolean {
   if (realPath(a) === realPath(b)) return true;
   const [first, second] = [identityOf(a), identityOf(b)];
   return first !== null && first === second;
 }
 
-/** The path without links, also where nothing is at its end: a disk that is away. */
+/** The path without links. It works also when nothing is at the end of the path, because the disk is away. */
 function realPath(path: string): string {
   const absolute = resolve(path);
   try {
@@ -131,7 +135,7 @@ function identityOf(path: string): string | null {
     const status = statSync(path, { bigint: true });
     return status.isBlockDevice() ? `device ${status.rdev}` : `${status.dev} ${status.ino}`;
   } catch {
-    // Nothing is there that could be the same.
+    // Nothing is at this path, so it can't be the same as something else.
     return null;
   }
 }

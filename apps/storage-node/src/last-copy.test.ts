@@ -53,7 +53,7 @@ describe('the stop of a node with the only copy of something', () => {
   test('goes on at once by default, and is told with pool, member and bytes', () => {
     begin(0);
     expect([ended, ticked, wait.waits]).toEqual([true, null, false]);
-    expect(lines).toMatchObject([['warn', 'the node stops, and holds the only copy of data', COPY]]);
+    expect(lines).toMatchObject([['warn', 'the node stops although it holds the only copy of some data', COPY]]);
   });
 
   test('goes on without a word where others have copies', () => {
@@ -70,8 +70,8 @@ describe('the stop of a node with the only copy of something', () => {
     pass(1_000);
     expect([ended, wait.waits, ticked]).toEqual([true, false, null]);
     expect(lines.map(([level, event]) => [level, event])).toEqual([
-      ['warn', 'the node holds the only copy of data: its stop waits until others have it'],
-      ['info', 'other members have copies by now: the node stops'],
+      ['warn', 'the node holds the only copy of some data: its stop waits until other members have it'],
+      ['info', 'other members have copies of all data by now: the node stops'],
     ]);
   });
 
@@ -81,7 +81,11 @@ describe('the stop of a node with the only copy of something', () => {
     expect(ended).toBe(false);
     pass(500);
     expect(ended).toBe(true);
-    expect(lines.at(-1)).toMatchObject(['warn', 'the node has waited, and stops with the only copy of data', COPY]);
+    expect(lines.at(-1)).toMatchObject([
+      'warn',
+      'the wait is over: the node stops although it still holds the only copy of some data',
+      COPY,
+    ]);
   });
 
   test('ends its wait when it is told to, once', () => {
@@ -92,7 +96,11 @@ describe('the stop of a node with the only copy of something', () => {
     const told = lines.length;
     wait.endNow();
     expect(lines).toHaveLength(told);
-    expect(lines.at(-1)).toMatchObject(['warn', 'the node stops without waiting longer, and holds the only copy of data', COPY]);
+    expect(lines.at(-1)).toMatchObject([
+      'warn',
+      'the node was told not to wait longer: it stops although it holds the only copy of some data',
+      COPY,
+    ]);
   });
 });
 

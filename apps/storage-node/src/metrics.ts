@@ -17,7 +17,7 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
   { name: 'rmr_store_errors_total', help: 'Requests that ended with an error', read: (counters) => counters.errors },
   {
     name: 'rmr_store_rejected_total',
-    help: 'Requests refused: stale epoch, wrong state, bad range',
+    help: 'Requests that were refused, for a stale epoch, a wrong state or a bad range',
     read: (counters) => counters.rejected,
   },
   { name: 'rmr_store_chunk_waits_total', help: 'Requests that waited for a dirty chunk', read: (counters) => counters.chunkWaits },
@@ -28,18 +28,22 @@ const COUNTERS: readonly { name: string; help: string; read: (counters: PoolServ
   },
   {
     name: 'rmr_store_passed_writes_total',
-    help: 'Writes that left chunks as they were which the member can not take, and others have',
+    help: 'Writes that passed by dirty chunks, which this member can not take and others have',
     read: (counters) => counters.passedWrites,
   },
-  { name: 'rmr_store_sync_reads_total', help: 'Reads of other storage nodes for their resync', read: (counters) => counters.syncReads },
+  {
+    name: 'rmr_store_sync_reads_total',
+    help: 'Reads that other storage nodes sent for their resync',
+    read: (counters) => counters.syncReads,
+  },
   {
     name: 'rmr_store_sync_read_bytes_total',
-    help: 'Bytes of data that these reads were answered with; zeroes are left out',
+    help: 'Bytes of data in the answers to these reads; zeroes are left out',
     read: (counters) => counters.syncReadBytes,
   },
 ];
 
-/** The metrics of the storage node: what the counters say at the time of the scrape. */
+/** Adds the metrics of the storage node. Their values are read at each scrape. */
 export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, server: RtrsServer, slabs: SlabPool): void {
   for (const { name, help, read } of COUNTERS) {
     metrics.counter({
@@ -66,13 +70,13 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   gauge('rmr_store_intent_bytes', 'Bytes in regions that may differ between members after a power loss', (pool) =>
     pool.store.intentRanges().reduce((sum, range) => sum + range.lengthBytes, 0),
   );
-  gauge('rmr_store_only_copy_bytes', 'Bytes that this store has and every other member with data has missed', ({ store }) =>
+  gauge('rmr_store_only_copy_bytes', 'Bytes that only this store has: every other member with data has missed them', ({ store }) =>
     onlyCopyBytes(store),
   );
   registerResyncMetrics(metrics, keeper);
   metrics.gauge({
     name: 'rmr_store_up',
-    help: '1 while the store is open, 0 while it is not: its disk failed, hangs or is away',
+    help: '1 while the store is open, 0 while it is not, because its disk failed, hangs or is away',
     labels: ['store'],
     read: (observe) => {
       for (const { spec, pool } of keeper.stores) observe(pool === null ? 0 : 1, spec.path);
@@ -90,7 +94,7 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   });
   metrics.gauge({
     name: 'rmr_store_wanted_bytes',
-    help: 'What an open store would take of its file system if all of it was written, beyond what it has',
+    help: 'Bytes that an open store would still take from its file system if all of it was written',
     labels: ['store'],
     read: (observe) => {
       for (const { spec, pool } of keeper.stores)
@@ -107,7 +111,7 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   });
   metrics.gauge({
     name: 'rmr_store_dirty_bytes',
-    help: 'Bytes in chunks that a member has missed, as this store knows',
+    help: 'Bytes in chunks that a member has missed, as far as this store knows',
     labels: ['pool', 'member', 'missing_member'],
     read: (observe) => {
       for (const { pool } of attachedStores(keeper)) {
@@ -133,7 +137,7 @@ export function registerStorageMetrics(metrics: Metrics, keeper: StoreKeeper, se
   });
 }
 
-/** How the disks get on: a slow one keeps its store, so somebody has to see it. */
+/** Adds the metrics of the disks' pace. The store of a slow disk stays open, so a person has to be able to see that the disk is slow. */
 function registerPaceMetrics(metrics: Metrics, keeper: StoreKeeper): void {
   const gauge = (name: string, help: string, read: (pace: DiskPace) => number | null): void =>
     metrics.gauge({
@@ -149,13 +153,17 @@ function registerPaceMetrics(metrics: Metrics, keeper: StoreKeeper): void {
     });
   gauge(
     'rmr_store_waiting_seconds',
-    'For how long the oldest request to the disk has been under way, at least',
+    'Age of the oldest request to the disk that has not ended; it may be older',
     (pace) => pace.oldestMs / 1000,
   );
-  gauge('rmr_store_unwritten_bytes', 'Bytes that were written and are not on the disk yet, at most', (pace) => pace.unwrittenBytes);
+  gauge(
+    'rmr_store_unwritten_bytes',
+    'Bytes that were written and are not on the disk yet; there may be fewer',
+    (pace) => pace.unwrittenBytes,
+  );
   gauge(
     'rmr_store_write_back_bytes_per_second',
-    'The pace of the disk, as measured when it last wrote much',
+    'The pace of the disk, as it was measured when the disk last wrote much',
     (pace) => pace.bytesPerSecond,
   );
 }

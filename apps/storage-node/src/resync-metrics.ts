@@ -6,7 +6,7 @@ import { attachedStores, resyncStatus } from './status.ts';
 
 const STATES: readonly ResyncStatus['state'][] = ['IDLE', 'RUNNING', 'PAUSED', 'FAILED'];
 
-/** Resync, sync legs, and what IO waits for, of every store that is open. */
+/** Adds the metrics of resync, of sync legs, and of the waits of IO, for every open store. */
 export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): void {
   type Visit = (pool: PoolServer, sync: ResyncStatus, labels: readonly [string, number]) => void;
   const each = (visit: Visit): void => {
@@ -42,7 +42,7 @@ export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): vo
   gauge('rmr_resync_stalled', '1 while bytes are left and resync stands still', (sync) => (sync.reason === '' ? 0 : 1));
   gauge(
     'rmr_resync_refused_bytes',
-    'Bytes that the member has missed and that its disk failed to take: only other members have them',
+    'Bytes that the member has missed and that its disk failed to take; only other members have them',
     (sync) => sync.refusedBytes,
   );
   gauge(
@@ -75,10 +75,10 @@ export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): vo
         for (const { memberId, inFlight } of pool.peers()) observe(inFlight, ...labels, memberId);
       }),
   });
-  gauge('rmr_store_waiting_requests', 'Requests that wait for chunks that are dirty here', (_sync, pool) =>
+  gauge('rmr_store_waiting_requests', 'Requests that wait for chunks which are dirty for this member', (_sync, pool) =>
     pool.waits().reduce((sum, wait) => sum + wait.requests, 0),
   );
-  gauge('rmr_store_oldest_wait_seconds', 'How long the oldest of them has waited; 0 while none does', (_sync, pool) => {
+  gauge('rmr_store_oldest_wait_seconds', 'How long the oldest of these requests has waited; 0 while none waits', (_sync, pool) => {
     const [oldest] = pool.waits();
     return oldest === undefined ? 0 : Math.max(0, Date.now() - oldest.sinceMs) / 1000;
   });

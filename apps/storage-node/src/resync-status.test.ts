@@ -240,7 +240,7 @@ test('a node with the only copy of data says so in status, readiness and metrics
   expect(await status(2)).toMatchObject({ onlyCopyBytes: 0 });
 
   const stopped = stop(1);
-  expect(daemons.get(1)?.notReady()).toMatch(/^it is stopping, and waits as it holds the only copy of [\d.]+ [KM]iB of pool demo$/);
+  expect(daemons.get(1)?.notReady()).toMatch(/^it is stopping, and waits because it holds the only copy of [\d.]+ [KM]iB of pool demo$/);
   await stopped;
   // It has served on, and what member 2 lacked has arrived there.
   expect((await status(2)).sync).toMatchObject({ bytesLeft: 0, pulledBytes: 3 * MIB });

@@ -32,7 +32,7 @@ test('resync that an operator has paused says how that is ended, as long as some
 });
 
 test('a member that nobody claims needs a client node; one that a client holds waits for it', () => {
-  const remedy = 'Start a client node that is configured for pool demo; one that runs says in its status why it does not ask.';
+  const remedy = 'Start a client node that is configured for pool demo. If one runs already, its status says why it does not ask.';
   expect(memberWaitsFor(member('REGISTERED', null), SINCE)).toEqual({ what: 'a client to claim the pool', since: SINCE, remedy });
   expect(memberWaitsFor(member('NO_IO', 'client-1'), SINCE)).toEqual({ what: 'client-1 to bring the pool into service', since: SINCE });
   expect(memberWaitsFor(member('NORMAL', 'client-1'), SINCE)).toBeNull();
@@ -79,9 +79,9 @@ test('a store whose disk is slow is degraded: since when, how old requests are, 
   expect(storeStatus(kept as unknown as KeptStore).health).toEqual({
     level: 'degraded',
     sentence:
-      '/a (member 2 of pool demo) is open, and its disk has been slow since 2026-01-01T00:00:00.000Z. A request has been under way for 12 s; 8 MiB at most are to be written at 1 MiB/s. Check the load and the state of the disk of /a',
+      '/a (member 2 of pool demo) is open, and its disk has been slow since 2026-01-01T00:00:00.000Z. Its oldest request has been under way for 12 s; at most 8 MiB are left to write at 1 MiB/s. Check the load and the state of the disk of /a',
   });
   const answering = { ...kept, pace: { oldestMs: 0, unwrittenBytes: 0, bytesPerSecond: null } };
-  expect(storeStatus(answering as unknown as KeptStore).health.sentence).toContain('It answers at the moment; 0');
+  expect(storeStatus(answering as unknown as KeptStore).health.sentence).toContain('It answers at the moment; at most 0');
   expect(storeStatus({ ...kept, slowSinceWallMs: null } as unknown as KeptStore).health.level).toBe('healthy');
 });

@@ -15,18 +15,18 @@ import { lacksSpaceSoon, onlyCopyBytes, type PoolServer } from '@rmr/rmr';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { formatSize } from '@rmr/runtime';
 
-/** A store that is open, with its pool. */
+/** An open store, with its pool. */
 export interface AttachedStore {
   readonly kept: KeptStore;
   readonly pool: PoolServer;
 }
 
-/** The stores that are open at the moment. */
+/** All stores that are open at the moment. */
 export function attachedStores(keeper: StoreKeeper): readonly AttachedStore[] {
   return keeper.stores.flatMap((kept) => (kept.pool === null ? [] : [{ kept, pool: kept.pool }]));
 }
 
-/** The health of the node: the worst of its stores and pools. */
+/** The health of the node is that of its worst store or pool. */
 export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly NodeStoreStatus[]): Health {
   if (stores.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names none' };
   return worstHealth(
@@ -35,7 +35,7 @@ export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly 
   );
 }
 
-/** What there is to say about one store of the configuration, open or not. */
+/** The status of one store of the configuration, whether it is open or not. */
 export function storeStatus(kept: KeptStore): NodeStoreStatus {
   const { spec, state, reason, sinceWallMs, identity, pool, waitsFor, remedy } = kept;
   const since = new Date(sinceWallMs).toISOString();
@@ -58,21 +58,21 @@ export function storeStatus(kept: KeptStore): NodeStoreStatus {
   };
 }
 
-/** The most pressing first: no space at all, a slow disk, little space. */
+/** The health of an open store. It tells the most pressing trouble alone, in this order: no space at all, a slow disk, little space. */
 function openHealth({ slowSinceWallMs, pace, spec }: KeptStore, store: string, space: NodeStoreStatus['space']): Health {
   const lack = spaceHealth(store, space);
   if (slowSinceWallMs === null || pace === null || (space !== null && space.fullSince !== null))
     return lack ?? { level: 'healthy', sentence: `${store} is open` };
   const { oldestMs, unwrittenBytes, bytesPerSecond } = pace;
   const speed = bytesPerSecond === null ? '' : ` at ${formatSize(Math.round(bytesPerSecond))}/s`;
-  const oldest = oldestMs === 0 ? 'It answers at the moment' : `A request has been under way for ${Math.round(oldestMs / 1000)} s`;
+  const oldest = oldestMs === 0 ? 'It answers at the moment' : `Its oldest request has been under way for ${Math.round(oldestMs / 1000)} s`;
   return {
     level: 'degraded',
-    sentence: `${store} is open, and its disk has been slow since ${new Date(slowSinceWallMs).toISOString()}. ${oldest}; ${formatSize(unwrittenBytes)} at most are to be written${speed}. Check the load and the state of the disk of ${spec.path}`,
+    sentence: `${store} is open, and its disk has been slow since ${new Date(slowSinceWallMs).toISOString()}. ${oldest}; at most ${formatSize(unwrittenBytes)} are left to write${speed}. Check the load and the state of the disk of ${spec.path}`,
   };
 }
 
-/** The space that an open store finds on its file system. */
+/** The space of the file system that an open store is on. Null: the store is not open, or its space is not known. */
 function spaceStatus(pool: PoolServer | null): NodeStoreStatus['space'] {
   const space = pool?.store.space ?? null;
   if (space === null) return null;
@@ -80,7 +80,7 @@ function spaceStatus(pool: PoolServer | null): NodeStoreStatus['space'] {
   return { ...space, fullSince: fullSinceMs === null ? null : new Date(fullSinceMs).toISOString() };
 }
 
-/** What is wrong with the space of a store; null: nothing. */
+/** The health of a store with regard to its space. Null: there is nothing to tell. */
 function spaceHealth(name: string, space: NodeStoreStatus['space']): Health | null {
   if (space === null) return null;
   const free = `its file system has ${formatSize(space.freeBytes)} of ${formatSize(space.totalBytes)} free`;
@@ -93,7 +93,7 @@ function spaceHealth(name: string, space: NodeStoreStatus['space']): Health | nu
   };
 }
 
-/** One pool's status. */
+/** The status of one pool's member. */
 export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
   const { store, counters } = pool;
   const { identity, version, promise } = store;
@@ -173,34 +173,34 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
   };
 }
 
-/** As many ranges that a disk fails to take are named in a status. */
+/** How many of the ranges that a disk fails to take are named in a status. */
 const RANGES_NAMED = 16;
 const REPLACE_DISK = "Replace the disk, and the member's store (client-node replace-store).";
 
-/** The health of one pool's member for the log, with what a person can do about it. */
+/** The health of one pool's member, for the log, with what a person can do about it. */
 export function watchedPool(attached: AttachedStore): Watched {
   const { name, memberId, health, waitingFor, sync } = poolStatus(attached);
   return { pool: name, member: memberId, health, remedy: waitingFor?.remedy ?? sync.remedy };
 }
 
-/** What a member waits for that serves no IO; null for one that does, and for a witness that votes for somebody. */
+/** What a member waits for while it serves no IO. Null: it serves IO, or it is a witness that votes for a client. */
 export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | null {
   const { draining, state, holder } = pool.describe();
   const { witness, poolName } = pool.store.identity;
   if (draining) return { what: `${pool.executing} requests of the former client to end`, since };
   if (state === 'NORMAL' || (witness === true && holder !== null)) return null;
   if (holder !== null) return { what: `${holder} to bring the pool into service`, since };
-  const remedy = `Start a client node that is configured for pool ${poolName}; one that runs says in its status why it does not ask.`;
+  const remedy = `Start a client node that is configured for pool ${poolName}. If one runs already, its status says why it does not ask.`;
   return { what: witness === true ? 'a client to ask for its vote' : 'a client to claim the pool', since, remedy };
 }
 
-/** Resync of one pool's member. */
+/** The status of resync of one pool's member. */
 export function resyncStatus(pool: PoolServer): ResyncStatus {
   const { state, sinceMs, bytesLeft, bytesPerSecond, etaSeconds, sourceMemberIds, reason, pulledBytes, refused } = pool.resync.status();
   const { members } = pool.store;
   const unkept = pool.recovery.unkept.ranges;
-  // A member that is not NORMAL pulls nothing; what it is told to do first is its pool's to say.
-  const why = bytesLeft > 0 && pool.state !== 'NORMAL' ? 'the member is not in sync: it pulls once it is' : reason;
+  // A member that is not NORMAL pulls nothing. The pool's status says what it waits for.
+  const why = bytesLeft > 0 && pool.state !== 'NORMAL' ? 'the member is not in sync; it pulls once it is' : reason;
   const moves = bytesLeft > 0 && why === '' && bytesPerSecond > 0;
   return {
     state,
@@ -230,7 +230,7 @@ function bytesOf(ranges: readonly { readonly lengthBytes: number }[]): number {
 function resyncRemedy(pool: PoolServer, bytesLeft: number, isRefused: boolean): string | undefined {
   if (bytesLeft === 0) return undefined;
   if (isRefused) return REPLACE_DISK;
-  return pool.resync.paused ? 'Restart this storage node: that ends the pause, for which there is no command yet.' : undefined;
+  return pool.resync.paused ? 'Restart this storage node: that ends the pause. There is no command for it yet.' : undefined;
 }
 
 function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health {
@@ -268,7 +268,7 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health 
   return { level: alone === 0 ? 'healthy' : 'degraded', sentence: `${name} is in sync and serves IO${besides}` };
 }
 
-/** A witness never serves IO: it is well when a client has it vote. */
+/** The health of a witness. A witness never serves IO. It is healthy when it votes for a client. */
 function witnessHealth(pool: PoolServer): Health {
   const { poolName } = pool.store.identity;
   const { holder } = pool.describe();
@@ -276,7 +276,7 @@ function witnessHealth(pool: PoolServer): Health {
   return { level: 'healthy', sentence: `the witness of pool ${poolName} votes for ${holder}` };
 }
 
-/** A session of a client. Servers see paths come and go; the client's status lists them. */
+/** The status of a session that a client has opened. Its paths are not listed here: the client's own status lists them. */
 export function sessionStatus(session: RtrsServerSession): SessionStatus {
   return {
     peerName: session.peer.hostName,

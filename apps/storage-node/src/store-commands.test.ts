@@ -104,7 +104,7 @@ describe('store create', () => {
     const kept = join(folder, 'kept');
     writeFileSync(kept, 'x'.repeat(32 * 1024 * 1024));
     expect(await create(kept, '--force', '--keep-data')).toMatch(
-      /\nMember 1 keeps the data that was there\. In the new pool "demo" all other members are copied from it, .* no second member of the pool may keep its data\.\n/,
+      /\nMember 1 keeps the data that was there\. In the new pool "demo" all other members are copied from it, .* No second member of the pool may keep its data\.\n/,
     );
     expect(await inspection(kept)).toMatchObject({ createdZeroed: false });
     expect((await store('checksum', '--path', kept)).slice(0, 64)).toBe(
@@ -114,9 +114,11 @@ describe('store create', () => {
 
   test('says what has to follow: no pool takes a store in by itself', async () => {
     const output = await create(join(folder, 'a'));
-    expect(output).toContain('No pool takes it in by itself:\n- a new pool comes into being by "client-node create --pool demo", once all');
     expect(output).toContain(
-      'takes the place of member 1\'s store, if that is lost, by "client-node replace-store --pool demo --member 1",',
+      'No pool takes it in by itself:\n- for a new pool: once all of its stores are there, type "client-node create --pool demo";',
+    );
+    expect(output).toContain(
+      'has lost member 1\'s store: once the storage node has opened this one, type "client-node replace-store --pool demo --member 1".',
     );
     expect(output).not.toContain('keeps the data');
   });
@@ -141,7 +143,7 @@ describe('store create', () => {
       .replaceAll(/\s+/g, ' ');
     expect(help).toContain('A new store never brings data back');
     expect(help).toContain(
-      'At most one member of a new pool may keep its data: all others are copied from it, and what they have is overwritten',
+      'At most one member of a new pool may keep its data: all others are copied from it, and their own data is overwritten',
     );
     expect(help).toContain('destroy whatever is there, the store of a pool too');
   });

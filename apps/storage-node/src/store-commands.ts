@@ -15,27 +15,30 @@ export function addStoreCommands(program: Command): void {
   const store = program.command('store').description('Create and look at stores.').helpCommand(false);
   store
     .command('create')
-    .summary('create an empty store: for a new pool, a new member, or in the place of one whose data is lost')
+    .summary('create an empty store for a new pool, for a new member, or in the place of a store that is lost')
     .description(
-      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: where one is missing, look first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator says so on the client node (client-node create, client-node replace-store).',
+      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: when a store is missing, check first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator gives an order for that on the client node (client-node create, client-node replace-store).',
     )
     .requiredOption('--path <path>', 'file or block device')
-    .requiredOption('--size <size>', 'size of the device that the pool is, for example 10GiB')
+    .requiredOption('--size <size>', "size of the pool's device, for example 10GiB")
     .requiredOption('--pool-name <name>', 'name of the pool')
-    .requiredOption('--pool-uuid <uuid>', 'identity of the pool: the same for all of its members')
-    .requiredOption('--member-id <number>', 'place in the pool, different for each of its members')
+    .requiredOption('--pool-uuid <uuid>', 'UUID of the pool, the same for all of its members')
+    .requiredOption('--member-id <number>', 'number of the member in the pool, from 1 to 255, different for each member')
     .option(
       '--chunk-size <size>',
-      'unit in which missed writes are tracked, the same for all members',
+      'size of a chunk, the unit in which missed writes are tracked; the same for all members',
       formatSize(CHUNK_BYTES_DEFAULT).replace(' ', ''),
     )
-    .option('--queue-depth <number>', 'IO units of the pool, the same for all members', QUEUE_DEPTH_DEFAULT)
+    .option('--queue-depth <number>', 'number of IO units of the pool, the same for all members', QUEUE_DEPTH_DEFAULT)
     .option(
       '--keep-data',
-      'keep what is where the data area will be; what is before that is overwritten. At most one member of a new pool may keep its data: all others are copied from it, and what they have is overwritten',
+      'keep the bytes that are where the data area will be; everything before them is overwritten. At most one member of a new pool may keep its data: all others are copied from it, and their own data is overwritten',
     )
-    .option('--witness', 'for a member without data, which only votes with the others on who is in sync; --size is still that of the pool')
-    .option('--force', 'destroy whatever is there, the store of a pool too; without it, the refusal says what that is')
+    .option(
+      '--witness',
+      "make a store without data, for a member that only votes with the others on which members are in sync; --size is still the size of the pool's device",
+    )
+    .option('--force', 'destroy whatever is there, the store of a pool too; without --force, the refusal says what is there')
     .action(create);
   store
     .command('inspect')
@@ -71,7 +74,7 @@ async function create(flags: CreateFlags): Promise<void> {
   if (!isUuid(poolUuid))
     throw new OperationError(
       'INVALID_ARGUMENT',
-      `--pool-uuid "${flags.poolUuid}" is not a UUID; write that of the pool. For a new pool, uuidgen draws one`,
+      `--pool-uuid "${flags.poolUuid}" is not a UUID; write the UUID of the pool. For a new pool, uuidgen draws one`,
     );
   const memberId = numberFlag('--member-id', flags.memberId);
   const storeUuid = randomUUID();
@@ -103,7 +106,7 @@ async function create(flags: CreateFlags): Promise<void> {
   process.stdout.write(`${nextSteps(flags.poolName, memberId)}\n`);
 }
 
-/** A new file, or an empty one, which becomes one: it holds nothing. */
+/** Whether nothing is there to keep: there is no file at this path, or it is empty. */
 function isFresh(path: string): boolean {
   try {
     const status = statSync(path);
@@ -114,16 +117,16 @@ function isFresh(path: string): boolean {
 }
 
 function keptDataNote(memberId: number, poolName: string): string {
-  return `Member ${memberId} keeps the data that was there. In the new pool "${poolName}" all other members are copied from it, and what they have is overwritten; no second member of the pool may keep its data.`;
+  return `Member ${memberId} keeps the data that was there. In the new pool "${poolName}" all other members are copied from it, and their own data is overwritten. No second member of the pool may keep its data.`;
 }
 
-/** What has to follow: no store becomes part of a pool because it is there. */
+/** The next steps for people. They are needed because no store becomes part of a pool just because it exists. */
 function nextSteps(poolName: string, memberId: number): string {
   return [
     'Name it under "stores" in the configuration of its storage node. No pool takes it in by itself:',
-    `- a new pool comes into being by "client-node create --pool ${poolName}", once all of its stores are there;`,
-    `- in a pool that exists, it takes the place of member ${memberId}'s store, if that is lost, by "client-node replace-store --pool ${poolName} --member ${memberId}",`,
-    '  once its storage node has opened it; the data is copied to it from the other members.',
+    `- for a new pool: once all of its stores are there, type "client-node create --pool ${poolName}";`,
+    `- for a pool that exists and has lost member ${memberId}'s store: once the storage node has opened this one, type "client-node replace-store --pool ${poolName} --member ${memberId}".`,
+    '  The data is then copied to it from the other members.',
   ].join('\n');
 }
 
@@ -211,7 +214,7 @@ function numberFlag(flag: string, text: string): number {
   return Number(text);
 }
 
-/** No more IO units than a pool can use: the format has room for more, and no client would take such a store into service. */
+/** The queue depth of `--queue-depth`. The disk format has room for more IO units, but no client would take such a store into service. */
 function queueDepthOf(text: string): number {
   const queueDepth = numberFlag('--queue-depth', text);
   if (queueDepth < 1 || queueDepth > QUEUE_DEPTH_MAX)

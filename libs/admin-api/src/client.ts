@@ -2,7 +2,7 @@ import { errorMessage, OPERATION_ERRORS, OperationError, type OperationErrorCode
 import { createTRPCClient, httpLink, type TRPCClient, TRPCClientError } from '@trpc/client';
 import type { AdminRouter } from './router.ts';
 
-/** How long an answer may take, unless said otherwise: longer than any status, shorter than a person's patience. */
+/** How long an answer may take by default. Every status is faster, and a person waits for so long. */
 const TIMEOUT_MS_DEFAULT = 10_000;
 
 export type AdminClient = TRPCClient<AdminRouter>;
@@ -14,7 +14,7 @@ export interface AdminClientOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** A typed client of a daemon's admin interface. Pass what its calls throw through {@link adminError}. */
+/** A typed client of a daemon's admin interface. Pass each error that its calls throw through {@link adminError}. */
 export function createAdminClient(options: AdminClientOptions): AdminClient {
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS_DEFAULT;
   return createTRPCClient<AdminRouter>({
@@ -35,7 +35,10 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   });
 }
 
-/** What a call to a daemon failed with, as an {@link OperationError}: the daemon's own code, or UNAVAILABLE or TIMEOUT on the way there. */
+/**
+ * The failure of a call to a daemon, as an {@link OperationError}. Its code is the one that the daemon answered with. When no answer
+ * came, it is UNAVAILABLE or TIMEOUT.
+ */
 export function adminError(thrown: unknown, url: string): OperationError {
   if (thrown instanceof OperationError) return thrown;
   if (thrown instanceof TRPCClientError) {
@@ -57,13 +60,13 @@ export function adminError(thrown: unknown, url: string): OperationError {
   return new OperationError('IO_ERROR', `the daemon at ${url} failed: ${errorMessage(thrown)}`, { cause: thrown });
 }
 
-/** Answers that come from before the procedures, as plain text. */
+/** Refusals that the daemon answers as plain text, before any procedure is called. By HTTP status. */
 const REFUSALS: Readonly<Record<number, { readonly code: OperationErrorCode; readonly why: string }>> = {
   401: { code: 'UNAUTHENTICATED', why: 'asks for another token; give the one of its admin.tokenFile' },
   403: { code: 'PERMISSION_DENIED', why: 'has no token and answers only to programs on its own host' },
 };
 
-/** `fetch failed` says nothing; what it was caused by does. */
+/** The innermost cause of an error. The outer text, `fetch failed`, tells nothing. */
 function causeText(error: Error): string {
   return error.cause instanceof Error ? causeText(error.cause) : errorMessage(error);
 }

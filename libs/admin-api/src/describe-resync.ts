@@ -1,7 +1,7 @@
 import { formatSize } from '@rmr/runtime';
 import type { ResyncStatus } from './sync-status.ts';
 
-/** Resync in a few words: `12 MiB left, 30 MiB/s, about 5 s, from storage-1`; an empty text when there is nothing to do. */
+/** Resync in a few words: `12 MiB left, 30 MiB/s, about 5 s, from storage-1`. The text is empty when nothing is left to pull. */
 export function describeResync(sync: ResyncStatus): string {
   if (sync.bytesLeft === 0) return '';
   const left = `${formatSize(sync.bytesLeft)} left`;

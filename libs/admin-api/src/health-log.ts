@@ -1,18 +1,18 @@
 import type { Logger, Ticked } from '@rmr/runtime';
 import type { Health, HealthLevel } from './status-common.ts';
 
-/** How often health is looked at: a person reads what is logged. */
+/** The time between two looks at health. A person reads the log, so a second is fast enough. */
 const LOOK_MS = 1_000;
-/** A node that starts has not found the others yet: what is wrong is told if it still is after so long. */
+/** A node that starts has not found the others yet. So bad health is logged only if it lasts for this long after the start. */
 export const START_MS = 5_000;
 
 /** One thing whose health is logged. */
 export interface Watched {
   readonly pool: string;
-  /** The member that this node keeps; absent on a client node, which serves all of them. */
+  /** The member that this storage node keeps. Absent on a client node, which looks at whole pools. */
   readonly member?: number;
   readonly health: Health;
-  /** What a person can do, where something is known. */
+  /** What a person can do about it. Undefined: the node knows of nothing. */
   readonly remedy?: string | undefined;
 }
 
@@ -21,12 +21,12 @@ interface Told {
   readonly sentence: string;
 }
 
-/** The level of the log at which a level of health is told. */
+/** For each bad level of health, the level of the log line that tells it. `healthy` is always told at `info`. */
 export type HealthLevels = Readonly<Record<Exclude<HealthLevel, 'healthy'>, 'warn' | 'error'>>;
 
 /**
- * Logs the health of pools: a line when the level changes, or what is wrong at that level does. So a log that shows warnings alone shows
- * every loss of redundancy and of service, with pool and members, whatever has caused it.
+ * Logs the health of pools. It writes a line when the level changes, and when the level stays and the trouble changes. So a log that shows
+ * only warnings still shows every loss of redundancy and of service, with pool and members, whatever the cause was.
  */
 export class HealthLog implements Ticked {
   readonly #log: Logger;
@@ -52,7 +52,7 @@ export class HealthLog implements Ticked {
   #tell({ pool, member, health: { level, sentence }, remedy }: Watched, starting: boolean): void {
     const key = member === undefined ? pool : `${pool}/${member}`;
     const told = this.#told.get(key);
-    // Bytes left, rates and times change all the time, and say the same.
+    // Bytes left, rates and times change all the time. A sentence that differs only in these figures is no news.
     const plain = sentence.replaceAll(/\d[\d.]*( ?[KMGTP]?i?B\b)?/g, '#');
     if (told?.level === level && (told.sentence === plain || level === 'healthy')) return;
     if (told === undefined && starting && level !== 'healthy') return;

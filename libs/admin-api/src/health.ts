@@ -2,10 +2,10 @@ import type { Health, HealthLevel } from './status-common.ts';
 
 const RANK: Readonly<Record<HealthLevel, number>> = { healthy: 0, degraded: 1, down: 2 };
 
-/** Exit code that a program shows for a state of health. */
+/** The exit code with which a program tells a level of health. */
 export const HEALTH_EXIT_CODES: Readonly<Record<HealthLevel, number>> = { healthy: 0, degraded: 20, down: 21 };
 
-/** The health of the whole: the worst of its parts, in the words of the first such part. `sentence` is for when all are healthy. */
+/** The health of a whole is that of its worst part; of several such parts, the first one. `sentence` is used when all parts are healthy. */
 export function worstHealth(parts: readonly Health[], sentence: string): Health {
   let worst: Health = { level: 'healthy', sentence };
   for (const part of parts) {

@@ -11,28 +11,28 @@ import {
 } from './pool-orders.ts';
 import { type NodeStatus, nodeStatusSchema } from './status.ts';
 
-/** What a daemon offers to its operators. Failures are {@link OperationError}. */
+/** The service that a daemon offers to its operators. Its methods fail with an {@link OperationError}. */
 export interface AdminService {
   status(): NodeStatus | Promise<NodeStatus>;
   /**
-   * Makes everything durable that was acknowledged before the call: of the pool with this UUID or name, or of all
-   * pools when null. Throws NOT_FOUND for an unknown pool and UNAVAILABLE for one that is not served.
+   * Makes all data durable that was acknowledged before the call, for the pool with this UUID or name. Null means all pools. Throws
+   * NOT_FOUND for an unknown pool, and UNAVAILABLE for a pool that is not served.
    */
   flush(pool: string | null): Promise<void>;
-  /** Null when the daemon does its work, else what it is waiting for. */
+  /** Null when the daemon does its work; else a sentence that says what the daemon waits for. */
   notReady(): string | null;
-  /** A sentence that readiness says besides, such as why the daemon had better not be stopped; null, or absent: none. */
+  /** A sentence that the readiness probe adds to its `ok`, such as why the daemon should not be stopped now. Null, or absent: there is none. */
   notice?(): string | null;
-  /** What only client nodes do. Absent: this daemon is none, and says so when it is asked. */
+  /** The orders that only client nodes take. Absent: this daemon is no client node, and says so when it is given such an order. */
   readonly pools?: PoolOrders;
 }
 
-/** What every procedure is called with. */
+/** The context that every procedure gets. */
 export interface AdminContext {
   readonly service: AdminService;
 }
 
-/** How an error is told: HTTP status and stable code, from the one table of operating failures. */
+/** The HTTP status and the stable code that an error is answered with. Both come from {@link OPERATION_ERRORS}. */
 export function errorAnswer(error: TRPCError): { readonly http: number | null; readonly code: OperationErrorCode | null } {
   if (error.cause instanceof OperationError) return { http: OPERATION_ERRORS[error.cause.code].http, code: error.cause.code };
   return { http: null, code: error.code === 'BAD_REQUEST' ? 'INVALID_ARGUMENT' : error.code === 'UNAUTHORIZED' ? 'UNAUTHENTICATED' : null };
@@ -48,20 +48,20 @@ const trpc = initTRPC.context<AdminContext>().create({
   },
 });
 
-/** A procedure that only looks. Every procedure is one of these kinds: a role that one of them takes is asked for here. */
+/** A procedure that only looks. Every procedure is of one of these three kinds. If a kind ever requires a role, it is checked here. */
 const looking = trpc.procedure;
-/** A procedure that changes something, and loses nothing. */
+/** A procedure that changes something and can't lose data. */
 const operating = trpc.procedure;
-/** A procedure that may lose data, on a person's word. */
+/** A procedure that may lose data. A person has to decide it. */
 const deciding = trpc.procedure;
 
-/** Lets only client nodes do it. */
+/** Refuses the procedure unless this daemon is a client node. Throws UNSUPPORTED. */
 const onClientNode = trpc.middleware(({ ctx, path, next }) => {
   const { pools } = ctx.service;
   if (pools === undefined) {
     throw new OperationError(
       'UNSUPPORTED',
-      `${path} is a client node's matter, and this daemon is none: ask the client node that maps the pool`,
+      `only a client node can do ${path}, and this daemon is not a client node: ask the client node that maps the pool`,
     );
   }
   return next({ ctx: { pools } });
@@ -69,7 +69,7 @@ const onClientNode = trpc.middleware(({ ctx, path, next }) => {
 
 const DONE = z.object({ done: z.literal(true) });
 
-/** What is done with a pool as a whole; see {@link PoolOrders}. */
+/** Orders for a pool; see {@link PoolOrders}. */
 const poolRouter = trpc.router({
   /** Brings a pool into being. Answers once it is served. */
   create: operating
@@ -80,13 +80,13 @@ const poolRouter = trpc.router({
       await ctx.pools.create(input.pool);
       return { done: true as const };
     }),
-  /** What `force` would do now, and what would be lost. */
+  /** Shows what `force` would do now, and what would be lost. Changes nothing. */
   forcePlan: looking
     .use(onClientNode)
     .input(poolInputSchema)
     .output(forcePlanSchema)
     .query(({ ctx, input }) => ctx.pools.forcePlan(input.pool)),
-  /** Serves a pool that can't come up any more with the members that are there. */
+  /** Serves a pool with the members that are there, when it can't be served otherwise any more. */
   force: deciding
     .use(onClientNode)
     .input(forceInputSchema)
@@ -104,7 +104,7 @@ const poolRouter = trpc.router({
       await ctx.pools.copyAnew(input.pool, input.memberId, input.giveUp);
       return { done: true as const };
     }),
-  /** Has a member's new, empty store take the place of the one that is lost. */
+  /** Replaces the lost store of a member by its new, empty one. */
   replaceStore: deciding
     .use(onClientNode)
     .input(replaceStoreInputSchema)
@@ -117,9 +117,9 @@ const poolRouter = trpc.router({
 
 /** The admin interface of every daemon. Procedures and fields are only ever added. */
 export const adminRouter = trpc.router({
-  /** What the daemon does, holds and waits for. */
+  /** The status of the daemon. */
   status: looking.output(nodeStatusSchema).query(({ ctx }) => ctx.service.status()),
-  /** Makes durable what was acknowledged; see {@link AdminService.flush}. */
+  /** Makes acknowledged data durable; see {@link AdminService.flush}. */
   flush: operating
     .input(z.strictObject({ pool: z.string().min(1).max(64).nullable().default(null) }))
     .output(z.object({ flushed: z.literal(true) }))

@@ -1,8 +1,8 @@
 import type { PathStatus, SessionStatus } from './status-common.ts';
 
-/** A session as the side that opens it sees it: what `RtrsClientSession` offers of it. */
+/** A session, as seen by the side that opens it. `RtrsClientSession` fits it. */
 export interface ClientSessionView {
-  /** The other host; null while it has never answered. */
+  /** The other host; null until it has answered for the first time. */
   readonly peer: { readonly hostName: string; readonly hostUuid: string } | null;
   readonly state: SessionStatus['state'];
   readonly limits: { readonly queueDepth: number };
@@ -16,7 +16,7 @@ export interface ClientSessionView {
   }[];
 }
 
-/** A session that this node opens, with its paths. */
+/** The status of a session that this node opens, with its paths. */
 export function clientSessionStatus(session: ClientSessionView): SessionStatus {
   const paths = session.paths();
   return {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 const timeText = z.string();
 const countValue = z.number().int().min(0);
 
-/** The first thing that a person wants to know. */
+/** The health of a pool, a store or a node. It is the first thing that a person wants to know. */
 export const healthSchema = z.object({
   /** `healthy`: full redundancy. `degraded`: IO is served, redundancy is reduced. `down`: IO is not served. */
   level: z.enum(['healthy', 'degraded', 'down']),
@@ -14,17 +14,17 @@ export const healthSchema = z.object({
 export type Health = z.infer<typeof healthSchema>;
 export type HealthLevel = Health['level'];
 
-/** What something waits for. Every state that can last has one. */
+/** Says what something waits for. Every state that can last has one of these. */
 export const waitingForSchema = z.object({
-  /** What has to happen: "member 2 (storage-2) to grant the pool". */
+  /** What has to happen, to be read after "it waits for": "member 2 (storage-2) to grant the pool". */
   what: z.string(),
   since: timeText,
-  /** What a person can do about it, in whole sentences; absent: nothing, as far as the node knows that says so. */
+  /** What a person can do about it, in whole sentences. Absent: this node knows of nothing. */
   remedy: z.string().optional(),
 });
 export type WaitingFor = z.infer<typeof waitingForSchema>;
 
-/** The process that answers. */
+/** The identity of the process that answers. */
 export const nodeIdentitySchema = z.object({
   name: z.string(),
   hostUuid: z.string(),
@@ -38,11 +38,11 @@ export const nodeIdentitySchema = z.object({
 });
 export type NodeIdentity = z.infer<typeof nodeIdentitySchema>;
 
-/** One transport connection of a session. */
+/** A path: one TCP or unix connection of a session. */
 export const pathStatusSchema = z.object({
   address: z.string(),
   state: z.enum(['DOWN', 'CONNECTING', 'HANDSHAKING', 'UP']),
-  /** Why it is down: the last error; null when there was none. */
+  /** The last error of the path, which says why it is down. Null: there was none. */
   reason: z.string().nullable(),
   roundTripMs: z.number().nullable(),
   inFlight: countValue,
@@ -52,10 +52,10 @@ export type PathStatus = z.infer<typeof pathStatusSchema>;
 
 /** An RTRS session with another host. */
 export const sessionStatusSchema = z.object({
-  /** Name of the other host; null while it has never answered. */
+  /** Name of the other host; null until it has answered for the first time. */
   peerName: z.string().nullable(),
   peerHostUuid: z.string().nullable(),
-  /** Which part this node has in it. */
+  /** The side that this node is on. The client's side opens the session. */
   side: z.enum(['client', 'server']),
   state: z.enum(['IDLE', 'CONNECTING', 'CONNECTED', 'CLOSED', 'OPEN', 'DRAINING', 'DRAINED']),
   queueDepth: countValue,
@@ -64,7 +64,7 @@ export const sessionStatusSchema = z.object({
 });
 export type SessionStatus = z.infer<typeof sessionStatusSchema>;
 
-/** The generation of the in-sync set (V1). */
+/** A version: one generation of the in-sync set (V1). */
 export const versionStatusSchema = z.object({
   lineageUuid: z.string(),
   epoch: countValue,
@@ -74,14 +74,14 @@ export const versionStatusSchema = z.object({
 });
 export type VersionStatus = z.infer<typeof versionStatusSchema>;
 
-/** What a member has missed. */
+/** How much one member has missed. */
 export const memberDirtySchema = z.object({
   memberId: z.number().int(),
   dirtyBytes: countValue,
 });
 export type MemberDirty = z.infer<typeof memberDirtySchema>;
 
-/** Counters since the start of the process. Bytes are those of the device's range, whatever travelled. */
+/** IO counters since the start of the process. Bytes are lengths on the device, however many bytes travelled over the network. */
 export const ioCountersSchema = z.object({
   reads: countValue,
   writes: countValue,

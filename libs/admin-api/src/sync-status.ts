@@ -2,56 +2,57 @@ import { z } from 'zod';
 
 const countValue = z.number().int().min(0);
 
-/** How a member pulls what it has missed from the others. */
+/** The resync of a member: how it pulls from the others what it has missed. */
 export const resyncStatusSchema = z.object({
   /**
-   * `IDLE`: nothing is left to pull, or the member is not NORMAL. `RUNNING`. `PAUSED`: by an operator; only what IO waits
-   * for is pulled. `FAILED`: the last pull failed, and is tried again.
+   * `IDLE`: nothing is left to pull, or the member is not NORMAL. `RUNNING`: it pulls. `PAUSED`: an operator has paused it, and it pulls
+   * only chunks that IO waits for. `FAILED`: the last pull failed, and will be tried again.
    */
   state: z.enum(['IDLE', 'RUNNING', 'PAUSED', 'FAILED']),
-  /** Since when it is in this state. */
+  /** Since when resync has been in this state. */
   since: z.string(),
   /** Bytes in chunks that this member has missed and not pulled yet. */
   bytesLeft: countValue,
-  /** Bytes pulled per second, over the last seconds; 0 while it stands still. */
+  /** Bytes pulled per second, over the last seconds; 0 while resync stands still. */
   bytesPerSecond: countValue,
-  /** Seconds until nothing is left, at this rate; null while it stands still, has just begun, or has nothing to do. */
+  /** Seconds until nothing is left, at this rate. Null: resync stands still, has just begun, or has nothing to do. */
   etaSeconds: countValue.nullable(),
-  /** Members that it reads from at the moment. */
+  /** The members that this member reads from at the moment. */
   sources: z.array(z.object({ memberId: z.number().int(), name: z.string() })),
-  /** Why it stands still although bytes are left; empty while it does not. */
+  /** Why resync stands still although bytes are left; empty while it goes on, or has nothing to do. */
   reason: z.string(),
-  /** What a person can do so that it goes on; absent: nothing, as far as this node knows. */
+  /** What a person can do so that resync goes on. Absent: this node knows of nothing. */
   remedy: z.string().optional(),
   /** Bytes pulled since the start of the process. */
   pulledBytes: countValue,
-  /** Bytes of what the member has missed that its disk failed to take when that was tried last. Other members have them, and IO passes them by. */
+  /** Missed bytes that the member's disk failed to take at the last attempt. Other members have them, and IO passes them by (W10). */
   refusedBytes: countValue,
-  /** Where they lie on the device, in order; the first ranges. Neighbours are merged. */
+  /** Where these bytes lie on the device: the first ranges, in order. Adjoining ranges are merged. */
   refusedRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
-  /** Bytes that the disk fails to keep, of which this member may have the only copy, in memory (W10); and where they lie, as above. */
+  /** Bytes that the disk fails to keep (W10). This member may have the only copy of them, in memory. */
   unkeptBytes: countValue,
+  /** Where these bytes lie on the device, in the form of `refusedRanges`. */
   unkeptRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
-  /** Whether an operator has paused it. */
+  /** Whether an operator has paused resync. */
   paused: z.boolean(),
 });
 export type ResyncStatus = z.infer<typeof resyncStatusSchema>;
 
-/** A storage node's way to another member of a pool, for reads and for questions about dirty maps. */
+/** A sync leg: a storage node's way to another member of a pool. It carries reads of resync, and questions about dirty maps. */
 export const syncLegStatusSchema = z.object({
   memberId: z.number().int(),
   /** Name of the storage node. */
   name: z.string(),
   addresses: z.array(z.string()),
-  /** Whether the other member is in the in-sync set: only then is anything read from it (R1). */
+  /** Whether the other member is in the in-sync set. Nothing is read from a member that is not (R1). */
   inSync: z.boolean(),
-  /** Whether there is a session. It is opened when there is something to pull from the member or to ask it. */
+  /** Whether there is a session. It is opened when this node wants to pull from the member or to ask it something. */
   connected: z.boolean(),
-  /** Whether reads can be sent. */
+  /** Whether this node can send reads to the member. */
   ready: z.boolean(),
-  /** Reads that are under way. */
+  /** Reads that were sent to the member and are not answered yet. */
   inFlight: countValue,
-  /** Why nothing is read from it; empty when it can be. */
+  /** Why this node can't read from the member; empty when it can. */
   reason: z.string(),
 });
 export type SyncLegStatus = z.infer<typeof syncLegStatusSchema>;
@@ -59,19 +60,25 @@ export type SyncLegStatus = z.infer<typeof syncLegStatusSchema>;
 /** Requests that wait for more than their turn. */
 export const ioWaitSchema = z.object({
   /**
-   * `VERSION`: a version to be recorded by its members. `QUORUM`: enough members to record it. `MAP_UPDATE`: dirty maps to
-   * be handed to a member that returns (L4). `CHUNK`: dirty chunks to become clean. `FLUSH`: the same, for flushes: a chunk's only clean copy may not be durable
-   * (◆8). `OWED`: writes whose chunks would have no clean copy left if they were acknowledged (V5). `SESSION`: a place in the
-   * session to a storage node that does not answer what it was sent. `LEG`: a member to answer what it was sent for this pool.
+   * The kind of thing that the requests wait for.
+   *
+   * - `VERSION`: members have to record a version.
+   * - `QUORUM`: too few members are there to record a version, or, for reads, to answer that they still serve this client.
+   * - `MAP_UPDATE`: a member that returns has to get the dirty maps (L4).
+   * - `CHUNK`: dirty chunks have to become clean.
+   * - `FLUSH`: the same, for flushes: the only clean copy of a chunk may not be durable (◆8).
+   * - `OWED`: writes would take the last clean copy of their chunks if they were acknowledged now (V5).
+   * - `SESSION`: the session to a storage node has no free place, because the node does not answer its requests.
+   * - `LEG`: a member has to answer requests of this pool.
    */
   kind: z.enum(['VERSION', 'QUORUM', 'MAP_UPDATE', 'CHUNK', 'FLUSH', 'OWED', 'SESSION', 'LEG']),
-  /** What they wait for, naming the member. */
+  /** What the requests wait for, in words. The text names the member. */
   what: z.string(),
-  /** Since when: when the oldest of them came. */
+  /** When the oldest of these requests came. */
   since: z.string(),
-  /** How many wait; 0 for a state that would hold requests up if there were some. */
+  /** How many requests wait. 0: none waits now, and any that came would. */
   requests: countValue,
-  /** What a person can do about it; absent: nothing, as far as this node knows. */
+  /** What a person can do about it. Absent: this node knows of nothing. */
   remedy: z.string().optional(),
 });
 export type IoWait = z.infer<typeof ioWaitSchema>;

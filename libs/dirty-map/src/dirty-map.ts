@@ -1,6 +1,6 @@
 import { assert, crc32c } from '@rmr/runtime';
 
-/** Bytes of bitmap in a leaf: what a page of 4 KiB on disk holds beside the headers of its eight sectors. */
+/** Bytes of bitmap in a leaf. A page of 4 KiB on disk has room for so many beside the headers of its eight sectors. */
 export const LEAF_BYTES = 4032;
 /** Chunks in a leaf: 3.94 GiB in chunks of 128 KiB. */
 export const CHUNKS_PER_LEAF = LEAF_BYTES * 8;
@@ -10,28 +10,28 @@ const ALL_ONES = 0xffffffff;
 
 assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'dirty map: the host is little-endian, as the disk format is');
 
-/** Stands for a leaf whose chunks are all dirty; never written to. */
+/** Stands for every leaf that is full. It is shared, and so it is never written to. */
 const FULL_LEAF = new Uint32Array(WORDS_PER_LEAF).fill(ALL_ONES);
 
-/** What a leaf holds. */
+/** How many of a leaf's chunks are dirty: none (`empty`), all (`full`), or some (`mixed`). */
 export type LeafState = 'empty' | 'full' | 'mixed';
 
-/** Dirty chunks side by side, as many as there are. */
+/** A run of dirty chunks. The chunks before and after it are clean. */
 export interface ChunkRun {
   readonly first: number;
   readonly count: number;
 }
 
 /**
- * The set of chunks that a member has missed. A two-level bitmap: leaves of {@link CHUNKS_PER_LEAF} chunks (one page
- * on disk each) that exist only while they are neither empty nor full.
+ * The set of chunks that a member has missed. It is a bitmap of two levels. A leaf has {@link CHUNKS_PER_LEAF} chunks,
+ * which is one page on disk. A leaf takes memory only while it is mixed: neither empty nor full.
  *
- * Memory, at chunks of 128 KiB: 2.6 KiB per TiB where leaves are empty or full (10 bytes per leaf; 163 KiB for a clean
- * map of 64 TiB), and 4 KiB more for each leaf of 3.94 GiB that is neither: at most 1.03 MiB per TiB.
+ * Memory, at chunks of 128 KiB: 2.6 KiB per TiB where all leaves are empty or full (10 bytes per leaf; 163 KiB for a
+ * clean map of 64 TiB). Each mixed leaf, which stands for 3.94 GiB, takes 4 KiB more: at most 1.03 MiB per TiB in all.
  *
- * Cost: test, and a change of one chunk: constant. A range: its words in mixed leaves, one step for each other leaf.
- * What looks at whole maps (equals, mergeFrom, firstInAll, runs, digest): one step per leaf, and the words of mixed
- * leaves. No call but clone, runs and the first change of a leaf allocates.
+ * Cost: `test`, and a change of one chunk, take constant time. A range takes one step for each word of its mixed leaves,
+ * and one for each other leaf. Functions that look at whole maps (equals, mergeFrom, firstInAll, runs, digest) take one
+ * step per leaf, and one per word of mixed leaves. Only clone, runs, and the first change of a leaf allocate memory.
  */
 export class DirtyMap {
   readonly chunkCount: number;
@@ -54,7 +54,7 @@ export class DirtyMap {
     return this.#dirtyCount;
   }
 
-  /** Bytes of memory that the map holds, without the objects around it. */
+  /** Bytes of memory that the map's leaves take. The objects around them are not counted. */
   get memoryBytes(): number {
     let bytes = this.leafCount * 10;
     for (const leaf of this.#leaves) if (leaf !== null && leaf !== FULL_LEAF) bytes += LEAF_BYTES;
@@ -144,7 +144,7 @@ export class DirtyMap {
     }
   }
 
-  /** The same text for equal sets, on every host: the number of dirty chunks and a checksum of where they are. */
+  /** A text that is the same for equal sets, on every host: the number of dirty chunks, and a checksum of where they are. */
   digest(): string {
     let crc = 0;
     const index = new Uint8Array(4);
@@ -158,7 +158,7 @@ export class DirtyMap {
     return `${this.#dirtyCount.toString(16)}-${crc.toString(16).padStart(8, '0')}`;
   }
 
-  /** Whether both maps, which are of the same size, have the same dirty chunks. */
+  /** Whether both maps have the same dirty chunks. The maps have to be of the same size. */
   equals(other: DirtyMap): boolean {
     this.#assertSameSize(other);
     if (this.#dirtyCount !== other.#dirtyCount) return false;
@@ -166,7 +166,10 @@ export class DirtyMap {
     return true;
   }
 
-  /** Makes dirty what is dirty in the other map, which is of the same size and shares nothing with this one. Returns how many chunks were clean. */
+  /**
+   * Makes each chunk dirty that is dirty in the other map. The other map has to be of the same size, and stays independent of this one.
+   * Returns how many of these chunks were clean.
+   */
   mergeFrom(other: DirtyMap): number {
     this.#assertSameSize(other);
     if (other.#dirtyCount === 0) return 0;
@@ -177,8 +180,8 @@ export class DirtyMap {
   }
 
   /**
-   * The first chunk in [from, end) that is dirty in every one of the maps, or -1. They are of the same size, at least
-   * one; null stands for a map without a dirty chunk.
+   * The first chunk in [from, end) that is dirty in every one of the maps, or -1 if there is none. There has to be at least one map,
+   * and all have to be of the same size. null stands for a map without a dirty chunk.
    */
   static firstInAll(maps: readonly (DirtyMap | null)[], from = 0, end = Number.POSITIVE_INFINITY): number {
     assert(maps.length > 0, 'dirty map: at least one map to look at');
@@ -210,7 +213,10 @@ export class DirtyMap {
     return to;
   }
 
-  /** Number of chunks that are dirty in every one of the maps, at least one, and clean in `except`; all are of one size. null: all clean. */
+  /**
+   * Number of chunks that are dirty in every one of the maps and clean in `except`. There has to be at least one map, and all have to be
+   * of the same size. null stands for a map without a dirty chunk.
+   */
   static countInAll(maps: readonly (DirtyMap | null)[], except: DirtyMap | null = null): number {
     assert(maps.length > 0, 'dirty map: at least one map to look at');
     for (const map of maps) if (map === null || map.#dirtyCount === 0) return 0;
@@ -244,26 +250,29 @@ export class DirtyMap {
     return this.#leaves[leafIndex] === null;
   }
 
-  /** What the leaf holds; a last leaf that the map fills only in part is full when all its chunks are dirty. */
+  /** The state of the leaf. The last leaf may have fewer chunks than the others: it is full when all of these are dirty. */
   leafState(leafIndex: number): LeafState {
     const leaf = this.#leafAt(leafIndex);
     return leaf === null ? 'empty' : leaf === FULL_LEAF ? 'full' : 'mixed';
   }
 
-  /** Whether the leaf has the same dirty chunks in both maps, which are of the same size. */
+  /** Whether the leaf has the same dirty chunks in both maps. The maps have to be of the same size. */
   leafEquals(leafIndex: number, other: DirtyMap): boolean {
     this.#assertSameSize(other);
     const mine = this.#leafAt(leafIndex);
     const theirs = other.#leafAt(leafIndex);
     if (mine === theirs) return true;
-    // Canonical form: a leaf that is empty or full equals none but its like.
+    // Leaves are in canonical form: an empty leaf equals only an empty one, and a full leaf only a full one.
     if (mine === null || theirs === null || mine === FULL_LEAF || theirs === FULL_LEAF) return false;
     if (this.#leafDirty[leafIndex] !== other.#leafDirty[leafIndex]) return false;
     for (let word = 0; word < WORDS_PER_LEAF; word++) if (mine[word] !== theirs[word]) return false;
     return true;
   }
 
-  /** The bits of a leaf as they stand on disk, beyond the end of the map zero. A view or a copy: read it at once. */
+  /**
+   * The bits of a leaf as they are on disk. Bits beyond the end of the map are zero. The result is a view or a copy: read it at once,
+   * and do not change it.
+   */
   leafBytes(leafIndex: number): Uint8Array {
     const leaf = this.#leaves[leafIndex] as Uint32Array | null;
     if (leaf === null) return EMPTY_BYTES;
@@ -275,7 +284,7 @@ export class DirtyMap {
     return new Uint8Array(partial.buffer);
   }
 
-  /** Replaces a leaf by bits as they stand on disk. Returns why they are not acceptable, or null. */
+  /** Replaces a leaf by bits as they are on disk. Returns null, or the reason why these bits can't be a leaf; then nothing has changed. */
   loadLeaf(leafIndex: number, bytes: Uint8Array): string | null {
     assert(bytes.length === LEAF_BYTES, 'dirty map: a whole leaf');
     const words = new Uint32Array(WORDS_PER_LEAF);
@@ -296,7 +305,7 @@ export class DirtyMap {
     this.#dirtyCount = 0;
   }
 
-  /** A map of its own with the same dirty chunks. */
+  /** A new map with the same dirty chunks. Later changes of one map do not change the other. */
   clone(): DirtyMap {
     const copy = new DirtyMap(this.chunkCount);
     for (let i = 0; i < this.leafCount; i++) {
@@ -308,7 +317,7 @@ export class DirtyMap {
     return copy;
   }
 
-  /** Rechecks the invariants: counts fit the bits, leaves are in canonical form. */
+  /** Rechecks the invariants: the counts agree with the bits, and leaves are in canonical form. */
   verify(): void {
     let total = 0;
     for (let i = 0; i < this.leafCount; i++) {

@@ -1,6 +1,6 @@
 import type { DeviceRequest } from './device-request.ts';
 
-/** What a device is asked to do. The numbers are those of the NBD commands. */
+/** The operation of a request to a device. The numbers are those of the NBD commands. */
 export const DeviceOperation = {
   READ: 0,
   WRITE: 1,
@@ -13,9 +13,9 @@ export const DeviceOperation = {
 
 export type DeviceOperation = (typeof DeviceOperation)[keyof typeof DeviceOperation];
 
-/** How it is asked. The bits are those of the NBD command flags. */
+/** The flags of a request to a device. The bits are those of the NBD command flags. */
 export const DeviceFlag = {
-  /** WRITE, TRIM, WRITE_ZEROES: not done before the effect is durable. */
+  /** WRITE, TRIM, WRITE_ZEROES: the request ends only after its effect is durable. */
   FUA: 1 << 0,
   /** WRITE_ZEROES: the range has to be allocated afterwards. */
   NO_HOLE: 1 << 1,
@@ -26,13 +26,13 @@ export const DeviceFlag = {
 } as const;
 
 /**
- * A device that the server exports. Requests run concurrently and end in any order. What they ask has been validated:
- * ranges are not empty, lie within the device and are multiples of the minimum block size; no request that changes
- * data comes to a read-only device. READ is at most `PAYLOAD_BYTES_MAX` long; a WRITE does not cross a multiple of
- * `WRITE_PART_BYTES`; the others can be as long as 4 GiB - 1.
+ * A device that the server exports. Requests run concurrently and end in any order. The server has checked each request
+ * before: its range is not empty, lies within the device, and is a multiple of the minimum block size. A read-only device
+ * gets no request that changes data. A READ is at most `PAYLOAD_BYTES_MAX` long. A WRITE does not cross a multiple of
+ * `WRITE_PART_BYTES`. All others can be as long as 4 GiB - 1.
  *
- * One flush covers every connection: it makes every write durable whose `done` was called before the flush was
- * submitted, whoever wrote it (NBD_FLAG_CAN_MULTI_CONN).
+ * A flush covers the writes of every connection: it makes each write durable that had ended through `done` before the flush
+ * was submitted (NBD_FLAG_CAN_MULTI_CONN).
  */
 export interface BlockDevice {
   /** The export's name: at most `STRING_BYTES_MAX` bytes of UTF-8 without NUL. */
@@ -54,8 +54,8 @@ export interface BlockDevice {
   /** Takes a request. Its methods are called later, never from within. The device batches by itself, per turn. */
   submit(request: DeviceRequest): void;
   /**
-   * Nobody wants a request any more that is under way: its client is gone. What has not begun of it must never begin. What has
-   * begun goes on as if nobody had asked. It ends through `done` in either case, later, and never from within.
+   * The client of a request that is under way is gone. Parts of the request that have not begun must never begin. Parts that have begun
+   * go on as if this had not been called. In either case the request ends through `done`, later, and never from within.
    */
   cancel(request: DeviceRequest): void;
 }

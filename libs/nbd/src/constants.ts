@@ -28,12 +28,12 @@ export const EXPORTS_MAX = 1024;
 export const CONNECTIONS_MAX = 256;
 
 /**
- * Connections that have not chosen an export. Honest clients take milliseconds for it. Beyond, the one that has said nothing for the
- * longest time makes way, so that no number of silent ones keeps others out.
+ * Connections that have not chosen an export yet. Honest clients need milliseconds for that. When there are more connections, the one
+ * that has been silent for the longest time is closed. So no number of silent ones keeps others out.
  */
 export const NEGOTIATIONS_MAX = 32;
 
-/** How often the log says at most that connections made way. */
+/** The least time between two log lines which say that connections made way for others. */
 export const MADE_WAY_LOG_MS = 60_000;
 
 /** A client that has not chosen an export by then is disconnected. People type into interactive clients, so not too short. */
@@ -48,10 +48,13 @@ export const SHUTDOWN_MS_MAX = 10_000;
 /** Requests that one connection can have in flight: twice the kernel client's 128. */
 export const IN_FLIGHT_REQUESTS_MAX = 256;
 
-/** Bytes that one connection can have in flight, replies included that its client has not taken: the largest request. */
+/** Bytes that one connection can have in flight: as many as the largest request has. Replies that its client has not taken count too. */
 export const IN_FLIGHT_BYTES_MAX = 32 * MIB;
 
-/** What all connections together can have in flight: the limit of each shrinks so that the sum stays below. With it a daemon stays below 200 MiB. */
+/**
+ * Bytes that all connections together can have in flight. The limit of each connection shrinks so that the sum stays below this. With it a
+ * daemon stays below 200 MiB of memory.
+ */
 export const IN_FLIGHT_BYTES_SERVER_MAX = 64 * MIB;
 
 /** The least that is left to each connection. One request is always let through, however large. */
@@ -64,15 +67,15 @@ export const HAGGLING_BACKLOG_BYTES_MAX = 256 * KIB;
 export const STALLED_READ_AHEAD_BYTES = 64 * KIB;
 
 /**
- * How long it counts that a client was there. After so long nothing that it sent is begun before it is known to be there still: a
- * client that lost its connection has hardly connected again, and been answered, by then.
+ * For so long after a client was seen, it counts as still there. Later, none of its requests is begun before it is known to be there. The
+ * time is short enough: a client that lost its connection can hardly have connected again, and been answered, within it.
  */
 export const CLIENT_TRUST_MS = 100;
 
-/** A client whose host owes an answer and has not been heard of for so long is gone. Hosts that are silent are asked after half a minute. */
+/** A client is gone when its host owes an answer and has been silent for this long. A silent host is asked after half a minute. */
 export const CLIENT_SILENT_MS_MAX = 100_000;
 
-/** How often that is looked at; twice in a row decides. */
+/** The time between two looks at a client's silence. A client is gone when two looks in a row find its host silent for too long. */
 export const CLIENT_SILENT_CHECK_MS = 5_000;
 
 /** Runs in one reply to BLOCK_STATUS: 32 KiB of descriptors. A client asks on where the reply ends. */

@@ -3,7 +3,7 @@ import { CommandFlag, NbdError } from './wire/protocol.ts';
 
 /**
  * The NBD error for a device's status. Only the numbers that the protocol lists may travel (proto.md, "Error
- * values"); what has no counterpart there is an EIO, in whatever way it came about.
+ * values"). A status without a counterpart there becomes EIO, whatever its cause.
  */
 export function nbdErrorOf(status: number, commandFlags: number): number {
   switch (status) {

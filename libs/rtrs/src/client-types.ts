@@ -2,23 +2,26 @@ import type { Slab } from '@rmr/runtime';
 import type { RtrsClientSession } from './core/client-session.ts';
 import type { PeerIdentity } from './identity.ts';
 
-/** How a request finds its path: in turn; where least is in flight; where heartbeats return fastest. */
+/**
+ * How a session chooses the path of a request: the paths in turn (`round-robin`), the path with the fewest unanswered requests
+ * (`min-inflight`), or the path with the fastest heartbeats (`min-latency`).
+ */
 export type PathPolicy = 'round-robin' | 'min-inflight' | 'min-latency';
 
 /**
- * State of a client session. `IDLE` before start; `CONNECTING` without a session, trying; `CONNECTED` with at least one
- * path; `CLOSED` for good.
+ * The state of a client's session. `IDLE`: not started. `CONNECTING`: there is no session, and one is sought. `CONNECTED`: at least one
+ * path is up. `CLOSED`: ended for good.
  */
 export type ClientSessionState = 'IDLE' | 'CONNECTING' | 'CONNECTED' | 'CLOSED';
 
-/** State of one path: `DOWN` waits for its next attempt (or, without a session, for the session). */
+/** The state of one path. A path that is `DOWN` waits for its next attempt. While there is no session, it waits for the session. */
 export type ClientPathState = 'DOWN' | 'CONNECTING' | 'HANDSHAKING' | 'UP';
 
-/** What a session is set up with. */
+/** The options of a client's session. */
 export interface RtrsClientOptions {
-  /** Who we are. */
+  /** The identity of this process, which the server gets. */
   readonly local: PeerIdentity;
-  /** Addresses of the server, one per path, 1 to `PATHS_MAX`. The same address may stand there several times. */
+  /** Addresses of the server, one per path, 1 to `PATHS_MAX`. The same address may be given several times. */
   readonly addresses: readonly string[];
   /** Default `min-inflight`. */
   readonly pathPolicy?: PathPolicy;
@@ -36,7 +39,7 @@ export interface RtrsClientOptions {
   readonly drainTimeoutMs?: number;
 }
 
-/** What both sides agreed on: the lesser of what each offered. */
+/** The limits that both sides agreed on. Each is the lesser of the two that were offered. */
 export interface SessionLimits {
   /** IO permits. */
   readonly queueDepth: number;
@@ -45,14 +48,14 @@ export interface SessionLimits {
   readonly heartbeatIntervalMs: number;
 }
 
-/** Gets the end of requests. */
+/** The object that is told how requests ended. */
 export interface RtrsResponseSink {
   /**
    * The request that was submitted with `tag` has ended, exactly once. `status` is 0 or a `Status`; `ESESSION` means
    * that the session was lost and the request may or may not have been executed. The permit is free again already.
    *
    * The response header is `header[headerOffset .. headerOffset + headerLength)`; it and `payload` are valid during
-   * the call. Who wants to keep them retains `slab`. A payload always comes with a slab.
+   * the call. A sink that keeps them longer retains `slab`. A payload always comes with a slab.
    */
   onResponse(
     tag: number,
@@ -65,13 +68,13 @@ export interface RtrsResponseSink {
   ): void;
 }
 
-/** Gets what happens to a session. */
+/** The object that is told what happens to a session. */
 export interface RtrsClientHandler {
   /** A new session exists. Permits can be allocated; those held from an earlier session are void. */
   onConnected(session: RtrsClientSession): void;
-  /** The session is gone. Called before its requests in flight end with ESESSION; a new session is sought by itself. */
+  /** The session is gone. Its requests in flight end with ESESSION after this call. The client seeks a new session by itself. */
   onLost(session: RtrsClientSession, reason: string): void;
-  /** A permit can be had again after `allocate` returned -1. */
+  /** A permit is free again, after `allocate` had returned -1. */
   onPermit(session: RtrsClientSession): void;
   /** A path of a session that lives on came up or was lost. */
   onPathChange?(session: RtrsClientSession): void;

@@ -30,9 +30,12 @@ export const REASON_BYTES_MAX = 160;
 export const PATHS_MAX = 8;
 /** Sessions of one server: each holds request slots, and per path 512 KiB of buffers. */
 export const SESSIONS_MAX = 256;
-/** Connections that have not finished their handshake: strangers may hold this many buffers of 512 KiB, and no more. Beyond, the oldest makes way. */
+/**
+ * Connections that have not finished their handshake. Strangers can hold this many buffers of 512 KiB, and no more: a further connection
+ * makes the server close the oldest of them.
+ */
 export const HANDSHAKES_MAX = 32;
-/** From the start of a connect, or from an accept, to the end of the handshake. */
+/** The longest time from the start of a connect, or from an accept, to the end of the handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 
 /** Heartbeat interval, and silence after which a path is dead. */
@@ -42,12 +45,12 @@ export const DEAD_AFTER_MS = 5_000;
 export const HEARTBEAT_INTERVAL_MS_MIN = 50;
 export const HEARTBEAT_INTERVAL_MS_MAX = 60_000;
 
-/** A tick that comes later than this tells that our own process did not run: that silence is not the peer's. */
+/** A tick that comes later than this shows that our own process did not run. Silence during that time is not the peer's. */
 export const STALL_MS_MIN = 500;
 
 /**
- * Reconnect delays: the first is short, as most losses are a peer's restart; the last is what IO may wait on top for a node that is
- * back, and still costs a dead host next to nothing.
+ * The shortest and the longest delay before a reconnect. The first delay is short, because most losses are restarts of the peer. IO may wait for
+ * the longest delay after a node is back. Attempts at this interval cost next to nothing while a host is dead.
  */
 export const RECONNECT_MS_MIN = 100;
 export const RECONNECT_MS_MAX = 2_000;
@@ -56,8 +59,8 @@ export const RECONNECT_MS_MAX = 2_000;
 export const DRAIN_TIMEOUT_MS = 30_000;
 
 /**
- * A server stops reading from a path whose queued responses exceed this. A client that reads never gets there unless
- * its own permits allow it; one that does not read cannot make the server hold more than this and what it executes.
+ * A server stops reading from a path when its queued responses exceed this. A client that reads its responses gets there only if
+ * its permits allow so much. A client that does not read can make the server hold this much, and the responses of requests that execute.
  */
 export const RESPONSE_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 

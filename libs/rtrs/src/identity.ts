@@ -1,7 +1,7 @@
 import { isUuid } from '@rmr/runtime';
 import { HOST_NAME_BYTES_MAX } from './constants.ts';
 
-/** Who is at the other end of a session. Travels in both directions of every path's handshake (L2). */
+/** The identity of one side of a session. Both sides send theirs in the handshake of every path (L2). */
 export interface PeerIdentity {
   /** The host's lasting identity. */
   readonly hostUuid: string;

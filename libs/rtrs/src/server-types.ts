@@ -2,7 +2,7 @@ import type { RtrsServerRequest } from './core/server-request.ts';
 import type { RtrsServerSession } from './core/server-session.ts';
 import type { PeerIdentity } from './identity.ts';
 
-/** What a server is set up with. */
+/** The options of a server. */
 export interface RtrsServerOptions {
   readonly local: PeerIdentity;
   /** IO permits to grant at most, 1 to `QUEUE_DEPTH_MAX`. */
@@ -19,18 +19,18 @@ export interface RtrsServerOptions {
 }
 
 /**
- * State of a server's session: `OPEN` with at least one path; `DRAINING` without one, while requests are executing;
- * `DRAINED` when none is, for good.
+ * The state of a server's session. `OPEN`: at least one path is up. `DRAINING`: the session has ended, and requests still execute.
+ * `DRAINED`: the session has ended, and nothing executes any more.
  */
 export type ServerSessionState = 'OPEN' | 'DRAINING' | 'DRAINED';
 
-/** Gets what clients do. */
+/** The upper layer, which is told what clients do. */
 export interface RtrsServerHandler {
   /** A client began a session. */
   onSession(session: RtrsServerSession): void;
   /** A request arrived. It is answered by {@link RtrsServerRequest.respond}, now or later. */
   onRequest(request: RtrsServerRequest): void;
-  /** The session has ended. No more requests of it come; those that execute are still to be responded to (what they are told is dropped). */
+  /** The session has ended, and no more requests of it come. Requests that execute still have to be responded to; the responses are dropped. */
   onSessionClosed(session: RtrsServerSession, reason: string): void;
   /** Nothing of a session that has ended executes any more. Once, after onSessionClosed; perhaps from within `respond` or `close`. */
   onSessionDrained(session: RtrsServerSession): void;

@@ -2,27 +2,27 @@ import type { LogFields, Logger } from './logger.ts';
 import { SUMMARY_MS_MAX, SUMMARY_MS_MIN } from './repeats.ts';
 import type { Clock } from './world.ts';
 
-/** Lines of one kind that are written as they come: enough for what a start or a failover says of one subject. */
+/** How many lines of one kind are written as they come. A start or a failover writes fewer lines on one subject. */
 export const LINES_AT_ONCE = 4;
-/** A kind of line that has been quiet for so long is written at once again. */
+/** After so long without a line of a kind, the next one counts as news: it is written at once again. */
 export const QUIET_MS = 600_000;
-/** Kinds of lines that are counted at a time; the one that was quiet for longest makes way. */
+/** How many kinds of lines are counted at a time. When there are more, the kind that was quiet for longest is forgotten. */
 export const KINDS_MAX = 1024;
 
-/** Fields that say whom or what a line is about: lines that differ in one of them are of different kinds. */
+/** Fields that name the subject of a line. Lines that differ in one of them are of different kinds. */
 const SUBJECTS = ['pool', 'member', 'node', 'store', 'export', 'client', 'path', 'address', 'peer', 'from', 'to', 'order', 'code', 'kind'];
-/** As above, for sentences: figures and what is quoted in them vary while they say the same. */
+/** Fields with sentences, which also tell kinds apart. Figures and quoted parts of a sentence are ignored: they vary while it says the same. */
 const SENTENCES = ['waitingFor', 'what', 'reason'];
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
-/** What has been written of one kind of line, and what has not. */
+/** The state of one kind of line: when it was last written, and how many lines were held back since. */
 interface Kind {
   readonly log: Logger;
   readonly level: Level;
   readonly event: string;
   lines: number;
-  /** Lines since the last that was written. */
+  /** Lines that were held back since the last one that was written. */
   held: number;
   heldFields: LogFields | undefined;
   lastMs: number;
@@ -31,16 +31,16 @@ interface Kind {
 }
 
 /**
- * A log that does not grow for ever, whatever repeats. The first {@link LINES_AT_ONCE} lines of a kind are written as they come. Later ones are
- * counted, and the newest of them is written with their number (`repeated`) at intervals that double from a minute up to an hour. A
- * kind that is quiet for {@link QUIET_MS} starts anew. Lines of level `debug` are not bounded: they
- * are written for somebody who looks for something.
+ * Limits the lines that a log gets, however often something repeats. The first {@link LINES_AT_ONCE} lines of a kind are written as they
+ * come. Later lines are counted. The newest of them is written with their number (`repeated`), at intervals that double from a minute up
+ * to an hour. A kind that has been quiet for {@link QUIET_MS} starts anew. Lines of level `debug` are not limited: a person asked for
+ * them, and is looking for something.
  */
 export class BoundedLog {
   readonly #clock: Clock;
-  /** In the order of their last line. */
+  /** The kinds of lines, in the order of their last line: the quietest first. */
   readonly #kinds = new Map<string, Kind>();
-  /** The log itself. */
+  /** The log to write to. Its lines are limited. */
   readonly log: Logger;
 
   constructor(log: Logger, clock: Clock) {
@@ -62,7 +62,7 @@ export class BoundedLog {
     const nowMs = this.#clock.nowMs();
     const key = `${level} ${event}${prefix}${fields === undefined ? '' : subjectOf(fields)}`;
     let kind = this.#kinds.get(key);
-    // The order of the map is that of their last lines.
+    // Deleting the kind and setting it again moves it to the end of the map.
     this.#kinds.delete(key);
     if (kind === undefined || nowMs - kind.lastMs > QUIET_MS) {
       if (kind !== undefined) this.#sayHeld(kind);
@@ -81,7 +81,7 @@ export class BoundedLog {
     kind.heldFields = fields;
   }
 
-  /** Writes the summaries that are due. To be called every few seconds. */
+  /** Writes the summaries that are due. Call it every few seconds. */
   tick(): void {
     const nowMs = this.#clock.nowMs();
     for (const [key, kind] of this.#kinds) {
@@ -95,7 +95,7 @@ export class BoundedLog {
     }
   }
 
-  /** Writes every summary, due or not: the process ends. */
+  /** Writes every summary, due or not. Call it when the process ends. */
   flush(): void {
     for (const kind of this.#kinds.values()) this.#sayHeld(kind);
   }
@@ -120,7 +120,7 @@ function subjectOf(fields: LogFields): string {
   let subject = '';
   for (const name of SUBJECTS) {
     const value = fields[name];
-    // A client has another port each time that it connects.
+    // The port of a peer is left out: a client has another one each time that it connects.
     if (value !== undefined) subject += ` ${name}=${name === 'peer' ? String(value).replace(/:\d+$/, '') : String(value)}`;
   }
   for (const name of SENTENCES) {

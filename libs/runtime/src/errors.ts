@@ -17,14 +17,14 @@ export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new InvariantViolation(message);
 }
 
-/** For branches the type system proves impossible. */
+/** Marks a branch that the type system proves impossible. */
 export function unreachable(value: never): never {
   throw new InvariantViolation(`unreachable: ${String(value)}`);
 }
 
 /**
- * The one table of operating failures on the control path: stable code → HTTP status, process exit code, errno name.
- * Callers match on the code and never on text.
+ * The table of all operating failures on the control path. For each stable code it has the HTTP status, the exit code of a process,
+ * and the errno name. Callers match on the code and never on text.
  */
 export const OPERATION_ERRORS = {
   INVALID_ARGUMENT: { http: 400, exit: 2, errno: 'EINVAL' },

@@ -1,14 +1,14 @@
 import { assert } from './errors.ts';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slab.ts';
 
-/** A read smaller than this is not worth a system call: move to a fresh slab instead. */
+/** The least room for a read. A smaller read is not worth a system call: the buffer moves to a fresh slab instead. */
 const TAIL_BYTES_MIN = 16 * 1024;
 
 /**
- * The receiving side of a stream: bytes are read into slabs and parsed in place. A frame is always contiguous; its
- * payload can be kept as a view by retaining {@link slab}. Bytes are moved only when a frame would cross the end of
- * its slab, and then only the part that has arrived. It begins with a small slab, and goes on with standard ones from
- * the first read on that fills it.
+ * The receiving side of a stream: bytes are read into slabs and parsed in place. A frame is always contiguous. A payload can
+ * be kept as a view, by retaining {@link slab}. Bytes are moved only when a frame would cross the end of its slab, and then
+ * only the part that has arrived. The buffer begins with a small slab. The first read that fills it makes the buffer go on
+ * with standard slabs.
  *
  * The unread bytes are `slab.bytes[start..end)`.
  */
@@ -17,9 +17,9 @@ export class ReceiveBuffer {
   slab: Slab;
   start = 0;
   end = 0;
-  /** Size of the last frame that did not fit a standard slab's rest, or 0: the next is likely to be like it. */
+  /** Size of the last frame that did not fit into the rest of a standard slab, or 0. The next frame is likely to be as large. */
   #largeFrameBytes = 0;
-  /** Where the transport has been told to put the next bytes: memory that is held until they have come. */
+  /** The slab into which the transport puts the next bytes. It is held until they have come. */
   #targetSlab: Slab | null = null;
   #targetOffset = 0;
 
@@ -33,7 +33,7 @@ export class ReceiveBuffer {
     return this.end - this.start;
   }
 
-  /** Where the next read goes. Parsing may go on before it has come, as after back-pressure. */
+  /** The memory for the next read. Parsing may go on before the read has come, as it does after back-pressure. */
   target(): Uint8Array {
     this.#dropTarget();
     if (this.start === this.end) {
@@ -69,7 +69,7 @@ export class ReceiveBuffer {
     this.#dropTarget();
   }
 
-  /** True when a whole frame of `frameBytes` is readable; else makes sure that its rest will arrive contiguously. */
+  /** Whether a whole frame of `frameBytes` is readable. If not, makes sure that its rest will arrive contiguously. */
   hasFrame(frameBytes: number): boolean {
     if (this.end - this.start >= frameBytes) return true;
     if (this.start + frameBytes > this.slab.bytes.length) {
@@ -79,7 +79,7 @@ export class ReceiveBuffer {
     return false;
   }
 
-  /** The first `byteCount` readable bytes are done with. */
+  /** Drops the first `byteCount` readable bytes, which have been handled. */
   consume(byteCount: number): void {
     this.start += byteCount;
     assert(this.start <= this.end, 'receive buffer: consumed more than was readable');

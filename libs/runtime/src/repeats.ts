@@ -1,10 +1,10 @@
 import type { Clock } from './world.ts';
 
-/** The first summary of what repeats comes after so long. */
+/** The time after which a condition that repeats gets its first summary. */
 export const SUMMARY_MS_MIN = 60_000;
 /** The interval between summaries doubles up to this: a condition that lasts leaves 24 lines a day. */
 export const SUMMARY_MS_MAX = 3_600_000;
-/** Different reasons of one condition that are each said at once; later ones wait for the summary. */
+/** How many different reasons of one condition are said at once, each when it comes. Later reasons wait for the summary. */
 export const REASONS_MAX = 8;
 
 /**
@@ -40,7 +40,7 @@ export class Repeats {
     return this.#times === 0 ? undefined : new Date(this.#sinceWallMs).toISOString();
   }
 
-  /** It was felt, for this reason. Returns whether that is to be said now. */
+  /** The condition was felt again, for this reason. Returns whether the caller has to say so now. */
   felt(reason: string): boolean {
     const nowMs = this.#clock.nowMs();
     if (this.#times++ === 0) {
@@ -61,7 +61,7 @@ export class Repeats {
     return true;
   }
 
-  /** It does not hold any more. */
+  /** The condition does not hold any more. */
   end(): void {
     this.#times = 0;
     this.#reasons.clear();

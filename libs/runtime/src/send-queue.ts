@@ -3,8 +3,8 @@ import { SLAB_BYTES, type Slab, type SlabPool } from './slab.ts';
 import type { ByteStream } from './stream.ts';
 
 /**
- * Payloads up to this size are copied behind their header; larger ones are sent from where they are. A stream write
- * costs about a microsecond, as much as copying this much.
+ * Payloads up to this size are copied behind their header. Larger ones are sent from where they are. A stream write
+ * costs about a microsecond, and copying this many bytes costs the same.
  */
 export const COPY_BYTES_MAX = 16 * 1024;
 
@@ -15,10 +15,10 @@ export const COPY_BYTES_MAX = 16 * 1024;
 export class SendQueue {
   readonly #pool: SlabPool;
   readonly #stream: ByteStream;
-  /** Where headers are encoded and small payloads copied to; none while nothing waits, so that idle streams hold no memory. */
+  /** The slab for headers and for copies of small payloads. Null while nothing waits, so that idle streams hold no memory. */
   #slab: Slab | null = null;
   #position = 0;
-  /** Start of what the slab holds that the stream has not been given. */
+  /** The start of the bytes in the slab that the stream has not been given yet. */
   #segmentStart = 0;
   /** Total bytes given to the stream. */
   #givenBytes = 0;
@@ -35,7 +35,7 @@ export class SendQueue {
     this.#stream = stream;
   }
 
-  /** The memory into which {@link reserve} pointed last: ask for it after that call. */
+  /** The memory that the last {@link reserve} returned an offset of. Read it after that call. */
   get bytes(): Uint8Array {
     assert(this.#slab !== null, 'send queue: nothing is reserved');
     return this.#slab.bytes;

@@ -2,7 +2,7 @@ import { assert } from './errors.ts';
 
 /** Bytes in a standard slab: one large socket read. */
 export const SLAB_BYTES = 256 * 1024;
-/** Bytes in the small slab with which a stream begins to receive: most handshakes need no more, and idle peers hold no more. */
+/** Bytes in the small slab with which a stream begins to receive. Most handshakes need no more, so an idle peer holds no more. */
 export const SMALL_SLAB_BYTES = 16 * 1024;
 /** Free small slabs a pool keeps. */
 const FREE_SMALL_MAX = 64;
@@ -12,8 +12,8 @@ const FREE_STANDARD_MAX = 64;
 const FREE_LARGE_MAX = 16;
 
 /**
- * A reference-counted piece of memory that sockets read into and write from. Whoever keeps a view into a slab beyond
- * the call that showed it retains the slab, and releases it when done; at zero the memory is used again.
+ * A reference-counted piece of memory that sockets read into and write from. An owner that keeps a view into a slab beyond
+ * the call that showed the view retains the slab, and releases it when done. At zero references the memory is used again.
  */
 export class Slab {
   readonly bytes: Uint8Array;
@@ -48,8 +48,8 @@ export class Slab {
 }
 
 /**
- * Hands out slabs and takes them back. It never refuses: what bounds memory is the flow control of those who ask
- * (permits on a session, in-flight bytes on an NBD connection; I12).
+ * Hands out slabs and takes them back. It never refuses. Memory is bounded by the flow control of the callers: permits on a
+ * session, bytes in flight on an NBD connection (I12).
  */
 export class SlabPool {
   readonly #small: Slab[] = [];
@@ -98,7 +98,7 @@ export class SlabPool {
     } else if (this.#large.length < FREE_LARGE_MAX) {
       this.#large.push(slab);
     } else {
-      // Keep the most recent: its size is the likelier to be asked for again.
+      // Keep the slab that was given back last: its size is more likely to be wanted again.
       this.#large[0] = slab;
     }
   }

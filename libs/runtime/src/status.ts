@@ -1,6 +1,6 @@
 /**
- * Numeric outcome of a data-path request. 0 is success; values below 1000 are Linux errno numbers, so that the
- * NBD front end can pass them on; values from 1000 on never leave this system.
+ * The numeric outcome of a request on the data path. 0 is success. Values below 1000 are Linux errno numbers, so that the NBD
+ * front end can pass them on. Values from 1000 on never leave this system.
  */
 export const Status = {
   OK: 0,
@@ -26,11 +26,11 @@ export const Status = {
   EPROTO: 1005,
   /** Dirty chunk: this member cannot serve it to another member (R1), nor to a client while its disk does not take it (W10). */
   EDIRTY: 1006,
-  /** The request waited for a dirty chunk when a map update began: it is to be issued again under the new version (L4). */
+  /** The member bounced the request, which waited for a dirty chunk when a map update began. The client sends it again under the new version (L4). */
   EBOUNCED: 1007,
   /** No clean copy of a chunk exists any more (I8). EIO to users. */
   ELOST: 1008,
-  /** A write was carried out but for dirty chunks that this member can't take: they stay dirty here (W10). */
+  /** The write was carried out, except for dirty chunks that this member can't take. They stay dirty here (W10). */
   EPASSED: 1009,
 } as const;
 

@@ -3,9 +3,9 @@
  * see a socket.
  */
 
-/** Gets what happens on a stream. None of the calls may throw. */
+/** The object that is told what happens on a stream. None of its methods may throw. */
 export interface ByteStreamHandler {
-  /** Where the next bytes are to be put: the free tail of a receive buffer, at least one byte. */
+  /** Returns the memory for the next bytes: the free tail of a receive buffer, at least one byte. */
   receiveTarget(): Uint8Array;
   /** `byteCount` bytes were put at the start of the last target. */
   onReceived(byteCount: number): void;
@@ -17,9 +17,9 @@ export interface ByteStreamHandler {
 
 /** One connection. */
 export interface ByteStream {
-  /** Whom it leads to, for logs. */
+  /** The peer at the other end, for logs. */
   readonly peerDescription: string;
-  /** Sets who is told. Before it, nothing is read. Exactly once. */
+  /** Sets the handler, which is told what happens. Nothing is read before. Called exactly once. */
   attach(handler: ByteStreamHandler): void;
   /** Queues `view`, which must stay unchanged until `onWritten` has passed it. Nothing leaves before {@link flush}. */
   write(view: Uint8Array): void;
@@ -30,19 +30,22 @@ export interface ByteStream {
   /** Of all bytes ever given to {@link write}, how many the transport has taken. */
   readonly takenBytes: number;
   /**
-   * Of all bytes ever given to {@link write}, how many have reached the peer's host for certain. Null: there is no need to ask,
-   * as {@link peerIsGone} knows. Where a network is between, the end of a peer may be held up behind what it has sent and this
-   * host has no room for; only an answer to something new tells that it was there then. A system call.
+   * Of all bytes ever given to {@link write}, how many have reached the peer's host for certain. Null: there is no network between, so
+   * {@link peerIsGone} knows the truth and there is no need to ask. With a network between, the end of a peer may be held up behind bytes
+   * for which this host has no room. Then only the acknowledgement of newer bytes tells that the peer was still there. A system call.
    */
   confirmedBytes(): number | null;
   /**
-   * Whether the peer's end has arrived at this host: closed, broken off, or given up by the network. Also while reading is
-   * paused, and while bytes from before it have not been read. A system call.
+   * Whether this host has heard that the peer is gone: closed, broken off, or given up by the network. It works also while reading is
+   * paused, and while earlier bytes have not been read. A system call.
    */
   peerIsGone(): boolean;
-  /** Milliseconds for which nothing was heard of the peer's host, while it owes an answer; else, and where there is no network between, 0. A system call. */
+  /**
+   * For how many milliseconds the peer's host has been silent although it owes an answer. 0: it owes none, or there is no network between.
+   * A system call.
+   */
   silentMs(): number;
-  /** Stops reading; at most the read under way still arrives. */
+  /** Stops reading. At most the read that is under way still arrives. */
   pauseReading(): void;
   resumeReading(): void;
   /** Sends what was queued, then closes. */
@@ -55,7 +58,7 @@ export interface ByteStream {
 export interface StreamListener {
   /** The address it really listens on, in the transport's URL form (a port 0 is resolved). */
   readonly address: string;
-  /** Takes no more connections; those that exist live on. Calls `onClosed` when done. */
+  /** Takes no more connections. Existing connections live on. Calls `onClosed` when done. */
   close(onClosed?: () => void): void;
 }
 
@@ -67,7 +70,7 @@ export interface ConnectAttempt {
 
 /** A way to reach other hosts. Addresses are URLs: `tcp://HOST:PORT`, `unix:/PATH`, `memory:NAME`. */
 export interface Transport {
-  /** Null when this transport understands `address`, else what is wrong with it. */
+  /** Null when this transport understands `address`; else the reason why it does not. */
   invalidAddress(address: string): string | null;
   connect(address: string, onConnected: (stream: ByteStream) => void, onFailed: (reason: string) => void): ConnectAttempt;
   listen(

@@ -14,7 +14,7 @@ export interface Clock {
   wallMs(): number;
 }
 
-/** Something that counts its timeouts in ticks. */
+/** An object that counts its timeouts in ticks. */
 export interface Ticked {
   /** Called about every {@link TICK_INTERVAL_MS}. `nowMs` equals `clock.nowMs()`. */
   tick(nowMs: number): void;
@@ -29,7 +29,7 @@ export interface Ticker {
   unsubscribe(target: Ticked): void;
 }
 
-/** Work that wants to run once, when the events at hand have been handled. */
+/** Work that runs once, after the events at hand have been handled. */
 export interface TurnTask {
   /** True while queued; owned by the {@link Turn}. Initialise to false. */
   turnQueued: boolean;
@@ -45,7 +45,7 @@ export interface Turn {
   defer(task: TurnTask): void;
 }
 
-/** All of it. */
+/** Everything that a core gets from the world. */
 export interface World {
   readonly clock: Clock;
   readonly ticker: Ticker;

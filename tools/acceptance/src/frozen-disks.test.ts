@@ -152,7 +152,7 @@ testNeeding('mkfifo')('a second signal ends a storage node that waits for a file
   rmSync(store);
   await eventually(() => expect(storage.stderr()).toContain('a store is detached'));
   storage.signal('SIGTERM');
-  await eventually(() => expect(storage.stderr()).toContain('stopping: what executes finishes first'));
+  await eventually(() => expect(storage.stderr()).toContain('stopping: requests that execute finish first'));
   storage.signal('SIGTERM');
   expect((await storage.ended).code, storage.stderr()).toBe(0);
 });

@@ -293,7 +293,7 @@ describe('admin interface: pools', () => {
     ]);
   });
 
-  test('a daemon that is no client node says whom to ask, whatever it is asked with', async () => {
+  test('a daemon that is no client node names the daemon to ask, whatever the arguments are', async () => {
     const { pool } = createAdminClient({ url: await serve() });
     const calls = [
       pool.create.mutate({ pool: 'demo' }),
@@ -305,7 +305,7 @@ describe('admin interface: pools', () => {
     for (const answer of await Promise.all(calls.map((call) => failure(call)))) {
       expect(answer).toMatchObject({
         code: 'UNSUPPORTED',
-        message: expect.stringMatching(/^pool\.\w+ is a client node's matter, .* ask the client node that maps the pool$/),
+        message: expect.stringMatching(/^only a client node can do pool\.\w+, .* ask the client node that maps the pool$/),
       });
     }
   });

@@ -9,27 +9,27 @@ import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
 import type { Metrics } from './metrics.ts';
 import { limitQuietConnections } from './quiet-connections.ts';
 
-/** No procedure takes more than a few names. */
+/** The longest request body. No procedure takes more than a few names. */
 const BODY_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
-/** A few dashboards, a scraper and a person: more is a leak somewhere. */
+/** Connections at a time: enough for a few dashboards, a scraper and a person. More of them would mean a leak somewhere. */
 const CONNECTIONS_MAX = 256;
-/** Of these, connections on which nothing is being answered. Beyond, the one that has been quiet for the longest time makes way. */
+/** Of these, connections on which no request is being answered. When there are more, the one that has been quiet for longest is closed. */
 const QUIET_CONNECTIONS_MAX = 64;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
-/** How often these times are looked at. */
+/** How often the server checks the timeouts above. */
 const TIMEOUTS_CHECKED_MS = 5_000;
-/** Shorter tokens can be guessed. */
+/** A token that is shorter than this, in characters, could be guessed. */
 const TOKEN_LENGTH_MIN = 16;
 const TOKEN_FILE_BYTES_MAX = 4096;
 
 /** The admin interface's part of a configuration. */
 export interface AdminConfig {
-  /** `tcp://HOST:PORT`; port 0 takes a free one. */
+  /** `tcp://HOST:PORT`. Port 0 takes a free port. */
   readonly listen: string;
-  /** File that holds the bearer token. Without it only loopback addresses are listened on. */
+  /** The file that holds the bearer token. Without it the interface listens on loopback addresses only. */
   readonly tokenFile?: string | undefined;
 }
 
@@ -41,15 +41,15 @@ export interface AdminServerOptions extends AdminConfig {
 
 /** A running admin interface. */
 export interface AdminServer {
-  /** With the port that was taken. */
+  /** The address that it listens on, with the port that was taken. */
   readonly url: string;
-  /** Takes no more requests and ends those that are idle; resolves when the last has ended. */
+  /** Takes no more connections, and closes the idle ones. Resolves when the last connection has ended. */
   close(): Promise<void>;
 }
 
 /**
- * Serves `/trpc`, `/metrics`, `/healthz` and `/readyz`. The probes are open to everybody who can connect and say
- * nothing but yes or no; the rest asks for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
+ * Serves `/trpc`, `/metrics`, `/healthz` and `/readyz`. The two probes answer anybody that can connect; they say whether the daemon
+ * lives or is ready, and why it is not. The other two ask for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const { address, token } = judgeAdmin(options);
@@ -86,10 +86,10 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   };
 }
 
-/** Judges the configuration of the admin interface, the token's file included, and opens nothing. Throws INVALID_CONFIG. */
+/** Checks the configuration of the admin interface and reads the token's file. It does not listen yet. Throws INVALID_CONFIG. */
 export function judgeAdmin({ listen, tokenFile }: AdminConfig): {
   readonly address: { readonly host: string; readonly port: number };
-  /** The token's digest; null: none is asked for. */
+  /** The digest of the token; null: requests need no token. */
   readonly token: Uint8Array | null;
 } {
   const address = parseAdminAddress(listen);
@@ -154,15 +154,15 @@ async function handle(
   return answer(response, 404, 'unknown path; there are /trpc, /metrics, /healthz and /readyz\n');
 }
 
-/** Why a request must not be served, or null. */
+/** Null when the request may be served, else the refusal. */
 function refuse(token: Uint8Array | null, request: IncomingMessage): { readonly http: number; readonly why: string } | null {
   if (token !== null) {
     const match = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '');
     const given = digest(match?.[1] ?? '');
     return timingSafeEqual(given, token) ? null : { http: 401, why: 'send the bearer token of this daemon in the authorization header' };
   }
-  // Without a token, whoever can connect may act. A web page in a local browser can connect too, so keep browsers out:
-  // by its name, when a foreign name was made to point here, and by the origin that a browser sends along.
+  // Without a token, anybody that can connect may act. A web page in a local browser can connect too. Two checks keep browsers out:
+  // the host name has to be one of loopback, as a foreign name can be made to point here; and no origin may be sent, as browsers do.
   const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
   if (!isLoopback(host)) return { http: 403, why: 'without a token this daemon answers only to loopback names' };
   if (request.headers.origin !== undefined) return { http: 403, why: 'without a token this daemon does not answer web pages' };
@@ -174,14 +174,14 @@ function answer(response: ServerResponse, http: number, body: string, contentTyp
   response.end(body);
 }
 
-/** A bug was found while answering: the process ends, as it does for bugs elsewhere. */
+/** Ends the process because of a bug that showed while a request was answered. Bugs elsewhere end it too. */
 function crash(bug: InvariantViolation): void {
   setImmediate(() => {
     throw bug;
   });
 }
 
-/** Digests have one length, which `timingSafeEqual` wants and which tells nothing about the token's. */
+/** The digest of a token. All digests have one length: `timingSafeEqual` needs that, and the token's own length stays secret. */
 function digest(token: string): Uint8Array {
   return createHash('sha256').update(token).digest();
 }

@@ -4,7 +4,7 @@ import type { AdminService } from '../router.ts';
 import { type AdminConfig, startAdminServer } from './admin-server.ts';
 import { Metrics, registerProcessMetrics } from './metrics.ts';
 
-/** What a daemon is to the process that hosts it. */
+/** A daemon, as the process that hosts it sees it. */
 export interface Daemon extends AdminService, Stoppable {
   /** Registers the daemon's own metrics. Called once. */
   registerMetrics(metrics: Metrics): void;
@@ -16,13 +16,16 @@ export interface DaemonHostOptions {
   readonly version: string;
   readonly admin: AdminConfig;
   readonly log: Logger;
-  /** Brings the daemon up: its listeners are open when it resolves. It need not be ready: see {@link AdminService.notReady}. */
+  /** Brings the daemon up. It resolves when the listeners are open. The daemon may not be ready by then: see {@link AdminService.notReady}. */
   readonly start: () => Promise<Daemon>;
-  /** Reads again what can change while it runs; called at SIGHUP. What it throws is logged, and nothing has changed then. */
+  /**
+   * Called at SIGHUP. Reads the part of the configuration again that can change while the daemon runs. When it throws, the error is
+   * logged, and nothing has changed.
+   */
   readonly reload: () => void;
 }
 
-/** Runs a daemon and its admin interface until a signal has stopped both. Throws what starting them failed with. */
+/** Runs a daemon and its admin interface until a signal has stopped both. When one of them can't start, it throws that error. */
 export async function hostDaemon(options: DaemonHostOptions): Promise<void> {
   const { log } = options;
   crashOnBugs(log);
@@ -43,7 +46,7 @@ export async function hostDaemon(options: DaemonHostOptions): Promise<void> {
     const admin = await startAdminServer({ ...options.admin, service: daemon, metrics, log });
     await runUntilSignal(
       {
-        // The admin interface answers to the last: it is how people see what a stop waits for.
+        // The admin interface stops last, so that people can see what the daemon's stop waits for.
         async stop(graceful) {
           await daemon.stop(graceful);
           await admin.close();

@@ -2,16 +2,16 @@ import { readdirSync } from 'node:fs';
 import { assert } from '@rmr/runtime';
 import { Counter, Gauge, Registry } from 'prom-client';
 
-/** Tells the value of one series: labels in the order in which the metric named them. */
+/** Reports the value of one series. The label values come in the order of {@link MetricOptions.labels}. */
 export type Observe = (value: number, ...labelValues: readonly (string | number)[]) => void;
 
-/** Describes a metric. Values are read when somebody asks for them; nothing is paid in between. */
+/** Describes a metric. Its values are read at each scrape. Between scrapes it costs nothing. */
 export interface MetricOptions {
-  /** `rmr_…`, with its unit: `_bytes`, `_seconds`; counters end in `_total`. */
+  /** `rmr_…`, with the unit at the end (`_bytes`, `_seconds`). The name of a counter ends in `_total`. */
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly string[];
-  /** Called at every scrape: reads plain integer counters and observes each series. Series that are not observed are absent. */
+  /** Called at every scrape. It calls `observe` once for each series. A series that is not observed is absent from the scrape. */
   readonly read: (observe: Observe) => void;
 }
 
@@ -22,7 +22,7 @@ const GAUGE_NAME = /^rmr_[a-z0-9_]+$/;
 export class Metrics {
   readonly #registry = new Registry();
 
-  /** Something that only grows, since the start of the process. */
+  /** Adds a metric that only grows. It counts from the start of the process. */
   counter(options: MetricOptions): void {
     assert(COUNTER_NAME.test(options.name), 'metrics: a counter is named rmr_…_total');
     const names = options.labels ?? [];
@@ -38,7 +38,7 @@ export class Metrics {
     });
   }
 
-  /** Something that goes up and down. */
+  /** Adds a metric that can go up and down. */
   gauge(options: MetricOptions): void {
     assert(GAUGE_NAME.test(options.name) && !options.name.endsWith('_total'), 'metrics: a gauge is named rmr_…, without _total');
     const names = options.labels ?? [];
@@ -71,14 +71,14 @@ function labelsOf(names: readonly string[], values: readonly (string | number)[]
   return labels;
 }
 
-/** What every process has: identity, age, CPU, memory, open files. */
+/** Adds the metrics that every process has: identity, age, CPU time, memory, open files. */
 export function registerProcessMetrics(
   metrics: Metrics,
   identity: { readonly name: string; readonly role: string; readonly version: string },
 ): void {
   metrics.gauge({
     name: 'rmr_node_info',
-    help: 'Always 1; the labels say who this is',
+    help: 'Always 1; the labels name this node',
     labels: ['name', 'role', 'version'],
     read: (observe) => observe(1, identity.name, identity.role, identity.version),
   });

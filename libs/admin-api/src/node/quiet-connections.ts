@@ -2,12 +2,12 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Keeps the connections of an HTTP server in bounds on which no request is being answered: silent ones, those that take their time with
- * their headers, and those that are kept alive. Beyond `max`, the one that has been quiet for the longest time makes way, so that
- * no number of them keeps others out.
+ * Limits the quiet connections of an HTTP server to `max`. A connection is quiet while no request is being answered on it: it is silent,
+ * or sends its headers slowly, or is kept alive. When a new connection would exceed `max`, the one that has been quiet for the longest
+ * time is closed. So no number of quiet connections keeps others out.
  */
 export function limitQuietConnections(server: Server, max: number): void {
-  /** The longest quiet first. */
+  /** The quiet connections. The one that has been quiet for longest comes first. */
   const quiet = new Set<Socket>();
   server.on('connection', (socket) => {
     if (quiet.size >= max) {

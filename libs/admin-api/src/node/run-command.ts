@@ -6,10 +6,10 @@ import type { z } from 'zod';
 import { judgeAdmin } from './admin-server.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
 
-/** How often it is looked whether a summary of repeated log lines is due. */
+/** The time between two checks whether a summary of repeated log lines is due. */
 const SUMMARIES_MS = 5_000;
 
-/** What every daemon's configuration has. */
+/** The part of the configuration that all daemons have in common. */
 export interface DaemonConfig {
   readonly name: string;
   readonly admin: DaemonHostOptions['admin'];
@@ -17,24 +17,24 @@ export interface DaemonConfig {
   readonly transport: { readonly routes: ReadonlyMap<string, string> };
 }
 
-/** What the process gives to a daemon. */
+/** The things that a daemon gets from the process that hosts it. */
 export interface DaemonSurroundings {
   readonly log: Logger;
   readonly version: string;
-  /** For every connection to and from other nodes: it knows the configured routes. */
+  /** Makes every connection to and from other nodes. It knows the configured routes. */
   readonly transport: SocketTransport;
 }
 
-/** Which daemon a program runs. */
+/** The daemon that a program runs. */
 export interface DaemonProgram<Schema extends z.ZodType<DaemonConfig>> {
   readonly role: DaemonHostOptions['role'];
   readonly schema: Schema;
-  /** Threads that it needs in libuv's pool; left out: as many as there are. */
+  /** How many threads the daemon needs in libuv's pool. Left out: it makes do with those that there are. */
   readonly poolThreads?: (config: z.output<Schema>) => number;
   readonly start: (config: z.output<Schema>, surroundings: DaemonSurroundings) => Promise<Daemon>;
 }
 
-/** Adds `run`, the default command: the daemon itself. */
+/** Adds `run`, the default command. It runs the daemon itself. */
 export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: Command, daemon: DaemonProgram<Schema>): void {
   const run = program
     .command('run', { isDefault: true })
@@ -53,7 +53,7 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
         flags: configFlags(run, daemon.schema),
       });
     const config = load();
-    // The configuration is judged whole before anything is opened: the daemon itself comes before its admin interface.
+    // The daemon starts before its admin interface does. So the admin part of the configuration is checked here, before anything is opened.
     judgeAdmin(config.admin);
     if (run.opts()['check'] === true) {
       process.stdout.write(`the configuration of ${daemon.role} ${config.name} is usable\n`);
@@ -62,7 +62,7 @@ export function addRunCommand<Schema extends z.ZodType<DaemonConfig>>(program: C
     const lines = new BoundedLog(createLogger(config.name, config.log.level), new SystemClock());
     const { log } = lines;
     const summaries = setInterval(() => lines.tick(), SUMMARIES_MS).unref();
-    // Also where the process ends early: what was counted is not lost.
+    // Lines that were counted and not written yet are written now, also when the process ends early.
     process.once('exit', () => lines.flush());
     if (daemon.poolThreads !== undefined) ensurePoolThreads(daemon.poolThreads(config), log);
     const version = programVersion();

@@ -1,25 +1,25 @@
 import type { ByteStream } from '@rmr/runtime';
 import { CLIENT_TRUST_MS } from '../constants.ts';
 
-/** Whether the client of a connection is there: `UNKNOWN` until its host has answered. */
+/** Whether the client of a connection is there. `UNKNOWN`: its host has not answered yet. */
 export type Presence = 'THERE' | 'GONE' | 'UNKNOWN';
 
 /**
- * Whether a client is still there, for the question whether something that it has sent may be begun. A client that lost its
- * connection sends its writes again on a new one, and goes on from there. What it had sent on the old one, and was not
- * begun by then, would overwrite newer data.
+ * Tells whether a client is still there, and so whether its requests may be begun. A client that lost its connection sends its
+ * writes again on a new connection, and goes on from there. A write from the old connection that had not begun by then would
+ * overwrite newer data.
  *
- * The end of a client shows at once, as long as everything from before it has room at this host. Where a connection was
- * not read from, the end may be held up at the other host, behind bytes that wait to be sent. Then only the answer to
- * something that was sent afterwards tells: a host whose program is gone breaks the connection instead of acknowledging.
+ * The end of a client shows at once, as long as this host has room for all bytes that the client sent before. When a connection
+ * was not read from, the end may be held up at the client's host, behind bytes that wait to be sent. Then this side has to
+ * send something and wait for the answer: a host that has lost the program breaks the connection instead of acknowledging.
  */
 export class ClientPresence {
   readonly #stream: ByteStream;
-  /** The client was there then. */
+  /** When the client was last known to be there. */
   #seenMs: number;
-  /** So many bytes must have reached the client's host before anything is begun; negative: nothing is awaited. */
+  /** How many bytes must have reached the client's host before anything is begun. Negative: nothing is awaited. */
   #awaitedBytes = -1;
-  /** What the stream had taken at the end of the last turn. */
+  /** How many bytes the stream had taken at the end of the last turn. */
   #sentBytes = 0;
 
   constructor(stream: ByteStream, nowMs: number) {
@@ -32,7 +32,7 @@ export class ClientPresence {
     return this.#awaitedBytes >= 0;
   }
 
-  /** Whether what has just been read may be begun. Cheap: asks the kernel now and then only. */
+  /** Whether requests that have just been read may be begun. It is cheap: it asks the kernel only now and then. */
   isCertain(nowMs: number): boolean {
     if (nowMs - this.#seenMs < CLIENT_TRUST_MS) return true;
     if (this.#stream.peerIsGone()) return false;
@@ -40,14 +40,14 @@ export class ClientPresence {
     return true;
   }
 
-  /** What was queued has been given to the stream: what is sent from now on counts as new. */
+  /** Queued replies have been given to the stream. Bytes that are sent from now on count as new. */
   sent(): void {
     if (this.#awaitedBytes < 0) this.#sentBytes = this.#stream.takenBytes;
   }
 
   /**
-   * Whether what was read before, and had to wait for room, may be begun now. The replies that make room have been given to the
-   * stream. To be asked again as long as it is unknown.
+   * Whether requests that were read before, and had to wait for room, may be begun now. Before this call, the replies that make room have
+   * been given to the stream. Ask again while the answer is `UNKNOWN`.
    */
   afterStall(nowMs: number): Presence {
     if (this.#stream.peerIsGone()) return 'GONE';

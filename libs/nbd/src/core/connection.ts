@@ -17,10 +17,10 @@ import type { ConnectionHost } from './nbd-server.ts';
 import { Negotiation } from './negotiation.ts';
 import { Transmission } from './transmission.ts';
 
-/** Why a connection ends whose client is found gone before the stream says so. */
+/** The reason with which a connection ends when its client is found gone before the stream says so. */
 const GONE = 'closed by peer';
 
-/** One client: owns the buffers, the state and the deadlines; the phases do the work. */
+/** The connection of one client. It owns the buffers, the state and the deadlines. The phases (negotiation, transmission) do the work. */
 export class Connection implements ByteStreamHandler, TurnTask, Link {
   turnQueued = false;
 
@@ -73,7 +73,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     return this.#transmission;
   }
 
-  /** True while the client is not read from, because too much of its is in flight. */
+  /** True while the client is not read from, because too many of its bytes or requests are in flight. */
   get readingPaused(): boolean {
     return this.#paused;
   }
@@ -86,7 +86,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.wake();
   }
 
-  /** Requests under way are finished, new ones are refused, then the connection closes. */
+  /** Finishes the requests that are under way, refuses new ones, and then closes the connection. */
   shutDown(reason: string): void {
     if (this.#state === 'HANDSHAKE' || this.#state === 'HAGGLING') {
       this.finish(reason);
@@ -102,7 +102,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.wake();
   }
 
-  /** Closes at once; what is in flight is dropped. */
+  /** Closes at once. Requests in flight are dropped. */
   destroy(reason: string): void {
     if (this.#state === 'CLOSED' || this.#state === 'CLOSING') return;
     this.#reason = reason;
@@ -123,7 +123,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
         this.#silenceCheckedMs = nowMs;
         const silentBefore = this.#silent;
         this.#silent = this.#stream.silentMs() >= CLIENT_SILENT_MS_MAX;
-        // Once says nothing: the last question may have been asked a moment ago.
+        // One silent look proves nothing: the last question may have been asked a moment ago.
         if (silentBefore && this.#silent) {
           this.destroy(`nothing was heard of the client's host for ${CLIENT_SILENT_MS_MAX / 1000} s`);
           return;
@@ -146,7 +146,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
         this.destroy('requests were still executing at the end of the time for shutdown');
         break;
       case 'CLOSING':
-        // The last replies do not leave: the client does not read.
+        // The client does not read, so the last replies can't leave.
         this.#stream.destroy(this.#reason);
         break;
       case 'TRANSMISSION':
@@ -257,10 +257,10 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.#readOrPause();
   }
 
-  /** What waited for room goes on, unless its client is gone: nothing of it is ever begun then. */
+  /** Goes on with requests that waited for room. When the client is gone, none of them is ever begun. */
   #goOn(): void {
     if (this.#transmission === null && !this.#negotiateOn()) return;
-    // Replies first: to one that is gone, they bring the news.
+    // Replies first: when the client is gone, sending them brings the news.
     this.send.flush();
     switch (this.#presence.afterStall(this.#host.world.clock.nowMs())) {
       case 'GONE':
@@ -277,8 +277,8 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
   }
 
   /**
-   * Options that had to wait go on without a look at the client: they begin nothing, and their replies are what it answers.
-   * True: an export is chosen, and what the client has sent behind that needs the look.
+   * Goes on with options that had to wait. They need no look whether the client is there: they begin nothing, and its host answers their
+   * replies. True: an export is chosen, and requests that the client has sent behind that need the look.
    */
   #negotiateOn(): boolean {
     if (this.#stream.peerIsGone()) {
@@ -328,7 +328,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     }
   }
 
-  /** A client that waits for an export has another time to choose one. */
+  /** Sets the deadline of a client that waits for an export: it gets more time to choose one. */
   #timeWaiting(): void {
     const waits = this.#negotiation?.awaitsExport === true;
     if (this.#state !== 'HAGGLING' || waits === this.#awaitsExport) return;
@@ -336,7 +336,7 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.#deadlineMs = this.#host.world.clock.nowMs() + (waits ? this.#host.exportWaitMs : HANDSHAKE_MS_MAX);
   }
 
-  /** Exports have changed: what waits for one looks again. */
+  /** Exports have changed: a client that waits for one looks again. */
   exportsChanged(): void {
     if (this.#awaitsExport) this.wake();
   }

@@ -21,13 +21,19 @@ import { TransactionPool } from './transaction.ts';
 /** What a server can be told. */
 export interface NbdServerOptions {
   /**
-   * The export that clients get who name none. Without it, or when there is no such export: the export whose name is
-   * empty, else the only one, if there is only one.
+   * The export for clients that name none. When this is not given, or there is no such export, such a client gets the export
+   * with the empty name. If there is none either, it gets the only export, if there is only one.
    */
   readonly defaultExportName?: string;
-  /** Connections at the same time. Beyond, those that negotiate make way, the one that has been silent the longest first; where there is none, new ones are closed at once. */
+  /**
+   * Connections at the same time. A further one takes the place of a connection that negotiates: of these, the one that has been silent for
+   * longest. When none negotiates, the new connection is closed at once.
+   */
   readonly connectionsMax?: number;
-  /** How long a client waits that asks for an announced export, in milliseconds, perhaps infinite. 0, which is the default: it is told why there is none. */
+  /**
+   * How long a client waits for an announced export, in milliseconds. It may be infinite. 0 is the default: the client is told at once why
+   * the export is not served.
+   */
   readonly exportWaitMs?: number;
   /** Bytes in flight on all connections together. */
   readonly inFlightBytesMax?: number;
@@ -54,7 +60,7 @@ export interface NbdConnectionInfo {
   readonly bytesInFlight: number;
   /** Bytes of replies that the client has not taken. */
   readonly pendingReplyBytes: number;
-  /** The client is not read from until some of what is in flight ends, or it reads its replies. */
+  /** True while the client is not read from. That ends when some of its requests end, or when it reads its replies. */
   readonly readingPaused: boolean;
   /** `Clock.nowMs` at the time of the connection. */
   readonly connectedAtMs: number;
@@ -102,7 +108,7 @@ export class NbdServer implements ConnectionHost, Ticked {
   readonly #negotiating = new Set<Connection>();
   /** Connections that made way for others, and whose streams have not closed yet. */
   readonly #leaving = new Set<Connection>();
-  /** Connections that made way and of which the log has not told. */
+  /** How many connections made way since the log last said so. */
   #madeWay = 0;
   #madeWayLoggedMs = Number.NEGATIVE_INFINITY;
   readonly #defaultExportName: string | null;
@@ -137,8 +143,8 @@ export class NbdServer implements ConnectionHost, Ticked {
   }
 
   /**
-   * Lists an export that is to come. Until {@link addExport} is called with a device of that name, clients that ask for it wait
-   * (`exportWaitMs`), or are told why it is not served. Throws UNAVAILABLE.
+   * Announces an export: it is listed before it is served. Until {@link addExport} is called with a device of that name, clients that ask for it
+   * wait (`exportWaitMs`), or are told why it is not served. Throws UNAVAILABLE when there are too many.
    */
   announceExport(announced: AnnouncedExport): void {
     if (this.#announced.size >= EXPORTS_MAX)
@@ -161,8 +167,8 @@ export class NbdServer implements ConnectionHost, Ticked {
   }
 
   /**
-   * Takes an export away. Nobody finds it any more; its connections finish what is executing, refuse the rest with
-   * ESHUTDOWN, and close; then `onRemoved` is called. Throws NOT_FOUND.
+   * Removes an export. Clients can't find it any more. Its connections finish the requests that execute, refuse others with
+   * ESHUTDOWN, and close. Then `onRemoved` is called. Throws NOT_FOUND.
    */
   removeExport(name: string, onRemoved?: () => void): void {
     const entry = this.#exports.get(name);
@@ -313,7 +319,7 @@ export class NbdServer implements ConnectionHost, Ticked {
     assert(this.transactions.orphans >= 0, 'nbd server: orphaned requests are miscounted');
   }
 
-  /** Of those that negotiate, the one that has been silent for the longest time gives its place up. */
+  /** Closes one connection that negotiates: the one that has been silent for the longest time. */
   #makeWay(): void {
     let silent: Connection | null = null;
     for (const connection of this.#negotiating) if (silent === null || connection.heardMs < silent.heardMs) silent = connection;

@@ -118,7 +118,7 @@ export class Negotiation {
     this.#patient = patient;
   }
 
-  /** The client has waited for as long as it may: from now on it is told that an export is not served. */
+  /** The client has waited for as long as it may. From now on it is told when an export is not served. */
   losePatience(): void {
     this.#patient = false;
   }
@@ -170,7 +170,7 @@ export class Negotiation {
     return name !== null && this.#directory.findAnnounced(name) !== null;
   }
 
-  /** Why nobody finds the export. */
+  /** The refusal for an export that can't be found: it does not exist, or is not served yet. */
   #unknown(name: string): Refusal {
     const announced = this.#directory.findAnnounced(name);
     if (announced === null) return refusal(OptionReply.ERR_UNKNOWN, 'there is no export of that name');

@@ -104,7 +104,7 @@ export class Transaction implements DeviceRequestSink {
     this.partCount = 0;
   }
 
-  /** The connection is dead: what has not begun of it never will. */
+  /** The connection is dead. Parts of the request that have not begun never will. */
   abandon(device: BlockDevice): void {
     this.leave();
     for (let i = 0; i < this.#requests.length; i++) {

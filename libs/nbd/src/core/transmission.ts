@@ -31,10 +31,10 @@ const INHERITED_FLAGS: readonly number[] = (() => {
 })();
 
 /**
- * The transmission phase of one connection: requests in, device requests down, replies out. Everything that a read
- * brought is parsed at once; requests run concurrently; replies leave in the order in which they are ready, once per
- * turn. What a client may have in flight is bounded, in requests and in bytes; beyond, parsing waits, and with it
- * reading.
+ * The transmission phase of one connection: requests in, device requests down, replies out. All bytes of a read from the
+ * socket are parsed at once. Requests run concurrently. Replies leave in the order in which they are ready, once per turn.
+ * A client can have a limited number of requests and of bytes in flight. When it reaches a limit, parsing waits, and then
+ * reading waits too.
  */
 export class Transmission implements TransactionOwner {
   readonly entry: ExportEntry;
@@ -57,7 +57,7 @@ export class Transmission implements TransactionOwner {
   #incomingOffset = 0;
   /** After DISC nothing is listened to. */
   #disconnecting = false;
-  /** The client has said DISC: what it had asked for before is finished, whether it waits for that or not. */
+  /** The client has said DISC. Its earlier requests are finished, whether it waits for them or not. */
   #saidGoodbye = false;
   /** During shutdown requests are refused. */
   #refusing = false;
@@ -157,7 +157,10 @@ export class Transmission implements TransactionOwner {
     this.#refusing = true;
   }
 
-  /** The connection is gone: what is in flight is dropped, and what of it has not begun never will, unless the client has left in order. */
+  /**
+   * The connection is gone. Requests in flight are dropped, and parts of them that have not begun never will. A client that has left in order
+   * is the exception: its requests are finished.
+   */
   abandon(): void {
     this.#disconnecting = true;
     this.#incoming = null;

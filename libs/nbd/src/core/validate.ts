@@ -43,7 +43,7 @@ const ALLOWED_FLAGS: readonly number[] = (() => {
 })();
 
 /**
- * The one place where requests are checked; what passes is trusted inside. Null when the request may go to the device.
+ * Checks a request. This is the only place for that: a request that passes is trusted inside. Null: the request may go to the device.
  * The errors are those of proto.md, "Error values" and "Request types".
  *
  * @param structured whether structured replies were agreed on, without which there is no DF

@@ -1,8 +1,8 @@
 import type { Random } from '@rmr/runtime';
 
 /**
- * Delays between attempts: each is drawn from the upper half of a bound that doubles from `msMin` up to `msMax`, so that those who lost
- * the same server do not come back in step. No limit on the number of attempts.
+ * The delays between attempts. Each is drawn from the upper half of a bound, which doubles from `msMin` up to `msMax`. So clients that lost
+ * the same server do not come back in step. The number of attempts is not limited.
  */
 export class Backoff {
   readonly #random: Random;
@@ -24,7 +24,7 @@ export class Backoff {
     return boundMs / 2 + (this.#random.u32() / 0x1_0000_0000) * (boundMs / 2);
   }
 
-  /** It worked: the next failure is a first one again. */
+  /** An attempt has succeeded: the next failure counts as the first one again. */
   reset(): void {
     this.#boundMs = this.#msMin;
   }

@@ -46,9 +46,9 @@ const NO_BYTES = new Uint8Array(0);
 /**
  * The client's side of a session: permits, requests and their responses over one or several paths.
  *
- * Requests have no order among one another. A request whose path dies is sent again on another path once the server
- * has confirmed that it executes nothing more from the dead one (I10): it may then be executed twice, one after the
- * other, and never late. Without another path the session is lost, its requests end with `ESESSION`, and a new session is sought.
+ * Requests have no order among one another. When a path dies, its requests are sent again on another path, after the server has confirmed that
+ * it executes nothing from the dead path any more (I10). So a request may be executed twice, one time after the other, and never
+ * late. When no other path is left, the session is lost: its requests end with `ESESSION`, and a new session is sought.
  */
 export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
   turnQueued = false;
@@ -109,7 +109,7 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     return this.#generation;
   }
 
-  /** What was agreed on; before the first session, what is asked for. */
+  /** The limits that were agreed on. Before the first session: the limits that are asked for. */
   get limits(): SessionLimits {
     return this.#limits;
   }
@@ -140,8 +140,8 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
   }
 
   /**
-   * Ends the session for good and tells the server. No callback of any kind comes afterwards: requests in flight are forgotten
-   * without an end, and their slabs are released. Harmless when closed already.
+   * Ends the session for good, and tells the server. No callback comes afterwards: the sinks of requests in flight are not told of an end. The
+   * slabs of these requests are released. A second call does nothing.
    */
   close(reason: string): void {
     if (this.#state === 'CLOSED') return;
@@ -167,8 +167,8 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
   // Permits.
 
   /**
-   * A permit's slot, or -1 when there is none now: then `onPermit` is called once there is, or `onConnected`. Control permits are apart,
-   * so that control messages never wait for IO.
+   * Takes a permit, and returns its slot. -1: no permit is free; `onPermit` or `onConnected` is called once one is. Control messages have
+   * permits of their own, so that they never wait for IO.
    */
   allocate(control: boolean): number {
     const slot = this.#table.take(control);
@@ -342,7 +342,7 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     if (heartbeatIntervalMs > this.options.heartbeatIntervalMs) return 'the server chose a longer heartbeat interval than was offered';
     if (payloadChecksum && !this.options.payloadChecksum) return 'the server chose a feature that was not offered';
     if (this.#state === 'CONNECTED') {
-      if (welcome.generation !== this.#generation) return 'the server gave another session than the one to join';
+      if (welcome.generation !== this.#generation) return 'the server gave another session than the one that the path was to join';
       if (!sameIncarnation(welcome.identity, this.#peer as PeerIdentity)) {
         const reason = `path ${path.index} leads to another server, or the server restarted`;
         this.#lose(reason);
@@ -411,7 +411,7 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     this.#handler.onPathChange?.(this);
   }
 
-  /** An outage is told when it begins and in summaries, not at each attempt to end it. */
+  /** Logs an outage when it begins, and later in summaries. Not every failed attempt to end it gets a line. */
   #logDown(path: ClientPath, from: ClientPathState, reason: string): void {
     const { outage, index, address } = path;
     if (from === 'UP') outage.end();

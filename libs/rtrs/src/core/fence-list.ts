@@ -1,6 +1,6 @@
 import type { ClientPath } from './client-path.ts';
 
-/** A lost path of which the server has yet to confirm that it executes nothing more. */
+/** The fence of a lost path. The server has not yet confirmed that nothing of that path executes any more. */
 export interface Fence {
   readonly pathId: number;
   readonly deadlineMs: number;
@@ -23,7 +23,7 @@ export class FenceList {
     this.#fences.push({ pathId, deadlineMs, carrier });
   }
 
-  /** Confirmed. False when nobody asked. */
+  /** The server has confirmed the fence of this path. False: no such fence was asked for. */
   remove(pathId: number): boolean {
     const at = this.#fences.findIndex((fence) => fence.pathId === pathId);
     if (at < 0) return false;

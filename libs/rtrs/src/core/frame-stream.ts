@@ -32,16 +32,19 @@ import {
 } from '../wire/frame-header.ts';
 import { encodeHandshake, encodeText, type Handshake } from '../wire/handshake.ts';
 
-/** What a path makes of its frames. */
+/** The path that the frames are for. */
 export interface FrameSink {
   /**
-   * A whole, undamaged frame; its fields are those of the {@link FrameStream}. Returns null, or why such a frame is out
-   * of place: the stream then closes. Heartbeats never get here.
+   * A whole, undamaged frame has arrived. Its fields are in the {@link FrameStream}. Returns null, or the reason why such a frame is
+   * out of place; then the stream closes. It is never called for heartbeats.
    */
   onFrame(kind: FrameKind): string | null;
   /** Everything that has arrived has been handled. */
   onFramesEnd(): void;
-  /** The stream is gone, by whatever cause. Exactly once, and never from within a call to the {@link FrameStream} other than `fail`, `beat` and `end`. */
+  /**
+   * The stream is gone, whatever the cause. Called exactly once. Of the calls to the {@link FrameStream}, only `fail`, `beat` and `end` may
+   * call it from within.
+   */
   onStreamEnded(reason: string): void;
 }
 
@@ -59,7 +62,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
   /** Counts for the session, once there is one. */
   counters: RtrsCounters;
 
-  /** `OPEN`; `ENDING` sends the rest, hears nothing; `CLOSED` waits for the stream to say so. */
+  /** `OPEN`: frames go both ways. `ENDING`: the rest is sent, and nothing is heard. `CLOSED`: the end of the stream is awaited. */
   #state: 'OPEN' | 'ENDING' | 'CLOSED' = 'OPEN';
   #disposed = false;
   #endDeadlineMs = 0;
@@ -191,7 +194,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
 
   // Ending.
 
-  /** Closes at once, drops what is queued. The sink hears of it from within. Harmless when closed already. */
+  /** Closes at once, and drops all that is queued. The sink is told from within. A second call does nothing. */
   fail(reason: string): void {
     if (this.#state === 'CLOSED') return;
     const told = this.#state === 'ENDING';
@@ -201,8 +204,8 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
   }
 
   /**
-   * Says why as a REFUSE or CLOSE frame, sends what is queued, and closes; at once if that takes too long. To the sink the stream
-   * ends now.
+   * Queues a REFUSE or CLOSE frame with the reason, sends all that is queued, and closes. If that takes too long, it closes at once. The sink
+   * is told now that the stream has ended.
    */
   end(kind: typeof FrameKind.REFUSE | typeof FrameKind.CLOSE, code: number, reason: string): void {
     if (this.#state !== 'OPEN') return;
@@ -223,7 +226,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
   tick(nowMs: number): void {
     if (nowMs < this.#endDeadlineMs) return;
     this.#close();
-    this.stream.destroy('the peer does not take the rest');
+    this.stream.destroy('the peer does not take the last frames');
   }
 
   #close(): void {
@@ -253,7 +256,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
   }
 
   #pong(seq: number, nowMs: number): void {
-    // An answer to an older one is late and tells no more than that the peer lives.
+    // An answer to an older PING is late. It only shows that the peer lives.
     if (seq !== this.#pingSeq || this.#pingAnswered) return;
     this.#pingAnswered = true;
     const rttMs = nowMs - this.#pingSentMs;
@@ -284,7 +287,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
     if (this.#state === 'OPEN') this.#sink.onFramesEnd();
   }
 
-  /** Handles one frame. Null, {@link MORE} when it has not arrived in full, or what is wrong with it. */
+  /** Handles one frame. Returns null, {@link MORE} when the frame has not arrived in full, or the reason why the frame is bad. */
   #parse(): string | null {
     const receive = this.#receive;
     if (!receive.hasFrame(FRAME_HEADER_BYTES)) return MORE;
@@ -322,7 +325,7 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
     receive.consume(frameBytes);
     if (this.payloadBytesMax > 0) {
       if (kind === FrameKind.PING) {
-        // With that much on its way the peer has no need of an answer to know that we live.
+        // With so much on its way to the peer, it needs no answer to know that we live.
         if (this.#send.pendingBytes <= RESPONSE_BACKLOG_BYTES_MAX) this.sendSignal(FrameKind.PONG, this.status);
         return null;
       }

@@ -128,7 +128,7 @@ describe('handshake at the server', () => {
     pair.finish();
   });
 
-  test('who says nothing is closed after the deadline', () => {
+  test('a client that says nothing is closed after the deadline', () => {
     const { pair, peer } = stranger({ server: { handshakeTimeoutMs: 2000 } });
     pair.world.run(1900);
     expect(peer.closed).toBeNull();
@@ -138,7 +138,7 @@ describe('handshake at the server', () => {
     pair.finish();
   });
 
-  test('who sends a handshake byte by byte is closed after the deadline too', () => {
+  test('a client that sends a handshake byte by byte is closed after the deadline too', () => {
     const { pair, peer } = stranger({ server: { handshakeTimeoutMs: 2000 } });
     const hello = rawHandshake(FrameKind.HELLO, HELLO);
     for (let i = 0; i < hello.length && peer.closed === null; i++) {

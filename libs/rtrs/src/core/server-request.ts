@@ -69,8 +69,9 @@ export class RtrsServerRequest {
   }
 
   /**
-   * Answers, once: from within `onRequest` or at any later time, also when the path or the session is gone (then the answer is dropped).
-   * The response header has been encoded. `slab` is what `payload` lies in, retained until it is sent; without one the payload is copied.
+   * Answers the request. Called once, from within `onRequest` or at any later time. When the path or the session is gone, the answer is
+   * dropped. The response header has been encoded before. `payload` lies in `slab`, which is retained until the payload is sent. Without a
+   * slab the payload is copied.
    */
   respond(status: number, responseHeaderLength: number, payload: Uint8Array | null, slab: Slab | null): void {
     const path = this.#path;

@@ -69,7 +69,7 @@ export class RtrsServer implements Ticked {
       return;
     }
     if (this.#handshaking.size >= HANDSHAKES_MAX) {
-      // They are all silent, or not done with their first message. Who really wants something says it within milliseconds.
+      // All of them are silent, or have not finished their first message. A client that wants something says it within milliseconds.
       const [oldest] = this.#handshaking;
       oldest?.frames.fail('it had not shaken hands, and others needed its place');
     }
@@ -95,7 +95,7 @@ export class RtrsServer implements Ticked {
     for (const session of this.sessions()) session.close(reason);
   }
 
-  /** For paths alone: a HELLO has come. Null, or what is wrong with it. */
+  /** For paths alone: a HELLO has come. Returns null, or the reason why it is bad. */
   onHello(path: ServerPath): string | null {
     const { frames } = path;
     const [versionMin, versionMax] = handshakeVersions(frames.bytes, frames.headerOffset);

@@ -135,7 +135,7 @@ describe('permits', () => {
     pair.finish();
   });
 
-  test('a permit that is released is offered to who waits', () => {
+  test('a permit that is released is offered to a caller that waits', () => {
     const pair = new Pair({ client: { queueDepth: 1 } }).connect();
     const slot = pair.client.session.allocate(false);
     expect(pair.client.session.allocate(false)).toBe(-1);

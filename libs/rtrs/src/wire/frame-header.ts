@@ -25,9 +25,9 @@ export const FRAME_HEADER_BYTES = 32;
 export const FRAME_MAGIC = 0x53525452;
 
 export const FrameKind = {
-  /** Client to server: who I am, what I want. First frame of every path. */
+  /** Client to server: the client's identity and wishes. The first frame of every path. */
   HELLO: 1,
-  /** Server to client: who I am, what you get. */
+  /** Server to client: the server's identity, and what the client gets. */
   WELCOME: 2,
   /** Server to client in place of WELCOME: a {@link RefusalCode} in `status`, text as the user header. */
   REFUSE: 3,
@@ -147,8 +147,8 @@ export function frameChecksumFails(bytes: Uint8Array, offset: number): boolean {
 }
 
 /**
- * What is wrong with the fields of a header whose checksum holds, or null. `payloadBytesMax` is what was negotiated, or
- * 0 before; `payloadChecksums` tells whether payloads must carry a checksum.
+ * Null, or the reason why the fields of a header are bad. The header's checksum has been checked before. `payloadBytesMax` is the negotiated
+ * limit, or 0 before the handshake. `payloadChecksums` tells whether payloads must carry a checksum.
  */
 export function invalidFrameFields(bytes: Uint8Array, offset: number, payloadBytesMax: number, payloadChecksums: boolean): string | null {
   const kind = bytes[offset + OFFSET_KIND] as number;

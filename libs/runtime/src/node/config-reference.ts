@@ -6,18 +6,18 @@ import { durationText } from './config-values.ts';
 interface KeyRow {
   /** `pools[].members[].name`. */
   readonly key: string;
-  /** What may be written. */
+  /** The values that may be written. */
   readonly value: string;
-  /** What holds where nothing is written: in backquotes, or words. */
+  /** The default, in backquotes or in words. */
   readonly otherwise: string;
   readonly description: string;
 }
 
-/** A schema without what is wrapped around it, and what the wrappers say. */
+/** A schema without its wrappers (default, optional and so on), and the facts that the wrappers add. */
 interface Unwrapped {
   readonly schema: z.core.$ZodType;
   readonly description: string;
-  /** What may be written, where the schema says so in words. */
+  /** The values that may be written, if the schema says so in words. */
   readonly value: string | null;
   readonly hasDefault: boolean;
   readonly defaultValue: unknown;
@@ -41,7 +41,7 @@ function collect(schema: z.core.$ZodType, prefix: string, rows: KeyRow[]): void 
     const inner = unwrapped.schema;
     const element = inner instanceof z.ZodArray ? unwrap(inner.element) : null;
     if (inner instanceof z.ZodObject) {
-      // A level of its own says nothing that its keys don't, unless it may be left out as a whole.
+      // A level gets no row of its own, unless it may be left out as a whole: its keys tell everything.
       if (unwrapped.optional) rows.push(rowOf(key, unwrapped));
       collect(inner, key, rows);
     } else {

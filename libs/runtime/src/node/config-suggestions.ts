@@ -1,6 +1,6 @@
 import type { ConfigKey } from './config.ts';
 
-/** The part of a JSON schema that is used of a configuration. */
+/** The parts of a configuration's JSON schema that are used here. */
 export interface JsonSchema {
   readonly type?: string | readonly string[];
   readonly description?: string;
@@ -18,12 +18,12 @@ interface Place {
 
 const ENTRY = '[]';
 
-/** What the unknown key `name` at `path` may have been meant to be: advice that loses nothing of what was written. */
+/** Advice on the unknown key `name` at `path`: the key that was probably meant. Following it loses nothing that was written. */
 export function suggestKey(name: string, path: readonly PropertyKey[], schema: JsonSchema): string {
   const level = path.map((part) => (typeof part === 'number' ? ENTRY : String(part)));
   const places = placesOf(schema, []);
   const here = places.filter((place) => levelText(place.level) === levelText(level)).map((place) => place.name);
-  // "rtrs.listen: …" on one line is not how YAML spells levels.
+  // People write "rtrs.listen: …" on one line, which is not how YAML spells levels. The last word counts.
   const word = name.slice(name.lastIndexOf('.') + 1);
   const known = nearest(word, here);
   const anywhere = nearest(
@@ -39,7 +39,7 @@ export function suggestKey(name: string, path: readonly PropertyKey[], schema: J
   return here.length > 0 ? `known here: ${here.join(', ')}` : 'nothing is known here; correct the level that it is at';
 }
 
-/** What the unknown variable may have been meant to be. */
+/** Advice on an unknown variable: the variable that was probably meant. */
 export function suggestVariable(variable: string, prefix: string, keys: readonly ConfigKey[], schema: JsonSchema): string {
   const word = variable.slice(prefix.length);
   const variables = keys.map((key) => key.variable.slice(prefix.length));
@@ -53,7 +53,7 @@ export function suggestVariable(variable: string, prefix: string, keys: readonly
   return `did you mean ${[...new Set(ways)].join(' or ')}?`;
 }
 
-/** The variable that a key is given in: its own, or the list's that it is in the entries of. */
+/** The variable that carries a key: the key's own, or for a key inside of a list, the variable of the list. */
 function wayOf({ name, level }: Place, keys: readonly ConfigKey[]): string {
   const path = [...level, name];
   const key = keys.find((each) => each.path.every((part, depth) => path[depth] === part));
@@ -61,7 +61,7 @@ function wayOf({ name, level }: Place, keys: readonly ConfigKey[]): string {
   return key.path.length === path.length ? key.variable : `${name} of ${levelText(level)} in ${key.variable}`;
 }
 
-/** The known word that `word` resembles most, but for upper and lower case, dashes and underscores; null = it resembles none. */
+/** The known word that `word` resembles most. Case, dashes and underscores do not count. Null: it resembles none. */
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let bestDistance = Number.POSITIVE_INFINITY;
@@ -74,7 +74,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
   return best;
 }
 
-/** Edits that are still a mistake in writing, and not another word. */
+/** How many edits still count as a slip in writing. With more, it is another word. */
 function toleranceFor(a: string, b: string): number {
   const length = Math.min(plain(a).length, plain(b).length);
   return length <= 3 ? 1 : length <= 8 ? 2 : 3;
@@ -83,7 +83,7 @@ function toleranceFor(a: string, b: string): number {
 function distanceOf(a: string, b: string): number {
   const [left, right] = [plain(a), plain(b)];
   const distance = editDistance(left, right);
-  // "uuid" for "poolUuid": a part of the name is nearer than what has other letters.
+  // A part of a name, such as "uuid" for "poolUuid", is nearer than a word with other letters.
   const [short, long] = left.length < right.length ? [left, right] : [right, left];
   return short.length >= 4 && long.includes(short) ? Math.min(distance, 2) : distance;
 }
@@ -92,7 +92,7 @@ function plain(word: string): string {
   return word.toLowerCase().replaceAll(/[-_]/g, '');
 }
 
-/** Insertions, deletions, substitutions and swaps of neighbours that make `b` of `a`. */
+/** The number of insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
@@ -122,7 +122,7 @@ function placesOf(schema: JsonSchema, level: readonly string[]): Place[] {
   return places;
 }
 
-/** `pools[].members[]`, as messages name a level. */
+/** A level as messages name it: `pools[].members[]`. */
 function levelText(level: readonly string[]): string {
   let text = '';
   for (const part of level) text += part === ENTRY ? part : text === '' ? part : `.${part}`;

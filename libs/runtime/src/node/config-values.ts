@@ -3,7 +3,7 @@ import { errorMessage } from '../errors.ts';
 import { formatSize, isUuid, parseDuration, parseSize } from '../units.ts';
 import { parseSocketAddress } from './socket-transport.ts';
 
-/** The longest name of a node, pool, member or export, in bytes of UTF-8: fits the fixed fields of disk and wire formats. */
+/** The longest name of a node, pool, member or export, in bytes of UTF-8. It fits the fixed fields of disk and wire formats. */
 export const NAME_BYTES_MAX = 63;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -122,7 +122,7 @@ export function socketAddressListValue() {
     .refine((list) => new Set(list).size === list.length, 'names an address twice; write each once');
 }
 
-/** Addresses that are reached at another one: `{ "tcp://10.0.0.5:4810": "unix:/run/tunnel" }`. Its value is a map. */
+/** Routes: for an address, the one to connect to instead, as in `{ "tcp://10.0.0.5:4810": "unix:/run/tunnel" }`. Its value is a map. */
 export function routesValue() {
   return z
     .record(socketAddressValue(), socketAddressValue())
@@ -153,11 +153,11 @@ export interface ListenKey {
   readonly address: string;
 }
 
-/** Addresses that stand for every address of the host, and names of its loopback. */
+/** Addresses that stand for every address of the host, followed by the names of its loopback. */
 const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const LOOPBACK_NAMES: Readonly<Record<string, string>> = { localhost: '127.0.0.1' };
 
-/** Refuses addresses that a daemon would listen on twice: the second attempt fails, and would blame another process. */
+/** Refuses addresses that a daemon would listen on twice. Else the second attempt would fail, and its error would blame another process. */
 export function refuseSharedAddresses(keys: readonly ListenKey[], context: z.core.$RefinementCtx): void {
   for (const [index, key] of keys.entries()) {
     const other = keys.slice(0, index).find((each) => meet(each.address, key.address));
@@ -170,7 +170,7 @@ export function refuseSharedAddresses(keys: readonly ListenKey[], context: z.cor
   }
 }
 
-/** Whether two listeners get in one another's way. */
+/** Whether two listeners can't both have their addresses. */
 function meet(one: string, other: string): boolean {
   const [a, b] = [one, other].map((address) => parseSocketAddress(address.replace(/^http:/, 'tcp:').replace(/\/$/, '')));
   if (a === null || a === undefined || b === null || b === undefined) return false;
@@ -187,8 +187,8 @@ export function keyText(path: readonly PropertyKey[]): string {
 }
 
 /**
- * What to write where YAML has stumbled over an IPv6 address: inside of [ ] and { } its brackets are a list to YAML. Null: none is in
- * the text, or it is in quotes.
+ * Advice for a YAML error that an IPv6 address caused: inside of [ ] and { }, YAML takes the brackets of the address for a list. Null: the
+ * text has no IPv6 address, or has it in quotes.
  */
 export function ipv6Hint(text: string): string | null {
   const match = /(?<!["'\w])(?:tcp|http):\/\/\[[^\]\s"']*\](?::\d+)?/.exec(text);
@@ -225,7 +225,7 @@ export function pathValue() {
     .meta({ value: 'absolute path' });
 }
 
-/** A value as people wrote it, shortened, for messages. */
+/** A value for messages, as a person wrote it, shortened. */
 export function quote(value: unknown): string {
   const text = value === undefined ? 'nothing' : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
@@ -240,7 +240,7 @@ function parsed(context: z.core.$RefinementCtx, parse: () => number): number | n
   }
 }
 
-/** Who may connect to the unix sockets of a daemon; see {@link SocketAccess}. `mode` becomes a number. */
+/** Which users may connect to the unix sockets of a daemon; see {@link SocketAccess}. The value of `mode` is a number. */
 export function socketAccessValue() {
   return z.strictObject({
     mode: z

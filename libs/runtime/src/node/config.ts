@@ -5,11 +5,11 @@ import { assert, errorMessage, OperationError } from '../errors.ts';
 import { type JsonSchema, suggestKey, suggestVariable } from './config-suggestions.ts';
 import { ipv6Hint, keyText, quote } from './config-values.ts';
 
-/** A configuration file beyond this is a mistake, such as the path of a store. */
+/** The largest configuration file. A larger one is a mistake, such as the path of a store. */
 const FILE_BYTES_MAX = 1024 * 1024;
-/** Variables of this prefix belong to us: one that is unknown is an error. */
+/** Variables with this prefix belong to this project. One that is unknown is an error. */
 export const ENV_PREFIX = 'RMR_';
-/** Variables that tools of this project read and daemons don't mind. */
+/** Variables that tools of this project read. Daemons ignore them. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set(['RMR_CONFIG', 'RMR_CLUSTER_FILE']);
 
 type KeyKind = 'text' | 'number' | 'boolean' | 'list' | 'structure';
@@ -23,12 +23,12 @@ export interface ConfigKey {
   readonly variable: string;
   /** `admin-listen`, without the dashes in front. */
   readonly flag: string;
-  /** How text is understood: a list is separated by commas, a structure is written as JSON or YAML. */
+  /** How the text of the key is read: the entries of a list are separated by commas, a structure is written as JSON or YAML. */
   readonly kind: KeyKind;
   readonly description: string;
 }
 
-/** Where a configuration comes from, weakest first. */
+/** The sources of a configuration, the weakest first. */
 export interface ConfigSources {
   /** A YAML or JSON file. */
   readonly filePath?: string | undefined;
@@ -39,7 +39,7 @@ export interface ConfigSources {
 
 type Tree = { [key: string]: unknown };
 
-/** The keys of a configuration schema, in its order. Objects are descended into, lists are not. */
+/** The keys of a configuration schema, in the schema's order. Keys inside of objects are among them; keys inside of lists are not. */
 export function configKeys(schema: z.ZodType): readonly ConfigKey[] {
   const keys: ConfigKey[] = [];
   collectKeys(jsonSchemaOf(schema), [], keys);
@@ -52,8 +52,8 @@ function jsonSchemaOf(schema: z.ZodType): JsonSchema {
 }
 
 /**
- * Reads a configuration: the file, environment variables over it, flags over those. Throws INVALID_CONFIG with every
- * problem on a line of its own, each naming the key and where its value came from.
+ * Reads a configuration. Environment variables override the file, and flags override both. Throws INVALID_CONFIG with every problem on a
+ * line of its own. Each line names the key, and the source of its value.
  */
 export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): z.output<Schema> {
   const keys = configKeys(schema);
@@ -66,7 +66,7 @@ export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: Co
   for (const variable of unknownVariables(sources.environment, keys, jsonSchema)) problems.push(variable);
   for (const key of keys) {
     const fromEnvironment = sources.environment[key.variable];
-    // An empty variable is how shells and unit files spell "not set".
+    // An empty variable counts as not set: shells and unit files have no other way to say so.
     if (fromEnvironment !== undefined && fromEnvironment !== '') {
       override(tree, key, fromEnvironment, `${key.variable} in the environment`, overrides, problems);
     }
@@ -255,7 +255,7 @@ function describeIssue(
 function describeMessage(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
-      // A message that is not zod's own is the schema's, which knows better what to write.
+      // A message that is not zod's own comes from our schema, which says best what to write.
       if (!issue.message.startsWith('Invalid input')) return issue.message;
       return `${quote(issue.input)} is of the wrong type; write ${TYPE_WORDS[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
@@ -278,7 +278,7 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   object: 'keys and values',
 };
 
-/** Where the value at `path` came from: the override that covers it, else its line in the file. */
+/** The source of the value at `path`: the override that covers it, or else its line in the file. */
 function sourceOf(path: readonly PropertyKey[], overrides: ReadonlyMap<string, string>, file: ConfigFile | null): string | null {
   for (let length = path.length; length > 0; length--) {
     const source = overrides.get(path.slice(0, length).join('.'));

@@ -20,7 +20,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s stops gracefully, and the listener
   process.emit(signal, signal);
   await ended;
   expect(stops).toEqual([true]);
-  expect(events).toEqual(['stopping: what executes finishes first', 'stopped']);
+  expect(events).toEqual(['stopping: requests that execute finish first', 'stopped']);
   expect(process.listenerCount(signal)).toBe(before);
 });
 

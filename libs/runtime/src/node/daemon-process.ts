@@ -5,13 +5,16 @@ import { exitProcess } from './exit-process.ts';
 /** Exit code of a process that found a bug in itself (EX_SOFTWARE of sysexits). */
 export const EXIT_BUG = 70;
 
-/** Something that runs until it is told to stop. */
+/** A thing that runs until it is told to stop. */
 export interface Stoppable {
-  /** `graceful`: what executes finishes, what was accepted is flushed. Else: at once. Called once with true, then perhaps once with false. */
+  /**
+   * Stops it. `graceful`: requests that execute finish, and accepted data is flushed. Not `graceful`: it stops at once. Called once with
+   * true, and then perhaps once with false.
+   */
   stop(graceful: boolean): Promise<void>;
 }
 
-/** Makes a bug end the process with its stack in the log: a restart is safe, going on is not. */
+/** Makes a bug end the process, with its stack in the log. A restart is safe; going on after a bug is not. */
 export function crashOnBugs(log: Logger): void {
   const crash = (thrown: unknown): void => {
     log.error('crashed: a bug', { why: errorMessage(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
@@ -22,8 +25,8 @@ export function crashOnBugs(log: Logger): void {
 }
 
 /**
- * Resolves when the daemon has been stopped by SIGTERM or SIGINT. The first signal stops it gracefully, the second at
- * once; a third, or a stop that fails, ends the process as it is.
+ * Resolves when the daemon has been stopped by SIGTERM or SIGINT. The first signal stops it gracefully, the second one at once. A third
+ * signal, or a stop that fails, ends the process as it is.
  */
 export function runUntilSignal(daemon: Stoppable, log: Logger): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -37,7 +40,7 @@ export function runUntilSignal(daemon: Stoppable, log: Logger): Promise<void> {
     const onSignal = (signal: NodeJS.Signals): void => {
       signals++;
       if (signals > 2) exitProcess(1);
-      log.info(signals === 1 ? 'stopping: what executes finishes first' : 'stopping at once', { signal });
+      log.info(signals === 1 ? 'stopping: requests that execute finish first' : 'stopping at once', { signal });
       daemon.stop(signals === 1).then(finish, reject);
     };
     process.on('SIGTERM', onSignal);

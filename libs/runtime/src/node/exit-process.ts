@@ -4,8 +4,8 @@ import koffi from 'koffi';
 const exit = koffi.load(null).func('void _exit(int status)') as (status: number) => void;
 
 /**
- * Ends the process, whatever its threads do. `process.exit` waits for those of libuv's pool, and so for ever for a call
- * to a disk that hangs. Only where the process is measured (a profile, coverage) does it end that way, which writes the results.
+ * Ends the process, whatever its threads do. `process.exit` would wait for the threads of libuv's pool, and so for ever for a call to a disk
+ * that hangs. A process that is being measured (a profile, coverage) ends with `process.exit` all the same, which writes the results.
  */
 export function exitProcess(code: number = Number(process.exitCode ?? 0)): never {
   const measured = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((option) => /--(cpu|heap)-prof/.test(option));

@@ -8,7 +8,7 @@ import { SystemRandom } from './system-world.ts';
 const HOST_UUID_FILE = 'host-uuid';
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
-/** Who this process is to its peers. */
+/** The identity by which its peers know this process. */
 export interface HostIdentity {
   /** The host's lasting identity. */
   readonly hostUuid: string;
@@ -20,7 +20,7 @@ export interface HostIdentity {
   readonly incarnation: string;
 }
 
-/** What {@link loadHostIdentity} needs of a daemon's configuration. */
+/** The part of a daemon's configuration that {@link loadHostIdentity} needs. */
 export interface HostIdentityOptions {
   readonly name: string;
   readonly stateDir: string;
@@ -29,8 +29,8 @@ export interface HostIdentityOptions {
 }
 
 /**
- * The identity of this process. The host's UUID is the configured one, else that of the state directory, where it is
- * kept from the first start on. Throws INVALID_CONFIG when the directory can't be used or holds something else.
+ * The identity of this process. The host's UUID is the configured one. If none is configured, it is drawn at the first start, and kept in
+ * the state directory. Throws INVALID_CONFIG when the directory can't be used, or when its file does not hold a UUID.
  */
 export function loadHostIdentity(options: HostIdentityOptions): HostIdentity {
   const random = new SystemRandom();
@@ -72,7 +72,7 @@ function readIfThere(path: string): string | null {
   }
 }
 
-/** Puts `content` in the place of the file: whenever the power fails, the old one or the new one is there, whole. */
+/** Replaces the content of a file. Whenever the power fails, the old content or the new one is there, whole. */
 export function replaceFileDurably(path: string, content: string): void {
   const temporary = `${path}.new`;
   const file = openSync(temporary, 'w', 0o640);

@@ -6,8 +6,8 @@ const VECTOR_WORDS = 4;
 const baseAddresses = new WeakMap<ArrayBufferLike, number>();
 
 /**
- * The address of the first byte, as a number (addresses are below 2^47 on every Linux that Node runs on). Array
- * buffers don't move, so it holds as long as the buffer lives; whoever passes it on keeps the buffer alive.
+ * The address of the first byte, as a number: addresses are below 2^47 on every Linux that Node runs on. An array buffer does not
+ * move, so the address stays valid as long as the buffer lives. The caller keeps the buffer alive while the address is in use.
  */
 export function addressOf(bytes: Uint8Array): number {
   const { buffer } = bytes;
@@ -19,7 +19,7 @@ export function addressOf(bytes: Uint8Array): number {
   return base + bytes.byteOffset;
 }
 
-/** An array of `struct iovec`. */
+/** An array of `struct iovec`, in memory that native calls can read. */
 export class IoVector {
   readonly #words: Uint32Array;
   readonly #address: number;
@@ -34,7 +34,7 @@ export class IoVector {
     return this.#address;
   }
 
-  /** Entry `index` refers to `length` bytes at `address`. */
+  /** Makes entry `index` refer to `length` bytes at `address`. */
   set(index: number, address: number, length: number): void {
     const words = this.#words;
     const at = index * VECTOR_WORDS;

@@ -54,7 +54,7 @@ const PROBES_OFFSET = 3;
 /** Of `tcpi_last_ack_recv`: milliseconds since anything was acknowledged, keep-alive probes included. */
 const LAST_ACK_RECEIVED_OFFSET = 56;
 
-/** After so many seconds without a word a host is asked whether it is there; then again at these intervals, so many times. */
+/** After so many seconds of silence the kernel asks a host whether it is there. It asks again at the interval below, so many times. */
 const KEEP_ALIVE_IDLE_S = 30;
 const KEEP_ALIVE_INTERVAL_S = 10;
 const KEEP_ALIVE_PROBES = 6;
@@ -67,8 +67,8 @@ const WORDS = addressOf(bytes);
 const LENGTH = WORDS + 60 * 4;
 
 /**
- * Whether the peer has closed its end, broken off, or been given up by the kernel, as far as that has arrived at this host. It
- * shows also while bytes from before it have not been read: a stream that reads would learn of it behind these.
+ * Whether the peer is gone, as far as this host has heard: it has closed its end, has broken off, or the kernel has given it up. This shows
+ * even while earlier bytes have not been read. A stream that reads would learn of it only after these bytes.
  */
 export function isPeerGone(fd: number): boolean {
   if (fd < 0) return true;
@@ -86,8 +86,8 @@ export function unacknowledgedBytes(fd: number): number {
 }
 
 /**
- * TCP: for so many milliseconds the peer's host has acknowledged nothing, and it has not answered the kernel's last attempt. 0: it owes
- * no answer. A peer that does not take what it is sent is asked at growing intervals, of up to two minutes.
+ * TCP: for how many milliseconds the peer's host has acknowledged nothing, while the kernel's last attempt is unanswered. 0: the host owes
+ * no answer. The kernel asks a peer that takes no data at growing intervals, of up to two minutes.
  */
 export function silentMs(fd: number): number {
   words[60] = 60 * 4;
@@ -96,7 +96,7 @@ export function silentMs(fd: number): number {
   return (words[LAST_ACK_RECEIVED_OFFSET / 4] as number) >>> 0;
 }
 
-/** TCP: has the kernel ask a silent peer's host whether it is there, and break the connection when it is not, after 90 s. */
+/** TCP: makes the kernel ask the host of a silent peer whether it is there. If it is not, the kernel breaks the connection after 90 s. */
 export function keepAlive(fd: number): void {
   if (fd < 0) return;
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);

@@ -11,13 +11,13 @@ const setsockopt = koffi.load(null).func('int setsockopt(int fd, int level, int 
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
-/** As SO_SNDBUF, beyond net.core.wmem_max: for who may administer the network. */
+/** As SO_SNDBUF, but without the limit of net.core.wmem_max. Only a process that may administer the network can use it. */
 const SO_SNDBUFFORCE = 32;
 
 /**
- * Lets the kernel hold this much of what was written to a unix socket and not read yet, or as much of it as
- * net.core.wmem_max allows. By default that is about 200 KiB, so that large messages go in small steps, for each of which
- * the two processes wait for each other. TCP does this by itself, and better.
+ * Lets the kernel hold so many bytes that were written to a unix socket and not read yet, or as many as net.core.wmem_max
+ * allows. The default is about 200 KiB. With it a large message goes in small steps, and the two processes wait for each
+ * other at each step. TCP does this by itself, and better.
  */
 export function setSendBuffer(fd: number, byteCount: number): void {
   if (fd < 0) return;

@@ -3,9 +3,12 @@ import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
 import { addressOf } from './native-memory.ts';
 
-/** Who may connect to a unix socket. What is left out stays as the kernel makes it: the daemon's own user and group, and 0777 less the umask. */
+/**
+ * Which users may connect to a unix socket. A field that is left out keeps the kernel's value: the daemon's own user and group, and 0777
+ * less the umask.
+ */
 export interface SocketAccess {
-  /** Permissions, as of `chmod`. To connect takes the permission to write. */
+  /** Permissions, as `chmod` takes them. A user needs the permission to write in order to connect. */
   readonly mode?: number | undefined;
   /** Names, or numbers as text. */
   readonly owner?: string | undefined;
@@ -42,7 +45,7 @@ const ID_OFFSET = 16;
 /** To `lchown`: leave it as it is. */
 const UNCHANGED = -1;
 
-/** Thrown when a socket can't be made as it is wanted. */
+/** Thrown when a socket can't be made with the wanted path and access. */
 export class SocketAccessError extends Error {
   readonly code: string;
 
@@ -52,18 +55,18 @@ export class SocketAccessError extends Error {
   }
 }
 
-/** Whether anything is asked for. */
+/** Whether any of the three fields is given. */
 export function restrictsAccess({ mode, owner, group }: SocketAccess): boolean {
   return mode !== undefined || owner !== undefined || group !== undefined;
 }
 
 /**
- * Makes a unix socket that is bound to `path`, where there must be nothing yet, and that only those can connect to whom `access` admits.
- * Nobody can before: it does not listen yet. Returns its descriptor, which is the caller's. Throws {@link SocketAccessError}, with EADDRINUSE where there is
- * something at `path`.
+ * Makes a unix socket that is bound to `path`, and that only users can connect to which `access` admits. Nobody can connect before that is in
+ * force, because the socket does not listen yet. Returns the descriptor, which the caller owns. Throws {@link SocketAccessError}; its code
+ * is EADDRINUSE when something is at `path` already.
  */
 export function bindUnixSocket(path: string, access: SocketAccess): number {
-  // Before anything is made: a name that nobody has is a mistake in the configuration.
+  // Names are looked up before anything is made: an unknown name is a mistake in the configuration.
   const uid = access.owner === undefined ? UNCHANGED : idOf(access.owner, 'user', getpwnam);
   const gid = access.group === undefined ? UNCHANGED : idOf(access.group, 'group', getgrnam);
   const fd = openSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -94,7 +97,7 @@ export function bindUnixSocket(path: string, access: SocketAccess): number {
   return fd;
 }
 
-/** The number of a user or group: one that was written as such, or that of the name, wherever this host looks names up. */
+/** The number of a user or group. A number is taken as it is. A name is looked up where this host looks names up. */
 function idOf(name: string, kind: 'user' | 'group', lookUp: (name: string) => unknown): number {
   if (/^\d+$/.test(name)) return Number(name);
   const entry = lookUp(name);

@@ -5,7 +5,7 @@ import { writeDirectly } from './direct-writer.ts';
 import { isPeerGone, keepAlive, silentMs, unacknowledgedBytes } from './peer-state.ts';
 import { setSendBuffer } from './send-buffer.ts';
 
-/** What a unix socket holds that was not read yet: the largest message. */
+/** How many unread bytes a unix socket holds: the largest message fits. */
 const UNIX_SEND_BYTES = 1024 * 1024;
 
 /** The part of a libuv stream handle that is used here. */
@@ -39,7 +39,7 @@ export class SocketStream implements ByteStream {
   #queuedTotal = 0;
   #takenTotal = 0;
   #paused = false;
-  /** What the next flush sends. */
+  /** The views that the next flush sends. */
   readonly #views: Uint8Array[] = [];
   /** Totals at the ends of the gathered writes that libuv holds, oldest first. */
   readonly #batchEnds: number[] = [];
@@ -150,7 +150,7 @@ export class SocketStream implements ByteStream {
       views.length = 0;
       return;
     }
-    // Behind bytes that libuv still holds, and where the kernel does not take everything, the long way.
+    // Bytes go the long way, through libuv, when libuv still holds earlier ones, or when the kernel does not take everything.
     const taken = this.#batchEnds.length === 0 ? writeDirectly(descriptorOf(this.#socket), views) : 0;
     this.#takenTotal += taken;
     if (this.#takenTotal === this.#queuedTotal) {
@@ -209,7 +209,7 @@ function descriptorOf(socket: Socket): number {
   return (socket as unknown as { _handle: StreamHandle | null })._handle?.fd ?? -1;
 }
 
-/** Where a read lands that was set up before its stream had a handler, or is under way when it closes. */
+/** The target of a read that was set up before its stream had a handler, or that is under way when the stream closes. */
 const PLACEHOLDER = new Uint8Array(64 * 1024);
 
 /** Options that make a socket read into its stream's memory; `stream()` is asked at every read. */

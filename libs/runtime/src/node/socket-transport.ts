@@ -30,20 +30,20 @@ export function tcpAddress(host: string, port: number): string {
 
 /** TCP and unix sockets of this host. */
 export class SocketTransport implements Transport {
-  /** Addresses that are reached at another one. */
+  /** For some addresses, the one to connect to instead. */
   #routes: ReadonlyMap<string, string> = NO_ROUTES;
-  /** Connected streams, and the address that was asked for. */
+  /** The connected streams, each with the address that its caller asked for. */
   readonly #connected = new Map<SocketStream, string>();
   #access: SocketAccess = {};
 
-  /** Who may connect to the unix sockets that are listened on from now on. */
+  /** Sets which users may connect to the unix sockets that are opened from now on. */
   setAccess(access: SocketAccess): void {
     this.#access = access;
   }
 
   /**
-   * From now on, whoever connects to a key of `routes` gets to its value: another host's view of the address, a tunnel
-   * or a proxy. Connections whose route changes are destroyed, so that they come back on the new one.
+   * Sets the routes. From now on, a connection to a key of `routes` is made to its value: another host's view of the address,
+   * a tunnel or a proxy. Connections whose route changes are destroyed, so that they are made again on the new route.
    */
   setRoutes(routes: ReadonlyMap<string, string>): void {
     const before = this.#routes;
@@ -124,7 +124,7 @@ export class SocketTransport implements Transport {
       onFailed(error.code ?? 'EIO', `cannot listen on ${address}: ${error.message}`);
     };
     const access = this.#access;
-    /** The socket's file where it was not Node that made it, and so is not Node that removes it. */
+    /** The inode of the socket's file, if this class has made it: Node does not remove such a file. Null: Node made it and removes it. */
     let ownFile: number | null = null;
     const start = (): void => {
       if ('path' in target && restrictsAccess(access)) {
@@ -152,19 +152,19 @@ export class SocketTransport implements Transport {
   }
 }
 
-/** `file`: the inode of the socket's file, if it is to be removed at the end; null: Node does. */
+/** `file` is the inode of the socket's file, which is removed when the listener closes. Null: Node removes the file. */
 function listenerOf(server: Server, target: SocketAddress, address: string, file: number | null): StreamListener {
   return {
     address: 'path' in target ? address : tcpAddress(target.host, (server.address() as AddressInfo).port),
     close(onClosed) {
       server.close(() => onClosed?.());
-      // By now it may be that of another process.
+      // The file at this path may belong to another process by now.
       if ('path' in target && file !== null && lstatSync(target.path, { throwIfNoEntry: false })?.ino === file) unlinkSync(target.path);
     },
   };
 }
 
-/** A socket file that nobody listens on is left from a killed process: remove it. */
+/** Removes a socket file on which nobody listens: it is left from a killed process. */
 function removeIfDead(path: string, done: (removed: boolean) => void): void {
   const probe = connect({ path });
   probe.once('connect', () => {

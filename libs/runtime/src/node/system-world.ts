@@ -43,7 +43,7 @@ export class SystemTicker implements Ticker {
   }
 }
 
-/** Turn ends run in the check phase: after every socket that had something to say in this iteration of the event loop. */
+/** Runs turn ends in the check phase of the event loop: after all sockets that had events in this iteration. */
 export class SystemTurn implements Turn {
   #tasks: TurnTask[] = [];
   #scheduled = false;

@@ -1,7 +1,7 @@
 import koffi from 'koffi';
 import type { Logger } from '../logger.ts';
 
-/** What libuv takes unless it is told otherwise. */
+/** The number of threads that libuv takes by default. */
 const THREADS_DEFAULT = 4;
 const VARIABLE = 'UV_THREADPOOL_SIZE';
 const F_SETFD = 2;
@@ -16,17 +16,17 @@ const execve = library.func('int execve(const char *path, const char **argv, con
 /** int fcntl(int fd, int command, int argument) */
 const fcntl = library.func('int fcntl(int fd, int command, ...)') as (fd: number, command: number, type: 'int', argument: number) => number;
 
-/** Threads of libuv's pool, which files and names wait in: what the environment says, for libuv reads nothing else. */
+/** The threads of libuv's pool, in which calls to files and name look-ups wait. The environment says how many: libuv reads nothing else. */
 export function poolThreads(): number {
   const size = Number.parseInt(process.env[VARIABLE] ?? '', 10);
   return size > 0 ? size : THREADS_DEFAULT;
 }
 
 /**
- * Sees to it that libuv's pool has `threads` threads. The pool is made before the first line of a program runs, as Node
- * reads the program's own file in it: too late for the program to say how large it is to be. So the process starts
- * itself anew, in its place and with its number, with `UV_THREADPOOL_SIZE` set. Where that is set already it counts, even
- * if it is too small; the log says so. Call it before anything is open.
+ * Makes sure that libuv's pool has `threads` threads. Node uses the pool to read the program's own file. So the pool exists
+ * before the first line of the program runs, and the program can't set its size any more. Therefore the process starts itself
+ * anew, in its place and with its process id, with `UV_THREADPOOL_SIZE` set. If the variable is set already, it is left as it is,
+ * even if it is too small; the log says so then. Call this function before anything is open.
  */
 export function ensurePoolThreads(threads: number, log: Logger): void {
   const given = process.env[VARIABLE];
@@ -40,7 +40,7 @@ export function ensurePoolThreads(threads: number, log: Logger): void {
     return;
   }
   const environment = Object.entries({ ...process.env, [VARIABLE]: String(threads) }).map(([name, value]) => `${name}=${value}`);
-  // Node marks what it was started with to be closed.
+  // Node marks the standard descriptors to be closed at execve. Undo that.
   for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 'int', 0);
   execve(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1), null], [...environment, null]);
   log.error(

@@ -8,8 +8,8 @@ export function programVersion(): string {
 }
 
 /**
- * Runs a program and sets the exit code: 0; the code of the table for an {@link OperationError}; that of
- * INVALID_ARGUMENT for wrong usage; {@link EXIT_BUG} with a stack for anything else. Does not end the process itself.
+ * Runs a program and sets the exit code. It is 0 for success; the code of the table for an {@link OperationError}; that of
+ * INVALID_ARGUMENT for wrong usage; and {@link EXIT_BUG}, with a stack, for anything else. The process is not ended here.
  */
 export async function runCommandLine(program: Command, argv: readonly string[]): Promise<void> {
   throwInPlaceOfExit(program);
@@ -23,7 +23,7 @@ export async function runCommandLine(program: Command, argv: readonly string[]):
 /** Says on standard error what went wrong, and returns the exit code for it. */
 export function printError(programName: string, thrown: unknown): number {
   if (thrown instanceof CommanderError) {
-    // It has written its message itself, or was asked for help or the version.
+    // The command library has written its message itself, or was asked for help or the version.
     return thrown.exitCode === 0 ? 0 : OPERATION_ERRORS.INVALID_ARGUMENT.exit;
   }
   if (thrown instanceof OperationError) {

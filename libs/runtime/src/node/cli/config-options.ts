@@ -2,14 +2,14 @@ import type { Command } from 'commander';
 import type { z } from 'zod';
 import { configKeys } from '../config.ts';
 
-/** Gives `command` a flag for every key of the configuration. Their help names the variable that says the same. */
+/** Gives `command` a flag for every key of the configuration. The help of each flag names the variable for the same key. */
 export function addConfigOptions(command: Command, schema: z.ZodType): void {
   for (const key of configKeys(schema)) {
     command.option(`--${key.flag} <value>`, `${key.description} [${key.variable}]`);
   }
 }
 
-/** The text of every such flag that was given, by key, as `loadConfig` takes it. */
+/** The texts of the flags that were given, by key, in the form that `loadConfig` takes. */
 export function configFlags(command: Command, schema: z.ZodType): ReadonlyMap<string, string> {
   const flags = new Map<string, string>();
   for (const key of configKeys(schema)) {
