@@ -61,9 +61,9 @@ export class VerifiedDevice {
   }
 
   /** Lets the writer write until it has had `count` more answers than now. Fails when one of them is wrong. */
-  async progress(count: number): Promise<void> {
+  async progress(count: number, waitMs = WAIT_MS_MAX): Promise<void> {
     this.writer.write();
-    await this.writer.progress(count, WAIT_MS_MAX);
+    await this.writer.progress(count, waitMs);
   }
 
   /** Kills nodes with SIGKILL, at this moment. */
