@@ -45,11 +45,6 @@ export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): vo
     'Bytes that the member has missed and that its disk failed to take; only other members have them',
     (sync) => sync.refusedBytes,
   );
-  gauge(
-    'rmr_unkept_bytes',
-    'Bytes that the disk of the member fails to keep: the member may have the only copy, in memory',
-    (sync) => sync.unkeptBytes,
-  );
   gauge('rmr_resync_paused', '1 while an operator has paused resync', (sync) => (sync.paused ? 1 : 0));
   metrics.counter({
     name: 'rmr_resync_pulled_bytes_total',

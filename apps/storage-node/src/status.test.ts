@@ -10,12 +10,7 @@ function paused(bytesLeft: number): PoolServer {
     ...{ state: 'PAUSED', sinceMs: 0, bytesLeft, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [] },
     ...{ reason: 'paused by an operator', pulledBytes: 0, refused: [] },
   };
-  return {
-    state: 'NORMAL',
-    store: { members: [] },
-    resync: { paused: true, status: () => status },
-    recovery: { unkept: { ranges: [] } },
-  } as unknown as PoolServer;
+  return { state: 'NORMAL', store: { members: [] }, resync: { paused: true, status: () => status } } as unknown as PoolServer;
 }
 
 function member(state: string, holder: string | null, { witness = false, draining = false } = {}): PoolServer {
@@ -59,13 +54,10 @@ test('a disk that fails to take something is named, with the place, and with wha
     ...{ state: 'RUNNING', sinceMs: 0, bytesLeft: 4096, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [], pulledBytes: 0 },
     ...{ reason: 'the disk of this member fails to take chunk 2', refused },
   };
-  const unkept = { ranges: [{ offsetBytes: 65_536, lengthBytes: 8192 }] };
-  const parts = { store: { members: [] }, resync: { paused: false, status: () => status }, recovery: { unkept } };
-  const pool = { state: 'NORMAL', ...parts } as unknown as PoolServer;
+  const pool = { state: 'NORMAL', store: { members: [] }, resync: { paused: false, status: () => status } } as unknown as PoolServer;
   expect(resyncStatus(pool)).toMatchObject({
     refusedBytes: 4096,
     refusedRanges: refused,
-    ...{ unkeptBytes: 8192, unkeptRanges: unkept.ranges },
     remedy: expect.stringContaining('Replace the disk'),
   });
 });

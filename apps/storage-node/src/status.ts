@@ -198,7 +198,6 @@ export function memberWaitsFor(pool: PoolServer, since: string): WaitingFor | nu
 export function resyncStatus(pool: PoolServer): ResyncStatus {
   const { state, sinceMs, bytesLeft, bytesPerSecond, etaSeconds, sourceMemberIds, reason, pulledBytes, refused } = pool.resync.status();
   const { members } = pool.store;
-  const unkept = pool.recovery.unkept.ranges;
   // A member that is not NORMAL pulls nothing. The pool's status says what it waits for.
   const why = bytesLeft > 0 && pool.state !== 'NORMAL' ? 'the member is not in sync; it pulls once it is' : reason;
   const moves = bytesLeft > 0 && why === '' && bytesPerSecond > 0;
@@ -215,16 +214,10 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
     reason: bytesLeft > 0 ? why : '',
     remedy: resyncRemedy(pool, bytesLeft, refused.length > 0),
     pulledBytes,
-    refusedBytes: bytesOf(refused),
+    refusedBytes: refused.reduce((sum, range) => sum + range.lengthBytes, 0),
     refusedRanges: refused.slice(0, RANGES_NAMED).map((range) => ({ ...range })),
-    unkeptBytes: bytesOf(unkept),
-    unkeptRanges: unkept.slice(0, RANGES_NAMED).map((range) => ({ ...range })),
     paused: pool.resync.paused,
   };
-}
-
-function bytesOf(ranges: readonly { readonly lengthBytes: number }[]): number {
-  return ranges.reduce((sum, range) => sum + range.lengthBytes, 0);
 }
 
 function resyncRemedy(pool: PoolServer, bytesLeft: number, isRefused: boolean): string | undefined {
@@ -241,14 +234,6 @@ function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health 
   const alone = onlyCopyBytes(pool.store);
   const besides = alone === 0 ? '' : `; it holds the only copy of ${formatSize(alone)} of pool ${identity.poolName}`;
   if (state !== 'NORMAL') return { level: 'down', sentence: `${name} serves no IO (${state}): ${reason}${besides}` };
-  const [unkept] = sync.unkeptRanges;
-  if (unkept !== undefined) {
-    const where = `${sync.unkeptBytes} bytes, the first at device offset ${unkept.offsetBytes}`;
-    return {
-      level: 'degraded',
-      sentence: `${name} serves IO, but the disk of ${path} fails to keep ${where}. This member may have the only copy, in memory: don't stop its host. Writes of it fail. Bring another member into sync, or add one. Then: ${REPLACE_DISK}${besides}`,
-    };
-  }
   const { fullSinceMs } = pool;
   if (fullSinceMs !== null) {
     const pulls = sync.bytesLeft === 0 ? '' : `; it still has to pull ${formatSize(sync.bytesLeft)}`;

@@ -14,8 +14,6 @@ const RUNNING: ResyncStatus = {
   pulledBytes: 0,
   refusedBytes: 0,
   refusedRanges: [],
-  unkeptBytes: 0,
-  unkeptRanges: [],
   paused: false,
 };
 

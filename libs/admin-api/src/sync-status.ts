@@ -29,10 +29,6 @@ export const resyncStatusSchema = z.object({
   refusedBytes: countValue,
   /** Where these bytes lie on the device: the first ranges, in order. Adjoining ranges are merged. */
   refusedRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
-  /** Bytes that the disk fails to keep (W10). This member may have the only copy of them, in memory. */
-  unkeptBytes: countValue,
-  /** Where these bytes lie on the device, in the form of `refusedRanges`. */
-  unkeptRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
   /** Whether an operator has paused resync. */
   paused: z.boolean(),
 });

@@ -164,7 +164,7 @@ export interface MetadataChange {
  * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
  * of this turn is.
  *
- * A write or zero that ends with ENOSPC has changed nothing. `through`: past all caches, see `Disk`.
+ * A write or zero that ends with ENOSPC has changed nothing.
  */
 export interface PoolStore {
   readonly identity: StoreIdentity;
@@ -204,16 +204,6 @@ export interface PoolStore {
    */
   onDoubt: () => void;
   /**
-   * For the pool to set: a flush of the disk has failed, so that what a page cache takes of it is not to be trusted. What members pull, and what
-   * replaces a dirty chunk, is written through then (W10).
-   */
-  careful: boolean;
-  /**
-   * For the pool to set: some of what can be read may be in the page cache alone, as the disk does not take it (W10). The next process that opens the
-   * store counts volatile state as lost then, and as in doubt.
-   */
-  lacking: boolean;
-  /**
    * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
    * flush ends with EIO until the store is opened anew. Reads go on.
    */
@@ -222,9 +212,9 @@ export interface PoolStore {
   readonly space: DiskSpace | null;
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through?: boolean): void;
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /**
    * Asks for the space that a write or zero of the range needs (W3): see `Disk.reserve`. False: the sink is told, with ENOSPC where there is none,
    * and nothing has been changed then.

@@ -54,10 +54,6 @@ export interface DiskSpace {
  * has ended with status 0. Requests that overlap and are in flight together have no order.
  * A write or zero that ends with ENOSPC has changed nothing. If the disk can't be sure of that, the request ends with EIO.
  * Offsets and lengths are in bytes. Ranges lie within the disk; else the request ends with EINVAL.
- *
- * A cache may take a write that the disk can't keep. Then a later flush fails, and does not tell for which write. A write, punch or zero that
- * is made *through* (the last argument, default false) goes past all caches, as far as the disk can do that. When it fails, it fails by
- * itself, and leaves nothing behind for which a flush would fail.
  */
 export interface Disk {
   readonly sizeBytes: number;
@@ -70,13 +66,13 @@ export interface Disk {
   /** Fills `target` from `offsetBytes`. */
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   /** Writes `source`. The caller leaves `source` unchanged until the request has ended. */
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through?: boolean): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
   /** Makes every write that has ended durable. */
   flush(tag: number, sink: DiskSink): void;
   /** The range reads as zeroes afterwards; its space is freed where the disk can. */
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /** The range reads as zeroes afterwards and stays allocated. */
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
   /**
    * Asks for space, so that a write or zero of the range does not end with ENOSPC. Content and size stay as they are. True: there is
    * space, or the disk can't tell; the sink is not called. False: {@link submit} starts the request, and the sink is told its outcome, which

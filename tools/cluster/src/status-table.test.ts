@@ -18,8 +18,6 @@ const IDLE: ResyncStatus = {
   pulledBytes: 0,
   refusedBytes: 0,
   refusedRanges: [],
-  unkeptBytes: 0,
-  unkeptRanges: [],
   paused: false,
 };
 

@@ -109,26 +109,6 @@ test('L6, I1: what is written after a failed flush was reconciled is not doubted
   expect([rig.store.volatileLost, rig.store.cacheDoubtful]).toEqual([false, false]);
 });
 
-test('W10: what the disk does not keep is in doubt for the next process, though nothing is in this one', () => {
-  rig.disk.fail('flush', Status.EIO);
-  rig.store.flush(0, { onDiskDone: () => {} });
-  rig.world.run(1_000);
-  rig.store.lacking = true;
-  expect(rig.commit({ reconciled: true })).toBe(Status.OK);
-  rig.world.run(1_000);
-  expect([rig.store.volatileLost, rig.store.cacheDoubtful]).toEqual([false, false]);
-  rig.close();
-  rig.reopen();
-  expect([rig.store.volatileLost, rig.store.cacheDoubtful]).toEqual([true, true]);
-  // It says so no longer when that is over.
-  rig.store.lacking = true;
-  expect(rig.commit({ reconciled: true })).toBe(Status.OK);
-  rig.store.lacking = false;
-  rig.world.run(1_000);
-  rig.reopen();
-  expect([rig.store.volatileLost, rig.store.cacheDoubtful]).toEqual([false, false]);
-});
-
 test('L6, I1: a flush that fails while the mark of the former one is being erased is marked', () => {
   rig.disk.fail('flush', Status.EIO);
   rig.store.flush(0, { onDiskDone: () => {} });

@@ -63,9 +63,7 @@ export class BitmapStore implements Ticked {
   readonly #cacheDoubtful: boolean;
   /** A flush has failed since the store was last known to be whole. */
   #doubtful = false;
-  /** See {@link lacking}. */
-  #lacking = false;
-  /** The mark on the disk does not say yet what `#doubtful` and `#lacking` say; and it is being written. */
+  /** The mark on the disk does not say yet what `#doubtful` says; and it is being written. */
   #markDue = false;
   #markWriting = false;
   #onMarkWritten: (() => void) | null = null;
@@ -198,17 +196,6 @@ export class BitmapStore implements Ticked {
    */
   get cacheDoubtful(): boolean {
     return !this.layout.witness && (this.#doubtful || (this.#cacheDoubtful && this.#state.usage.volatileLost));
-  }
-
-  /** Some of the data can be read, and the disk does not take it: the mark of a failed flush says so to the next process. */
-  get lacking(): boolean {
-    return this.#lacking;
-  }
-
-  set lacking(lacking: boolean) {
-    if (lacking === this.#lacking) return;
-    this.#lacking = lacking;
-    this.#writeMark();
   }
 
   /** Its file system was full when it was opened, and some of its metadata has no space of its own yet: it is asked for again and again. */
@@ -470,9 +457,8 @@ export class BitmapStore implements Ticked {
         return;
       }
       this.#flushForClose((flushStatus) => {
-        // W10: what the disk does not take is lost with the host, and no flush has said so.
-        result = this.#lacking ? Status.EIO : flushStatus;
-        if (result !== Status.OK || this.#engine.failed) {
+        result = flushStatus;
+        if (flushStatus !== Status.OK || this.#engine.failed) {
           settle();
           return;
         }
@@ -504,7 +490,7 @@ export class BitmapStore implements Ticked {
     if (this.#markWriting) return;
     this.#markDue = false;
     this.#markWriting = true;
-    const doubtful = this.#doubtful || this.#lacking;
+    const doubtful = this.#doubtful;
     const sector = doubtful ? encodeDoubt(this.#seed, this.#state.usage.openCount) : new Uint8Array(DOUBT_BYTES);
     this.#disk.write(DOUBT_OFFSET, sector, 0, {
       onDiskDone: (_tag, status) => {

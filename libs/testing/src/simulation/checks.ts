@@ -39,8 +39,6 @@ export class Checks {
   readonly #model: SectorModel;
   readonly #progress: ProgressChecks;
   readonly #seen = new Map<SimulatedStorageNode, SeenMaps>();
-  /** Whether a flush of the store had failed when its disk was last asked for something while its pool was not NORMAL. */
-  readonly #carefulWhenEnabled = new WeakMap<object, boolean>();
   /** Changes of data that a disk has been given: the store of the process, and since when its pool was NORMAL. */
   readonly #begun = new WeakMap<DiskRequest, { readonly store: object; readonly normalSinceMs: number }>();
   /** The promise of every store, when it was last looked at. */
@@ -216,7 +214,6 @@ export class Checks {
       if (request.kind === 'write' && hasZeroPage(request))
         fail('R1', `${node.name} writes zeroes at ${request.offsetBytes}, where a hole does`);
     }
-    if (store !== null) this.#checkWrittenThrough(node, store, request);
     if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
     const from = request.offsetBytes - store.bitmapStore.dataOffset;
     const { chunkBytes, deviceBytes } = this.#cluster.geometry;
@@ -224,20 +221,6 @@ export class Checks {
     for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < from + request.lengthBytes; chunk++) {
       if (node.isDirty(node.memberId, chunk)) fail('I4', `${node.name} reads chunk ${chunk}, which is dirty for it`);
     }
-  }
-
-  /**
-   * W10: where a flush had failed before the pool was enabled, what a dirty chunk gets goes past the page cache, which would take what the disk does not, and
-   * fail the flush of all.
-   */
-  #checkWrittenThrough(node: SimulatedStorageNode, store: NonNullable<SimulatedStorageNode['store']>, request: DiskRequest): void {
-    if (poolState(node) !== 'NORMAL') {
-      this.#carefulWhenEnabled.set(store, store.careful);
-      return;
-    }
-    const chunk = node.chunkAt(request.offsetBytes, this.#cluster.geometry);
-    if (request.kind !== 'write' || request.through || this.#carefulWhenEnabled.get(store) !== true || chunk < 0) return;
-    if (node.isDirty(node.memberId, chunk)) fail('W10', `${node.name} pulls chunk ${chunk} into a page cache that has failed a flush`);
   }
 
   /** I7, I10: data that a disk was given before its pool was enabled anew is not written after: a grant waits for it (◆17). */

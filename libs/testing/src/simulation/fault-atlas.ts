@@ -49,11 +49,6 @@ export class FaultAtlas {
     this.#weigh(false);
   }
 
-  /** A flush of a member's disk is about to fail, for sectors that are worn out behind the cache: as far as the member goes, that is a loss of power. */
-  flushFails(node: SimulatedStorageNode): void {
-    this.powerLost([node]);
-  }
-
   /** The store of a member is an older one from now on: it has lost more than what was not flushed. */
   wentBack(node: SimulatedStorageNode): void {
     this.#losses.set(node, { since: this.#cluster.highestVersion(), flushFaultDue: false });

@@ -35,7 +35,6 @@ export const ADMISSION = `${SERVER}/admission.ts`;
 export const POOL_CONTROL = `${SERVER}/pool-control.ts`;
 export const MAP_ADDS = 'libs/rmr/src/core/map-adds.ts';
 export const UNREADABLE_CHUNKS = `${SERVER}/unreadable-chunks.ts`;
-export const CACHE_RECOVERY = `${SERVER}/cache-recovery.ts`;
 export const PASS_BY = `${SERVER}/pass-by.ts`;
 export const RESYNC = `${SERVER}/resync.ts`;
 export const PULL = `${SERVER}/pull.ts`;

@@ -4,7 +4,6 @@ import {
   ASSEMBLE_RULE,
   ASSEMBLY,
   BITMAP_STORE,
-  CACHE_RECOVERY,
   COMMIT_ENGINE,
   ENGINE,
   FAILED_WRITE,
@@ -43,9 +42,6 @@ import {
 
 /** What it takes that a member can't take a chunk, and others have it. */
 const WORN = ['worn sectors', 'node crash', 'partition', 'isolation', 'cut', 'client crash', 'slow link', 'full disk'];
-
-/** The same where a page cache takes it, and a flush fails. */
-const WORN_BEHIND_CACHE = ['worn sectors behind a cache', 'power loss', 'node crash', 'client crash'];
 
 /** A kind of fault that disturbs no scheme: with a scheme alone, all other kinds would happen too. */
 const NOTHING_ELSE = 'wall clock jump';
@@ -307,8 +303,8 @@ export const OTHERS: readonly Mutant[] = [
       edit(WRITE_INTENT, 'this.#changeHolds(Hold.RECONCILE, Hold.FLUSH);', 'this.#changeHolds(Hold.RECONCILE, Hold.NONE);'),
       edit(
         POOL_CONTROL,
-        '#flushAndForget(mayLack: boolean, done: (status: number) => void, change: MetadataChange = {}): void {',
-        '#flushAndForget(mayLack: boolean, done: (status: number) => void, change: MetadataChange = {}): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ ...change, reconciled: true }, done);',
+        '#flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {',
+        '#flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {\n    if (this.#host.handle >= 0) return this.#store.commit({ ...change, reconciled: true }, done);',
       ),
     ],
     faults: ['power loss after a crash', NOTHING_ELSE],
@@ -432,7 +428,7 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         PULL_DISK,
-        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink, store.careful);',
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
         'if (hole) store.write(offsetBytes, new Uint8Array(lengthBytes), tag, sink);',
       ),
     ],
@@ -444,7 +440,7 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         PULL_DISK,
-        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink, store.careful);',
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
         'if (hole) store.write(offsetBytes, new Uint8Array(0), tag, sink);',
       ),
     ],
@@ -491,7 +487,7 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'what a failed flush left in the page cache alone is not written again',
     rule: 'L6, I1',
-    edits: [edit(CACHE_RECOVERY, '    const ranges = this.#due(isMeant);', '    const ranges = this.#due(() => false);')],
+    edits: [edit(POOL_CONTROL, 'if (!this.#store.cacheDoubtful || ', 'if (this.#host.handle >= 0 || ')],
     faults: ['crash after a failed flush', 'flush error', 'power loss', 'client crash'],
     seeds: 300,
   },
@@ -602,32 +598,6 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(POOL_SERVER, 'this.#passBy(tag, message);', 'this.#passBy(tag, message);\n        message.missingCount = 0;')],
     faults: WORN,
     seeds: 300,
-  },
-  {
-    name: 'a chunk counts as pulled although the disk has failed the write of it',
-    rule: 'W10, R1',
-    edits: [
-      edit(
-        RESYNC,
-        'if (pull.changeStatus === Status.OK) pull.changeStatus = status;',
-        'if (pull.changeStatus === Status.OK && status !== Status.EIO) pull.changeStatus = status;',
-      ),
-    ],
-    faults: WORN_BEHIND_CACHE,
-    seeds: 60,
-  },
-  {
-    name: 'what is pulled goes into a page cache that has failed a flush',
-    rule: 'W10, I11',
-    edits: [
-      edit(
-        PULL_DISK,
-        'else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink, store.careful);',
-        'else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink, false);',
-      ),
-    ],
-    faults: WORN_BEHIND_CACHE,
-    seeds: 60,
   },
 
   // Space.

@@ -24,7 +24,6 @@ class Change implements DiskSink {
   offsetBytes = 0;
   lengthBytes = 0;
   bytes: Uint8Array = NO_BYTES;
-  through = false;
   sink: DiskSink | null = null;
   readonly #owner: PoolStoreAdapter;
 
@@ -52,7 +51,6 @@ class Change implements DiskSink {
 export class PoolStoreAdapter implements PoolStore {
   readonly identity: StoreIdentity;
   readonly features: DiskFeatures;
-  careful = false;
   readonly #store: BitmapStore;
   readonly #disk: Disk;
   readonly #dataOffset: number;
@@ -146,14 +144,6 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#store.cacheDoubtful;
   }
 
-  get lacking(): boolean {
-    return this.#store.lacking;
-  }
-
-  set lacking(lacking: boolean) {
-    this.#store.lacking = lacking;
-  }
-
   get failed(): boolean {
     return this.#store.failed;
   }
@@ -162,16 +152,16 @@ export class PoolStoreAdapter implements PoolStore {
     this.#disk.read(this.#place(offsetBytes, target.length), target, tag, sink);
   }
 
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
-    this.#hold(Operation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink, through);
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink);
   }
 
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
-    this.#hold(Operation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink, through);
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
   }
 
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
-    this.#hold(Operation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink, through);
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
+    this.#hold(Operation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
   }
 
   get space(): DiskSpace | null {
@@ -279,22 +269,13 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#dataOffset + offsetBytes;
   }
 
-  #hold(
-    operation: number,
-    offsetBytes: number,
-    lengthBytes: number,
-    bytes: Uint8Array,
-    tag: number,
-    sink: DiskSink,
-    through: boolean,
-  ): void {
+  #hold(operation: number, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
     assert(this.#whenFinished === null, 'pool store: no change while it closes');
     const change = this.#free.pop() ?? new Change(this);
     change.operation = operation;
     change.offsetBytes = offsetBytes;
     change.lengthBytes = lengthBytes;
     change.bytes = bytes;
-    change.through = through;
     change.sink = sink;
     this.#held.push(change);
     this.#heldTags.push(tag);
@@ -307,10 +288,9 @@ export class PoolStoreAdapter implements PoolStore {
     for (let i = 0; i < held.length; i++) {
       const change = held[i] as Change;
       const tag = this.#heldTags[i] as number;
-      const { operation, offsetBytes, lengthBytes, through } = change;
-      if (operation === Operation.WRITE) this.#disk.write(offsetBytes, change.bytes, tag, change, through);
-      else if (operation === Operation.PUNCH) this.#disk.punch(offsetBytes, lengthBytes, tag, change, through);
-      else this.#disk.zero(offsetBytes, lengthBytes, tag, change, through);
+      if (change.operation === Operation.WRITE) this.#disk.write(change.offsetBytes, change.bytes, tag, change);
+      else if (change.operation === Operation.PUNCH) this.#disk.punch(change.offsetBytes, change.lengthBytes, tag, change);
+      else this.#disk.zero(change.offsetBytes, change.lengthBytes, tag, change);
     }
     held.length = 0;
     this.#heldTags.length = 0;

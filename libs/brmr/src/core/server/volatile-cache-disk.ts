@@ -27,7 +27,7 @@ export interface VolatileCacheOptions {
  * power loss is to others. For tests.
  *
  * When the cache is half full it writes its oldest pages down by itself, as drives do. Pages that can't be written
- * down are lost, as after a failed fsync, and the next flush says so. Closing writes everything down. It takes what is written through, too.
+ * down are lost, as after a failed fsync, and the next flush says so. Closing writes everything down.
  */
 export class VolatileCacheDisk implements Disk {
   readonly sizeBytes: number;

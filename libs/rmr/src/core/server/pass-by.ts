@@ -35,11 +35,6 @@ export class PassBy {
     return this.#sources.isHeld(chunk) && (this.#refused.has(chunk) || this.#world.clock.nowMs() - sinceMs >= PASS_BY_MS);
   }
 
-  /** Whether another member of the in-sync set has the chunk clean, as far as this one knows. */
-  isHeld(chunk: number): boolean {
-    return this.#sources.isHeld(chunk);
-  }
-
   /** A write passes the chunk by. */
   passed(chunk: number, writeSeq: number): void {
     this.#passed.note(chunk, writeSeq);

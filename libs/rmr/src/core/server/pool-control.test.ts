@@ -1,10 +1,10 @@
 import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES, REFUSED_RETRY_MS } from '../../constants.ts';
+import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
-import { memberOf, POOL, versionOf } from '../../testing/scripted-pool.ts';
+import { POOL, versionOf } from '../../testing/scripted-pool.ts';
 import type { ClaimResult, ControlRequest, MapReadResult } from '../../wire/control-message.ts';
 import { encodeLeaf, readLeaves } from '../map-leaves.ts';
 
@@ -15,189 +15,40 @@ beforeEach(() => {
 });
 
 describe('pool control: a flush failed before', () => {
-  /** A client claims the pool, with the first 5 chunks in the write intent. Members 2 and 3 have missed `missed`, and this one `dirty`. */
-  function claimed(missed: readonly number[], dirty: readonly number[] = []): RigOutcome {
+  /** Up to the point where the member is enabled: by version 1.1 of member 1 alone, with the first 5 chunks in the write intent. */
+  function enable(dirty: readonly number[] = []): RigOutcome {
     rig.store.cacheDoubtful = true;
-    rig.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
     rig.store.intent = [{ offsetBytes: 0, lengthBytes: 5 * CHUNK }];
-    for (const chunk of missed) for (const memberId of [2, 3]) rig.store.mapOf(memberId).set(chunk, 1);
-    for (const chunk of dirty) rig.store.mapOf(1).set(chunk, 1);
-    const outcome = rig.control(claim(1));
-    rig.store.end('commit promise 1');
-    return outcome;
-  }
-
-  /** Up to the point where it is enabled, by version 1.1 of member 1 alone. */
-  function enable(): RigOutcome {
+    rig.control(claim(1));
+    rig.store.endAll();
     rig.control(record(1, [1]));
-    rig.store.end('commit version 1.1{1}');
+    rig.store.endAll();
+    for (const chunk of dirty) rig.store.mapOf(1).set(chunk, 1);
     return rig.control(ENABLE);
   }
 
-  /** Ends the next request of the store, which is the only one, and returns what it was. */
-  function step(status: number = Status.OK): string {
-    const [what = 'nothing'] = rig.held();
-    rig.store.end(what, status);
-    rig.turn();
-    return what;
-  }
-
-  /** How a range is written anew. */
-  const anew = (chunk: number, chunks = 1): string[] => [
-    `read ${chunk * CHUNK}+${chunks * CHUNK}`,
-    `write ${chunk * CHUNK}+${chunks * CHUNK}`,
-  ];
-
-  /** Ends everything until nothing is asked for: the flush of a piece with a chunk in `bad` fails. Returns what that was. */
-  function disk(bad: readonly number[]): string[] {
-    const steps: string[] = [];
-    let failing = false;
-    while (rig.held().length > 0) {
-      const what = rig.held()[0] as string;
-      const written = /^write (\d+)\+(\d+)/.exec(what);
-      if (written !== null) {
-        const [from, bytes] = [Number(written[1]), Number(written[2])];
-        failing ||= bad.some((chunk) => chunk * CHUNK >= from && chunk * CHUNK < from + bytes);
-      }
-      steps.push(step(what === 'flush' && failing ? Status.EIO : Status.OK));
-      if (what === 'flush') failing = false;
-    }
-    return steps;
-  }
-
   test('L6, I1: what may be in the page cache alone is written again before a flush vouches for it, but for what will be pulled', () => {
-    const granted = claimed([], [0, 2]);
-    expect([rig.held(), granted.ended]).toEqual([[], true]);
-    const enabled = enable();
-    expect(disk([])).toEqual([...anew(1), ...anew(3, 2), 'flush', 'flush', 'commit reconciled']);
-    expect([enabled.failure, rig.pool.state, rig.store.lacking]).toEqual([null, 'NORMAL', false]);
-  });
-
-  test('L4: what no other member has is written again before the grant is answered, as IO waits while a member is enabled', () => {
-    const granted = claimed([1, 2]);
-    expect(granted.ended).toBe(false);
-    expect(disk([])).toEqual([...anew(1, 2), 'flush']);
-    expect(granted.ended).toBe(true);
-    enable();
-    expect(disk([])).toEqual([...anew(0), ...anew(3, 2), 'flush', 'flush', 'commit reconciled']);
-  });
-
-  test('a flush that fails in between makes all of that worth nothing', () => {
-    claimed([1, 2]);
-    disk([]);
-    rig.store.onDoubt();
-    rig.control(claim(2));
-    rig.store.end('commit promise 2');
-    expect(disk([])).toEqual([...anew(1, 2), 'flush']);
+    const enabled = enable([0, 2]);
+    const steps = [
+      `read ${CHUNK}+${CHUNK}`,
+      `write ${CHUNK}+${CHUNK}`,
+      `read ${3 * CHUNK}+${2 * CHUNK}`,
+      `write ${3 * CHUNK}+${2 * CHUNK}`,
+    ];
+    expect(rig.store.endAll()).toEqual([...steps, 'flush', 'commit reconciled']);
+    expect([enabled.failure, rig.pool.state]).toEqual([null, 'NORMAL']);
   });
 
   test('with everything to be pulled nothing is written', () => {
-    claimed([], [0, 1, 2, 3, 4]);
-    enable();
-    expect(disk([])).toEqual(['flush', 'commit reconciled']);
+    enable([0, 1, 2, 3, 4]);
+    expect(rig.store.endAll()).toEqual(['flush', 'commit reconciled']);
   });
 
-  test('W10, I8: chunks that the disk does not take are found by flushes of their own, are told with the grant, and stay what they are', () => {
-    const granted = claimed([0, 1, 2, 3, 4]);
-    const parts = [0, 1, 2, 3, 4].flatMap((chunk) => [...anew(chunk), 'flush']);
-    expect(disk([1, 2])).toEqual([...anew(0, 5), 'flush', ...anew(0, 5), 'flush', ...parts]);
-    const lacking = { offsetBytes: CHUNK, lengthBytes: 2 * CHUNK };
-    expect((granted.result as ClaimResult).unreadable).toEqual([lacking]);
-    rig.store.prepared = false;
+  test('a member whose disk fails again does not come into service', () => {
     const enabled = enable();
-    // They are in the write intent, durably, before the member serves: a power loss takes them.
-    expect(disk([1, 2])).toEqual(['flush', 'commit reconciled', `prepare ${CHUNK}+${2 * CHUNK}`]);
-    expect([enabled.failure, rig.pool.state, rig.store.lacking]).toEqual([null, 'NORMAL', true]);
-  });
-
-  test('W10: such a chunk that another member has is dirty here when the member is enabled, and then nothing is lacking', () => {
-    claimed([0, 1, 2, 3, 4]);
-    disk([1]);
-    rig.store.mapOf(1).set(1, 1);
-    enable();
-    expect(disk([1])).toEqual(['flush', 'commit reconciled']);
-    expect([rig.pool.state, rig.store.lacking]).toEqual(['NORMAL', false]);
-  });
-
-  test('I8: a member with such chunks leaves when others have all of them, and not before', () => {
-    claimed([0, 1, 2, 3, 4]);
-    disk([1]);
-    enable();
-    disk([1]);
-    rig.control(record(2, [1, 2]));
-    disk([]);
-    rig.world.run(1_000);
-    expect(rig.pool.state).toBe('NORMAL');
-    rig.store.mapOf(2).clear(1, 1);
-    rig.world.run(1_000);
-    expect(rig.pool.state).toBe('NO_IO');
-    const granted = rig.control(claim(2));
-    disk([1]);
-    expect((granted.result as ClaimResult).unreadable).toEqual([{ offsetBytes: CHUNK, lengthBytes: CHUNK }]);
-  });
-
-  test('I11: a write of such a chunk fails at once, as it would fail the next flush; one is let in now and then; reads and other writes go on', () => {
-    claimed([0, 1, 2, 3, 4]);
-    disk([1]);
-    enable();
-    disk([1]);
-    rig.write('bad', { chunk: 0, chunks: 2, writeSeq: 1 });
-    rig.write('good', { chunk: 2, writeSeq: 2 });
-    rig.read('read', { chunk: 1 });
-    expect(rig.answers).toEqual([['bad', Status.EIO]]);
-    expect(rig.held()).toEqual([`write ${2 * CHUNK}+${CHUNK}`, `read ${CHUNK}+${CHUNK}`]);
-    rig.store.endAll();
-    rig.world.run(REFUSED_RETRY_MS);
-    rig.write('later', { chunk: 1, writeSeq: 3 });
-    expect(rig.held()).toEqual([`write ${CHUNK}+${CHUNK}`]);
-    rig.store.endAll();
-    // The disk has not become better: the next try is later.
-    rig.store.onDoubt();
-    rig.control(claim(2));
-    disk([1]);
-    rig.control({ ...record(1, [1]), epoch: 2, version: versionOf(1, [1], { epoch: 2 }) } as ControlRequest);
-    disk([1]);
-    rig.control({ ...ENABLE, epoch: 2 } as ControlRequest);
-    disk([1]);
-    rig.world.run(REFUSED_RETRY_MS);
-    rig.write('again', { chunk: 1, epoch: 2, writeSeq: 1 });
-    expect(rig.answers.at(-1)).toEqual(['again', Status.EIO]);
-    rig.world.run(REFUSED_RETRY_MS);
-    rig.write('and again', { chunk: 1, epoch: 2, writeSeq: 2 });
-    expect(rig.held()).toEqual([`write ${CHUNK}+${CHUNK}`]);
-  });
-
-  test('what the disk takes again is lacking no more', () => {
-    claimed([0, 1, 2, 3, 4]);
-    disk([1]);
-    enable();
-    disk([1]);
-    rig.store.cacheDoubtful = false;
-    rig.control(claim(2));
-    rig.store.end('commit promise 2');
-    expect(disk([])).toContain(`write 0+${5 * CHUNK}`);
-    rig.control({ ...record(1, [1]), epoch: 2, version: versionOf(1, [1], { epoch: 2 }) } as ControlRequest);
-    disk([]);
-    rig.control({ ...ENABLE, epoch: 2 } as ControlRequest);
-    disk([]);
-    expect([rig.pool.state, rig.store.lacking]).toEqual(['NORMAL', false]);
-  });
-
-  test('a client that ends in order is told that not everything is durable here, and the store is not released', () => {
-    claimed([0, 1, 2, 3, 4]);
-    disk([1]);
-    enable();
-    disk([1]);
-    const released = rig.control({ op: 'release', poolUuid: POOL, epoch: 1, marks: [] } as ControlRequest);
-    disk([1]);
-    expect([released.failure?.code, rig.store.released]).toEqual(['STORE_ERROR', false]);
-  });
-
-  test('a member whose disk takes nothing at all does not come into service', () => {
-    claimed([]);
-    const enabled = enable();
-    while (rig.held().length > 0) step(rig.held()[0]?.startsWith('read') === true ? Status.OK : Status.EIO);
-    expect([enabled.failure?.code, rig.pool.state]).toEqual(['STORE_ERROR', 'CREATED']);
+    rig.store.end(`read 0+${5 * CHUNK}`);
+    rig.store.end(`write 0+${5 * CHUNK}`, Status.EIO);
+    expect([rig.held(), enabled.failure?.code, rig.pool.state]).toEqual([[], 'STORE_ERROR', 'CREATED']);
   });
 });
 

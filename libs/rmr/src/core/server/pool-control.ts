@@ -17,7 +17,7 @@ import type {
 import { DISK_TEXT_MAX } from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
-import type { CacheRecovery } from './cache-recovery.ts';
+import { CacheRewrite } from './cache-rewrite.ts';
 import { ReadCheck } from './read-check.ts';
 import type { Serving } from './serving.ts';
 import type { SpaceWatch } from './space-watch.ts';
@@ -39,7 +39,6 @@ export interface ControlHost {
   resyncStarts(version: VersionRecord): void;
   /** Chunks in which the disk could not read something. */
   readonly unreadable: UnreadableChunks;
-  readonly recovery: CacheRecovery;
   readonly space: SpaceWatch;
   /** What is wrong with the disk, without a subject; empty: nothing that is known here. */
   diskTrouble(): string;
@@ -278,8 +277,7 @@ export class PoolControl {
         this.#serving.versionSeq = 0;
         this.#serving.horizon = 0;
         this.#serving.erased.clear();
-        const check = (): void => this.#readCheck(this.#host.unreadable.takeSuspects(), () => this.#grant(done));
-        this.#host.recovery.beforeGrant(check);
+        this.#readCheck(this.#host.unreadable.takeSuspects(), () => this.#grant(done));
       });
     });
   }
@@ -456,7 +454,7 @@ export class PoolControl {
     }
     // The version with its maps is durable on all members: `lastIo` and intent have done their work, once what they
     // stand for is on the disk.
-    this.#flushAndForget(true, (status) => {
+    this.#flushAndForget((status) => {
       if (status !== Status.OK) {
         done(null, fail('STORE_ERROR', `the store could not be flushed (${statusName(status)})`, null));
         return;
@@ -505,17 +503,14 @@ export class PoolControl {
     });
   }
 
-  /**
-   * Makes everything durable and records, with `change`, that `lastIo` and the write intent are not needed any more. `mayLack`: but for chunks that
-   * the disk does not take, and that stay what they are (W10).
-   */
-  #flushAndForget(mayLack: boolean, done: (status: number) => void, change: MetadataChange = {}): void {
-    const { recovery } = this.#host;
-    const { unkept } = recovery;
-    recovery.beforeEnabling((status) => {
-      if (status !== Status.OK || (!mayLack && unkept.ranges.length > 0)) done(status || Status.EIO);
-      else this.#flush((flushed) => (flushed === Status.OK ? unkept.enterIntent(done) : done(flushed)), change);
-    });
+  /** Makes everything durable and records, with `change`, that `lastIo` and the write intent are not needed any more. */
+  #flushAndForget(done: (status: number) => void, change: MetadataChange = {}): void {
+    const rewritten = (status: number): void => {
+      if (status === Status.OK) this.#flush(done, change);
+      else done(status);
+    };
+    if (!this.#store.cacheDoubtful || !new CacheRewrite(this.#store, () => this.#host.submitLater(), rewritten).begin())
+      this.#flush(done, change);
   }
 
   #flush(done: (status: number) => void, change: MetadataChange): void {
@@ -547,7 +542,7 @@ export class PoolControl {
       if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'released by the client');
       done({}, null);
     };
-    this.#host.drain(() => this.#flushAndForget(false, released, { released: true, members: withMarks(this.#store.members, marks) }));
+    this.#host.drain(() => this.#flushAndForget(released, { released: true, members: withMarks(this.#store.members, marks) }));
   }
 
   #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {

@@ -7,12 +7,10 @@ import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
 import { admission } from './admission.ts';
-import { CacheRecovery } from './cache-recovery.ts';
-import { chunkWaits } from './chunk-waits.ts';
 import { OwnChunks } from './own-chunks.ts';
 import { PassingWrite } from './passing-write.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
-import { type ChunkWait, PoolServerCounters } from './pool-server-counters.ts';
+import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
 import type { ReadArena } from './read-arena.ts';
 import { Phase } from './request-phase.ts';
 import { RequestSlots } from './request-slots.ts';
@@ -45,15 +43,15 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   readonly #arena: ReadArena;
   readonly #serving: Serving;
   readonly #control: PoolControl;
+
   /** The requests that are being executed, by tag. */
   readonly #slots = new RequestSlots();
   /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
   diskTrouble = '';
   /** For who drains: called when nothing is executing any more. */
   #onDrained: (() => void) | null = null;
+
   readonly #unreadable: UnreadableChunks;
-  /** After a failed flush: what may be in the page cache alone. */
-  readonly recovery: CacheRecovery;
   readonly #space: SpaceWatch;
   readonly #peers: SyncPeers;
   /** Brings what is dirty here up to date. */
@@ -86,7 +84,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
     this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
-    this.recovery = new CacheRecovery(world.clock, store, this.#unreadable, log, () => world.turn.defer(this));
     this.#space = new SpaceWatch(world.clock, log, store);
     this.resync = new Resync(
       poolWorld,
@@ -104,18 +101,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       drain: (done) => this.#drain(done),
       bounceWaiting: () => this.#discardWaiting(Status.EBOUNCED),
       resyncStarts: (version) => this.#resyncStarts(version),
-      ...{ unreadable: this.#unreadable, recovery: this.recovery },
+      unreadable: this.#unreadable,
       resolved: (completedThrough) => this.resync.passBy.resolved(completedThrough),
       space: this.#space,
       diskTrouble: () => this.diskTrouble || this.#space.trouble,
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
-    store.careful ||= store.cacheDoubtful;
-    store.onDoubt = () => {
-      store.careful = true;
-      if (!this.recovery.flushFailed()) this.storeFailed('a flush of its disk failed: data that was not flushed may be gone');
-    };
+    store.onDoubt = () => this.storeFailed('a flush of its disk failed: data that was not flushed may be gone');
     world.ticker.subscribe(this);
   }
 
@@ -156,7 +149,18 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The requests that wait for dirty or locked chunks, by what they wait for, for status. */
   waits(): ChunkWait[] {
-    return chunkWaits(this.#waiting, this.#slots, this.#own, this.resync, this.#world.clock);
+    const wallMs = this.#world.clock.wallMs() - this.#world.clock.nowMs();
+    const waits: ChunkWait[] = [];
+    for (const tag of this.#waiting) {
+      const chunk = this.#own.firstDirty(this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number);
+      // Clean by now: it is taken up at the end of the turn.
+      if (chunk < 0) continue;
+      const isLocked = this.resync.isLocked(chunk, 1);
+      const what = isLocked ? 'a pull or a write of the chunk that is under way' : this.resync.sourceOf(chunk);
+      const remedy = isLocked ? undefined : this.resync.remedyFor(chunk);
+      waits.push({ chunk, what, remedy, requests: 1, sinceMs: wallMs + (this.#slots.waitingSinceMs[tag] as number) });
+    }
+    return sumUpWaits(waits);
   }
 
   /** Takes over an IO request whose message is valid. Answers it now or later, exactly once. */
@@ -253,8 +257,6 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
   tick(nowMs: number): void {
     if (this.#waiting.some((tag) => (this.#slots.waitingSinceMs[tag] as number) <= nowMs - PASS_BY_MS)) this.#onReleased();
     this.#space.look();
-    if (this.#serving.state === 'NORMAL' && this.recovery.unkept.every((chunk) => this.resync.passBy.isHeld(chunk)))
-      this.storeFailed('its disk fails to keep chunks that other members have by now');
     for (let i = 0; i < this.#waiting.length; ) {
       const tag = this.#waiting[i] as number;
       if ((this.#slots.waitingSinceMs[tag] as number) > nowMs - WAIT_BOUNCE_MS) {
@@ -399,8 +401,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
    */
   #write(tag: number, message: IoMessage): void {
     const { offsetBytes, lengthBytes } = message;
-    if (this.recovery.unkept.refuses(message)) this.#finish(tag, Status.EIO);
-    else if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#slots.phases[tag] = Phase.SPACE;
+    if (needsSpace(message) && !this.#store.reserve(offsetBytes, lengthBytes, tag, this)) this.#slots.phases[tag] = Phase.SPACE;
     else this.#writeHasSpace(tag, message);
   }
 
@@ -614,11 +615,10 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#finish(tag, status);
   }
 
-  /** Gives the data, or the hole, of a write that replaces chunks to the store. */
+  /** Gives the write's data, or its hole, to the store. */
   #submitData(tag: number, phase: number): void {
-    const slots = this.#slots;
-    slots.phases[tag] = phase;
-    submitRange(this.#store, slots, tag, slots.offsets[tag] as number, slots.lengths[tag] as number, this, this.#store.careful);
+    this.#slots.phases[tag] = phase;
+    submitRange(this.#store, this.#slots, tag, this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number, this);
   }
 
   /** Says where the range has data, as far as that is known here. */

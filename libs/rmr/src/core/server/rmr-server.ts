@@ -32,8 +32,6 @@ export class RmrServer implements RtrsServerHandler {
   /** Of all pools together. */
   readonly #budget: ResyncBudget;
   readonly #syncServing: SyncServing;
-  /** UUIDs of the stores of which a flush has failed since the process began (W10). */
-  readonly #careful = new Set<string>();
   /**
    * For whoever keeps the stores to set: why there is no store of the pool here, as far as that is known, as a sentence about the node;
    * null: nothing is known of one. Clients are told, as nobody else knows that it is the disk.
@@ -58,7 +56,6 @@ export class RmrServer implements RtrsServerHandler {
   /** Makes a store available to clients. One store per pool and node. */
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
-    store.careful ||= this.#careful.has(store.identity.storeUuid);
     const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync, this.#budget);
     this.#pools.push(pool);
     return pool;
@@ -68,7 +65,6 @@ export class RmrServer implements RtrsServerHandler {
   unregister(pool: PoolServer, done: () => void): void {
     assert(this.#pools[pool.handle] === pool, 'rmr server: the pool is not registered');
     this.#pools[pool.handle] = null;
-    if (pool.store.careful) this.#careful.add(pool.store.identity.storeUuid);
     pool.close(done);
   }
 
