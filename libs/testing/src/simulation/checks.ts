@@ -391,12 +391,12 @@ export class Checks {
     this.#promises.delete(node);
   }
 
-  /** L8: nobody is said to have gone back in time who has not. */
+  /** L8: of no store it is said that it went back in time when it did not. */
   #checkRolledBack(): void {
     const { client, nodes, tampered } = this.#cluster;
-    for (const { memberId, addresses, rolledBack } of client?.pool.status().legs ?? []) {
-      // Who answers elsewhere is a clone of it.
-      const node = nodes.find((each) => each.memberId === memberId && isAt(each, { addresses }));
+    for (const { memberId, addresses, storeUuid, rolledBack } of client?.pool.status().legs ?? []) {
+      // What answers elsewhere is a clone of it. Another store in its place is one that the client has not heard of yet.
+      const node = nodes.find((each) => each.memberId === memberId && each.storeUuid === storeUuid && isAt(each, { addresses }));
       if (rolledBack !== null && node !== undefined && !tampered.has(node)) fail('L8', `${rolledBack}, and it is what it was`);
     }
   }
