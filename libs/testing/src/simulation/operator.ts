@@ -166,10 +166,12 @@ export class Operator {
   }
 
   #remove(node: SimulatedStorageNode): void {
+    // A store that nobody has opened yet is not known to be the member's. So the id counts, too.
+    const isGone = (): boolean => !this.#cluster.isMember(node) && !this.#cluster.isInTable(node.memberId);
     this.#wish({
       what: `${node.name} to be removed`,
       ask: (done) => this.#membership?.remove(node.memberId, 'KEEP', done),
-      fulfilled: () => this.#cluster.settled && this.#cluster.nodes.includes(node) && !this.#cluster.isMember(node),
+      fulfilled: () => this.#cluster.settled && this.#cluster.nodes.includes(node) && isGone(),
       onFulfilled: () => this.#cluster.dropNode(node),
       optional: true,
     });
