@@ -16,14 +16,15 @@ export const ALLOWED_LAYERS = {
   nbd: ['runtime'],
   brmr: ['rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
-  testing: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
+  testing: ['runtime'],
+  simulation: ['testing', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
   app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
   web: ['admin-api', 'runtime'],
   tool: ['admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
-  harness: ['admin-api', 'runtime', 'app', 'harness', 'testing'],
+  harness: ['admin-api', 'runtime', 'app', 'harness', 'simulation'],
   /** Runs the simulator: the one program that is made of test code. */
-  simulator: ['testing', 'runtime'],
+  simulator: ['simulation', 'runtime'],
   workspace: [],
 };
 

@@ -309,6 +309,7 @@ export const FIGURES_ALONE = [
   'docs/simulator-findings.md',
   'apps/web/README.md',
   'libs/dirty-map/README.md',
+  'libs/simulation/README.md',
   'scripts/README.md',
   'tools/acceptance/README.md',
   'tools/bench/README.md',

@@ -10,7 +10,7 @@ export {
   sizeOf,
   tablesOf,
 } from './document-tables.ts';
-export { type DiskRequest, type DiskRequestKind, MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
+export { type DiskRequest, type DiskRequestKind, MemoryDisk, type MemoryDiskOptions, PAGE_BYTES } from './memory-disk.ts';
 export { type LogEntry, MemoryLog } from './memory-log.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-network.ts';
 export { MemoryStream } from './memory-stream.ts';

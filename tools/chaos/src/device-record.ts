@@ -1,5 +1,5 @@
 import { assert } from '@rmr/runtime';
-import { SectorModel } from '@rmr/testing/sector-model';
+import { SectorModel } from '@rmr/simulation/sector-model';
 import { type DeviceRequest, describeRequest, RequestKind } from './device-request.ts';
 import { SECTOR_BYTES, stampedSectors, stampsOf } from './stamp.ts';
 

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { OperationError } from '@rmr/runtime';
 import { runCommandLine } from '@rmr/runtime/cli';
-import { FAULT_KINDS, type SimulationOptions, type SimulationResult, simulate } from '@rmr/testing/simulation';
+import { FAULT_KINDS, type SimulationOptions, type SimulationResult, simulate } from '@rmr/simulation';
 import { Command } from 'commander';
 import { ruleOf } from './mutant.ts';
 import { MUTANTS } from './mutants/index.ts';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OperationError } from '@rmr/runtime';
-import type { SimulationResult } from '@rmr/testing/simulation';
+import type { SimulationResult } from '@rmr/simulation';
 import { build } from 'esbuild';
 import { type Edit, type Mutant, ruleOf } from './mutant.ts';
 import { runSeeds } from './workers.ts';

@@ -1,4 +1,4 @@
-import type { SimulationResult } from '@rmr/testing/simulation';
+import type { SimulationResult } from '@rmr/simulation';
 
 /** Seeds that are named in the totals, at most. */
 const FAILED_SEEDS_MAX = 100;

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SimulationResult } from '@rmr/testing/simulation';
+import type { SimulationResult } from '@rmr/simulation';
 import { afterAll, expect, test } from 'vitest';
 import { Totals } from './totals.ts';
 import { runSeeds } from './workers.ts';

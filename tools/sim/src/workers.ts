@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { type SimulationOptions, type SimulationResult, simulate } from '@rmr/testing/simulation';
+import { type SimulationOptions, type SimulationResult, simulate } from '@rmr/simulation';
 
 /** Milliseconds of real time after which a seed counts as hanging. One takes a fraction of a second. */
 const HANG_MS = 120_000;

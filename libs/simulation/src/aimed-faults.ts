@@ -1,7 +1,7 @@
 import { compareVersions } from '@rmr/rmr';
 import type { SeededRandom } from '@rmr/runtime';
 import { randomBelow } from '@rmr/runtime';
-import type { MemoryStream } from '../memory-stream.ts';
+import type { MemoryStream } from '@rmr/testing';
 import type { SimulatedCluster } from './cluster.ts';
 import { type FaultContext, strikeWhen } from './fault-context.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';

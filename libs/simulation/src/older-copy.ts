@@ -1,7 +1,7 @@
 import { inspectStore, type StoreInspection } from '@rmr/bitmap-store';
 import type { MemberRecord, StoreLife, VersionRecord } from '@rmr/rmr';
 import { OperationError } from '@rmr/runtime';
-import type { MemoryDisk } from '../memory-disk.ts';
+import type { MemoryDisk } from '@rmr/testing';
 import type { SimulatedCluster } from './cluster.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 

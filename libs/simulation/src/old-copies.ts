@@ -1,5 +1,5 @@
 import { randomBelow, type SeededRandom } from '@rmr/runtime';
-import type { MemoryDisk } from '../memory-disk.ts';
+import type { MemoryDisk } from '@rmr/testing';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
 import type { FaultContext } from './fault-context.ts';

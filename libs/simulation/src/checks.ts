@@ -1,5 +1,5 @@
 import { compareVersions, formatVersion, type PromiseRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
-import { type DiskRequest, PAGE_BYTES } from '../memory-disk.ts';
+import { type DiskRequest, PAGE_BYTES } from '@rmr/testing';
 import type { SimulatedCluster } from './cluster.ts';
 import { ProgressChecks } from './progress-checks.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';

@@ -1,9 +1,7 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
 import { compareVersions, type MemberAddress, type MemberRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
 import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
-import { MemoryDisk } from '../memory-disk.ts';
-import { MemoryNetwork } from '../memory-network.ts';
-import { VirtualWorld } from '../virtual-world.ts';
+import { MemoryDisk, MemoryNetwork, VirtualWorld } from '@rmr/testing';
 import { Geometry } from './geometry.ts';
 import { addressOf, isAt, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 

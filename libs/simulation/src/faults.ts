@@ -1,5 +1,5 @@
 import { randomBelow, SeededRandom, Status } from '@rmr/runtime';
-import type { MemoryStream } from '../memory-stream.ts';
+import type { MemoryStream } from '@rmr/testing';
 import { AimedCrashes } from './aimed-crashes.ts';
 import { AimedFaults } from './aimed-faults.ts';
 import type { SimulatedCluster } from './cluster.ts';

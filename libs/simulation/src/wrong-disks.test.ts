@@ -1,6 +1,6 @@
 import { sameVersion, type VersionRecord } from '@rmr/rmr';
+import type { MemoryDisk } from '@rmr/testing';
 import { expect, test } from 'vitest';
-import type { MemoryDisk } from '../memory-disk.ts';
 import { addressOf } from './simulated-nodes.ts';
 import { WrongDiskPool } from './wrong-disk-pool.ts';
 

@@ -1,9 +1,7 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
 import { IoRequest, type MemberAddress, MessageType, type PoolClientStatus, type PoolPolicy } from '@rmr/rmr';
 import { randomUuid, Status } from '@rmr/runtime';
-import { MemoryDisk } from '../memory-disk.ts';
-import { MemoryNetwork } from '../memory-network.ts';
-import { VirtualWorld } from '../virtual-world.ts';
+import { MemoryDisk, MemoryNetwork, VirtualWorld } from '@rmr/testing';
 import { SECTOR_BYTES, SectorModel } from './sector-model.ts';
 import { addressOf, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 

@@ -14,9 +14,7 @@ import {
 } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SeededRandom, SlabPool, type StreamListener } from '@rmr/runtime';
-import type { DiskRequest, MemoryDisk } from '../memory-disk.ts';
-import type { MemoryNetwork } from '../memory-network.ts';
-import type { VirtualHost, VirtualWorld } from '../virtual-world.ts';
+import type { DiskRequest, MemoryDisk, MemoryNetwork, VirtualHost, VirtualWorld } from '@rmr/testing';
 import type { Geometry } from './geometry.ts';
 import { SECTOR_BYTES } from './sector-model.ts';
 

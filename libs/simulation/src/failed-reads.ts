@@ -1,4 +1,4 @@
-import type { DiskRequest } from '../memory-disk.ts';
+import type { DiskRequest } from '@rmr/testing';
 import type { Geometry } from './geometry.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
