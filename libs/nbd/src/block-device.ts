@@ -1,30 +1,5 @@
 import type { DeviceRequest } from './device-request.ts';
 
-/** The operation of a request to a device. The numbers are those of the NBD commands. */
-export const DeviceOperation = {
-  READ: 0,
-  WRITE: 1,
-  FLUSH: 3,
-  TRIM: 4,
-  CACHE: 5,
-  WRITE_ZEROES: 6,
-  BLOCK_STATUS: 7,
-} as const;
-
-export type DeviceOperation = (typeof DeviceOperation)[keyof typeof DeviceOperation];
-
-/** The flags of a request to a device. The bits are those of the NBD command flags. */
-export const DeviceFlag = {
-  /** WRITE, TRIM, WRITE_ZEROES: the request ends only after its effect is durable. */
-  FUA: 1 << 0,
-  /** WRITE_ZEROES: the range has to be allocated afterwards. */
-  NO_HOLE: 1 << 1,
-  /** BLOCK_STATUS: one run is enough. */
-  ONE_EXTENT: 1 << 3,
-  /** WRITE_ZEROES: the client wants it only if it is faster than writing. The server has checked {@link BlockDevice.fastZero}. */
-  FAST_ZERO: 1 << 4,
-} as const;
-
 /**
  * A device that the server exports. Requests run concurrently and end in any order. The server has checked each request
  * before: its range is not empty, lies within the device, and is a multiple of the minimum block size. A read-only device

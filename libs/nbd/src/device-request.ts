@@ -1,5 +1,29 @@
 import { assert, type DiskExtent, type Slab } from '@rmr/runtime';
-import { DeviceOperation } from './block-device.ts';
+
+/** The operation of a request to a device. The numbers are those of the NBD commands. */
+export const DeviceOperation = {
+  READ: 0,
+  WRITE: 1,
+  FLUSH: 3,
+  TRIM: 4,
+  CACHE: 5,
+  WRITE_ZEROES: 6,
+  BLOCK_STATUS: 7,
+} as const;
+
+export type DeviceOperation = (typeof DeviceOperation)[keyof typeof DeviceOperation];
+
+/** The flags of a request to a device. The bits are those of the NBD command flags. */
+export const DeviceFlag = {
+  /** WRITE, TRIM, WRITE_ZEROES: the request ends only after its effect is durable. */
+  FUA: 1 << 0,
+  /** WRITE_ZEROES: the range has to be allocated afterwards. */
+  NO_HOLE: 1 << 1,
+  /** BLOCK_STATUS: one run is enough. */
+  ONE_EXTENT: 1 << 3,
+  /** WRITE_ZEROES: the client wants it only if it is faster than writing. The server has checked {@link BlockDevice.fastZero}. */
+  FAST_ZERO: 1 << 4,
+} as const;
 
 /** Gets what a device says about its requests. */
 export interface DeviceRequestSink {

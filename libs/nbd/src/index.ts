@@ -1,4 +1,4 @@
-export { type BlockDevice, DeviceFlag, DeviceOperation } from './block-device.ts';
+export type { BlockDevice } from './block-device.ts';
 export {
   CONNECTIONS_MAX,
   IN_FLIGHT_BYTES_MAX,
@@ -12,6 +12,6 @@ export type { ConnectionState } from './core/connection-state.ts';
 export type { NbdCounters } from './core/counters.ts';
 export { type NbdConnectionInfo, type NbdExportInfo, NbdServer, type NbdServerListener, type NbdServerOptions } from './core/nbd-server.ts';
 export type { AnnouncedExport } from './core/negotiation.ts';
-export { DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
+export { DeviceFlag, DeviceOperation, DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
 export { nbdErrorOf } from './nbd-error.ts';
 export { Command, commandName } from './wire/protocol.ts';

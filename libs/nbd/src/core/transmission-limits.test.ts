@@ -1,8 +1,8 @@
 import { Status } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
-import { DeviceOperation } from '../block-device.ts';
 import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_REQUESTS_MAX, PAYLOAD_BYTES_MAX } from '../constants.ts';
 import type { DeviceRequest } from '../device-request.ts';
+import { DeviceOperation } from '../device-request.ts';
 import { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, pattern, requestBytes, TestBed, type TestClient } from '../testing/test-client.ts';
 import { assembled, MIB, setup } from '../testing/transmission-setup.ts';

@@ -1,8 +1,8 @@
 import { Status } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
-import { DeviceFlag, DeviceOperation } from '../block-device.ts';
 import { PAYLOAD_BYTES_MAX, WRITE_PART_BYTES } from '../constants.ts';
 import type { DeviceRequest } from '../device-request.ts';
+import { DeviceFlag, DeviceOperation } from '../device-request.ts';
 import type { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, pattern, type Reply, requestBytes, text } from '../testing/test-client.ts';
 import { assembled, errorOf, MIB, setup } from '../testing/transmission-setup.ts';

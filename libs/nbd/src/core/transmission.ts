@@ -1,6 +1,6 @@
 import { assert, COPY_BYTES_MAX, type DiskExtent, type Slab, type SlabPool, Status } from '@rmr/runtime';
-import { DeviceFlag, type DeviceOperation } from '../block-device.ts';
 import { IN_FLIGHT_REQUESTS_MAX, PAYLOAD_BYTES_MAX, WRITE_PART_BYTES } from '../constants.ts';
+import { DeviceFlag, type DeviceOperation } from '../device-request.ts';
 import { nbdErrorOf } from '../nbd-error.ts';
 import { readU16, readU32, readU64 } from '../wire/bytes.ts';
 import { Command, CommandFlag } from '../wire/protocol.ts';

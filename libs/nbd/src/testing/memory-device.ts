@@ -1,6 +1,7 @@
 import { type DiskExtent, Status, type TurnTask, type World } from '@rmr/runtime';
-import { type BlockDevice, DeviceFlag, DeviceOperation } from '../block-device.ts';
+import type { BlockDevice } from '../block-device.ts';
 import type { DeviceRequest } from '../device-request.ts';
+import { DeviceFlag, DeviceOperation } from '../device-request.ts';
 
 /** Granularity in which a {@link MemoryDevice} knows holes. */
 export const HOLE_BYTES = 4096;

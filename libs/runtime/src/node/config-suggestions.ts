@@ -1,4 +1,4 @@
-import type { ConfigKey } from './config.ts';
+import type { ConfigKey } from './config-key.ts';
 
 /** The parts of a configuration's JSON schema that are used here. */
 export interface JsonSchema {

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Document, LineCounter, parseDocument, parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { assert, errorMessage, OperationError } from '../errors.ts';
+import type { ConfigKey, KeyKind } from './config-key.ts';
 import { type JsonSchema, suggestKey, suggestVariable } from './config-suggestions.ts';
 import { ipv6Hint, keyText, quote } from './config-values.ts';
 
@@ -11,22 +12,6 @@ const FILE_BYTES_MAX = 1024 * 1024;
 export const ENV_PREFIX = 'RMR_';
 /** Variables that tools of this project read. Daemons ignore them. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set(['RMR_CONFIG', 'RMR_CLUSTER_FILE']);
-
-type KeyKind = 'text' | 'number' | 'boolean' | 'list' | 'structure';
-
-/** A key that can be given in the file, in the environment and as a flag. */
-export interface ConfigKey {
-  /** With dots between levels: `admin.listen`. */
-  readonly key: string;
-  readonly path: readonly string[];
-  /** `RMR_ADMIN_LISTEN`. */
-  readonly variable: string;
-  /** `admin-listen`, without the dashes in front. */
-  readonly flag: string;
-  /** How the text of the key is read: the entries of a list are separated by commas, a structure is written as JSON or YAML. */
-  readonly kind: KeyKind;
-  readonly description: string;
-}
 
 /** The sources of a configuration, the weakest first. */
 export interface ConfigSources {

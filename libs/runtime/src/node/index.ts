@@ -1,4 +1,5 @@
-export { type ConfigKey, type ConfigSources, configKeys, ENV_PREFIX, loadConfig } from './config.ts';
+export { type ConfigSources, configKeys, ENV_PREFIX, loadConfig } from './config.ts';
+export type { ConfigKey } from './config-key.ts';
 export { configReference } from './config-reference.ts';
 export { nearest } from './config-suggestions.ts';
 export {
