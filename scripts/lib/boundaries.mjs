@@ -16,13 +16,14 @@ export const ALLOWED_LAYERS = {
   nbd: ['runtime'],
   brmr: ['rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
+  daemon: ['admin-api', 'runtime'],
   testing: ['runtime'],
   simulation: ['testing', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
-  app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api'],
+  app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api', 'daemon'],
   web: ['admin-api', 'runtime'],
   tool: ['admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
-  harness: ['admin-api', 'runtime', 'app', 'harness', 'simulation'],
+  harness: ['admin-api', 'daemon', 'runtime', 'app', 'harness', 'simulation'],
   /** Runs the simulator: the one program that is made of test code. */
   simulator: ['simulation', 'runtime'],
   workspace: [],

@@ -243,19 +243,19 @@ export const DOCUMENT_NUMBERS = [
     others: [],
   },
   {
-    path: 'libs/admin-api/README.md',
-    from: ['libs/admin-api/src/node/admin-server.ts'],
+    path: 'libs/daemon/README.md',
+    from: ['libs/daemon/src/admin-server.ts'],
     says: [
       'Bodies up to {BODY_BYTES_MAX KiB}, headers up to {HEADER_BYTES_MAX KiB}, {CONNECTIONS_MAX} connections, {REQUEST_TIMEOUT_MS s} p',
       '{QUIET_CONNECTIONS_MAX} on which nothing is being answered',
     ],
-    others: [],
+    others: [/A configuration file has at most 1 MiB/g],
   },
   {
     path: 'libs/runtime/README.md',
-    from: ['libs/runtime/src/world.ts', 'libs/runtime/src/node/socket-transport.ts', 'libs/runtime/src/node/config.ts'],
+    from: ['libs/runtime/src/world.ts', 'libs/runtime/src/node/socket-transport.ts'],
     says: ["A unix socket's path has at most {UNIX_PATH_BYTES_MAX bytes}", 'a tick is {TICK_INTERVAL_MS ms}'],
-    others: [/A configuration file has at most 1 MiB/g],
+    others: [],
   },
   {
     path: 'docs/configuration.md',
@@ -308,6 +308,7 @@ export const FIGURES_ALONE = [
   'docs/nbd-clients.md',
   'docs/simulator-findings.md',
   'apps/web/README.md',
+  'libs/admin-api/README.md',
   'libs/dirty-map/README.md',
   'libs/simulation/README.md',
   'scripts/README.md',

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import { parseAdminAddress } from '@rmr/runtime/node';
+import { parseAdminAddress } from '@rmr/daemon';
 import type { ClientNodeConfig } from './config.ts';
 
 /** Listen addresses that stand for every address of the host, and the loopback address at which programs of that host reach each. */

@@ -1,4 +1,4 @@
-import { addRunCommand } from '@rmr/admin-api/node';
+import { addRunCommand } from '@rmr/daemon';
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
 import { clientNodeConfigSchema } from './config.ts';

@@ -1,16 +1,18 @@
 import {
-  adminAddressValue,
+  adminSection,
   durationValue,
+  logSection,
   nameValue,
-  pathValue,
+  nodeKeys,
+  refuseEarlyDeath,
   refuseSharedAddresses,
-  routesValue,
   socketAccessValue,
   socketAddressListValue,
   socketAddressValue,
   timeoutValue,
+  transportKeys,
   uuidValue,
-} from '@rmr/runtime/node';
+} from '@rmr/daemon';
 import { z } from 'zod';
 
 /** The most members that a pool can have. */
@@ -151,18 +153,8 @@ function refuseDoubles(pool: Members, context: z.core.$RefinementCtx): void {
  */
 export const clientNodeConfigSchema = z
   .strictObject({
-    name: nameValue().describe('name of this client node, for people'),
-    hostUuid: uuidValue().optional().describe('identity of this host; without it, a UUID is drawn at the first start and kept in stateDir'),
-    stateDir: pathValue().describe('directory for the state that this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("used in place of the kernel's boot id; only for tests, because it hides a power loss"),
-    admin: z
-      .strictObject({
-        listen: adminAddressValue()
-          .default('tcp://127.0.0.1:4812')
-          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
-        tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
-      })
-      .prefault({}),
+    ...nodeKeys('client node'),
+    admin: adminSection('tcp://127.0.0.1:4812'),
     nbd: z
       .strictObject({
         listen: z
@@ -180,27 +172,14 @@ export const clientNodeConfigSchema = z
       })
       .prefault({}),
     pools: z.array(poolSchema).default([]).describe('the pools that this node serves and exports'),
-    log: z
-      .strictObject({
-        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe level that is logged'),
-      })
-      .prefault({}),
+    log: logSection(),
     transport: z
       .strictObject({
         pathPolicy: z
           .enum(['round-robin', 'min-inflight', 'min-latency'])
           .default('min-inflight')
           .describe('how a session chooses the path of a message'),
-        heartbeatInterval: durationValue({ millisecondsMin: 100, millisecondsMax: 60_000 })
-          .default(1000)
-          .describe('time between heartbeats on an idle path'),
-        deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
-          .default(5000)
-          .describe('a path that has been silent for this long is closed'),
-        routes: routesValue()
-          .prefault({})
-          .describe('for some addresses, the one to connect to instead, such as that of a tunnel; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C; headers always have one'),
+        ...transportKeys(),
       })
       .prefault({}),
   })
@@ -212,13 +191,7 @@ export const clientNodeConfigSchema = z
       ],
       context,
     );
-    if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
-      context.addIssue({
-        code: 'custom',
-        path: ['transport', 'deadAfter'],
-        message: `is below two heartbeats of ${config.transport.heartbeatInterval}ms; write at least ${2 * config.transport.heartbeatInterval}ms`,
-      });
-    }
+    refuseEarlyDeath(config.transport, context);
     const uuids = new Set<string>();
     const exportNames = new Set<string>();
     for (const [index, pool] of config.pools.entries()) {

@@ -1,11 +1,10 @@
-import { type ClientNodeStatus, clientSessionStatus, HealthLog, type NodeIdentity } from '@rmr/admin-api';
-import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
+import { type ClientNodeStatus, clientSessionStatus, HealthLog } from '@rmr/admin-api';
 import { PoolDevice } from '@rmr/brmr';
+import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { type AnnouncedExport, NbdServer } from '@rmr/nbd';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient } from '@rmr/rmr';
 import { QUEUE_DEPTH_MAX } from '@rmr/rtrs';
-import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity, type SocketTransport } from '@rmr/runtime/node';
+import { OperationError, SlabPool, Status, statusName } from '@rmr/runtime';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
 import { ConfigDifferences } from './config-differences.ts';
 import { registerClientMetrics } from './metrics.ts';
@@ -14,11 +13,9 @@ import { exportStatuses, type MappedPool, nodeHealth, poolHealth, poolStatus, wa
 
 /** Starts the client node: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
-  const { log, version, transport } = surroundings;
-  const world = createSystemWorld(log);
-  const host = loadHostIdentity(config);
-  const startedMs = world.clock.nowMs();
-  const startedAt = new Date(world.clock.wallMs()).toISOString();
+  const { log, transport } = surroundings;
+  const node = new DaemonNode(config, surroundings);
+  const { world, host } = node;
   const slabs = new SlabPool();
   const server = new NbdServer(world, slabs, {
     connectionsMax: config.nbd.connections,
@@ -26,23 +23,19 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   });
   const pools: MappedPool[] = [];
   for (const pool of config.pools) server.announceExport(announced(pool, () => pools.find((mapped) => mapped.config === pool)));
-  const listeners: StreamListener[] = [];
   transport.setAccess(config.nbd.socket);
-  for (const address of config.nbd.listen) listeners.push(await listen(transport, address, server));
+  await node.listen('nbd.listen', config.nbd.listen, (stream) => server.accept(stream));
 
   const client = new RmrClient(world, transport, slabs, {
     instanceUuid: host.incarnation,
     name: config.name,
     session: {
-      local: host,
+      ...node.sessionOptions,
       pathPolicy: config.transport.pathPolicy,
       // All pools share a session, so it has places for all of them. Requests that a hanging disk never answers take places of
       // their own pool, and leave those of the others (I11).
       queueDepth: Math.min(QUEUE_DEPTH_MAX, config.pools.reduce((sum, pool) => sum + pool.queueDepth, 0) || 1),
       maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
-      payloadChecksum: config.transport.payloadChecksum,
-      heartbeatIntervalMs: config.transport.heartbeatInterval,
-      deadAfterMs: config.transport.deadAfter,
     },
   });
   for (const pool of config.pools) pools.push({ config: pool, client: open(pool) });
@@ -81,20 +74,9 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     );
   }
 
-  const identity = (): NodeIdentity => ({
-    name: config.name,
-    hostUuid: host.hostUuid,
-    bootId: host.bootId,
-    incarnation: host.incarnation,
-    version,
-    pid: process.pid,
-    startedAt,
-    uptimeSeconds: (world.clock.nowMs() - startedMs) / 1000,
-  });
-
   let stopping: Promise<void> | null = null;
   const stopGracefully = async (): Promise<void> => {
-    for (const listener of listeners) listener.close();
+    node.closeListeners();
     await new Promise<void>((resolve) => server.shutdown(true, resolve));
     world.ticker.unsubscribe(differences);
     world.ticker.unsubscribe(health);
@@ -106,10 +88,10 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
       const mapped = statuses();
       return {
         role: 'client-node',
-        node: identity(),
+        node: node.identity(),
         health: nodeHealth(mapped),
         sessions: client.sessions().map(({ rtrs }) => clientSessionStatus(rtrs)),
-        nbdAddresses: listeners.map((listener) => listener.address),
+        nbdAddresses: [...node.addresses],
         pools: mapped,
         exports: exportStatuses(world, pools, server),
       };
@@ -163,16 +145,5 @@ function flushPool({ config, client }: MappedPool): Promise<void> {
     });
     flush.type = MessageType.FLUSH;
     client.submit(flush);
-  });
-}
-
-function listen(transport: SocketTransport, address: string, server: NbdServer): Promise<StreamListener> {
-  return new Promise((resolve, reject) => {
-    transport.listen(
-      address,
-      (stream) => server.accept(stream),
-      resolve,
-      (code, reason) => reject(new OperationError(code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG', `nbd.listen: ${reason}`)),
-    );
   });
 }

@@ -1,4 +1,4 @@
-import type { Metrics } from '@rmr/admin-api/node';
+import type { Metrics } from '@rmr/daemon';
 import type { NbdServer } from '@rmr/nbd';
 import type { LegState, PoolClientCounters, PoolClientStatus, PoolWaitKind, RmrClient } from '@rmr/rmr';
 import type { SlabPool } from '@rmr/runtime';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ForceMember, ForcePlan, PoolOrders } from '@rmr/admin-api';
-import { type AdminServer, Metrics, startAdminServer } from '@rmr/admin-api/node';
+import { type AdminServer, Metrics, startAdminServer } from '@rmr/daemon';
 import { OPERATION_ERRORS, OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { runCommandLine } from '@rmr/runtime/cli';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type AdminClient, adminError, createAdminClient, type ForcePlan } from '@rmr/admin-api';
+import { loadConfig } from '@rmr/daemon';
 import { errorMessage, OPERATION_ERRORS, OperationError } from '@rmr/runtime';
-import { loadConfig } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import { adminUrl, commandLine } from './admin-address.ts';
 import { clientNodeConfigSchema } from './config.ts';

@@ -1,5 +1,5 @@
 import { type ClientPoolStatus, clientPoolStatusSchema } from '@rmr/admin-api';
-import { Metrics } from '@rmr/admin-api/node';
+import { Metrics } from '@rmr/daemon';
 import { NbdServer } from '@rmr/nbd';
 import { type PoolClient, PoolClientCounters, type PoolClientStatus, type RmrClient } from '@rmr/rmr';
 import { SILENT_LOGGER, SlabPool } from '@rmr/runtime';

@@ -1,5 +1,5 @@
-import { addRunCommand } from '@rmr/admin-api/node';
 import { threadsFor } from '@rmr/brmr';
+import { addRunCommand } from '@rmr/daemon';
 import { programVersion } from '@rmr/runtime/cli';
 import { Command } from 'commander';
 import { storageNodeConfigSchema } from './config.ts';

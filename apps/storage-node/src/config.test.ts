@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { loadConfig } from '@rmr/daemon';
 import type { OperationError } from '@rmr/runtime';
-import { loadConfig } from '@rmr/runtime/node';
 import { describe, expect, test } from 'vitest';
 import { storageNodeConfigSchema } from './config.ts';
 

@@ -1,17 +1,19 @@
 import { STORES_MAX } from '@rmr/brmr';
-import { QUEUE_DEPTH_MAX, SESSIONS_MAX } from '@rmr/rtrs';
 import {
-  adminAddressValue,
+  adminSection,
   durationValue,
-  nameValue,
+  logSection,
+  nodeKeys,
   pathValue,
+  refuseEarlyDeath,
   refuseSharedAddresses,
-  routesValue,
   sizeValue,
   socketAccessValue,
   socketAddressListValue,
+  transportKeys,
   uuidValue,
-} from '@rmr/runtime/node';
+} from '@rmr/daemon';
+import { QUEUE_DEPTH_MAX, SESSIONS_MAX } from '@rmr/rtrs';
 import { z } from 'zod';
 
 /**
@@ -20,10 +22,7 @@ import { z } from 'zod';
  */
 export const storageNodeConfigSchema = z
   .strictObject({
-    name: nameValue().describe('name of this storage node, for people'),
-    hostUuid: uuidValue().optional().describe('identity of this host; without it, a UUID is drawn at the first start and kept in stateDir'),
-    stateDir: pathValue().describe('directory for the state that this daemon has to remember'),
-    bootIdOverride: uuidValue().optional().describe("used in place of the kernel's boot id; only for tests, because it hides a power loss"),
+    ...nodeKeys('storage node'),
     rtrs: z
       .strictObject({
         listen: socketAddressListValue()
@@ -35,14 +34,7 @@ export const storageNodeConfigSchema = z
         socket: socketAccessValue().prefault({}),
       })
       .prefault({}),
-    admin: z
-      .strictObject({
-        listen: adminAddressValue()
-          .default('tcp://127.0.0.1:4811')
-          .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
-        tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
-      })
-      .prefault({}),
+    admin: adminSection('tcp://127.0.0.1:4811'),
     stores: z
       .array(
         z.strictObject({
@@ -81,25 +73,8 @@ export const storageNodeConfigSchema = z
       })
       .prefault({})
       .describe('resync: how this node pulls from other members what it has missed'),
-    log: z
-      .strictObject({
-        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe level that is logged'),
-      })
-      .prefault({}),
-    transport: z
-      .strictObject({
-        heartbeatInterval: durationValue({ millisecondsMin: 100, millisecondsMax: 60_000 })
-          .default(1000)
-          .describe('time between heartbeats on an idle path'),
-        deadAfter: durationValue({ millisecondsMin: 300, millisecondsMax: 600_000 })
-          .default(5000)
-          .describe('a path that has been silent for this long is closed'),
-        routes: routesValue()
-          .prefault({})
-          .describe('for some addresses, the one to connect to instead, such as that of a tunnel; read again at SIGHUP'),
-        payloadChecksum: z.boolean().default(false).describe('protect payloads with a CRC-32C; headers always have one'),
-      })
-      .prefault({}),
+    log: logSection(),
+    transport: z.strictObject(transportKeys()).prefault({}),
     limits: z
       .strictObject({
         sessions: z.int().min(1).max(SESSIONS_MAX).default(64).describe('most sessions at a time'),
@@ -115,13 +90,7 @@ export const storageNodeConfigSchema = z
       ],
       context,
     );
-    if (config.transport.deadAfter < 2 * config.transport.heartbeatInterval) {
-      context.addIssue({
-        code: 'custom',
-        path: ['transport', 'deadAfter'],
-        message: `is below two heartbeats of ${config.transport.heartbeatInterval}ms; write at least ${2 * config.transport.heartbeatInterval}ms`,
-      });
-    }
+    refuseEarlyDeath(config.transport, context);
     const paths = new Set<string>();
     for (const [index, store] of config.stores.entries()) {
       if (paths.has(store.path)) {

@@ -2,10 +2,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type NodeStoreStatus, type StorageNodeStatus, storageNodeStatusSchema } from '@rmr/admin-api';
-import { type Daemon, Metrics } from '@rmr/admin-api/node';
 import { createStore, inspect } from '@rmr/brmr/node';
+import { type Daemon, loadConfig, Metrics } from '@rmr/daemon';
 import { SILENT_LOGGER } from '@rmr/runtime';
-import { loadConfig, SocketTransport } from '@rmr/runtime/node';
+import { SocketTransport } from '@rmr/runtime/node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type StorageNodeConfigFile, storageNodeConfigSchema } from './config.ts';
 import { startDaemon } from './daemon.ts';

@@ -1,11 +1,11 @@
-import { clientSessionStatus, HealthLog, type NodeIdentity, type StorageNodeStatus } from '@rmr/admin-api';
-import type { Daemon, DaemonSurroundings, Metrics } from '@rmr/admin-api/node';
+import { clientSessionStatus, HealthLog, type StorageNodeStatus } from '@rmr/admin-api';
 import { StoreKeeper, ThreadPlaces } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
+import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
-import { OperationError, SlabPool, Status, type StreamListener, statusName } from '@rmr/runtime';
-import { createSystemWorld, loadHostIdentity, poolThreads, type SocketTransport } from '@rmr/runtime/node';
+import { OperationError, SlabPool, Status, statusName } from '@rmr/runtime';
+import { poolThreads } from '@rmr/runtime/node';
 import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
@@ -17,19 +17,14 @@ const SYNC_QUEUE_DEPTH = 512;
 
 /** Starts the storage node: its stores, their pools, and the listeners for sessions. */
 export async function startDaemon(config: StorageNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
-  const { log, version, transport } = surroundings;
-  const world = createSystemWorld(log);
-  const host = loadHostIdentity(config);
-  const startedMs = world.clock.nowMs();
-  const startedAt = new Date(world.clock.wallMs()).toISOString();
+  const { log, transport } = surroundings;
+  const node = new DaemonNode(config, surroundings);
+  const { world, host } = node;
   const slabs = new SlabPool();
   const sessions = new Sessions(world, transport, slabs, {
-    local: host,
+    ...node.sessionOptions,
     queueDepth: SYNC_QUEUE_DEPTH,
     maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
-    payloadChecksum: config.transport.payloadChecksum,
-    heartbeatIntervalMs: config.transport.heartbeatInterval,
-    deadAfterMs: config.transport.deadAfter,
   });
   const rmr = new RmrServer(world, slabs, sessions, {
     depth: config.resync.depth,
@@ -40,12 +35,9 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     world,
     slabs,
     {
-      local: host,
+      ...node.sessionOptions,
       queueDepth: config.limits.queueDepth,
       maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
-      payloadChecksum: config.transport.payloadChecksum,
-      heartbeatIntervalMs: config.transport.heartbeatInterval,
-      deadAfterMs: config.transport.deadAfter,
       sessionsMax: config.limits.sessions,
     },
     rmr,
@@ -61,24 +53,12 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
   world.ticker.subscribe(health);
   rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
-  const listeners: StreamListener[] = [];
-
-  const identity = (): NodeIdentity => ({
-    name: config.name,
-    hostUuid: host.hostUuid,
-    bootId: host.bootId,
-    incarnation: host.incarnation,
-    version,
-    pid: process.pid,
-    startedAt,
-    uptimeSeconds: (world.clock.nowMs() - startedMs) / 1000,
-  });
 
   const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
   /** Ends all sessions, waits until nothing executes, then flushes the stores and marks them as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
-    for (const listener of listeners) listener.close();
+    node.closeListeners();
     world.ticker.unsubscribe(health);
     server.close('this storage node stops');
     sessions.close('this storage node stops');
@@ -93,7 +73,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
     });
     transport.setAccess(config.rtrs.socket);
-    for (const address of config.rtrs.listen) listeners.push(await listen(transport, address, server));
+    await node.listen('rtrs.listen', config.rtrs.listen, (stream) => server.accept(stream));
   } catch (error) {
     await stopGracefully();
     throw error;
@@ -105,10 +85,10 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       const stores = keeper.stores.map(storeStatus);
       return {
         role: 'storage-node',
-        node: identity(),
+        node: node.identity(),
         health: nodeHealth(pools, stores),
         sessions: [...server.sessions().map(sessionStatus), ...sessions.all().map(({ rtrs }) => clientSessionStatus(rtrs))],
-        rtrsAddresses: listeners.map((listener) => listener.address),
+        rtrsAddresses: [...node.addresses],
         pools,
         stores,
       };
@@ -150,16 +130,5 @@ function flushStore(store: PoolStore, path: string): Promise<void> {
       },
     });
     store.submit();
-  });
-}
-
-function listen(transport: SocketTransport, address: string, server: RtrsServer): Promise<StreamListener> {
-  return new Promise((resolve, reject) => {
-    transport.listen(
-      address,
-      (stream) => server.accept(stream),
-      resolve,
-      (code, reason) => reject(new OperationError(code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'INVALID_CONFIG', `rtrs.listen: ${reason}`)),
-    );
   });
 }

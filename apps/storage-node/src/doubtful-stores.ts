@@ -2,8 +2,8 @@ import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { DoubtfulStores } from '@rmr/brmr';
+import { nearest } from '@rmr/daemon';
 import { errorMessage, type Logger } from '@rmr/runtime';
-import { nearest } from '@rmr/runtime/node';
 
 const FILE = 'doubtful-stores.json';
 

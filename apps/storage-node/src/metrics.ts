@@ -1,5 +1,5 @@
-import type { Metrics } from '@rmr/admin-api/node';
 import type { DiskPace, StoreKeeper } from '@rmr/brmr';
+import type { Metrics } from '@rmr/daemon';
 import { onlyCopyBytes, type PoolServer, type PoolServerCounters } from '@rmr/rmr';
 import type { RtrsServer } from '@rmr/rtrs';
 import type { SlabPool } from '@rmr/runtime';

@@ -1,6 +1,6 @@
 import type { ResyncStatus } from '@rmr/admin-api';
-import type { Metrics } from '@rmr/admin-api/node';
 import type { StoreKeeper } from '@rmr/brmr';
+import type { Metrics } from '@rmr/daemon';
 import type { PoolServer } from '@rmr/rmr';
 import { attachedStores, resyncStatus } from './status.ts';
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClientNodeStatus, PoolOrders } from '@rmr/admin-api';
-import { type AdminServer, Metrics, startAdminServer } from '@rmr/admin-api/node';
+import { type AdminServer, Metrics, startAdminServer } from '@rmr/daemon';
 import { OperationError, type OperationErrorCode, SILENT_LOGGER } from '@rmr/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ClusterState, readState, writeState } from './cluster-state.ts';

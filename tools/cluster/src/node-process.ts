@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { ENV_PREFIX } from '@rmr/daemon';
 import { OperationError } from '@rmr/runtime';
-import { ENV_PREFIX } from '@rmr/runtime/node';
 import { LOG_TAIL_LINES, STOP_AT_ONCE_MS, STOP_GRACE_MS } from './constants.ts';
 import { identifyProcess, type ProcessIdentity, processState, signalProcess } from './process-identity.ts';
 import { waitFor } from './waiting.ts';

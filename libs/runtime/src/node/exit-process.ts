@@ -1,5 +1,8 @@
 import koffi from 'koffi';
 
+/** Exit code of a process that found a bug in itself (EX_SOFTWARE of sysexits). */
+export const EXIT_BUG = 70;
+
 /** void _exit(int status) */
 const exit = koffi.load(null).func('void _exit(int status)') as (status: number) => void;
 

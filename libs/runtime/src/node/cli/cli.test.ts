@@ -1,9 +1,8 @@
 import { Command } from 'commander';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { z } from 'zod';
 import { OPERATION_ERRORS, OperationError, type OperationErrorCode } from '../../errors.ts';
-import { EXIT_BUG } from '../daemon-process.ts';
-import { addConfigOptions, configFlags, runCommandLine } from './index.ts';
+import { EXIT_BUG } from '../exit-process.ts';
+import { runCommandLine } from './index.ts';
 
 let errors = '';
 beforeEach(() => {
@@ -101,20 +100,4 @@ test('anything else is a bug, and shows where', async () => {
   );
   expect(exit).toBe(EXIT_BUG);
   expect(errors).toMatch(/^tool: a bug: TypeError: x is undefined\n\s+at /);
-});
-
-test('every key of a configuration is a flag, and those given are found by their keys', () => {
-  const schema = z.strictObject({
-    name: z.string().describe('who this is'),
-    rtrs: z.strictObject({ deadAfter: z.string().default('5s'), payloadChecksum: z.boolean().default(false) }).prefault({}),
-  });
-  const command = new Command('run').exitOverride();
-  addConfigOptions(command, schema);
-  command.action(() => {});
-  command.parse(['node', 'run', '--rtrs-dead-after', '9s', '--rtrs-payload-checksum', 'true']);
-  expect([...configFlags(command, schema)]).toEqual([
-    ['rtrs.deadAfter', '9s'],
-    ['rtrs.payloadChecksum', 'true'],
-  ]);
-  expect(command.helpInformation()).toContain('who this is [RMR_NAME]');
 });

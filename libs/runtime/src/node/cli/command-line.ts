@@ -1,6 +1,6 @@
 import { type Command, CommanderError } from 'commander';
 import { errorMessage, OPERATION_ERRORS, OperationError } from '../../errors.ts';
-import { EXIT_BUG } from '../daemon-process.ts';
+import { EXIT_BUG } from '../exit-process.ts';
 
 /** The version that was built in, or `development` when run from its sources. */
 export function programVersion(): string {

@@ -1,2 +1,1 @@
 export { printError, programVersion, runCommandLine } from './command-line.ts';
-export { addConfigOptions, configFlags } from './config-options.ts';

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OperationError } from '@rmr/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { OperationError } from '../errors.ts';
 import { configKeys, loadConfig } from './config.ts';
 import {
   adminAddressValue,

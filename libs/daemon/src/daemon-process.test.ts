@@ -1,5 +1,5 @@
+import type { Logger } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import type { Logger } from '../logger.ts';
 import { runUntilSignal } from './daemon-process.ts';
 
 /** A log that keeps the events. */

@@ -2,10 +2,10 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, isIP } from 'node:net';
+import { type AdminService, adminRouter, errorAnswer } from '@rmr/admin-api';
 import { errorMessage, InvariantViolation, type Logger, OperationError } from '@rmr/runtime';
-import { parseAdminAddress } from '@rmr/runtime/node';
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
-import { type AdminService, adminRouter, errorAnswer } from '../router.ts';
+import { parseAdminAddress } from './config/config-values.ts';
 import type { Metrics } from './metrics.ts';
 import { limitQuietConnections } from './quiet-connections.ts';
 

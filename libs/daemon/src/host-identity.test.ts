@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isUuid } from '@rmr/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isUuid } from '../units.ts';
 import { loadHostIdentity } from './host-identity.ts';
 
 const UUID = '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab';

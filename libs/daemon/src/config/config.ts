@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { assert, errorMessage, OperationError } from '@rmr/runtime';
 import { type Document, LineCounter, parseDocument, parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { assert, errorMessage, OperationError } from '../errors.ts';
 import type { ConfigKey, KeyKind } from './config-key.ts';
 import { type JsonSchema, suggestKey, suggestVariable } from './config-suggestions.ts';
 import { ipv6Hint, keyText, quote } from './config-values.ts';

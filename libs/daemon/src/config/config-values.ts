@@ -1,7 +1,6 @@
+import { errorMessage, formatSize, isUuid, parseDuration, parseSize } from '@rmr/runtime';
+import { parseSocketAddress } from '@rmr/runtime/node';
 import { z } from 'zod';
-import { errorMessage } from '../errors.ts';
-import { formatSize, isUuid, parseDuration, parseSize } from '../units.ts';
-import { parseSocketAddress } from './socket-transport.ts';
 
 /** The longest name of a node, pool, member or export, in bytes of UTF-8. It fits the fixed fields of disk and wire formats. */
 export const NAME_BYTES_MAX = 63;

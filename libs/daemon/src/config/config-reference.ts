@@ -1,5 +1,5 @@
+import { formatSize } from '@rmr/runtime';
 import { z } from 'zod';
-import { formatSize } from '../units.ts';
 import { durationText } from './config-values.ts';
 
 /** One key, as the reference shows it. */

@@ -1,9 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { errorMessage, OperationError } from '../errors.ts';
-import { randomUuid } from '../random.ts';
-import { isUuid } from '../units.ts';
-import { SystemRandom } from './system-world.ts';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorMessage, isUuid, OperationError, randomUuid } from '@rmr/runtime';
+import { replaceFileDurably, SystemRandom } from '@rmr/runtime/node';
 
 const HOST_UUID_FILE = 'host-uuid';
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
@@ -69,24 +67,5 @@ function readIfThere(path: string): string | null {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
-  }
-}
-
-/** Replaces the content of a file. Whenever the power fails, the old content or the new one is there, whole. */
-export function replaceFileDurably(path: string, content: string): void {
-  const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', 0o640);
-  try {
-    writeSync(file, content);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }

@@ -1,7 +1,7 @@
+import type { AdminService } from '@rmr/admin-api';
 import { errorMessage, type Logger } from '@rmr/runtime';
-import { crashOnBugs, runUntilSignal, type Stoppable } from '@rmr/runtime/node';
-import type { AdminService } from '../router.ts';
 import { type AdminConfig, startAdminServer } from './admin-server.ts';
+import { crashOnBugs, runUntilSignal, type Stoppable } from './daemon-process.ts';
 import { Metrics, registerProcessMetrics } from './metrics.ts';
 
 /** A daemon, as the process that hosts it sees it. */

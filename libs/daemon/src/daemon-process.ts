@@ -1,9 +1,5 @@
-import { errorMessage } from '../errors.ts';
-import type { Logger } from '../logger.ts';
-import { exitProcess } from './exit-process.ts';
-
-/** Exit code of a process that found a bug in itself (EX_SOFTWARE of sysexits). */
-export const EXIT_BUG = 70;
+import { errorMessage, type Logger } from '@rmr/runtime';
+import { EXIT_BUG, exitProcess } from '@rmr/runtime/node';
 
 /** A thing that runs until it is told to stop. */
 export interface Stoppable {

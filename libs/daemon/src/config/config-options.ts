@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { configKeys } from '../config.ts';
+import { configKeys } from './config.ts';
 
 /** Gives `command` a flag for every key of the configuration. The help of each flag names the variable for the same key. */
 export function addConfigOptions(command: Command, schema: z.ZodType): void {

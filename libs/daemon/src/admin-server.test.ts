@@ -3,12 +3,9 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type AdminService, adminError, createAdminClient, type ForcePlan, type PoolOrders, type StorageNodeStatus } from '@rmr/admin-api';
 import { OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
-import { adminError, createAdminClient } from '../client.ts';
-import type { ForcePlan, PoolOrders } from '../pool-orders.ts';
-import type { AdminService } from '../router.ts';
-import type { StorageNodeStatus } from '../status.ts';
 import { type AdminServer, isLoopback, startAdminServer } from './admin-server.ts';
 import { Metrics, registerProcessMetrics } from './metrics.ts';
 

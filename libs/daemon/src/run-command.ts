@@ -1,9 +1,11 @@
 import { BoundedLog, type Logger } from '@rmr/runtime';
-import { addConfigOptions, configFlags, programVersion } from '@rmr/runtime/cli';
-import { createLogger, ensurePoolThreads, type LogLevel, loadConfig, SocketTransport, SystemClock } from '@rmr/runtime/node';
+import { programVersion } from '@rmr/runtime/cli';
+import { createLogger, ensurePoolThreads, type LogLevel, SocketTransport, SystemClock } from '@rmr/runtime/node';
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { judgeAdmin } from './admin-server.ts';
+import { loadConfig } from './config/config.ts';
+import { addConfigOptions, configFlags } from './config/config-options.ts';
 import { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
 
 /** The time between two checks whether a summary of repeated log lines is due. */

@@ -1,0 +1,22 @@
+export { type AdminServer, type AdminServerOptions, isLoopback, startAdminServer } from './admin-server.ts';
+export { ENV_PREFIX, loadConfig } from './config/config.ts';
+export { configReference } from './config/config-reference.ts';
+export { nearest } from './config/config-suggestions.ts';
+export {
+  durationValue,
+  nameValue,
+  parseAdminAddress,
+  pathValue,
+  refuseSharedAddresses,
+  sizeValue,
+  socketAccessValue,
+  socketAddressListValue,
+  socketAddressValue,
+  timeoutValue,
+  uuidValue,
+} from './config/config-values.ts';
+export { adminSection, logSection, nodeKeys, refuseEarlyDeath, transportKeys } from './config/daemon-schema.ts';
+export { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
+export { DaemonNode } from './daemon-node.ts';
+export { type MetricOptions, Metrics, type Observe, registerProcessMetrics } from './metrics.ts';
+export { addRunCommand, type DaemonConfig, type DaemonProgram, type DaemonSurroundings } from './run-command.ts';
