@@ -20,10 +20,16 @@ let host: VirtualHost;
 let allLegs: Leg[];
 /** The member whose store is not proven to read as zeroes; a test changes it before it decides. */
 let keeps: number;
+/** The member whose leg leads to where it has moved; a test changes it before it decides. */
+let moved: number;
+
+const ELSEWHERE = ['memory:elsewhere'];
 
 /** A leg that has answered the probe. */
 function probed(memberId: number): Leg {
-  const leg = new Leg(memberId - 1, memberOf(memberId), new ScriptedSession().shared, SILENT_LOGGER, () => 0);
+  const member = memberId === moved ? { ...memberOf(memberId), addresses: ELSEWHERE } : memberOf(memberId);
+  const leg = new Leg(memberId - 1, member, new ScriptedSession().shared, SILENT_LOGGER, () => 0);
+  leg.moved = memberId === moved;
   leg.probe = { identity: { ...identityOf(memberId, CHUNKS, CHUNK), createdZeroed: memberId !== keeps } } as ProbeResult;
   return leg;
 }
@@ -68,6 +74,7 @@ const warnings = (): string[] => host.log.entries.filter(({ level }) => level ==
 beforeEach(() => {
   host = new VirtualWorld().host('client-1');
   keeps = 0;
+  moved = 0;
 });
 
 describe('a pool that is born', () => {
@@ -130,6 +137,14 @@ describe('a pool that is there', () => {
     const untouched = new VirtualWorld().host('client-1');
     expect([version.lineageUuid, policy, foreign]).toEqual([LINEAGE, POLICY, []]);
     expect(host.random.u32()).toBe(untouched.random.u32());
+  });
+
+  test('L9: has a member that has moved where it is, and one that takes no part where it was: what answers elsewhere may be a copy', () => {
+    moved = 3;
+    const places = (memberIds: readonly number[]) => decide(memberIds).members.map(({ addresses }) => addresses);
+    const [first, second, third] = MEMBERS.map(({ addresses }) => addresses);
+    expect(places([1, 2, 3])).toEqual([first, second, ELSEWHERE]);
+    expect(places([1, 2])).toEqual([first, second, third]);
   });
 
   test('I8: what the disk of a member can not read is dirty for it, and the last copy never is', () => {

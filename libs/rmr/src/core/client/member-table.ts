@@ -9,7 +9,7 @@ import { withSeen } from './membership.ts';
 /**
  * The member table: the one that this client remembers, or else that of the holder of the highest version. At birth it is made from the
  * configuration. A member of the configuration that the table lacks is no member. What the table says of a member counts (L9), except
- * for one that has moved: its leg leads to where it is. `grants`: those of the members of the set to come, whose stores are as old as
+ * for one of the set to come that has moved: its leg leads to where it is. `grants`: those of the members of the set to come, whose stores are as old as
  * they say from now on (L8). `nowMs`: wall clock.
  */
 export function memberTable(
@@ -35,7 +35,8 @@ export function memberTable(
     const grant = grants.get(leg);
     const storeUuid = known?.storeUuid ?? (grant !== undefined || leg === witness ? leg.probe?.identity.storeUuid : undefined);
     if (storeUuid === undefined) continue;
-    const place = known === undefined || leg.moved ? { name, addresses } : {};
+    // What answered elsewhere and takes no part may be a copy of the member's store.
+    const place = known === undefined || (leg.moved && grant !== undefined) ? { name, addresses } : {};
     const seen = grant === undefined ? {} : { seen: seenAt(markOf(grant.past), nowMs) };
     const role = leg === witness ? { role: 'witness' as const } : {};
     table.set(memberId, { ...(known ?? { name, addresses }), memberId, storeUuid, ...place, ...role, ...seen });
