@@ -230,9 +230,6 @@ export const FEEL_SETTLE_MS = 100;
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;
 
-/** Sequence numbers and offsets travel as two 32-bit words and are exact as doubles. */
-export const SAFE_HIGH_WORD_MAX = 0x1f_ffff;
-
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
 assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
 assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');

@@ -1,4 +1,4 @@
-import { assert } from '@rmr/runtime';
+import { assert, readU16, readU32, readU64, SAFE_HIGH_WORD_MAX, writeU16, writeU32, writeU64 } from '@rmr/runtime';
 import {
   BLOCK_SHIFT_MAX,
   BLOCK_SHIFT_MIN,
@@ -7,7 +7,6 @@ import {
   MEMBERS_MAX,
   QUEUE_DEPTH_MAX,
   RANGE_BYTES_MAX,
-  SAFE_HIGH_WORD_MAX,
 } from '../constants.ts';
 
 /**
@@ -34,6 +33,27 @@ import {
  * | 56 | 8 | reserved, zero |
  */
 export const IO_MESSAGE_BYTES = 64;
+
+const OFFSET_TYPE = 0;
+const OFFSET_FLAGS = 1;
+const OFFSET_IO_UNIT = 2;
+const OFFSET_POOL_HANDLE = 4;
+const OFFSET_EPOCH = 8;
+const OFFSET_VERSION_SEQ = 12;
+const OFFSET_RANGE_OFFSET = 16;
+const OFFSET_RANGE_LENGTH = 24;
+const OFFSET_MISSING_COUNT = 28;
+const OFFSET_MISSING = 29;
+const OFFSET_BLOCK_SHIFT = 37;
+const OFFSET_FELT = 38;
+const OFFSET_RESERVED = 39;
+const OFFSET_WRITE_SEQ = 40;
+const OFFSET_COMPLETED_THROUGH = 48;
+const OFFSET_RESERVED_TAIL = 56;
+assert(OFFSET_MISSING + MEMBERS_MAX === OFFSET_BLOCK_SHIFT, 'io message: the offsets do not add up');
+assert(OFFSET_RESERVED_TAIL + 8 === IO_MESSAGE_BYTES, 'io message: the offsets do not add up');
+/** From a 64-bit integer to its upper half. */
+const HIGH_WORD = 4;
 
 /** What an RMR message is. Control messages carry JSON as payload; see control-message.ts. */
 export const MessageType = {
@@ -83,28 +103,6 @@ export class IoMessage {
   felt = 0;
 }
 
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value;
-  bytes[at + 1] = value >>> 8;
-  bytes[at + 2] = value >>> 16;
-  bytes[at + 3] = value >>> 24;
-}
-
-function getU32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0
-  );
-}
-
-function putU64(bytes: Uint8Array, at: number, value: number): void {
-  putU32(bytes, at, value >>> 0);
-  putU32(bytes, at + 4, Math.floor(value / 0x1_0000_0000));
-}
-
-function getU64(bytes: Uint8Array, at: number): number {
-  return getU32(bytes, at + 4) * 0x1_0000_0000 + getU32(bytes, at);
-}
-
 /** Whether the type changes data, and so takes a write sequence number. */
 export function isWriteType(type: number): boolean {
   return type === MessageType.WRITE || type === MessageType.DISCARD || type === MessageType.WRITE_ZEROES;
@@ -113,24 +111,23 @@ export function isWriteType(type: number): boolean {
 /** Writes the message at `at`; returns {@link IO_MESSAGE_BYTES}. */
 export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: number): number {
   assert(message.missingCount <= MEMBERS_MAX, 'io message: too many missing members');
-  bytes[at] = message.type;
-  bytes[at + 1] = message.flags;
-  bytes[at + 2] = message.memId;
-  bytes[at + 3] = message.memId >>> 8;
-  putU32(bytes, at + 4, message.poolHandle);
-  putU32(bytes, at + 8, message.epoch);
-  putU32(bytes, at + 12, message.versionSeq);
-  putU64(bytes, at + 16, message.offsetBytes);
-  putU32(bytes, at + 24, message.lengthBytes);
-  bytes[at + 28] = message.missingCount;
-  for (let i = 0; i < MEMBERS_MAX; i++) bytes[at + 29 + i] = i < message.missingCount ? (message.missingMemberIds[i] as number) : 0;
-  bytes[at + 37] = message.blockShift;
-  bytes[at + 38] = message.felt;
-  bytes[at + 39] = 0;
-  putU64(bytes, at + 40, message.writeSeq);
-  putU64(bytes, at + 48, message.completedThrough);
-  putU32(bytes, at + 56, 0);
-  putU32(bytes, at + 60, 0);
+  bytes[at + OFFSET_TYPE] = message.type;
+  bytes[at + OFFSET_FLAGS] = message.flags;
+  writeU16(bytes, at + OFFSET_IO_UNIT, message.memId);
+  writeU32(bytes, at + OFFSET_POOL_HANDLE, message.poolHandle);
+  writeU32(bytes, at + OFFSET_EPOCH, message.epoch);
+  writeU32(bytes, at + OFFSET_VERSION_SEQ, message.versionSeq);
+  writeU64(bytes, at + OFFSET_RANGE_OFFSET, message.offsetBytes);
+  writeU32(bytes, at + OFFSET_RANGE_LENGTH, message.lengthBytes);
+  bytes[at + OFFSET_MISSING_COUNT] = message.missingCount;
+  for (let i = 0; i < MEMBERS_MAX; i++)
+    bytes[at + OFFSET_MISSING + i] = i < message.missingCount ? (message.missingMemberIds[i] as number) : 0;
+  bytes[at + OFFSET_BLOCK_SHIFT] = message.blockShift;
+  bytes[at + OFFSET_FELT] = message.felt;
+  bytes[at + OFFSET_RESERVED] = 0;
+  writeU64(bytes, at + OFFSET_WRITE_SEQ, message.writeSeq);
+  writeU64(bytes, at + OFFSET_COMPLETED_THROUGH, message.completedThrough);
+  writeU64(bytes, at + OFFSET_RESERVED_TAIL, 0);
   return IO_MESSAGE_BYTES;
 }
 
@@ -143,50 +140,53 @@ function lengthMax(type: number, flags: number): number {
 /** Null when the `length` bytes at `at` are an IO message, else the reason. Ranges are checked against the device elsewhere. */
 export function invalidIoMessage(bytes: Uint8Array, at: number, length: number): string | null {
   if (length !== IO_MESSAGE_BYTES) return 'io message: wrong length';
-  const type = bytes[at] as number;
-  const flags = bytes[at + 1] as number;
+  const type = bytes[at + OFFSET_TYPE] as number;
+  const flags = bytes[at + OFFSET_FLAGS] as number;
   if (type < MessageType.READ || type > MessageType.SYNC_READ) return 'io message: unknown type';
   if ((flags & ~FLAGS_ALL) !== 0) return 'io message: unknown flag';
-  if (((bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8)) >= QUEUE_DEPTH_MAX) return 'io message: memId beyond the queue depth';
-  if (getU32(bytes, at + 20) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
-  const lengthBytes = getU32(bytes, at + 24);
+  if (readU16(bytes, at + OFFSET_IO_UNIT) >= QUEUE_DEPTH_MAX) return 'io message: memId beyond the queue depth';
+  if (readU32(bytes, at + OFFSET_RANGE_OFFSET + HIGH_WORD) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
+  const lengthBytes = readU32(bytes, at + OFFSET_RANGE_LENGTH);
   if (type === MessageType.FLUSH ? lengthBytes !== 0 : lengthBytes === 0) return 'io message: length does not fit the type';
   if (lengthBytes > lengthMax(type, flags)) return 'io message: length beyond the limit';
-  const missingCount = bytes[at + 28] as number;
+  const missingCount = bytes[at + OFFSET_MISSING_COUNT] as number;
   if (missingCount > MEMBERS_MAX) return 'io message: too many missing members';
   for (let i = 0; i < MEMBERS_MAX; i++) {
-    if (((bytes[at + 29 + i] as number) === 0) !== i >= missingCount) return 'io message: missing members do not fit their count';
+    if (((bytes[at + OFFSET_MISSING + i] as number) === 0) !== i >= missingCount)
+      return 'io message: missing members do not fit their count';
   }
-  const blockShift = bytes[at + 37] as number;
+  const blockShift = bytes[at + OFFSET_BLOCK_SHIFT] as number;
   if ((flags & IoFlag.SPARSE) === 0 ? blockShift !== 0 : blockShift < BLOCK_SHIFT_MIN || blockShift > BLOCK_SHIFT_MAX)
     return 'io message: block size does not fit the flags';
   if (((flags & IoFlag.SPARSE) !== 0 && type !== MessageType.SYNC_READ) || (flags & SPARSE_URGENT) === IoFlag.URGENT)
     return 'io message: a flag does not fit the type';
-  if (bytes[at + 38] !== 0 && type === MessageType.SYNC_READ) return 'io message: a storage node feels nothing';
-  if (bytes[at + 39] !== 0) return 'io message: reserved bytes set';
-  if (getU32(bytes, at + 44) > SAFE_HIGH_WORD_MAX || getU32(bytes, at + 52) > SAFE_HIGH_WORD_MAX)
+  if (bytes[at + OFFSET_FELT] !== 0 && type === MessageType.SYNC_READ) return 'io message: a storage node feels nothing';
+  if (bytes[at + OFFSET_RESERVED] !== 0) return 'io message: reserved bytes set';
+  if (
+    readU32(bytes, at + OFFSET_WRITE_SEQ + HIGH_WORD) > SAFE_HIGH_WORD_MAX ||
+    readU32(bytes, at + OFFSET_COMPLETED_THROUGH + HIGH_WORD) > SAFE_HIGH_WORD_MAX
+  )
     return 'io message: sequence number beyond 2^53';
-  if (isWriteType(type) !== (getU32(bytes, at + 40) !== 0 || getU32(bytes, at + 44) !== 0)) {
-    return 'io message: sequence number does not fit the type';
-  }
-  if (getU32(bytes, at + 56) !== 0 || getU32(bytes, at + 60) !== 0) return 'io message: reserved bytes set';
+  const isNumbered = readU64(bytes, at + OFFSET_WRITE_SEQ) !== 0;
+  if (isWriteType(type) !== isNumbered) return 'io message: sequence number does not fit the type';
+  if (readU64(bytes, at + OFFSET_RESERVED_TAIL) !== 0) return 'io message: reserved bytes set';
   return null;
 }
 
 /** Reads a message that {@link invalidIoMessage} found valid. */
 export function decodeIoMessage(bytes: Uint8Array, at: number, message: IoMessage): void {
-  message.type = bytes[at] as number;
-  message.flags = bytes[at + 1] as number;
-  message.memId = (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
-  message.poolHandle = getU32(bytes, at + 4);
-  message.epoch = getU32(bytes, at + 8);
-  message.versionSeq = getU32(bytes, at + 12);
-  message.offsetBytes = getU64(bytes, at + 16);
-  message.lengthBytes = getU32(bytes, at + 24);
-  message.missingCount = bytes[at + 28] as number;
-  for (let i = 0; i < MEMBERS_MAX; i++) message.missingMemberIds[i] = bytes[at + 29 + i] as number;
-  message.writeSeq = getU64(bytes, at + 40);
-  message.completedThrough = getU64(bytes, at + 48);
-  message.blockShift = bytes[at + 37] as number;
-  message.felt = bytes[at + 38] as number;
+  message.type = bytes[at + OFFSET_TYPE] as number;
+  message.flags = bytes[at + OFFSET_FLAGS] as number;
+  message.memId = readU16(bytes, at + OFFSET_IO_UNIT);
+  message.poolHandle = readU32(bytes, at + OFFSET_POOL_HANDLE);
+  message.epoch = readU32(bytes, at + OFFSET_EPOCH);
+  message.versionSeq = readU32(bytes, at + OFFSET_VERSION_SEQ);
+  message.offsetBytes = readU64(bytes, at + OFFSET_RANGE_OFFSET);
+  message.lengthBytes = readU32(bytes, at + OFFSET_RANGE_LENGTH);
+  message.missingCount = bytes[at + OFFSET_MISSING_COUNT] as number;
+  for (let i = 0; i < MEMBERS_MAX; i++) message.missingMemberIds[i] = bytes[at + OFFSET_MISSING + i] as number;
+  message.writeSeq = readU64(bytes, at + OFFSET_WRITE_SEQ);
+  message.completedThrough = readU64(bytes, at + OFFSET_COMPLETED_THROUGH);
+  message.blockShift = bytes[at + OFFSET_BLOCK_SHIFT] as number;
+  message.felt = bytes[at + OFFSET_FELT] as number;
 }

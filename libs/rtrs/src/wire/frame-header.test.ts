@@ -1,6 +1,6 @@
+import { writeU32 } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { REASON_BYTES_MAX, RESPONSE_HEADER_BYTES_MAX, USER_HEADER_BYTES_MAX } from '../constants.ts';
-import { writeU32 } from './bytes.ts';
 import {
   encodeFrameHeader,
   FRAME_FLAG_PAYLOAD_CHECKSUM,

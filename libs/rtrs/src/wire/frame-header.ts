@@ -1,6 +1,5 @@
-import { assert } from '@rmr/runtime';
+import { assert, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import { REASON_BYTES_MAX, RESPONSE_HEADER_BYTES_MAX, USER_HEADER_BYTES_MAX } from '../constants.ts';
-import { readU16, readU32, writeU16, writeU32 } from './bytes.ts';
 import { headerChecksum } from './header-checksum.ts';
 
 /**

@@ -1,5 +1,5 @@
+import { writeU16, writeU32 } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
-import { writeU16, writeU32 } from './bytes.ts';
 import { HANDSHAKE_BYTES } from './frame-header.ts';
 import {
   decodeHandshake,

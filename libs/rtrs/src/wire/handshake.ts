@@ -1,4 +1,4 @@
-import { assert, decodeUuid, encodeUuid } from '@rmr/runtime';
+import { assert, decodeUuid, encodeUuid, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import {
   HEARTBEAT_INTERVAL_MS_MAX,
   HEARTBEAT_INTERVAL_MS_MIN,
@@ -8,7 +8,6 @@ import {
   QUEUE_DEPTH_MAX,
 } from '../constants.ts';
 import type { PeerIdentity } from '../identity.ts';
-import { readU16, readU32, writeU16, writeU32 } from './bytes.ts';
 import { HANDSHAKE_BYTES } from './frame-header.ts';
 
 /**
