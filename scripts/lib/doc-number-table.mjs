@@ -81,6 +81,8 @@ export const DOCUMENT_NUMBERS = [
       'keeps IO held for `legReturnHold` ({RETURN_HOLD_MS_DEFAULT s}, L4)',
       'the returning one has {RETURN_HOLD_MS_DEFAULT s} in all',
       'from {2 * RETURN_RETRY_MS s} to `legReturnDelayMax`',
+      'and IO has waited for {AWAITED_MS s}',
+      'is asked again after {RESYNC_RETRY_MS s}',
       'speaks for up to {RANGE_BYTES_MAX MiB}',
       'Resync rests for {FEEL_LISTEN_MS + FEEL_SETTLE_MS s} every few seconds',
     ],

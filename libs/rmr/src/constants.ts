@@ -117,6 +117,9 @@ export const BIRTH_MS = 30_000;
 export const RETURN_RETRY_MS = 250;
 export const RETURN_RETRY_MS_MAX = 30_000;
 
+/** IO that has waited for so long for what only members outside of the set have makes these return without a longer wait (L7). */
+export const AWAITED_MS = 500;
+
 /** The return of a member that leaves for its own fault waits twice as long with each fault, up to this unless configured (L7). */
 export const RETURN_DELAY_MS_MAX_DEFAULT = 600_000;
 /** A session that is lost this soon after the member came back flaps. From the third time in a row on, that is a fault of the member. */

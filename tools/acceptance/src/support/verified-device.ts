@@ -61,9 +61,9 @@ export class VerifiedDevice {
   }
 
   /** Lets the writer write until it has had `count` more answers than now. Fails when one of them is wrong. */
-  async progress(count: number, waitMs = WAIT_MS_MAX): Promise<void> {
+  async progress(count: number): Promise<void> {
     this.writer.write();
-    await this.writer.progress(count, waitMs);
+    await this.writer.progress(count, WAIT_MS_MAX);
   }
 
   /** Kills nodes with SIGKILL, at this moment. */

@@ -1,5 +1,7 @@
 import { Status, statusName } from '@rmr/runtime';
+import { FAILED_WRITE_WAIT_MS } from '../../constants.ts';
 import { isWriteType, MessageType } from '../../wire/io-message.ts';
+import type { IoEngineHost } from './io-engine-host.ts';
 import { type IoRequest, isMemberOut } from './io-request.ts';
 import type { IoUnits } from './io-units.ts';
 
@@ -29,6 +31,23 @@ export function leaversOf(units: IoUnits, unit: number, request: IoRequest, fail
   const full = fullOf(units, unit, request, failed);
   if (full !== 0) return (failed & ~full) | passed;
   return !isMemberOut(status) || status === Status.ELOST ? (failed & (failed - 1)) | passed : failed;
+}
+
+/**
+ * W10: whether the legs whose disks failed the write leave, and are asked back, although no other leg is known to have all of it. Others
+ * have passed some of it by, and carried out the rest. That is dirty for the legs when they are back, so that they may pass it by, and the
+ * write is sent again. A leg leaves once for a write: if it fails the write again, it fails what nobody else has.
+ */
+export function mayLeaveOnce(units: IoUnits, unit: number, request: IoRequest, failed: number, passed: number): boolean {
+  if (passed === 0 || units.statuses[unit] !== Status.EIO || ((units.full[unit] as number) & failed) !== 0) return false;
+  if ((request.leftMask & failed) !== 0) return false;
+  request.leftMask |= failed;
+  return true;
+}
+
+/** Whether a write that no disk took waits for a member that is asked back. Where two disks wear out, each has what the other lacks. */
+export function mayWaitForReturn(host: Pick<IoEngineHost, 'hastenReturn'>, { submittedAtMs }: IoRequest, nowMs: number): boolean {
+  return nowMs - submittedAtMs < FAILED_WRITE_WAIT_MS && host.hastenReturn();
 }
 
 /** Why these legs leave. */

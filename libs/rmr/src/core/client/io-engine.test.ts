@@ -526,12 +526,33 @@ describe('io engine: members that pass chunks by (W10)', () => {
     expect(ended).toEqual([['w', Status.OK]]);
   });
 
-  test('I3: where they have not, it stays as the authority, and those leave that may have carried out some of it', () => {
+  test('where they have not, it leaves and is asked back at once: the write is complete when each has passed by what the other has', () => {
+    let hastened = 0;
+    host = { ...host, hastenReturn: () => ++hastened > 0 };
     write('w');
     leg(0).answer(Status.EPASSED);
     leg(1).answer(Status.EIO);
-    expect([ended, failed]).toEqual([[], [[0b01, 'write failed: EIO']]]);
-    engine.resume(0b10, 5, 2, [1, 3]);
+    expect([ended, failed, hastened]).toEqual([[], [[0b10, 'write failed: EIO']], 1]);
+    engine.resume(0b01, 5, 2, [2, 3]);
+    engine.freeze(false);
+    host = { ...host, eachChunkClean: (_offset, _length, mask) => mask === 0b11 };
+    engine.resume(0b11, 5, 3, [3]);
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EPASSED);
+    expect([ended, failed.length]).toEqual([[['w', Status.OK]], 1]);
+  });
+
+  test('I3: if it fails it again, it stays as the authority, and those leave that may have carried out some of it', () => {
+    write('w');
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EIO);
+    engine.resume(0b01, 5, 2, [2, 3]);
+    engine.freeze(false);
+    engine.resume(0b11, 5, 3, [3]);
+    leg(0).answer(Status.EPASSED);
+    leg(1).answer(Status.EIO);
+    expect([ended, failed[1]]).toEqual([[], [0b01, 'write failed: EIO']]);
+    engine.resume(0b10, 5, 4, [1, 3]);
     expect(ended).toEqual([['w', Status.EIO]]);
   });
 

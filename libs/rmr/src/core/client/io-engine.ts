@@ -1,10 +1,10 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime';
-import { FAILED_WRITE_WAIT_MS, MEMBERS_MAX } from '../../constants.ts';
+import { MEMBERS_MAX } from '../../constants.ts';
 import type { ByteRange } from '../../pool-store.ts';
 import { overlapsAny } from '../../ranges.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { endsUnharmed, leaversOf, whyTheyLeave } from './failed-write.ts';
+import { endsUnharmed, leaversOf, mayLeaveOnce, mayWaitForReturn, whyTheyLeave } from './failed-write.ts';
 import { FeltAnswers } from './felt-answers.ts';
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
@@ -134,6 +134,7 @@ export class IoEngine implements RtrsResponseSink {
     request.ticket = this.#nextTicket++;
     request.triedMask = 0;
     request.failedMask = 0;
+    request.leftMask = 0;
     request.round = 0;
     request.begun = false;
     request.submittedAtMs = this.#world.clock.nowMs();
@@ -580,13 +581,16 @@ export class IoEngine implements RtrsResponseSink {
         return;
       }
       const isThere = units.ok[unit] !== 0 || this.#isCovered(unit, request);
-      const leavers = leaversOf(units, unit, request, failed, passed, isThere);
-      if (leavers === 0 && status === Status.EIO && isWriteType(request.type) && this.#mayWaitForReturn(request)) {
+      const leavesOnce = !isThere && mayLeaveOnce(units, unit, request, failed, passed);
+      const leavers = leaversOf(units, unit, request, failed, passed, isThere || leavesOnce);
+      const isWrite = isWriteType(request.type);
+      if (leavers === 0 && status === Status.EIO && isWrite && mayWaitForReturn(this.#host, request, this.#world.clock.nowMs())) {
         // A member may have carried out a part of it. It goes on from there.
         units.touched[unit] = 1;
         units.sendAgain(unit, this.#round);
       } else if (leavers === 0) this.#complete(unit, request, status === Status.ELOST ? Status.EIO : status, null, null);
       else this.#host.onLegsFailed(leavers, whyTheyLeave(units, unit, request, failed, leavers));
+      if (leavesOnce) this.#host.hastenReturn();
       return;
     }
     if ((((units.ok[unit] as number) | (units.passed[unit] as number)) & this.#routeMask) !== this.#routeMask) {
@@ -611,11 +615,6 @@ export class IoEngine implements RtrsResponseSink {
       return;
     }
     this.#complete(unit, request, Status.OK, null, null);
-  }
-
-  /** Whether a write that no disk took waits for a member that is asked back. Where two disks wear out, each has what the other lacks. */
-  #mayWaitForReturn({ submittedAtMs }: IoRequest): boolean {
-    return this.#world.clock.nowMs() - submittedAtMs < FAILED_WRITE_WAIT_MS && this.#host.hastenReturn();
   }
 
   /** W10: whether the legs that have passed chunks by have carried out every chunk of the write together. */

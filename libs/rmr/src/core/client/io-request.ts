@@ -40,6 +40,8 @@ export class IoRequest {
   triedMask = 0;
   /** For the engine: the legs whose disks have failed this read. */
   failedMask = 0;
+  /** For the engine: the legs that have left as they failed this write, and that others had passed some of by (W10). */
+  leftMask = 0;
   /** For the engine: the round in which it bounced. */
   round = 0;
   /** For the engine: when it was submitted, in clock milliseconds. */

@@ -20,6 +20,11 @@ export class LegFaults {
     return this.#count;
   }
 
+  /** Whether the last of its faults was that it, or its return, held up IO, or that its session was lost again and again. */
+  get heldUp(): boolean {
+    return this.#heldUp;
+  }
+
   /** The time before which its return is not tried, in clock milliseconds. */
   get notBeforeMs(): number {
     return this.#notBeforeMs;

@@ -1,12 +1,17 @@
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MEMBERS_MAX, RETURN_DELAY_MS_MAX_DEFAULT, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
+import { AWAITED_MS, MEMBERS_MAX, RETURN_DELAY_MS_MAX_DEFAULT, RETURN_RETRY_MS, RETURN_RETRY_MS_MAX } from '../../constants.ts';
 import type { MemberRecord } from '../../pool-store.ts';
 import { identityOf, memberOf, POLICY, POOL, ScriptedSessions } from '../../testing/scripted-pool.ts';
 import type { ProbeResult } from '../../wire/control-message.ts';
+import { MessageType } from '../../wire/io-message.ts';
 import type { SessionUser } from '../shared-session.ts';
+import type { IoEngine } from './io-engine.ts';
+import { IoRequest } from './io-request.ts';
 import type { Leg, MemberAddress } from './leg.ts';
+import type { LegFault } from './leg-faults.ts';
 import { LegTable } from './leg-table.ts';
+import { PoolMaps } from './pool-maps.ts';
 
 /** More than a member is looked for where the pool knows it. */
 const MOVED_MS = 5_000;
@@ -256,6 +261,52 @@ describe('legs that return', () => {
     });
     expect(delays.slice(0, 3)).toEqual([2, 4, 8].map((factor) => factor * RETURN_RETRY_MS));
     expect([delays.at(-1), leg.remedy]).toEqual([RETURN_DELAY_MS_MAX_DEFAULT, expect.stringContaining('storage-1')]);
+  });
+});
+
+describe('L7: legs that IO waits for', () => {
+  const maps = new PoolMaps(4 * 65_536, 65_536);
+  const versions = { dataMemberIds: () => [1, 2, 3], owedIds: [] };
+  /** A read of chunk 2, which member 2 alone has, came so long ago. */
+  const engine = (agoMs: number): IoEngine => {
+    const request = Object.assign(new IoRequest({ onIoDone: () => {} }), {
+      type: MessageType.READ,
+      offsetBytes: 2 * 65_536,
+      lengthBytes: 512,
+    });
+    request.submittedAtMs = host.clock.nowMs() - agoMs;
+    const forEachRequest: IoEngine['forEachRequest'] = (visit) => visit(request, false, 0);
+    return { owed: [], forEachRequest } as unknown as IoEngine;
+  };
+  const delayMs = (memberId: number): number => legOf(memberId).returnAtMs - host.clock.nowMs();
+
+  /** Members 2 and 3 have left four times. */
+  function leave(fault: LegFault): void {
+    maps.of(1).set(2, 1);
+    maps.of(3).set(2, 1);
+    normal(1);
+    for (let times = 0; times < 4; times++) {
+      normal(2, 3);
+      table.fail(0b110, 'write failed: EIO', fault);
+    }
+  }
+
+  test('do not wait longer because of faults of their disks; others do', () => {
+    leave('OTHER');
+    table.hastenAwaited(engine(AWAITED_MS - 1), maps, versions);
+    expect([delayMs(2), delayMs(3)]).toEqual([16 * RETURN_RETRY_MS, 16 * RETURN_RETRY_MS]);
+    table.hastenAwaited(engine(AWAITED_MS), maps, versions);
+    expect([delayMs(2), delayMs(3)]).toEqual([2 * RETURN_RETRY_MS, 16 * RETURN_RETRY_MS]);
+    table.hasNotReturned(legOf(2), 'the in-sync set shrinks');
+    expect(delayMs(2)).toBe(16 * RETURN_RETRY_MS);
+    table.hastenAwaited(engine(AWAITED_MS), maps, versions);
+    expect(delayMs(2)).toBe(RETURN_RETRY_MS);
+  });
+
+  test('wait as long as ever if they have held up IO', () => {
+    leave('STALL');
+    table.hastenAwaited(engine(AWAITED_MS), maps, versions);
+    expect(delayMs(2)).toBe(16 * RETURN_RETRY_MS);
   });
 });
 

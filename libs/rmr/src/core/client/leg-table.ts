@@ -4,10 +4,14 @@ import { MEMBERS_MAX, RETURN_DELAY_MS_MAX_DEFAULT, RETURN_RETRY_MS, RETURN_RETRY
 import type { MemberRecord } from '../../pool-store.ts';
 import { probeResultSchema } from '../../wire/control-message.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
+import { awaitedMembers } from './awaited-members.ts';
+import type { IoEngine } from './io-engine.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import type { LegFault } from './leg-faults.ts';
 import { isWitness } from './membership.ts';
+import type { PoolMaps } from './pool-maps.ts';
 import { remedyForStalls } from './remedies.ts';
+import type { Versions } from './versions.ts';
 
 /** Whether two records lead to the same place. */
 function sameAddresses(a: Pick<MemberAddress, 'addresses'>, b: Pick<MemberAddress, 'addresses'>): boolean {
@@ -272,6 +276,7 @@ export class LegTable {
       if (fault === 'STALL') leg.remedy = remedyForStalls(leg.member.name);
       leg.faults.left(leg.connected ? fault : 'LOST', nowMs, this.#delayMsMax);
       leg.returnAtMs = leg.faults.notBeforeMs;
+      leg.retryAtMs = Math.min(leg.returnAtMs, nowMs + 2 * RETURN_RETRY_MS);
       failed |= leg.bit;
     }
     return failed;
@@ -323,6 +328,22 @@ export class LegTable {
     return returning.length > 0;
   }
 
+  /**
+   * L7: IO waits for what only some members have that are out of the set. A member among these does not wait longer because of faults of
+   * its disk: IO waits for it in any case. One that holds up IO does, as it would hold up other IO, too.
+   */
+  hastenAwaited(engine: IoEngine, maps: PoolMaps, versions: Pick<Versions, 'dataMemberIds' | 'owedIds'>): void {
+    const late = this.#legs.filter(
+      (leg) => leg.connected && leg.state === 'FAILED' && !leg.faults.heldUp && leg.rolledBack === null && leg.retryAtMs < leg.returnAtMs,
+    );
+    if (late.length === 0) return;
+    const { inSyncIds } = this;
+    const outIds = versions.dataMemberIds().filter((memberId) => !inSyncIds.includes(memberId));
+    const { owedIds } = versions;
+    const awaited = awaitedMembers({ engine, maps, inSyncIds, outIds, owedIds, nowMs: this.#world.clock.nowMs() });
+    for (const leg of late) if (awaited.has(leg.member.memberId)) leg.returnAtMs = leg.retryAtMs;
+  }
+
   /** The leg is in the set. It has returned, or the pool was assembled with it. */
   hasReturned(leg: Leg): void {
     leg.problem = '';
@@ -344,7 +365,8 @@ export class LegTable {
       leg.faults.returnHeldUp(nowMs, this.#delayMsMax);
       leg.remedy = remedyForStalls(leg.member.name);
     }
-    leg.returnAtMs = Math.max(nowMs + leg.returnDelayMs, leg.faults.notBeforeMs);
+    leg.retryAtMs = nowMs + leg.returnDelayMs;
+    leg.returnAtMs = Math.max(leg.retryAtMs, leg.faults.notBeforeMs);
     leg.returnDelayMs = Math.min(leg.returnDelayMs * 2, RETURN_RETRY_MS_MAX);
   }
 

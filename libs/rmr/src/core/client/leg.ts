@@ -36,6 +36,8 @@ export class Leg {
   /** When its return to the in-sync set is tried, in clock milliseconds, and how long it waits after the next failure. */
   returnAtMs = 0;
   returnDelayMs = RETURN_RETRY_MS;
+  /** When its return would be tried if its faults were the first ones, in clock milliseconds. */
+  retryAtMs = 0;
   /** The member's faults, and how long its return waits for them (L7). */
   readonly faults = new LegFaults();
   /** Why it left the in-sync set. Empty if it is in the set, or never was. */

@@ -9,12 +9,12 @@ import {
 } from '../../constants.ts';
 import type { ByteRange, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
-import { emptyResultSchema } from '../../wire/control-message.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
 import { ChunkReads } from './chunk-reads.ts';
 import { knownDifferences } from './differences.ts';
+import { disableMember } from './disable-member.ts';
 import { type ForcePlan, servedRefusal } from './force-plan.ts';
 import type { PoolClientCounters } from './io-counters.ts';
 import type { IoEngine } from './io-engine.ts';
@@ -346,12 +346,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** Tells a member, if it can be reached, that it is out of the set. */
   #disable(leg: Leg): void {
-    if (!leg.connected) return;
-    leg.call({ op: 'disable', poolUuid: this.options.poolUuid, epoch: this.#epoch }, emptyResultSchema, (_result, failure) => {
-      if (failure === null) return;
-      const fields = { member: leg.member.memberId, node: leg.member.name, reason: failure.message };
-      this.#world.log.warn('a member that left the in-sync set could not be told', fields);
-    });
+    disableMember(leg, this.options.poolUuid, this.#epoch, this.#world.log);
   }
 
   tick(nowMs: number): void {
@@ -498,6 +493,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** L3: starts the return of a member that is out of the set. One member returns at a time. */
   #startReturn(): void {
     if (!this.#idle) return;
+    this.#legs.hastenAwaited(this.#engine, this.#maps as PoolMaps, this.#versions);
     const leg = this.#legs.nextToReturn(this.#world.clock.nowMs(), (memberId) => this.#versions.inMaintenance(memberId));
     if (leg === undefined) return;
     this.#return = new LegReturn(this.#returnHost(this.#maps as PoolMaps), leg);

@@ -135,6 +135,25 @@ describe('pool server: chunks that the disk does not take (W10)', () => {
     ]);
   });
 
+  test('of what waits, the chunk is told that can’t be passed by, and not another one of its range', () => {
+    rig.serve({ 1: [4, 5] });
+    rig.write('w', { chunk: 4, chunks: 2, lengthBytes: CHUNK + 512, writeSeq: 1 });
+    expect(rig.pool.waits()).toMatchObject([{ chunk: 4, what: expect.stringContaining('member 2') }]);
+    // Chunk 4 is with member 2 alone, which this one is cut off from. Chunk 5 is being pulled from member 3.
+    rig.store.mapOf(3).set(4, 1);
+    rig.store.mapOf(2).set(5, 1);
+    rig.join(3);
+    rig.world.run(2 * PASS_BY_MS);
+    expect(rig.pool.waits()).toMatchObject([{ chunk: 5, what: expect.stringContaining('under way'), requests: 1 }]);
+  });
+
+  test('the same where nobody in the set has the other chunk', () => {
+    rig.serve({ 1: [4, 5], 2: [5], 3: [5] });
+    rig.write('w', { chunk: 4, chunks: 2, lengthBytes: CHUNK + 512, writeSeq: 1 });
+    rig.world.run(2 * PASS_BY_MS);
+    expect([rig.answers, rig.pool.waits()]).toMatchObject([[], [{ chunk: 5, requests: 1 }]]);
+  });
+
   test('while it is being pulled nothing passes it by, however long that takes', () => {
     rig.serve({ 1: [4] });
     rig.write('w', { chunk: 4, lengthBytes: 512, writeSeq: 1 });

@@ -40,7 +40,7 @@ export class PoolServerCounters {
 
 /** Requests that wait for dirty or locked chunks, and what for. */
 export interface ChunkWait {
-  /** The first chunk that the oldest of them waits for. */
+  /** The first chunk that the oldest of them waits for, and can't pass by (W10). */
   readonly chunk: number;
   readonly what: string;
   /** What a person can do about it; absent: nothing, as far as is known. */

@@ -152,7 +152,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     const wallMs = this.#world.clock.wallMs() - this.#world.clock.nowMs();
     const waits: ChunkWait[] = [];
     for (const tag of this.#waiting) {
-      const chunk = this.#own.firstDirty(this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number);
+      const [offsetBytes, lengthBytes] = [this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number];
+      const chunk = this.#awaited(tag, offsetBytes, lengthBytes) ?? this.#own.firstDirty(offsetBytes, lengthBytes);
       // Clean by now: it is taken up at the end of the turn.
       if (chunk < 0) continue;
       const isLocked = this.resync.isLocked(chunk, 1);
@@ -462,10 +463,14 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** W10: whether every dirty chunk of the range can be left as it is. */
   #mayPassBy(tag: number, offsetBytes: number, lengthBytes: number): boolean {
+    return this.#awaited(tag, offsetBytes, lengthBytes) === null;
+  }
+
+  /** The first dirty chunk of the range that the request can't pass by (W10). Null: it can pass all of them by. */
+  #awaited(tag: number, offsetBytes: number, lengthBytes: number): number | null {
     const sinceMs = this.#slots.hasWaited(tag) ? (this.#slots.waitingSinceMs[tag] as number) : Number.POSITIVE_INFINITY;
-    return this.#own
-      .dirtyChunks(offsetBytes, lengthBytes)
-      .every((chunk) => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs));
+    const mayPass = (chunk: number): boolean => !this.resync.isLocked(chunk, 1) && this.resync.passBy.may(chunk, sinceMs);
+    return this.#own.dirtyChunks(offsetBytes, lengthBytes).find((chunk) => !mayPass(chunk)) ?? null;
   }
 
   /** W10: the dirty chunks of the range stay as they are; what is clean of it is written. */

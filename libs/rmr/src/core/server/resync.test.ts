@@ -161,8 +161,6 @@ describe('resync: one pull (R1)', () => {
 describe('resync: failures', () => {
   test.each([
     ['EDIRTY', Status.EDIRTY],
-    ['EVERSION', Status.EVERSION],
-    ['ENOTNORMAL', Status.ENOTNORMAL],
     ['ESESSION', Status.ESESSION],
   ])('I11: a read that ends with %s is tried again after a while, with the chunk unlocked meanwhile', (name, status) => {
     rig.store.mapOf(1).set(4, 1);
@@ -180,6 +178,35 @@ describe('resync: failures', () => {
     expect([rig.reads(2), rig.resync.status().state]).toEqual([['4+1'], 'RUNNING']);
     rig.pullAll();
     expect(rig.resync.status()).toMatchObject({ state: 'IDLE', reason: '' });
+  });
+
+  test.each([
+    ['EVERSION', Status.EVERSION],
+    ['ENOTNORMAL', Status.ENOTNORMAL],
+  ])(
+    'a source that is not served under this version yet (%s) rests for a moment, each time the same; others are read from',
+    (name, status) => {
+      rig.store.mapOf(1).set(4, 1);
+      rig.start([2], rig.version(5, [1, 2]));
+      for (let times = 0; times < 4; times++) {
+        rig.answer(2, status);
+        expect([rig.resync.locked, rig.resync.status().reason]).toEqual([0, expect.stringContaining(name)]);
+        rig.world.run(RESYNC_RETRY_MS - 60);
+        expect(rig.reads(2)).toEqual([]);
+        rig.world.run(120);
+        expect(rig.reads(2)).toEqual(['4+1']);
+      }
+      rig.pullAll();
+      expect(rig.resync.status()).toMatchObject({ state: 'IDLE', reason: '' });
+    },
+  );
+
+  test('while one source rests another one is read from', () => {
+    rig.store.mapOf(1).set(4, 1);
+    rig.start();
+    const first = rig.reads(2).length > 0 ? 2 : 3;
+    rig.answer(first, Status.ENOTNORMAL);
+    expect([rig.reads(first), rig.reads(5 - first)]).toEqual([[], ['4+1']]);
   });
 
   test('an answer of the wrong length is a failure', () => {

@@ -300,6 +300,11 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       }
       // What it has clean, and under which version, is learned anew by asking: at the next round.
       if (status === Status.ENOPOOL) peer.rejoin();
+      if (status === Status.ENOTNORMAL || status === Status.EVERSION) {
+        peer.rest(`it does not serve under this member's version: ${statusName(status)}`);
+        this.#release(pull);
+        return;
+      }
       this.#failed(
         `${peer.describe()} could not be read: ${status === Status.OK ? 'its answer has the wrong length, or makes no sense' : statusName(status)}`,
       );

@@ -48,6 +48,8 @@ export class SyncPeer implements SessionUser {
   #joining = false;
   #joinAtMs = 0;
   #problem = 'not connected yet';
+  /** It is not read from before, in clock milliseconds. */
+  #restsUntilMs = Number.NEGATIVE_INFINITY;
   readonly #world: World;
   readonly #poolUuid: string;
   readonly #onReady: () => void;
@@ -61,7 +63,7 @@ export class SyncPeer implements SessionUser {
 
   /** Whether reads can be sent. */
   get ready(): boolean {
-    return this.#handle >= 0;
+    return this.#handle >= 0 && this.#world.clock.nowMs() >= this.#restsUntilMs;
   }
 
   /** Why it is not ready. */
@@ -107,7 +109,7 @@ export class SyncPeer implements SessionUser {
   join(): void {
     const session = this.#session;
     const nowMs = this.#world.clock.nowMs();
-    if (session === null || !session.connected || this.ready || this.#joining || nowMs < this.#joinAtMs) return;
+    if (session === null || !session.connected || this.#handle >= 0 || this.#joining || nowMs < this.#joinAtMs) return;
     this.#joining = true;
     this.#joinAtMs = nowMs + RESYNC_RETRY_MS;
     controlCall(session, this.describe(), { op: 'sync-join', poolUuid: this.#poolUuid }, syncJoinResultSchema, (result, failure) => {
@@ -123,6 +125,15 @@ export class SyncPeer implements SessionUser {
         this.#onReady();
       }
     });
+  }
+
+  /**
+   * It does not serve under the version of this member: one of the two has not recorded the newest one yet, or has not been enabled yet.
+   * It is asked again in a moment; others are read from meanwhile.
+   */
+  rest(problem: string): void {
+    this.#restsUntilMs = this.#world.clock.nowMs() + RESYNC_RETRY_MS;
+    this.#problem = problem;
   }
 
   /** Its handle turned out to be outdated: the store was registered anew. */
