@@ -20,7 +20,7 @@ let host: VirtualHost;
 let allLegs: Leg[];
 /** The member whose store is not proven to read as zeroes; a test changes it before it decides. */
 let keeps: number;
-/** The member whose leg leads to where it has moved; a test changes it before it decides. */
+/** The member whose leg leads elsewhere than the tables say; a test changes it before it decides. */
 let moved: number;
 
 const ELSEWHERE = ['memory:elsewhere'];
@@ -29,7 +29,6 @@ const ELSEWHERE = ['memory:elsewhere'];
 function probed(memberId: number): Leg {
   const member = memberId === moved ? { ...memberOf(memberId), addresses: ELSEWHERE } : memberOf(memberId);
   const leg = new Leg(memberId - 1, member, new ScriptedSession().shared, SILENT_LOGGER, () => 0);
-  leg.moved = memberId === moved;
   leg.probe = { identity: { ...identityOf(memberId, CHUNKS, CHUNK), createdZeroed: memberId !== keeps } } as ProbeResult;
   return leg;
 }
@@ -141,9 +140,12 @@ describe('a pool that is there', () => {
 
   test('L9: has a member that has moved where it is, and one that takes no part where it was: what answers elsewhere may be a copy', () => {
     moved = 3;
-    const places = (memberIds: readonly number[]) => decide(memberIds).members.map(({ addresses }) => addresses);
+    const memory = { durable: CURRENT, attempts: [], members: MEMBERS, policy: POLICY };
+    const places = (memberIds: readonly number[], rest: Partial<FirstVersionInputs> = {}) =>
+      decide(memberIds, rest).members.map(({ addresses }) => addresses);
     const [first, second, third] = MEMBERS.map(({ addresses }) => addresses);
     expect(places([1, 2, 3])).toEqual([first, second, ELSEWHERE]);
+    expect(places([1, 2, 3], { memory })).toEqual([first, second, ELSEWHERE]);
     expect(places([1, 2])).toEqual([first, second, third]);
   });
 

@@ -8,15 +8,11 @@ import { awaitedMembers } from './awaited-members.ts';
 import type { IoEngine } from './io-engine.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import type { LegFault } from './leg-faults.ts';
+import { sameAddresses } from './member-table.ts';
 import { isWitness } from './membership.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { remedyForStalls } from './remedies.ts';
 import type { Versions } from './versions.ts';
-
-/** Whether two records lead to the same place. */
-function sameAddresses(a: Pick<MemberAddress, 'addresses'>, b: Pick<MemberAddress, 'addresses'>): boolean {
-  return a.addresses.length === b.addresses.length && a.addresses.every((address, index) => address === b.addresses[index]);
-}
 
 /** What a pool's legs are made from. */
 export interface LegTableOptions {
