@@ -419,7 +419,7 @@ export class MemoryDisk implements Disk {
   #end(request: Request): void {
     assert(!request.ended, 'memory disk: a request ends once');
     request.ended = true;
-    // Whoever asked for it is dead.
+    // The process that asked for it is dead.
     if (!this.#inFlight.delete(request)) return;
     const status = this.#outcome(request);
     this.ended[request.kind]++;

@@ -22,7 +22,7 @@ const TAKE_OVER_MS_MAX = 15_000;
 const NOTICE_MS_MAX = 30_000;
 const LOOK_MS = 50;
 
-/** Told what a fault means for those who use the device. */
+/** Is told what a fault means for the users of the device. */
 export interface FaultObserver {
   /** The process that serves the device is gone, or about to be replaced. */
   serverLost(): void;
@@ -208,7 +208,7 @@ function isBeginning({ deed, fault }: Step): boolean {
   return deed !== 'start' && deed !== 'resume' && deed !== 'join';
 }
 
-/** Where a client node serves, for those who connect; null while it does not run. */
+/** The address at which a client node serves. Null while it does not run. */
 export function endpointUri(directory: string, client: string): { readonly uri: string; readonly instance: string } | null {
   const node = readClusterFile(directory).clientNodes.find((each) => each.name === client);
   if (node === undefined || node.pid === null) return null;

@@ -127,7 +127,7 @@ export function setPartition(directory: string, a: string, b: string, cut: boole
     state.partitions = state.partitions.filter((pair) => !(pair.includes(a) && pair.includes(b)));
     if (cut) state.partitions.push([a, b]);
     writeConfigurations(directory, state);
-    // Whoever is down reads its routes when it starts, and whoever is paused when it is resumed.
+    // A node that is down reads its routes when it starts, and a paused one when it is resumed.
     for (const name of [a, b]) {
       const identity = runningProcess(state, name);
       if (identity !== null) signalProcess(identity, 'SIGHUP');

@@ -68,7 +68,7 @@ export class BitmapStore implements Ticked {
   #markWriting = false;
   #onMarkWritten: (() => void) | null = null;
   #onSpaceAsked: (() => void) | null = null;
-  /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
+  /** Called when a flush of the disk has failed, whatever the flush was for, before anything else hears of it. */
   onDoubt: () => void = () => {};
   /** See {@link changedSinceAged} and {@link flushedSinceAged}; and what the latter was when the record under way began. */
   #changedSinceAged = false;
@@ -268,7 +268,7 @@ export class BitmapStore implements Ticked {
     return this.#lastIo.within(offsetBytes, lengthBytes, this.#state.intent.completedThrough);
   }
 
-  /** Who is told when a {@link submitLastIo} that returned false has ended. */
+  /** Is called when a {@link submitLastIo} that returned false has ended. */
   set onLastIoWritten(listener: (status: number) => void) {
     this.#onLastIoWritten = listener;
   }

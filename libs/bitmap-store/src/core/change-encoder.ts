@@ -171,8 +171,8 @@ export class RecordPlan {
   }
 
   /**
-   * Adds the slots to the record where they are not the recorded ones. I3, I6: whoever records a dirty bit compares, as the slot may
-   * have been given by a write that is not in this record: it found the write intent full.
+   * Adds the slots to the record where they are not the recorded ones. I3, I6: each record with a dirty bit compares them. A slot may
+   * have been given by a write that is not in this record, as that write found the write intent full.
    */
   recordSlots(writer: RecordWriter): void {
     if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
@@ -305,6 +305,6 @@ function usageAfter(usage: Usage, change: StoreChange): Usage | null {
 /** What the change makes of the lives, or null when it leaves them. */
 function livesAfter(lives: Lives, change: StoreChange): Lives | null {
   if (change.lives !== undefined) return change.lives;
-  // Who is promised something has been told of this life, or is about to be.
+  // A client that is promised something has been told of this life, or is about to be.
   return change.promise === undefined || lives.told || lives.all.length === 0 ? null : { ...lives, told: true };
 }

@@ -46,8 +46,8 @@ export interface EngineParts {
 }
 
 /**
- * Makes changes durable: gathers what was asked for during a turn into one journal record, writes it, has the disk
- * flushed, applies it, tells those who wait. One record is under way at a time, so that only the newest can be torn.
+ * Makes changes durable. It gathers what was asked for during a turn into one journal record, writes the record, has the disk
+ * flushed, applies the record, and tells those that wait. One record is under way at a time, so that only the newest can be torn.
  * Nothing is applied, and so nothing can reach the home areas, before its record is durable.
  */
 export class CommitEngine implements DiskSink, TurnTask {
@@ -180,7 +180,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     }
   }
 
-  /** A disk flush has ended. A failure is recorded durably before those who asked for it are told. */
+  /** A disk flush has ended. A failure is recorded durably before those that asked for the flush are told. */
   onFlushEnded(status: number): void {
     const { log, label, flushes } = this.#parts;
     if (this.#idleWaiter !== null) this.#kick();
@@ -360,8 +360,8 @@ export class CommitEngine implements DiskSink, TurnTask {
   }
 
   /**
-   * Procedures flush through the group, so that every failure is seen in one place. I3, I6: a flush that has failed since the
-   * procedure began, whoever asked for it, may have taken what it had written by then, and its own would not bring that back.
+   * Procedures flush through the group, so that every failure is seen in one place. I3, I6: any flush that has failed since the
+   * procedure began may have taken what the procedure had written by then. The procedure's own flush would not bring that back.
    */
   #runProcedure(procedure: Procedure<number>, done: (status: number) => void): void {
     const { disk, flushes } = this.#parts;

@@ -177,7 +177,7 @@ function* findContent(disk: Disk, label: string): Procedure<OperationError | nul
   return null;
 }
 
-/** Whose a store is, and when it was last in service, as far as that can be read. */
+/** Which pool and member a store belongs to, and when it was last in service, as far as that can be read. */
 function* describeOwner(disk: Disk, superblock: Superblock): Procedure<string> {
   const { memberId, poolName, poolUuid, storeUuid } = superblock;
   const owner = `the store ${storeUuid} of member ${memberId} of pool "${poolName}" (${poolUuid})`;

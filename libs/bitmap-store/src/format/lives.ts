@@ -4,8 +4,8 @@ import type { StoreLife } from '../types.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
 /**
- * The lives of a store: one per opening, with the ages between which it went on. Somebody who was told an age in a life can find
- * out by them whether what it meets later has gone through that life up to that age, or is a copy that was made before.
+ * The lives of a store: one for each opening, with the ages between which it lasted. A member or client that was told an age in a life
+ * can find out by them whether a store that it meets later has gone through that life up to that age, or is a copy from before.
  *
  * | offset | size | field |
  * | --- | --- | --- |

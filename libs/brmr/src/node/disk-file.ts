@@ -156,8 +156,8 @@ function openFile(path: string, flags: number): number {
 
 /**
  * A block device is claimed for as long as it is open: the kernel then refuses every other claim, that of mount and mkfs
- * as well. A lock is one of the node alone, and a device can have several: each container its own. The claim has to be
- * that of the descriptor in use, for punching through one that has none collides with whoever has it.
+ * as well. A lock belongs to one device node, and a device can have several nodes: each container has its own. The descriptor in use
+ * has to be the one with the claim. Punching through a descriptor without it would collide with the claim.
  */
 function openForWriting(path: string): { fd: number; claimed: boolean } {
   let status: Stats;
