@@ -144,7 +144,7 @@ export class FaultRunner {
     const { members, volatileCache } = this.#targets;
     if (!power || !nodes.some((name) => members.includes(name))) return;
     this.#powerLost = true;
-    // As long as one member had no fault at all it has been in sync, and has everything.
+    // A member that had no fault at all has been in sync, and has everything.
     if (volatileCache && members.every((name) => this.#disturbed.has(name))) this.#observer.volatileLost();
   }
 
@@ -202,7 +202,7 @@ export class FaultRunner {
   }
 }
 
-/** Whether a fault begins with this step: it is neither its undoing nor the second blow of a half write. */
+/** Whether a fault begins with this step. A step may also undo a fault, or be the second part of a half write. */
 function isBeginning({ deed, fault }: Step): boolean {
   if (fault === 'half-write') return deed === 'pause';
   return deed !== 'start' && deed !== 'resume' && deed !== 'join';

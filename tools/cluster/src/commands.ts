@@ -70,8 +70,8 @@ export function start(directory: string, names: readonly string[]): Promise<void
 }
 
 /**
- * Takes the power from these nodes at one moment: SIGKILL for those that run, and another boot id from then on, so that
- * everybody knows that what they had not made durable may be gone. They stay down.
+ * Takes the power from these nodes at one moment. Those that run get SIGKILL, and all have another boot id from then on. So the others
+ * know that what these nodes had not made durable may be gone. The nodes stay down.
  */
 export function losePower(directory: string, names: readonly string[]): Promise<void> {
   return changing(directory, async (state) => {

@@ -295,10 +295,10 @@ function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type:
 function usageAfter(usage: Usage, change: StoreChange): Usage | null {
   if (change.usage !== undefined) return change.usage;
   const volatileLost = change.volatileLost ?? (change.reconciled === true ? false : usage.volatileLost);
-  // The flag is about the version: the next one is another client's, or one that has not ended.
+  // The flag is about the version. The next version is of another client, or of one that has not ended.
   const released = change.version === undefined && (usage.released || change.released === true);
   const same = volatileLost === usage.volatileLost && released === usage.released;
-  // To say again what is so anyway is the smallest record there is.
+  // A change that only ages the store says again what is so already: there is no smaller record.
   return same && change.ages !== true ? null : { ...usage, volatileLost, released };
 }
 

@@ -232,7 +232,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       this.#parts.state.intent.leaveIdle(this.#writer);
     }
     if (this.#writer.entryCount === 0) {
-      // What is asked for holds already. What depends on it has to be told all the same: a reconciliation lets regions go.
+      // All that is asked for is so already. What depends on it is told all the same: a reconciliation lets regions go.
       this.#tellApplied();
       this.#completeUnits(Status.OK, Status.OK);
       if (this.#queue.length > 0) this.#kick();
@@ -295,7 +295,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     return true;
   }
 
-  /** A write that waits, as one that found the write intent full does, would give a member a map again that is being erased. */
+  /** These members get no dirty bits from writes that wait, such as one that found the write intent full. Otherwise such a write would bring back a map that is being erased. */
   #missNoMore(memberIds: readonly number[]): void {
     for (const unit of [...this.#queue, ...this.#starved]) {
       if (unit.kind !== UnitKind.PREPARE) continue;

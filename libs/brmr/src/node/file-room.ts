@@ -6,8 +6,8 @@ import { AllocatedBlocks } from './allocated-blocks.ts';
 import { Errno, errno, FALLOC_FL_KEEP_SIZE, fallocate } from './libc.ts';
 
 /**
- * A file system with so much free space, in bytes, is not asked for space before a write: nobody fills that between two looks at
- * it. Below, every first write of a place asks, so that a write finds space for all of its range or changes nothing.
+ * With so much free space, in bytes, a file system is not asked for space before a write: nobody fills that much between two looks at it.
+ * With less, the first write of each place asks. So a write finds space for all of its range, or changes nothing.
  */
 export const AMPLE_BYTES = GIB;
 /** How often the file system is looked at while there is IO, in milliseconds. */
