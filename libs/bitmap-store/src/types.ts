@@ -24,8 +24,8 @@ export interface PromiseRecord {
 }
 
 /**
- * One opening of a store, from then to the next: its *life*. A copy of a store shares the lives until it was made, and has
- * others after it, so that lives tell which of two stores with one UUID has gone through what somebody remembers.
+ * One opening of a store, up to the next one: its *life*. A copy of a store shares the lives before it was made, and has others after
+ * that. So lives tell which of two stores with one UUID has gone through what others remember.
  */
 export interface StoreLife {
   /** Drawn at random when the store was opened. */
@@ -38,8 +38,8 @@ export interface StoreLife {
 }
 
 /**
- * How old a store was in which life, as it has told somebody. The store was durably so old before it told, and had every
- * write durably that had been answered before.
+ * How old a store was in which life, as it has told. Before it told this, it was that old durably, and had every write durably that had
+ * been answered before.
  */
 export interface StoreMark {
   readonly lifeUuid: string;
@@ -68,8 +68,8 @@ export interface MemberRecord {
   /** The newest mark that was heard of its store. Absent: none, since before marks were kept. */
   readonly seen?: SeenMark | undefined;
   /**
-   * The version with which the store was accepted although it could not show what was known of it: all of it became dirty. What
-   * tables of older versions have seen of it says nothing any more. Absent: that has not happened.
+   * The version with which the store was accepted anew: it could not show what was known of it, and all of it became dirty. The marks in
+   * tables of older versions say nothing of it any more. Absent: that has not happened.
    */
   readonly anew?: { readonly epoch: number; readonly seq: number } | undefined;
 }

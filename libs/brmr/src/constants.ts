@@ -2,8 +2,8 @@ import { RANGE_BYTES_MAX } from '@rmr/rmr';
 import { assert, MIB } from '@rmr/runtime';
 
 /**
- * TRIM and WRITE_ZEROES of a device, all connections together: bytes in flight at most, and at least however slow they are. They
- * carry no data, so that nothing else bounds them; a disk may have to write zeroes for all of it.
+ * TRIM and WRITE_ZEROES of a device, all connections together: the most bytes in flight, and the least, however slow they are. These
+ * requests carry no data, so nothing else bounds them. A disk may have to write zeroes for all of the range.
  */
 export const RANGES_BYTES_MAX = 512 * MIB;
 export const RANGES_BYTES_MIN = 16 * MIB;
@@ -11,7 +11,7 @@ export const RANGES_BYTES_MIN = 16 * MIB;
 export const RANGES_IN_FLIGHT_MAX = 16;
 /** A window is so many pieces. */
 export const RANGES_PER_WINDOW = 8;
-/** Pieces that take longer than this, in milliseconds, are made smaller, and fewer of them are in flight; those that take less than half of it, larger. */
+/** Pieces that take longer than this, in milliseconds, are made smaller, and fewer bytes are in flight. Pieces that take less than half of it are made larger. */
 export const RANGE_MS = 250;
 
 assert(RANGES_BYTES_MAX / RANGES_PER_WINDOW <= RANGE_BYTES_MAX, 'constants: a piece of a range fits into a message');

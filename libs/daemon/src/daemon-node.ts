@@ -11,7 +11,7 @@ export interface DaemonNodeConfig extends HostIdentityOptions {
   readonly transport: TransportConfig;
 }
 
-/** What all sessions of a node have in common, whoever opens them. */
+/** What all sessions of a node have in common, whichever part of the node opens them. */
 export interface NodeSessionOptions {
   readonly local: HostIdentity;
   readonly payloadChecksum: boolean;

@@ -140,7 +140,7 @@ export interface MetadataChange {
   readonly policy?: PoolPolicy;
   /** These members are gone for good: their maps are emptied and their place is free for others. */
   readonly dirtyErase?: readonly number[];
-  /** The member's map becomes exactly this one (map spread; V3). The map passes to the store: whoever goes on using it gives a clone. */
+  /** The member's map becomes exactly this one (map spread; V3). The map passes to the store. A caller that goes on using it gives a clone. */
   readonly dirtyReplace?: readonly { readonly memberId: number; readonly map: DirtyMap }[];
   /** Chunks of these ranges, which are whole chunks, become clean. */
   readonly dirtyClear?: readonly DirtyChange[];

@@ -12,8 +12,8 @@ const FLUSH_RECORDED_MS = 50;
 const SLOW_DISK_MS = 10;
 
 /**
- * Crashes while data is on its way, or has just been promised: of what disks were given some is done, and some of what was
- * not flushed is lost. What comes at random hardly ever meets these moments.
+ * Crashes while data is on its way, or has just been acknowledged. Disks have carried out some of what they were given, and some of what
+ * was not flushed is lost. Faults that come at random hardly ever meet these moments.
  */
 export class AimedCrashes {
   readonly #context: FaultContext;
@@ -47,8 +47,7 @@ export class AimedCrashes {
   }
 
   /**
-   * A member is just getting what it lacks when the others go, or some: what only they have is not to be had any more. The
-   * client may follow.
+   * All others, or some, die while a member is pulling what it lacks. What only they have can't be had any more. The client may die, too.
    */
   leaveAloneBehind(): boolean {
     return this.#await('write behind', (behind) =>
@@ -70,7 +69,7 @@ export class AimedCrashes {
     );
   }
 
-  /** A flush fails, and when the store knows, the process dies: what the kernel has dropped looks as if it were there. */
+  /** A flush fails, and the process dies when the store knows of it. What the kernel has dropped looks as if it were there. */
   crashAfterFailedFlush(): boolean {
     const node = this.#node();
     const { host, disk } = node;

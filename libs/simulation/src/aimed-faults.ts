@@ -14,8 +14,8 @@ const LATE_MS_MAX = 1_700;
 const STUCK_MS_MAX = 6_000;
 
 /**
- * Faults that strike between two steps of the protocol: between what one member has recorded and the next has not, between
- * what was sent and what makes it stale. Drawn at random, two faults hardly ever meet like that.
+ * Faults that strike between two steps of the protocol, such as when one member has recorded a version and the next has not, or when
+ * something was sent and then becomes stale. Two faults that are drawn at random hardly ever meet like that.
  */
 export class AimedFaults {
   readonly #context: FaultContext;
@@ -27,8 +27,8 @@ export class AimedFaults {
   }
 
   /**
-   * A member leaves, and nothing that the others say of it reaches the client any more: what they have recorded without
-   * its knowing must not be forgotten, nor its number be used again (V1, V4, L5).
+   * A member leaves, and the client hears nothing any more of what the others answer to that version. They may have recorded it without
+   * the client's knowing. It must not be forgotten, and its number must not be used again (V1, V4, L5).
    */
   answersLost(): boolean {
     const client = this.#servingClient();
@@ -47,8 +47,8 @@ export class AimedFaults {
   }
 
   /**
-   * A member returns, and the client dies when others have recorded the version that admits it and the member itself has
-   * not: what it holds is of before it left (V3, ◆14).
+   * A member returns, and the client dies when others have recorded the version that admits the member, and the member itself has not.
+   * The maps that it holds are those from before it left (V3, ◆14).
    */
   crashInReturn(): boolean {
     const client = this.#servingClient();
@@ -82,7 +82,7 @@ export class AimedFaults {
     return version === null || compareVersions(version, highest) < 0;
   }
 
-  /** What a member that is being synced says it has clean is heard of when it has left the set, and has missed something (R3, ◆22). */
+  /** A member that pulls says what it has clean. The client hears it only when the member has left the set, and has missed something (R3, ◆22). */
   lateMapAnswers(): boolean {
     const client = this.#servingClient();
     const inSync = this.#inSync();
@@ -118,8 +118,8 @@ export class AimedFaults {
   }
 
   /**
-   * What a client sends reaches the members late, and another has taken the pool over by then (I7, C2). Twice in a row, now
-   * and then: then both count their versions from the same number.
+   * What a client sends reaches the members late, and another client has taken the pool over by then (I7, C2). Sometimes that happens
+   * twice in a row. Then both clients count their versions from the same number.
    */
   takeOverOvertakes(): boolean {
     const client = this.#servingClient();
@@ -172,8 +172,8 @@ export class AimedFaults {
   }
 
   /**
-   * A connection to a member breaks for the client, or all of them; what it had sent on it arrives there all the same, late:
-   * after it was sent again on another path, or after the member has left and come back on another session (I10).
+   * For the client one connection to a member breaks, or all of them. What the client had sent there arrives all the same, but late: after
+   * it was sent again on another path, or after the member has left and come back on another session (I10).
    */
   latePath(): boolean {
     const { client, network, world, nodes } = this.#cluster;

@@ -110,7 +110,7 @@ export class Checks {
     }
   }
 
-  /** W8: a write that was refused for lack of space has left the members equal that are in sync and clean there: none has any of it, or all do. */
+  /** W8: a write that was refused for lack of space has left the members equal, as far as they are in sync and clean there: none has any of it, or all have. */
   refused({ client, firstSector, sectorCount }: Operation): void {
     const status = client.pool.status();
     if (status.version === null || status.state !== 'SERVING') return;
@@ -132,8 +132,8 @@ export class Checks {
   }
 
   /**
-   * I1: what is durable by a flush or FUA write that is being acknowledged, as it would turn out if all lost power now. Every
-   * member that is in sync and clean has it; where none is clean, somebody else who counts as clean has (flush rule, ◆8).
+   * I1: checks what a flush or FUA write makes durable that is being acknowledged, as if all members lost power now. Every member that
+   * is in sync and clean has the data. Where none is clean, another member that counts as clean has it (flush rule, ◆8).
    */
   durable(operation: Operation): void {
     const version = operation.client.pool.status().version;
@@ -185,7 +185,7 @@ export class Checks {
   }
 
   /**
-   * I1: what a power loss of the member would take of this range is in its write intent, or dirty for it: else it would
+   * I1: what a power loss of the member would take of this range is in its write intent, or dirty for it. Otherwise the member would
    * come back with older data, and nobody would know (W3, W7).
    */
   #checkVolatileIsNamed(node: SimulatedStorageNode, offsetBytes: number, lengthBytes: number): void {
@@ -466,14 +466,14 @@ export class Checks {
   }
 
   /**
-   * I8: every chunk is clean for somebody, as an assembly at this moment would see it: a member of the set speaks for
-   * itself, and all of them together for the others.
+   * I8: every chunk is clean for at least one member, as an assembly at this moment would see it. There a member of the set speaks for
+   * itself, and all members of the set together speak for the others.
    */
   #checkSourceRemains(holders: readonly SimulatedStorageNode[]): void {
     const { geometry, lost } = this.#cluster;
     const present = this.#cluster.members().map((node) => node.memberId);
-    // Whose disk was taken away has nothing, but nobody knows that yet.
-    // Nor is a disk that has just been put back, and that no storage node has opened yet.
+    // A member has nothing when its disk was taken away, but nobody knows that yet. The same holds for a disk that has just been put back
+    // and that no storage node has opened yet.
     const unopened = [...this.#cluster.tampered].filter((node) => node.storeUuid === '').map((node) => node.memberId);
     const known = [...present, ...this.#cluster.membersGone(), ...unopened];
     // Cold chunks too: they are marked with their regions. Where a holder misses nothing, there is nothing to look for.
@@ -515,9 +515,9 @@ export class Checks {
   }
 
   /**
-   * V2, V4: every older version has a member in its set that knows of a newer one, so that nobody can take the pool into
-   * service with what the older one says. With quorum `majority`, be it of the pool or of who has the older one, it is the
-   * majority that makes sure of that.
+   * V2, V4: every older version has a member in its set that knows of a newer version. So nobody can take the pool into service by the
+   * older one. With quorum `majority`, the majority makes sure of that instead. It is enough that the policy of the pool says so, or that
+   * of the members that hold the older version.
    */
   #checkSucceeded(): void {
     const { client, all } = this.#cluster;

@@ -39,7 +39,7 @@ const BIRTH_MS = 100;
 /** After which a rival that could not get the pool gives up. */
 const RIVAL_MS = 15_000;
 
-/** Who wants to know what happens to the cluster. */
+/** Is told what happens to the cluster. */
 export interface ClusterListener {
   /** Whether none of the client's IO is under way. */
   isIdle(client: SimulatedClient): boolean;
@@ -54,8 +54,8 @@ export interface ClusterListener {
 }
 
 /**
- * The pool of a run and everything around it that is not under test: hosts, network, disks, and who starts and stops
- * processes. Drawn from the seed.
+ * The pool of a run, and everything around it that is not under test: hosts, network, disks, and the service managers and operators that
+ * start and stop processes. All of it is drawn from the seed.
  */
 export class SimulatedCluster {
   readonly world: VirtualWorld;

@@ -42,13 +42,14 @@ interface Surroundings {
 type Stage = 'PLANNED' | 'STRUCK' | 'FORCED' | 'OVER';
 
 /**
- * Members are gone for long, and the pool cannot be served without them: an operator forces it into service, with whoever
- * is there. The others come back later, with nothing that counts.
+ * Members are gone for long, and the pool can't be served without them. An operator forces it into service with the members that are
+ * there. The others come back later, and what they have does not count.
  *
- * When one that had the last word is in the new set, nothing is lost but the chunks that were clean nowhere else (I8).
- * Otherwise everything may be as it was at any time before: the model is told to forget. Then the former lineage
- * could still be taken into service by those who were left behind, as nobody tells them: whoever forces a pool has to
- * keep them away until it is served, and so they come back when nothing breaks any more.
+ * If a member that holds the last version is in the new set, only the chunks that were clean nowhere else are lost (I8). Otherwise each
+ * sector may read as it did at any time before, and the model is told to forget what it knew.
+ *
+ * The members that were left behind do not know that they were. They could still serve the former lineage. So the operator keeps them
+ * away until the forced pool is served, and they come back when nothing breaks any more.
  */
 export class Disaster {
   /** Disasters that struck. */
@@ -202,7 +203,7 @@ export class Disaster {
     const others = members.filter((node) => !inSync.includes(node) && node.version !== null);
     if (inSync.length === 0 || this.#around.operator.pending !== null || members.length !== cluster.nodes.length) return;
     const all = this.#all;
-    // Who knows another table would bring it back.
+    // A member that knows another table would bring that table back.
     const knows = (node: SimulatedStorageNode): boolean => sameTable(node, inSync[0] as SimulatedStorageNode);
     if (all ? others.length === 0 || !others.every(knows) : inSync.length < 2) return;
     const mayGo = this.#amid ? asideFrom(inSync, version) : inSync;
@@ -274,7 +275,7 @@ export class Disaster {
       return;
     }
     if (client.pool.state !== 'RECOVERING' || nowMs < this.#askedMs + ASK_MS) return;
-    // An operator looks who is there: those that are only about to start would be left behind.
+    // An operator looks which members are there. Those that are only about to start would be left behind.
     const { legs } = client.pool.status();
     const there = (node: SimulatedStorageNode): boolean =>
       node.store !== null && legs.some((leg) => leg.memberId === node.memberId && leg.connected);
@@ -284,10 +285,10 @@ export class Disaster {
     client.pool.force();
   }
 
-  /** Everybody who is of a former lineage stays down. */
+  /** Every node of a former lineage stays down. */
   #keepAway(): void {
     const lineage = this.#cluster.highestVersion()?.lineageUuid;
-    // Whoever has got a new disk meanwhile has no version, and comes back with the others.
+    // A node that has got a new disk meanwhile has no version, and comes back with the others.
     this.#absent = this.#cluster.nodes.filter((node) => node.heldDown || (node.version !== null && node.version.lineageUuid !== lineage));
     for (const node of this.#absent) {
       if (node.running) node.crash();
@@ -352,8 +353,8 @@ function holds(node: SimulatedStorageNode, version: VersionRecord): boolean {
 }
 
 /**
- * The set without one that holds the version and one that comes back with it and has not recorded it: what that one thinks
- * that it lacks counts for nothing (◆14). Empty when nobody is coming back.
+ * The set without two of its members: one that holds the version, and one that returns with the version and has not recorded it. What
+ * the latter thinks that it lacks does not count (◆14). Empty when no member is returning.
  */
 function asideFrom(inSync: readonly SimulatedStorageNode[], version: VersionRecord): readonly SimulatedStorageNode[] {
   const holder = inSync.find((node) => holds(node, version));

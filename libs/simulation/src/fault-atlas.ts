@@ -13,11 +13,11 @@ interface Loss {
 }
 
 /**
- * Which faults are allowed now. Power losses and crashes always are; what the loss of a medium could take must stay
- * somewhere: at least one member of the in-sync set keeps a good copy of every chunk.
+ * Says which faults are allowed now. Power losses and crashes always are. A disk may lose data only if at least one member of the in-sync
+ * set keeps a good copy of each chunk concerned.
  *
- * It knows what can be seen from outside: versions and dirty maps of the stores. Where every good copy of a chunk may
- * have lost what was not flushed (a power loss of all who had it), it tells the model that this much is allowed.
+ * The atlas knows what can be seen from outside: versions and dirty maps of the stores. Every good copy of a chunk may have lost what was
+ * not flushed, as when all members that had the chunk lost power. Then the atlas tells the model that this loss is allowed.
  */
 export class FaultAtlas {
   readonly failedReads: FailedReads;
@@ -63,8 +63,8 @@ export class FaultAtlas {
   }
 
   /**
-   * Whether a medium may lose something now: for the chunk, or for null every one, another member of the in-sync set
-   * has a good copy, and nothing is under way that could change that unseen.
+   * Whether the member's disk may lose something now. Another member of the in-sync set has a good copy of the chunk (null: of every
+   * chunk), and nothing is under way that could change that unseen.
    */
   mayLose(node: SimulatedStorageNode, chunk: number | null): boolean {
     this.observe();
@@ -75,8 +75,8 @@ export class FaultAtlas {
   }
 
   /**
-   * Notes what a new version has changed: at once, as it may serve without the one that has kept everything; and that a member
-   * which had lost something counts as equal again, as it may be gone a moment later.
+   * Notes at once what a new version has changed, as the pool may be served by it without the member that has kept everything. Notes also
+   * that a member which had lost something counts as equal again, as that member may be gone a moment later.
    */
   observeVersion(): void {
     const version = this.#cluster.highestVersion();
@@ -121,17 +121,17 @@ export class FaultAtlas {
     return version.lineageUuid === this.#cluster.highestVersion()?.lineageUuid;
   }
 
-  /** Tells the model of chunks whose last good copy is gone; of all that have none when `again`. */
+  /** Tells the model of chunks that have lost their last good copy. With `again` it names those that had none before, too. */
   #weigh(again: boolean): void {
     // What counts is not there, and will be.
     if (this.#cluster.keptAside !== null) return;
     const { geometry, world } = this.#cluster;
     const inSync = this.#cluster.inSync();
-    // The one that the set is of: power may be lost right after it was recorded, and before anybody has looked.
+    // The version that the set belongs to. Power may be lost right after it was recorded, and before anybody has looked.
     const version = this.#cluster.highestVersion();
     if (inSync.length === 0 || version === null) return;
     for (const chunk of geometry.hotChunks) {
-      // Who has not recorded the version, as a new member, does not know yet what it lacks.
+      // A member that has not recorded the version, such as a new one, does not know yet what it lacks.
       const keeper = inSync.find(
         (member) => this.#isGood(member, chunk) && member.version !== null && sameVersion(member.version, version),
       );
@@ -139,7 +139,7 @@ export class FaultAtlas {
       const away = isKeptHere ? undefined : this.#keeperAway(chunk, inSync, version);
       const now = keeper ?? away;
       const former = this.#keepers.get(chunk)?.member;
-      // Who can't read some of it has not everything any more.
+      // A member that can't read some of the chunk has not everything of it any more.
       if (now !== undefined && this.#canRead(now, chunk)) this.#keepers.set(chunk, { member: now, lineageUuid: version.lineageUuid });
       else if (away !== undefined || (former !== undefined && !this.#canRead(former, chunk))) this.#keepers.delete(chunk);
       if (isKeptHere || away !== undefined) {
@@ -155,9 +155,10 @@ export class FaultAtlas {
   }
 
   /**
-   * I1: what nobody else has is not given up while the one that has it stays in the set (reconciliation: survivors come
-   * first). Of others that have lost something, one may have lost nothing of this chunk; and one that is away may have it.
-   * Who forces a pool may give up more: what a member says of itself does not count where it has not recorded the last version.
+   * I1: data that one member alone has is not given up while that member stays in the set (reconciliation: members that kept their data
+   * come first). It is no violation if another member has the data, too. That may be one that has lost something, but nothing of this
+   * chunk, or one that is away. Nor is it one in a lineage that was forced since: what a member says of itself does not count where it has
+   * not recorded the last version.
    */
   #checkKeeper(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): void {
     const { member: keeper, lineageUuid } = this.#keepers.get(chunk) ?? {};
@@ -171,14 +172,14 @@ export class FaultAtlas {
   }
 
   /**
-   * I1: where members are made equal after a crash, one that can read the chunk is not made to pull it from one that can't:
-   * what had been flushed there would be gone.
+   * I1: where members are made equal after a crash, a member that can read a chunk is not made to pull it from a member that can't. What
+   * had been flushed there would be gone.
    */
   #checkReaders(version: VersionRecord | null): void {
     if (version === null) return;
     const inSync = this.#cluster.inSync();
     const former = this.#readersVersion;
-    // Maps come with the version: who has not recorded it does not know yet what it lacks.
+    // Maps come with the version. A member that has not recorded it does not know yet what it lacks.
     const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
     // The first of its epoch: nobody has left or returned since.
     const isNew = former !== null && former.lineageUuid === version.lineageUuid && former.epoch < version.epoch && version.seq === 1;
@@ -187,7 +188,7 @@ export class FaultAtlas {
       for (const memberId of ids) this.#readersSets.add(memberId);
       return;
     }
-    // Who is left out may have been chosen before, by an attempt that has not reached everybody.
+    // A member that is left out may have been chosen before, by an attempt that has not reached every member.
     const isSmaller = [...this.#readersSets].some((memberId) => !ids.includes(memberId));
     this.#readersVersion = version;
     this.#readersSets.clear();
@@ -204,8 +205,8 @@ export class FaultAtlas {
   }
 
   /**
-   * I8: who has said before an epoch that it can't read a chunk has to copy it from one that can: it would be the last one
-   * that has the chunk if the other leaves.
+   * I8: a member may have said before an epoch that it can't read a chunk. Then it has to copy the chunk from a member that can.
+   * Otherwise its unreadable copy would be the last one when the other member leaves.
    */
   #checkPassedOver(chunk: number, informed: readonly SimulatedStorageNode[], good: readonly SimulatedStorageNode[], epoch: number): void {
     const source = good.find((member) => !this.failedReads.mayHave(member, chunk));
@@ -217,11 +218,11 @@ export class FaultAtlas {
   }
 
   /**
-   * A member that is away has everything of the chunk, as the maps of the set and of the client say, and whoever reads the
-   * chunk waits for it.
+   * A member that is away and has everything of the chunk, by the maps of the set and of the client. Reads of the chunk wait for that
+   * member. Undefined: there is none.
    */
   #keeperAway(chunk: number, inSync: readonly SimulatedStorageNode[], version: VersionRecord): SimulatedStorageNode | undefined {
-    // Maps come with the version: who has not recorded it does not know yet who lacks what.
+    // Maps come with the version. A member that has not recorded it does not know yet what each member lacks.
     const informed = inSync.filter((member) => member.version !== null && sameVersion(member.version, version));
     const hasMissedNothing = (member: SimulatedStorageNode): boolean =>
       member.version?.lineageUuid === version.lineageUuid &&
@@ -232,8 +233,8 @@ export class FaultAtlas {
   }
 
   /**
-   * The client counts more as missing on the member than these do: a member may have pulled something and left before the
-   * client has heard of it. With its return it has to pull that again, as what the client says goes into all maps (V2).
+   * Whether the client counts more as missing on the member than these members do. The member may have pulled something, and left before
+   * the client has heard of that. It has to pull it again when it returns, as what the client says goes into all maps (V2).
    */
   #clientCountsMore({ memberId }: SimulatedStorageNode, holders: readonly SimulatedStorageNode[]): boolean {
     const pool = this.#cluster.client?.pool;

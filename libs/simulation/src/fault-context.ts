@@ -4,7 +4,7 @@ import type { SimulatedStorageNode } from './simulated-nodes.ts';
 /** How long a moment to strike is waited for. */
 const MOMENT_AWAITED_MS = 6_000;
 
-/** What faults that are aimed need from those who draw them. */
+/** What aimed faults need from the code that draws them. */
 export interface FaultContext {
   readonly cluster: SimulatedCluster;
   /** Whether faults are made still. */

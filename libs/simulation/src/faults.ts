@@ -428,7 +428,7 @@ export class Faults implements FaultContext {
     return true;
   }
 
-  /** Sectors of a chunk take nothing any more, at one member at most: who is to take the writes of all others otherwise? */
+  /** Sectors of a chunk take no write any more, at one member at most. Otherwise no member might take what is written there. */
   wearOut(): boolean {
     const { geometry } = this.cluster;
     const node = this.#node();

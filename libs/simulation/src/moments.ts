@@ -14,7 +14,7 @@ export type Moment = 'write' | 'write behind' | 'acknowledged' | 'durable' | 're
 export class Moments {
   readonly #waiting = new Map<Moment, (node: SimulatedStorageNode | null) => void>();
 
-  /** `strike` is called at the next such moment, from within whatever happens there. Who waited for it before waits no more. */
+  /** `strike` is called at the next such moment, from within the code that comes to it. A `strike` that was given before for this moment is dropped. */
   await(moment: Moment, strike: (node: SimulatedStorageNode | null) => void): void {
     this.#waiting.set(moment, strike);
   }
@@ -28,7 +28,7 @@ export class Moments {
     return this.#waiting.has(moment);
   }
 
-  /** It is there. `node`: whose it is, if it is one's. */
+  /** The moment has come. `node`: the node at which it has, if it is at one. */
   reached(moment: Moment, node: SimulatedStorageNode | null): void {
     const strike = this.#waiting.get(moment);
     if (strike === undefined) return;

@@ -31,9 +31,10 @@ interface PutBack {
 }
 
 /**
- * An operator who puts older copies of stores back (L8): of a member that was stopped, killed, or in service; at any time, as long
- * as whoever could vouch for it knows better, which is what the marks are for. What the copy lacks the others have: the
- * pool must never take it from there. Where the pool can't be served without it, the right store is put back after a while.
+ * An operator that puts older copies of stores back (L8). The member may have been stopped, killed, or in service when the copy was made.
+ * A copy is put back at any time when every member and client that could vouch for the store knows it to be newer: that is what the marks
+ * are for. The others have what the copy lacks, so the pool must never use the copy as a source. Where the pool can't be served without
+ * the member, the right store is put back after a while.
  */
 export class OldCopies {
   readonly #context: FaultContext;
@@ -58,7 +59,7 @@ export class OldCopies {
     });
   }
 
-  /** Puts a copy back, of a store that others know to be newer. False: not now. */
+  /** Puts back a copy of a store that others know to be newer. False: not now. */
   strike(): boolean {
     const cluster = this.#cluster;
     if (this.#putBack !== null || !this.allowed() || cluster.rival !== null || cluster.client?.paused !== false) return false;
@@ -134,7 +135,10 @@ export class OldCopies {
     this.#copies = [...this.#copies, copy].slice(-COPIES_MAX);
   }
 
-  /** Whoever could vouch for the member knows that it is newer; and what it has, others have, or it serves alone: then nobody may go on without it. */
+  /**
+   * Whether the copy may be put back: all that could vouch for the member know that it is newer. Others also have what the member has, or
+   * it serves alone, and then nobody may go on without it.
+   */
   #mayPutBack(copy: OlderCopy): boolean {
     const { node, storeUuid } = copy;
     const cluster = this.#cluster;

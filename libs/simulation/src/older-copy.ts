@@ -27,7 +27,7 @@ export function copyOf(node: SimulatedStorageNode): OlderCopy | null {
   return version === null ? null : { node, storeUuid: store.identity.storeUuid, disk, age, lives, version };
 }
 
-/** What the disk says. Bad sectors of the metadata are for those to meet who use the copy. */
+/** What the disk says. Bad sectors do not count here: a storage node that uses the copy will meet them. */
 function inspect(disk: MemoryDisk, label: string): StoreInspection {
   const readable = disk.copy({ schedule: (_request, end) => end() });
   readable.repair();
@@ -41,8 +41,8 @@ function inspect(disk: MemoryDisk, label: string): StoreInspection {
 }
 
 /**
- * Whether all who could vouch for the member know, durably, that it is newer than the copy (L8). Without any of the set that the
- * copy knows of, nobody would be asked: what was in service alone when it was copied can come into service alone.
+ * Whether all that could vouch for the member know, durably, that it is newer than the copy (L8). At least one of them has to be in the
+ * set that the copy knows of. Otherwise nobody would be asked: a store that served alone when it was copied can be served alone.
  */
 export function mayBeVouchedFor(copy: OlderCopy, cluster: SimulatedCluster): boolean {
   const { node, storeUuid, version } = copy;

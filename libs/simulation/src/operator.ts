@@ -28,7 +28,7 @@ interface Wish {
   readonly optional: boolean;
 }
 
-/** An operator who changes the membership while everything else goes on: maintenance, new members, removals, new disks, the quorum. */
+/** An operator that changes the membership while everything else goes on: maintenance, new members, removals, new disks, the quorum. */
 export class Operator {
   changeCount = 0;
   readonly #cluster: SimulatedCluster;
@@ -194,7 +194,7 @@ export class Operator {
         ask: (done) => {
           this.#bringWhereLookedFor(node);
           const givesUp = refusals >= REFUSALS_MAX;
-          // Who could still come back and have a copy is waited for.
+          // A member that may still come back and have a copy is waited for.
           if (givesUp) this.#cluster.giveUp(node.memberId);
           this.#membership?.replaceStore(node.memberId, givesUp ? 'GIVE_UP' : 'KEEP', (error) => {
             if (error?.code === 'CONFLICT') refusals++;

@@ -33,9 +33,9 @@ export const PLACE_KINDS: readonly string[] = [MOVED, CLONED];
  * Members that are elsewhere than the pool knows them, and hosts that are there twice (L9).
  *
  * A member *moves*: its host is down, and comes up at another address, as when its disk was taken to another host. The pool hears of
- * it when a client is started whose configuration has that address. A host is *cloned*: a copy of its store is up elsewhere, and
- * the configuration of clients that are started meanwhile leads there. It is started when everybody who could vouch for the
- * member knows it to be older (L8), so it must never be served, whoever can be reached.
+ * that when a client is started with that address in its configuration. A host is *cloned*: a copy of its store is up elsewhere, and
+ * the configuration of clients that are started meanwhile leads there. The clone is started when all that could vouch for the member
+ * know the copy to be older (L8). So the clone must never be served, whichever members can be reached.
  */
 export class Places {
   /** How often each kind was made. */

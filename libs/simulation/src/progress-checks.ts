@@ -128,7 +128,7 @@ export class ProgressChecks {
     }
     // What a wall clock said before it was set means nothing.
     if (Math.abs(wallMs - clock.nowMs() - this.#wallOffsetMs) > ROUNDING_MS) return;
-    // Who is being stopped has waited for some of it before.
+    // A client that is being stopped has waited for some of it before.
     const earliestMs = state === 'SERVING' ? Math.min(stateSinceMs, oldestIoSinceMs ?? stateSinceMs) : Number.NEGATIVE_INFINITY;
     for (const { what, sinceMs } of status.waits) {
       if (sinceMs > wallMs + ROUNDING_MS) fail('I11', `IO waits from a future moment on: ${what}`);
@@ -190,7 +190,7 @@ export class ProgressChecks {
   }
 }
 
-/** I11: whoever waits says for what. */
+/** I11: a client that waits says for what. */
 function checkNames({ state, waitingFor, waits, legs }: PoolClientStatus): void {
   if (state === 'RECOVERING' && isUnnamed(waitingFor)) fail('I11', 'the client waits and does not say for what');
   for (const wait of waits) if (wait.what === '') fail('I11', `IO waits and does not say for what: ${wait.kind}`);

@@ -204,8 +204,8 @@ export class SectorModel {
   }
 
   /**
-   * The pool was forced into service without those who had the last word: every sector may have any value that it ever
-   * had. The first read says which one, and then it stays. What is being written yet may still take effect.
+   * The pool was forced into service without any member that holds the last version. Every sector may have any value that it ever had.
+   * The first read says which one, and from then on it stays. A write that is under way may still take effect.
    */
   forget(): void {
     for (const sector of this.#sectors) {

@@ -73,7 +73,7 @@ export class SimulatedStorageNode {
   #host: VirtualHost | null = null;
   #server: RtrsServer | null = null;
   readonly #listeners: StreamListener[] = [];
-  /** It stays down, whoever wants to start it. */
+  /** It stays down, even if a service manager or an operator wants to start it. */
   heldDown = false;
   #paused = false;
   #clockRate = 1;

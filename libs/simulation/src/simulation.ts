@@ -252,9 +252,9 @@ class Simulation {
   }
 
   /**
-   * A member that leaves once more on account of the former faults misses writes, and one that the others go on without after
-   * a power loss may have lost some. Where every other one has a bad sector in their chunks, nobody has these whole, and that
-   * is no fault of the product's. Where all go on together it would be one.
+   * A member that leaves once more because of the former faults misses writes. A member that the others go on without after a power loss
+   * may have lost some. If every other member has a bad sector in the chunks of these writes, no member has the chunks whole. That is no
+   * fault of the product. Where all members go on together it would be one.
    */
   #mendLastCopies(): void {
     const former = this.#aftermath;
@@ -289,7 +289,7 @@ class Simulation {
     this.#checks.compareMembers();
   }
 
-  /** Whether somebody left meanwhile: who can't read a sector does, and comes back to write it anew. */
+  /** Reads everything. Returns whether a member left meanwhile: one that can't read a sector leaves, and comes back to write it anew. */
   #readFromAll(unfinished: () => string | null): boolean {
     const before = this.#cluster.highestVersion();
     for (let round = 0; round < 2 * this.#cluster.nodes.length; round++) {

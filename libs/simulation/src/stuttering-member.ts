@@ -51,8 +51,8 @@ interface Stutter {
 }
 
 /**
- * L7: a host that does not run for most of each period, so that its member answers now and then, and paths to it live on. The
- * pool has to go on without it: it leaves within a bound, comes back the later the oftener, and its returns cost clients little.
+ * L7: a host that does not run for most of each period. So its member answers now and then, and paths to it stay open. The pool has to
+ * go on without the member. It leaves within a bound, stays out for longer after each return, and its returns cost clients little.
  */
 export class StutteringMember {
   readonly counts = new Map<string, number>();

@@ -354,8 +354,8 @@ export class Workload {
   }
 
   /**
-   * I7: whoever uses a client that was robbed of the pool does not know it yet, and must be served nothing: neither a read,
-   * nor a write, of which the model is not told, so that it is a violation to see it.
+   * I7: an NBD client of a client that was robbed of the pool does not know that yet. It must be served nothing, neither a read nor a
+   * write. The model is not told of the write, so a read that sees it is a violation.
    */
   #useRobbed(): void {
     const { robbed, geometry } = this.#cluster;

@@ -44,8 +44,8 @@ interface Operation {
 
 /**
  * A small pool whose member 2 can be given any disk: storage nodes with real stores, a real client, and a model that knows what
- * every sector of the device may read as. Sectors are read all the time; whatever is read wrong throws, and so does a
- * version of a lineage that nobody has ordered.
+ * every sector of the device may read as. Sectors are read all the time. A wrong read throws, and so does a version of a lineage that
+ * nobody has ordered.
  */
 export class WrongDiskPool {
   readonly world: VirtualWorld;
@@ -191,7 +191,7 @@ export class WrongDiskPool {
   /** The client ends in order: every member is released. */
   stopClient(): void {
     const stop = { isOver: false };
-    // Whoever asks it to end hands nothing in any more.
+    // Once it is asked to end, nothing is handed in any more.
     this.#isStopping = true;
     this.client?.stop(() => {
       stop.isOver = true;

@@ -133,9 +133,9 @@ export class MemoryDisk implements Disk {
   /** Pages that have space without having content. */
   #reserved = new Set<number>();
   readonly #tearFailedWrites: Random | null;
-  /** Nothing gets space any more: whatever else is on the file system has taken the rest. What has space keeps it. */
+  /** Nothing gets space any more, as if other files had taken the rest of the file system. What has space keeps it. */
   full = false;
-  /** Asked for every request that ends: another status than 0 is its outcome. For faults that {@link fail} can't say. */
+  /** Asked for every request that ends. If it returns another status than 0, the request ends with that. For faults that {@link fail} can't express. */
   faultOf: ((request: DiskRequest) => number) | null = null;
   #hanging = false;
   #whenQuiet: (() => void) | null = null;
@@ -280,12 +280,12 @@ export class MemoryDisk implements Disk {
     return false;
   }
 
-  /** The sectors that the range touches take nothing any more: whatever would change them ends with EIO. They can be read. */
+  /** The sectors that the range touches take no change any more: a request that would change them ends with EIO. They can be read. */
   wearOut(offsetBytes: number, lengthBytes: number): void {
     for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) this.#wornSectors.add(sector);
   }
 
-  /** Bad sectors are readable again, with what they held, but those at offsets that stay broken; and all sectors take what is written. */
+  /** Bad sectors can be read again, with what they held, except at offsets that stay broken. All sectors take writes again. */
   repair(staysBroken: (offsetBytes: number) => boolean = () => false): void {
     this.#wornSectors.clear();
     for (const sector of this.#badSectors) if (!staysBroken(sector * SECTOR_BYTES)) this.#badSectors.delete(sector);
@@ -312,8 +312,8 @@ export class MemoryDisk implements Disk {
   }
 
   /**
-   * The process that used the disk is killed: of what the kernel had been given and had not answered, some is done all the
-   * same, whole or in part, in whatever order. Nothing is answered.
+   * The process that used the disk is killed. The kernel carries out some of the requests that it had been given and had not answered,
+   * whole or in part, in any order. Nothing is answered.
    */
   kill(random: Random): void {
     for (const request of this.#inFlight) {
@@ -419,7 +419,7 @@ export class MemoryDisk implements Disk {
   #end(request: Request): void {
     assert(!request.ended, 'memory disk: a request ends once');
     request.ended = true;
-    // Whoever asked for it is dead.
+    // The process that asked for it is dead.
     if (!this.#inFlight.delete(request)) return;
     const status = this.#outcome(request);
     this.ended[request.kind]++;

@@ -12,7 +12,7 @@ export interface MemoryNetworkOptions {
   runBytesMax: number;
   /** Bytes of one direction of a connection that may be under way: beyond it the sender's queue grows (back-pressure). */
   windowBytes: number;
-  /** Percentage of connection attempts of which the listener sees one more, which nobody is at the other end of: a repeated SYN. */
+  /** Percentage of connection attempts of which the listener sees a second one with nobody at its other end, as after a repeated SYN. */
   ghostConnectPercent: number;
 }
 
@@ -39,8 +39,9 @@ interface Listener {
 /**
  * A network in memory on virtual time. Hosts have names; each uses its own {@link Transport} of {@link host}.
  *
- * Across a partition bytes are held back and arrive when it heals, if their connection still lives then at the
- * receiver, even if the sender has long given it up: as TCP's retransmissions do, and as I10 fears. The sender sees nothing.
+ * Across a partition bytes are held back, and the sender sees nothing of that. They arrive when the partition heals, if the receiver's end
+ * of the connection is open then, even if the sender has long given the connection up. So do TCP's retransmissions, and that is why there
+ * is I10.
  */
 export class MemoryNetwork {
   readonly options: MemoryNetworkOptions;
@@ -54,7 +55,7 @@ export class MemoryNetwork {
   /** Extra delay of what one host sends to another, in milliseconds. */
   readonly #slow = new Map<string, number>();
   readonly #refusing = new Set<string>();
-  /** How often each host has crashed: what a dead process has begun is not gone on with. */
+  /** How often each host has crashed. What a dead process has begun ends with it. */
   readonly #crashes = new Map<string, number>();
 
   constructor(world: VirtualWorld, options: Partial<MemoryNetworkOptions> = {}) {

@@ -226,7 +226,7 @@ export class MemoryStream implements ByteStream {
     this.take();
   };
 
-  /** The transport takes bytes a moment later: whoever changes a view before onWritten shows up as a corrupted stream. */
+  /** The transport takes bytes a moment later. So a sender that changes a view before `onWritten` corrupts the stream, and a test sees that. */
   #takeSoon(): void {
     if (this.#takeScheduled || this.#closed) return;
     this.#takeScheduled = true;

@@ -143,7 +143,7 @@ testNeeding('mkfifo')('a second signal ends a storage node that waits for a file
   await run(process.execPath, STORAGE_NODE, 'store', 'create', '--path', store, ...size, '--pool-name', 'a', '--pool-uuid', uuid);
   const stateDir = join(folder, 'state');
   mkdirSync(stateDir);
-  // Whoever opens it to write waits for a reader, as for a disk.
+  // A process that opens it to write waits for a reader, as for a disk.
   await run('mkfifo', join(stateDir, 'doubtful-stores.json.new'));
   const admin = `http://127.0.0.1:${await freePort()}`;
   const config = { name: 'storage-x', stateDir, rtrs: { listen: [`unix:${join(folder, 'rtrs.sock')}`] }, admin: { listen: admin } };

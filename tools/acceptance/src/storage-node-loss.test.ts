@@ -95,7 +95,7 @@ testNeeding('python3-libnbd')(
     await writer.stop();
     await cluster.command('kill', 'storage-1');
     await cluster.command('start', 'storage-2');
-    // Only the member that fell behind is there: the device waits, and says for whom.
+    // Only the member that fell behind is there. The device waits, and says for which member.
     await eventually(async () => {
       const { pools, sessions } = await cluster.clientStatus();
       expect(sessions.find((session) => session.peerName === 'storage-2')?.state).toBe('CONNECTED');

@@ -55,7 +55,7 @@ describe('a storage node that answers only now and then', () => {
     'is out, status says why and when it is tried again, and clients hardly notice it any more',
     async () => {
       process.kill(cluster.pid('storage-2'), 'SIGSTOP');
-      // At once: what waits, for whom, and since when.
+      // At once: what waits, for which member, and since when.
       const waiting = await eventually(async () => {
         const { health, waits } = await cluster.poolStatus();
         expect(waits.map(({ kind }) => kind)).toContain('LEG');

@@ -66,7 +66,7 @@ export interface Measurements {
 /**
  * Runs every workload on every subject, `rounds` times, the subjects taking turns within each workload and the workloads
  * within each round: a slow minute of the machine hits all of them, and costs each a round rather than its median.
- * Every other round goes backwards, so that nobody always comes after the same neighbour. The sweep over request sizes
+ * Every other round goes backwards, so that no subject always comes after the same neighbour. The sweep over request sizes
  * compares this project with itself, so the peers don't run it.
  */
 export async function measure(

@@ -116,7 +116,7 @@ interface Pool {
   readonly signal: AbortSignal;
 }
 
-/** Every other round goes backwards, so that nobody always comes after the same neighbour. */
+/** Every other round goes backwards, so that no step always comes after the same other one. */
 function inTurn<Step>(steps: readonly Step[], round: number): readonly Step[] {
   return round % 2 === 1 ? steps : steps.toReversed();
 }

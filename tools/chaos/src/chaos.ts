@@ -27,7 +27,7 @@ export interface ChaosOptions {
   readonly minutes: number;
   readonly seed: number;
   readonly replicas: number;
-  /** How many have to record who is in sync, and whether one votes that has no data. */
+  /** How many members have to record a version, and whether there is a witness. */
   readonly quorum: 'none' | 'majority';
   readonly witness: boolean;
   readonly directory: string;

@@ -24,11 +24,11 @@ export interface RecordCounters {
 }
 
 /**
- * What a device was told and what it answered, held against the rules of a register per sector: no acknowledged write
- * is lost, none that was overwritten comes back, none appears in part or in the wrong place, and one that was never
- * acknowledged is there or not there, but not by turns.
+ * What a device was told and what it answered, held against the rules of a register per sector. No acknowledged write is lost. No
+ * overwritten write comes back. No write appears in part or in the wrong place. A write that was never acknowledged is there or not there,
+ * but not by turns.
  *
- * Its clock counts events: each is before or after every other one, as one process has seen all of them.
+ * The clock of the record counts events. One process has seen all of them, so each is before or after every other one.
  */
 export class DeviceRecord {
   readonly #model: SectorModel;
@@ -100,14 +100,14 @@ export class DeviceRecord {
     }
   }
 
-  /** It will never be answered, and can't take effect from now on: it has by now, or never will. */
+  /** The request will never be answered. It has taken effect by now, or never will. */
   lose(operation: Operation): void {
     this.#remove(operation);
     const { request, stamp, began } = operation;
     if (changesData(request)) this.#model.writeFails(request.firstSector, request.sectorCount, stamp, began, ++this.#now);
   }
 
-  /** Nobody may have kept what was not flushed: until it is overwritten, everything since the last flush may be back. */
+  /** What was not flushed may be lost on all members. A sector may read as anything that it held since the last flush, until it is overwritten. */
   volatileLost(): void {
     this.#model.volatileLost(0, this.#sectorCount, ++this.#now);
   }

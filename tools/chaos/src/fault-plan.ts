@@ -59,7 +59,7 @@ const SHORT_MS_MAX = 400;
 const MEDIUM_MS_MAX = 3000;
 const LONG_MS_MIN = 6000;
 const LONG_MS_MAX = 9000;
-/** When both are killed, so long after a storage node was paused, writes are on the other members only. */
+/** How long after the pause of a storage node that node and the client node are killed. Writes of that time are on the other members only. */
 const HALF_WRITE_MS_MIN = 50;
 const HALF_WRITE_MS_MAX = 500;
 /** What a take-over takes, generously, in the plan. */

@@ -22,7 +22,7 @@ const TAKE_OVER_MS_MAX = 15_000;
 const NOTICE_MS_MAX = 30_000;
 const LOOK_MS = 50;
 
-/** Told what a fault means for those who use the device. */
+/** Is told what a fault means for the users of the device. */
 export interface FaultObserver {
   /** The process that serves the device is gone, or about to be replaced. */
   serverLost(): void;
@@ -144,7 +144,7 @@ export class FaultRunner {
     const { members, volatileCache } = this.#targets;
     if (!power || !nodes.some((name) => members.includes(name))) return;
     this.#powerLost = true;
-    // As long as one member had no fault at all it has been in sync, and has everything.
+    // A member that had no fault at all has been in sync, and has everything.
     if (volatileCache && members.every((name) => this.#disturbed.has(name))) this.#observer.volatileLost();
   }
 
@@ -202,13 +202,13 @@ export class FaultRunner {
   }
 }
 
-/** Whether a fault begins with this step: it is neither its undoing nor the second blow of a half write. */
+/** Whether a fault begins with this step. A step may also undo a fault, or be the second part of a half write. */
 function isBeginning({ deed, fault }: Step): boolean {
   if (fault === 'half-write') return deed === 'pause';
   return deed !== 'start' && deed !== 'resume' && deed !== 'join';
 }
 
-/** Where a client node serves, for those who connect; null while it does not run. */
+/** The address at which a client node serves. Null while it does not run. */
 export function endpointUri(directory: string, client: string): { readonly uri: string; readonly instance: string } | null {
   const node = readClusterFile(directory).clientNodes.find((each) => each.name === client);
   if (node === undefined || node.pid === null) return null;

@@ -38,8 +38,8 @@ export function fioAvailable(): boolean {
 }
 
 /**
- * Why there is no load by fio, or null. Stores with a volatile cache don't want it: it does not know what a power loss may take. Throws
- * UNAVAILABLE where it is missing although nothing may be left out.
+ * Why there is no load by fio, or null. It can't be used with stores that have a volatile cache, as fio does not know what a power loss may
+ * take. Throws UNAVAILABLE if fio is missing although nothing may be left out.
  */
 export function whyWithoutFio({ volatileCache, complete, available }: FioNeeds): string | null {
   if (volatileCache) return 'it does not know what a power loss may take';

@@ -85,7 +85,7 @@ export class VerifiedWriter {
     return Math.max(0, this.#reconnects);
   }
 
-  /** What it does at the moment, for people who wonder why it does not get on. */
+  /** What it does at the moment, so that a person sees why it does not get on. */
   get activity(): string {
     if (this.#client === null) return `not connected: ${this.#lastRefusal}`;
     const oldest = [...this.record.underWay][0];
@@ -173,7 +173,7 @@ export class VerifiedWriter {
       this.#lastRefusal = errorMessage(error);
       return;
     }
-    // Who listens may have changed on the way.
+    // Another client node may listen there by now.
     if (this.#stopped || this.#options.endpoint()?.instance !== endpoint.instance) {
       client.drop();
       return;

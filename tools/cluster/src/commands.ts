@@ -70,8 +70,8 @@ export function start(directory: string, names: readonly string[]): Promise<void
 }
 
 /**
- * Takes the power from these nodes at one moment: SIGKILL for those that run, and another boot id from then on, so that
- * everybody knows that what they had not made durable may be gone. They stay down.
+ * Takes the power from these nodes at one moment. Those that run get SIGKILL, and all have another boot id from then on. So the others
+ * know that what these nodes had not made durable may be gone. The nodes stay down.
  */
 export function losePower(directory: string, names: readonly string[]): Promise<void> {
   return changing(directory, async (state) => {
@@ -127,7 +127,7 @@ export function setPartition(directory: string, a: string, b: string, cut: boole
     state.partitions = state.partitions.filter((pair) => !(pair.includes(a) && pair.includes(b)));
     if (cut) state.partitions.push([a, b]);
     writeConfigurations(directory, state);
-    // Whoever is down reads its routes when it starts, and whoever is paused when it is resumed.
+    // A node that is down reads its routes when it starts, and a paused one when it is resumed.
     for (const name of [a, b]) {
       const identity = runningProcess(state, name);
       if (identity !== null) signalProcess(identity, 'SIGHUP');

@@ -10,7 +10,7 @@ import { pause } from './waiting.ts';
  * for longer than `timeoutMs`.
  *
  * The lock is an abstract unix socket, named after the directory: the kernel takes it back the moment its holder dies,
- * so that there is nothing stale to recognise. Whoever connects is told who holds it.
+ * so there is nothing stale to recognise. A process that connects is told which process holds it.
  */
 export async function withDirectoryLock<Result>(
   directory: string,

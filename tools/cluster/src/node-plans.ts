@@ -87,7 +87,7 @@ function resync({ options: { resyncRateBytes: rate } }: ClusterState): Pick<Stor
   return rate === null ? {} : { resync: { rate, rateUnderLoad: rate } };
 }
 
-/** Patience with members that return, for those who look at a return step by step: for no other slowness is one failed either. */
+/** For tests that look at a return step by step: how long a returning member may hold up IO. No leg leaves for being slow then, either. */
 function returnHold({ options: { returnHoldMs } }: ClusterState): {
   legReturnHold?: string;
   legReturnDelayMax?: string;

@@ -63,20 +63,21 @@ export class BitmapStore implements Ticked {
   readonly #cacheDoubtful: boolean;
   /** A flush has failed since the store was last known to be whole. */
   #doubtful = false;
-  /** The mark on the disk does not say yet what `#doubtful` says; and it is being written. */
+  /** The mark on the disk does not say yet what `#doubtful` says. `#markWriting`: the mark is being written. */
   #markDue = false;
   #markWriting = false;
   #onMarkWritten: (() => void) | null = null;
   #onSpaceAsked: (() => void) | null = null;
-  /** Told when a flush of the disk has failed, whoever asked for it, before anybody else hears of it. */
+  /** Called when a flush of the disk has failed, whatever the flush was for, before anything else hears of it. */
   onDoubt: () => void = () => {};
-  /** See {@link changedSinceAged} and {@link flushedSinceAged}; and what the latter was when the record under way began. */
+  /** See {@link changedSinceAged} and {@link flushedSinceAged}. */
   #changedSinceAged = false;
   #flushedSinceAged = false;
   /** See {@link dataAge}. */
   #dataAge = 0;
+  /** What `#flushedSinceAged` was when the record under way began. */
   #flushedBeforeRecord = false;
-  /** See {@link lacksMetadataSpace}; and whether it is being asked for. */
+  /** See {@link lacksMetadataSpace}. `#askingForSpace`: that space is being asked for. */
   #lacksMetadataSpace: boolean;
   #askingForSpace = false;
   #ticks = 0;
@@ -175,12 +176,12 @@ export class BitmapStore implements Ticked {
     return this.#changedSinceAged;
   }
 
-  /** The age that the newest record brings which vouches for data that no earlier one does; 0: none has, since the store was opened. */
+  /** The age of the newest record that vouches for data which no earlier record vouches for. 0: there was none since the store was opened. */
   get dataAge(): number {
     return this.#dataAge;
   }
 
-  /** Somebody has asked for a flush since then. */
+  /** A flush was asked for since that record was begun. */
   get flushedSinceAged(): boolean {
     return this.#flushedSinceAged;
   }
@@ -252,8 +253,8 @@ export class BitmapStore implements Ticked {
   }
 
   /**
-   * A change of the data area has ended, one way or the other. A record that was begun meanwhile says nothing of it: it counts as
-   * changed once more.
+   * A change of the data area has ended, with or without success. A record that was begun before that end says nothing of the change, so
+   * the data counts as changed once more.
    */
   dataChanged(): void {
     this.#changedSinceAged = true;
@@ -268,7 +269,7 @@ export class BitmapStore implements Ticked {
     return this.#lastIo.within(offsetBytes, lengthBytes, this.#state.intent.completedThrough);
   }
 
-  /** Who is told when a {@link submitLastIo} that returned false has ended. */
+  /** Is called when a {@link submitLastIo} that returned false has ended. */
   set onLastIoWritten(listener: (status: number) => void) {
     this.#onLastIoWritten = listener;
   }
@@ -481,8 +482,8 @@ export class BitmapStore implements Ticked {
   }
 
   /**
-   * L6: makes the mark of a failed flush say what is known now. For the page cache, as the process may end before the journal
-   * has it, or the journal may not be writable either. A failed flush may cost the mark itself, so each writes it anew.
+   * L6: makes the mark of a failed flush say what is known now. It is meant for the page cache alone: the process may end before the
+   * journal says it, and the journal may not be writable either. A failed flush may take the mark itself, so each one writes it anew.
    */
   #writeMark(): void {
     if (this.layout.witness || this.#diskClosed) return;

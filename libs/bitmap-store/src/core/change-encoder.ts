@@ -171,8 +171,8 @@ export class RecordPlan {
   }
 
   /**
-   * Adds the slots to the record where they are not the recorded ones. I3, I6: whoever records a dirty bit compares, as the slot may
-   * have been given by a write that is not in this record: it found the write intent full.
+   * Adds the slots to the record where they are not the recorded ones. I3, I6: each record with a dirty bit compares them. A slot may
+   * have been given by a write that is not in this record, as that write found the write intent full.
    */
   recordSlots(writer: RecordWriter): void {
     if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
@@ -295,16 +295,16 @@ function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type:
 function usageAfter(usage: Usage, change: StoreChange): Usage | null {
   if (change.usage !== undefined) return change.usage;
   const volatileLost = change.volatileLost ?? (change.reconciled === true ? false : usage.volatileLost);
-  // The flag is about the version: the next one is another client's, or one that has not ended.
+  // The flag is about the version. The next version is of another client, or of one that has not ended.
   const released = change.version === undefined && (usage.released || change.released === true);
   const same = volatileLost === usage.volatileLost && released === usage.released;
-  // To say again what is so anyway is the smallest record there is.
+  // A change that only ages the store says again what is so already: there is no smaller record.
   return same && change.ages !== true ? null : { ...usage, volatileLost, released };
 }
 
 /** What the change makes of the lives, or null when it leaves them. */
 function livesAfter(lives: Lives, change: StoreChange): Lives | null {
   if (change.lives !== undefined) return change.lives;
-  // Who is promised something has been told of this life, or is about to be.
+  // A client that is promised something has been told of this life, or is about to be.
   return change.promise === undefined || lives.told || lives.all.length === 0 ? null : { ...lives, told: true };
 }

@@ -46,8 +46,8 @@ export interface EngineParts {
 }
 
 /**
- * Makes changes durable: gathers what was asked for during a turn into one journal record, writes it, has the disk
- * flushed, applies it, tells those who wait. One record is under way at a time, so that only the newest can be torn.
+ * Makes changes durable. It gathers what was asked for during a turn into one journal record, writes the record, has the disk
+ * flushed, applies the record, and tells those that wait. One record is under way at a time, so that only the newest can be torn.
  * Nothing is applied, and so nothing can reach the home areas, before its record is durable.
  */
 export class CommitEngine implements DiskSink, TurnTask {
@@ -180,7 +180,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     }
   }
 
-  /** A disk flush has ended. A failure is recorded durably before those who asked for it are told. */
+  /** A disk flush has ended. A failure is recorded durably before those that asked for the flush are told. */
   onFlushEnded(status: number): void {
     const { log, label, flushes } = this.#parts;
     if (this.#idleWaiter !== null) this.#kick();
@@ -232,7 +232,7 @@ export class CommitEngine implements DiskSink, TurnTask {
       this.#parts.state.intent.leaveIdle(this.#writer);
     }
     if (this.#writer.entryCount === 0) {
-      // What is asked for holds already. What depends on it has to be told all the same: a reconciliation lets regions go.
+      // All that is asked for is so already. What depends on it is told all the same: a reconciliation lets regions go.
       this.#tellApplied();
       this.#completeUnits(Status.OK, Status.OK);
       if (this.#queue.length > 0) this.#kick();
@@ -295,7 +295,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     return true;
   }
 
-  /** A write that waits, as one that found the write intent full does, would give a member a map again that is being erased. */
+  /** These members get no dirty bits from writes that wait, such as one that found the write intent full. Otherwise such a write would bring back a map that is being erased. */
   #missNoMore(memberIds: readonly number[]): void {
     for (const unit of [...this.#queue, ...this.#starved]) {
       if (unit.kind !== UnitKind.PREPARE) continue;
@@ -360,8 +360,8 @@ export class CommitEngine implements DiskSink, TurnTask {
   }
 
   /**
-   * Procedures flush through the group, so that every failure is seen in one place. I3, I6: a flush that has failed since the
-   * procedure began, whoever asked for it, may have taken what it had written by then, and its own would not bring that back.
+   * Procedures flush through the group, so that every failure is seen in one place. I3, I6: any flush that has failed since the
+   * procedure began may have taken what the procedure had written by then. The procedure's own flush would not bring that back.
    */
   #runProcedure(procedure: Procedure<number>, done: (status: number) => void): void {
     const { disk, flushes } = this.#parts;

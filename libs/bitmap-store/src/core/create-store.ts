@@ -177,7 +177,7 @@ function* findContent(disk: Disk, label: string): Procedure<OperationError | nul
   return null;
 }
 
-/** Whose a store is, and when it was last in service, as far as that can be read. */
+/** Which pool and member a store belongs to, and when it was last in service, as far as that can be read. */
 function* describeOwner(disk: Disk, superblock: Superblock): Procedure<string> {
   const { memberId, poolName, poolUuid, storeUuid } = superblock;
   const owner = `the store ${storeUuid} of member ${memberId} of pool "${poolName}" (${poolUuid})`;
@@ -207,7 +207,8 @@ function* erase(disk: Disk, layout: Layout, data: CreateOptions['data']): Proced
       if (status !== Status.OK) return status;
     }
   }
-  // So that a full file system can't fail a commit later. Written out as well: everything before the maps, and where that is the only way, they too.
+  // All metadata gets its space now, so that a full file system can't fail a commit later. What lies before the maps is written with zeroes,
+  // too. So are the maps where that is the only way to give them space.
   status = yield* askForMetadataSpace(layout);
   if (status !== Status.OK && status !== Status.ENOTSUP) return status;
   const writtenBytes = status === Status.OK || disk.space === null ? layout.mapsOffset : layout.dataOffset;

@@ -5,9 +5,9 @@ import { allZero } from '../format/u64.ts';
 import type { Procedure } from './procedure.ts';
 
 /**
- * Gives all metadata space of its own, from the first superblock to the last dirty map, so that nothing that is recorded later
- * meets a file system that is full. Its content stays as it is. A store that has all of it already is not changed. Returns a
- * status: ENOSPC where there is not enough, ENOTSUP where the disk can't do that by itself.
+ * Gives all metadata space of its own, from the first superblock to the last dirty map. So no later record finds the file system full.
+ * The content of the metadata stays as it is. A store that has all of the space already is not changed. Returns a status: ENOSPC if there
+ * is not enough space, ENOTSUP if the disk can't do that by itself.
  */
 export function* askForMetadataSpace(layout: Layout): Procedure<number> {
   for (let offsetBytes = 0; offsetBytes < layout.dataOffset; offsetBytes += ZERO_STEP_BYTES) {
@@ -19,8 +19,8 @@ export function* askForMetadataSpace(layout: Layout): Procedure<number> {
 }
 
 /**
- * As {@link askForMetadataSpace}, for a store that nobody writes to meanwhile: where the disk can't do it, zeroes are written over
- * those that are read. A disk that shares its space with nobody needs nothing.
+ * As {@link askForMetadataSpace}, for a store that nobody writes to meanwhile. If the disk can't do it by itself, places that read as
+ * zeroes are overwritten with zeroes. A disk that shares its space with nobody needs nothing.
  */
 export function* allocateMetadata(disk: Disk, layout: Layout): Procedure<number> {
   const status = yield* askForMetadataSpace(layout);

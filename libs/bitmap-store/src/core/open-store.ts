@@ -73,7 +73,7 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
   if (found instanceof OperationError) return found;
   const allocated = yield* allocateMetadata(disk, found.layout);
   if (allocated !== Status.OK && allocated !== Status.ENOSPC) return notWritable(options.label, allocated);
-  // One that was made by an older program has no space for its dirty maps from the start, and may do without for a while: the journal has.
+  // A store that was made by an older program may lack space for its dirty maps. It can do without for a while, as the journal has its space.
   const loaded = { ...found, lacksMetadataSpace: allocated === Status.ENOSPC };
   if (loaded.lacksMetadataSpace)
     options.world.log.warn('the file system of a store is full, and has no space for all of its metadata', { store: options.label });
@@ -96,9 +96,9 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
 }
 
 /**
- * Makes both superblocks say the format version of this program, before anything is written that older ones do not know: with one copy
- * that says so they refuse the store. One copy after the other, each durably, so that one of them is whole at any time; what was
- * damaged has been made good before.
+ * Makes both superblocks say the format version of this program, before anything is written that older programs do not know. They refuse
+ * a store if one copy says a newer version. The copies are written one after the other, each durably, so that one of them is whole at any
+ * time. Damaged copies have been repaired before.
  */
 function* upgrade(loaded: LoadedStore, options: OpenOptions): Procedure<LoadedStore | OperationError> {
   const { formatVersion, sequence } = loaded.superblock;

@@ -162,8 +162,8 @@ export class StoreState {
         const count = view.getUint32(range + 4, true);
         if (dirty) map.set(first, count);
         else map.clear(first, count);
-        // I3, I6: also where no bit changes. A map that was read at open may show a page of the page cache that a failed flush has
-        // dropped, and one whose slot was freed since is not read at all: the disk may differ from it wherever a record changes it.
+        // I3, I6: pages count as changed even if no bit changes. A map that was read at open may show a page of the page cache that a
+        // failed flush has dropped. A map whose slot was freed since is not read at all. So the disk may differ wherever a record changes it.
         this.#markPages(slot, first, count);
       }
     }

@@ -23,7 +23,7 @@ import { CHUNKS_PER_PAGE } from './map-sector.ts';
 
 /** First superblock. */
 export const SUPERBLOCK_A_OFFSET = 0;
-/** Second superblock: far from the first, so that whoever overwrites the head of a disk leaves one. */
+/** Second superblock. It is far from the first, so that one is left when the head of the disk is overwritten. */
 export const SUPERBLOCK_B_OFFSET = MIB - PAGE_BYTES;
 /** The mark of a failed flush. */
 export const DOUBT_OFFSET = PAGE_BYTES;

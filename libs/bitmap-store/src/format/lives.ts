@@ -4,8 +4,8 @@ import type { StoreLife } from '../types.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
 /**
- * The lives of a store: one per opening, with the ages between which it went on. Somebody who was told an age in a life can find
- * out by them whether what it meets later has gone through that life up to that age, or is a copy that was made before.
+ * The lives of a store: one for each opening, with the ages between which it lasted. A member or client that was told an age in a life
+ * can find out by them whether a store that it meets later has gone through that life up to that age, or is a copy from before.
  *
  * | offset | size | field |
  * | --- | --- | --- |
@@ -18,7 +18,7 @@ import { allZero, readU64, writeU64 } from './u64.ts';
 export interface Lives {
   /** Oldest first; only the last one goes on. */
   readonly all: readonly StoreLife[];
-  /** Whether somebody was told of the last one. Of the others somebody always was. */
+  /** Whether a client was told of the last one. Of the others a client always was. */
   readonly told: boolean;
 }
 
@@ -34,8 +34,8 @@ const FLAG_TOLD = 1;
 export const LIVES_BYTES_MAX = HEADER_BYTES + LIVES_MAX * LIFE_BYTES;
 
 /**
- * The lives once the store, `age` old, is opened: the former one has ended, and another begins with the record that says so. One that
- * nobody was told of is forgotten, so that a storage node that restarts in a loop does not push out those that somebody remembers.
+ * The lives after a store of this `age` is opened. The former life has ended, and another begins with the record that says so. A former
+ * life that no client was told of is forgotten. So a storage node that restarts in a loop does not push out lives that others remember.
  */
 export function livesAfterOpening(lives: Lives, age: number, lifeUuid: string, openedAtMs: number): Lives {
   assert(!lives.all.some((life) => life.lifeUuid === lifeUuid), 'lives: every life has a UUID of its own');

@@ -10,9 +10,8 @@ const INTERVAL_MS = 100;
 const LATE_MS = 50;
 
 /**
- * Asks the device behind a file, around the page cache and in the thread pool, whether it still answers. Writes into
- * the page cache succeed for a while when a device hangs, and then one of them hangs too, with the thread that made
- * it; the canary is there first.
+ * Asks the device behind a file, around the page cache and in the thread pool, whether it still answers. When a device hangs, writes into
+ * the page cache succeed for a while. Then one of them hangs, too, and with it the thread that made it. The canary finds out earlier.
  */
 export class DeviceCanary {
   readonly #fd: number;

@@ -21,8 +21,8 @@ import { describeMissing } from './missing-path.ts';
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
 /**
- * statfs magic of file systems that zero a range without moving data: ext4, XFS, btrfs. Asking, as for holes, would
- * leave a block behind the end. One that refuses all the same is found out by its first refusal.
+ * statfs magic of file systems that zero a range without moving data: ext4, XFS, btrfs. They are not asked, as they are for holes: that
+ * would leave a block behind the end of the file. If one of them refuses all the same, its first refusal shows that.
  */
 const ZERO_RANGE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
@@ -33,8 +33,8 @@ const ZERO_RANGE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342
 const REMOTE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x65735546, 0x00c36400, 0x01021997]);
 
 /**
- * statfs magic of file systems that have told of a hole where data was that they had not written yet, or ask another process that may
- * not know of it (ZFS, FUSE): what they say of holes is not believed, and their data is read.
+ * statfs magic of file systems that are not believed when they tell of a hole (ZFS, FUSE); their data is read instead. They have told of
+ * a hole where there was data that they had not written yet, or they ask another process that may not know of such data.
  */
 const LATE_HOLE_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x2fc12fc1, 0x65735546]);
 
@@ -156,8 +156,8 @@ function openFile(path: string, flags: number): number {
 
 /**
  * A block device is claimed for as long as it is open: the kernel then refuses every other claim, that of mount and mkfs
- * as well. A lock is one of the node alone, and a device can have several: each container its own. The claim has to be
- * that of the descriptor in use, for punching through one that has none collides with whoever has it.
+ * as well. A lock belongs to one device node, and a device can have several nodes: each container has its own. The descriptor in use
+ * has to be the one with the claim. Punching through a descriptor without it would collide with the claim.
  */
 function openForWriting(path: string): { fd: number; claimed: boolean } {
   let status: Stats;

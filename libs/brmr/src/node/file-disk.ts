@@ -101,9 +101,9 @@ class Request {
 }
 
 /**
- * A {@link Disk} on a file or block device. Writes go into the page cache in the caller's thread, reads come from it
- * when they are there; whatever could wait for the device (cold reads, flushes, allocation) goes to the thread pool,
- * and so does everything for a while after a call has stalled.
+ * A {@link Disk} on a file or block device. In the caller's thread, writes go into the page cache, and reads come from the page cache if
+ * it has their data. All that could wait for the device goes to the thread pool: cold reads, flushes, allocation. After a call has
+ * stalled, everything goes there for a while.
  */
 export class FileDisk implements Disk {
   readonly sizeBytes: number;

@@ -6,13 +6,13 @@ import { AllocatedBlocks } from './allocated-blocks.ts';
 import { Errno, errno, FALLOC_FL_KEEP_SIZE, fallocate } from './libc.ts';
 
 /**
- * A file system with so much free space, in bytes, is not asked for space before a write: nobody fills that between two looks at
- * it. Below, every first write of a place asks, so that a write finds space for all of its range or changes nothing.
+ * With so much free space, in bytes, a file system is not asked for space before a write: nobody fills that much between two looks at it.
+ * With less, the first write of each place asks. So a write finds space for all of its range, or changes nothing.
  */
 export const AMPLE_BYTES = GIB;
 /** How often the file system is looked at while there is IO, in milliseconds. */
 const LOOK_MS = 200;
-/** For so long, in milliseconds, what was seen then counts: whoever keeps the store has the disk look once a second. */
+/** For so long, in milliseconds, what was seen then counts. The keeper of the store has the disk look once a second. */
 const LOOK_STALE_MS = 3_000;
 /** What `st_blocks` counts in. */
 const STAT_BLOCK_BYTES = 512;
@@ -22,7 +22,7 @@ export interface RoomHost {
   readonly fd: number;
   readonly path: string;
   readonly sizeBytes: number;
-  /** Whether it is a file: a device has its space for itself, or whoever provides it doesn't say. */
+  /** Whether it is a file. A device has its space for itself, or nothing tells how much space is behind it. */
   readonly isFile: boolean;
   readonly progress: DiskProgress;
   /** Its places in the thread pool: looking takes one. */

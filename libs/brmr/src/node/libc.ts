@@ -2,7 +2,7 @@ import koffi from 'koffi';
 
 /**
  * The few calls of the C library that Node does not offer. Addresses are passed as numbers (below 2^47 on every
- * Linux that Node runs on); the memory behind them is kept alive by whoever passes them.
+ * Linux that Node runs on). The caller keeps the memory behind them alive.
  */
 const library = koffi.load(null);
 

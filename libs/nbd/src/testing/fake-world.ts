@@ -159,7 +159,7 @@ export class FakeStream implements ByteStream {
     if (bytes.length > 0) this.#input.push(bytes);
   }
 
-  /** The peer is gone. Whoever reads hears of it behind what was sent before. */
+  /** The peer is gone. The reader hears of that behind what was sent before. */
   hangUp(): void {
     this.#peerClosed = true;
   }

@@ -6,8 +6,8 @@ const KEEP_AWAY_MS = 50;
 const KEEP_AWAY_TIMES = 100;
 
 /**
- * Writes reach one member before all others, and then the client dies and that member is cut off: where a majority does
- * without it, it comes back with something that nobody else ever had (◆18).
+ * Writes reach one member before all others. Then the client dies, and that member is cut off. Where a majority does without it, it
+ * comes back with writes that no other member ever had (◆18).
  */
 export const AHEAD_AT_A_CRASH: Scheme = {
   name: 'ahead at a crash',
@@ -25,8 +25,8 @@ export const AHEAD_AT_A_CRASH: Scheme = {
 };
 
 /**
- * The client dies, what it has sent and others than this member have not got yet is lost, and the member is cut off until
- * the pool is served without it, or for some seconds.
+ * The client dies. What it has sent to other members than this one, and they have not got yet, is lost. This member is cut off until the
+ * pool is served without it, or for some seconds.
  */
 export function goOnWithout(stage: Stage, client: SimulatedClient, ahead: SimulatedStorageNode): void {
   const { cluster, context } = stage;
@@ -35,7 +35,7 @@ export function goOnWithout(stage: Stage, client: SimulatedClient, ahead: Simula
   for (const other of others) network.cut(client.name, other.name);
   const heal = stage.cutOff(others, ahead);
   context.crashClient();
-  // Whoever is the client by then does not reach it either.
+  // The next client does not reach it either.
   let left = KEEP_AWAY_TIMES;
   const keepAway = (): void => {
     const next = cluster.client;

@@ -7,9 +7,9 @@ const LATE_MS = 900;
 const PULL_MS_MAX = 600;
 
 /**
- * Writes reach one member before all others, and another one, which lacks these chunks, pulls them from it with what was
- * written. Then the client dies, and a majority goes on without that member: nobody of it has got these writes, one has
- * their data, and the others have not (R1, I2).
+ * Writes reach one member before all others. Another member, which lacks these chunks, pulls them from the first, with what was written.
+ * Then the client dies, and a majority goes on without the first member. None of the majority has got these writes. Yet one has their
+ * data by its pull, and the others do not (R1, I2).
  */
 export const AHEAD_OF_A_PULL: Scheme = {
   name: 'ahead of a pull',

@@ -1,8 +1,8 @@
 import type { Scheme } from './scheme.ts';
 
 /**
- * A sector of one member goes bad where something has just been written and is not flushed, and before anybody reads it the
- * power goes, of all or of some. All copies are suspect then, and the one that can't be read must not be chosen (I1, I8).
+ * A sector of one member goes bad where something has just been written and is not flushed. Before anybody reads it, all or some members
+ * lose power. All copies are suspect then, and the one that can't be read must not be chosen (I1, I8).
  */
 export const BAD_SECTOR_AT_A_POWER_LOSS: Scheme = {
   name: 'bad sector at a power loss',

@@ -8,9 +8,9 @@ const PULL_MS_MAX = 200;
 const WRITE_MS = 8;
 
 /**
- * A write of a part of a chunk waits at a member that lacks the chunk and reads it from another, which is about to get that
- * write, too. When the member has the chunk, without the write, the client dies: one has the data, one has not, and the
- * write has to be named by who has it, even if it was given back to the client by who waited (L4, W1).
+ * A member lacks a chunk, and a partial write of the chunk waits there. The member pulls the chunk from another member, which is about to
+ * get the write, too. When the first member has the chunk, without the write, the client dies. The second has the data of the write, and
+ * the first does not. So the `lastIo` of the second has to name the write, even if the first has given it back to the client (L4, W1).
  */
 export const BOUNCED_AT_A_CRASH: Scheme = {
   name: 'bounced at a crash',

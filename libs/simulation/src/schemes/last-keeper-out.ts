@@ -8,9 +8,9 @@ import type { Scheme, Stage } from './scheme.ts';
 const KEEPER_OUT_MS = 15_000;
 
 /**
- * All but one lose power, and what nobody has flushed. One of them comes back, and has not pulled anything yet when what
- * is left is flushed, and then its keeper loses power, too, and comes back. The others come back last, and have nothing
- * that counts (◆19).
+ * All members but one lose power, and with it what was not flushed. The one that is left is the keeper of that data. One of the others
+ * comes back. Before it has pulled anything, the pool is flushed. Then the keeper loses power, too, and comes back. The remaining
+ * members come back last, and what they have does not count (◆19).
  */
 export const LAST_KEEPER_OUT: Scheme = {
   name: 'last keeper out',

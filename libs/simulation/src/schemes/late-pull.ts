@@ -5,8 +5,8 @@ import type { Scheme } from './scheme.ts';
 const LATE_MS_MAX = 1_700;
 
 /**
- * What a member pulls is on its way to it when it leaves the set. What it reads is overwritten before it is back, and then
- * it arrives: it is of another version, and older than what the others have (R2, ◆21).
+ * A member leaves the set while the data of a pull is on its way to it. Before the member is back, the same place is overwritten on the
+ * others. Then the data arrives. It belongs to a former version, and is older than what the others have (R2, ◆21).
  */
 export const LATE_PULL: Scheme = {
   name: 'late pull',

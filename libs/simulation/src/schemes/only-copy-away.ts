@@ -4,9 +4,9 @@ import { fallBehind } from './fall-behind.ts';
 import type { Scheme, Stage } from './scheme.ts';
 
 /**
- * A member has missed writes that nobody has flushed. When it is back, and before it could pull them, those who have them
- * are cut off: the pool goes on with chunks that are dirty for all of its set, and a flush is asked for. What it speaks of
- * may not be durable where it is (flush rule, ◆8).
+ * A member has missed writes that nobody has flushed. When it is back, and before it could pull them, the members that have them are cut
+ * off. The pool goes on with chunks that are dirty for all of its set, and a flush is asked for. It must wait, as the data may not be
+ * durable on the members that have it (flush rule, ◆8).
  */
 export const ONLY_COPY_AWAY: Scheme = {
   name: 'only copy away',

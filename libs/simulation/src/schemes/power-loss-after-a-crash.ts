@@ -5,9 +5,9 @@ import type { Scheme, Stage } from './scheme.ts';
 const INTENT_MS = 400;
 
 /**
- * The client dies with writes under way, and the next one makes the members equal (reconciliation). When they are, and
- * nothing is suspect any more, a member loses power, and what it has not flushed: what the others have from it must not be
- * lost there alone (L3).
+ * The client dies with writes under way, and the next client makes the members equal (reconciliation). When they are equal, and nothing
+ * is suspect any more, a member loses power, and with it what it has not flushed. The others have pulled that from it, so the member
+ * must know that it may lack it (L3).
  */
 export const POWER_LOSS_AFTER_A_CRASH: Scheme = {
   name: 'power loss after a crash',

@@ -1,6 +1,6 @@
 import type { Scheme } from './scheme.ts';
 
-/** A record of more than one sector is on its way to the disk when the power goes: it is torn, or there, or not. */
+/** Power is lost while a record of more than one sector is on its way to the disk. The record is torn, or complete, or not there. */
 export const POWER_LOSS_AT_A_RECORD: Scheme = {
   name: 'power loss at a record',
   begin(stage) {

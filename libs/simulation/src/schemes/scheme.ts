@@ -6,8 +6,8 @@ import type { SimulatedClient, SimulatedStorageNode } from '../simulated-nodes.t
 import type { Workload } from '../workload.ts';
 
 /**
- * Faults in several steps, each of which waits for the one before to have its effect: what takes so much to go wrong
- * happens once in thousands of runs by chance.
+ * Faults in several steps. Each step waits until the one before has had its effect. By chance such a sequence comes about once in thousands
+ * of runs.
  */
 export interface Scheme {
   readonly name: string;

@@ -8,9 +8,9 @@ const MEMBERS_MAX = 4;
 const LATE_MS = 150;
 
 /**
- * A member of the set has recorded that a new one is added when its connection breaks: the addition is superseded, and the
- * map of the new one goes when the former is back. The addition is asked for again, under the same id and epoch; the new
- * member comes into the set, leaves, and misses writes (I6).
+ * A member of the set has recorded that a new member is added. Then its connection breaks, so the addition is superseded, and when it is
+ * back it erases the map of the new member. The addition is asked for again, under the same id and epoch. The new member comes into the
+ * set, leaves, and misses writes (I6).
  */
 export const SUPERSEDED_ADDITION: Scheme = {
   name: 'superseded addition',

@@ -8,9 +8,9 @@ import type { Scheme, Stage } from './scheme.ts';
 const AWAY_MS = 15_000;
 
 /**
- * A member leaves with what nobody has flushed, and the others flush it. One of them loses power: when it is back, what it may lack
- * is dirty for it, and it can pull nothing. Then the last one, which has everything durably, goes with writes in flight. What the first
- * one has of their chunks looks clean, and it loses that with its power (V5, ◆12).
+ * Member A leaves with data that it has not flushed, and the others flush that data. Of these, B loses power. When B is back, what it may
+ * lack is dirty for it, and it can pull nothing. Then C, which has everything durably, leaves with writes in flight. What A has of their
+ * chunks looks clean, but A loses it when it loses power (V5, ◆12).
  */
 export const UNFLUSHED_COPY_AWAY: Scheme = {
   name: 'unflushed copy away',

@@ -18,7 +18,7 @@ export class Gate {
     this.#server = createServer((socket) => this.#forward(socket));
   }
 
-  /** Listens at `path`; whoever connects there reaches `target`. Open at first. */
+  /** Listens at `path`. A connection to it is passed on to `target`. The gate is open at first. */
   static async listen(path: string, target: string): Promise<Gate> {
     rmSync(path, { force: true });
     const gate = new Gate(path, target);
@@ -73,7 +73,7 @@ export class Gate {
         if (this.#closed) this.#held.push({ to, bytes });
         else to.write(bytes);
       });
-      // Whoever dies on one side is gone for the other side at once, and what was on its way to or from it is lost.
+      // A process that dies on one side is gone for the other side at once, and what was on its way to or from it is lost.
       from.on('error', () => {});
       from.on('close', () => {
         this.#sockets.delete(from);

@@ -130,8 +130,8 @@ export class VerifiedDevice {
   }
 
   /**
-   * Asks for a chunk that no member but `holder`, which is away, has clean: that waits, and status says for whom. Returns
-   * the question, which is to be answered when the holder is back. Other IO is answered meanwhile: see {@link expectWaiting}.
+   * Asks for a chunk that no member but `holder` has clean, which is away. That request waits, and status names the holder. Returns
+   * the request. It is to be answered when the holder is back. Other IO is answered meanwhile: see {@link expectWaiting}.
    */
   async askForWhatOnlyHas(holder: string): Promise<NbdQuestion> {
     const { chunkSize } = this.cluster.file.pool;

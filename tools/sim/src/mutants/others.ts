@@ -502,7 +502,7 @@ export const OTHERS: readonly Mutant[] = [
 
   // Force.
   {
-    // Either mark alone covers for the other: force marks who is absent, and a return marks who is of another lineage.
+    // Either mark alone covers for the other: force marks members that are absent, and a return marks a member of another lineage.
     // And where one that is there has lost power, reconciliation marks its whole write intent for all others: most runs are covered by that.
     name: 'a member of a former lineage comes back with what it had',
     rule: 'force, I4',

@@ -1,11 +1,11 @@
 import { RequestAges } from './request-ages.ts';
 
 /**
- * Tells a disk that hangs from one that is slow. Requests that take long mean little, for what a flush owes may take a slow
- * disk minutes; a disk hangs when it does nothing of the kind that they wait for.
+ * Tells a disk that hangs from one that is slow. That a request takes long means little: a slow disk may need minutes for what a flush
+ * owes. A disk hangs when it does nothing of the kind that requests wait for.
  *
- * A read waits for any answer of the device. A change waits for bytes that reach the device: a device that
- * answers reads and writes nothing back hangs for whoever changes data.
+ * A read waits for any answer of the device. A change waits for bytes that reach the device. So a device that
+ * answers reads and writes nothing back hangs for changes alone.
  */
 export class DiskProgress {
   readonly #reads = new RequestAges();

@@ -4,13 +4,13 @@ import { assert, type LogFields, OperationError, type OperationErrorCode, Repeat
 /** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
 export const RETRY_MS = 1_000;
 export const RETRY_MS_MAX = 30_000;
-/** A store that has been open for so long, in milliseconds, has got over what it was detached for: the pauses start anew. */
+/** When a store has been open for so long, in milliseconds, the trouble for which it was detached counts as over. The pauses start anew. */
 export const STEADY_MS = 2 * RETRY_MS_MAX;
 /** A disk with a request that is older than this, in milliseconds, is slow: above what writes wait for when much is unwritten. */
 export const SLOW_MS = 8_000;
 /** For so long, in milliseconds, no request of a slow disk has to be old for it not to be slow any more. */
 export const QUICK_MS = 10_000;
-/** A disk that has not answered a request for so long, in milliseconds, is a matter for the status of clients, long before it counts as slow or hung. */
+/** When a disk has not answered a request for so long, in milliseconds, the status of clients says so, long before the disk counts as slow or hung. */
 export const SLOW_ANSWER_MS = 2_000;
 /** How often an open store is asked whether its path still leads to it, in milliseconds. */
 export const PRESENCE_MS = 1_000;
@@ -21,7 +21,7 @@ export interface StoreSpec {
   readonly path: string;
   /** Refuse any other pool's. */
   readonly poolUuid?: string | undefined;
-  /** A disk that has requests, and has done nothing for so many milliseconds, hangs. One that goes on is slow at most. */
+  /** A disk hangs when it has requests and has done nothing for so many milliseconds. A disk that goes on is only slow. */
   readonly ioTimeoutMs: number;
 }
 
@@ -97,8 +97,8 @@ export interface KeptStoreParts<Spec extends StoreSpec> {
 }
 
 /**
- * One store of a storage node, from the first attempt to open it to the end of the node. What is wrong with its disk
- * takes it away from its clients, and the next attempt that succeeds brings it back; the node and its other stores go on.
+ * One store of a storage node, from the first attempt to open it to the end of the node. When something is wrong with its disk, the store
+ * is taken away from its clients. The next attempt to open it that succeeds brings it back. The node and its other stores go on.
  */
 export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   readonly spec: Spec;
@@ -122,7 +122,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #retryAtMs = 0;
   #presenceAskedMs = 0;
   #presenceAsking = false;
-  /** Its disk has had a request for longer than that may take. */
+  /** A request to its disk has been under way for longer than one may take. */
   #hanging = false;
   /** Since when its disk has been slow, by the wall clock; null: it is not. */
   #slowSinceWallMs: number | null = null;
@@ -197,7 +197,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     return this.#trouble === null || this.waitsFor === null ? undefined : remedyFor(this.#trouble, this.spec.path);
   }
 
-  /** A client has had it in service since the node started, or, a witness's, voting: this is the store that its pool knows. */
+  /** Whether this is the store that its pool knows: a client has had it in service since the node started, or has had it vote if it is a witness's. */
   get proven(): boolean {
     if (this.#proven || this.#state !== 'ATTACHED' || this.#pool === null) return this.#proven;
     const { state, holder } = this.#pool.describe();
@@ -300,7 +300,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     this.#pool = this.#parts.registry.register(opened.store);
     this.#setState('ATTACHED', `opened as member ${identity.memberId} of pool ${identity.poolName}`);
     this.#setSince();
-    // L6: a disk that was slow to open is no reason to take the store for whole when it is detached for something else.
+    // L6: if the disk was slow to open, this is still true. A later detachment for another reason would then count the store as whole.
     this.#hanging = false;
     this.#slowSinceWallMs = null;
     this.#refusals.end();
@@ -364,7 +364,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
     });
   }
 
-  /** A slow disk keeps its store: whether others are quicker only the client knows (L7), and the last copy is better than none. */
+  /** A slow disk keeps its store. Only the client knows whether others are quicker (L7), and the last copy is better than none. */
   #watchPace(nowMs: number, { oldestMs, unwrittenBytes, bytesPerSecond }: DiskPace): void {
     const { path } = this.spec;
     const { log, clock } = this.#parts.world;

@@ -21,8 +21,8 @@ export class RequestAges {
   }
 
   /**
-   * Milliseconds for which the oldest request has been under way, at least; 0 = none is, or none for long. Has to be
-   * asked regularly: a request older than T is told of as such before it is twice as old, and two askings later.
+   * For how many milliseconds the oldest request has been under way, at least. 0: there is none, or none is old. It has to be asked
+   * regularly. A request that has become T old is told as such before it is twice as old, plus the time of two askings.
    */
   oldestMs(nowMs: number): number {
     const older = 1 - this.#newer;

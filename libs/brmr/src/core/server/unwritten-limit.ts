@@ -7,16 +7,16 @@ export const UNWRITTEN_BYTES_MIN = 4 * MIB;
 export const UNWRITTEN_BYTES_MAX = GIB;
 /** What may be unwritten before anything is known of the disk. */
 export const UNWRITTEN_BYTES_FIRST = 8 * MIB;
-/** What the limit grows by at most from one measurement to the next: one alone may have been of what was written already. */
+/** The factor by which the limit grows at most from one measurement to the next. A single one may have measured data that was on the disk already. */
 const GROWTH_MAX = 4;
-/** A measurement of less, in bytes, that took less, in milliseconds, tells of latency and not of pace. */
+/** A measurement of fewer bytes than this that took fewer milliseconds than this tells of latency, and not of pace. */
 const SAMPLE_BYTES_MIN = MIB;
 const SAMPLE_MS_MIN = 1_000;
 
 /**
  * Bounds what is in the page cache and not on the disk, so that a flush never owes more than a few seconds of the disk's own pace.
- * Left to itself, the kernel takes in a share of the host's memory, whatever the disk. Counted are bytes that were
- * written; what is written twice counts twice.
+ * Left to itself, the kernel takes in a share of the host's memory, however slow the disk is. The bytes of all writes are counted: a
+ * place that is written twice counts twice.
  */
 export class UnwrittenLimit {
   #written = 0;
@@ -68,7 +68,7 @@ export class UnwrittenLimit {
     if (bytes < SAMPLE_BYTES_MIN && tookMs < SAMPLE_MS_MIN) return;
     const sample = (bytes * 1000) / tookMs;
     const known = this.#bytesPerSecond;
-    // A disk that has got slower is one at once, when it was seen for long enough; a quick one is believed by and by.
+    // A slower pace is believed at once if it was measured for long enough. A quicker one is believed step by step.
     this.#bytesPerSecond = known === null || (sample < known && tookMs >= SAMPLE_MS_MIN) ? sample : (known + sample) / 2;
     const wanted = Math.min(UNWRITTEN_BYTES_MAX, Math.max(UNWRITTEN_BYTES_MIN, (this.#bytesPerSecond * OWED_MS) / 1000));
     this.#limitBytes = Math.min(wanted, this.#limitBytes * GROWTH_MAX);

@@ -145,9 +145,9 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /**
-   * Nobody wants the request any more. True: it had not begun, and never will. It is the submitter's again, and its sink is not called.
-   * False: it has ended, or it has begun and goes on, as members that have carried it out must not differ from those that have not (I2).
-   * Requests that waited for it go on at the end of the turn.
+   * W9: nobody wants the request any more. True: it had not begun, and never will. It is the submitter's again, and its sink is not
+   * called. False: it has ended, or it has begun and goes on, as members that have carried it out must not differ from those that have
+   * not (I2). Requests that waited for it go on at the end of the turn.
    */
   cancel(request: IoRequest): boolean {
     // A write for which no leg is left (V6) has begun. It waits to be sent again.

@@ -61,8 +61,8 @@ export class LegTable {
   }
 
   /**
-   * All legs by their index, without the witness. Legs that are being removed are among them. It is always the same array, so whoever
-   * has been given it sees legs that are added later. The place of a removed member is used again.
+   * All legs by their index, without the witness. Legs that are being removed are among them. It is always the same array, so an
+   * object that was given it sees legs that are added later. The place of a removed member is used again.
    */
   get all(): readonly Leg[] {
     return this.#legs;

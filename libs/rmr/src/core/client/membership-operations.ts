@@ -17,7 +17,7 @@ import type { VersionChange, Versions } from './versions.ts';
 export type OperationDone = (error: OperationError | null) => void;
 
 /**
- * What to do if only the store that is to go has chunks clean. `KEEP`: the change is refused. `GIVE_UP`: an operator who knows that the
+ * What to do if only the store that is to go has chunks clean. `KEEP`: the change is refused. `GIVE_UP`: an operator that knows that the
  * store is gone for good accepts that these chunks are LOST (I8).
  */
 export type LastCopies = 'KEEP' | 'GIVE_UP';

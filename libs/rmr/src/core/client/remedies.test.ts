@@ -66,7 +66,7 @@ describe('what helps where a member has refused something', () => {
   });
 });
 
-/** Whoever reads them does what they say: what destroys something comes after what does not, and names pool and member. */
+/** A reader does what they say. So a step that destroys something comes after those that do not, and names pool and member. */
 describe('sentences that tell people to change stores', () => {
   const inOrder = (text: string, ...parts: readonly string[]): void => {
     const places = parts.map((part) => text.indexOf(part));

@@ -2,7 +2,7 @@ import type { ControlFailure } from '../../wire/control-message.ts';
 import type { Leg } from './leg.ts';
 
 /**
- * What a person can do. Whoever reads one of these sentences may do exactly what it says, even in the worst case that shows it. No
+ * What a person can do. A person that reads one of these sentences may do exactly what it says, even in the worst case that shows it. No
  * sentence tells anybody to create a store, or to put one back, without saying which store that is and what happens to its data.
  */
 

@@ -183,7 +183,7 @@ describe('what is owed (V5, I8)', () => {
     // Chunk 5 is marked with this very version; member 1, which was out before, may have been marked in all of it.
     expect(knownFor(3, record.request.mapKnown)).toEqual([chunks(5), chunks(9)]);
     expect(knownFor(1, record.request.mapKnown)).toEqual([chunks(4, 2)]);
-    // Who stays may be away at the next assembly: others have to know what it has clean. Nobody marks it.
+    // A member that stays may be away at the next assembly, so the others have to know what it has clean. Nobody marks it.
     expect(knownFor(2, record.request.mapKnown)).toEqual([chunks(4)]);
   });
 

@@ -352,7 +352,7 @@ export class PoolControl {
     this.#staged.clear();
     const { members, policy, mapErase: dirtyErase } = request;
     const dirtyClear = unheardClears(this.#store, known);
-    // I6: the id of an addition that was superseded is used again; whoever is in the table is missed.
+    // I6: the id of a superseded addition is used again. So a member that is in the table is marked again when it misses a write.
     for (const id of dirtyErase) this.#serving.erased.add(id);
     for (const member of members) this.#serving.erased.delete(member.memberId);
     this.#host.versionRecording(true);

@@ -46,9 +46,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
 
   /** The requests that are being executed, by tag. */
   readonly #slots = new RequestSlots();
-  /** What is wrong with the disk, as whoever keeps the store has found, without a subject; empty: nothing. */
+  /** What is wrong with the disk, as the keeper of the store has found. A sentence without its subject. Empty: nothing. */
   diskTrouble = '';
-  /** For who drains: called when nothing is executing any more. */
+  /** Called when nothing is executing any more. Null unless a drain waits for that. */
   #onDrained: (() => void) | null = null;
 
   readonly #unreadable: UnreadableChunks;
@@ -360,7 +360,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#control.close(() => this.#drain(done));
   }
 
-  /** The store can't do its work any more, says who keeps it: the pool leaves IO, and its client hears of it. */
+  /** The keeper of the store says that the store can't do its work any more. The pool leaves IO, and its client hears of that. */
   storeFailed(reason: string): void {
     this.#leaveIo(Status.EIO);
     if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', reason);

@@ -9,7 +9,7 @@ const SLOTS_FIRST = 64;
  * The requests of one pool that are being executed, by tag, with what is asked for again and again of each. It lies in arrays, so
  * that a request costs no object. A tag is used again when its request has been answered.
  *
- * The arrays are replaced when they grow: whoever keeps one beyond {@link take} keeps an old one.
+ * The arrays are replaced when they grow. So a caller that keeps one beyond {@link take} has an old one.
  */
 export class RequestSlots {
   /** Null: the tag is free. */

@@ -90,7 +90,7 @@ describe('resync: one pull (R1)', () => {
     expect([rig.held(), rig.resync.locked, rig.store.mapOf(1).dirtyCount]).toEqual([[], 0, 2]);
     expect(rig.store.calls.filter((call) => /^(prepare|write|lastIo)/.test(call))).toEqual([]);
     expect(rig.resync.status()).toMatchObject({ state: 'FAILED', reason: "this member's disk is full" });
-    // Whoever comes later waits for another try.
+    // A request that comes later waits for another try.
     rig.resync.want(4, 1);
     expect(rig.resync.lacksSpace(4)).toBe(false);
   });

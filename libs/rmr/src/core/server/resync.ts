@@ -22,7 +22,7 @@ const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
 type Begun = (typeof Begun)[keyof typeof Begun];
 
 /**
- * Resync of this member: pulls what is dirty for it from members that have it clean (R1). Order: lock the chunks, read,
+ * Resync of this member: pulls what is dirty for it from members that have it clean (R1). Order: lock the chunks, read, get space,
  * enter the write intent, write, make durable, clear the own bits durably, unlock. A pull belongs to the version at its
  * start (R2, ◆21): when that ends, what was read is dropped, and what is being written is not cleared.
  *
@@ -63,7 +63,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #locks = new Set<number>();
   /** Chunks that IO waits for, and since when (clock milliseconds). */
   readonly #wanted = new Map<number, number>();
-  /** Chunks of which those that waited have been told that they are lost: once, or who waits for another chunk would be asked again for ever. */
+  /** Lost chunks of which the waiting requests have been told. They are told once. Otherwise requests that wait for other chunks, too, would be looked at again for ever. */
   readonly #toldLost = new Set<number>();
   /** Chunks that IO waits for, and for which the disk had no space when they were pulled last. */
   readonly #spaceless = new Set<number>();
@@ -189,7 +189,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#locks.add(chunk);
   }
 
-  /** Unlocks a chunk that is locked. Who waits for it is not told by that. */
+  /** Unlocks a chunk that is locked. It does not tell those that wait for the chunk. */
   unlock(chunk: number): void {
     assert(this.#locks.delete(chunk), 'R1: a chunk is unlocked that was not locked');
   }

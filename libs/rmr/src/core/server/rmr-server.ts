@@ -33,8 +33,8 @@ export class RmrServer implements RtrsServerHandler {
   readonly #budget: ResyncBudget;
   readonly #syncServing: SyncServing;
   /**
-   * For whoever keeps the stores to set: why there is no store of the pool here, as far as that is known, as a sentence about the node;
-   * null: nothing is known of one. Clients are told, as nobody else knows that it is the disk.
+   * The keeper of the stores sets this. It says why there is no store of the pool here, as far as that is known, as a sentence about the
+   * node. Null: nothing is known of such a store. Clients are told, as nobody else knows that the disk is the reason.
    */
   whyAbsent: (poolUuid: string) => string | null = () => null;
 

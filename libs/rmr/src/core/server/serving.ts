@@ -3,7 +3,7 @@ import { type Clock, type Logger, Status } from '@rmr/runtime';
 import { SERVER_POOL_TRANSITIONS, type ServerPoolState, StateMachine } from '../../states.ts';
 import type { IoMessage } from '../../wire/io-message.ts';
 
-/** Whom a pool on a storage node serves, under which version, and in which state it is. */
+/** Which client a pool on a storage node serves, under which version, and in which state the pool is. */
 export class Serving {
   /** The epoch whose requests are executed; 0 while none is (before a grant, and while a grant drains). */
   epoch = 0;

@@ -47,7 +47,7 @@ export class UnreadableChunks {
     return this.#rangesOf(this.#chunks);
   }
 
-  /** Where the suspects lie, which are none any more: whoever asks reads them one by one, and notes those that fail. */
+  /** Returns where the suspects lie, and forgets them. The caller reads them one by one, and notes those that fail. */
   takeSuspects(): ByteRange[] {
     const ranges = this.#rangesOf(this.#suspects);
     this.#suspects.clear();
