@@ -57,7 +57,7 @@ export const DOCUMENT_NUMBERS = [
   },
   {
     path: 'docs/protocol.md',
-    from: [RMR, 'libs/rmr/src/core/client/leg-table.ts'],
+    from: [RMR, 'libs/rmr/src/core/client/legs/leg-table.ts'],
     says: [
       'these **chunks** ({CHUNK_BYTES_DEFAULT KiB} each, by default)',
       'its first attempts to connect have ended, in 5 s at most',
@@ -234,7 +234,7 @@ export const DOCUMENT_NUMBERS = [
     path: 'libs/rmr/README.md',
     from: [RMR],
     says: [
-      '{MEMBERS_MAX} members; up to {QUEUE_DEPTH_MAX} IO units per pool; {IO_BYTES_MAX MiB} per read or write, {RANGE_BYTES_MAX MiB} per discard; one control message is at most {CONTROL_BYTES_MAX MiB}',
+      '{MEMBERS_MAX} members; up to {IO_UNITS_MAX} IO units per pool; {IO_BYTES_MAX MiB} per read or write, {RANGE_BYTES_MAX MiB} per discard; one control message is at most {CONTROL_BYTES_MAX MiB}',
     ],
     others: [],
   },

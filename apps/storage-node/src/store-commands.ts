@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, type StoreInspection } from '@rmr/bitmap-store';
 import { createStore, dataDigest, inspect as inspectStore } from '@rmr/brmr/node';
-import { QUEUE_DEPTH_MAX } from '@rmr/rmr';
+import { IO_UNITS_MAX } from '@rmr/rmr';
 import { errorMessage, formatSize, isUuid, OperationError, parseSize } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
@@ -217,8 +217,8 @@ function numberFlag(flag: string, text: string): number {
 /** The queue depth of `--queue-depth`. The disk format has room for more IO units, but no client would take such a store into service. */
 function queueDepthOf(text: string): number {
   const queueDepth = numberFlag('--queue-depth', text);
-  if (queueDepth < 1 || queueDepth > QUEUE_DEPTH_MAX)
-    throw new OperationError('INVALID_ARGUMENT', `--queue-depth ${text}: it must be from 1 to ${QUEUE_DEPTH_MAX}`);
+  if (queueDepth < 1 || queueDepth > IO_UNITS_MAX)
+    throw new OperationError('INVALID_ARGUMENT', `--queue-depth ${text}: it must be from 1 to ${IO_UNITS_MAX}`);
   return queueDepth;
 }
 

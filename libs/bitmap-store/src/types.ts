@@ -92,7 +92,7 @@ export interface ByteRange {
 
 /** The newest write that was begun in an IO unit. */
 export interface LastIo extends ByteRange {
-  readonly memId: number;
+  readonly ioUnit: number;
   readonly writeSeq: number;
 }
 

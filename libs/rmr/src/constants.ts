@@ -3,10 +3,10 @@ import { assert, GIB, KIB, MIB } from '@rmr/runtime';
 /** Members of a pool, in sync or not. Bounds the masks, the map columns on disk and the piggyback list. */
 export const MEMBERS_MAX = 8;
 
-/** IO units of a pool: default and bounds. `memId` has 16 bits; beyond a thousand only memory grows. */
+/** IO units of a pool: default and bounds. `ioUnit` has 16 bits; beyond a thousand only memory grows. */
 export const QUEUE_DEPTH_DEFAULT = 128;
 export const QUEUE_DEPTH_MIN = 1;
-export const QUEUE_DEPTH_MAX = 1024;
+export const IO_UNITS_MAX = 1024;
 
 /** Data in one read or write. Larger requests are split: it bounds buffers and the time that an IO holds a range. */
 export const IO_BYTES_MAX = 1 * MIB;
@@ -235,6 +235,6 @@ export const CONTROL_BYTES_MAX = 1 * MIB;
 
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
 assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
-assert(QUEUE_DEPTH_MAX <= 0xffff, 'constants: memId has 16 bits');
+assert(IO_UNITS_MAX <= 0xffff, 'constants: ioUnit has 16 bits');
 assert(MEMBERS_MAX <= 8, 'constants: leg masks have 8 bits');
 assert(RETURN_RETRY_MS * 2 ** FAULTS_MAX >= RETURN_DELAY_MS_MAX_DEFAULT, 'constants: the return is never as late as it may be');

@@ -4,31 +4,31 @@ export {
   CHUNK_BYTES_MIN,
   EXTENTS_BYTES_MAX,
   IO_BYTES_MAX,
+  IO_UNITS_MAX,
   LEG_TIMEOUT_MS_DEFAULT,
   MEMBERS_MAX,
   QUEUE_DEPTH_DEFAULT,
-  QUEUE_DEPTH_MAX,
   QUEUE_DEPTH_MIN,
   RANGE_BYTES_MAX,
 } from './constants.ts';
-export type { Difference } from './core/client/differences.ts';
-export type { ForceMember, ForcePlan } from './core/client/force-plan.ts';
-export { PoolClientCounters } from './core/client/io-counters.ts';
-export { IoRequest, type IoSink, type IoType } from './core/client/io-request.ts';
-export type { MemberAddress } from './core/client/leg.ts';
-export type { LastCopies, OperationDone } from './core/client/membership-operations.ts';
+export { PoolClientCounters } from './core/client/io/io-counters.ts';
+export { IoRequest, type IoSink, type IoType } from './core/client/io/io-request.ts';
+export type { ReadPolicyName } from './core/client/io/read-policy.ts';
+export type { MemberAddress } from './core/client/legs/leg.ts';
+export type { Difference } from './core/client/membership/differences.ts';
+export type { LastCopies, OperationDone } from './core/client/membership/membership-operations.ts';
 export { PoolClient } from './core/client/pool-client.ts';
 export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './core/client/pool-client-types.ts';
-export type { PoolWait, PoolWaitKind } from './core/client/pool-waits.ts';
-export type { ReadPolicyName } from './core/client/read-policy.ts';
+export type { ForceMember, ForcePlan } from './core/client/recovery/force-plan.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
-export { onlyCopyBytes } from './core/server/only-copy.ts';
+export type { PoolWait, PoolWaitKind } from './core/client/status/pool-waits.ts';
+export { onlyCopyBytes } from './core/server/chunks/only-copy.ts';
 export type { PoolServer } from './core/server/pool-server.ts';
 export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
-export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync-types.ts';
+export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync/resync-types.ts';
+export type { SessionOpener, SyncPeerStatus } from './core/server/resync/sync-peers.ts';
 export { RmrServer } from './core/server/rmr-server.ts';
 export { lacksSpaceSoon } from './core/server/space-watch.ts';
-export type { SessionOpener, SyncPeerStatus } from './core/server/sync-peers.ts';
 export { Sessions } from './core/sessions.ts';
 export type { SessionOptions, SharedSession } from './core/shared-session.ts';
 export type {

@@ -119,7 +119,7 @@ export interface ByteRange {
 
 /** One entry of `lastIo`: the newest write that was begun in an IO unit. */
 export interface LastIo extends ByteRange {
-  readonly memId: number;
+  readonly ioUnit: number;
   readonly writeSeq: number;
 }
 
@@ -226,7 +226,7 @@ export interface PoolStore {
   extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
 
   /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
-  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
+  recordLastIo(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
   lastIo(): readonly LastIo[];
   /** The entries of `lastIo` that touch the range and are not known to be resolved on all legs (W7). Usually there are none. */
   unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[];

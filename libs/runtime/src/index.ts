@@ -17,7 +17,7 @@ export { ReceiveBuffer } from './receive-buffer.ts';
 export { REASONS_MAX, Repeats, SUMMARY_MS_MAX, SUMMARY_MS_MIN } from './repeats.ts';
 export { COPY_BYTES_MAX, SendQueue } from './send-queue.ts';
 export { SLAB_BYTES, Slab, SlabPool } from './slab.ts';
-export { Status, statusName } from './status.ts';
+export { INTERNAL_STATUS_MIN, Status, statusName } from './status.ts';
 export type { ByteStream, ByteStreamHandler, ConnectAttempt, StreamListener, Transport } from './stream.ts';
 export { decodeUuid, encodeUuid, formatSize, formatTime, GIB, isUuid, KIB, MIB, parseDuration, parseSize, TIB } from './units.ts';
 export { type Clock, TICK_INTERVAL_MS, type Ticked, type Ticker, type Turn, type TurnTask, type World } from './world.ts';

@@ -1,6 +1,6 @@
 /**
- * The numeric outcome of a request on the data path. 0 is success. Values below 1000 are Linux errno numbers, so that the NBD
- * front end can pass them on. Values from 1000 on never leave this system.
+ * The numeric outcome of a request on the data path. 0 is success. Values below {@link INTERNAL_STATUS_MIN} are Linux errno numbers, so
+ * that the NBD front end can pass them on. Values from there on never leave this system.
  */
 export const Status = {
   OK: 0,
@@ -33,6 +33,9 @@ export const Status = {
   /** The write was carried out, except for dirty chunks that this member can't take. They stay dirty here (W10). */
   EPASSED: 1009,
 } as const;
+
+/** The least status that is no errno: it says what a member of a pool, a session or a message is like, and not what a disk did. */
+export const INTERNAL_STATUS_MIN = 1000;
 
 export type Status = (typeof Status)[keyof typeof Status];
 

@@ -194,13 +194,13 @@ test('I6: a write waits for the missing members to be durably dirty, whichever i
 
 test('last_io survives the process in one write per turn, and is forgotten with reconciliation', () => {
   const writes = rig.disk.ended.write;
-  for (let memId = 0; memId < 5; memId++) rig.store.recordLastIo(memId, memId + 1, memId * 4096, 4096);
+  for (let ioUnit = 0; ioUnit < 5; ioUnit++) rig.store.recordLastIo(ioUnit, ioUnit + 1, ioUnit * 4096, 4096);
   rig.store.recordLastIo(2, 9, 512, 1024);
   expect(rig.store.submitLastIo()).toBe(true);
   expect(rig.disk.ended.write).toBe(writes + 1);
   rig.reopen();
   expect(rig.store.lastIo()).toHaveLength(5);
-  expect(rig.store.lastIo()[2]).toEqual({ memId: 2, writeSeq: 9, offsetBytes: 512, lengthBytes: 1024 });
+  expect(rig.store.lastIo()[2]).toEqual({ ioUnit: 2, writeSeq: 9, offsetBytes: 512, lengthBytes: 1024 });
   rig.store.recordLastIo(3, 20, 0, 512);
   expect(rig.commit({ reconciled: true })).toBe(Status.OK);
   rig.store.recordLastIo(4, 21, 0, 512);

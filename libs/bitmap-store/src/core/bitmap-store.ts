@@ -246,10 +246,10 @@ export class BitmapStore implements Ticked {
   }
 
   /** Records the newest write of an IO unit; {@link submitLastIo} hands it to the kernel. */
-  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+  recordLastIo(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
     assert(!this.layout.witness, 'store: a witness takes no writes');
     this.#changedSinceAged = true;
-    this.#lastIo.record(memId, writeSeq, offsetBytes, lengthBytes);
+    this.#lastIo.record(ioUnit, writeSeq, offsetBytes, lengthBytes);
   }
 
   /**

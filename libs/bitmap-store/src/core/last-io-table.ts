@@ -51,16 +51,16 @@ export class LastIoTable {
   }
 
   /** Records the newest write of an IO unit. */
-  record(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
-    assert(memId >= 0 && memId < this.#queueDepth, 'last_io: the IO unit is one of the pool');
+  record(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    assert(ioUnit >= 0 && ioUnit < this.#queueDepth, 'last_io: the IO unit is one of the pool');
     assert(writeSeq > 0, 'last_io: write sequence numbers start at 1');
     assert(
       offsetBytes >= 0 && lengthBytes > 0 && offsetBytes + lengthBytes <= this.#deviceBytes,
       'last_io: the range lies within the device',
     );
-    const at = memId * LAST_IO_ENTRY_BYTES;
-    encodeLastIo(this.#view, at, memId, this.#seed, writeSeq, offsetBytes, lengthBytes);
-    this.#recordedIn[memId] = this.#generation;
+    const at = ioUnit * LAST_IO_ENTRY_BYTES;
+    encodeLastIo(this.#view, at, ioUnit, this.#seed, writeSeq, offsetBytes, lengthBytes);
+    this.#recordedIn[ioUnit] = this.#generation;
     this.#change(at);
   }
 
@@ -106,11 +106,11 @@ export class LastIoTable {
 
   entries(): readonly LastIo[] {
     const entries: LastIo[] = [];
-    for (let memId = 0; memId < this.#queueDepth; memId++) {
-      const at = memId * LAST_IO_ENTRY_BYTES;
+    for (let ioUnit = 0; ioUnit < this.#queueDepth; ioUnit++) {
+      const at = ioUnit * LAST_IO_ENTRY_BYTES;
       if (lastIoEmpty(this.#view, at)) continue;
       entries.push({
-        memId,
+        ioUnit,
         writeSeq: lastIoWriteSeq(this.#view, at),
         offsetBytes: lastIoOffsetBytes(this.#view, at),
         lengthBytes: lastIoLengthBytes(this.#view, at),
@@ -122,15 +122,15 @@ export class LastIoTable {
   /** The entries of writes after `afterSeq` that touch the range. Allocates nothing where there is none. */
   within(offsetBytes: number, lengthBytes: number, afterSeq: number): readonly LastIo[] {
     let found: LastIo[] | null = null;
-    for (let memId = 0; memId < this.#queueDepth; memId++) {
-      const at = memId * LAST_IO_ENTRY_BYTES;
+    for (let ioUnit = 0; ioUnit < this.#queueDepth; ioUnit++) {
+      const at = ioUnit * LAST_IO_ENTRY_BYTES;
       if (lastIoEmpty(this.#view, at)) continue;
       const from = lastIoOffsetBytes(this.#view, at);
       const length = lastIoLengthBytes(this.#view, at);
       const writeSeq = lastIoWriteSeq(this.#view, at);
       if (writeSeq <= afterSeq || from >= offsetBytes + lengthBytes || from + length <= offsetBytes) continue;
       found ??= [];
-      found.push({ memId, writeSeq, offsetBytes: from, lengthBytes: length });
+      found.push({ ioUnit, writeSeq, offsetBytes: from, lengthBytes: length });
     }
     return found ?? NONE;
   }

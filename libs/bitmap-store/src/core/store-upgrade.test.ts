@@ -64,7 +64,7 @@ function expectContent(store: BitmapStore): void {
     { first: 100, count: 2 },
   ]);
   expect(store.intentRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 1 << 20 }]);
-  expect(store.lastIo()).toEqual([{ memId: 2, writeSeq: 5, offsetBytes: 8192, lengthBytes: 4096 }]);
+  expect(store.lastIo()).toEqual([{ ioUnit: 2, writeSeq: 5, offsetBytes: 8192, lengthBytes: 4096 }]);
   expect(store.released).toBe(false);
 }
 

@@ -1,10 +1,10 @@
 import { SILENT_LOGGER } from '@rmr/runtime';
 import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { RECOVERY_RETRY_MS } from '../constants.ts';
-import { Leg } from '../core/client/leg.ts';
+import { Leg } from '../core/client/legs/leg.ts';
 import type { Wanted } from '../core/client/pool-client-types.ts';
-import { type Assembled, Recovery, type RecoveryOptions } from '../core/client/recovery.ts';
-import type { VersionMemory } from '../core/client/version-memory.ts';
+import { type Assembled, Recovery, type RecoveryOptions } from '../core/client/recovery/recovery.ts';
+import type { VersionMemory } from '../core/client/versions/version-memory.ts';
 import type { MemberRecord, VersionRecord } from '../pool-store.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../wire/control-message.ts';
 import { CLIENT, claimOf, MARK, memberOf, POOL, probeOf, versionOf } from './scripted-pool.ts';

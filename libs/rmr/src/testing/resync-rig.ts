@@ -1,11 +1,11 @@
 import { type DiskExtent, Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { IO_BYTES_MAX } from '../constants.ts';
-import { Resync } from '../core/server/resync.ts';
-import { ResyncBudget } from '../core/server/resync-budget.ts';
-import type { ResyncOptions } from '../core/server/resync-types.ts';
-import { packSyncAnswer, syncAnswerBytes, syncRoomBytes } from '../core/server/sync-answer.ts';
-import { type SyncPeer, SyncPeers } from '../core/server/sync-peers.ts';
+import { Resync } from '../core/server/resync/resync.ts';
+import { ResyncBudget } from '../core/server/resync/resync-budget.ts';
+import type { ResyncOptions } from '../core/server/resync/resync-types.ts';
+import { packSyncAnswer, syncAnswerBytes, syncRoomBytes } from '../core/server/resync/sync-answer.ts';
+import { type SyncPeer, SyncPeers } from '../core/server/resync/sync-peers.ts';
 import type { ByteRange, LastIo, VersionRecord } from '../pool-store.ts';
 import { IoFlag } from '../wire/io-message.ts';
 import { packSparse, sparseRoomBytes } from '../wire/sparse-data.ts';

@@ -128,9 +128,9 @@ export class ScriptedStore implements PoolStore {
     this.#hold(`extents ${offset}+${length}`, (status) => done(status, this.extentRuns ?? [{ lengthBytes: length, hole: true }]));
   }
 
-  recordLastIo(memId: number, writeSeq: number, offset: number, length: number): void {
+  recordLastIo(ioUnit: number, writeSeq: number, offset: number, length: number): void {
     this.changedSinceAged = true;
-    this.calls.push(`lastIo ${memId} #${writeSeq} ${offset}+${length}`);
+    this.calls.push(`lastIo ${ioUnit} #${writeSeq} ${offset}+${length}`);
   }
 
   lastIo(): readonly LastIo[] {

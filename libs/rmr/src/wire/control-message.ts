@@ -1,6 +1,6 @@
 import { isUuid, Status } from '@rmr/runtime';
 import { z } from 'zod';
-import { CONTROL_BYTES_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, LIVES_MAX, MEMBERS_MAX, QUEUE_DEPTH_MAX, RANGES_MAX } from '../constants.ts';
+import { CONTROL_BYTES_MAX, IO_UNITS_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, LIVES_MAX, MEMBERS_MAX, RANGES_MAX } from '../constants.ts';
 import { MessageType } from './io-message.ts';
 
 /**
@@ -76,7 +76,7 @@ export const probeResultSchema = z.strictObject({
     memberId,
     sizeBytes: exact.min(1),
     chunkSizeBytes: u32.min(1),
-    queueDepth: u32.min(1).max(QUEUE_DEPTH_MAX),
+    queueDepth: u32.min(1).max(IO_UNITS_MAX),
     createdZeroed: z.boolean(),
     witness: z.boolean().optional(),
   }),
@@ -110,7 +110,7 @@ export const claimResultSchema = z.strictObject({
   members: z.array(memberSchema).max(MEMBERS_MAX),
   policy: policySchema,
   volatileLost: z.boolean(),
-  lastIo: z.array(rangeSchema).max(QUEUE_DEPTH_MAX),
+  lastIo: z.array(rangeSchema).max(IO_UNITS_MAX),
   /** The sequence number of the newest write in `lastIo`. 0: there is none. */
   lastWriteSeq: exact,
   intent: rangesSchema,

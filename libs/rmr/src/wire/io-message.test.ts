@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { BLOCK_SHIFT_MAX, BLOCK_SHIFT_MIN, IO_BYTES_MAX, QUEUE_DEPTH_MAX, RANGE_BYTES_MAX } from '../constants.ts';
+import { BLOCK_SHIFT_MAX, BLOCK_SHIFT_MIN, IO_BYTES_MAX, IO_UNITS_MAX, RANGE_BYTES_MAX } from '../constants.ts';
 import { decodeIoMessage, encodeIoMessage, IO_MESSAGE_BYTES, IoFlag, IoMessage, invalidIoMessage, MessageType } from './io-message.ts';
 
 function write(): IoMessage {
   const message = new IoMessage();
   message.type = MessageType.WRITE;
   message.flags = IoFlag.FUA;
-  message.memId = 0x0102;
+  message.ioUnit = 0x0102;
   message.poolHandle = 3;
   message.epoch = 0x11223344;
   message.versionSeq = 7;
@@ -62,7 +62,7 @@ describe('io message', () => {
     ['block size does not fit the flags', (m) => (m.blockShift = 12)],
     ['block size does not fit the flags', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: BLOCK_SHIFT_MIN - 1 })],
     ['block size does not fit the flags', (m) => Object.assign(m, { flags: IoFlag.SPARSE, blockShift: BLOCK_SHIFT_MAX + 1 })],
-    ['memId beyond the queue depth', (m) => (m.memId = QUEUE_DEPTH_MAX)],
+    ['ioUnit beyond the queue depth', (m) => (m.ioUnit = IO_UNITS_MAX)],
     ['offset beyond 2^53', (m) => (m.offsetBytes = 2 ** 53)],
     ['length does not fit the type', (m) => (m.lengthBytes = 0)],
     ['length beyond the limit', (m) => (m.lengthBytes = IO_BYTES_MAX + 1)],

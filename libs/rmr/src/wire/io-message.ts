@@ -4,8 +4,8 @@ import {
   BLOCK_SHIFT_MIN,
   EXTENTS_BYTES_MAX,
   IO_BYTES_MAX,
+  IO_UNITS_MAX,
   MEMBERS_MAX,
-  QUEUE_DEPTH_MAX,
   RANGE_BYTES_MAX,
 } from '../constants.ts';
 
@@ -17,7 +17,7 @@ import {
  * | --- | --- | --- |
  * | 0 | 1 | type, one of {@link MessageType} |
  * | 1 | 1 | flags, {@link IoFlag} |
- * | 2 | 2 | memId: the IO unit |
+ * | 2 | 2 | ioUnit: the IO unit |
  * | 4 | 4 | pool handle, from the probe's answer |
  * | 8 | 4 | client epoch, which is also the epoch of the version |
  * | 12 | 4 | version sequence |
@@ -87,7 +87,7 @@ const SPARSE_URGENT = IoFlag.SPARSE | IoFlag.URGENT;
 export class IoMessage {
   type = 0;
   flags = 0;
-  memId = 0;
+  ioUnit = 0;
   poolHandle = 0;
   epoch = 0;
   versionSeq = 0;
@@ -113,7 +113,7 @@ export function encodeIoMessage(message: IoMessage, bytes: Uint8Array, at: numbe
   assert(message.missingCount <= MEMBERS_MAX, 'io message: too many missing members');
   bytes[at + OFFSET_TYPE] = message.type;
   bytes[at + OFFSET_FLAGS] = message.flags;
-  writeU16(bytes, at + OFFSET_IO_UNIT, message.memId);
+  writeU16(bytes, at + OFFSET_IO_UNIT, message.ioUnit);
   writeU32(bytes, at + OFFSET_POOL_HANDLE, message.poolHandle);
   writeU32(bytes, at + OFFSET_EPOCH, message.epoch);
   writeU32(bytes, at + OFFSET_VERSION_SEQ, message.versionSeq);
@@ -144,7 +144,7 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
   const flags = bytes[at + OFFSET_FLAGS] as number;
   if (type < MessageType.READ || type > MessageType.SYNC_READ) return 'io message: unknown type';
   if ((flags & ~FLAGS_ALL) !== 0) return 'io message: unknown flag';
-  if (readU16(bytes, at + OFFSET_IO_UNIT) >= QUEUE_DEPTH_MAX) return 'io message: memId beyond the queue depth';
+  if (readU16(bytes, at + OFFSET_IO_UNIT) >= IO_UNITS_MAX) return 'io message: ioUnit beyond the queue depth';
   if (readU32(bytes, at + OFFSET_RANGE_OFFSET + HIGH_WORD) > SAFE_HIGH_WORD_MAX) return 'io message: offset beyond 2^53';
   const lengthBytes = readU32(bytes, at + OFFSET_RANGE_LENGTH);
   if (type === MessageType.FLUSH ? lengthBytes !== 0 : lengthBytes === 0) return 'io message: length does not fit the type';
@@ -177,7 +177,7 @@ export function invalidIoMessage(bytes: Uint8Array, at: number, length: number):
 export function decodeIoMessage(bytes: Uint8Array, at: number, message: IoMessage): void {
   message.type = bytes[at + OFFSET_TYPE] as number;
   message.flags = bytes[at + OFFSET_FLAGS] as number;
-  message.memId = readU16(bytes, at + OFFSET_IO_UNIT);
+  message.ioUnit = readU16(bytes, at + OFFSET_IO_UNIT);
   message.poolHandle = readU32(bytes, at + OFFSET_POOL_HANDLE);
   message.epoch = readU32(bytes, at + OFFSET_EPOCH);
   message.versionSeq = readU32(bytes, at + OFFSET_VERSION_SEQ);

@@ -47,12 +47,12 @@ function isTooLong(type: number, flags: number, lengthBytes: number): boolean {
 describe('docs/wire-format.md, RMR', () => {
   test('the IO message', () => {
     const missingMemberIds = Uint8Array.of(31, 32, 33, 34, 35, 36, 37, 38);
-    const numbers = { type: 1, flags: 2, memId: 0x0304, poolHandle: 5, epoch: 6, versionSeq: 7, offsetBytes: 2 ** 40 + 8, lengthBytes: 9 };
+    const numbers = { type: 1, flags: 2, ioUnit: 0x0304, poolHandle: 5, epoch: 6, versionSeq: 7, offsetBytes: 2 ** 40 + 8, lengthBytes: 9 };
     const more = { missingCount: 8, missingMemberIds, blockShift: 12, felt: 13, writeSeq: 2 ** 41 + 10, completedThrough: 2 ** 42 + 11 };
     const values = {
       type: 1,
       flags: 2,
-      memId: 0x0304,
+      ioUnit: 0x0304,
       'pool handle': 5,
       epoch: 6,
       'version sequence': 7,
@@ -106,7 +106,7 @@ describe('docs/wire-format.md, RMR', () => {
     expect(layoutComplaints(runs, encodeExtents([{ lengthBytes: 0x010203, hole: true }]), { length: 0x010203, flags: 1 })).toEqual([]);
     expect(numberedNames(runs.rows.flat().join(' '))).toEqual({ HOLE: 1 });
 
-    const entry = { memId: 0x0102, lengthBytes: 3, writeSeq: 2 ** 40 + 4, offsetBytes: 2 ** 41 + 5 };
+    const entry = { ioUnit: 0x0102, lengthBytes: 3, writeSeq: 2 ** 40 + 4, offsetBytes: 2 ** 41 + 5 };
     const bytes = new Uint8Array(100);
     const size = encodeUnresolved([entry], bytes);
     const values = { 'IO unit': 0x0102, length: 3, 'write sequence number': 2 ** 40 + 4, offset: 2 ** 41 + 5 };

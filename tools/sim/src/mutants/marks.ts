@@ -6,7 +6,7 @@ import {
   FIRST_VERSION,
   MAP_ADDS,
   MAP_CHECKS,
-  MEMBERSHIP,
+  MEMBER_RECORDS,
   OPEN_STORE,
   POOL_CLIENT,
   POOL_CONTROL,
@@ -45,7 +45,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'lastIo is not recorded',
     mark: 2,
     rule: 'W3',
-    edits: [edit(POOL_SERVER, 'this.#store.recordLastIo(message.memId, message.writeSeq, offsetBytes, lengthBytes);', '')],
+    edits: [edit(POOL_SERVER, 'this.#store.recordLastIo(message.ioUnit, message.writeSeq, offsetBytes, lengthBytes);', '')],
     seeds: 300,
   },
   {
@@ -244,7 +244,11 @@ export const MARKED: readonly Mutant[] = [
     mark: 14,
     rule: 'assembly',
     edits: [
-      edit(MEMBERSHIP, 'return joined !== undefined && (joined.epoch', 'return joined !== undefined && (joined.epoch >= 0 || joined.epoch'),
+      edit(
+        MEMBER_RECORDS,
+        'return joined !== undefined && (joined.epoch',
+        'return joined !== undefined && (joined.epoch >= 0 || joined.epoch',
+      ),
     ],
     seeds: 300,
   },

@@ -190,8 +190,8 @@ export class PoolStoreAdapter implements PoolStore {
     this.#disk.extents(this.#place(offsetBytes, lengthBytes), lengthBytes, done);
   }
 
-  recordLastIo(memId: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
-    this.#store.recordLastIo(memId, writeSeq, offsetBytes, lengthBytes);
+  recordLastIo(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void {
+    this.#store.recordLastIo(ioUnit, writeSeq, offsetBytes, lengthBytes);
   }
 
   lastIo(): readonly LastIo[] {

@@ -1,7 +1,7 @@
 import { type Logger, Status, statusName } from '@rmr/runtime';
 import { ORDERLY_STOP_MS_MAX } from '../../constants.ts';
-import type { IoEngine } from './io-engine.ts';
-import type { Versions } from './versions.ts';
+import type { IoEngine } from './io/io-engine.ts';
+import type { Versions } from './versions/versions.ts';
 
 /** What an orderly stop needs from the pool's client. */
 export interface OrderlyStopHost {

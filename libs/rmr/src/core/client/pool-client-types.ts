@@ -1,10 +1,10 @@
 import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
-import type { Difference } from './differences.ts';
-import type { MemberAddress } from './leg.ts';
+import type { ReadPolicyName } from './io/read-policy.ts';
+import type { MemberAddress } from './legs/leg.ts';
+import type { Difference } from './membership/differences.ts';
 import type { LostData } from './pool-maps.ts';
-import type { PoolWait } from './pool-waits.ts';
-import type { ReadPolicyName } from './read-policy.ts';
+import type { PoolWait } from './status/pool-waits.ts';
 
 /** What a pool is served with. */
 export interface PoolClientOptions {

@@ -21,8 +21,14 @@ import type { ScriptedCall } from '../../testing/scripted-session.ts';
 import type { ControlResult, ProbeResult } from '../../wire/control-message.ts';
 import { PoolClient } from './pool-client.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
-import { remedyForEmptyStore, remedyForLastCopies, remedyForLineages, remedyForMovedBack, remedyForNewerLineage } from './remedies.ts';
 import type { RmrClient } from './rmr-client.ts';
+import {
+  remedyForEmptyStore,
+  remedyForLastCopies,
+  remedyForLineages,
+  remedyForMovedBack,
+  remedyForNewerLineage,
+} from './status/remedies.ts';
 
 const LONG_MS = 10_000;
 

@@ -1,46 +1,44 @@
 import { assert, Status, type Ticked, type World } from '@rmr/runtime';
-import {
-  IO_BYTES_MAX,
-  MAP_CHECK_MS,
-  MAP_CHECK_URGENT_MS,
-  MEMBERS_MAX,
-  QUEUE_DEPTH_DEFAULT,
-  RETURN_HOLD_MS_DEFAULT,
-} from '../../constants.ts';
+import { IO_BYTES_MAX, MEMBERS_MAX, QUEUE_DEPTH_DEFAULT, RETURN_HOLD_MS_DEFAULT } from '../../constants.ts';
 import type { ByteRange, VersionRecord } from '../../pool-store.ts';
 import { formatVersion } from '../../version.ts';
 import { MessageType } from '../../wire/io-message.ts';
 import { isFenced } from '../control-call.ts';
 import type { SessionUser, SharedSession } from '../shared-session.ts';
-import { ChunkReads } from './chunk-reads.ts';
-import { knownDifferences } from './differences.ts';
-import { disableMember } from './disable-member.ts';
-import { type ForcePlan, servedRefusal } from './force-plan.ts';
-import type { PoolClientCounters } from './io-counters.ts';
-import type { IoEngine } from './io-engine.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
-import { IoRequest } from './io-request.ts';
-import type { Leg } from './leg.ts';
-import type { LegFault } from './leg-faults.ts';
-import { LegReturn, type ReturnHost } from './leg-return.ts';
-import { LegTable } from './leg-table.ts';
-import { MapChecks, type MapChecksHost } from './map-checks.ts';
-import { leftBefore } from './membership.ts';
-import { Membership, type MembershipChange, type MembershipHost, type OperationDone } from './membership-operations.ts';
+import { ChunkReads } from './io/chunk-reads.ts';
+import { disableMember } from './io/disable-member.ts';
+import type { PoolClientCounters } from './io/io-counters.ts';
+import type { IoEngine } from './io/io-engine.ts';
+import type { IoEngineHost } from './io/io-engine-host.ts';
+import { IoRequest } from './io/io-request.ts';
+import type { Leg } from './legs/leg.ts';
+import type { LegFault } from './legs/leg-faults.ts';
+import { LegTable } from './legs/leg-table.ts';
+import { Renewal } from './legs/renewal.ts';
+import { SlowLegs } from './legs/slow-legs.ts';
+import { knownDifferences } from './membership/differences.ts';
+import {
+  type MembershipChange,
+  type MembershipHost,
+  MembershipOperations,
+  type OperationDone,
+} from './membership/membership-operations.ts';
 import { OrderlyStop, type OrderlyStopHost, unfinished } from './orderly-stop.ts';
-import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
 import { poolEngine } from './pool-engine.ts';
 import type { PoolMaps } from './pool-maps.ts';
-import { type Assembled, Recovery } from './recovery.ts';
+import { type ForcePlan, servedRefusal } from './recovery/force-plan.ts';
+import { type Assembled, Recovery } from './recovery/recovery.ts';
 import { releaseMembers } from './release.ts';
-import { remedyForFailure, remedyForFullDisk } from './remedies.ts';
-import { Renewal } from './renewal.ts';
-import { ReturningStores } from './returning-stores.ts';
+import { LegReturn, type ReturnHost } from './return/leg-return.ts';
+import { MapChecks, type MapChecksHost, mapCheckIntervalMs } from './return/map-checks.ts';
+import { ReturningStores } from './return/returning-stores.ts';
 import type { RmrClient } from './rmr-client.ts';
-import { SlowLegs } from './slow-legs.ts';
-import { Versions, type VersionsHost } from './versions.ts';
-import { WaitingNote } from './waiting-note.ts';
+import { type PoolSituation, situationStatus, witnessStatus } from './status/pool-client-status.ts';
+import { remedyForFailure, remedyForFullDisk } from './status/remedies.ts';
+import { WaitingNote } from './status/waiting-note.ts';
+import { leftBefore } from './versions/member-records.ts';
+import { Versions, type VersionsHost } from './versions/versions.ts';
 
 /**
  * One pool on the client (RMR-client): its legs, its version, and through the {@link IoEngine} its IO.
@@ -59,7 +57,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #recovery: Recovery;
   readonly #versions: Versions;
   /** Changes of members and policy that an operator asks for. */
-  readonly membership: Membership;
+  readonly membership: MembershipOperations;
   readonly #onGeometry: (pool: PoolClient) => void;
   #state: PoolClientState = 'RECOVERING';
   #stateSinceMs: number;
@@ -107,7 +105,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     });
     this.#versions = new Versions(this.#world, this.#versionsHost());
     this.#mapChecks = new MapChecks(this.#mapChecksHost());
-    this.membership = new Membership(this.#membershipHost());
+    this.membership = new MembershipOperations(this.#membershipHost());
     this.#returning = new ReturningStores({
       ...{ log: this.#world.log, poolUuid: options.poolUuid, poolName: options.poolName, queueDepth },
       ...{ versions: this.#versions, legs: this.#legs, membership: this.membership, geometry: () => this.#geometry },
@@ -588,7 +586,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** Asks in-sync members with dirty chunks here what they have clean by now. */
   #checkMaps(nowMs: number): void {
-    const everyMs = this.#flushWaits || this.#versions.owes ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
+    const everyMs = mapCheckIntervalMs(this.#flushWaits || this.#versions.owes);
     if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
     this.#mapsCheckedMs = nowMs;
     for (const leg of this.#legs.all) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);

@@ -1,11 +1,11 @@
 import type { World } from '@rmr/runtime';
 import { MEMBERS_MAX, QUEUE_DEPTH_DEFAULT, SLOW_LEG_FACTOR_DEFAULT, SLOW_LEG_FOR_MS_DEFAULT } from '../../constants.ts';
-import { IoEngine } from './io-engine.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
-import type { Leg } from './leg.ts';
-import { LegHoldUps } from './leg-hold-ups.ts';
+import { IoEngine } from './io/io-engine.ts';
+import type { IoEngineHost } from './io/io-engine-host.ts';
+import { ReadPolicy } from './io/read-policy.ts';
+import type { Leg } from './legs/leg.ts';
+import { LegHoldUps } from './legs/leg-hold-ups.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
-import { ReadPolicy } from './read-policy.ts';
 
 /** The engine of a pool as its options want it. It waits for legs. */
 export function poolEngine(world: World, host: IoEngineHost, legs: readonly Leg[], options: PoolClientOptions): IoEngine {

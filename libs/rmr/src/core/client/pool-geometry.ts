@@ -1,7 +1,7 @@
 import { formatSize } from '@rmr/runtime';
 import type { ProbeResult } from '../../wire/control-message.ts';
-import type { Leg } from './leg.ts';
-import type { Assembled } from './recovery.ts';
+import type { Leg } from './legs/leg.ts';
+import type { Assembled } from './recovery/recovery.ts';
 
 /** Whether the stores of two legs, which were probed, have the same size and chunk size. */
 export function sameGeometry(a: Leg, b: Leg): boolean {

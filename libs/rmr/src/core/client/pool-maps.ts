@@ -1,6 +1,6 @@
 import { DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
-import type { Leg } from './leg.ts';
+import type { Leg } from './legs/leg.ts';
 
 /** The number of ranges of lost or unreadable chunks that status names. */
 const RANGES_NAMED = 16;

@@ -2,7 +2,7 @@ import { SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { lifeOf, memberOf, POOL, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../testing/scripted-session.ts';
-import { Leg } from './leg.ts';
+import { Leg } from './legs/leg.ts';
 import { type ReleaseHost, releaseMembers } from './release.ts';
 
 const AGED = { lifeUuid: lifeOf(2), age: 21 };

@@ -1,7 +1,7 @@
 import type { Logger } from '@rmr/runtime';
 import { emptyResultSchema, markResultSchema } from '../../wire/control-message.ts';
-import type { Leg } from './leg.ts';
-import type { Versions } from './versions.ts';
+import type { Leg } from './legs/leg.ts';
+import type { Versions } from './versions/versions.ts';
 
 /** What {@link releaseMembers} needs. */
 export interface ReleaseHost {

@@ -17,12 +17,12 @@ import type {
 import { DISK_TEXT_MAX } from '../../wire/control-message.ts';
 import { judgeAdds } from '../map-adds.ts';
 import { applyLeaf, readLeaves } from '../map-leaves.ts';
-import { CacheRewrite } from './cache-rewrite.ts';
-import { ReadCheck } from './read-check.ts';
+import { CacheRewrite } from './chunks/cache-rewrite.ts';
+import { ReadCheck } from './chunks/read-check.ts';
+import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './chunks/unheard-clears.ts';
+import type { UnreadableChunks } from './chunks/unreadable-chunks.ts';
 import type { Serving } from './serving.ts';
 import type { SpaceWatch } from './space-watch.ts';
-import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './unheard-clears.ts';
-import type { UnreadableChunks } from './unreadable-chunks.ts';
 
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;

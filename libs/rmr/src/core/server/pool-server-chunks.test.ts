@@ -99,8 +99,8 @@ describe('pool server: reads of other storage nodes (R1)', () => {
 
   test('I2: behind the data stand the writes that it may show and that are not resolved', () => {
     rig.serve();
-    const touching = { memId: 3, writeSeq: 9, offsetBytes: 6 * CHUNK - 512, lengthBytes: 1024 };
-    rig.store.lastIoRanges = [touching, { memId: 4, writeSeq: 10, offsetBytes: 9 * CHUNK, lengthBytes: 512 }];
+    const touching = { ioUnit: 3, writeSeq: 9, offsetBytes: 6 * CHUNK - 512, lengthBytes: 1024 };
+    rig.store.lastIoRanges = [touching, { ioUnit: 4, writeSeq: 10, offsetBytes: 9 * CHUNK, lengthBytes: 512 }];
     rig.syncRead('s', { chunk: 5 });
     rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
     const payload = rig.payloads.get('s') as Uint8Array;
@@ -158,7 +158,7 @@ describe('pool server: reads of other storage nodes (R1)', () => {
 describe('pool server: partial writes of dirty chunks (W4)', () => {
   test('it waits until the chunk has been pulled; only then lastIo, the bits of members that miss it, and the data', () => {
     rig.serve({ 1: [4] }, [1, 2]);
-    rig.write('w', { chunk: 4, lengthBytes: 512, missing: [3], memId: 5, writeSeq: 7 });
+    rig.write('w', { chunk: 4, lengthBytes: 512, missing: [3], ioUnit: 5, writeSeq: 7 });
     expect([rig.store.calls.filter((call) => call !== 'submit'), rig.answers]).toEqual([[], []]);
     rig.join();
     rig.pull();
@@ -252,7 +252,7 @@ describe('pool server: writes that replace dirty chunks whole (W4)', () => {
   test('◆5: lastIo, intent, data, durable, and only then clean here', () => {
     rig.serve({ 1: [4] });
     rig.store.prepared = false;
-    rig.write('w', { chunk: 4, memId: 5, writeSeq: 7 });
+    rig.write('w', { chunk: 4, ioUnit: 5, writeSeq: 7 });
     expect(rig.store.calls.filter((call) => call !== 'submit')).toEqual(['lastIo 5 #7 16384+4096', 'prepare 16384+4096']);
     for (const [step, next] of [
       ['prepare 16384+4096', 'write 16384+4096'],
@@ -444,7 +444,7 @@ describe('pool server: requests that end as the pool leaves IO', () => {
 
   test('a grant says what the member may lack', () => {
     rig.serve();
-    rig.store.lastIoRanges = [{ memId: 1, writeSeq: 5, offsetBytes: 0, lengthBytes: 512 }];
+    rig.store.lastIoRanges = [{ ioUnit: 1, writeSeq: 5, offsetBytes: 0, lengthBytes: 512 }];
     rig.store.intent = [{ offsetBytes: 0, lengthBytes: 1 << 14 }];
     rig.store.volatileLost = true;
     const granted = rig.control(claim(2));

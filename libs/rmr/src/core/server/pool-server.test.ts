@@ -5,7 +5,7 @@ import type { MetadataChange, PoolStore } from '../../pool-store.ts';
 import type { ControlFailure, ControlRequest } from '../../wire/control-message.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoFlag, IoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
-import { ReadArena } from './read-arena.ts';
+import { ReadArena } from './requests/read-arena.ts';
 
 const POOL = '00000000-0000-4000-8000-000000000001';
 const STORE = '00000000-0000-4000-8000-000000000002';
@@ -76,8 +76,8 @@ class ScriptedStore {
     this.calls.push('submit');
   }
   extents(): void {}
-  recordLastIo(memId: number, writeSeq: number): void {
-    this.calls.push(`lastIo ${memId} ${writeSeq}`);
+  recordLastIo(ioUnit: number, writeSeq: number): void {
+    this.calls.push(`lastIo ${ioUnit} ${writeSeq}`);
   }
   lastIo() {
     return [];
@@ -222,7 +222,7 @@ describe('pool server: writes', () => {
   test('W3: lastIo, then intent and dirty bits durable, and only then the data', () => {
     serve();
     store.prepared = false;
-    io('w', { writeSeq: 1, memId: 3, missingCount: 1, missingMemberIds: Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0) as never });
+    io('w', { writeSeq: 1, ioUnit: 3, missingCount: 1, missingMemberIds: Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0) as never });
     endTurn();
     expect(store.calls).toEqual(['lastIo 3 1', 'prepare 0 missing 2', 'submit']);
     store.end('prepare 0 missing 2');
@@ -278,7 +278,7 @@ describe('pool server: writes', () => {
 
   test.each([
     ['beyond the device', { offsetBytes: 1 << 20 }, Status.EINVAL],
-    ['a unit beyond the queue depth', { memId: 16 }, Status.EPROTO],
+    ['a unit beyond the queue depth', { ioUnit: 16 }, Status.EPROTO],
     ['a version of the future', { versionSeq: 2 }, Status.EVERSION],
     ['an epoch of the future', { epoch: 2 }, Status.ESTALE],
   ])('refuses %s', (_name, fields, status) => {
@@ -326,7 +326,7 @@ describe('pool server: space (W8)', () => {
 
   test('a write gets its space before it leaves any trace, and without it ends with ENOSPC and leaves none', () => {
     store.prepared = false;
-    io('w', { writeSeq: 1, memId: 3, missingCount: 1, missingMemberIds: Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0) as never });
+    io('w', { writeSeq: 1, ioUnit: 3, missingCount: 1, missingMemberIds: Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0) as never });
     endTurn();
     expect(store.calls).toEqual(['reserve 0+4096', 'submit']);
     store.end('reserve 0+4096', Status.ENOSPC);

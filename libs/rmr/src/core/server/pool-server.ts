@@ -6,23 +6,23 @@ import type { ServerPoolState } from '../../states.ts';
 import type { ControlRequest } from '../../wire/control-message.ts';
 import { encodeExtents } from '../../wire/extents.ts';
 import { IoFlag, IoMessage, isWriteType, MessageType } from '../../wire/io-message.ts';
-import { admission } from './admission.ts';
-import { OwnChunks } from './own-chunks.ts';
-import { PassingWrite } from './passing-write.ts';
+import { OwnChunks } from './chunks/own-chunks.ts';
+import { PassingWrite } from './chunks/passing-write.ts';
+import { UnreadableChunks } from './chunks/unreadable-chunks.ts';
 import { type ControlDone, PoolControl } from './pool-control.ts';
 import { type ChunkWait, PoolServerCounters, sumUpWaits } from './pool-server-counters.ts';
-import type { ReadArena } from './read-arena.ts';
-import { Phase } from './request-phase.ts';
-import { RequestSlots } from './request-slots.ts';
-import { Resync } from './resync.ts';
-import { ResyncBudget } from './resync-budget.ts';
-import type { ResyncOptions } from './resync-types.ts';
+import { admission } from './requests/admission.ts';
+import type { ReadArena } from './requests/read-arena.ts';
+import { Phase } from './requests/request-phase.ts';
+import { RequestSlots } from './requests/request-slots.ts';
+import { submitRange } from './requests/write-data.ts';
+import { Resync } from './resync/resync.ts';
+import { ResyncBudget } from './resync/resync-budget.ts';
+import type { ResyncOptions } from './resync/resync-types.ts';
+import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './resync/sync-answer.ts';
+import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './resync/sync-peers.ts';
 import { Serving } from './serving.ts';
 import { failureOf, needsSpace, SpaceWatch } from './space-watch.ts';
-import { holeAnswer, holeInFront, packSyncAnswer, syncAnswerBytes, syncRoomBytes } from './sync-answer.ts';
-import { type SessionOpener, type SyncPeerStatus, SyncPeers } from './sync-peers.ts';
-import { UnreadableChunks } from './unreadable-chunks.ts';
-import { submitRange } from './write-data.ts';
 
 /**
  * One pool on a storage node (RMR-server): receives the client's IO and hands it to the registered store. What the client
@@ -436,7 +436,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       }
     }
     this.#store.setCompletedThrough(message.completedThrough);
-    this.#store.recordLastIo(message.memId, message.writeSeq, offsetBytes, lengthBytes);
+    this.#store.recordLastIo(message.ioUnit, message.writeSeq, offsetBytes, lengthBytes);
     if (this.#slots.replaced[tag] !== null) {
       this.#slots.phases[tag] = Phase.REPLACE_PREPARE;
       // The bits of the members that miss it come later: those of chunks that are clean here before the data, the others with the clears.

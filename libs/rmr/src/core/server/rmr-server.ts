@@ -11,11 +11,11 @@ import {
 } from '../../wire/control-message.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
-import { ReadArena } from './read-arena.ts';
-import { ResyncBudget } from './resync-budget.ts';
-import type { ResyncOptions } from './resync-types.ts';
-import type { SessionOpener } from './sync-peers.ts';
-import { SyncServing } from './sync-serving.ts';
+import { ReadArena } from './requests/read-arena.ts';
+import { ResyncBudget } from './resync/resync-budget.ts';
+import type { ResyncOptions } from './resync/resync-types.ts';
+import type { SessionOpener } from './resync/sync-peers.ts';
+import { SyncServing } from './resync/sync-serving.ts';
 
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it

@@ -1,0 +1,281 @@
+import { describe, expect, test } from 'vitest';
+import {
+  FEEL_LISTEN_EVERY,
+  FEEL_LISTEN_MS,
+  FEEL_LOAD_PER_SECOND,
+  FEEL_RATE_MAX,
+  FEEL_RATE_MIN,
+  FEEL_RATE_START,
+  FEEL_RUN_MS,
+  FEEL_SETTLE_MS,
+  RESYNC_LOAD_MS,
+  RESYNC_LOADED_BYTES_MIN,
+  RESYNC_POOLS_MAX,
+  RESYNC_TURN_MS,
+} from '../../../constants.ts';
+import { feltOf } from '../../../wire/felt.ts';
+import { ClientFeel } from '../requests/client-feel.ts';
+import { ResyncBudget, type ResyncShare } from './resync-budget.ts';
+import type { ResyncOptions } from './resync-types.ts';
+
+function shareOf(options: ResyncOptions): ResyncShare {
+  return new ResyncBudget(options).join(() => {});
+}
+
+const RATE = 1_000_000;
+
+/** How many bytes may be begun now, in steps of 100: each is begun when it is counted. No more than {@link RATE}. */
+function budgetOf(pace: ResyncShare): number {
+  let bytes = 0;
+  for (; bytes < RATE && pace.mayStart(); bytes += 100) pace.spend(100);
+  return bytes;
+}
+
+/** A pace whose budget has been full at clock millisecond 10,000, and is used up to the last byte. */
+function usedUp(options = { rateBytes: RATE, loadedRateBytes: RATE / 10 }): ResyncShare {
+  const pace = shareOf(options);
+  pace.refill(10_000);
+  pace.spend(options.rateBytes / 4);
+  return pace;
+}
+
+describe('resync budget: the rate', () => {
+  test('the budget grows by the rate, and is used by what is begun', () => {
+    const pace = usedUp();
+    expect(pace.mayStart()).toBe(false);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(RATE / 10);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(0);
+  });
+
+  test('no more than a quarter of a second is saved up, at the start and after a rest', () => {
+    const pace = shareOf({ rateBytes: RATE, loadedRateBytes: null });
+    pace.refill(5_000_000);
+    expect(budgetOf(pace)).toBe(RATE / 4);
+    pace.refill(5_000_249);
+    expect(budgetOf(pace)).toBe(249_000);
+    pace.refill(9_000_000);
+    expect(budgetOf(pace)).toBe(RATE / 4);
+  });
+
+  test('one byte of budget is enough to begin; what is begun beyond it is paid back first', () => {
+    const pace = usedUp();
+    pace.refill(10_001);
+    expect(pace.mayStart()).toBe(true);
+    pace.spend(101_000);
+    pace.refill(10_101);
+    expect(pace.mayStart()).toBe(false);
+    pace.refill(10_102);
+    expect(budgetOf(pace)).toBe(1000);
+  });
+
+  test('the rate under load holds for so long after client IO, and not longer', () => {
+    const pace = usedUp();
+    pace.budget.noteClientIo(10_000, 0);
+    pace.refill(10_100);
+    expect(budgetOf(pace)).toBe(RATE / 100);
+    pace.refill(10_000 + RESYNC_LOAD_MS - 1);
+    expect(budgetOf(pace)).toBe(RATE / 40);
+    pace.refill(10_000 + RESYNC_LOAD_MS);
+    expect(budgetOf(pace)).toBe(1000);
+    pace.refill(10_000 + RESYNC_LOAD_MS + 100);
+    expect(budgetOf(pace)).toBe(RATE / 10);
+  });
+
+  test('it is due when what was begun beyond the budget is paid back, and not before it was looked at', () => {
+    const pace = usedUp();
+    expect(pace.isDue(10_000)).toBe(false);
+    pace.spend(100_000);
+    expect([pace.isDue(10_100), pace.isDue(10_101)]).toEqual([false, true]);
+    pace.refill(10_101);
+    expect(pace.isDue(10_200)).toBe(false);
+    pace.budget.noteClientIo(10_200, 0);
+    pace.budget.configure({ loadedRateBytes: null, rateBytes: null });
+    expect(pace.isDue(10_200)).toBe(false);
+  });
+
+  test('without a rate under load, the rate holds; without a rate, only the one under load', () => {
+    const plain = shareOf({ rateBytes: RATE, loadedRateBytes: null });
+    plain.budget.noteClientIo(10_000, 0);
+    plain.refill(10_000);
+    expect(budgetOf(plain)).toBe(RATE / 4);
+    const loaded = shareOf({ rateBytes: null, loadedRateBytes: RATE });
+    loaded.budget.noteClientIo(10_000, 0);
+    loaded.refill(10_000);
+    expect(budgetOf(loaded)).toBe(RATE / 4);
+  });
+
+  test('without a rate there is no end; with one again, nothing of that is left', () => {
+    const pace = shareOf({ rateBytes: null, loadedRateBytes: null });
+    pace.refill(10_000);
+    pace.spend(Number.MAX_SAFE_INTEGER);
+    expect(pace.mayStart()).toBe(true);
+    pace.budget.configure({ rateBytes: RATE });
+    pace.refill(10_010);
+    expect(budgetOf(pace)).toBe(RATE / 100);
+  });
+
+  test('a rate that is lowered counts at once, also for what was saved up', () => {
+    const pace = shareOf({ rateBytes: RATE, loadedRateBytes: null });
+    pace.refill(10_000);
+    pace.budget.configure({ rateBytes: RATE / 10 });
+    pace.refill(10_000);
+    expect(budgetOf(pace)).toBe(RATE / 40);
+  });
+});
+
+describe('resync budget: pools of one storage node', () => {
+  /** Which of the pools may begin a pull of 100 bytes, in turns, until none may; how much each has begun. */
+  function use(shares: readonly ResyncShare[], nowMs: number): number[] {
+    for (const share of shares) share.refill(nowMs);
+    return shares.map((share) => {
+      let bytes = 0;
+      for (; bytes < RATE && share.mayStart(); bytes += 100) share.spend(100);
+      return bytes;
+    });
+  }
+
+  test.each([1, 2, 4])('%i pools that pull have the rate together, in equal parts', (count) => {
+    const budget = new ResyncBudget({ rateBytes: RATE, loadedRateBytes: null });
+    const shares = Array.from({ length: count }, () => budget.join(() => {}));
+    let nowMs = 10_000;
+    use(shares, nowMs);
+    use(shares, nowMs);
+    const begun = new Array<number>(count).fill(0);
+    for (let i = 0; i < 100; i++) {
+      nowMs += 50;
+      for (const [index, bytes] of use(shares, nowMs).entries()) begun[index] = (begun[index] as number) + bytes;
+      budget.verify();
+    }
+    const all = begun.reduce((sum, bytes) => sum + bytes, 0);
+    expect(all).toBeLessThanOrEqual(5 * RATE * 1.05);
+    expect(all).toBeGreaterThan(5 * RATE * 0.9);
+    expect(Math.max(...begun) - Math.min(...begun)).toBeLessThan((RATE / count) * 0.1 + 1);
+  });
+
+  test('what one does not want the others have', () => {
+    const budget = new ResyncBudget({ rateBytes: RATE, loadedRateBytes: null });
+    const [one, other] = [budget.join(() => {}), budget.join(() => {})];
+    use([one, other], 10_000);
+    other.leave();
+    use([one], 10_500);
+    expect(use([one], 10_600)[0]).toBeGreaterThanOrEqual(RATE / 10 - 100);
+  });
+
+  test('I12: so many pull at a time; the next has a place when one has ended', () => {
+    const budget = new ResyncBudget({});
+    const places: number[] = [];
+    const shares = Array.from({ length: 100 }, (_, index) => budget.join(() => places.push(index)));
+    for (const share of shares) share.refill(1000);
+    budget.verify();
+    expect([budget.pulling, places.length, shares.filter((share) => share.mayStart()).length]).toEqual([
+      RESYNC_POOLS_MAX,
+      RESYNC_POOLS_MAX,
+      RESYNC_POOLS_MAX,
+    ]);
+    shares[1]?.leave();
+    expect([budget.pulling, places.at(-1)]).toEqual([RESYNC_POOLS_MAX, RESYNC_POOLS_MAX]);
+    // One that waits may go, too.
+    shares[RESYNC_POOLS_MAX + 1]?.leave();
+    shares[0]?.leave();
+    expect(places.at(-1)).toBe(RESYNC_POOLS_MAX + 2);
+    budget.verify();
+  });
+
+  test('I11: each has its turn, however long the others take', () => {
+    const budget = new ResyncBudget({});
+    const shares = Array.from({ length: 3 * RESYNC_POOLS_MAX }, () => budget.join(() => {}));
+    const had = new Set<ResyncShare>();
+    for (let nowMs = 0; nowMs < 10 * RESYNC_TURN_MS; nowMs += 50) {
+      for (const share of shares) {
+        share.refill(nowMs);
+        if (share.mayStart()) had.add(share);
+      }
+      budget.tick(nowMs);
+      budget.verify();
+    }
+    expect(had.size).toBe(shares.length);
+  });
+});
+
+describe('what clients feel', () => {
+  /** A node whose clients wait for `tookMs(rate)` as long as resync goes on at that rate, null: it rests. For so long. */
+  function run(feel: ClientFeel, perSecond: number, forMs: number, tookMs: (rate: number | null) => number, fromMs = 0): number[] {
+    const rates: number[] = [];
+    let owed = 0;
+    for (let nowMs = fromMs; nowMs < fromMs + forMs; nowMs += 10) {
+      for (owed += perSecond / 100; owed >= 1; owed--)
+        feel.note(feltOf(tookMs(feel.listens ? null : (feel.rateBytes ?? FEEL_RATE_MAX))), nowMs);
+      feel.update(nowMs, true);
+      rates.push(feel.rateBytes ?? Number.POSITIVE_INFINITY);
+    }
+    return rates;
+  }
+
+  test('a trickle holds nothing up, however slow it is', () => {
+    const rates = run(new ClientFeel(), 1, 20_000, (rate) => (rate === null ? 1 : 100));
+    expect(Math.min(...rates)).toBe(Number.POSITIVE_INFINITY);
+    expect(run(new ClientFeel(), FEEL_LOAD_PER_SECOND * 0.9, 20_000, () => 100).at(-1)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('load that feels nothing leaves nearly everything', () => {
+    const rates = run(new ClientFeel(), 1000, 60_000, () => 1);
+    expect(rates.at(-1)).toBe(FEEL_RATE_MAX);
+    expect(Math.min(...rates)).toBe(FEEL_RATE_START);
+  });
+
+  test('beside load that feels it, resync finds the rate at which answers stay below twice as slow', () => {
+    // Twice as slow at 100 MB/s.
+    const rates = run(new ClientFeel(), 1000, 120_000, (rate) => (rate === null ? 5 : 5 + (5 * rate) / 100e6));
+    const settled = rates.slice(-6000);
+    const above = settled.filter((rate) => rate > 100e6).length;
+    expect(above).toBe(0);
+    expect(settled.reduce((sum, rate) => sum + rate, 0) / settled.length).toBeGreaterThan(30e6);
+  });
+
+  test('I11: it never comes to a stand, however slow answers are', () => {
+    const rates = run(new ClientFeel(), 1000, 60_000, (rate) => (rate === null ? 1 : 1000));
+    expect([Math.min(...rates), rates.at(-1)]).toEqual([FEEL_RATE_MIN, FEEL_RATE_MIN]);
+  });
+
+  test('a load that is slow by itself is no reason: the quiet state is listened to anew', () => {
+    const feel = new ClientFeel();
+    run(feel, 1000, 20_000, () => 1);
+    const rates = run(feel, 1000, 60_000, () => 40, 20_000);
+    expect(rates.at(-1)).toBe(FEEL_RATE_MAX);
+  });
+
+  test('it rests for a small part of the time only, and not at all when nothing is pulled', () => {
+    const feel = new ClientFeel();
+    let rested = 0;
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 10) {
+      for (let i = 0; i < 10; i++) feel.note(feltOf(1), nowMs);
+      feel.update(nowMs, true);
+      if (feel.listens) rested += 10;
+    }
+    const share = (FEEL_LISTEN_MS + FEEL_SETTLE_MS) / (FEEL_LISTEN_EVERY * FEEL_RUN_MS);
+    expect(rested / 60_000).toBeLessThan(share * 1.2);
+    expect(rested).toBeGreaterThan(0);
+    for (let nowMs = 60_000; nowMs < 70_000; nowMs += 10) {
+      for (let i = 0; i < 10; i++) feel.note(feltOf(1), nowMs);
+      feel.update(nowMs, false);
+    }
+    expect([feel.listens, feel.rateBytes]).toEqual([false, null]);
+  });
+
+  test('the configured rates stay limits', () => {
+    const budget = new ResyncBudget({ rateBytes: null, loadedRateBytes: RATE });
+    const share = budget.join(() => {});
+    for (let nowMs = 0; nowMs < 20_000; nowMs += 10) {
+      for (let i = 0; i < 10; i++) {
+        budget.noteClientIo(nowMs, feltOf(1));
+      }
+      share.refill(nowMs);
+      budget.tick(nowMs);
+      expect(budget.rateBytes).toBeLessThanOrEqual(RATE);
+    }
+    expect(share.inFlightBytesMax).toBe(RESYNC_LOADED_BYTES_MIN);
+    expect(budget.join(() => {}).inFlightBytesMax).toBe(RESYNC_LOADED_BYTES_MIN);
+  });
+});
