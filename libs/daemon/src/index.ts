@@ -1,4 +1,4 @@
-export { type AdminServer, type AdminServerOptions, isLoopback, startAdminServer } from './admin-server.ts';
+export { type AdminServer, startAdminServer } from './admin-server.ts';
 export { ENV_PREFIX, loadConfig } from './config/config.ts';
 export { configReference } from './config/config-reference.ts';
 export { nearest } from './config/config-suggestions.ts';
@@ -16,7 +16,7 @@ export {
   uuidValue,
 } from './config/config-values.ts';
 export { adminSection, logSection, nodeKeys, refuseEarlyDeath, transportKeys } from './config/daemon-schema.ts';
-export { type Daemon, type DaemonHostOptions, hostDaemon } from './daemon-host.ts';
+export type { Daemon } from './daemon-host.ts';
 export { DaemonNode } from './daemon-node.ts';
-export { type MetricOptions, Metrics, type Observe, registerProcessMetrics } from './metrics.ts';
-export { addRunCommand, type DaemonConfig, type DaemonProgram, type DaemonSurroundings } from './run-command.ts';
+export { Metrics, registerProcessMetrics } from './metrics.ts';
+export { addRunCommand, type DaemonSurroundings } from './run-command.ts';
