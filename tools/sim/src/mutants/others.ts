@@ -198,7 +198,11 @@ export const OTHERS: readonly Mutant[] = [
   {
     name: 'a stale epoch is served',
     rule: 'I7',
-    edits: [edit(ADMISSION, 'if (message.epoch !== serving.epoch)\n', 'if (message.epoch > 4_000_000_000)\n')],
+    // The session of another client would be refused, too.
+    edits: [
+      edit(ADMISSION, 'if (message.epoch !== serving.epoch)\n', 'if (message.epoch > 4_000_000_000)\n'),
+      edit(ADMISSION, "serving.state !== 'NORMAL' || request.session !== serving.holder", "serving.state !== 'NORMAL'"),
+    ],
     seeds: 300,
   },
   {
