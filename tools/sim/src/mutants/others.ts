@@ -271,7 +271,7 @@ export const OTHERS: readonly Mutant[] = [
     name: 'a client does not say that a flush waits for chunks that no in-sync member has clean',
     rule: 'I11',
     edits: [edit(POOL_WAITS, 'maps.heldElsewhere(inSyncIds)', 'Math.min(-1, maps.heldElsewhere(inSyncIds))')],
-    faults: ['only copy away'],
+    faults: ['only copy away', 'isolation', 'node crash'],
     seeds: 300,
   },
   {
