@@ -491,13 +491,6 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'what a failed flush left in the page cache alone is not written again',
-    rule: 'L6, I1',
-    edits: [edit(POOL_CONTROL, 'if (!this.#store.cacheDoubtful || ', 'if (this.#host.handle >= 0 || ')],
-    faults: ['crash after a failed flush', 'flush error', 'power loss', 'client crash'],
-    seeds: 300,
-  },
-  {
     name: 'a torn record is accepted',
     rule: 'journal',
     // Where the ring was empty before, the framing gives a torn record away: the number of entries.
@@ -639,12 +632,6 @@ export const OTHERS: readonly Mutant[] = [
     name: 'the requests of a dead path are sent again before the server has drained it',
     rule: 'I10',
     edits: [edit(RTRS_CLIENT_SESSION, 'carrier.frames.sendSignal(FrameKind.FENCE, lost.pathId);', 'this.onFenced(carrier, lost.pathId);')],
-    seeds: 300,
-  },
-  {
-    name: 'a member that is back executes what was sent to it before it left',
-    rule: 'L3, W6, I10',
-    edits: [edit(ADMISSION, ' || message.versionSeq < serving.enabledSeq) return', ') return')],
     seeds: 300,
   },
   {
