@@ -98,6 +98,7 @@ export const STORES: readonly Mutant[] = [
     name: 'a member that is away is not missed where another one of the set was released',
     rule: 'assemble rule',
     edits: [edit(ASSEMBLE_RULE, 'away.every((member) => isOld(view, member))', 'away.length > 0')],
+    faults: ['client stop', 'node crash', 'crash of several', 'power loss', 'partition', 'older copy put back'],
     seeds: 300,
   },
   {
@@ -117,19 +118,6 @@ export const STORES: readonly Mutant[] = [
     rule: 'L8',
     edits: [edit(POOL_CONTROL, 'if (this.#toldAge < dataAge && dataAge <= age) this.#toldAge = age;', '')],
     seeds: 60,
-  },
-  {
-    name: 'a member that was about to join, and did not get to it, is said to have joined',
-    rule: 'L8, V3',
-    edits: [
-      edit(
-        FIRST_VERSION,
-        'members: datedTable(withoutHalfJoined(members, legs, claims, lineageUuid), version),',
-        'members: datedTable(members, version),',
-      ),
-    ],
-    faults: ['crash in a return', 'crash in a version change', 'node crash'],
-    seeds: 300,
   },
   {
     name: 'a pool comes into being when all that are named have empty stores',
