@@ -2,7 +2,6 @@ import { edit, type Mutant } from '../mutant.ts';
 import {
   ASSEMBLE_RULE,
   BIRTH,
-  FIRST_VERSION,
   LEG_RETURN,
   LEG_TABLE,
   MEMBERSHIP_OPERATIONS,
