@@ -588,3 +588,19 @@ describe('io engine: chunks without a clean copy (I8)', () => {
     expect(ended).toEqual([['w', Status.OK]]);
   });
 });
+
+test('I2: a write that the last member fails goes to a leg that has joined since before it fails: a part of it may be carried out', () => {
+  engine.freeze(false);
+  engine.legsLeft(0b010);
+  engine.resume(0b001, 5, 2, [2, 3]);
+  write('w');
+  engine.freeze(false);
+  answer(0, Status.EIO);
+  engine.resume(0b011, 5, 3, [3]);
+  expect([ended, types(1)]).toEqual([[], [MessageType.WRITE]]);
+  answer(0, Status.EIO);
+  answer(1);
+  expect([ended, failed]).toEqual([[], [[0b001, 'write failed: EIO']]]);
+  engine.resume(0b010, 5, 4, [1, 3]);
+  expect(ended).toEqual([['w', Status.OK]]);
+});

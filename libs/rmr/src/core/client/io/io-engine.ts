@@ -584,7 +584,11 @@ export class IoEngine implements RtrsResponseSink {
       const leavesOnce = !isThere && mayLeaveOnce(units, unit, request, failed, passed);
       const leavers = leaversOf(units, unit, request, failed, passed, isThere || leavesOnce);
       const isWrite = isWriteType(request.type);
-      if (leavers === 0 && status === Status.EIO && isWrite && mayWaitForReturn(this.#host, request, this.#world.clock.nowMs())) {
+      if (leavers === 0 && isWrite && (this.#routeMask & ~(failed | passed)) !== 0) {
+        // I2: a leg has joined since it was sent. That leg lacks what the failed one may have carried out.
+        units.touched[unit] = 1;
+        units.sendAgain(unit, this.#round - 1);
+      } else if (leavers === 0 && status === Status.EIO && isWrite && mayWaitForReturn(this.#host, request, this.#world.clock.nowMs())) {
         // A member may have carried out a part of it. It goes on from there.
         units.touched[unit] = 1;
         units.sendAgain(unit, this.#round);
