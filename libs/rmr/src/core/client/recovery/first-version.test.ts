@@ -22,6 +22,8 @@ let allLegs: Leg[];
 let keeps: number;
 /** The member whose leg leads elsewhere than the tables say; a test changes it before it decides. */
 let moved: number;
+/** Whether the client has found that member by a move that no table has (L9); a test changes it before it decides. */
+let followed: boolean;
 
 const ELSEWHERE = ['memory:elsewhere'];
 
@@ -29,6 +31,7 @@ const ELSEWHERE = ['memory:elsewhere'];
 function probed(memberId: number): Leg {
   const member = memberId === moved ? { ...memberOf(memberId), addresses: ELSEWHERE } : memberOf(memberId);
   const leg = new Leg(memberId - 1, member, new ScriptedSession().shared, SILENT_LOGGER, () => 0);
+  leg.moved = followed && memberId === moved;
   leg.probe = { identity: { ...identityOf(memberId, CHUNKS, CHUNK), createdZeroed: memberId !== keeps } } as ProbeResult;
   return leg;
 }
@@ -74,6 +77,7 @@ beforeEach(() => {
   host = new VirtualWorld().host('client-1');
   keeps = 0;
   moved = 0;
+  followed = false;
 });
 
 describe('a pool that is born', () => {
@@ -144,9 +148,12 @@ describe('a pool that is there', () => {
     const places = (memberIds: readonly number[], rest: Partial<FirstVersionInputs> = {}) =>
       decide(memberIds, rest).members.map(({ addresses }) => addresses);
     const [first, second, third] = MEMBERS.map(({ addresses }) => addresses);
-    expect(places([1, 2, 3])).toEqual([first, second, ELSEWHERE]);
-    expect(places([1, 2, 3], { memory })).toEqual([first, second, ELSEWHERE]);
-    expect(places([1, 2])).toEqual([first, second, third]);
+    for (const hasFollowed of [false, true]) {
+      followed = hasFollowed;
+      expect(places([1, 2, 3])).toEqual([first, second, ELSEWHERE]);
+      expect(places([1, 2, 3], { memory })).toEqual([first, second, ELSEWHERE]);
+      expect(places([1, 2])).toEqual([first, second, third]);
+    }
   });
 
   test('I8: what the disk of a member can not read is dirty for it, and the last copy never is', () => {
