@@ -107,6 +107,16 @@ function settle(): void {
   pool.verify();
 }
 
+/** Each member answers one request. */
+function step(): void {
+  virtual.run(10);
+  for (const each of members) {
+    const call = sessions.at(each.address).calls.shift();
+    if (call !== undefined) each.answer(call);
+  }
+  pool.verify();
+}
+
 function pass(ms = LONG_MS): void {
   for (let left = ms; left > 0; left -= 250) {
     virtual.run(250);
@@ -332,6 +342,33 @@ describe('a member that has moved (L9)', () => {
     expect([inSync(), leg(2)?.addresses]).toEqual([[[1]], ['memory:2']]);
     expect(leg(2)?.waitingFor?.remedy).toBe(remedyForMovedBack('p', 2));
     expect(member(1).shows.members[1]?.anew).toBeUndefined();
+  });
+
+  test('is recorded where it has answered, although the table that counts has it elsewhere: the version with its new place had no majority', () => {
+    const table = [memberOf(1), memberOf(2), { ...memberOf(3), addresses: ['memory:former'] }];
+    const policy = { ...POLICY, quorum: 'majority' as const };
+    members.push(new Member(3));
+    for (const [index, each] of members.entries()) {
+      const version = index === 0 ? versionOf(3, [1, 2, 3], { epoch: 5 }) : versionOf(4, [2, 3], { epoch: 5 });
+      each.shows = { ...each.shows, version, members: table, policy };
+    }
+    for (const memberId of [1, 2]) sessions.at(`memory:${memberId}`).connected = false;
+    open({ members: [1, 2, 3].map((memberId) => memberOf(memberId)) });
+    // Member 3 alone can be reached, and the client follows it.
+    pass();
+    expect([leg(3)?.addresses, inSync()]).toEqual([['memory:3'], [undefined]]);
+    // Members 1 and 2 have granted, and member 2 alone has recorded the version: the pool is paused.
+    sessions.at('memory:3').cut();
+    sessions.at('memory:1').reconnect();
+    sessions.at('memory:2').reconnect();
+    for (let steps = 0; steps < 1000 && inSync()[0] === undefined; steps++) step();
+    expect(inSync()).toEqual([[2]]);
+    // That version has no majority. Members 1 and 3 go on by the one before, whose table has member 3 where it was.
+    sessions.at('memory:2').cut();
+    sessions.at('memory:3').reconnect();
+    pass();
+    expect([pool.state, leg(3)?.state, leg(3)?.addresses]).toEqual(['SERVING', 'NORMAL', ['memory:3']]);
+    expect([member(1), member(3)].map(({ shows }) => shows.members[2]?.addresses)).toEqual([['memory:3'], ['memory:3']]);
   });
 });
 

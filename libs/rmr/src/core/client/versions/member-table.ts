@@ -9,9 +9,9 @@ import { withSeen } from './member-records.ts';
 /**
  * The member table: the one that this client remembers, or else that of the holder of the highest version. At birth it is made from the
  * configuration. A member of the configuration that the table lacks is no member. What the table says of a member counts (L9), except
- * for the place of a member of the set to come: that is where it has answered, although this client may remember a table from before the
- * member moved. `grants`: those of the members of the set to come, whose stores are as old as they say from now on (L8). `nowMs`: wall
- * clock.
+ * for the place of a member of the set to come: that is where it has answered. The table may be from before the member moved, if the
+ * later version that led the leg to the new place had no majority. `grants`: those of the members of the set to come, whose stores are as
+ * old as they say from now on (L8). `nowMs`: wall clock.
  */
 export function memberTable(
   remembered: readonly MemberRecord[] | null,
