@@ -1,6 +1,9 @@
 import { OPERATION_ERRORS, OperationError, type OperationErrorCode } from '@rmr/runtime';
 import { initTRPC, type TRPCError } from '@trpc/server';
 import { z } from 'zod';
+import { type Disks, diskStatusSchema } from './disks.ts';
+import { type Events, eventPageInputSchema, eventPageSchema } from './events.ts';
+import { type Operations, operationListInputSchema, operationViewSchema } from './operations.ts';
 import {
   copyAnewInputSchema,
   forceInputSchema,
@@ -9,7 +12,20 @@ import {
   poolInputSchema,
   replaceStoreInputSchema,
 } from './pool-orders.ts';
+import { type Caller, mayAct, type Role } from './roles.ts';
 import { type NodeStatus, nodeStatusSchema } from './status.ts';
+import {
+  maintenanceInputSchema,
+  memberAddInputSchema,
+  memberRemoveInputSchema,
+  memberReplaceInputSchema,
+  resyncInputSchema,
+  type VolumeOrders,
+  volumeCreateInputSchema,
+  volumeDeleteInputSchema,
+  volumeMapInputSchema,
+  volumeUnmapInputSchema,
+} from './volume-orders.ts';
 
 /** The service that a daemon offers to its operators. Its methods fail with an {@link OperationError}. */
 export interface AdminService {
@@ -25,11 +41,22 @@ export interface AdminService {
   notice?(): string | null;
   /** The orders that only client nodes take. Absent: this daemon is no client node, and says so when it is given such an order. */
   readonly pools?: PoolOrders;
+  /** What a client node does with volumes. Absent: as for {@link AdminService.pools}. */
+  readonly volumes?: VolumeOrders;
+  /** The operations that a client node drives. Absent: as for {@link AdminService.pools}. */
+  readonly operations?: Operations;
+  /** The disks of a storage node. Absent: this daemon is no storage node. */
+  readonly disks?: Disks;
+  /** The events of this daemon. Absent: it keeps none. */
+  readonly events?: Events;
+  /** Told of every request that was refused because the caller's role does not suffice. */
+  refused?(caller: Caller, procedure: string): void;
 }
 
 /** The context that every procedure gets. */
 export interface AdminContext {
   readonly service: AdminService;
+  readonly caller: Caller;
 }
 
 /** The HTTP status and the stable code that an error is answered with. Both come from {@link OPERATION_ERRORS}. */
@@ -48,23 +75,53 @@ const trpc = initTRPC.context<AdminContext>().create({
   },
 });
 
-/** A procedure that only looks. Every procedure is of one of these three kinds. If a kind ever requires a role, it is checked here. */
-const looking = trpc.procedure;
+/** Refuses the procedure unless the caller's role suffices. Throws PERMISSION_DENIED. */
+const requires = (needed: Role) =>
+  trpc.middleware(({ ctx, path, next }) => {
+    const { caller, service } = ctx;
+    if (!mayAct(caller.role, needed)) {
+      service.refused?.(caller, path);
+      const sentence = `${path} needs the role ${needed}, and "${caller.name}" has the role ${caller.role}: use a token with that role`;
+      throw new OperationError('PERMISSION_DENIED', sentence);
+    }
+    return next();
+  });
+
+/** A procedure that only looks. Every procedure is of one of these three kinds. */
+const looking = trpc.procedure.use(requires('viewer'));
 /** A procedure that changes something and can't lose data. */
-const operating = trpc.procedure;
+const operating = trpc.procedure.use(requires('operator'));
 /** A procedure that may lose data. A person has to decide it. */
-const deciding = trpc.procedure;
+const deciding = trpc.procedure.use(requires('admin'));
 
 /** Refuses the procedure unless this daemon is a client node. Throws UNSUPPORTED. */
 const onClientNode = trpc.middleware(({ ctx, path, next }) => {
   const { pools } = ctx.service;
-  if (pools === undefined) {
-    throw new OperationError(
-      'UNSUPPORTED',
-      `only a client node can do ${path}, and this daemon is not a client node: ask the client node that maps the pool`,
-    );
-  }
+  if (pools === undefined) throw noClientNode(path);
   return next({ ctx: { pools } });
+});
+
+/** As {@link onClientNode}, for orders that become operations. */
+const drivesOperations = trpc.middleware(({ ctx, path, next }) => {
+  const { volumes, operations } = ctx.service;
+  if (volumes === undefined || operations === undefined) throw noClientNode(path);
+  return next({ ctx: { volumes, operations } });
+});
+
+function noClientNode(path: string): OperationError {
+  return new OperationError(
+    'UNSUPPORTED',
+    `only a client node can do ${path}, and this daemon is not a client node: ask the client node that maps the volume`,
+  );
+}
+
+/** Refuses the procedure unless this daemon is a storage node. Throws UNSUPPORTED. */
+const onStorageNode = trpc.middleware(({ ctx, path, next }) => {
+  const { disks } = ctx.service;
+  if (disks === undefined) {
+    throw new OperationError('UNSUPPORTED', `only a storage node can do ${path}, and this daemon is not a storage node`);
+  }
+  return next({ ctx: { disks } });
 });
 
 const DONE = z.object({ done: z.literal(true) });
@@ -115,6 +172,71 @@ const poolRouter = trpc.router({
     }),
 });
 
+const volumeOrder = operating.use(drivesOperations).output(operationViewSchema);
+const volumeDecision = deciding.use(drivesOperations).output(operationViewSchema);
+
+/** Orders for volumes; see {@link VolumeOrders}. Each answers with its operation, which goes on by itself. */
+const volumeRouter = trpc.router({
+  create: volumeOrder.input(volumeCreateInputSchema).mutation(({ ctx, input }) => ctx.volumes.create(input, ctx.caller.name)),
+  map: volumeOrder.input(volumeMapInputSchema).mutation(({ ctx, input }) => ctx.volumes.map(input, ctx.caller.name)),
+  unmap: volumeOrder.input(volumeUnmapInputSchema).mutation(({ ctx, input }) => ctx.volumes.unmap(input, ctx.caller.name)),
+  delete: volumeDecision.input(volumeDeleteInputSchema).mutation(({ ctx, input }) => ctx.volumes.delete(input, ctx.caller.name)),
+});
+
+const memberRouter = trpc.router({
+  add: volumeOrder.input(memberAddInputSchema).mutation(({ ctx, input }) => ctx.volumes.addMember(input, ctx.caller.name)),
+  remove: volumeDecision.input(memberRemoveInputSchema).mutation(({ ctx, input }) => ctx.volumes.removeMember(input, ctx.caller.name)),
+  replace: volumeDecision.input(memberReplaceInputSchema).mutation(({ ctx, input }) => ctx.volumes.replaceStore(input, ctx.caller.name)),
+  maintenance: volumeOrder.input(maintenanceInputSchema).mutation(({ ctx, input }) => ctx.volumes.maintenance(input, ctx.caller.name)),
+});
+
+const resyncRouter = trpc.router({
+  pause: operating
+    .use(drivesOperations)
+    .input(resyncInputSchema)
+    .output(DONE)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.volumes.resync(input, ctx.caller.name);
+      return { done: true as const };
+    }),
+});
+
+const operationRouter = trpc.router({
+  list: looking
+    .use(drivesOperations)
+    .input(operationListInputSchema)
+    .output(z.array(operationViewSchema))
+    .query(({ ctx, input }) => [...ctx.operations.list(input)]),
+  show: looking
+    .use(drivesOperations)
+    .input(z.strictObject({ id: z.uuid() }))
+    .output(operationViewSchema)
+    .query(({ ctx, input }) => ctx.operations.show(input.id)),
+  cancel: operating
+    .use(drivesOperations)
+    .input(z.strictObject({ id: z.uuid() }))
+    .output(operationViewSchema)
+    .mutation(({ ctx, input }) => ctx.operations.cancel(input.id, ctx.caller.name)),
+});
+
+const diskRouter = trpc.router({
+  /** Looks at every disk of this storage node. */
+  list: looking
+    .use(onStorageNode)
+    .output(z.array(diskStatusSchema))
+    .query(async ({ ctx }) => [...(await ctx.disks.list())]),
+});
+
+const eventRouter = trpc.router({
+  page: looking
+    .input(eventPageInputSchema)
+    .output(eventPageSchema)
+    .query(({ ctx, input }) => {
+      if (ctx.service.events === undefined) throw new OperationError('UNSUPPORTED', 'this daemon keeps no events');
+      return ctx.service.events.page(input);
+    }),
+});
+
 /** The admin interface of every daemon. Procedures and fields are only ever added. */
 export const adminRouter = trpc.router({
   /** The status of the daemon. */
@@ -128,6 +250,12 @@ export const adminRouter = trpc.router({
       return { flushed: true as const };
     }),
   pool: poolRouter,
+  volume: volumeRouter,
+  member: memberRouter,
+  resync: resyncRouter,
+  operation: operationRouter,
+  disk: diskRouter,
+  event: eventRouter,
 });
 
 export type AdminRouter = typeof adminRouter;

@@ -302,7 +302,7 @@ describe('admin interface: pools', () => {
     for (const answer of await Promise.all(calls.map((call) => failure(call)))) {
       expect(answer).toMatchObject({
         code: 'UNSUPPORTED',
-        message: expect.stringMatching(/^only a client node can do pool\.\w+, .* ask the client node that maps the pool$/),
+        message: expect.stringMatching(/^only a client node can do pool\.\w+, .* ask the client node that maps the volume$/),
       });
     }
   });
@@ -361,13 +361,13 @@ describe('admin interface: who may', () => {
   });
 
   test.each([
-    ['', 'short'],
-    ['two words are no token at all', 'words'],
-    ['x'.repeat(5000), 'long'],
-  ])('a token file that holds no token is refused (%#)', async (token) => {
+    ['', 'does not hold a token'],
+    ['two words are no token at all', 'has a line 1 that is no token'],
+    ['x'.repeat(5000), 'does not hold a token'],
+  ])('a token file that holds no token is refused (%#)', async (token, why) => {
     await expect(serve({ token })).rejects.toMatchObject({
       code: 'INVALID_CONFIG',
-      message: expect.stringContaining('does not hold a token'),
+      message: expect.stringContaining(why),
     });
   });
 

@@ -1,10 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, isIP } from 'node:net';
-import { type AdminService, adminRouter, errorAnswer } from '@rmr/admin-api';
+import { type AdminService, adminRouter, type Caller, errorAnswer } from '@rmr/admin-api';
 import { errorMessage, InvariantViolation, type Logger, OperationError } from '@rmr/runtime';
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http';
+import { type AdminTokens, readTokens } from './admin-tokens.ts';
 import { parseAdminAddress } from './config/config-values.ts';
 import type { Metrics } from './metrics.ts';
 import { limitQuietConnections } from './quiet-connections.ts';
@@ -21,15 +20,14 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
 /** How often the server checks the timeouts above. */
 const TIMEOUTS_CHECKED_MS = 5_000;
-/** A token that is shorter than this, in characters, could be guessed. */
-const TOKEN_LENGTH_MIN = 16;
-const TOKEN_FILE_BYTES_MAX = 4096;
+/** Without tokens, anybody on this host that can connect may do everything. */
+const LOCAL_CALLER: Caller = { name: 'local', role: 'admin' };
 
 /** The admin interface's part of a configuration. */
 export interface AdminConfig {
   /** `tcp://HOST:PORT`. Port 0 takes a free port. */
   readonly listen: string;
-  /** The file that holds the bearer token. Without it the interface listens on loopback addresses only. */
+  /** The file that holds the bearer token, or several with a name and a role each (see `admin-tokens.ts`). Without it the interface listens on loopback addresses only. */
   readonly tokenFile?: string | undefined;
 }
 
@@ -52,7 +50,7 @@ export interface AdminServer {
  * lives or is ready, and why it is not. The other two ask for the token where there is one. Throws INVALID_CONFIG or ADDRESS_IN_USE.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { address, token } = judgeAdmin(options);
+  const { address, tokens } = judgeAdmin(options);
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
@@ -62,7 +60,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
       connectionsCheckingInterval: TIMEOUTS_CHECKED_MS,
     },
     (request, response) => {
-      handle(options, token, request, response).catch((error: unknown) => {
+      handle(options, tokens, request, response).catch((error: unknown) => {
         if (error instanceof InvariantViolation) crash(error);
         options.log.error('admin request failed', { url: request.url, why: errorMessage(error) });
         if (response.headersSent) response.destroy();
@@ -75,7 +73,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   await listening(server, options.listen, address.host, address.port);
   const { port } = server.address() as AddressInfo;
   const url = `http://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`;
-  options.log.info('admin interface listens', { url, token: token !== null });
+  options.log.info('admin interface listens', { url, token: tokens !== null });
   return {
     url,
     close: () =>
@@ -89,24 +87,24 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
 /** Checks the configuration of the admin interface and reads the token's file. It does not listen yet. Throws INVALID_CONFIG. */
 export function judgeAdmin({ listen, tokenFile }: AdminConfig): {
   readonly address: { readonly host: string; readonly port: number };
-  /** The digest of the token; null: requests need no token. */
-  readonly token: Uint8Array | null;
+  /** Null: requests need no token. */
+  readonly tokens: AdminTokens | null;
 } {
   const address = parseAdminAddress(listen);
   if (address === null) throw new OperationError('INVALID_CONFIG', `admin.listen: "${listen}" is not an address; write tcp://HOST:PORT`);
-  const token = tokenFile === undefined ? null : readToken(tokenFile);
-  if (token === null && !isLoopback(address.host)) {
+  const tokens = tokenFile === undefined ? null : readTokens(tokenFile);
+  if (tokens === null && !isLoopback(address.host)) {
     throw new OperationError(
       'INVALID_CONFIG',
       `admin.listen: ${listen} can be reached from other hosts; set admin.tokenFile, or listen on tcp://127.0.0.1:${address.port}`,
     );
   }
-  return { address, token };
+  return { address, tokens };
 }
 
 async function handle(
   options: AdminServerOptions,
-  token: Uint8Array | null,
+  tokens: AdminTokens | null,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -121,8 +119,9 @@ async function handle(
       ? answer(response, 200, notice === null ? 'ok\n' : `ok: ${notice}\n`)
       : answer(response, 503, `not ready: ${waiting}\n`);
   }
-  const refusal = refuse(token, request);
-  if (refusal !== null) {
+  const caller = callerOf(tokens, request);
+  if ('http' in caller) {
+    const refusal = caller;
     options.log.warn('admin request refused', { peer: request.socket.remoteAddress, url: path.slice(0, 100), why: refusal.why });
     if (refusal.http === 401) response.setHeader('www-authenticate', 'Bearer');
     return answer(response, refusal.http, `${refusal.why}\n`);
@@ -138,7 +137,7 @@ async function handle(
       req: request,
       res: response,
       maxBodySize: BODY_BYTES_MAX,
-      createContext: () => Promise.resolve({ service: options.service }),
+      createContext: () => Promise.resolve({ service: options.service, caller }),
       responseMeta: ({ errors }) => {
         const http = errors[0] === undefined ? null : errorAnswer(errors[0]).http;
         return http === null ? {} : { status: http };
@@ -154,19 +153,19 @@ async function handle(
   return answer(response, 404, 'unknown path; there are /trpc, /metrics, /healthz and /readyz\n');
 }
 
-/** Null when the request may be served, else the refusal. */
-function refuse(token: Uint8Array | null, request: IncomingMessage): { readonly http: number; readonly why: string } | null {
-  if (token !== null) {
+/** Whoever sent the request, or why the request is refused. */
+function callerOf(tokens: AdminTokens | null, request: IncomingMessage): Caller | { readonly http: number; readonly why: string } {
+  if (tokens !== null) {
     const match = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '');
-    const given = digest(match?.[1] ?? '');
-    return timingSafeEqual(given, token) ? null : { http: 401, why: 'send the bearer token of this daemon in the authorization header' };
+    const caller = tokens.callerOf(match?.[1] ?? '');
+    return caller ?? { http: 401, why: 'send a bearer token of this daemon in the authorization header' };
   }
   // Without a token, anybody that can connect may act. A web page in a local browser can connect too. Two checks keep browsers out:
   // the host name has to be one of loopback, as a foreign name can be made to point here; and no origin may be sent, as browsers do.
   const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
   if (!isLoopback(host)) return { http: 403, why: 'without a token this daemon answers only to loopback names' };
   if (request.headers.origin !== undefined) return { http: 403, why: 'without a token this daemon does not answer web pages' };
-  return null;
+  return LOCAL_CALLER;
 }
 
 function answer(response: ServerResponse, http: number, body: string, contentType = 'text/plain; charset=utf-8'): void {
@@ -179,27 +178,6 @@ function crash(bug: InvariantViolation): void {
   setImmediate(() => {
     throw bug;
   });
-}
-
-/** The digest of a token. All digests have one length: `timingSafeEqual` needs that, and the token's own length stays secret. */
-function digest(token: string): Uint8Array {
-  return createHash('sha256').update(token).digest();
-}
-
-function readToken(path: string): Uint8Array {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new OperationError('INVALID_CONFIG', `admin.tokenFile: cannot read ${path}: ${errorMessage(error)}`, { cause: error });
-  }
-  if (text.length > TOKEN_FILE_BYTES_MAX || text.length < TOKEN_LENGTH_MIN || /\s/.test(text)) {
-    throw new OperationError(
-      'INVALID_CONFIG',
-      `admin.tokenFile: ${path} does not hold a token; write one line of at least ${TOKEN_LENGTH_MIN} characters, for example from "openssl rand -hex 32"`,
-    );
-  }
-  return digest(text);
 }
 
 const LOOPBACK = new BlockList();

@@ -19,7 +19,11 @@ export function adminSection(listen: string) {
       listen: adminAddressValue()
         .default(listen)
         .describe('address of the admin interface, tcp://HOST:PORT; http://HOST:PORT means the same'),
-      tokenFile: pathValue().optional().describe('file with the bearer token of the admin interface; required beyond loopback'),
+      tokenFile: pathValue()
+        .optional()
+        .describe(
+          'file with the bearer token of the admin interface, or with a line "NAME ROLE sha256:DIGEST" for each of several; required beyond loopback',
+        ),
     })
     .prefault({});
 }
