@@ -1,3 +1,4 @@
+import { CONTROL_PERMITS } from '@rmr/rtrs';
 import { assert, GIB, KIB, MIB } from '@rmr/runtime';
 
 /** Members of a pool, in sync or not. Bounds the masks, the map columns on disk and the piggyback list. */
@@ -233,6 +234,18 @@ export const FEEL_SETTLE_MS = 100;
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;
 
+/** Characters of a user command, and of its answer: names, UUIDs and lists that are paged. As JSON in JSON they stay below the limit above. */
+export const COMMAND_TEXT_MAX = 128 * KIB;
+/**
+ * User commands that a storage node carries out at a time, over all sessions. They use the permits of control requests, of which a session
+ * has `CONTROL_PERMITS`: a claim or a renewal must find one although commands take long.
+ */
+export const COMMANDS_MAX = 8;
+
+/** A session that nobody uses is closed after this time, in milliseconds: a command may follow on a command, and a pool come back. */
+export const SESSION_IDLE_MS = 30_000;
+
+assert(COMMANDS_MAX <= CONTROL_PERMITS / 2, 'constants: commands leave permits to control requests');
 assert(IO_BYTES_MAX <= RANGE_BYTES_MAX, 'constants: a write is a range');
 assert(2 ** BLOCK_SHIFT_MAX <= IO_BYTES_MAX, 'constants: a block fits into a message');
 assert(IO_UNITS_MAX <= 0xffff, 'constants: ioUnit has 16 bits');

@@ -2,6 +2,7 @@ export {
   CHUNK_BYTES_DEFAULT,
   CHUNK_BYTES_MAX,
   CHUNK_BYTES_MIN,
+  COMMAND_TEXT_MAX,
   EXTENTS_BYTES_MAX,
   IO_BYTES_MAX,
   IO_UNITS_MAX,
@@ -27,7 +28,7 @@ export type { PoolServer } from './core/server/pool-server.ts';
 export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
 export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync/resync-types.ts';
 export type { SessionOpener, SyncPeerStatus } from './core/server/resync/sync-peers.ts';
-export { RmrServer } from './core/server/rmr-server.ts';
+export { type CommandHandler, RmrServer } from './core/server/rmr-server.ts';
 export { lacksSpaceSoon } from './core/server/space-watch.ts';
 export { Sessions } from './core/sessions.ts';
 export type { SessionOptions, SharedSession } from './core/shared-session.ts';

@@ -7,6 +7,7 @@ import {
   decodeControlBody,
   encodeControlBody,
   encodeControlHeader,
+  type UserCommand,
 } from '../wire/control-message.ts';
 import type { SharedSession } from './shared-session.ts';
 
@@ -20,7 +21,7 @@ export type CallDone<T> = (
 export function controlCall<T>(
   session: SharedSession,
   whom: string,
-  request: ControlRequest,
+  request: ControlRequest | UserCommand,
   schema: z.ZodType<T>,
   done: CallDone<T>,
 ): void {

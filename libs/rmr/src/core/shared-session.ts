@@ -76,6 +76,11 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
     this.#users.delete(user);
   }
 
+  /** Whether no pool uses it and no call is under way. */
+  get idle(): boolean {
+    return this.#users.size === 0 && this.#calls.size === 0 && this.#waiting.length === 0;
+  }
+
   close(reason: string): void {
     this.#connected = false;
     this.#world.ticker.unsubscribe(this);

@@ -1,6 +1,15 @@
 import { isUuid, Status } from '@rmr/runtime';
 import { z } from 'zod';
-import { CONTROL_BYTES_MAX, IO_UNITS_MAX, LEAF_TEXT_MAX, LEAVES_PER_MESSAGE, LIVES_MAX, MEMBERS_MAX, RANGES_MAX } from '../constants.ts';
+import {
+  COMMAND_TEXT_MAX,
+  CONTROL_BYTES_MAX,
+  IO_UNITS_MAX,
+  LEAF_TEXT_MAX,
+  LEAVES_PER_MESSAGE,
+  LIVES_MAX,
+  MEMBERS_MAX,
+  RANGES_MAX,
+} from '../constants.ts';
 import { MessageType } from './io-message.ts';
 
 /**
@@ -241,6 +250,20 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
 ]);
 export type ControlRequest = z.infer<typeof controlRequestSchema>;
 
+/**
+ * A command of the layer above, which RMR carries unseen to the layer above at the other side. It is about the storage node, and needs no
+ * pool: the store of a pool that is to be created can be asked for.
+ */
+export const userCommandSchema = z.strictObject({ op: z.literal('command'), command: z.string().min(1).max(COMMAND_TEXT_MAX) });
+export type UserCommand = z.infer<typeof userCommandSchema>;
+
+/** The answer of the layer above. A command that it refuses has an answer, too. */
+export const commandResultSchema = z.strictObject({ answer: z.string().max(COMMAND_TEXT_MAX) });
+export type CommandResult = z.infer<typeof commandResultSchema>;
+
+/** Whatever a storage node may be asked. */
+export const nodeRequestSchema = z.discriminatedUnion('op', [...controlRequestSchema.options, userCommandSchema]);
+
 export const controlFailureSchema = z.strictObject({
   code: z.enum(['UNKNOWN_POOL', 'STALE_EPOCH', 'HELD', 'BAD_VERSION', 'BAD_STATE', 'BAD_MAP', 'BAD_MESSAGE', 'STORE_ERROR']),
   message: z.string().max(FAILURE_TEXT_MAX),
@@ -281,9 +304,10 @@ export type ControlResult =
   | RecordedResult
   | MarkResult
   | SyncJoinResult
+  | CommandResult
   | Record<string, never>;
 
-export function encodeControlBody(body: ControlRequest | ControlResult | ControlFailure): Uint8Array {
+export function encodeControlBody(body: ControlRequest | UserCommand | ControlResult | ControlFailure): Uint8Array {
   return encoder.encode(JSON.stringify(body));
 }
 

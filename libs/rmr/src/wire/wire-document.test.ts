@@ -8,6 +8,7 @@ import {
   CONTROL_FAILURE_STATUS,
   CONTROL_HEADER_BYTES,
   claimResultSchema,
+  commandResultSchema,
   controlFailureSchema,
   controlRequestSchema,
   emptyResultSchema,
@@ -19,6 +20,7 @@ import {
   readCheckResultSchema,
   recordedResultSchema,
   syncJoinResultSchema,
+  userCommandSchema,
   versionSchema,
 } from './control-message.ts';
 import { encodeExtents } from './extents.ts';
@@ -142,6 +144,11 @@ describe('docs/wire-format.md, RMR', () => {
     const answers = new Set(table.rows.map(([, , , answer = '']) => /^\[(.*?)\]/.exec(answer)?.[1] ?? answer));
     expect([...answers].sort()).toEqual([...Object.keys(ANSWERS), 'nothing'].sort());
     expect(Object.keys(emptyResultSchema.shape)).toEqual([]);
+  });
+
+  test('the keys of user commands', () => {
+    const [, keys = '', answer = ''] = /with the keys (.*?) alone, .*? The answer has the key (`.*?`)/s.exec(document) ?? [];
+    expect([codeWords(keys), codeWords(answer)]).toEqual([Object.keys(userCommandSchema.shape), Object.keys(commandResultSchema.shape)]);
   });
 
   test('the keys of the answers', () => {

@@ -1,4 +1,6 @@
-import type { SlabPool, Transport, World } from '@rmr/runtime';
+import { assert, OperationError, type SlabPool, type Transport, type World } from '@rmr/runtime';
+import { commandResultSchema } from '../../wire/control-message.ts';
+import { controlCall } from '../control-call.ts';
 import { Sessions } from '../sessions.ts';
 import type { SessionOptions, SharedSession } from '../shared-session.ts';
 import { PoolClient } from './pool-client.ts';
@@ -46,6 +48,29 @@ export class RmrClient {
   /** The session to the host with these addresses; pools with the same addresses share it. */
   session(addresses: readonly string[]): SharedSession {
     return this.#sessions.to(addresses);
+  }
+
+  /**
+   * Sends a command of the layer above to a storage node, which need not have a store of any pool. `whom` names the node in messages.
+   * `done` is called once, never from within this call: with the answer, or with UNAVAILABLE when none came. The command may have been
+   * carried out then; so it has to be one that can be sent again.
+   */
+  command(addresses: readonly string[], whom: string, command: string, done: (result: string | OperationError) => void): void {
+    controlCall(this.#sessions.to(addresses), whom, { op: 'command', command }, commandResultSchema, (result, failure) => {
+      done(result === null ? new OperationError('UNAVAILABLE', failure?.message ?? `${whom} did not answer`) : result.answer);
+    });
+  }
+
+  /**
+   * Takes a pool out of service, in order, and forgets it. Others may map it from then on. `done` is called in every case, as that of
+   * {@link PoolClient.stop}.
+   */
+  close(pool: PoolClient, done: () => void): void {
+    assert(this.#pools.has(pool), 'rmr client: the pool is open');
+    pool.stop(() => {
+      this.#pools.delete(pool);
+      done();
+    });
   }
 
   /** Rechecks the invariants of all pools and sessions. */

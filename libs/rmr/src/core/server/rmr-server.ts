@@ -1,13 +1,14 @@
 import type { RtrsServerHandler, RtrsServerRequest, RtrsServerSession } from '@rmr/rtrs';
 import { assert, type SlabPool, Status, type World } from '@rmr/runtime';
+import { COMMAND_TEXT_MAX, COMMANDS_MAX } from '../../constants.ts';
 import type { PoolStore } from '../../pool-store.ts';
 import {
   CONTROL_FAILURE_STATUS,
   type ControlFailure,
-  controlRequestSchema,
   decodeControlBody,
   encodeControlBody,
   FAILURE_TEXT_MAX,
+  nodeRequestSchema,
 } from '../../wire/control-message.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../../wire/io-message.ts';
 import { PoolServer } from './pool-server.ts';
@@ -16,6 +17,9 @@ import { ResyncBudget } from './resync/resync-budget.ts';
 import type { ResyncOptions } from './resync/resync-types.ts';
 import type { SessionOpener } from './resync/sync-peers.ts';
 import { SyncServing } from './resync/sync-serving.ts';
+
+/** Carries out a command of the layer above for `client`, the name of its host. `done` is called once, with the answer. */
+export type CommandHandler = (client: string, command: string, done: (answer: string) => void) => void;
 
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
@@ -37,6 +41,10 @@ export class RmrServer implements RtrsServerHandler {
    * node. Null: nothing is known of such a store. Clients are told, as nobody else knows that the disk is the reason.
    */
   whyAbsent: (poolUuid: string) => string | null = () => null;
+  /** The layer above sets this, if it takes commands. It answers each command once, a refusal included. */
+  onCommand: CommandHandler | null = null;
+  /** User commands that are being carried out. */
+  #commands = 0;
 
   /** `sessions`: the way to other storage nodes, for resync. */
   constructor(world: World, slabs: SlabPool, sessions: SessionOpener, resync: ResyncOptions = {}) {
@@ -119,24 +127,29 @@ export class RmrServer implements RtrsServerHandler {
   #onControl(request: RtrsServerRequest): void {
     const decoded =
       request.header[request.headerOffset] === MessageType.CONTROL
-        ? decodeControlBody(controlRequestSchema, request.payload)
+        ? decodeControlBody(nodeRequestSchema, request.payload)
         : { reason: 'control message: wrong type' };
     if ('reason' in decoded) {
       this.#world.log.warn('control message refused', { client: request.session.peer.hostName, reason: decoded.reason });
       this.#fail(request, { code: 'BAD_MESSAGE', message: decoded.reason.slice(0, 512), promise: null });
       return;
     }
-    const pool = this.#find(decoded.body.poolUuid);
+    const { body } = decoded;
+    if (body.op === 'command') {
+      this.#onCommand(request, body.command);
+      return;
+    }
+    const pool = this.#find(body.poolUuid);
     if (pool === null) {
-      const { poolUuid } = decoded.body;
+      const { poolUuid } = body;
       const message = this.whyAbsent(poolUuid) ?? `this node has no store of pool ${poolUuid}`;
       this.#fail(request, { code: 'UNKNOWN_POOL', message: message.slice(0, FAILURE_TEXT_MAX), promise: null });
       return;
     }
-    pool.control(request.session, decoded.body, (result, failure) => {
+    pool.control(request.session, body, (result, failure) => {
       if (failure !== null) {
         this.#world.log.warn('control request failed', {
-          op: decoded.body.op,
+          op: body.op,
           pool: pool.store.identity.poolName,
           member: pool.store.identity.memberId,
           client: request.session.peer.hostName,
@@ -148,6 +161,21 @@ export class RmrServer implements RtrsServerHandler {
       }
       assert(result !== null, 'rmr server: neither a result nor a failure');
       request.respond(Status.OK, 0, encodeControlBody(result), null);
+    });
+  }
+
+  #onCommand(request: RtrsServerRequest, command: string): void {
+    const { hostName } = request.session.peer;
+    if (this.onCommand === null || this.#commands >= COMMANDS_MAX) {
+      const why = this.onCommand === null ? 'takes no commands' : `carries out ${COMMANDS_MAX} commands already; try again`;
+      this.#fail(request, { code: 'BAD_STATE', message: `this node ${why}`, promise: null });
+      return;
+    }
+    this.#commands++;
+    this.onCommand(hostName, command, (answer) => {
+      this.#commands--;
+      assert(answer.length <= COMMAND_TEXT_MAX, 'rmr server: an answer to a command is too long');
+      request.respond(Status.OK, 0, encodeControlBody({ answer }), null);
     });
   }
 
