@@ -40,6 +40,14 @@ export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
     });
   }
 
+  forget({ path }: FileStoreSpec): void {
+    const places = this.#places.get(path);
+    // Calls that hang on the disk keep their places. The store has the rest of them again if it is ever kept anew.
+    if (places === undefined || places.taken > 0) return;
+    this.#places.delete(path);
+    places.leave();
+  }
+
   async #open({ path, poolUuid, volatileCache }: FileStoreSpec, doubtful: boolean): Promise<OpenedStore> {
     const places = this.#placesOf(path);
     if (!places.take()) throw new OperationError('UNAVAILABLE', `${path} can't be opened: earlier calls still wait for its disk`);

@@ -121,6 +121,28 @@ describe('exports', () => {
     expect(removed).toBe(1);
     expect(codeOf(() => bed.server.removeExport('a'))).toBe('NOT_FOUND');
   });
+
+  test('an announcement that is withdrawn: whoever waits for the export is told that there is none, and the name is free again', () => {
+    const bed = new TestBed({ exportWaitMs: Number.POSITIVE_INFINITY });
+    bed.server.announceExport({ name: 'coming', description: '', why: () => 'it waits' });
+    const client = bed.connect();
+    client.take();
+    client.send(u32(3));
+    client.option(Option.GO, infoData('coming', []));
+    bed.settle();
+    expect(client.answers()).toEqual([]);
+    let withdrawn = 0;
+    bed.server.withdrawExport('coming', () => withdrawn++);
+    bed.settle();
+    expect([withdrawn, client.answers().map(({ type }) => type)]).toEqual([1, [OptionReply.ERR_UNKNOWN]]);
+    expect([...bed.server.listAnnounced()]).toEqual([]);
+    bed.server.announceExport({ name: 'coming', description: '', why: () => 'it waits' });
+    const device = exported(bed, { name: 'coming' });
+    const attached = bed.attach(device);
+    bed.server.withdrawExport('coming', () => withdrawn++);
+    bed.settle();
+    expect([withdrawn, attached.stream.closed, [...bed.server.listExports()]]).toEqual([2, true, []]);
+  });
 });
 
 describe('connections', () => {

@@ -182,6 +182,17 @@ export class NbdServer implements ConnectionHost, Ticked {
     this.#checkDrains();
   }
 
+  /**
+   * Takes an announcement back, and removes the export if it is served ({@link removeExport}). Clients that wait for it are told that there
+   * is no export of that name. `onRemoved` is called when no connection uses it any more.
+   */
+  withdrawExport(name: string, onRemoved: () => void): void {
+    this.#announced.delete(name);
+    if (this.#exports.has(name)) this.removeExport(name, onRemoved);
+    else onRemoved();
+    for (const connection of this.#connections) connection.exportsChanged();
+  }
+
   /** Serves a client on `stream`. */
   accept(stream: ByteStream): void {
     if (this.#negotiating.size >= NEGOTIATIONS_MAX || this.#connections.size >= this.#connectionsMax) this.#makeWay();

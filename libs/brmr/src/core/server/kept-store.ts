@@ -53,6 +53,8 @@ export interface StoreOpener<Spec extends StoreSpec = StoreSpec> {
    * was accepted and not flushed may be gone, and the store has to remember that (L6).
    */
   open(spec: Spec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void;
+  /** The store is kept no longer: what was held for it can go, unless its disk still holds it. */
+  forget(spec: Spec): void;
 }
 
 /**

@@ -58,6 +58,8 @@ let world: VirtualWorld;
 let slots: Map<string, Slot>;
 let pools: FakePool[];
 let doubtful: Set<string>;
+/** The paths for which the opener was told that their stores are kept no longer. */
+let forgotten: string[];
 let keeper: StoreKeeper;
 /** How the start ended. */
 let started: OperationError | null | undefined;
@@ -80,6 +82,9 @@ const registry = {
 const opening = () => ({ world, bootId: BOOT, lifeUuid: randomUuid(world.random), wallMs: world.clock.wallMs() });
 
 const opener = {
+  forget(spec: StoreSpec): void {
+    forgotten.push(spec.path);
+  },
   open(spec: StoreSpec, isDoubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {
     const slot = slots.get(spec.path) as Slot;
     slot.opened++;
@@ -172,6 +177,7 @@ beforeEach(() => {
   slots = new Map();
   pools = [];
   doubtful = new Set();
+  forgotten = [];
   started = undefined;
 });
 
@@ -547,6 +553,97 @@ describe('store keeper: disks that fail', () => {
     expect(state('/a')).toBe('DETACHED');
     world.run(RETRY_MS + 100);
     expect(pool('/a').store.volatileLost).toBe(true);
+  });
+});
+
+describe('store keeper: stores that come and go while the node runs', () => {
+  test('a store that is added is opened, and one that is removed is closed cleanly, while the others go on', () => {
+    const added = newDisk(2);
+    keep({ '/a': newDisk(1) });
+    world.run(10);
+    slot('/b').disk = added;
+    let outcome: OperationError | null | undefined;
+    keeper.add({ path: '/b', ioTimeoutMs: IO_TIMEOUT_MS }, (error) => {
+      outcome = error;
+    });
+    world.run(10);
+    expect([outcome, state('/b'), pools.length]).toEqual([null, 'ATTACHED', 2]);
+    let isRemoved = false;
+    keeper.remove('/b', () => {
+      isRemoved = true;
+    });
+    world.run(10);
+    expect({ isRemoved, stores: keeper.stores.map(({ spec }) => spec.path), forgotten }).toEqual({
+      isRemoved: true,
+      stores: ['/a'],
+      forgotten: ['/b'],
+    });
+    expect([state('/a'), pools.length, lostAfter(added)]).toEqual(['ATTACHED', 1, false]);
+  });
+
+  test('a store is kept once, and a path that is not kept is removed already', () => {
+    keep({ '/a': newDisk(1) });
+    world.run(10);
+    expect(() => keeper.add({ path: '/a', ioTimeoutMs: IO_TIMEOUT_MS }, () => {})).toThrow(/\/a is kept already/);
+    let removals = 0;
+    keeper.remove('/b', () => removals++);
+    expect([removals, keeper.stores.length]).toEqual([1, 1]);
+  });
+
+  test('a store whose disk is away when it is added is tried again', () => {
+    keep({});
+    let outcome: OperationError | null = null;
+    slot('/b').refusal = 'NOT_FOUND';
+    keeper.add({ path: '/b', ioTimeoutMs: IO_TIMEOUT_MS }, (error) => {
+      outcome = error;
+    });
+    world.run(10);
+    expect(outcome).toMatchObject({ code: 'NOT_FOUND' });
+    slot('/b').disk = newDisk(2);
+    slot('/b').refusal = null;
+    world.runUntil(() => state('/b') === 'ATTACHED', RETRY_MS_MAX + 100, 'the store to be attached');
+  });
+
+  test('of a store and its copy, the one that is left is used once the other is removed', () => {
+    const disk = newDisk(1);
+    const copy = disk.copy();
+    keep({ '/a': disk });
+    world.run(10);
+    slot('/b').disk = copy;
+    keeper.add({ path: '/b', ioTimeoutMs: IO_TIMEOUT_MS }, () => {});
+    world.run(100);
+    expect([state('/a'), state('/b')]).toEqual(['DETACHED', 'DETACHED']);
+    keeper.remove('/b', () => {});
+    world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the one that is left to be attached');
+  });
+
+  test('a store that is removed twice, and when the node stops meanwhile, is closed once, and each is told', () => {
+    const disk = newDisk(1);
+    keep({ '/a': disk, '/b': newDisk(2) });
+    world.run(10);
+    disk.hang();
+    let told = 0;
+    keeper.remove('/a', () => told++);
+    keeper.remove('/a', () => told++);
+    const stopped = stop();
+    world.run(100);
+    expect([told, stopped(), state('/b')]).toEqual([0, false, 'STOPPED']);
+    disk.resume();
+    world.run(100);
+    expect([told, stopped(), doubtful.size]).toEqual([2, true, 0]);
+  });
+
+  test('a removal waits no longer for a disk that hangs than a request may take', () => {
+    const disk = newDisk(1);
+    keep({ '/a': disk });
+    world.run(10);
+    disk.hang();
+    let isRemoved = false;
+    keeper.remove('/a', () => {
+      isRemoved = true;
+    });
+    world.run(IO_TIMEOUT_MS + 200);
+    expect([isRemoved, keeper.stores.length, doubtful.has('/a')]).toEqual([true, 0, true]);
   });
 });
 

@@ -18,15 +18,28 @@ export interface StoreKeeperOptions<Spec extends StoreSpec> {
  * disk has failed, and tries again, with growing pauses, until it can be brought back.
  */
 export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
-  readonly stores: readonly KeptStore<Spec>[];
+  readonly #stores: KeptStore<Spec>[];
+  readonly #options: StoreKeeperOptions<Spec>;
   readonly #world: StoreKeeperOptions<Spec>['world'];
   /** By UUID, the stores that were met at two paths when neither was in service: which one is real, an operator has to say. */
   readonly #ambiguous = new Map<string, readonly [string, string]>();
 
+  /** The stores that are being removed, each with whom to tell. */
+  readonly #removing = new Map<KeptStore<Spec>, (() => void)[]>();
+
   constructor(specs: readonly Spec[], options: StoreKeeperOptions<Spec>) {
+    this.#options = options;
     this.#world = options.world;
+    this.#stores = specs.map((spec) => this.#keep(spec));
+  }
+
+  get stores(): readonly KeptStore<Spec>[] {
+    return this.#stores;
+  }
+
+  #keep(spec: Spec): KeptStore<Spec> {
     const conflictOf = (identity: StoreIdentity, path: string): OperationError | null => this.#conflictOf(identity, path);
-    this.stores = specs.map((spec) => new KeptStore(spec, { ...options, conflictOf }));
+    return new KeptStore(spec, { ...this.#options, conflictOf });
   }
 
   /**
@@ -47,8 +60,48 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
     }
   }
 
+  /**
+   * Keeps one more store from now on. `done` is told how the first attempt to open it ended; the store stays kept in every case, and is
+   * tried again, unless {@link remove} ends that. Throws CONFLICT for a path that is kept already.
+   */
+  add(spec: Spec, done: (error: OperationError | null) => void): void {
+    if (this.#stores.some((store) => store.spec.path === spec.path))
+      throw new OperationError('CONFLICT', `${spec.path} is kept already: a store is opened once`);
+    const store = this.#keep(spec);
+    this.#stores.push(store);
+    store.start(done);
+  }
+
+  /** Keeps the store at this path no longer: it is closed as at the end of the node. `done` is called when that has happened. */
+  remove(path: string, done: () => void): void {
+    const store = this.#stores.find((each) => each.spec.path === path);
+    if (store === undefined) {
+      done();
+      return;
+    }
+    const waiting = this.#removing.get(store);
+    if (waiting !== undefined) {
+      waiting.push(done);
+      return;
+    }
+    this.#removing.set(store, [done]);
+    store.stop(() => this.#removed(store));
+  }
+
+  #removed(store: KeptStore<Spec>): void {
+    const { path } = store.spec;
+    const told = this.#removing.get(store) ?? [];
+    this.#removing.delete(store);
+    this.#stores.splice(this.#stores.indexOf(store), 1);
+    // With one of the two gone, the other may be used: that is how an operator says which of them is real.
+    for (const [storeUuid, twins] of this.#ambiguous) if (twins.includes(path)) this.#ambiguous.delete(storeUuid);
+    this.#options.opener.forget(store.spec);
+    for (const done of told) done();
+  }
+
   tick(nowMs: number): void {
-    for (const store of this.stores) store.tick(nowMs);
+    // A store that is stopped leaves the list within its tick.
+    for (const store of [...this.#stores]) store.tick(nowMs);
   }
 
   /** Closes every store; see {@link KeptStore.stop}. */
@@ -59,10 +112,13 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
       done();
     };
     if (left === 0) finish();
-    for (const store of this.stores) {
-      store.stop(() => {
-        if (--left === 0) finish();
-      });
+    const one = (): void => {
+      if (--left === 0) finish();
+    };
+    for (const store of [...this.#stores]) {
+      const removing = this.#removing.get(store);
+      if (removing === undefined) store.stop(one);
+      else removing.push(one);
     }
   }
 
