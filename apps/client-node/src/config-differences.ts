@@ -1,5 +1,5 @@
 import type { Logger, Ticked } from '@rmr/runtime';
-import type { MappedPool } from './status.ts';
+import type { MappedPool } from './mapped-pools.ts';
 
 /** The time between two looks for new differences. A person reads the log, so a second is fast enough. */
 const LOOK_MS = 1000;

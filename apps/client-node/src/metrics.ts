@@ -2,7 +2,8 @@ import type { Metrics } from '@rmr/daemon';
 import type { NbdServer } from '@rmr/nbd';
 import type { LegState, PoolClientCounters, PoolClientStatus, PoolWaitKind, RmrClient } from '@rmr/rmr';
 import type { SlabPool } from '@rmr/runtime';
-import { type MappedPool, poolHealth } from './status.ts';
+import type { MappedPool } from './mapped-pools.ts';
+import { poolHealth } from './status.ts';
 
 const COUNTERS: readonly { name: string; help: string; read: (counters: PoolClientCounters) => number }[] = [
   { name: 'rmr_pool_reads_total', help: 'Reads completed', read: (counters) => counters.reads },

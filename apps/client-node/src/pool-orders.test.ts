@@ -2,8 +2,8 @@ import type { ForcePlan, OperationDone, PoolClient } from '@rmr/rmr';
 import { type LogFields, type Logger, OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { ConfigDifferences } from './config-differences.ts';
+import type { MappedPool } from './mapped-pools.ts';
 import { poolOrders } from './pool-orders.ts';
-import type { MappedPool } from './status.ts';
 
 const UUID = '7b3f8a52-9c1d-4e6f-8a2b-0123456789ab';
 const PLAN: ForcePlan = {
@@ -50,7 +50,7 @@ function pools(): MappedPool[] {
     membership: { copyAnew: operation('copyAnew'), replaceStore: operation('replaceStore') },
     status: () => ({ differences, legs }),
   };
-  return [{ config: { name: 'demo', uuid: UUID } as MappedPool['config'], client: client as unknown as PoolClient }];
+  return [{ config: { name: 'demo', uuid: UUID } as MappedPool['config'], client: client as unknown as PoolClient, isStatic: true }];
 }
 
 test('each order reaches the client of the pool, by name or UUID', async () => {

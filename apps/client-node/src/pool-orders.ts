@@ -1,7 +1,8 @@
 import type { ForceMember as ForceMemberView, ForcePlan as ForcePlanView, PoolOrders } from '@rmr/admin-api';
 import type { ForceMember, ForcePlan, OperationDone } from '@rmr/rmr';
 import { type Logger, OperationError } from '@rmr/runtime';
-import { isoTime, type MappedPool } from './status.ts';
+import type { MappedPool } from './mapped-pools.ts';
+import { isoTime } from './status.ts';
 
 /** The orders for the pools that this node maps. The log gets a line for each order, and one when it is carried out or refused. */
 export function poolOrders(pools: readonly MappedPool[], log: Logger): PoolOrders {

@@ -6,8 +6,9 @@ import { SILENT_LOGGER, SlabPool } from '@rmr/runtime';
 import { createSystemWorld } from '@rmr/runtime/node';
 import { expect, test } from 'vitest';
 import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
+import type { MappedPool } from './mapped-pools.ts';
 import { registerClientMetrics } from './metrics.ts';
-import { type MappedPool, nodeHealth, poolStatus } from './status.ts';
+import { nodeHealth, poolStatus } from './status.ts';
 
 type Leg = PoolClientStatus['legs'][number];
 
@@ -66,7 +67,7 @@ function pool(situation: Partial<PoolClientStatus> = {}): MappedPool {
   };
   const client = { state: status.state, status: () => status, counters: new PoolClientCounters(), geometry: null };
   const config = { name: 'demo', queueDepth: 16, readPolicy: 'round-robin' } as ClientPoolConfig;
-  return { config, client: client as unknown as PoolClient };
+  return { config, client: client as unknown as PoolClient, isStatic: true };
 }
 
 /** The pool's status, held to the contract of the admin interface. */

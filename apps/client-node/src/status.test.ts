@@ -95,7 +95,7 @@ function io(type: IoType, offsetBytes = 0, lengthBytes = 0): Promise<number> {
 
 /** The pool's status, held to the contract of the admin interface. */
 function status(): ClientPoolStatus {
-  return clientPoolStatusSchema.parse(poolStatus({ config, client: pool }, { listen: 'http://127.0.0.1:4812' }));
+  return clientPoolStatusSchema.parse(poolStatus({ config, client: pool, isStatic: true }, { listen: 'http://127.0.0.1:4812' }));
 }
 
 const leg = (memberId: number) => status().legs.find((each) => each.memberId === memberId);
@@ -103,7 +103,7 @@ const leg = (memberId: number) => status().legs.find((each) => each.memberId ===
 async function metrics(): Promise<string> {
   const all = new Metrics();
   const world = createSystemWorld(SILENT_LOGGER);
-  registerClientMetrics(all, [{ config, client: pool }], client, new NbdServer(world, new SlabPool(), {}), new SlabPool());
+  registerClientMetrics(all, [{ config, client: pool, isStatic: true }], client, new NbdServer(world, new SlabPool(), {}), new SlabPool());
   return await all.text();
 }
 

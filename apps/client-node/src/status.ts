@@ -8,16 +8,11 @@ import {
   worstHealth,
 } from '@rmr/admin-api';
 import type { NbdServer } from '@rmr/nbd';
-import type { PoolClient, PoolClientStatus } from '@rmr/rmr';
+import type { PoolClientStatus } from '@rmr/rmr';
 import { formatSize, type World } from '@rmr/runtime';
 import { adminFlags, commandLine } from './admin-address.ts';
-import type { ClientNodeConfig, ClientPoolConfig } from './config.ts';
-
-/** A pool that this node maps: its configuration and its client. */
-export interface MappedPool {
-  readonly config: ClientPoolConfig;
-  readonly client: PoolClient;
-}
+import type { ClientNodeConfig } from './config.ts';
+import type { MappedPool } from './mapped-pools.ts';
 
 type AdminConfig = ClientNodeConfig['admin'];
 
@@ -26,7 +21,7 @@ const NEVER_IN_SERVICE = 'no member that answers has ever been in service';
 
 /** The health of the node is that of its worst pool. */
 export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
-  if (pools.length === 0) return { level: 'down', sentence: 'no pool is mapped: the configuration names none' };
+  if (pools.length === 0) return { level: 'healthy', sentence: 'no pool is mapped here' };
   return worstHealth(
     pools.map((pool) => pool.health),
     pools.length === 1 ? (pools[0] as ClientPoolStatus).health.sentence : `all ${pools.length} pools are served by all of their members`,

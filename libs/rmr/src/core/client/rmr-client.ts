@@ -1,4 +1,4 @@
-import { assert, OperationError, type SlabPool, type Transport, type World } from '@rmr/runtime';
+import { OperationError, type SlabPool, type Transport, type World } from '@rmr/runtime';
 import { commandResultSchema } from '../../wire/control-message.ts';
 import { controlCall } from '../control-call.ts';
 import { Sessions } from '../sessions.ts';
@@ -22,6 +22,8 @@ export class RmrClient {
   readonly #world: World;
   readonly #sessions: Sessions;
   readonly #pools = new Set<PoolClient>();
+  /** Pools that are being taken out of service, each with whom to tell. */
+  readonly #closing = new Map<PoolClient, (() => void)[]>();
 
   constructor(world: World, transport: Transport, slabs: SlabPool, options: RmrClientOptions) {
     this.#world = world;
@@ -63,13 +65,24 @@ export class RmrClient {
 
   /**
    * Takes a pool out of service, in order, and forgets it. Others may map it from then on. `done` is called in every case, as that of
-   * {@link PoolClient.stop}.
+   * {@link PoolClient.stop}; at once for a pool that was closed before.
    */
   close(pool: PoolClient, done: () => void): void {
-    assert(this.#pools.has(pool), 'rmr client: the pool is open');
-    pool.stop(() => {
-      this.#pools.delete(pool);
+    if (!this.#pools.has(pool)) {
       done();
+      return;
+    }
+    const told = this.#closing.get(pool);
+    if (told !== undefined) {
+      told.push(done);
+      return;
+    }
+    this.#closing.set(pool, [done]);
+    pool.stop(() => {
+      const waiting = this.#closing.get(pool) ?? [];
+      this.#pools.delete(pool);
+      this.#closing.delete(pool);
+      for (const tell of waiting) tell();
     });
   }
 
@@ -90,8 +103,8 @@ export class RmrClient {
       finish();
       return;
     }
-    for (const pool of this.#pools) {
-      pool.stop(() => {
+    for (const pool of [...this.#pools]) {
+      this.close(pool, () => {
         if (--left === 0) finish();
       });
     }
