@@ -58,6 +58,7 @@ function pool(situation: Partial<PoolClientStatus> = {}): MappedPool {
     unreadable: null,
     withoutCleanCopy: null,
     differences: [],
+    members: [],
     born: true,
     executing: 0,
     waiting: 0,

@@ -12,6 +12,13 @@ export {
   type StoreRegistry,
   type StoreSpec,
 } from './core/server/kept-store.ts';
+export {
+  NodeStoreService,
+  type NodeStoreServiceParts,
+  type RememberedStore,
+  type StoreDisks,
+  type StoreMemory,
+} from './core/server/node-store-service.ts';
 export { PoolStoreAdapter } from './core/server/pool-store-adapter.ts';
 export { StoreKeeper, type StoreKeeperOptions } from './core/server/store-keeper.ts';
 export { STORES_MAX, type StorePlaces, THREADS_KEPT, THREADS_PER_STORE, ThreadPlaces, threadsFor } from './core/server/thread-places.ts';

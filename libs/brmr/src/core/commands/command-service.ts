@@ -13,6 +13,8 @@ export interface NodeStores {
   look(done: Done<NodeAnswer<'look'>>): void;
   /** Has the store made and opened, unless it is there. */
   create(order: StoreOrder, by: string, done: Done<StoreState>): void;
+  close(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
+  open(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
   /** Has the store closed and destroyed, unless it is gone. */
   delete(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
   setResyncPaused(poolUuid: string, paused: boolean, by: string, done: Done<NodeAnswer<'resync'>>): void;
@@ -50,6 +52,10 @@ function carryOut(stores: NodeStores, command: NodeCommand, by: string, done: Do
       break;
     case 'create':
       stores.create(command.store, by, done);
+      break;
+    case 'close':
+    case 'open':
+      stores[command.do](command.storeUuid, command.poolUuid, by, done);
       break;
     case 'delete':
       stores.delete(command.storeUuid, command.poolUuid, by, done);

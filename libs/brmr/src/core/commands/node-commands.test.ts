@@ -34,6 +34,8 @@ beforeEach(() => {
       calls.push(`create ${order.storeUuid} for ${by}`);
       done({ state: 'OPEN', reason: '' });
     },
+    close: (_storeUuid, _poolUuid, _by, done) => done({ state: 'CLOSED', reason: 'closed by an operator' }),
+    open: (_storeUuid, _poolUuid, _by, done) => done({ state: 'OPEN', reason: '' }),
     delete: (storeUuid, poolUuid, by, done) => {
       calls.push(`delete ${storeUuid} of ${poolUuid} for ${by}`);
       done(new OperationError('CONFLICT', `store ${storeUuid} is of another pool`));
@@ -69,6 +71,8 @@ describe('commands to storage nodes', () => {
   test('each reaches the one method that carries it out, with the name of the client, and its answer comes back', () => {
     expect(send({ do: 'look' })).toEqual(LOOK);
     expect(send({ do: 'create', store: ORDER })).toEqual({ state: 'OPEN', reason: '' });
+    expect(send({ do: 'close', storeUuid: uuid(1), poolUuid: uuid(2) })).toEqual({ state: 'CLOSED', reason: 'closed by an operator' });
+    expect(send({ do: 'open', storeUuid: uuid(1), poolUuid: uuid(2) })).toEqual({ state: 'OPEN', reason: '' });
     expect(send({ do: 'resync', poolUuid: uuid(2), paused: true })).toEqual({ paused: true });
     expect(calls).toEqual([`create ${uuid(1)} for client-1`]);
   });

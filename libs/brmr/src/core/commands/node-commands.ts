@@ -35,6 +35,10 @@ export const nodeCommandSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('look') }),
   /** Makes a store on a disk, opens it, and opens it again after every restart of the node. */
   z.strictObject({ do: z.literal('create'), store: storeOrderSchema }),
+  /** Closes a store, and keeps it closed over restarts of the node, until it is opened again: another store may take its place in the pool. */
+  z.strictObject({ do: z.literal('close'), storeUuid: uuid, poolUuid: uuid }),
+  /** Opens a store that was closed. */
+  z.strictObject({ do: z.literal('open'), storeUuid: uuid, poolUuid: uuid }),
   /** Closes a store, destroys its metadata, and gives its place back to the disk. A store of another pool is refused. */
   z.strictObject({ do: z.literal('delete'), storeUuid: uuid, poolUuid: uuid }),
   /** Pauses the resync of the node's member of a pool, or ends the pause. */
@@ -64,6 +68,8 @@ export type StoreState = z.infer<typeof storeStateSchema>;
 export const NODE_ANSWERS = {
   look: z.strictObject({ hostName: name, hostUuid: uuid, disks: z.array(diskSchema).max(256) }),
   create: storeStateSchema,
+  close: storeStateSchema,
+  open: storeStateSchema,
   delete: storeStateSchema,
   resync: z.strictObject({ paused: z.boolean() }),
 } as const;

@@ -1,4 +1,4 @@
-import type { PoolPolicy, VersionRecord } from '../../pool-store.ts';
+import type { MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
 import type { ReadPolicyName } from './io/read-policy.ts';
 import type { MemberAddress } from './legs/leg.ts';
@@ -79,6 +79,8 @@ export interface PoolClientStatus {
   /** Whether a version is being recorded, or is about to be. IO that changes data waits meanwhile. */
   readonly versionChangePending: boolean;
   readonly policy: PoolPolicy;
+  /** The member table, witness included. Empty until the pool is served for the first time. */
+  readonly members: readonly MemberRecord[];
   /** L9: where this node's configuration differs from what the pool has recorded. Also empty while nothing is known of the pool. */
   readonly differences: readonly Difference[];
   /**

@@ -43,6 +43,7 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
     version: versions.current,
     versionChangePending: state === 'SERVING' && (engine.frozen || engine.holding),
     policy: versions.policy,
+    members: versions.members,
     differences: pool.differences,
     born: pool.born,
     owedBytes: versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
