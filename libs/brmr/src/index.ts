@@ -2,6 +2,7 @@ export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts
 export { commandService, type NodeStores } from './core/commands/command-service.ts';
 export { type CommandWay, type NodePlace, sendCommand } from './core/commands/node-commander.ts';
 export type { NodeAnswer, NodeCommand, StoreOrder, StoreState } from './core/commands/node-commands.ts';
+export type { Mapping, OperatedPool, StorePlace, VolumeHost } from './core/operations/volume-host.ts';
 export {
   type DiskPace,
   type DoubtfulStores,
