@@ -14,6 +14,8 @@ const NAMED_MS = 3_000;
 /** After so long nothing waits any more for a chunk that can't be had, and that another member has; and so often it is looked at again. */
 const PASSED_BY_MS = 2_000;
 const STUCK_MAX = 8;
+/** A source that could not read the chunk is asked again after so long: a disk may take seconds to fail a read. It may have been mended since. */
+const ASKED_AGAIN_MS = 10_000;
 /** Times are sums of fractions. */
 const ROUNDING_MS = 1;
 /** The beginning of the reason with which a leg leaves that does not answer. */
@@ -84,7 +86,8 @@ export class ProgressChecks {
       const isHeld = store.version.inSync.some(
         ({ memberId }) => memberId !== node.memberId && !store.dirtyMap(memberId)?.test(chunk) && this.#canRead(memberId, chunk),
       );
-      return isHeld && host.clock.wallMs() - sinceMs > PASSED_BY_MS;
+      const couldNotRead = pool.resync.sourceOf(chunk).includes("its disk can't read the chunk");
+      return isHeld && host.clock.wallMs() - sinceMs > PASSED_BY_MS + (couldNotRead ? ASKED_AGAIN_MS : 0);
     });
     // One that was paused looks at what waits when it goes on.
     const times = isStuck && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
