@@ -83,6 +83,7 @@ export const DOCUMENT_NUMBERS = [
       'from {2 * RETURN_RETRY_MS s} to `legReturnDelayMax`',
       'and IO has waited for {AWAITED_MS s}',
       'is asked again after {RESYNC_RETRY_MS s}',
+      'is asked for it again after {RESYNC_UNREADABLE_MS s}: a disk may take',
       'speaks for up to {RANGE_BYTES_MAX MiB}',
       'Resync rests for {FEEL_LISTEN_MS + FEEL_SETTLE_MS s} every few seconds',
     ],
