@@ -14,12 +14,13 @@ export const ALLOWED_LAYERS = {
   rmr: ['rtrs', 'dirty-map', 'runtime'],
   'bitmap-store': ['dirty-map', 'runtime'],
   nbd: ['runtime'],
-  brmr: ['rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
+  operations: ['runtime'],
+  brmr: ['operations', 'rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
   daemon: ['admin-api', 'runtime'],
   testing: ['runtime'],
-  simulation: ['testing', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
-  app: ['runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api', 'daemon'],
+  simulation: ['testing', 'operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
+  app: ['operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api', 'daemon'],
   web: ['admin-api', 'runtime'],
   tool: ['admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
@@ -36,7 +37,7 @@ const TESTING_LAYER = 'testing';
 const APP_EXPORT = './config';
 
 /** Layers whose code outside src/node is a core: the world is injected there. */
-const CORE_LAYERS = new Set(['runtime', 'rtrs', 'rmr', 'dirty-map', 'bitmap-store', 'nbd', 'brmr', 'admin-api']);
+const CORE_LAYERS = new Set(['runtime', 'rtrs', 'rmr', 'dirty-map', 'bitmap-store', 'nbd', 'operations', 'brmr', 'admin-api']);
 
 /**
  * @typedef {import('./workspace.mjs').Project} Project

@@ -1,0 +1,9 @@
+export { openOperationJournal } from './operation-files.ts';
+export {
+  type FileCalls,
+  RECORD_BYTES_MAX,
+  RECORDS_MAX,
+  RecordDirectory,
+  type RecordDirectoryOptions,
+  SYSTEM_CALLS,
+} from './record-directory.ts';
