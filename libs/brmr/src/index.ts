@@ -2,7 +2,10 @@ export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts
 export { commandService, type NodeStores } from './core/commands/command-service.ts';
 export { type CommandWay, type NodePlace, sendCommand } from './core/commands/node-commander.ts';
 export type { NodeAnswer, NodeCommand, StoreOrder, StoreState } from './core/commands/node-commands.ts';
+export { type OperationInputs, type VolumeOperation, volumeOperationKinds } from './core/operations/kinds.ts';
+export { isSameNode, type MemberOrder, memberPlace } from './core/operations/member-operations.ts';
 export type { Mapping, OperatedPool, StorePlace, VolumeHost } from './core/operations/volume-host.ts';
+export { type CreateOrder, createOrder, createProblem, doomedStores, usedProblem } from './core/operations/volume-operations.ts';
 export {
   type DiskPace,
   type DoubtfulStores,

@@ -15,7 +15,9 @@ import {
   type StoreOrder,
   type StoreSpec,
   type VolumeHost,
+  volumeOperationKinds,
 } from '@rmr/brmr';
+import { type OperationRecord, OperationRunner } from '@rmr/operations';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient, RmrServer, Sessions } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SlabPool, Status } from '@rmr/runtime';
@@ -221,8 +223,10 @@ export class OperatedClient {
   readonly connections = new Map<string, number>();
   readonly #cluster: OperatedCluster;
   readonly #hostUuid: string;
+  readonly journal = new Map<string, OperationRecord>();
   readonly #pools = new Map<string, PoolClient>();
   #host: VirtualHost | null = null;
+  #runner: OperationRunner | null = null;
   #client: RmrClient | null = null;
 
   constructor(cluster: OperatedCluster, name: string) {
@@ -251,12 +255,35 @@ export class OperatedClient {
       session: { ...SESSION, local },
     });
     for (const mapping of this.mappings.values()) this.#map(mapping);
+    this.#runner = new OperationRunner({
+      world: host,
+      kinds: volumeOperationKinds(this.volumeHost()),
+      journal: {
+        entries: [...this.journal.values()],
+        record: (record, done) =>
+          this.#later(host, () => {
+            this.journal.set(record.id, record);
+            done(null);
+          }),
+        forget: (id, done) =>
+          this.#later(host, () => {
+            this.journal.delete(id);
+            done(null);
+          }),
+      },
+    });
+    this.#runner.start();
+  }
+
+  get runner(): OperationRunner {
+    return this.#runner as OperationRunner;
   }
 
   crash(): void {
     this.#host?.crash();
     this.#host = null;
     this.#client = null;
+    this.#runner = null;
     this.#pools.clear();
     this.#cluster.network.crash(this.name);
   }

@@ -1,9 +1,10 @@
 /** The operations that change the members of a volume, as steps. */
 
+import type { StepDone, StepEnd } from '@rmr/operations';
 import type { MemberAddress } from '@rmr/rmr';
 import { OperationError } from '@rmr/runtime';
 import type { NodePlace } from '../commands/node-commander.ts';
-import { DONE, failed, followResync, LOOK_MS, lookAt, makeStore, type PlacedStore, type StepDone } from './steps.ts';
+import { DONE, failed, followResync, LOOK_MS, lookAt, makeStore, type PlacedStore } from './steps.ts';
 import type { OperatedPool, StorePlace, VolumeHost } from './volume-host.ts';
 import { diskProblem } from './volume-operations.ts';
 
@@ -46,14 +47,15 @@ export function checkPlace(host: VolumeHost, { poolUuid, store }: MemberOrder, d
     done(failed(new OperationError('CONFLICT', sentence)));
     return;
   }
-  lookAt(host, [store], (looks) => {
-    if (looks instanceof OperationError) {
-      done(failed(looks));
-      return;
-    }
-    const problem = diskProblem(store, looks[0]?.disks ?? [], 0);
-    done(problem === null ? DONE : failed(problem));
-  });
+  lookAt(
+    host,
+    [store],
+    (looks) => {
+      const problem = diskProblem(store, looks[0]?.disks ?? []);
+      done(problem === null ? DONE : failed(problem));
+    },
+    done,
+  );
 }
 
 /** Has the store of the member made. */
@@ -152,7 +154,7 @@ function addressOf({ memberId, node, addresses }: PlacedStore): MemberAddress {
 }
 
 /** A change that a failure of the pool interrupted is made again; a refusal is an end. */
-function unlessUnserved(error: OperationError): ReturnType<typeof failed> | { end: 'retry'; what: string; afterMs: number } {
+function unlessUnserved(error: OperationError): StepEnd {
   return error.code === 'UNAVAILABLE' || error.code === 'TIMEOUT'
     ? { end: 'retry', what: `the change to be recorded: ${error.message}`, afterMs: LOOK_MS }
     : failed(error);

@@ -2,18 +2,11 @@
  * Steps that several operations have in common. Every step looks at what is there before it does anything, so that it can be begun again
  * after a crash of anybody; and it never waits by itself: where something has to happen first, the step ends with `retry` and is run anew.
  */
+import type { StepDone, StepEnd } from '@rmr/operations';
 import { OperationError } from '@rmr/runtime';
 import { type NodePlace, sendCommand } from '../commands/node-commander.ts';
 import type { NodeAnswer, StoreOrder } from '../commands/node-commands.ts';
 import type { OperatedPool, VolumeHost } from './volume-host.ts';
-
-/** How a run of a step ended. */
-export type StepEnd =
-  | { readonly end: 'done'; readonly result?: Readonly<Record<string, unknown>> }
-  | { readonly end: 'failed'; readonly error: OperationError }
-  /** Run the step again after a while. `remedy`: what a person can do about what it waits for. */
-  | { readonly end: 'retry'; readonly what: string; readonly remedy?: string; readonly afterMs: number };
-export type StepDone = (end: StepEnd) => void;
 
 /** How soon a step that waits looks again, in milliseconds: for what goes on by itself, and for a node that does not answer. */
 export const LOOK_MS = 200;
@@ -73,11 +66,12 @@ export function forEachOf<T>(items: readonly T[], one: (item: T, done: StepDone)
   }
 }
 
-/** Asks storage nodes what disks they have. `done` gets the answers in the order of the places, or the first failure. */
+/** Asks storage nodes what disks they have. `then` gets the answers in the order of the places; without all of them, the step ends. */
 export function lookAt(
   host: VolumeHost,
   places: readonly NodePlace[],
-  done: (looks: readonly NodeAnswer<'look'>[] | OperationError) => void,
+  then: (looks: readonly NodeAnswer<'look'>[]) => void,
+  done: StepDone,
 ): void {
   const looks: (NodeAnswer<'look'> | OperationError)[] = [];
   let left = places.length;
@@ -85,8 +79,9 @@ export function lookAt(
     sendCommand(host.way, place, { do: 'look' }, (look) => {
       looks[index] = look;
       if (--left > 0) return;
-      const problem = looks.find((each) => each instanceof OperationError);
-      done(problem ?? (looks as NodeAnswer<'look'>[]));
+      const failedAt = looks.findIndex((each) => each instanceof OperationError);
+      if (failedAt < 0) then(looks as NodeAnswer<'look'>[]);
+      else done(unlessAway(places[failedAt] as NodePlace, looks[failedAt] as OperationError, 'to say what disks it has'));
     });
   }
 }

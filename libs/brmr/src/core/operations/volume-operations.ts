@@ -1,8 +1,9 @@
 /** The operations that make, map, unmap and delete volumes, as steps. */
+import type { StepDone } from '@rmr/operations';
 import { OperationError } from '@rmr/runtime';
 import type { NodePlace } from '../commands/node-commander.ts';
 import type { StoreOrder } from '../commands/node-commands.ts';
-import { DONE, destroyStore, failed, forEachOf, LOOK_MS, lookAt, makeStore, type PlacedStore, type StepDone } from './steps.ts';
+import { DONE, destroyStore, failed, forEachOf, LOOK_MS, lookAt, makeStore, type PlacedStore } from './steps.ts';
 import type { Mapping, StorePlace, VolumeHost } from './volume-host.ts';
 
 /** What a volume is to be. The UUIDs are drawn before the first step, and are part of the order from then on. */
@@ -80,36 +81,33 @@ export function checkPlaces(host: VolumeHost, order: CreateOrder, done: StepDone
     done(failed(conflict));
     return;
   }
-  lookAt(host, order.stores, (looks) => {
-    if (looks instanceof OperationError) {
-      done(failed(looks));
-      return;
-    }
-    const hosts = new Map<string, string>();
-    for (const [index, look] of looks.entries()) {
-      const store = order.stores[index] as PlacedStore;
-      const other = hosts.get(look.hostUuid);
-      if (other !== undefined) {
+  lookAt(
+    host,
+    order.stores,
+    (looks) => {
+      const hosts = new Map<string, string>();
+      for (const [index, look] of looks.entries()) {
+        const store = order.stores[index] as PlacedStore;
+        const other = hosts.get(look.hostUuid);
+        hosts.set(look.hostUuid, store.node);
         const sentence = `${store.node} and ${other} are the same storage node (${look.hostName}): choose places on different ones`;
-        done(failed(new OperationError('INVALID_ARGUMENT', sentence)));
-        return;
+        const twice = other === undefined ? null : new OperationError('INVALID_ARGUMENT', sentence);
+        const problem = twice ?? diskProblem(store, look.disks);
+        if (problem !== null) {
+          done(failed(problem));
+          return;
+        }
       }
-      hosts.set(look.hostUuid, store.node);
-      const problem = diskProblem(store, look.disks, order.sizeBytes);
-      if (problem !== null) {
-        done(failed(problem));
-        return;
-      }
-    }
-    done(DONE);
-  });
+      done(DONE);
+    },
+    done,
+  );
 }
 
 /** Why a store can't be made on a disk; null: it can, as far as its node knows. */
 export function diskProblem(
   { node, disk }: { readonly node: string; readonly disk: string },
   disks: readonly { readonly name: string; readonly problem: string }[],
-  _sizeBytes: number,
 ): OperationError | null {
   const found = disks.find(({ name }) => name === disk);
   if (found === undefined) {

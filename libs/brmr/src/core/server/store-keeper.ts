@@ -49,10 +49,11 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
    */
   start(done: (mistake: OperationError | null) => void): void {
     this.#world.ticker.subscribe(this);
-    let left = this.stores.length;
+    const stores = [...this.#stores];
+    let left = stores.length;
     let mistake: OperationError | null = null;
     if (left === 0) done(null);
-    for (const store of this.stores) {
+    for (const store of stores) {
       store.start((error) => {
         if (error !== null && MISTAKES.has(error.code)) mistake ??= error;
         if (--left === 0) done(mistake);

@@ -1,0 +1,250 @@
+import { type CreateOrder, createOrder, doomedStores, type OperationInputs, type StorePlace, type VolumeOperation } from '@rmr/brmr';
+import { isUnfinished, type Operation } from '@rmr/operations';
+import { OperationError, Status } from '@rmr/runtime';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { OperatedCluster } from './operated-cluster.ts';
+
+const SIZE = 256 * 1024;
+/** A generous bound for what takes seconds. */
+const LONG_MS = 300_000;
+
+let cluster: OperatedCluster;
+beforeEach(() => {
+  cluster = new OperatedCluster(1, 3);
+});
+
+const place = (node: number, disk = 'ssd'): StorePlace => {
+  const { name, addresses } = cluster.node(node);
+  return { node: name, addresses, disk };
+};
+
+function order(name: string, nodes: readonly number[]): CreateOrder {
+  const wanted = { name, sizeBytes: SIZE, chunkSizeBytes: 16_384, queueDepth: 16, quorum: 'none' as const, exportName: null };
+  return createOrder(
+    cluster.client.volumeHost(),
+    wanted,
+    nodes.map((node) => place(node)),
+    null,
+  );
+}
+
+function submit<Kind extends VolumeOperation>(kind: Kind, poolUuid: string, input: OperationInputs[Kind]): string {
+  let operation: Operation | OperationError | null = null;
+  cluster.client.runner.submit({ kind, target: poolUuid, targetName: 'v', requestedBy: 'a test', requestId: null, input }, (result) => {
+    operation = result;
+  });
+  cluster.world.runUntil(() => operation !== null, LONG_MS, 'the order to be taken');
+  if (operation === null || (operation as object) instanceof OperationError) throw new Error(String(operation));
+  return (operation as Operation).id;
+}
+
+/** The operation once it has ended. */
+function ended(id: string): Operation {
+  const find = (): Operation | null => (cluster.client.running ? cluster.client.runner.get(id) : null);
+  cluster.world.runUntil(() => find() !== null && !isUnfinished((find() as Operation).state), LONG_MS, 'the operation to end');
+  cluster.client.runner.verify();
+  return find() as Operation;
+}
+
+function create(nodes: readonly number[]): string {
+  const input = order('v', nodes);
+  expect(ended(submit('volume-create', input.poolUuid, input))).toMatchObject({ state: 'SUCCEEDED', error: null });
+  return input.poolUuid;
+}
+
+/** The nodes whose stores hold the value at the start of the volume. */
+const holders = (poolUuid: string, value: number): number[] =>
+  [1, 2, 3].filter(
+    (node) =>
+      cluster
+        .node(node)
+        .dataOf(poolUuid)
+        ?.subarray(0, 4096)
+        .every((byte) => byte === value) === true,
+  );
+
+const legs = (poolUuid: string) =>
+  cluster.client
+    .pool(poolUuid)
+    ?.status()
+    .legs.map(({ memberId, name, state, dirtyBytes }) => ({ memberId, name, state, dirtyBytes }));
+
+describe('operations on volumes, on production cores', () => {
+  test('a volume is created, written to, and deleted with all of its stores', () => {
+    const uuid = create([1, 2]);
+    expect(cluster.write(uuid, 7)).toBe(Status.OK);
+    expect(holders(uuid, 7)).toEqual([1, 2]);
+    const stores = doomedStores(cluster.client.volumeHost(), uuid);
+    const input = { poolUuid: uuid, name: 'v', evenIfConnected: false, stores };
+    cluster.client.connections.set(uuid, 1);
+    expect(ended(submit('volume-delete', uuid, input))).toMatchObject({ state: 'FAILED', error: { code: 'CONFLICT' } });
+    expect(cluster.client.pool(uuid)?.state).toBe('SERVING');
+    cluster.client.connections.clear();
+    expect(ended(submit('volume-delete', uuid, input))).toMatchObject({ state: 'SUCCEEDED' });
+    expect(cluster.nodes.map(({ stores: left, remembered }) => [left.size, remembered.size])).toEqual([
+      [0, 0],
+      [0, 0],
+      [0, 0],
+    ]);
+    expect([cluster.client.pool(uuid), cluster.client.mappings.size]).toEqual([null, 0]);
+  });
+
+  test('what can not be made leaves nothing behind, and says why', () => {
+    cluster.node(2).diskProblems.set('ssd', 'its file system is full');
+    const input = order('v', [1, 2]);
+    expect(ended(submit('volume-create', input.poolUuid, input))).toMatchObject({
+      state: 'FAILED',
+      error: { code: 'CONFLICT', sentence: "the disk ssd of storage-2 can't be used: its file system is full" },
+    });
+    const wrong = { ...order('v', [1, 2]), stores: order('v', [1, 2]).stores.map((store) => ({ ...store, disk: 'tape' })) };
+    expect(ended(submit('volume-create', wrong.poolUuid, wrong)).error?.sentence).toBe('storage-1 has no disk tape; it has: ssd, hdd');
+    const twice = { ...order('v', [1, 1]) };
+    expect(ended(submit('volume-create', twice.poolUuid, twice)).error?.sentence).toMatch(/are the same storage node/);
+    expect(cluster.nodes.map(({ stores, remembered }) => stores.size + remembered.size)).toEqual([0, 0, 0]);
+    expect(cluster.client.mappings.size).toBe(0);
+  });
+
+  test('a node that is away while a volume is created is waited for, and named', () => {
+    const input = order('v', [1, 2]);
+    const id = submit('volume-create', input.poolUuid, input);
+    cluster.world.runUntil(() => (cluster.client.runner.get(id)?.step ?? 0) === 1, LONG_MS, 'the stores to be begun');
+    cluster.node(2).crash();
+    cluster.world.run(10_000);
+    expect(cluster.client.runner.get(id)).toMatchObject({ state: 'WAITING', waitingFor: { what: expect.stringMatching(/^storage-2 /) } });
+    cluster.node(2).start();
+    expect(ended(id).state).toBe('SUCCEEDED');
+  });
+
+  test('a member is added, moved to another node, put into maintenance and back, and removed', () => {
+    const uuid = create([1, 2]);
+    expect(cluster.write(uuid, 1)).toBe(Status.OK);
+    const joined = (memberId: number, node: number) => ({
+      poolUuid: uuid,
+      poolName: 'v',
+      store: { ...place(node), memberId, storeUuid: cluster.client.volumeHost().newUuid() },
+    });
+    expect(ended(submit('member-add', uuid, joined(3, 3)))).toMatchObject({ state: 'SUCCEEDED' });
+    expect([holders(uuid, 1), legs(uuid)?.map(({ state }) => state)]).toEqual([
+      [1, 2, 3],
+      ['NORMAL', 'NORMAL', 'NORMAL'],
+    ]);
+
+    expect(ended(submit('maintenance-on', uuid, { poolUuid: uuid, memberId: 2 }))).toMatchObject({ state: 'SUCCEEDED' });
+    expect(cluster.write(uuid, 2)).toBe(Status.OK);
+    expect(holders(uuid, 2)).toEqual([1, 3]);
+    expect(ended(submit('maintenance-off', uuid, { poolUuid: uuid, memberId: 2 }))).toMatchObject({ state: 'SUCCEEDED' });
+    expect(holders(uuid, 2)).toEqual([1, 2, 3]);
+
+    const former = doomedStores(cluster.client.volumeHost(), uuid).find(({ node }) => node === 'storage-1');
+    const removal = { poolUuid: uuid, memberId: 1, giveUp: false, store: former as NonNullable<typeof former> };
+    expect(ended(submit('member-remove', uuid, removal))).toMatchObject({ state: 'SUCCEEDED' });
+    expect([holders(uuid, 2), cluster.node(1).stores.size]).toEqual([[2, 3], 0]);
+
+    const moved = { ...joined(4, 1), formerId: 2, giveUp: false };
+    const from = doomedStores(cluster.client.volumeHost(), uuid).find(({ node }) => node === 'storage-2');
+    expect(ended(submit('member-move', uuid, { ...moved, former: from as NonNullable<typeof from> }))).toMatchObject({
+      state: 'SUCCEEDED',
+    });
+    expect([holders(uuid, 2), cluster.node(2).stores.size]).toEqual([[1, 3], 0]);
+  });
+
+  test('the store of a member is replaced by one on another disk of the same node', () => {
+    const uuid = create([1, 2]);
+    expect(cluster.write(uuid, 5)).toBe(Status.OK);
+    expect(ended(submit('store-replace', uuid, replacement(uuid, 2, 'hdd')))).toMatchObject({ state: 'SUCCEEDED' });
+    expect([...cluster.node(2).stores.keys()]).toEqual([expect.stringMatching(/^\/hdd\//)]);
+    expect(cluster.write(uuid, 6)).toBe(Status.OK);
+    expect(holders(uuid, 6)).toEqual([1, 2]);
+  });
+
+  test('the last good copy is not replaced, and goes on as it was', () => {
+    const uuid = create([1, 2]);
+    cluster.node(2).crash();
+    cluster.world.runUntil(() => legs(uuid)?.[1]?.state !== 'NORMAL', LONG_MS, 'the member to leave');
+    expect(cluster.write(uuid, 9)).toBe(Status.OK);
+    expect(ended(submit('store-replace', uuid, replacement(uuid, 1, 'hdd')))).toMatchObject({
+      state: 'FAILED',
+      error: { code: 'CONFLICT' },
+    });
+    expect(legs(uuid)?.[0]?.state).toBe('NORMAL');
+    cluster.node(2).start();
+    cluster.world.runUntil(
+      () => legs(uuid)?.every(({ state, dirtyBytes }) => state === 'NORMAL' && dirtyBytes === 0) === true,
+      LONG_MS,
+      'both',
+    );
+    expect([...cluster.node(1).stores.keys()]).toEqual([expect.stringMatching(/^\/ssd\//)]);
+    expect(holders(uuid, 9)).toEqual([1, 2]);
+  });
+});
+
+function replacement(uuid: string, memberId: number, disk: string): OperationInputs['store-replace'] {
+  const host = cluster.client.volumeHost();
+  const former = doomedStores(host, uuid).find(({ node }) => node === `storage-${memberId}`);
+  return {
+    poolUuid: uuid,
+    poolName: 'v',
+    store: { ...place(memberId, disk), memberId, storeUuid: host.newUuid() },
+    giveUp: false,
+    former: former as NonNullable<typeof former>,
+  };
+}
+
+/** What may die while an operation goes on, and how it comes back. */
+const CRASHES: readonly (readonly [string, () => { crash(): void; start(): void }])[] = [
+  ['the client node', () => cluster.client],
+  ['storage node 1', () => cluster.node(1)],
+  ['storage node 2', () => cluster.node(2)],
+];
+
+describe('an operation during which somebody dies ends as it would have', () => {
+  /** Goes on in steps of a few milliseconds, and kills somebody after so many of them. */
+  function killed(id: string, who: { crash(): void; start(): void }, afterMs: number): Operation {
+    cluster.world.run(afterMs);
+    who.crash();
+    cluster.world.run(50);
+    who.start();
+    return ended(id);
+  }
+  const SUCCESS = { state: 'SUCCEEDED', error: null };
+
+  const moments = Array.from({ length: 16 }, (_, i) => i * 3);
+
+  test.each(CRASHES)('creating a volume: %s, at every moment', (_who, who) => {
+    for (const atMs of moments) {
+      cluster = new OperatedCluster(100 + atMs, 3);
+      cluster.world.run(100);
+      const input = order('v', [1, 2]);
+      expect(killed(submit('volume-create', input.poolUuid, input), who(), atMs)).toMatchObject(SUCCESS);
+      expect(cluster.write(input.poolUuid, 3)).toBe(Status.OK);
+      expect(cluster.nodes.map(({ stores }) => stores.size)).toEqual([1, 1, 0]);
+    }
+  });
+
+  test.each(CRASHES)('replacing a store: %s, at every moment', (_who, who) => {
+    for (const atMs of moments.map((ms) => ms * 10)) {
+      cluster = new OperatedCluster(200 + atMs, 3);
+      const uuid = create([1, 2]);
+      expect(cluster.write(uuid, 4)).toBe(Status.OK);
+      const operation = killed(submit('store-replace', uuid, replacement(uuid, 2, 'hdd')), who(), atMs);
+      // The member must not leave while the only other one is away. Then everything stays as it was.
+      const isRefused = who() === cluster.node(1) && operation.error?.code === 'CONFLICT';
+      expect(operation).toMatchObject(isRefused ? { state: 'FAILED' } : SUCCESS);
+      expect(cluster.write(uuid, 5)).toBe(Status.OK);
+      cluster.world.runUntil(() => holders(uuid, 5).length === 2, LONG_MS, 'both members to have it');
+      expect([...cluster.node(2).stores.keys()]).toEqual([expect.stringMatching(isRefused ? /^\/ssd\// : /^\/hdd\//)]);
+    }
+  });
+
+  test.each(CRASHES)('deleting a volume: %s, at every moment', (_who, who) => {
+    for (const atMs of moments.map((ms) => ms * 4)) {
+      cluster = new OperatedCluster(300 + atMs, 3);
+      const uuid = create([1, 2]);
+      const stores = doomedStores(cluster.client.volumeHost(), uuid);
+      const input = { poolUuid: uuid, name: 'v', evenIfConnected: false, stores };
+      expect(killed(submit('volume-delete', uuid, input), who(), atMs)).toMatchObject(SUCCESS);
+      expect(cluster.nodes.map(({ stores: left, remembered }) => left.size + remembered.size)).toEqual([0, 0, 0]);
+      expect(cluster.client.mappings.size).toBe(0);
+    }
+  });
+});
