@@ -24,7 +24,8 @@ const memberSchema = z.strictObject({
   addresses: socketAddressListValue().describe('RTRS addresses of the storage node, one per path'),
 });
 
-const poolSchema = z
+/** One pool of the configuration. An order that maps a pool at run time gives the same. */
+export const clientPoolSchema = z
   .strictObject({
     name: nameValue().describe('name of the pool, for people'),
     uuid: uuidValue().describe('identity of the pool'),
@@ -171,7 +172,7 @@ export const clientNodeConfigSchema = z
         connections: z.int().min(1).max(4096).default(256).describe('most NBD connections at a time'),
       })
       .prefault({}),
-    pools: z.array(poolSchema).default([]).describe('the pools that this node serves and exports'),
+    pools: z.array(clientPoolSchema).default([]).describe('the pools that this node serves and exports'),
     log: logSection(),
     transport: z
       .strictObject({

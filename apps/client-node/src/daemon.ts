@@ -1,21 +1,27 @@
 import { type ClientNodeStatus, clientSessionStatus, HealthLog } from '@rmr/admin-api';
 import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { NbdServer } from '@rmr/nbd';
+import { openOperationJournal } from '@rmr/operations/node';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, RmrClient } from '@rmr/rmr';
 import { QUEUE_DEPTH_MAX } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, statusName } from '@rmr/runtime';
 import type { ClientNodeConfig } from './config.ts';
 import { ConfigDifferences } from './config-differences.ts';
 import { type MappedPool, MappedPools } from './mapped-pools.ts';
+import { openMappings } from './mappings.ts';
 import { registerClientMetrics } from './metrics.ts';
 import { findPool, poolOrders } from './pool-orders.ts';
 import { exportStatuses, nodeHealth, poolStatus, watchedPool } from './status.ts';
+import { VolumeDriver } from './volume-driver.ts';
 
 /** Starts the client node: NBD listeners, sessions to the members of every pool, the pools, and their exports. */
 export async function startDaemon(config: ClientNodeConfig, surroundings: DaemonSurroundings): Promise<Daemon> {
   const { log, transport } = surroundings;
   const node = new DaemonNode(config, surroundings);
   const { world, host } = node;
+  // What can't be understood is told before anything is opened.
+  const mappings = openMappings(config.stateDir);
+  const journal = openOperationJournal(config.stateDir);
   const slabs = new SlabPool();
   const server = new NbdServer(world, slabs, {
     connectionsMax: config.nbd.connections,
@@ -39,6 +45,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   transport.setAccess(config.nbd.socket);
   await node.listen('nbd.listen', config.nbd.listen, (stream) => server.accept(stream));
   for (const pool of config.pools) mapped.map(pool, true);
+  const volumes = new VolumeDriver({ world, client, mapped, mappings, journal });
+  volumes.start();
 
   const differences = new ConfigDifferences(log, pools);
   world.ticker.subscribe(differences);
@@ -49,6 +57,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   let stopping: Promise<void> | null = null;
   const stopGracefully = async (): Promise<void> => {
     node.closeListeners();
+    await volumes.stop();
     await new Promise<void>((resolve) => server.shutdown(true, resolve));
     world.ticker.unsubscribe(differences);
     world.ticker.unsubscribe(health);
@@ -77,6 +86,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
       await Promise.all(chosen.map(flushPool));
     },
     pools: poolOrders(pools, log),
+    volumes,
+    operations: volumes,
     registerMetrics: (metrics: Metrics) => registerClientMetrics(metrics, pools, client, server, slabs),
     stop: async (graceful) => {
       if (graceful) {
