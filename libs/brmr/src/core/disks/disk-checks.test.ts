@@ -1,9 +1,8 @@
-import type { StoreInspection } from '@rmr/bitmap-store';
 import type { OperationErrorCode } from '@rmr/runtime';
 import { GIB, MIB } from '@rmr/runtime';
 import { expect, test } from 'vitest';
 import { type CheckedPlace, checkPlace, type StorePurpose, type WantedStore } from './disk-checks.ts';
-import type { PlaceContent } from './disk-types.ts';
+import type { FoundStore, PlaceContent } from './disk-types.ts';
 
 const uuid = (digit: number): string => `00000000-0000-4000-8000-00000000000${digit}`;
 const [STORE, OTHER_STORE, POOL, OTHER_POOL, LIFE, OTHER_LIFE] = [1, 2, 3, 4, 5, 6].map(uuid) as [
@@ -25,19 +24,19 @@ const WANTED: WantedStore = {
   seen: { lifeUuid: LIFE, age: 50 },
 };
 
+const LIVES = [{ lifeUuid: LIFE, firstAge: 1, lastAge: null, openedAtMs: 0 }];
+
 /** The store of the member that is wanted, as new as anybody remembers it. */
-function store(overrides: Partial<StoreInspection> = {}): PlaceContent {
-  const found: Partial<StoreInspection> = {
+function store({ age = 60, lives = LIVES, ...overrides }: Partial<FoundStore & NonNullable<FoundStore['past']>> = {}): PlaceContent {
+  const found: Partial<FoundStore> = {
     storeUuid: STORE,
     poolUuid: POOL,
     poolName: 'vm-1',
     memberId: 2,
-    version: null,
-    age: 60,
-    lives: [{ lifeUuid: LIFE, firstAge: 1, lastAge: null, openedAtMs: 0 }],
+    past: { version: null, age, lives },
     ...overrides,
   };
-  return { kind: 'store', store: found as StoreInspection };
+  return { kind: 'store', store: found as FoundStore };
 }
 
 function place(overrides: Partial<CheckedPlace> = {}): CheckedPlace {

@@ -1,5 +1,5 @@
 import { hasInPast, type StoreMark } from '@rmr/rmr';
-import { formatSize, unreachable } from '@rmr/runtime';
+import { assert, formatSize, unreachable } from '@rmr/runtime';
 import { type PlaceContent, type Refusal, SECTOR_BYTES_MAX } from './disk-types.ts';
 import { contentText } from './place-content.ts';
 
@@ -79,8 +79,13 @@ function checkTaken(purpose: 'create' | 'replace', { label, content, neighbours 
       if (content.storeUuid === wanted.storeUuid) return refusal('CONFLICT', `${holds}. Draw another UUID for the new store`);
       break;
     case 'store': {
-      const { storeUuid, poolUuid, memberId, version } = content.store;
-      const used = version === null ? 'It was never in service' : `It has recorded version ${version.epoch}.${version.seq}`;
+      const { storeUuid, poolUuid, memberId, past } = content.store;
+      const used =
+        past === null
+          ? 'It may have been in service'
+          : past.version === null
+            ? 'It was never in service'
+            : `It has recorded version ${past.version.epoch}.${past.version.seq}`;
       const whose =
         poolUuid !== wanted.poolUuid
           ? content.store.poolName === wanted.poolName
@@ -161,7 +166,9 @@ function checkAttach({ label, content }: CheckedPlace, wanted: WantedStore): Ref
           'STORE_FOREIGN',
           `${holds}, not ${expected}. Leave this store as it is: its own pool may need it. Attach the right disk`,
         );
-      if (wanted.seen === undefined || hasInPast(store, wanted.seen) || wanted.acceptOlderCopy === true) return null;
+      if (wanted.seen === undefined || wanted.acceptOlderCopy === true) return null;
+      assert(store.past !== null, 'disk checks: what is attached was looked through');
+      if (hasInPast(store.past, wanted.seen)) return null;
       return refusal(
         'CONFLICT',
         `${holds}, but an older copy of it: others remember it at age ${wanted.seen.age} in life ${wanted.seen.lifeUuid}, and this one has not been through that. Look for the newer one. If there is none, attach this one all the same: its pool copies everything to it anew`,

@@ -1,4 +1,4 @@
-import type { StoreInspection } from '@rmr/bitmap-store';
+import type { StoreInspection, SuperblockInspection } from '@rmr/bitmap-store';
 import type { OperationErrorCode } from '@rmr/runtime';
 import type { ForeignFinding } from './signatures.ts';
 
@@ -68,10 +68,18 @@ export interface DeviceFacts {
   readonly partitions: readonly string[];
 }
 
+/**
+ * A store that was found. `past`: what it has gone through; null: only its superblocks were read, which takes two pages, where the rest may take
+ * megabytes.
+ */
+export interface FoundStore extends SuperblockInspection {
+  readonly past: Pick<StoreInspection, 'version' | 'age' | 'lives'> | null;
+}
+
 /** What is at a place where a store could be: a file, a device, an export. */
 export type PlaceContent =
   | { readonly kind: 'empty' }
-  | { readonly kind: 'store'; readonly store: StoreInspection }
+  | { readonly kind: 'store'; readonly store: FoundStore }
   /** It was a store; it can't be opened as it is. */
   | { readonly kind: 'damaged'; readonly reason: string }
   /** A store that ends too early. */

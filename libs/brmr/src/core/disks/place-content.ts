@@ -1,14 +1,14 @@
-import { type StoreInspection, storeRemains } from '@rmr/bitmap-store';
+import { storeRemains } from '@rmr/bitmap-store';
 import { OperationError } from '@rmr/runtime';
 import type { DiskSample } from './disk-sample.ts';
-import type { PlaceContent } from './disk-types.ts';
+import type { FoundStore, PlaceContent } from './disk-types.ts';
 import { foreignFindings } from './signatures.ts';
 
 /**
  * Says what is at a place, from what its head and tail hold and from what looking for a store there has found. In doubt there is something:
  * only what reads as zeroes at both ends counts as empty.
  */
-export function contentOf(inspection: StoreInspection | OperationError, sample: DiskSample | null): PlaceContent {
+export function contentOf(inspection: FoundStore | OperationError, sample: DiskSample | null): PlaceContent {
   if (!(inspection instanceof OperationError)) return { kind: 'store', store: inspection };
   const { code, message: reason } = inspection;
   switch (code) {
