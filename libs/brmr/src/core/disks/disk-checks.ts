@@ -1,6 +1,6 @@
 import { hasInPast, type StoreMark } from '@rmr/rmr';
 import { assert, formatSize, unreachable } from '@rmr/runtime';
-import { type PlaceContent, type Refusal, SECTOR_BYTES_MAX } from './disk-types.ts';
+import { type FoundStore, type PlaceContent, type Refusal, SECTOR_BYTES_MAX } from './disk-types.ts';
 import { contentText } from './place-content.ts';
 
 /**
@@ -79,25 +79,11 @@ function checkTaken(purpose: 'create' | 'replace', { label, content, neighbours 
       if (content.storeUuid === wanted.storeUuid) return refusal('CONFLICT', `${holds}. Draw another UUID for the new store`);
       break;
     case 'store': {
-      const { storeUuid, poolUuid, memberId, past } = content.store;
-      const used =
-        past === null
-          ? 'It may have been in service'
-          : past.version === null
-            ? 'It was never in service'
-            : `It has recorded version ${past.version.epoch}.${past.version.seq}`;
-      const whose =
-        poolUuid !== wanted.poolUuid
-          ? content.store.poolName === wanted.poolName
-            ? 'another pool of the same name'
-            : 'another pool'
-          : memberId === wanted.memberId
-            ? 'this very member'
-            : 'another member of this pool';
+      const { store } = content;
       const how = purpose === 'replace' ? 'Replacing' : 'Creating';
       return refusal(
         'ALREADY_EXISTS',
-        `${holds}, which is ${whose}. ${used}. ${how} a store here would destroy it, and what only it has would be lost for good. Take another disk; or, if nobody needs ${storeUuid} any more, wipe it first`,
+        `${holds}, which is ${ownerText(store, wanted)}. ${serviceText(store)}. ${how} a store here would destroy it, and what only it has would be lost for good. Take another disk; or, if nobody needs ${store.storeUuid} any more, wipe it first`,
       );
     }
     case 'damaged':
@@ -130,6 +116,16 @@ function checkTaken(purpose: 'create' | 'replace', { label, content, neighbours 
       `${label} has member ${neighbour.memberId} of pool "${wanted.poolName}" already: with this disk both copies would be gone. Take a disk of another host`,
     );
   return null;
+}
+
+function ownerText({ poolUuid, poolName, memberId }: FoundStore, wanted: WantedStore): string {
+  if (poolUuid !== wanted.poolUuid) return poolName === wanted.poolName ? 'another pool of the same name' : 'another pool';
+  return memberId === wanted.memberId ? 'this very member' : 'another member of this pool';
+}
+
+function serviceText({ past }: FoundStore): string {
+  if (past === null) return 'It may have been in service';
+  return past.version === null ? 'It was never in service' : `It has recorded version ${past.version.epoch}.${past.version.seq}`;
 }
 
 function checkRoom({ label, roomBytes, freeBytes }: CheckedPlace, { totalBytes, metadataBytes }: WantedStore): Refusal | null {
