@@ -1,9 +1,10 @@
 export { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FORMAT_VERSION, LAST_IO_ENTRIES_MAX, MEMBER_SLOTS } from './constants.ts';
 export { BitmapStore, type StoreCounters, type StoreWorld } from './core/bitmap-store.ts';
 export { type CreateOptions, createStore, storeBytes } from './core/create-store.ts';
-export { inspectStore, type StoreInspection } from './core/inspect-store.ts';
+export { inspectStore, inspectSuperblocks, type StoreInspection, type SuperblockInspection } from './core/inspect-store.ts';
 export type { ExpectedStore } from './core/load-store.ts';
 export { type OpenOptions, openStore } from './core/open-store.ts';
+export { STORE_HEAD_BYTES, type StoreRemains, storeRemains, type WipeOptions, wipeStore } from './core/wipe-store.ts';
 export type {
   ByteRange,
   DirtyChange,

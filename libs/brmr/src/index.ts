@@ -2,6 +2,21 @@ export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts
 export { commandService, type NodeStores } from './core/commands/command-service.ts';
 export { type CommandWay, type NodePlace, sendCommand } from './core/commands/node-commander.ts';
 export type { NodeAnswer, NodeCommand, StoreOrder, StoreState } from './core/commands/node-commands.ts';
+export { type CheckedPlace, checkPlace, type StorePurpose, type WantedStore } from './core/disks/disk-checks.ts';
+export type { DiskHealth } from './core/disks/disk-health.ts';
+export {
+  type DeviceFacts,
+  DISKS_MAX,
+  type DiskPlace,
+  type DiskSpec,
+  diskLabel,
+  type PlaceContent,
+  placeText,
+  type Refusal,
+  type ScannedPlace,
+} from './core/disks/disk-types.ts';
+export { type ChosenDisk, choosePlacement, type PlacementDisk, type PlacementNode } from './core/disks/placement.ts';
+export type { SmartReport } from './core/disks/smart-report.ts';
 export { type OperationInputs, type VolumeOperation, volumeOperationKinds } from './core/operations/kinds.ts';
 export { isSameNode, type MemberOrder, memberPlace } from './core/operations/member-operations.ts';
 export type { Mapping, OperatedPool, StorePlace, VolumeHost } from './core/operations/volume-host.ts';

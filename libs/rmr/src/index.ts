@@ -32,6 +32,7 @@ export { type CommandHandler, RmrServer } from './core/server/rmr-server.ts';
 export { lacksSpaceSoon } from './core/server/space-watch.ts';
 export { Sessions } from './core/sessions.ts';
 export type { SessionOptions, SharedSession } from './core/shared-session.ts';
+export { hasInPast } from './core/store-past.ts';
 export type {
   ByteRange,
   DirtyChange,

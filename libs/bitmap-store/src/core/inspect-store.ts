@@ -1,11 +1,13 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import { type Disk, OperationError } from '@rmr/runtime';
+import { computeLayout, type Layout } from '../format/layout.ts';
+import type { Superblock } from '../format/superblock.ts';
 import type { LastIo, MemberRecord, PoolPolicy, PromiseRecord, StoreLife, VersionRecord } from '../types.ts';
-import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
-import { ProcedureRun } from './procedure.ts';
+import { type ExpectedStore, endsTooEarly, type LoadedStore, loadStore, readSuperblocks } from './load-store.ts';
+import { type Procedure, ProcedureRun } from './procedure.ts';
 
-/** The metadata of a store, as plain data. Sizes and offsets in bytes. */
-export interface StoreInspection {
+/** What the superblocks say of a store. Sizes and offsets in bytes. */
+export interface SuperblockInspection {
   /** As it is on the disk. */
   readonly formatVersion: number;
   readonly storeUuid: string;
@@ -24,6 +26,12 @@ export interface StoreInspection {
   readonly witness: boolean;
   /** Lineage at creation. */
   readonly lineageUuid: string;
+  /** Which superblock copies are damaged, by offset. */
+  readonly damagedSuperblocks: readonly number[];
+}
+
+/** The metadata of a store, as plain data. Sizes and offsets in bytes. */
+export interface StoreInspection extends SuperblockInspection {
   readonly promise: PromiseRecord | null;
   readonly version: VersionRecord | null;
   readonly members: readonly MemberRecord[];
@@ -44,8 +52,21 @@ export interface StoreInspection {
   readonly lastIo: readonly LastIo[];
   /** Journal records that are not in the home areas yet. */
   readonly journalRecords: number;
-  /** Which superblock copies are damaged, by offset. */
-  readonly damagedSuperblocks: readonly number[];
+}
+
+/**
+ * Reads the superblocks alone, without changing the disk: enough to say whose store it is, at the price of two pages. Errors:
+ * STORE_NOT_FORMATTED, STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_TOO_SMALL. What lies behind the superblocks may be damaged all the same.
+ */
+export function inspectSuperblocks(disk: Disk, label: string, done: (result: SuperblockInspection | OperationError) => void): void {
+  new ProcedureRun(disk, lookAtSuperblocks(disk, label), done);
+}
+
+function* lookAtSuperblocks(disk: Disk, label: string): Procedure<SuperblockInspection | OperationError> {
+  const found = yield* readSuperblocks(disk, { label });
+  if (found instanceof OperationError) return found;
+  const layout = computeLayout(found.superblock);
+  return endsTooEarly(disk, label, layout) ?? describeSuperblock(found.superblock, layout, found.damaged);
 }
 
 /** Reads a store's metadata without changing the disk. The same errors as opening. */
@@ -60,6 +81,24 @@ function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks 
     const map = state.maps[slot] as DirtyMap;
     dirty.push({ memberId, chunks: map.dirtyCount, digest: map.digest() });
   }
+  return {
+    ...describeSuperblock(superblock, layout, damagedSuperblocks),
+    promise: state.promise,
+    version: state.version,
+    members: state.members,
+    policy: state.policy,
+    age: ring.nextSequence - 1,
+    lives: state.lives.all,
+    ...state.usage,
+    dirty,
+    intentRegions: state.intent.activeCount,
+    intentOverflow: state.intent.overflowed,
+    lastIo: lastIo.entries(),
+    journalRecords: ring.nextSequence - ring.tailSequence,
+  };
+}
+
+function describeSuperblock(superblock: Superblock, layout: Layout, damagedSuperblocks: readonly number[]): SuperblockInspection {
   return {
     formatVersion: superblock.formatVersion,
     storeUuid: superblock.storeUuid,
@@ -76,18 +115,6 @@ function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks 
     createdZeroed: superblock.createdZeroed,
     witness: superblock.witness,
     lineageUuid: superblock.lineageUuid,
-    promise: state.promise,
-    version: state.version,
-    members: state.members,
-    policy: state.policy,
-    age: ring.nextSequence - 1,
-    lives: state.lives.all,
-    ...state.usage,
-    dirty,
-    intentRegions: state.intent.activeCount,
-    intentOverflow: state.intent.overflowed,
-    lastIo: lastIo.entries(),
-    journalRecords: ring.nextSequence - ring.tailSequence,
     damagedSuperblocks,
   };
 }

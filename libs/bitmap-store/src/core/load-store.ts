@@ -248,13 +248,16 @@ function checkIdentity(disk: Disk, expected: ExpectedStore, superblock: Superblo
       `${label} is store ${superblock.storeUuid} of pool "${superblock.poolName}", not store ${expected.storeUuid}; correct the path, or attach the disk of that store, and leave this one as it is: its pool may need it`,
     );
   }
-  if (disk.sizeBytes < layout.totalBytes) {
-    return new OperationError(
-      'STORE_TOO_SMALL',
-      `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. It has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data. If the whole file or device is elsewhere, correct the path; else replace this member's store (client-node replace-store)`,
-    );
-  }
-  return null;
+  return endsTooEarly(disk, label, layout);
+}
+
+/** STORE_TOO_SMALL, or null. */
+export function endsTooEarly(disk: Disk, label: string, layout: Layout): OperationError | null {
+  if (disk.sizeBytes >= layout.totalBytes) return null;
+  return new OperationError(
+    'STORE_TOO_SMALL',
+    `${label} has ${disk.sizeBytes} bytes; its store needs ${layout.totalBytes}. It has been shortened, or was copied in part. Don't lengthen it: what is missing would read as zeroes, and count as data. If the whole file or device is elsewhere, correct the path; else replace this member's store (client-node replace-store)`,
+  );
 }
 
 function* readHome(

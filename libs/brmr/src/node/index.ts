@@ -1,3 +1,13 @@
+export type { DiskReport, ExportOpener } from './disks/catalogued-disk.ts';
+export { DirectoryRecordFile, type DirectoryRecords } from './disks/directory-records.ts';
+export {
+  type CreateAcceptance,
+  type CreatedStore,
+  DiskCatalogue,
+  type DiskCatalogueOptions,
+  type FoundPlace,
+} from './disks/disk-catalogue.ts';
+export type { NewStore } from './disks/disk-stores.ts';
 export { FileDisk, type FileDiskCounters, type FileDiskOptions, type FileDiskTuning } from './file-disk.ts';
 export { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
 export {

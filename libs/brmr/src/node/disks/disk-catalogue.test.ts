@@ -1,0 +1,463 @@
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { storeBytes } from '@rmr/bitmap-store';
+import { type Disk, MIB, OperationError, SILENT_LOGGER } from '@rmr/runtime';
+import { createSystemWorld } from '@rmr/runtime/node';
+import { MemoryDisk } from '@rmr/testing';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import type { DiskSpec } from '../../core/disks/disk-types.ts';
+import { ThreadPlaces } from '../../core/server/thread-places.ts';
+import { inspect, openStore } from '../store-files.ts';
+import { DirectoryRecordFile } from './directory-records.ts';
+import { DiskCatalogue, type DiskCatalogueOptions } from './disk-catalogue.ts';
+import type { NewStore } from './disk-stores.ts';
+
+const SIZE = 16 * MIB;
+const root = mkdtempSync(join(tmpdir(), 'brmr-disks-'));
+const world = createSystemWorld(SILENT_LOGGER);
+afterAll(() => rmSync(root, { recursive: true }));
+
+const uuid = (number: number): string => `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`;
+const POOL = uuid(0x9001);
+
+function newStore(number: number, overrides: Partial<NewStore> = {}): NewStore {
+  return {
+    storeUuid: uuid(number),
+    poolUuid: POOL,
+    lineageUuid: uuid(3),
+    poolName: 'vm-1',
+    memberId: 1,
+    sizeBytes: SIZE,
+    queueDepth: 32,
+    ...overrides,
+  };
+}
+
+let folders = 0;
+function newFolder(): string {
+  const path = join(root, `${folders++}`);
+  mkdirSync(path);
+  return path;
+}
+
+function directoryDisk(path: string, overrides: Partial<DiskSpec> = {}): DiskSpec {
+  return { name: 'd', place: { kind: 'directory', path }, overProvisioning: 1, spare: false, ...overrides };
+}
+
+function deviceDisk(path: string): DiskSpec {
+  return { name: 'd', place: { kind: 'device', path }, overProvisioning: 1, spare: false };
+}
+
+function catalogue(specs: readonly DiskSpec[], stateDir: string, overrides: Partial<DiskCatalogueOptions> = {}): DiskCatalogue {
+  return new DiskCatalogue({ specs, world, threads: new ThreadPlaces(64), records: new DirectoryRecordFile(stateDir), ...overrides });
+}
+
+async function rejection(promise: Promise<unknown>): Promise<OperationError> {
+  const error = await promise.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(OperationError);
+  return error as OperationError;
+}
+
+describe('a directory', () => {
+  test('it is new, gets a store with all of its metadata allocated, which is found by its UUID and opens', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    writeFileSync(join(path, 'notes'), 'not a store');
+    const disks = catalogue([directoryDisk(path)], state);
+    const before = await disks.look('d');
+    expect(before).toMatchObject({ unavailable: null, problem: null, places: [], promisedBytes: 0, health: { level: 'healthy' } });
+    expect(before.roomBytes).toBe(before.freeBytes);
+    expect(readdirSync(path)).toEqual(['notes']);
+
+    const made = await disks.createStore('d', newStore(1));
+    expect(made).toEqual({ path: join(path, `${uuid(1)}.store`), existed: false });
+    const total = storeBytes(SIZE, 128 * 1024, 32);
+    expect(statSync(made.path).size).toBe(total);
+    expect(statSync(made.path).blocks * 512).toBeGreaterThanOrEqual(total - SIZE);
+    expect(statSync(made.path).blocks * 512).toBeLessThan(total);
+    const store = await openStore({ path: made.path, world, storeUuid: uuid(1) });
+    // A store that is in use is seen as well.
+    const after = await disks.look('d');
+    expect(after.places).toMatchObject([
+      { path: made.path, content: { kind: 'store', store: { storeUuid: uuid(1), poolName: 'vm-1', memberId: 1 } } },
+    ]);
+    expect(after).toMatchObject({ promisedBytes: total, allocatedBytes: statSync(made.path).blocks * 512 });
+    expect(await disks.find(uuid(1))).toEqual([{ disk: 'd', path: made.path }]);
+    expect(await rejection(disks.wipeStore('d', uuid(1), POOL))).toMatchObject({ code: 'STORE_LOCKED' });
+    await new Promise((resolve) => store.close(resolve));
+    expect(await disks.createStore('d', newStore(1))).toEqual({ path: made.path, existed: true });
+
+    // Its name does not matter.
+    renameSync(made.path, join(path, `${uuid(77)}.store`));
+    expect(await disks.find(uuid(1))).toEqual([{ disk: 'd', path: join(path, `${uuid(77)}.store`) }]);
+    await disks.wipeStore('d', uuid(1), POOL);
+    expect(readdirSync(path).sort()).toEqual(['.rmr-disk.json', 'notes']);
+    await disks.wipeStore('d', uuid(1), POOL);
+  });
+
+  test('a file system that is not mounted is noticed: by the marker that is missing', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    await catalogue([directoryDisk(path)], state).createStore('d', newStore(1));
+    renameSync(path, `${path}.away`);
+    const disks = catalogue([directoryDisk(path)], state);
+    expect(await disks.look('d')).toMatchObject({ unavailable: { code: 'NOT_FOUND' }, health: { level: 'down' }, capacityBytes: null });
+    mkdirSync(path);
+    const report = await disks.look('d');
+    expect(report).toMatchObject({
+      unavailable: { code: 'UNAVAILABLE', sentence: expect.stringMatching(/is missing.*not mounted.*Mount the right one/) },
+      places: [],
+      roomBytes: 0,
+      health: { level: 'down' },
+    });
+    expect(report.problem).toBe(report.unavailable?.sentence);
+    expect(await rejection(disks.createStore('d', newStore(2)))).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(readdirSync(path)).toEqual([]);
+    rmSync(path, { recursive: true });
+    renameSync(`${path}.away`, path);
+    expect(await disks.look('d')).toMatchObject({ unavailable: null, places: [{ content: { kind: 'store' } }] });
+  });
+
+  test('a directory that this node does not remember is adopted; one that another disk has is not', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    await catalogue([directoryDisk(path)], newFolder()).createStore('d', newStore(1));
+    const link = `${path}.link`;
+    symlinkSync(path, link);
+    const specs = [directoryDisk(path), directoryDisk(link, { name: 'e' })];
+    const disks = catalogue(specs, state);
+    expect((await disks.look('d')).unavailable).toBe(null);
+    expect(await disks.look('e')).toMatchObject({
+      unavailable: { code: 'CONFLICT', sentence: expect.stringContaining('the directory of disk "d"') },
+    });
+    // That is remembered, too.
+    rmSync(join(path, '.rmr-disk.json'));
+    expect((await catalogue(specs, state).look('d')).unavailable).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('room: stores may promise no more than what is there, unless more is configured', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const strict = catalogue([directoryDisk(path)], state);
+    const { roomBytes } = await strict.look('d');
+    const large = newStore(1, { sizeBytes: Math.floor(roomBytes / MIB) * MIB + 1024 * MIB, chunkSizeBytes: 16 * MIB });
+    expect(await rejection(strict.createStore('d', large))).toMatchObject({
+      code: 'NO_SPACE',
+      message: expect.stringContaining('overProvisioning'),
+    });
+    expect(readdirSync(path)).toEqual([]);
+    const generous = catalogue([directoryDisk(path, { overProvisioning: 4 })], state);
+    await generous.createStore('d', large);
+    expect((await generous.look('d')).promisedBytes).toBeGreaterThan(roomBytes);
+  });
+
+  test('one disk does not take two members of a pool, unless that is accepted', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const disks = catalogue([directoryDisk(path)], state);
+    await disks.createStore('d', newStore(1));
+    expect(await rejection(disks.createStore('d', newStore(2, { memberId: 2 })))).toMatchObject({ code: 'CONFLICT' });
+    await disks.createStore('d', newStore(2, { memberId: 2 }), { acceptSameDisk: true });
+    await disks.createStore('d', newStore(3, { memberId: 3, poolUuid: uuid(0x9002) }));
+    expect((await disks.look('d')).places).toHaveLength(3);
+  });
+
+  test('damage is told, its file is not wiped unless that is asked for, and the disk goes on', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const disks = catalogue([directoryDisk(path)], state);
+    const { path: file } = await disks.createStore('d', newStore(1));
+    const fd = openSync(file, 'r+');
+    for (const at of [100, MIB - 4000]) writeSync(fd, Uint8Array.of(99), 0, 1, at);
+    closeSync(fd);
+    expect(await disks.look('d')).toMatchObject({
+      unavailable: null,
+      problem: null,
+      places: [{ content: { kind: 'damaged' } }],
+      health: { level: 'degraded', sentence: expect.stringContaining(file) },
+    });
+    expect(await rejection(disks.createStore('d', newStore(1)))).toMatchObject({ code: 'STORE_DAMAGED' });
+    expect(await rejection(disks.wipeStore('d', uuid(1), POOL))).toMatchObject({ code: 'STORE_DAMAGED' });
+    await disks.wipeStore('d', uuid(1), POOL, true);
+    expect((await disks.look('d')).places).toEqual([]);
+  });
+
+  test('a store of another pool is not wiped', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const disks = catalogue([directoryDisk(path)], state);
+    await disks.createStore('d', newStore(1));
+    expect(await rejection(disks.wipeStore('d', uuid(1), uuid(4)))).toMatchObject({ code: 'STORE_FOREIGN' });
+    expect((await disks.look('d')).places).toHaveLength(1);
+  });
+
+  test('the same UUID for something else is refused', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const disks = catalogue([directoryDisk(path)], state);
+    await disks.createStore('d', newStore(1));
+    for (const other of [{ memberId: 2 }, { poolUuid: uuid(4) }, { sizeBytes: 2 * SIZE }])
+      expect(await rejection(disks.createStore('d', newStore(1, other)))).toMatchObject({ code: 'ALREADY_EXISTS' });
+  });
+
+  test('a store is attached where it is, once, and not as an older copy', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const disks = catalogue([directoryDisk(path), directoryDisk(newFolder(), { name: 'e' })], state);
+    const { path: file } = await disks.createStore('d', newStore(1));
+    const opened = await openStore({ path: file, world });
+    const seen = { lifeUuid: opened.bitmapStore.lives[0]?.lifeUuid ?? '', age: opened.bitmapStore.age };
+    await new Promise((resolve) => opened.close(resolve));
+    const wanted = { storeUuid: uuid(1), poolUuid: POOL, poolName: 'vm-1', memberId: 1, totalBytes: 1, metadataBytes: 1, seen };
+    expect(await disks.check('attach', 'd', wanted)).toBe(null);
+    expect(await disks.check('attach', 'e', wanted)).toMatchObject({ code: 'STORE_NOT_FORMATTED' });
+    expect(await disks.check('attach', 'd', { ...wanted, seen: { ...seen, age: seen.age + 9 } })).toMatchObject({ code: 'CONFLICT' });
+    const { place } = disks.reports[1]?.spec ?? {};
+    writeFileSync(join(place?.kind === 'directory' ? place.path : '', `${uuid(1)}.store`), readFileSync(file));
+    expect(await disks.check('attach', 'd', wanted)).toMatchObject({
+      code: 'CONFLICT',
+      sentence: expect.stringContaining('is there 2 times'),
+    });
+  });
+
+  test.each(['create', 'wipe'] as const)('a crash before any step of %s: the same call brings it to its end', async (what) => {
+    const steps: string[] = [];
+    for (let crashAt = 0; ; crashAt++) {
+      const [path, state] = [newFolder(), newFolder()];
+      const calm = catalogue([directoryDisk(path)], state);
+      if (what === 'wipe') await calm.createStore('d', newStore(1));
+      const make = (disks: DiskCatalogue): Promise<unknown> =>
+        what === 'create' ? disks.createStore('d', newStore(1)) : disks.wipeStore('d', uuid(1), POOL);
+      let step = 0;
+      const beforeStep = (name: string): void => {
+        if (crashAt === 0) steps.push(name);
+        if (crashAt > 0 && ++step === crashAt) throw new OperationError('IO_ERROR', `crash before: ${name}`);
+      };
+      const crash = await make(catalogue([directoryDisk(path)], state, { beforeStep })).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if (crashAt > 0)
+        expect([crashAt, crash]).toEqual([
+          crashAt,
+          crashAt > steps.length ? null : expect.objectContaining({ message: `crash before: ${steps[crashAt - 1]}` }),
+        ]);
+      // What is found is one of two: the store, whole, or none.
+      const after = catalogue([directoryDisk(path)], state);
+      const kinds = (await after.look('d')).places.map(({ content }) => content.kind);
+      expect([[], ['store'], ['unfinished'], ['empty']]).toContainEqual(kinds);
+      await make(after);
+      const names = readdirSync(path).filter((name) => name !== '.rmr-disk.json');
+      expect(names).toEqual(what === 'create' ? [`${uuid(1)}.store`] : []);
+      if (what === 'create') expect(await inspect(join(path, `${uuid(1)}.store`))).toMatchObject({ storeUuid: uuid(1) });
+      const { all } = new DirectoryRecordFile(state);
+      expect(JSON.parse(readFileSync(join(path, '.rmr-disk.json'), 'utf8'))).toEqual({ version: 1, directoryUuid: all.get('d') });
+      if (crashAt > steps.length) break;
+    }
+    expect(steps.length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('what a creation has left that died in the middle of its file is seen, counts, and is taken away by the next', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const left = join(path, `${uuid(1)}.store.new`);
+    writeFileSync(left, '');
+    const disks = catalogue([directoryDisk(path)], state);
+    // More than all the room that there is: only without what was left there is enough.
+    const { roomBytes } = await disks.look('d');
+    truncateSync(left, roomBytes + 1024 * MIB);
+    expect(await disks.look('d')).toMatchObject({ promisedBytes: roomBytes + 1024 * MIB, places: [{ content: { kind: 'unfinished' } }] });
+    expect(await rejection(disks.createStore('d', newStore(2)))).toMatchObject({ code: 'NO_SPACE' });
+    await disks.createStore('d', newStore(1));
+    expect(existsSync(left)).toBe(false);
+    writeFileSync(left, '');
+    await disks.wipeStore('d', uuid(1), POOL);
+    expect(existsSync(left)).toBe(false);
+  });
+});
+
+describe('a remote export', () => {
+  const spec: DiskSpec = { name: 'r', place: { kind: 'export', uri: 'nbd://10.0.0.9/a' }, overProvisioning: 1, spare: false };
+
+  test('without an NBD client it is unavailable, and says why', async () => {
+    const disks = catalogue([spec], newFolder());
+    expect(await disks.look('r')).toMatchObject({
+      unavailable: {
+        code: 'UNSUPPORTED',
+        sentence: expect.stringMatching(/^disk "r" \(nbd:\/\/10\.0\.0\.9\/a\) is a remote export.*no NBD client/),
+      },
+      health: { level: 'down' },
+      capacityBytes: null,
+    });
+    expect(await rejection(disks.createStore('r', newStore(1)))).toMatchObject({ code: 'UNSUPPORTED' });
+    expect(disks.placement()).toMatchObject([{ name: 'r', roomBytes: 0, problem: expect.stringContaining('no NBD client') }]);
+  });
+
+  test('with one it takes a store whole, which is wiped again', async () => {
+    let image = new MemoryDisk({ sizeBytes: 64 * MIB });
+    const open = async (): Promise<Disk> => {
+      image = image.copy();
+      return image;
+    };
+    const disks = catalogue([spec], newFolder(), { exports: { open } });
+    expect(await disks.look('r')).toMatchObject({ unavailable: null, capacityBytes: 64 * MIB, freeBytes: 64 * MIB, roomBytes: 64 * MIB });
+    await disks.createStore('r', newStore(1));
+    expect(await disks.look('r')).toMatchObject({
+      freeBytes: 0,
+      roomBytes: 0,
+      promisedBytes: 64 * MIB,
+      places: [{ content: { kind: 'store' } }],
+    });
+    expect(await rejection(disks.createStore('r', newStore(2)))).toMatchObject({ code: 'ALREADY_EXISTS' });
+    await disks.wipeStore('r', uuid(1), POOL);
+    expect(await disks.look('r')).toMatchObject({ freeBytes: 64 * MIB, places: [{ content: { kind: 'empty' } }] });
+  });
+
+  test('one that hangs is told at once, holds up no other disk, and is back when it answers', async () => {
+    let answer: (disk: Disk) => void = () => {};
+    const exports = { open: () => new Promise<Disk>((resolve) => (answer = resolve)) };
+    const disks = catalogue([spec, directoryDisk(newFolder())], newFolder(), { exports, timeouts: { superblocks: 50, everything: 50 } });
+    expect((await disks.look('r')).unavailable).toMatchObject({
+      code: 'TIMEOUT',
+      sentence: expect.stringMatching(/does not answer: a look at it has waited since/),
+    });
+    expect((await disks.look('r')).unavailable).toMatchObject({ code: 'UNAVAILABLE' });
+    expect((await disks.createStore('d', newStore(1))).existed).toBe(false);
+    answer(new MemoryDisk({ sizeBytes: 64 * MIB }));
+    exports.open = async () => new MemoryDisk({ sizeBytes: 64 * MIB });
+    await vi.waitFor(async () => expect((await disks.look('r')).unavailable).toBe(null), { timeout: 30_000 });
+  });
+});
+
+test('what is not configured, and what is no disk, is refused', async () => {
+  const file = join(newFolder(), 'file');
+  writeFileSync(file, '');
+  const fifo = join(newFolder(), 'pipe');
+  execFileSync('mkfifo', [fifo]);
+  const disks = catalogue(
+    [
+      { ...directoryDisk(file), name: 'file' },
+      { ...deviceDisk(file), name: 'device' },
+      { ...deviceDisk(fifo), name: 'pipe' },
+      { ...deviceDisk('/dev/rmr-no-such-device'), name: 'gone' },
+    ],
+    newFolder(),
+  );
+  const codes = (await disks.lookAll()).map(({ unavailable }) => unavailable?.code);
+  expect(codes).toEqual(['INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'NOT_FOUND']);
+  expect(await rejection(disks.look('other'))).toMatchObject({
+    code: 'NOT_FOUND',
+    message: expect.stringContaining('file, device, pipe, gone'),
+  });
+});
+
+/** Why loop devices can't be used here, or null. */
+function loopsUnavailable(): string | null {
+  if (process.getuid?.() !== 0) return 'not root';
+  if (!existsSync('/dev/loop-control')) return 'there is no /dev/loop-control';
+  try {
+    execFileSync('losetup', ['--version'], { stdio: 'ignore' });
+  } catch {
+    return 'losetup is missing';
+  }
+  return null;
+}
+
+const noLoop = loopsUnavailable();
+
+describe.skipIf(noLoop !== null)('a block device', () => {
+  const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+  const run = (tool: string, ...args: string[]): string =>
+    execFileSync(tool, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+
+  async function withLoop(use: (loop: string) => Promise<void>): Promise<void> {
+    const backing = join(newFolder(), 'backing');
+    writeFileSync(backing, '');
+    truncateSync(backing, 64 * MIB);
+    const loop = run('losetup', '--find', '--show', backing);
+    try {
+      await use(loop);
+    } finally {
+      run('losetup', '--detach', loop);
+    }
+  }
+
+  test('it is described, takes a store whole, and is empty after that was wiped', async () => {
+    await withLoop(async (loop) => {
+      const disks = catalogue([deviceDisk(loop)], newFolder());
+      expect(await disks.look('d')).toMatchObject({
+        unavailable: null,
+        use: null,
+        problem: null,
+        facts: {
+          device: loop.slice(5),
+          type: 'loop device',
+          sizeBytes: 64 * MIB,
+          sectorBytes: 512,
+          parent: null,
+          holders: [],
+          partitions: [],
+        },
+        capacityBytes: 64 * MIB,
+        roomBytes: 64 * MIB,
+      });
+      expect(await rejection(disks.createStore('d', newStore(1, { sizeBytes: 64 * MIB })))).toMatchObject({ code: 'STORE_TOO_SMALL' });
+      expect(await disks.createStore('d', newStore(1))).toEqual({ path: loop, existed: false });
+      expect(await disks.createStore('d', newStore(1))).toEqual({ path: loop, existed: true });
+      const store = await openStore({ path: loop, world });
+      expect(await disks.look('d')).toMatchObject({
+        places: [{ content: { kind: 'store', store: { storeUuid: uuid(1) } } }],
+        roomBytes: 0,
+      });
+      expect(await rejection(disks.wipeStore('d', uuid(1), POOL))).toMatchObject({ code: 'STORE_LOCKED' });
+      await new Promise((resolve) => store.close(resolve));
+      await disks.wipeStore('d', uuid(1), POOL);
+      await disks.wipeStore('d', uuid(1), POOL);
+      expect(await disks.look('d')).toMatchObject({ places: [{ content: { kind: 'empty' } }], problem: null });
+    });
+  });
+
+  test('foreign data and what is mounted are refused, and left as they are', async () => {
+    await withLoop(async (loop) => {
+      run('mkfs.ext4', '-q', loop);
+      const disks = catalogue([deviceDisk(loop)], newFolder());
+      expect(await disks.look('d')).toMatchObject({
+        foreign: 'an ext4 file system',
+        roomBytes: 0,
+        problem: expect.stringContaining('an ext4 file system'),
+      });
+      expect(await rejection(disks.createStore('d', newStore(1)))).toMatchObject({
+        code: 'CONFLICT',
+        message: expect.stringContaining('an ext4 file system'),
+      });
+      expect(await rejection(disks.wipeStore('d', uuid(1), POOL))).toMatchObject({ code: 'STORE_FOREIGN' });
+      const mountPoint = newFolder();
+      run('mount', loop, mountPoint);
+      try {
+        expect((await disks.look('d')).use).toBe(`mounted at ${mountPoint} (ext4)`);
+        expect(await rejection(disks.createStore('d', newStore(1)))).toMatchObject({
+          code: 'CONFLICT',
+          message: expect.stringContaining('is mounted at'),
+        });
+        // Where /proc is hidden, the kernel refuses the claim.
+        const blind = catalogue([deviceDisk(loop)], newFolder(), { system: { sysfs: '/none', udev: '/none', proc: '/none' } });
+        expect(await rejection(blind.wipeStore('d', uuid(1), POOL))).toMatchObject({ code: 'STORE_LOCKED' });
+        const inside = catalogue([directoryDisk(mountPoint)], newFolder());
+        expect(await inside.look('d')).toMatchObject({ mountedAt: mountPoint, fileSystem: 'ext4', facts: { device: loop.slice(5) } });
+      } finally {
+        run('umount', mountPoint);
+      }
+      run('fsck.ext4', '-n', loop);
+    });
+  });
+});
