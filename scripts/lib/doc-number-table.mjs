@@ -294,6 +294,22 @@ export const DOCUMENT_NUMBERS = [
     others: [/^Cost, measured[\s\S]*/gm],
   },
   {
+    path: 'docs/disks.md',
+    from: [
+      'libs/brmr/src/core/disks/disk-types.ts',
+      'libs/brmr/src/node/disks/catalogued-disk.ts',
+    ],
+    all: true,
+    says: [
+      'A node has at most {DISKS_MAX} disks',
+      'sectors of more than {SECTOR_BYTES_MAX bytes}',
+      'at most every {SMART_AGE_MS minutes}',
+      'After {LOOK_MS s} the disk is told',
+      '({DEEP_LOOK_MS s} where all metadata',
+    ],
+    others: [/ISO 9660/g, /nbd:\/\/10\.0\.0\.9:10809/g],
+  },
+  {
     path: 'docs/glossary.md',
     from: [RTRS],
     all: true,

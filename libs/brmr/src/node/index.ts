@@ -1,3 +1,4 @@
+export { CatalogueStoreDisks, type NodeNames } from './disks/catalogue-store-disks.ts';
 export type { DiskReport, ExportOpener } from './disks/catalogued-disk.ts';
 export { DirectoryRecordFile, type DirectoryRecords } from './disks/directory-records.ts';
 export {

@@ -1,5 +1,5 @@
 import { unlink } from 'node:fs/promises';
-import { type Disk, errorMessage, OperationError, randomUuid, type World } from '@rmr/runtime';
+import { type Disk, OperationError, randomUuid, type World } from '@rmr/runtime';
 import { directoryVerdict } from '../../core/disks/directory-marker.ts';
 import { type DirectorySpace, directoryRoom } from '../../core/disks/directory-room.ts';
 import { type CheckedPlace, checkPlace, type WantedStore } from '../../core/disks/disk-checks.ts';
@@ -11,6 +11,7 @@ import type { StorePlaces } from '../../core/server/thread-places.ts';
 import type { SystemPaths } from './device-facts.ts';
 import type { DirectoryRecords } from './directory-records.ts';
 import { DiskCalls } from './disk-calls.ts';
+import { failureOfChange } from './disk-errors.ts';
 import { probeDevice, probeDirectory } from './disk-probe.ts';
 import { type StepOptions, storePath, unfinishedPath, withDevice, writeMarker } from './disk-stores.ts';
 import { closeDisk, scanDisk } from './place-scan.ts';
@@ -20,7 +21,9 @@ import type { Smartctl } from './smartctl.ts';
  * Deadlines in milliseconds. A look at superblocks: a disk that is well answers within a second. A look at all metadata of a store: hundreds of
  * MiB for the largest.
  */
-export const LOOK_TIMEOUTS = { superblocks: 10_000, everything: 60_000 } as const;
+const LOOK_MS = 10_000;
+const DEEP_LOOK_MS = 60_000;
+export const LOOK_TIMEOUTS = { superblocks: LOOK_MS, everything: DEEP_LOOK_MS } as const;
 /** How long what SMART says is good for. */
 const SMART_AGE_MS = 10 * 60_000;
 /** Changes of one disk that wait for one another. */
@@ -181,6 +184,9 @@ export class CataloguedDisk {
     this.#changes++;
     const changing = this.#lastChange
       .then(() => make(this.#places))
+      .catch((error: unknown) => {
+        throw failureOfChange(diskLabel(this.spec), error);
+      })
       .finally(() => {
         this.#changes--;
       });
@@ -218,7 +224,7 @@ export class CataloguedDisk {
   /** Removes what a creation that was cut short has left. */
   async removeUnfinished(path: string): Promise<void> {
     await unlink(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw new OperationError('IO_ERROR', `${path} can't be removed: ${errorMessage(error)}`);
+      if (error.code !== 'ENOENT') throw error;
     });
   }
 

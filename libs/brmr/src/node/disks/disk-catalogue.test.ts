@@ -22,9 +22,12 @@ import { type Disk, MIB, OperationError, SILENT_LOGGER } from '@rmr/runtime';
 import { createSystemWorld } from '@rmr/runtime/node';
 import { MemoryDisk } from '@rmr/testing';
 import { afterAll, describe, expect, test, vi } from 'vitest';
+import { NODE_ANSWERS, type StoreOrder } from '../../core/commands/node-commands.ts';
 import type { DiskSpec } from '../../core/disks/disk-types.ts';
+import type { StoreSpec } from '../../core/server/kept-store.ts';
 import { ThreadPlaces } from '../../core/server/thread-places.ts';
 import { inspect, openStore } from '../store-files.ts';
+import { CatalogueStoreDisks } from './catalogue-store-disks.ts';
 import { DirectoryRecordFile } from './directory-records.ts';
 import { DiskCatalogue, type DiskCatalogueOptions } from './disk-catalogue.ts';
 import type { NewStore } from './disk-stores.ts';
@@ -326,16 +329,63 @@ describe('a remote export', () => {
   test('one that hangs is told at once, holds up no other disk, and is back when it answers', async () => {
     let answer: (disk: Disk) => void = () => {};
     const exports = { open: () => new Promise<Disk>((resolve) => (answer = resolve)) };
-    const disks = catalogue([spec, directoryDisk(newFolder())], newFolder(), { exports, timeouts: { superblocks: 50, everything: 50 } });
+    const threads = new ThreadPlaces(64);
+    const disks = catalogue([spec], newFolder(), { exports, threads, timeouts: { superblocks: 50, everything: 50 } });
+    const other = catalogue([directoryDisk(newFolder())], newFolder(), { threads });
     expect((await disks.look('r')).unavailable).toMatchObject({
       code: 'TIMEOUT',
       sentence: expect.stringMatching(/does not answer: a look at it has waited since/),
     });
     expect((await disks.look('r')).unavailable).toMatchObject({ code: 'UNAVAILABLE' });
-    expect((await disks.createStore('d', newStore(1))).existed).toBe(false);
+    expect((await other.createStore('d', newStore(1))).existed).toBe(false);
     answer(new MemoryDisk({ sizeBytes: 64 * MIB }));
     exports.open = async () => new MemoryDisk({ sizeBytes: 64 * MIB });
     await vi.waitFor(async () => expect((await disks.look('r')).unavailable).toBe(null), { timeout: 30_000 });
+  });
+});
+
+describe('the stores that a node is told to keep', () => {
+  const order = (number: number): StoreOrder => ({ ...newStore(number), disk: 'd', chunkSizeBytes: 128 * 1024, witness: false });
+  const specFor = (path: string): StoreSpec => ({ path, ioTimeoutMs: 1000 });
+  const names = { hostName: 's1', hostUuid: uuid(5) };
+  const outcome = (begin: (done: (error: OperationError | null) => void) => void): Promise<string> =>
+    new Promise((resolve) => begin((error) => resolve(error?.code ?? 'OK')));
+
+  test('they are made on a disk, opened by where they are, and destroyed; each once, however often that is asked', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const catalogued = catalogue([directoryDisk(path)], state);
+    const disks = new CatalogueStoreDisks(catalogued, names, specFor);
+    for (let i = 0; i < 2; i++) expect(await outcome((done) => disks.make(order(1), done))).toBe('OK');
+    expect(disks.specOf(order(1))?.path).toBe(join(path, `${uuid(1)}.store`));
+    renameSync(join(path, `${uuid(1)}.store`), join(path, `${uuid(8)}.store`));
+    await catalogued.lookAll();
+    expect(disks.specOf(order(1))?.path).toBe(join(path, `${uuid(8)}.store`));
+    expect(disks.specOf({ ...order(3), disk: 'gone' })).toBe(null);
+    for (let i = 0; i < 2; i++) expect(await outcome((done) => disks.destroy(order(1), done))).toBe('OK');
+    expect(await outcome((done) => disks.make({ ...order(3), disk: 'gone' }, done))).toBe('NOT_FOUND');
+  });
+
+  test('what disks there are is answered soon, and says of each what it is for', async () => {
+    const far: DiskSpec = { name: 'r', place: { kind: 'export', uri: 'nbd://10.0.0.9/a' }, overProvisioning: 1, spare: false };
+    const exports = { open: () => new Promise<Disk>(() => {}) };
+    const catalogued = catalogue(
+      [directoryDisk(newFolder()), far, deviceDisk('/dev/rmr-no-such-device')].map((spec, i) => ({ ...spec, name: `d${i}` })),
+      newFolder(),
+      {
+        exports,
+      },
+    );
+    const disks = new CatalogueStoreDisks(catalogued, names, specFor);
+    const look = await new Promise((resolve) => disks.look(resolve));
+    expect(look).toMatchObject({
+      ...names,
+      disks: [
+        { name: 'd0', kind: 'directory', problem: '' },
+        { name: 'd1', kind: 'export', capacityBytes: null, freeBytes: null, problem: 'it does not answer' },
+        { name: 'd2', kind: 'device', capacityBytes: null, problem: expect.stringMatching(/^it can't be used: /) },
+      ],
+    });
+    expect(NODE_ANSWERS.look.safeParse(look).success).toBe(true);
   });
 });
 

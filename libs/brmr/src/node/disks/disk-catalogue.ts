@@ -89,6 +89,27 @@ export class DiskCatalogue {
     return [...this.#disks.values()].map((disk) => disk.report);
   }
 
+  /** What was last seen of one disk; null: nothing yet. Throws NOT_FOUND. */
+  lastReport(name: string): DiskReport | null {
+    return this.#disk(name).report;
+  }
+
+  /** The disk as configured. Throws NOT_FOUND. */
+  specOf(name: string): DiskSpec {
+    return this.#disk(name).spec;
+  }
+
+  /**
+   * By which path the store is opened, by what was last seen: where its superblocks are, on whatever disk, as devices may have swapped their names. If it
+   * was seen nowhere, or at several places, where its disk has it by its name. Null: there is no such disk.
+   */
+  pathOf(name: string, storeUuid: string): string | null {
+    const seen = placesOf(storeUuid, this.reports);
+    const [place] = seen;
+    if (place !== undefined && seen.length === 1) return place.path;
+    return this.#disks.get(name)?.pathOf(storeUuid) ?? null;
+  }
+
   /** Looks at one disk. Takes 10 s at most; a disk that does not answer is told as unavailable. Rejects with NOT_FOUND for a name that is not configured. */
   async look(name: string): Promise<DiskReport> {
     return this.#disk(name).look(null);
@@ -101,12 +122,7 @@ export class DiskCatalogue {
 
   /** Where the store is, by its superblocks. More than one place: there is a copy of it, and an operator has to say which one counts (L9). */
   async find(storeUuid: string): Promise<readonly FoundPlace[]> {
-    const reports = await this.lookAll();
-    return reports.flatMap((report) =>
-      report.places
-        .filter(({ content }) => content.kind === 'store' && content.store.storeUuid === storeUuid)
-        .map(({ path }) => ({ disk: report.spec.name, path })),
-    );
+    return placesOf(storeUuid, await this.lookAll());
   }
 
   /**
@@ -219,6 +235,14 @@ export class DiskCatalogue {
     const names = this.names.length === 0 ? 'there are none' : `there are ${this.names.join(', ')}`;
     throw new OperationError('NOT_FOUND', `disk "${name}" is not among those that this node is configured with (${names})`);
   }
+}
+
+function placesOf(storeUuid: string, reports: readonly (DiskReport | null)[]): readonly FoundPlace[] {
+  return reports.flatMap((report) =>
+    (report?.places ?? [])
+      .filter(({ content }) => content.kind === 'store' && content.store.storeUuid === storeUuid)
+      .map(({ path }) => ({ disk: report?.spec.name ?? '', path })),
+  );
 }
 
 /** What a new store needs. Throws INVALID_ARGUMENT. */

@@ -5,8 +5,8 @@ import { type FoundMarker, MARKER_NAME, parseMarker } from '../../core/disks/dir
 import type { DirectorySpace } from '../../core/disks/directory-room.ts';
 import type { DeviceFacts, ScannedPlace } from '../../core/disks/disk-types.ts';
 import { type MountEntry, mountOfPath, parseMountInfo, parseSwaps, useOf } from '../../core/disks/mounts.ts';
-import { openError } from '../disk-file.ts';
 import { deviceFacts, numberText, type SystemPaths } from './device-facts.ts';
+import { failureAt } from './disk-errors.ts';
 import { STORE_SUFFIX, UNFINISHED_SUFFIX } from './disk-stores.ts';
 import { type ScanDepth, scanPath } from './place-scan.ts';
 
@@ -67,7 +67,7 @@ export async function probeDirectory(path: string, everything: string | null, sy
       facts: await deviceFacts(status.dev, system),
     };
   } catch (error) {
-    throw error instanceof OperationError ? error : openError(path, error);
+    throw failureAt(path, error);
   }
 }
 
@@ -87,7 +87,7 @@ export async function probeDevice(path: string, depth: ScanDepth, system: System
     const use = useOf(uses, await mounts(system), swaps);
     return { facts, use, place: await scanPath(path, depth) };
   } catch (error) {
-    throw error instanceof OperationError ? error : openError(path, error);
+    throw failureAt(path, error);
   }
 }
 

@@ -5,14 +5,13 @@ import { type Disk, OperationError } from '@rmr/runtime';
 import { MARKER_NAME, markerText } from '../../core/disks/directory-marker.ts';
 import type { PlaceContent } from '../../core/disks/disk-types.ts';
 import type { StorePlaces } from '../../core/server/thread-places.ts';
-import { openError } from '../disk-file.ts';
 import { FileDisk } from '../file-disk.ts';
 import { type CreateStoreOptions, createStore } from '../store-files.ts';
 import { closeDisk, scanDisk } from './place-scan.ts';
 
 /**
  * Makes stores on disks, and wipes them, in steps. A crash before any step leaves something that the same call brings to its end when it is made
- * again: it looks at what is there first.
+ * again: it looks at what is there first. What the file system says comes as it is; the catalogue puts it into words.
  */
 
 /** What follows the UUID in the name of a store's file. */
@@ -123,12 +122,8 @@ export async function withDevice(path: string, places: StorePlaces, use: (disk: 
 export async function writeMarker(directory: string, directoryUuid: string, { beforeStep }: StepOptions): Promise<void> {
   const path = join(directory, MARKER_NAME);
   beforeStep('write the marker');
-  try {
-    await writeFile(`${path}.new`, markerText(directoryUuid), { mode: 0o640, flush: true });
-    await rename(`${path}.new`, path);
-  } catch (error) {
-    throw openError(path, error);
-  }
+  await writeFile(`${path}.new`, markerText(directoryUuid), { mode: 0o640, flush: true });
+  await rename(`${path}.new`, path);
   beforeStep('make the marker durable');
   await flushDirectory(directory);
 }
@@ -146,7 +141,7 @@ async function removeFile(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw openError(path, error);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
 }
 

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Disk, type DiskFeatures, type DiskSink, OperationError, Status } from '@rmr/runtime';
-import { openError } from '../disk-file.ts';
 import { statusOfErrno } from '../errno-status.ts';
 import { Errno, errno, lseek, SEEK_END } from '../libc.ts';
+import { failureAt } from './disk-errors.ts';
 
 interface Read {
   readonly offsetBytes: number;
@@ -42,7 +42,7 @@ export class ReadOnlyDisk implements Disk {
   static async open(path: string): Promise<ReadOnlyDisk> {
     // NONBLOCK: a pipe without a writer is no disk, but nothing to wait for either.
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
-      throw openError(path, error);
+      throw failureAt(path, error);
     });
     try {
       const status = await handle.stat();
@@ -55,7 +55,7 @@ export class ReadOnlyDisk implements Disk {
       return new ReadOnlyDisk(handle, sizeBytes, null, status.rdev);
     } catch (error) {
       await handle.close();
-      throw error instanceof OperationError ? error : openError(path, error);
+      throw failureAt(path, error);
     }
   }
 
