@@ -6,6 +6,9 @@ import { storageNodeConfigSchema } from './config.ts';
 import { startDaemon } from './daemon.ts';
 import { addStoreCommands } from './store-commands.ts';
 
+/** Stores on the disks of a node that have their full share of threads. More of them share what there is. */
+const STORES_AT_RUN_TIME = 16;
+
 /** The command line of the storage node. */
 export function buildProgram(): Command {
   const program = new Command('storage-node')
@@ -16,7 +19,8 @@ export function buildProgram(): Command {
   addRunCommand(program, {
     role: 'storage-node',
     schema: storageNodeConfigSchema,
-    poolThreads: ({ stores }) => threadsFor(stores.length),
+    // Each disk may hold up threads as a store does, and stores are made on disks while the daemon runs.
+    poolThreads: ({ stores, disks }) => threadsFor(stores.length + disks.length + (disks.length === 0 ? 0 : STORES_AT_RUN_TIME)),
     start: startDaemon,
   });
   addStoreCommands(program);

@@ -15,6 +15,7 @@ import {
 } from '@rmr/daemon';
 import { QUEUE_DEPTH_MAX, SESSIONS_MAX } from '@rmr/rtrs';
 import { z } from 'zod';
+import { disksSection } from './disk-config.ts';
 
 /**
  * The configuration of a storage node. Its validated form has sizes in bytes and durations in milliseconds.
@@ -54,6 +55,7 @@ export const storageNodeConfigSchema = z
       .max(STORES_MAX)
       .default([])
       .describe('stores to open at start; for a store that is missing, the node waits; it never creates one'),
+    disks: disksSection(),
     lastCopyWait: durationValue({ millisecondsMax: 86_400_000 })
       .prefault('0s')
       .describe(

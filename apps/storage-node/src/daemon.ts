@@ -1,5 +1,5 @@
 import { clientSessionStatus, HealthLog, type StorageNodeStatus } from '@rmr/admin-api';
-import { StoreKeeper, ThreadPlaces } from '@rmr/brmr';
+import { commandService, StoreKeeper, ThreadPlaces } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
 import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
@@ -10,6 +10,7 @@ import type { StorageNodeConfig } from './config.ts';
 import { DoubtfulStoreFile } from './doubtful-stores.ts';
 import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
 import { registerStorageMetrics } from './metrics.ts';
+import { NodeDisks } from './node-disks.ts';
 import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
 
 /** Permits of each session to another storage node: enough for the resync of many pools, while a hanging disk keeps some for good (I11). */
@@ -42,23 +43,26 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     },
     rmr,
   );
-  const storePaths = config.stores.map(({ path }) => path);
+  const threads = new ThreadPlaces(poolThreads());
+  const disks = new NodeDisks({ world, config, hostUuid: host.hostUuid, threads });
+  const storePaths = [...config.stores.map(({ path }) => path), ...disks.paths];
   const doubtful = new DoubtfulStoreFile(config.stateDir, storePaths, log);
   const keeper = new StoreKeeper(
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
-    { world, opener: new FileStoreOpener(world, host.bootId, new ThreadPlaces(poolThreads())), registry: rmr, doubtful },
+    { world, opener: new FileStoreOpener(world, host.bootId, threads), registry: rmr, doubtful },
   );
   // `down` is only a warning here: a pool is down as long as no client uses it, which is not this node's fault. Only open stores are
   // watched: the keeper logs a store that is away.
   const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
   world.ticker.subscribe(health);
-  rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
 
   const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
   /** Ends all sessions, waits until nothing executes, then flushes the stores and marks them as shut down cleanly. */
   const stopGracefully = async (): Promise<void> => {
     node.closeListeners();
+    rmr.onCommand = null;
+    await disks.stop();
     world.ticker.unsubscribe(health);
     server.close('this storage node stops');
     sessions.close('this storage node stops');
@@ -72,6 +76,9 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     await new Promise<void>((resolve, reject) => {
       keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
     });
+    const service = await disks.start(keeper, rmr);
+    rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid) ?? service.whyAbsent(poolUuid);
+    rmr.onCommand = commandService(log, service);
     transport.setAccess(config.rtrs.socket);
     await node.listen('rtrs.listen', config.rtrs.listen, (stream) => server.accept(stream));
   } catch (error) {
@@ -86,7 +93,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       return {
         role: 'storage-node',
         node: node.identity(),
-        health: nodeHealth(pools, stores),
+        health: nodeHealth(pools, stores, config.disks.length),
         sessions: [...server.sessions().map(sessionStatus), ...sessions.all().map(({ rtrs }) => clientSessionStatus(rtrs))],
         rtrsAddresses: [...node.addresses],
         pools,
@@ -108,6 +115,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
       if (away !== undefined)
         throw new OperationError('UNAVAILABLE', `${away.spec.path} can't be flushed, because it is not open: ${away.reason}`);
     },
+    disks,
     registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
       // When it does not wait for an orderly stop, it just ends: accepted data is in the kernel's hands or was never acknowledged, and the

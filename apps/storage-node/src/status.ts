@@ -26,9 +26,10 @@ export function attachedStores(keeper: StoreKeeper): readonly AttachedStore[] {
   return keeper.stores.flatMap((kept) => (kept.pool === null ? [] : [{ kept, pool: kept.pool }]));
 }
 
-/** The health of the node is that of its worst store or pool. */
-export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly NodeStoreStatus[]): Health {
-  if (stores.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names none' };
+/** The health of the node is that of its worst store or pool. A node with disks and without stores has nothing to do yet. */
+export function nodeHealth(pools: readonly ServerPoolStatus[], stores: readonly NodeStoreStatus[], disks: number): Health {
+  if (stores.length === 0 && disks > 0) return { level: 'healthy', sentence: 'no store is on the disks of this node yet' };
+  if (stores.length === 0) return { level: 'down', sentence: 'no store is open: the configuration names no store and no disk' };
   return worstHealth(
     [...stores, ...pools].map(({ health }) => health),
     pools.length === 1 ? (pools[0] as ServerPoolStatus).health.sentence : `all ${pools.length} pools are served`,

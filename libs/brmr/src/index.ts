@@ -1,7 +1,7 @@
 export { PoolDevice, type PoolDeviceOptions } from './core/client/pool-device.ts';
 export { commandService, type NodeStores } from './core/commands/command-service.ts';
 export { type CommandWay, type NodePlace, sendCommand } from './core/commands/node-commander.ts';
-export type { NodeAnswer, NodeCommand, StoreOrder, StoreState } from './core/commands/node-commands.ts';
+export { type NodeAnswer, type NodeCommand, type StoreOrder, type StoreState, storeOrderSchema } from './core/commands/node-commands.ts';
 export { type CheckedPlace, checkPlace, type StorePurpose, type WantedStore } from './core/disks/disk-checks.ts';
 export type { DiskHealth } from './core/disks/disk-health.ts';
 export {

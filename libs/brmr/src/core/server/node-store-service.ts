@@ -58,6 +58,8 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
   readonly #parts: NodeStoreServiceParts<Spec>;
   /** Stores for which something is under way, by UUID. */
   readonly #busy = new Map<string, 'CREATING' | 'DELETING' | 'CLOSING'>();
+  /** The paths by which stores were opened, by UUID. */
+  readonly #paths = new Map<string, string>();
   /** Why the last attempt to make or destroy a store failed, by UUID. */
   readonly #problems = new Map<string, OperationError>();
 
@@ -71,6 +73,41 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
       if (store.stage === 'GOING') this.#destroy(store);
       else if (store.stage === 'KEPT' && !store.closed) this.#open(store.order);
     }
+  }
+
+  /**
+   * Follows stores whose disks have got another name, or have appeared again: the disks were looked at since. A store that is open stays as it
+   * is.
+   */
+  refresh(): void {
+    for (const { order, stage, closed } of this.#parts.memory.entries()) {
+      if (stage !== 'KEPT' || closed || this.#busy.has(order.storeUuid)) continue;
+      const path = this.#paths.get(order.storeUuid);
+      const spec = this.#parts.disks.specOf(order);
+      if (spec === null || path === spec.path) continue;
+      const kept = this.#parts.keeper.stores.find((store) => store.spec.path === path);
+      if (kept?.state === 'ATTACHED') continue;
+      if (path === undefined) this.#open(order);
+      else this.#parts.keeper.remove(path, () => this.#open(order));
+    }
+  }
+
+  /** Whether a store of the node is open, by an order or by the configuration. */
+  isOpen(storeUuid: string): boolean {
+    return this.#parts.keeper.stores.some(({ state, identity }) => state === 'ATTACHED' && identity?.storeUuid === storeUuid);
+  }
+
+  /** Whether a store that should be open is not, so that its disk is worth a look. */
+  get misses(): boolean {
+    return this.#parts.memory.entries().some((store) => store.stage === 'KEPT' && !store.closed && this.#stateOf(store).state !== 'OPEN');
+  }
+
+  /** Why a pool has no open store here, as a sentence about the node; null: nothing is known of one. */
+  whyAbsent(poolUuid: string): string | null {
+    const store = this.#parts.memory.entries().find(({ order }) => order.poolUuid === poolUuid);
+    if (store === undefined) return null;
+    const { state, reason } = this.#stateOf(store);
+    return `its store on disk ${store.order.disk} is not open (${state})${reason === '' ? '' : `: ${reason}`}`;
   }
 
   /** The stores that the node was told to keep, for status. */
@@ -249,9 +286,9 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
           else this.#busy.delete(storeUuid);
         });
       });
-    const spec = this.#parts.disks.specOf(order);
-    if (spec === null) destroy();
-    else this.#parts.keeper.remove(spec.path, destroy);
+    const path = this.#pathOf(order);
+    if (path === null) destroy();
+    else this.#parts.keeper.remove(path, destroy);
   }
 
   #open(order: StoreOrder): void {
@@ -262,15 +299,16 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
       return;
     }
     if (keeper.stores.some((store) => store.spec.path === spec.path)) return;
+    this.#paths.set(order.storeUuid, spec.path);
     // How it goes the keeper logs and tells in status; it tries again by itself.
     keeper.add(spec, () => {});
   }
 
   #close({ order }: RememberedStore): void {
-    const spec = this.#parts.disks.specOf(order);
-    if (spec === null) return;
+    const path = this.#pathOf(order);
+    if (path === null) return;
     this.#busy.set(order.storeUuid, 'CLOSING');
-    this.#parts.keeper.remove(spec.path, () => this.#busy.delete(order.storeUuid));
+    this.#parts.keeper.remove(path, () => this.#busy.delete(order.storeUuid));
   }
 
   #stateOf({ order, stage, closed }: RememberedStore): StoreState {
@@ -278,8 +316,8 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
     const reason = this.#problems.get(order.storeUuid)?.message ?? '';
     if (stage === 'GOING' || busy === 'DELETING') return { state: 'DELETING', reason };
     if (stage === 'MAKING') return { state: 'CREATING', reason };
-    const spec = this.#parts.disks.specOf(order);
-    const kept = spec === null ? undefined : this.#parts.keeper.stores.find((store) => store.spec.path === spec.path);
+    const path = this.#pathOf(order);
+    const kept = this.#parts.keeper.stores.find((store) => store.spec.path === path);
     if (kept?.state === 'ATTACHED') return OPEN;
     if (busy === 'CLOSING') return { state: 'OPEN', reason: 'it is being closed' };
     if (closed) return { state: 'CLOSED', reason: 'it was closed by an order' };
@@ -287,6 +325,11 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
       state: busy === undefined ? 'CLOSED' : 'CREATING',
       reason: kept?.reason ?? `the disk ${order.disk} is not configured any more`,
     };
+  }
+
+  /** The path by which a store was opened, or would be. */
+  #pathOf(order: StoreOrder): string | null {
+    return this.#paths.get(order.storeUuid) ?? this.#parts.disks.specOf(order)?.path ?? null;
   }
 
   #find(storeUuid: string): RememberedStore | null {
