@@ -18,11 +18,12 @@ export const ALLOWED_LAYERS = {
   brmr: ['operations', 'rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
   daemon: ['admin-api', 'runtime'],
+  'cluster-view': ['admin-api', 'runtime'],
   testing: ['runtime'],
   simulation: ['testing', 'operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
   app: ['operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api', 'daemon'],
-  web: ['admin-api', 'runtime'],
-  tool: ['admin-api', 'runtime'],
+  web: ['cluster-view', 'admin-api', 'runtime'],
+  tool: ['cluster-view', 'admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
   harness: ['admin-api', 'daemon', 'runtime', 'app', 'harness', 'simulation'],
   /** Runs the simulator: the one program that is made of test code. */

@@ -295,10 +295,7 @@ export const DOCUMENT_NUMBERS = [
   },
   {
     path: 'docs/disks.md',
-    from: [
-      'libs/brmr/src/core/disks/disk-types.ts',
-      'libs/brmr/src/node/disks/catalogued-disk.ts',
-    ],
+    from: ['libs/brmr/src/core/disks/disk-types.ts', 'libs/brmr/src/node/disks/catalogued-disk.ts'],
     all: true,
     says: [
       'A node has at most {DISKS_MAX} disks',
