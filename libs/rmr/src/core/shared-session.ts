@@ -139,7 +139,8 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
     if (!this.#connected || this.#waiting.length > 0) {
       for (let i = 0; i < this.#waiting.length; ) {
         const call = this.#waiting[i] as ControlCall;
-        if (this.#connected && call.deadlineMs > nowMs) {
+        // The first attempt to connect is waited for: a session may be opened for the very call.
+        if ((this.#connected || this.isFirstAttempt) && call.deadlineMs > nowMs) {
           i++;
           continue;
         }

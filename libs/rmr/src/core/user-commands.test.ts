@@ -11,13 +11,14 @@ import { Sessions } from './sessions.ts';
 const ADDRESS = 'memory:storage-1';
 
 let world: VirtualWorld;
+let network: MemoryNetwork;
 let client: RmrClient;
 let server: RmrServer;
 let listener: RtrsServer;
 
 beforeEach(() => {
   world = new VirtualWorld(1);
-  const network = new MemoryNetwork(world);
+  network = new MemoryNetwork(world);
   const session = (hostName: string) => ({
     local: { hostUuid: randomUuid(world.random), hostName, bootId: randomUuid(world.random), incarnation: randomUuid(world.random) },
     queueDepth: 2 * COMMANDS_MAX,
@@ -116,6 +117,22 @@ describe('user commands', () => {
     const sent = send('two');
     world.run(100);
     expect(sent.outcome).toBe('two');
+  });
+
+  test('a command that opens the session waits for the first attempt to connect; a node that is not there is told at once', () => {
+    server.onCommand = (_peer, command, done) => done(command);
+    Object.assign(network.options, { delayMsMin: 100, delayMsMax: 120 });
+    const sent = send('patient');
+    world.run(300);
+    expect(sent.outcome).toBeNull();
+    world.run(3000);
+    expect(sent.outcome).toBe('patient');
+    let failure: unknown;
+    client.command(['memory:nobody'], 'storage-9', 'hello', (result) => {
+      failure = result;
+    });
+    world.run(3000);
+    expect(failure).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringMatching(/^storage-9 did not answer/) });
   });
 
   test('a session with a command under way stays', () => {
