@@ -25,7 +25,7 @@ export const ALLOWED_LAYERS = {
   web: ['cluster-view', 'admin-api', 'runtime'],
   tool: ['cluster-view', 'admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
-  harness: ['admin-api', 'daemon', 'runtime', 'app', 'harness', 'simulation'],
+  harness: ['admin-api', 'daemon', 'runtime', 'app', 'harness', 'simulation', 'tool'],
   /** Runs the simulator: the one program that is made of test code. */
   simulator: ['simulation', 'runtime'],
   workspace: [],

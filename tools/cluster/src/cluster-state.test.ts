@@ -98,7 +98,7 @@ describe('cluster.json', () => {
     const before = statSync(clusterFilePath(directory)).ino;
     writeState(directory, exampleState());
     expect(statSync(clusterFilePath(directory)).ino).not.toBe(before);
-    expect(readdirSync(directory).sort()).toEqual(['cluster.json', 'harness.json']);
+    expect(readdirSync(directory).sort()).toEqual(['cluster.json', 'harness.json', 'rmr.yaml']);
   });
 
   test('fields that a later version adds are left alone', () => {

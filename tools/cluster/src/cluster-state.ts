@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFileDurably } from '@rmr/runtime/node';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { type ClusterFile, clusterFilePath, readJsonFile } from './cluster-file.ts';
 import { FIRST_CLIENT_NAME, POOL_NAME, WEB_NAME } from './constants.ts';
@@ -109,6 +110,10 @@ export const layout = {
   config: (directory: string, name: string) => join(directory, name, 'config.json'),
   nodeState: (directory: string, name: string) => join(directory, name, 'state'),
   store: (directory: string, name: string) => join(directory, name, 'store.img'),
+  /** A disk of a storage node: a directory, in which volumes are made at run time. */
+  disk: (directory: string, name: string, disk: string) => join(directory, name, disk),
+  /** The cluster file of rmrctl. */
+  rmrctl: (directory: string) => join(directory, 'rmr.yaml'),
   log: (directory: string, name: string) => join(directory, 'logs', `${name}.log`),
 };
 
@@ -126,6 +131,15 @@ export function writeState(directory: string, state: ClusterState): void {
   mkdirSync(directory, { recursive: true });
   replaceFileDurably(layout.state(directory), `${JSON.stringify(state, null, 2)}\n`);
   replaceFileDurably(clusterFilePath(directory), `${JSON.stringify(clusterFileOf(directory, state), null, 2)}\n`);
+  replaceFileDurably(layout.rmrctl(directory), stringify(rmrctlFileOf(state)));
+}
+
+/** The cluster file for rmrctl: every daemon and its admin address. */
+function rmrctlFileOf({ storageNodes, clientNodes }: ClusterState): object {
+  const node = (role: string) => (each: { readonly name: string; readonly adminPort: number }) => ({
+    ...{ name: each.name, role, admin: adminUrl(each.adminPort) },
+  });
+  return { name: 'local', nodes: [...storageNodes.map(node('storage-node')), ...clientNodes.map(node('client-node'))] };
 }
 
 /** The cluster file for a state. Pids of processes that are gone are null. */

@@ -45,3 +45,6 @@ export const DEFAULTS = {
   transport: 'tcp',
   paths: 1,
 } as const;
+
+/** The disks of each storage node, for volumes that are made at run time. The witness has none. */
+export const DISK_NAMES = ['disk-1', 'disk-2'] as const;

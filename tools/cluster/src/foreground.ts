@@ -25,6 +25,11 @@ export function welcome(directory: string, state: ClusterState, created: boolean
     ...(file.web === null ? [] : [`  Dashboard  ${file.web.url}`]),
     `  Try        nbdinfo '${client.nbdUri}'`,
     '',
+    'Operate it from another terminal, in this folder:',
+    ...['status', 'disk list', 'volume create web-01 --size 1GiB --replicas 2', 'volume show web-01'].map(
+      (command) => `  npm run -s rmrctl -- --cluster ${layout.rmrctl(directory)} ${command}`,
+    ),
+    '',
     ...members(state).map((node) => `  ${node.name}  ${layout.store(directory, node.name)}`),
     `  Logs       ${layout.log(directory, '*')}`,
   ];

@@ -6,7 +6,7 @@ import { replaceFileDurably } from '@rmr/runtime/node';
 import { type StorageNodeConfigFile, storageNodeConfigSchema } from '@rmr/storage-node/config';
 import { clusterFilePath } from './cluster-file.ts';
 import { adminUrl, type ClientNodeState, type ClusterState, layout, type StorageNodeState, storageNode } from './cluster-state.ts';
-import { POOL_NAME, WEB_NAME } from './constants.ts';
+import { DISK_NAMES, POOL_NAME, WEB_NAME } from './constants.ts';
 import { nbdAddress } from './endpoints.ts';
 import type { LaunchPlan } from './node-process.ts';
 import { programPath } from './repository.ts';
@@ -14,6 +14,9 @@ import { members, witnesses } from './stores.ts';
 
 /** Writes the configuration of every daemon, as the state has it. Running ones read their routes again at SIGHUP. */
 export function writeConfigurations(directory: string, state: ClusterState): void {
+  for (const node of state.storageNodes) {
+    if (!node.witness) for (const name of DISK_NAMES) mkdirSync(layout.disk(directory, node.name, name), { recursive: true });
+  }
   for (const node of state.storageNodes) writeConfiguration(directory, node.name, storageConfiguration(directory, state, node));
   for (const node of state.clientNodes) writeConfiguration(directory, node.name, clientConfiguration(directory, state, node));
 }
@@ -42,6 +45,7 @@ function storageConfiguration(directory: string, state: ClusterState, node: Stor
     rtrs: { listen: [...node.rtrs] },
     admin: { listen: adminUrl(node.adminPort) },
     stores: node.memberId === null ? [] : [{ path: layout.store(directory, node.name), poolUuid: state.poolUuid, ...volatileCache(state) }],
+    disks: node.witness ? [] : DISK_NAMES.map((name) => ({ name, directory: layout.disk(directory, node.name, name) })),
     ...resync(state),
     transport: { routes: cutRoutes(state, node.name, peers) },
   };

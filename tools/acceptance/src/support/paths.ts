@@ -7,6 +7,7 @@ function inRepository(path: string): string {
 /** The built programs, as `npm run build` leaves them. */
 export const CLUSTER_TOOL = inRepository('tools/cluster/dist/main.mjs');
 export const BENCH_TOOL = inRepository('tools/bench/dist/main.mjs');
+export const RMRCTL = inRepository('tools/rmrctl/dist/main.mjs');
 export const CLIENT_NODE = inRepository('apps/client-node/dist/main.mjs');
 export const STORAGE_NODE = inRepository('apps/storage-node/dist/main.mjs');
 
