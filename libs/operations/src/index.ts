@@ -1,4 +1,24 @@
 export {
+  type DurableFirstKind,
+  EVENT_KINDS,
+  EVENT_SEVERITIES,
+  type EventFields,
+  type EventKind,
+  type EventSeverity,
+} from './core/event-kinds.ts';
+export {
+  type EventGap,
+  type EventListener,
+  EventLog,
+  type EventLogOptions,
+  type EventPage,
+  type EventPageRequest,
+  type EventStorage,
+  type EventSubscription,
+  type FoundEvents,
+  type NodeEvent,
+} from './core/event-log.ts';
+export {
   isUnfinished,
   OPERATION_TRANSITIONS,
   type Operation,

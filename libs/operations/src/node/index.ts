@@ -1,3 +1,4 @@
+export { EVENT_SYSTEM_CALLS, type EventFileCalls, EventFiles } from './event-files.ts';
 export { openOperationJournal } from './operation-files.ts';
 export {
   type FileCalls,
