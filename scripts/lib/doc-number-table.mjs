@@ -194,6 +194,38 @@ export const DOCUMENT_NUMBERS = [
     ],
   },
   {
+    path: 'docs/events.md',
+    from: ['libs/operations/src/core/event-log.ts'],
+    all: true,
+    says: [
+      'its newest {EVENTS_MAX} events, and less when they take more than {EVENTS_BYTES_MAX MiB}',
+      'numbers are reserved {RESERVED_NUMBERS} at a time',
+      'the newest {BUFFER_MAX} wait in memory',
+    ],
+    others: [],
+  },
+  {
+    path: 'libs/operations/README.md',
+    from: [
+      'libs/operations/src/core/event-kinds.ts',
+      'libs/operations/src/core/event-log.ts',
+      'libs/operations/src/core/operation-runner.ts',
+      'libs/operations/src/node/event-files.ts',
+      'libs/operations/src/node/record-directory.ts',
+    ],
+    all: true,
+    says: [
+      'different targets side by side, {RUNNING_MAX} at most; later ones are queued. {UNFINISHED_MAX} at most have not ended; {HISTORY_MAX} that have ended are kept',
+      'They are reserved durably, {RESERVED_NUMBERS} at a time',
+      '{FLUSH_MS s} after the first of them at the latest',
+      'While the disk fails, {BUFFER_MAX} wait',
+      'in segments of {SEGMENT_EVENTS_MAX} events or {SEGMENT_BYTES_MAX MiB}',
+      '{EVENTS_MAX} events or {EVENTS_BYTES_MAX MiB} of them. Texts in events have at most {FIELD_CHARACTERS_MAX} characters',
+      'A record has at most {RECORD_BYTES_MAX KiB}, and a directory {RECORDS_MAX} of them',
+    ],
+    others: [],
+  },
+  {
     path: 'docs/when-disks-come-back.md',
     from: [KEPT_STORE],
     says: ['tries again every {RETRY_MS_MAX s}', 'The store is opened within {RETRY_MS_MAX s}'],
