@@ -23,6 +23,8 @@ class Process {
   actions = 0;
   dead = false;
   journalFails = 0;
+  /** A record that fails is there all the same. */
+  failsHeld = false;
   /** Steps that wait go on. */
   released = false;
 
@@ -57,6 +59,7 @@ class Process {
         record: (record, done) => {
           if (this.journalFails > 0) {
             this.journalFails--;
+            if (this.failsHeld) durable.journal.set(record.id, record);
             world.after(1, () => done(new OperationError('NO_SPACE', 'no space left')));
           } else
             this.#act(
@@ -275,6 +278,94 @@ describe('operations', () => {
     world.run(1000);
     expect(stand(process, 'y')).toBe('SUCCEEDED');
     expect(cancel('nobody')).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  test.each(['three', 'late'].flatMap((kind) => Array.from({ length: 12 }, (_, ms) => [kind, ms] as const)))(
+    'a cancellation of %s after %d ms that was answered counts, whenever the process dies after it',
+    (kind, ms) => {
+      for (let crashMs = 0; crashMs < 16; crashMs++) {
+        durable = new Durable();
+        world = new VirtualWorld(1);
+        const process = new Process(world, durable);
+        let answer: Operation | OperationError | undefined;
+        process.runner.submit(request('x', {}, kind), () => {});
+        world.run(ms);
+        const id = idOf(durable, 'x');
+        const isLast = durable.journal.get(id)?.step === 2;
+        process.runner.cancel(id, 'bob', (result) => {
+          answer = result;
+        });
+        for (let i = 0; i < crashMs && answer === undefined; i++) world.run(1);
+        process.die();
+        const next = new Process(world, durable);
+        world.run(5000);
+        if (answer === undefined) continue;
+        if (answer instanceof OperationError) {
+          expect(['NOT_FOUND', 'CONFLICT']).toContain(answer.code);
+          continue;
+        }
+        const state = next.runner.get(id)?.state;
+        expect([[...durable.done].length, state]).toEqual(isLast && state === 'SUCCEEDED' ? [3, state] : [0, 'CANCELLED']);
+      }
+    },
+  );
+
+  test.each(['three', 'late'])(
+    'a cancellation of %s that was accepted is answered, and is carried out unless the last step was done by then',
+    (kind) => {
+      for (let ms = 2; ms < 12; ms++) {
+        durable = new Durable();
+        world = new VirtualWorld(1);
+        const process = new Process(world, durable);
+        process.runner.submit(request('x', {}, kind), () => {});
+        world.run(ms);
+        const id = idOf(durable, 'x');
+        const isLast = durable.journal.get(id)?.step === 2;
+        const answers: (Operation | OperationError)[] = [];
+        for (const by of ['bob', 'eve']) process.runner.cancel(id, by, (result) => answers.push(result));
+        world.run(5000);
+        expect(answers).toHaveLength(2);
+        const isRefused = answers.every((answer) => answer instanceof OperationError);
+        const isDone = isLast && durable.done.size === 3;
+        expect([ms, process.runner.get(id)?.state]).toEqual([ms, isRefused || isDone ? 'SUCCEEDED' : 'CANCELLED']);
+        expect(durable.done.size).toBe(isRefused || isDone ? 3 : 0);
+      }
+    },
+  );
+
+  test('a cancellation in the step before the point of no return is carried out when that step has ended', () => {
+    const process = new Process(world, durable);
+    process.runner.submit(request('x', {}, 'late'), () => {});
+    world.runUntil(() => durable.journal.get(idOf(durable, 'x'))?.state === 'RUNNING', 1000);
+    process.runner.cancel(idOf(durable, 'x'), 'bob', () => {});
+    world.run(5000);
+    expect([stand(process, 'x'), durable.actions]).toEqual(['CANCELLED', ['a', 'undo a']]);
+  });
+
+  test('one that is queued is cancelled without taking a turn', () => {
+    const process = new Process(world, durable);
+    const names = Array.from({ length: RUNNING_MAX + 1 }, (_, i) => `v${i}`);
+    for (const name of names) submit(process, request(name, { waits: 'b' }));
+    world.run(1000);
+    const last = idOf(durable, `v${RUNNING_MAX}`);
+    process.runner.cancel(last, 'bob', () => {});
+    for (let i = 0; i < 20; i++) {
+      world.run(1);
+      process.runner.verify();
+    }
+    expect([process.runner.get(last)?.state, durable.actions.filter((action) => action.startsWith('undo'))]).toEqual(['CANCELLED', []]);
+  });
+
+  test('what was refused because it could not be recorded does not come back with the next process', () => {
+    const process = new Process(world, durable);
+    process.journalFails = 1;
+    process.failsHeld = true;
+    expect(submit(process, request('x'))).toMatchObject({ code: 'NO_SPACE' });
+    world.run(5000);
+    process.die();
+    const next = new Process(world, durable);
+    world.run(5000);
+    expect([stand(next, 'x'), durable.actions]).toEqual(['none', []]);
   });
 
   test('a journal that can not be written holds the operation up, which says so, and goes on by itself', () => {

@@ -25,7 +25,10 @@ export const HISTORY_MAX = 1_000;
 /** How soon a record that could not be made durable is tried again, in milliseconds. */
 const RECORD_RETRY_MS = 1_000;
 
-/** Where operations are kept. `done` is called once the change is durable, or has failed, and not from within the call. */
+/**
+ * Where operations are kept. `done` is called once the change is durable, or has failed, and not from within the call. Changes of one
+ * operation take effect in the order in which they were asked for. After one that has failed the operation is as before, or as wanted.
+ */
 export interface OperationJournal {
   /** All that is kept, in no order. */
   readonly entries: readonly OperationRecord[];
@@ -56,13 +59,20 @@ class Driven {
   record: OperationRecord;
   progress: OperationProgress | null = null;
   waitingFor: Operation['waitingFor'] = null;
+  /** What is known to be in the journal. Null: nothing yet. */
+  durable: OperationRecord | null;
   /** A step, or a record, is under way. */
   busy = false;
+  /** A record is under way, or is to be tried again. */
+  recording = false;
+  /** Those that want its end, and were not answered yet. */
+  wishes: ((result: Operation | OperationError) => void)[] = [];
   /** When the step is run again, in clock milliseconds. */
   retryAtMs = 0;
 
-  constructor(record: OperationRecord) {
+  constructor(record: OperationRecord, durable: OperationRecord | null) {
     this.record = record;
+    this.durable = durable;
   }
 
   get view(): Operation {
@@ -81,7 +91,7 @@ export class OperationRunner implements Ticked {
     this.#options = options;
     for (const kind of options.kinds) this.#kinds.set(kind.kind, kind as unknown as OperationKind);
     const entries = [...options.journal.entries].sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1));
-    for (const record of entries) this.#operations.set(record.id, new Driven(record));
+    for (const record of entries) this.#operations.set(record.id, new Driven(record, record));
   }
 
   /** Goes on with what had not ended. */
@@ -125,20 +135,30 @@ export class OperationRunner implements Ticked {
     }
     const { clock, random } = this.#options.world;
     const nowMs = clock.wallMs();
-    const driven = new Driven({
-      ...{ id: randomUuid(random), ...request, createdAtMs: nowMs, state: 'QUEUED', step: 0, error: null, cancelled: false },
-      ...{ undoing: false, memory: {}, result: null, sinceMs: nowMs, endedAtMs: null },
-    });
+    const driven = new Driven(
+      {
+        ...{ id: randomUuid(random), ...request, createdAtMs: nowMs, state: 'QUEUED', step: 0, error: null, cancelled: false },
+        ...{ undoing: false, memory: {}, result: null, sinceMs: nowMs, endedAtMs: null },
+      },
+      null,
+    );
     // From here on another order for the target is refused, although nothing is durable yet.
     this.#operations.set(driven.record.id, driven);
     driven.busy = true;
-    this.#options.journal.record(driven.record, (error) => {
+    driven.recording = true;
+    const { record } = driven;
+    this.#options.journal.record(record, (error) => {
       driven.busy = false;
+      driven.recording = false;
       if (error !== null) {
-        this.#operations.delete(driven.record.id);
+        this.#operations.delete(record.id);
+        // It may be in the journal all the same: the next process must not carry out what was refused.
+        this.#forgetRefused(record.id);
+        this.#answerWishes(driven, error);
         done(error);
         return;
       }
+      driven.durable = record;
       this.#changed(driven);
       done(driven.view);
       this.#fill();
@@ -162,14 +182,39 @@ export class OperationRunner implements Ticked {
       done(new OperationError('CONFLICT', `operation ${id} can't be cancelled: ${refusal}`));
       return;
     }
+    if (driven.durable?.cancelled === true) {
+      done(driven.view);
+      return;
+    }
+    driven.wishes.push(done);
     if (!record.cancelled) {
       this.#options.world.log.info('an operation is to be cancelled', { operation: id, kind: record.kind, target: record.targetName, by });
       // It takes effect when the step that is under way has ended.
       driven.record = { ...record, cancelled: true };
       driven.retryAtMs = 0;
+      // What is being recorded does not have the wish; what follows from that will.
+      if (driven.busy && !driven.recording) this.#recordWish(driven);
     }
-    done(driven.view);
     this.#advance(driven);
+  }
+
+  /** Records that somebody wants the end of an operation, while a step of it goes on. */
+  #recordWish(driven: Driven): void {
+    const { record } = driven;
+    this.#options.journal.record(record, (error) => {
+      if (error !== null) {
+        const sentence = `the cancellation could not be recorded, and counts only if this node goes on until it takes effect: ${error.message}`;
+        this.#answerWishes(driven, new OperationError(error.code, sentence));
+        return;
+      }
+      // A later record has it, too.
+      if (driven.durable?.cancelled !== true) driven.durable = { ...(driven.durable ?? record), cancelled: true };
+      this.#answerWishes(driven, null);
+    });
+  }
+
+  #answerWishes(driven: Driven, error: OperationError | null): void {
+    for (const done of driven.wishes.splice(0)) done(error ?? driven.view);
   }
 
   get(id: string): Operation | null {
@@ -210,7 +255,7 @@ export class OperationRunner implements Ticked {
     let running = this.#running();
     for (const driven of this.#operations.values()) {
       if (driven.busy) continue;
-      if (driven.record.state === 'RUNNING') this.#advance(driven);
+      if (driven.record.state === 'RUNNING' || driven.record.cancelled) this.#advance(driven);
       else if (driven.record.state === 'QUEUED' && running < RUNNING_MAX) {
         running++;
         this.#advance(driven);
@@ -230,20 +275,29 @@ export class OperationRunner implements Ticked {
       return;
     }
     const { record } = driven;
-    if (record.cancelled && !record.undoing && this.#tooLate(record) === null) {
-      this.#undo(driven, { code: 'CONFLICT', sentence: 'it was cancelled' });
+    // Whether it was too late was looked at when the wish came.
+    if (record.cancelled && !record.undoing) {
+      this.#cancelled(driven);
       return;
     }
     if (record.state === 'QUEUED') {
-      this.#record(driven, { state: 'RUNNING' }, () => this.#run(driven, kind));
+      this.#record(driven, { state: 'RUNNING' }, () => this.#advance(driven));
       return;
     }
     // One that waits still waits while its step looks again.
     this.#run(driven, kind);
   }
 
+  #cancelled(driven: Driven): void {
+    const error = { code: 'CONFLICT', sentence: 'it was cancelled' } as const;
+    if (driven.record.state === 'QUEUED') this.#end(driven, 'CANCELLED', error);
+    else this.#undo(driven, error);
+  }
+
   #run(driven: Driven, kind: OperationKind): void {
-    const { record } = driven;
+    const { record, durable } = driven;
+    const isRecorded = durable !== null && durable.step === record.step && durable.undoing === record.undoing && durable.state !== 'QUEUED';
+    assert(isRecorded, 'journal first: the record of a step is durable before the step begins');
     const step = kind.steps[record.step];
     assert(step !== undefined, 'operation runner: the step is there');
     driven.busy = true;
@@ -281,7 +335,7 @@ export class OperationRunner implements Ticked {
         const sinceMs = driven.waitingFor?.what === what ? driven.waitingFor.sinceMs : this.#options.world.clock.wallMs();
         const isNews = driven.waitingFor?.what !== what;
         driven.waitingFor = { what, sinceMs, remedy };
-        driven.retryAtMs = this.#options.world.clock.nowMs() + afterMs;
+        driven.retryAtMs = record.cancelled && !record.undoing ? 0 : this.#options.world.clock.nowMs() + afterMs;
         // The state is not worth a record: a restart runs the step again.
         driven.record = { ...record, state: 'WAITING' };
         if (isNews) this.#changed(driven);
@@ -296,6 +350,7 @@ export class OperationRunner implements Ticked {
       }
       case 'done':
         if (record.undoing) this.#undone(driven);
+        else if (record.step + 1 < kind.steps.length && record.cancelled) this.#cancelled(driven);
         else if (record.step + 1 < kind.steps.length) this.#next(driven, { step: record.step + 1 });
         else this.#end(driven, 'SUCCEEDED', null, end.result ?? null);
         break;
@@ -343,6 +398,7 @@ export class OperationRunner implements Ticked {
     if (isNewState) assert((change.state as string) in OPERATION_TRANSITIONS[before.state], 'operation runner: a legal transition');
     const record = { ...before, ...change, ...(isNewState ? { sinceMs: clock.wallMs() } : {}) };
     driven.busy = true;
+    driven.recording = true;
     this.#options.journal.record(record, (error) => {
       driven.busy = false;
       if (error !== null) {
@@ -356,25 +412,44 @@ export class OperationRunner implements Ticked {
         this.#retryRecord(driven, change, then);
         return;
       }
+      driven.recording = false;
+      driven.durable = record;
       // A wish to cancel may have come meanwhile.
       driven.record = { ...record, cancelled: driven.record.cancelled, memory: driven.record.memory };
       if (driven.waitingFor?.what.startsWith('its journal') === true) driven.waitingFor = null;
       this.#changed(driven);
+      if (!isUnfinished(record.state) && !record.cancelled) {
+        const sentence = `operation ${record.id} can't be cancelled: it has ended (${record.state})`;
+        this.#answerWishes(driven, new OperationError('CONFLICT', sentence));
+      } else if (record.cancelled) this.#answerWishes(driven, null);
       then();
     });
   }
 
   #retryRecord(driven: Driven, change: Partial<OperationRecord>, then: () => void): void {
+    this.#later(() => this.#record(driven, change, then));
+  }
+
+  /** Tries something again that could not be made durable, unless the runner stops before. */
+  #later(again: () => void): void {
     const { clock, ticker } = this.#options.world;
     const atMs = clock.nowMs() + RECORD_RETRY_MS;
     const waiting: Ticked = {
       tick: (nowMs) => {
         if (nowMs < atMs && !this.#stopped) return;
         ticker.unsubscribe(waiting);
-        if (!this.#stopped) this.#record(driven, change, then);
+        if (!this.#stopped) again();
       },
     };
     ticker.subscribe(waiting);
+  }
+
+  #forgetRefused(id: string): void {
+    this.#options.journal.forget(id, (error) => {
+      if (error === null) return;
+      this.#options.world.log.warn('an operation that was refused could not be forgotten', { operation: id, why: error.message });
+      this.#later(() => this.#forgetRefused(id));
+    });
   }
 
   #tooLate(record: OperationRecord): string | null {
