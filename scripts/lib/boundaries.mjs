@@ -17,7 +17,7 @@ export const ALLOWED_LAYERS = {
   operations: ['runtime'],
   brmr: ['operations', 'rmr', 'rtrs', 'bitmap-store', 'dirty-map', 'nbd', 'runtime'],
   'admin-api': ['runtime'],
-  daemon: ['admin-api', 'runtime'],
+  daemon: ['admin-api', 'operations', 'runtime'],
   'cluster-view': ['admin-api', 'runtime'],
   testing: ['runtime'],
   simulation: ['testing', 'operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],

@@ -1,5 +1,5 @@
 import { type ClientNodeStatus, clientSessionStatus, HealthLog } from '@rmr/admin-api';
-import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
+import { type Daemon, DaemonEvents, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { NbdServer } from '@rmr/nbd';
 import { openOperationJournal } from '@rmr/operations/node';
 import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, RmrClient } from '@rmr/rmr';
@@ -10,6 +10,7 @@ import { ConfigDifferences } from './config-differences.ts';
 import { type MappedPool, MappedPools } from './mapped-pools.ts';
 import { openMappings } from './mappings.ts';
 import { registerClientMetrics } from './metrics.ts';
+import { PoolEvents } from './pool-events.ts';
 import { findPool, poolOrders } from './pool-orders.ts';
 import { exportStatuses, nodeHealth, poolStatus, watchedPool } from './status.ts';
 import { VolumeDriver } from './volume-driver.ts';
@@ -22,6 +23,7 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   // What can't be understood is told before anything is opened.
   const mappings = openMappings(config.stateDir);
   const journal = openOperationJournal(config.stateDir);
+  const events = new DaemonEvents(world, config.stateDir, { name: config.name, version: surroundings.version });
   const slabs = new SlabPool();
   const server = new NbdServer(world, slabs, {
     connectionsMax: config.nbd.connections,
@@ -45,13 +47,24 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
   transport.setAccess(config.nbd.socket);
   await node.listen('nbd.listen', config.nbd.listen, (stream) => server.accept(stream));
   for (const pool of config.pools) mapped.map(pool, true);
-  const volumes = new VolumeDriver({ world, client, mapped, mappings, journal });
+  const volumes = new VolumeDriver({ world, client, mapped, mappings, journal, events });
   volumes.start();
 
   const differences = new ConfigDifferences(log, pools);
   world.ticker.subscribe(differences);
-  const health = new HealthLog(log, { degraded: 'warn', down: 'error' }, () => pools.map((pool) => watchedPool(pool, config.admin)));
+  const health = new HealthLog(
+    log,
+    { degraded: 'warn', down: 'error' },
+    () => pools.map((pool) => watchedPool(pool, config.admin)),
+    (change) => {
+      const uuid = pools.find((pool) => pool.config.name === change.pool)?.config.uuid ?? '';
+      const { pool, from, to, why } = change;
+      events.record('pool-health', uuid, { pool, from, to, why });
+    },
+  );
   world.ticker.subscribe(health);
+  const poolEvents = new PoolEvents(pools, events);
+  world.ticker.subscribe(poolEvents);
   const statuses = () => pools.map((pool) => poolStatus(pool, config.admin));
 
   let stopping: Promise<void> | null = null;
@@ -62,6 +75,8 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     world.ticker.unsubscribe(differences);
     world.ticker.unsubscribe(health);
     await new Promise<void>((resolve) => client.stop(resolve));
+    world.ticker.unsubscribe(poolEvents);
+    await events.stop('it was asked to');
   };
 
   return {
@@ -88,6 +103,10 @@ export async function startDaemon(config: ClientNodeConfig, surroundings: Daemon
     pools: poolOrders(pools, log),
     volumes,
     operations: volumes,
+    events,
+    ordered: (caller, order, target, details) => events.ordered(caller, order, target, details),
+    orderFailed: (caller, order, target, why) => events.orderFailed(caller, order, target, why),
+    refused: (caller, procedure) => events.refused(caller, procedure),
     registerMetrics: (metrics: Metrics) => registerClientMetrics(metrics, pools, client, server, slabs),
     stop: async (graceful) => {
       if (graceful) {

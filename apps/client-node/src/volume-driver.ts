@@ -33,6 +33,7 @@ import {
   type VolumeOperation,
   volumeOperationKinds,
 } from '@rmr/brmr';
+import type { DaemonEvents } from '@rmr/daemon';
 import { isUnfinished, type Operation, type OperationJournal, OperationRunner } from '@rmr/operations';
 import type { RecordDirectory } from '@rmr/operations/node';
 import { CHUNK_BYTES_DEFAULT, QUEUE_DEPTH_DEFAULT, type RmrClient } from '@rmr/rmr';
@@ -48,17 +49,23 @@ export interface VolumeDriverParts {
   readonly mapped: MappedPools;
   readonly mappings: RecordDirectory<Mapping>;
   readonly journal: OperationJournal & { settled(): Promise<void> };
+  readonly events: Pick<DaemonEvents, 'record'>;
 }
 
 export class VolumeDriver implements VolumeOrders, Operations {
   readonly #parts: VolumeDriverParts;
   readonly #host: VolumeHost;
   readonly #runner: OperationRunner;
+  /** The states that were told last of the operations that go on. */
+  readonly #told = new Map<string, string>();
 
   constructor(parts: VolumeDriverParts) {
     this.#parts = parts;
     this.#host = volumeHost(parts);
-    this.#runner = new OperationRunner({ world: parts.world, journal: parts.journal, kinds: volumeOperationKinds(this.#host) });
+    this.#runner = new OperationRunner({
+      ...{ world: parts.world, journal: parts.journal, kinds: volumeOperationKinds(this.#host) },
+      onChange: (operation) => this.#changed(operation),
+    });
   }
 
   /** Maps what this node was told to map, then goes on with the operations that had not ended. */
@@ -260,6 +267,17 @@ export class VolumeDriver implements VolumeOrders, Operations {
     if (place !== null) return place;
     const ids = client.status().members.map((member) => member.memberId);
     throw new OperationError('NOT_FOUND', `${config.name} has no member ${memberId}; it has: ${ids.join(', ')}`);
+  }
+
+  /** Tells changes of state. Steps are told by the operation itself. */
+  #changed(operation: Operation): void {
+    const { id, state, kind, target, targetName: name, requestedBy: by, waitingFor, error } = operation;
+    const from = this.#told.get(id) ?? 'not begun';
+    if (from === state) return;
+    if (isUnfinished(state)) this.#told.set(id, state);
+    else this.#told.delete(id);
+    const why = error?.sentence ?? (waitingFor === null ? this.#runner.stepText(operation).sentence : `it waits for ${waitingFor.what}`);
+    this.#parts.events.record('operation-state', target, { operation: id, kind, name, by, from, to: state, why });
   }
 
   #view(operation: Operation): OperationView {

@@ -1,7 +1,7 @@
 import { clientSessionStatus, HealthLog, type StorageNodeStatus } from '@rmr/admin-api';
 import { commandService, StoreKeeper, ThreadPlaces } from '@rmr/brmr';
 import { FileStoreOpener } from '@rmr/brmr/node';
-import { type Daemon, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
+import { type Daemon, DaemonEvents, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, SlabPool, Status, statusName } from '@rmr/runtime';
@@ -12,6 +12,7 @@ import { LastCopyWait, onlyCopies, onlyCopyText } from './last-copy.ts';
 import { registerStorageMetrics } from './metrics.ts';
 import { NodeDisks } from './node-disks.ts';
 import { attachedStores, nodeHealth, poolStatus, sessionStatus, storeStatus, watchedPool } from './status.ts';
+import { StoreEvents } from './store-events.ts';
 
 /** Permits of each session to another storage node: enough for the resync of many pools, while a hanging disk keeps some for good (I11). */
 const SYNC_QUEUE_DEPTH = 512;
@@ -21,6 +22,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const { log, transport } = surroundings;
   const node = new DaemonNode(config, surroundings);
   const { world, host } = node;
+  const events = new DaemonEvents(world, config.stateDir, { name: config.name, version: surroundings.version });
   const slabs = new SlabPool();
   const sessions = new Sessions(world, transport, slabs, {
     ...node.sessionOptions,
@@ -55,6 +57,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   // watched: the keeper logs a store that is away.
   const health = new HealthLog(log, { degraded: 'warn', down: 'warn' }, () => attachedStores(keeper).map(watchedPool));
   world.ticker.subscribe(health);
+  const storeEvents = new StoreEvents(keeper, events, config.name);
+  world.ticker.subscribe(storeEvents);
 
   const lastCopy = new LastCopyWait({ ticker: world.ticker, log, waitMs: config.lastCopyWait, look: () => onlyCopies(keeper) });
   let stopping: Promise<void> | null = null;
@@ -68,6 +72,8 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
     sessions.close('this storage node stops');
     await new Promise<void>((resolve) => keeper.stop(resolve));
     await doubtful.settled();
+    world.ticker.unsubscribe(storeEvents);
+    await events.stop('it was asked to');
   };
 
   const holds = (): string | null => onlyCopyText(onlyCopies(keeper));
@@ -116,6 +122,10 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
         throw new OperationError('UNAVAILABLE', `${away.spec.path} can't be flushed, because it is not open: ${away.reason}`);
     },
     disks,
+    events,
+    ordered: (caller, order, target, details) => events.ordered(caller, order, target, details),
+    orderFailed: (caller, order, target, why) => events.orderFailed(caller, order, target, why),
+    refused: (caller, procedure) => events.refused(caller, procedure),
     registerMetrics: (metrics: Metrics) => registerStorageMetrics(metrics, keeper, server, slabs),
     stop: async (graceful) => {
       // When it does not wait for an orderly stop, it just ends: accepted data is in the kernel's hands or was never acknowledged, and the

@@ -24,6 +24,15 @@ interface Told {
 /** For each bad level of health, the level of the log line that tells it. `healthy` is always told at `info`. */
 export type HealthLevels = Readonly<Record<Exclude<HealthLevel, 'healthy'>, 'warn' | 'error'>>;
 
+/** Told of a change of the level of health. */
+export type HealthTold = (change: {
+  readonly pool: string;
+  readonly member: number | undefined;
+  readonly from: string;
+  readonly to: string;
+  readonly why: string;
+}) => void;
+
 /**
  * Logs the health of pools. It writes a line when the level changes, and when the level stays and the trouble changes. So a log that shows
  * only warnings still shows every loss of redundancy and of service, with pool and members, whatever the cause was.
@@ -33,10 +42,13 @@ export class HealthLog implements Ticked {
   readonly #levels: HealthLevels;
   readonly #look: () => readonly Watched[];
   readonly #told = new Map<string, Told>();
+  readonly #toldOf: HealthTold;
   #startedMs: number | null = null;
   #nextMs = 0;
 
-  constructor(log: Logger, levels: HealthLevels, look: () => readonly Watched[]) {
+  /** `told`: told of every line, too. */
+  constructor(log: Logger, levels: HealthLevels, look: () => readonly Watched[], told: HealthTold = () => {}) {
+    this.#toldOf = told;
     this.#log = log;
     this.#levels = levels;
     this.#look = look;
@@ -59,5 +71,6 @@ export class HealthLog implements Ticked {
     this.#told.set(key, { level, sentence: plain });
     const fields = { pool, member, from: told?.level, to: level, why: sentence, remedy };
     this.#log[level === 'healthy' ? 'info' : this.#levels[level]]('pool health', fields);
+    if (told?.level !== level) this.#toldOf({ pool, member, from: told?.level ?? 'unknown', to: level, why: sentence });
   }
 }

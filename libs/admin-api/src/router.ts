@@ -49,6 +49,13 @@ export interface AdminService {
   readonly disks?: Disks;
   /** The events of this daemon. Absent: it keeps none. */
   readonly events?: Events;
+  /**
+   * Told of every order before it is carried out: one that can't be told durably is not carried out. Absent: this daemon keeps no events.
+   * `target`: what the order is for, as the caller named it.
+   */
+  ordered?(caller: Caller, order: string, target: string, details: string): Promise<void>;
+  /** Told of every order that was not carried out, or not to its end. */
+  orderFailed?(caller: Caller, order: string, target: string, why: string): void;
   /** Told of every request that was refused because the caller's role does not suffice. */
   refused?(caller: Caller, procedure: string): void;
 }
@@ -87,12 +94,32 @@ const requires = (needed: Role) =>
     return next();
   });
 
-/** A procedure that only looks. Every procedure is of one of these three kinds. */
+/** Tells of an order before it is carried out, and of one that was not carried out. */
+const told = trpc.middleware(async ({ ctx, path, getRawInput, next }) => {
+  const { caller, service } = ctx;
+  const input = await getRawInput();
+  const target = targetOf(input);
+  await service.ordered?.(caller, path, target, JSON.stringify(input) ?? '');
+  const result = await next();
+  if (!result.ok) service.orderFailed?.(caller, path, target, result.error.message);
+  return result;
+});
+
+/** What an order is for: the pool that its input names, or the name of what is to be made. */
+function targetOf(input: unknown): string {
+  const named = z.union([z.object({ pool: z.string().max(64) }), z.object({ name: z.string().max(64) })]).safeParse(input);
+  if (!named.success) return '';
+  return 'pool' in named.data ? named.data.pool : named.data.name;
+}
+
+/** A procedure that only looks. Every procedure is of one of these kinds. */
 const looking = trpc.procedure.use(requires('viewer'));
+/** A procedure that changes nothing that anybody would ask about later. */
+const serving = trpc.procedure.use(requires('operator'));
 /** A procedure that changes something and can't lose data. */
-const operating = trpc.procedure.use(requires('operator'));
+const operating = trpc.procedure.use(requires('operator')).use(told);
 /** A procedure that may lose data. A person has to decide it. */
-const deciding = trpc.procedure.use(requires('admin'));
+const deciding = trpc.procedure.use(requires('admin')).use(told);
 
 /** Refuses the procedure unless this daemon is a client node. Throws UNSUPPORTED. */
 const onClientNode = trpc.middleware(({ ctx, path, next }) => {
@@ -242,7 +269,7 @@ export const adminRouter = trpc.router({
   /** The status of the daemon. */
   status: looking.output(nodeStatusSchema).query(({ ctx }) => ctx.service.status()),
   /** Makes acknowledged data durable; see {@link AdminService.flush}. */
-  flush: operating
+  flush: serving
     .input(z.strictObject({ pool: z.string().min(1).max(64).nullable().default(null) }))
     .output(z.object({ flushed: z.literal(true) }))
     .mutation(async ({ ctx, input }) => {

@@ -16,6 +16,7 @@ export {
   uuidValue,
 } from './config/config-values.ts';
 export { adminSection, logSection, nodeKeys, refuseEarlyDeath, transportKeys } from './config/daemon-schema.ts';
+export { DaemonEvents } from './daemon-events.ts';
 export type { Daemon } from './daemon-host.ts';
 export { DaemonNode } from './daemon-node.ts';
 export { Metrics, registerProcessMetrics } from './metrics.ts';
