@@ -292,7 +292,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   readByChunks(request: IoRequest): boolean {
-    return new ChunkReads(this.#engine, request, (this.#maps as PoolMaps).chunkSizeBytes).begin();
+    return new ChunkReads(this.#engine, request, this.#maps as PoolMaps).begin();
   }
 
   onUnreadable(offsetBytes: number, lengthBytes: number): void {

@@ -391,8 +391,7 @@ export class Versions {
     const inSync = this.#current?.inSync ?? [];
     for (const { ranges } of this.#owed.filter((add) => add.memberIds.includes(memberId))) {
       for (const { offsetBytes, lengthBytes } of ranges) {
-        const first = maps.firstChunk(offsetBytes);
-        for (let chunk = first; chunk < first + maps.chunksOf(offsetBytes, lengthBytes); chunk++) {
+        for (let chunk = maps.firstOf(offsetBytes); chunk < maps.endOf(offsetBytes, lengthBytes); chunk++) {
           if (inSync.some((member) => !maps.of(member.memberId).test(chunk))) maps.of(memberId).set(chunk, 1);
         }
       }
