@@ -1,6 +1,6 @@
 import { assert, type DiskExtent, type Slab } from '@rmr/runtime';
 
-/** The operation of a request to a device. The numbers are those of the NBD commands. */
+/** What a request asks of a device. The numbers are those of the NBD protocol, so that requests pass from the wire as they are. */
 export const DeviceOperation = {
   READ: 0,
   WRITE: 1,

@@ -14,4 +14,4 @@ export { type NbdConnectionInfo, type NbdExportInfo, NbdServer, type NbdServerLi
 export type { AnnouncedExport } from './core/negotiation.ts';
 export { DeviceFlag, DeviceOperation, DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
 export { nbdErrorOf } from './nbd-error.ts';
-export { Command, commandName } from './wire/protocol.ts';
+export { commandName, NbdCommand } from './wire/protocol.ts';

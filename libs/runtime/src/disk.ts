@@ -12,6 +12,10 @@ export interface DiskSink {
   onDiskDone(tag: number, status: number): void;
 }
 
+/** What a {@link Disk} is asked for, one for each of its methods. The numbers stay within a process. */
+export const DiskOperation = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4, ALLOCATE: 5 } as const;
+export type DiskOperation = (typeof DiskOperation)[keyof typeof DiskOperation];
+
 /** The operations that a disk can do cheaply. */
 export interface DiskFeatures {
   /** {@link Disk.punch} frees space and takes no longer than a metadata update. */

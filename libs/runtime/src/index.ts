@@ -1,7 +1,7 @@
 export { BoundedLog } from './bounded-log.ts';
 export { readU16, readU32, readU64, SAFE_HIGH_WORD_MAX, writeU16, writeU32, writeU64 } from './bytes.ts';
 export { crc32c } from './checksum.ts';
-export type { Disk, DiskExtent, DiskFeatures, DiskSink, DiskSpace } from './disk.ts';
+export { type Disk, type DiskExtent, type DiskFeatures, DiskOperation, type DiskSink, type DiskSpace } from './disk.ts';
 export {
   assert,
   errorMessage,

@@ -234,10 +234,7 @@ export class BitmapStore implements Ticked {
   /** Bytes in chunks that are dirty for the member. */
   dirtyBytes(memberId: number): number {
     const map = this.dirtyMap(memberId);
-    if (map === null || map.dirtyCount === 0) return 0;
-    const lastBytes = this.layout.deviceBytes - (this.layout.chunkCount - 1) * this.layout.chunkBytes;
-    const shortBy = map.test(this.layout.chunkCount - 1) ? this.layout.chunkBytes - lastBytes : 0;
-    return map.dirtyCount * this.layout.chunkBytes - shortBy;
+    return map === null ? 0 : this.layout.grid.bytesIn(map);
   }
 
   /** Members that have a dirty map, dirty chunks or not. */
@@ -351,8 +348,8 @@ export class BitmapStore implements Ticked {
       this.#engine.queuePrepare(firstRegion, lastRegion, 0, 1, writeSeq, missingMemberIds, 0, tag, sink);
       return false;
     }
-    const firstChunk = Math.floor(offsetBytes / layout.chunkBytes);
-    const chunkCount = Math.floor(last / layout.chunkBytes) - firstChunk + 1;
+    const firstChunk = layout.grid.firstOf(offsetBytes);
+    const chunkCount = layout.grid.countOf(offsetBytes, lengthBytes);
     for (let i = 0; i < missingCount; i++) {
       const slot = this.#state.slotOf(missingMemberIds[i] as number);
       if (slot < 0 || !(this.#state.maps[slot] as DirtyMap).testAll(firstChunk, chunkCount)) ready = false;

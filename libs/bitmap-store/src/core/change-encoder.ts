@@ -37,17 +37,6 @@ export interface StoreChange extends MetadataChange {
 
 const NO_CHANGES: readonly DirtyChange[] = [];
 
-/** First chunk of a range. */
-export function firstChunkOf(layout: Layout, range: ByteRange): number {
-  return Math.floor(range.offsetBytes / layout.chunkBytes);
-}
-
-/** Number of chunks that a range touches. */
-export function chunkCountOf(layout: Layout, range: ByteRange): number {
-  if (range.lengthBytes === 0) return 0;
-  return Math.ceil((range.offsetBytes + range.lengthBytes) / layout.chunkBytes) - firstChunkOf(layout, range);
-}
-
 /** Why a change can't be committed, or null. */
 export function invalidChange(layout: Layout, change: MetadataChange): string | null {
   if (change.members !== undefined) {
@@ -69,12 +58,11 @@ export function invalidChange(layout: Layout, change: MetadataChange): string | 
   for (const memberId of change.dirtyErase ?? []) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
   for (const { memberId, map } of change.dirtyReplace ?? []) {
     if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
-    if (map.chunkCount !== layout.chunkCount) return `the map given for member ${memberId} is of another device size or chunk size`;
+    if (map.chunkCount !== layout.grid.chunkCount) return `the map given for member ${memberId} is of another device size or chunk size`;
   }
   for (const clear of change.dirtyClear ?? NO_CHANGES) {
     for (const range of clear.ranges) {
-      const end = range.offsetBytes + range.lengthBytes;
-      if (range.offsetBytes % layout.chunkBytes !== 0 || (end % layout.chunkBytes !== 0 && end !== layout.deviceBytes)) {
+      if (!layout.grid.isWhole(range.offsetBytes, range.lengthBytes)) {
         return 'only whole chunks can become clean';
       }
     }
@@ -212,7 +200,7 @@ export function encodeChange(
     for (const memberId of change.dirtyErase ?? []) {
       const slot = plan.memberIds.indexOf(memberId);
       if (slot < 0) continue;
-      putRange(writer, addDirty(writer, EntryType.DIRTY_CLEAR, 1 << slot, 1), 0, 0, state.layout.chunkCount);
+      putRange(writer, addDirty(writer, EntryType.DIRTY_CLEAR, 1 << slot, 1), 0, 0, state.layout.grid.chunkCount);
       plan.memberIds[slot] = -1;
     }
     for (const clear of change.dirtyClear ?? NO_CHANGES) addRanges(writer, state.layout, plan, EntryType.DIRTY_CLEAR, clear);
@@ -248,7 +236,7 @@ export function stageMaps(state: StoreState, plan: RecordPlan, change: MetadataC
   const maps = new Map<number, DirtyMap>();
   for (const memberId of change.dirtyErase ?? []) {
     const slot = plan.memberIds.indexOf(memberId);
-    if (slot >= 0) maps.set(slot, new DirtyMap(state.layout.chunkCount));
+    if (slot >= 0) maps.set(slot, new DirtyMap(state.layout.grid.chunkCount));
   }
   planStaged(plan, change);
   for (const { memberId, map } of change.dirtyReplace ?? []) maps.set(plan.slotFor(memberId), map);
@@ -263,7 +251,7 @@ export function stageMaps(state: StoreState, plan: RecordPlan, change: MetadataC
         const map = maps.get(slot) ?? (state.maps[slot] as DirtyMap).clone();
         maps.set(slot, map);
         for (const range of ranges) {
-          const first = firstChunkOf(state.layout, range);
+          const first = state.layout.grid.firstOf(range.offsetBytes);
           const count = chunkCountOf(state.layout, range);
           if (count === 0) continue;
           if (dirty) map.set(first, count);
@@ -287,7 +275,7 @@ function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type:
   const at = addDirty(writer, type, mask, change.ranges.length);
   for (let i = 0; i < change.ranges.length; i++) {
     const range = change.ranges[i] as ByteRange;
-    putRange(writer, at, i, firstChunkOf(layout, range), chunkCountOf(layout, range));
+    putRange(writer, at, i, layout.grid.firstOf(range.offsetBytes), chunkCountOf(layout, range));
   }
 }
 
@@ -307,4 +295,9 @@ function livesAfter(lives: Lives, change: StoreChange): Lives | null {
   if (change.lives !== undefined) return change.lives;
   // A client that is promised something has been told of this life, or is about to be.
   return change.promise === undefined || lives.told || lives.all.length === 0 ? null : { ...lives, told: true };
+}
+
+/** The number of chunks that a range touches, which may be empty. */
+function chunkCountOf({ grid }: Layout, { offsetBytes, lengthBytes }: ByteRange): number {
+  return lengthBytes === 0 ? 0 : grid.countOf(offsetBytes, lengthBytes);
 }

@@ -302,7 +302,7 @@ export function* readMap(
   slot: number,
   side: number,
 ): Procedure<DirtyMap | OperationError> {
-  const map = new DirtyMap(layout.chunkCount);
+  const map = new DirtyMap(layout.grid.chunkCount);
   const buffer = new Uint8Array(Math.min(MAP_IO_BYTES, layout.mapBytes));
   const view = new DataView(buffer.buffer);
   const bitmap = new Uint8Array(BITMAP_BYTES_PER_PAGE);

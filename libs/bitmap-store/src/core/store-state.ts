@@ -72,7 +72,7 @@ export class StoreState {
     this.maps = [];
     this.changedPages = [];
     for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
-      this.maps.push(new DirtyMap(layout.chunkCount));
+      this.maps.push(new DirtyMap(layout.grid.chunkCount));
       this.changedPages.push(new Uint8Array(layout.mapPages));
     }
   }

@@ -1,3 +1,4 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import { assert, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
 import {
   ADDRESS_BYTES_MAX,
@@ -76,7 +77,7 @@ export interface Usage {
 
 /** What the numbers in entries must stay below. */
 export interface EntryLimits {
-  readonly chunkCount: number;
+  readonly grid: Pick<ChunkGrid, 'chunkCount'>;
   readonly regionCount: number;
 }
 
@@ -483,7 +484,8 @@ function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: numbe
       if (size < 8 || size !== 8 + view.getUint32(at + 4, true) * 8) return 'dirty ranges: wrong length';
       if (view.getUint32(at, true) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
       for (let range = at + 8; range < at + size; range += 8) {
-        if (view.getUint32(range, true) + view.getUint32(range + 4, true) > limits.chunkCount) return 'dirty ranges: chunk out of range';
+        if (view.getUint32(range, true) + view.getUint32(range + 4, true) > limits.grid.chunkCount)
+          return 'dirty ranges: chunk out of range';
       }
       return null;
     }

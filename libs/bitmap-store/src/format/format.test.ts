@@ -46,7 +46,7 @@ const SUPERBLOCK: Superblock = {
   createdZeroed: true,
 };
 
-const LIMITS = { chunkCount: 1, regionCount: 1 };
+const LIMITS = { grid: { chunkCount: 1 }, regionCount: 1 };
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
@@ -459,7 +459,7 @@ test('entries come back as they went in, at their longest', () => {
   expect(readPromise(bytes, view, at[1] as number)).toEqual(promise);
   expect(readVersion(bytes, view, at[2] as number)).toEqual(version);
   expect(readUsage(bytes, view, at[3] as number)).toEqual(usage);
-  expect(invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, { chunkCount: 1, regionCount: 1 })).toBeNull();
+  expect(invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 })).toBeNull();
   expect(writer.lengthBytes).toBeLessThan(RECORD_BYTES_MAX / 2);
 });
 
@@ -523,7 +523,7 @@ test.each<[number, number]>([
   });
   expect(layout.dataOffset % MIB).toBe(0);
   expect(mapOffset(layout, 7, 1) + layout.mapBytes).toBeLessThanOrEqual(layout.dataOffset);
-  expect(layout.mapPages * CHUNKS_PER_PAGE).toBeGreaterThanOrEqual(layout.chunkCount);
+  expect(layout.mapPages * CHUNKS_PER_PAGE).toBeGreaterThanOrEqual(layout.grid.chunkCount);
   expect(layout.totalBytes).toBe(layout.dataOffset + deviceBytes);
   expect(layout.regionCount).toBeLessThanOrEqual(2 ** 20);
 });

@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import { assert, KIB, MIB } from '@rmr/runtime';
 import {
   CHUNK_BYTES_MAX,
@@ -51,7 +52,8 @@ export interface Geometry {
 
 /** Where everything is. Offsets are in bytes of the disk. */
 export interface Layout extends Geometry {
-  readonly chunkCount: number;
+  /** The device in chunks. */
+  readonly grid: ChunkGrid;
   readonly regionCount: number;
   readonly lastIoBytes: number;
   /** One dirty map: one side of one member slot. */
@@ -114,9 +116,9 @@ export function journalBytesFor(deviceBytes: number): number {
 /** The layout of a valid geometry. */
 export function computeLayout(geometry: Geometry): Layout {
   assert(invalidGeometry(geometry) === null, 'layout: geometry is valid');
-  const chunkCount = Math.ceil(geometry.deviceBytes / geometry.chunkBytes);
+  const grid = new ChunkGrid(geometry.deviceBytes, geometry.chunkBytes);
   const regionCount = Math.ceil(geometry.deviceBytes / geometry.regionBytes);
-  const mapPages = Math.ceil(chunkCount / CHUNKS_PER_PAGE);
+  const mapPages = Math.ceil(grid.chunkCount / CHUNKS_PER_PAGE);
   const mapBytes = mapPages * PAGE_BYTES;
   const mapsOffset = JOURNAL_OFFSET + geometry.journalBytes;
   const metadataBytes = mapsOffset + MEMBER_SLOTS * MAP_SIDES * mapBytes;
@@ -128,7 +130,7 @@ export function computeLayout(geometry: Geometry): Layout {
     regionBytes: geometry.regionBytes,
     journalBytes: geometry.journalBytes,
     witness: geometry.witness,
-    chunkCount,
+    grid,
     regionCount,
     lastIoBytes: Math.ceil((geometry.queueDepth * LAST_IO_ENTRY_BYTES) / PAGE_BYTES) * PAGE_BYTES,
     mapBytes,

@@ -23,7 +23,7 @@ function written(lives: Lives): RecordWriter {
 }
 
 function invalid(writer: RecordWriter): string | null {
-  return invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, { chunkCount: 1, regionCount: 1 });
+  return invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 });
 }
 
 test('golden: the bytes of two lives, one that has ended and one that goes on, told and not', () => {

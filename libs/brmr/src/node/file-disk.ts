@@ -1,5 +1,5 @@
 import { close as closeFd, fdatasync, read as readFd, write as writeFd } from 'node:fs';
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
+import { assert, type Disk, type DiskExtent, type DiskFeatures, DiskOperation, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 import { addressOf, IoVector } from '@rmr/runtime/node';
 import { DiskProgress } from '../core/server/disk-progress.ts';
 import type { DiskPace } from '../core/server/kept-store.ts';
@@ -46,9 +46,6 @@ const POOL_IN_FLIGHT_STALLED_MAX = 2;
 const ZEROES_BYTES = 1024 * 1024;
 const ZEROES = new Uint8Array(ZEROES_BYTES);
 
-const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4, ALLOCATE: 5 } as const;
-type Kind = (typeof Kind)[keyof typeof Kind];
-
 const NO_BYTES = new Uint8Array(0);
 
 /** How store IO is done; `docs/store-io.md` has the measurements behind the default. */
@@ -76,7 +73,7 @@ export interface FileDiskCounters {
 
 /** A request on its way. Used again and again. */
 class Request {
-  kind: Kind = Kind.READ;
+  kind: DiskOperation = DiskOperation.READ;
   offsetBytes = 0;
   lengthBytes = 0;
   /** The file system can't make a hole or zeroes of this range: zeroes are written. */
@@ -259,23 +256,23 @@ export class FileDisk implements Disk {
   }
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.READ, offsetBytes, target.length, target, tag, sink);
+    this.#enqueue(DiskOperation.READ, offsetBytes, target.length, target, tag, sink);
   }
 
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.WRITE, offsetBytes, source.length, source, tag, sink);
+    this.#enqueue(DiskOperation.WRITE, offsetBytes, source.length, source, tag, sink);
   }
 
   flush(tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.FLUSH, 0, 0, NO_BYTES, tag, sink);
+    this.#enqueue(DiskOperation.FLUSH, 0, 0, NO_BYTES, tag, sink);
   }
 
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.PUNCH, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+    this.#enqueue(DiskOperation.PUNCH, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
   }
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+    this.#enqueue(DiskOperation.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
   }
 
   reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
@@ -293,7 +290,7 @@ export class FileDisk implements Disk {
   }
 
   allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.ALLOCATE, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+    this.#enqueue(DiskOperation.ALLOCATE, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
   }
 
   submit(): void {
@@ -314,7 +311,7 @@ export class FileDisk implements Disk {
       } else if (this.#hasToWait(request)) {
         this.#held.push(request);
         i++;
-      } else if (inline && (request.kind === Kind.WRITE || (request.kind === Kind.READ && this.#readFlags >= 0))) {
+      } else if (inline && (request.kind === DiskOperation.WRITE || (request.kind === DiskOperation.READ && this.#readFlags >= 0))) {
         i += this.#moveInline(queue, i);
       } else {
         this.#start(request);
@@ -366,7 +363,7 @@ export class FileDisk implements Disk {
     this.#checkQuiet();
   }
 
-  #enqueue(kind: Kind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+  #enqueue(kind: DiskOperation, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
     assert(!this.#closed, 'file disk: not used after close');
     const request = this.#free.pop() ?? new Request(this);
     request.kind = kind;
@@ -378,7 +375,7 @@ export class FileDisk implements Disk {
     request.bytes = bytes;
     request.tag = tag;
     request.sink = sink;
-    request.generation = this.#progress.begin(kind === Kind.READ);
+    request.generation = this.#progress.begin(kind === DiskOperation.READ);
     this.#queue.push(request);
   }
 
@@ -397,7 +394,7 @@ export class FileDisk implements Disk {
       count++;
     }
     const moved =
-      head.kind === Kind.WRITE
+      head.kind === DiskOperation.WRITE
         ? pwritev(this.#file.fd, this.#vector.address, count, head.offsetBytes)
         : preadv2(this.#file.fd, this.#vector.address, count, head.offsetBytes, this.#readFlags);
     const error = moved < 0 ? errno() : 0;
@@ -411,7 +408,7 @@ export class FileDisk implements Disk {
       request.doneBytes = part;
       if (part === request.lengthBytes) this.#finish(request, Status.OK);
       else if (error === 0 || error === Errno.EAGAIN || error === Errno.EINTR) this.#start(request);
-      else if (error === Errno.EOPNOTSUPP && head.kind === Kind.READ && this.#readFlags !== 0) {
+      else if (error === Errno.EOPNOTSUPP && head.kind === DiskOperation.READ && this.#readFlags !== 0) {
         this.#readFlags = -1;
         this.#start(request);
       } else if (count > 1) {
@@ -425,17 +422,17 @@ export class FileDisk implements Disk {
   /** Starts what does not run in this thread. */
   #start(request: Request): void {
     switch (request.kind) {
-      case Kind.FLUSH:
+      case DiskOperation.FLUSH:
         this.#flushesWaiting.push(request);
         this.#startFlush();
         break;
-      case Kind.PUNCH:
-      case Kind.ZERO:
+      case DiskOperation.PUNCH:
+      case DiskOperation.ZERO:
         this.#allocations.push(request);
         this.#startPooled();
         break;
       default:
-        if (request.kind === Kind.WRITE) this.#writingBytes += request.lengthBytes;
+        if (request.kind === DiskOperation.WRITE) this.#writingBytes += request.lengthBytes;
         this.#pooled.push(request);
         this.#startPooled();
     }
@@ -450,7 +447,7 @@ export class FileDisk implements Disk {
 
   /** Whether too much is unwritten for it. Those that wait are first. */
   #hasToWait({ kind, offsetBytes, released }: Request): boolean {
-    if (kind !== Kind.WRITE || offsetBytes < this.#boundedFromBytes || released) return false;
+    if (kind !== DiskOperation.WRITE || offsetBytes < this.#boundedFromBytes || released) return false;
     return this.#held.length > 0 || this.#writeBack?.roomBytes(this.#writingBytes) === 0;
   }
 
@@ -532,14 +529,14 @@ export class FileDisk implements Disk {
   #movePooled(request: Request): void {
     const { doneBytes, offsetBytes, lengthBytes } = request;
     const mode = this.#allocationMode(request);
-    if (request.kind === Kind.READ) {
+    if (request.kind === DiskOperation.READ) {
       readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
-    } else if (request.kind === Kind.WRITE) {
+    } else if (request.kind === DiskOperation.WRITE) {
       writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
-    } else if (request.kind === Kind.ALLOCATE) {
+    } else if (request.kind === DiskOperation.ALLOCATE) {
       fallocate.async(this.#file.fd, FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else if (mode !== 0) {
-      if (request.kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
+      if (request.kind === DiskOperation.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
       fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else {
       writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
@@ -554,8 +551,8 @@ export class FileDisk implements Disk {
       this.#movePooled(request);
       return;
     }
-    if (request.kind === Kind.WRITE) this.#writingBytes -= request.lengthBytes;
-    if (request.kind === Kind.ZERO || request.kind === Kind.PUNCH) this.#leaveAllocation();
+    if (request.kind === DiskOperation.WRITE) this.#writingBytes -= request.lengthBytes;
+    if (request.kind === DiskOperation.ZERO || request.kind === DiskOperation.PUNCH) this.#leaveAllocation();
     else this.#leavePool();
     if (error !== null) this.#failMove(request, error.errno === undefined ? Errno.EIO : -error.errno);
     // Nothing moved and no error: the file ends here, although the disk does not.
@@ -589,23 +586,23 @@ export class FileDisk implements Disk {
   /** How the file system is asked for a hole or for zeroes; 0: zeroes are written. */
   #allocationMode({ kind, writesZeroes }: Request): number {
     if (writesZeroes) return 0;
-    if (kind === Kind.PUNCH && this.#canPunch) return FALLOC_FL_PUNCH_HOLE;
-    return (kind === Kind.PUNCH || kind === Kind.ZERO) && this.#canZero ? FALLOC_FL_ZERO_RANGE : 0;
+    if (kind === DiskOperation.PUNCH && this.#canPunch) return FALLOC_FL_PUNCH_HOLE;
+    return (kind === DiskOperation.PUNCH || kind === DiskOperation.ZERO) && this.#canZero ? FALLOC_FL_ZERO_RANGE : 0;
   }
 
   /** For requests: the file system has punched or zeroed. */
   onAllocated(request: Request, error: Error | null, result: number): void {
     const code = result === 0 && error === null ? 0 : errno();
     const { kind, offsetBytes, lengthBytes } = request;
-    if (kind === Kind.ALLOCATE && code !== Errno.EINTR) {
+    if (kind === DiskOperation.ALLOCATE && code !== Errno.EINTR) {
       this.#leavePool();
       this.#finish(request, error !== null ? Status.EIO : code === 0 ? Status.OK : statusOfErrno(code));
       return;
     }
     // A reservation of the same range that ran meanwhile counts for nothing any more.
-    if (kind === Kind.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
+    if (kind === DiskOperation.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
     if (code === Errno.EOPNOTSUPP) {
-      if (request.kind === Kind.PUNCH && this.#canPunch) this.#canPunch = false;
+      if (request.kind === DiskOperation.PUNCH && this.#canPunch) this.#canPunch = false;
       else this.#canZero = false;
     }
     // Block devices want whole sectors; write the zeroes then.
@@ -624,7 +621,9 @@ export class FileDisk implements Disk {
   /** Whether it has left data in the page cache: a write, or zeroes that were written. */
   #isData(request: Request): boolean {
     const { kind } = request;
-    return kind === Kind.WRITE || ((kind === Kind.PUNCH || kind === Kind.ZERO) && this.#allocationMode(request) === 0);
+    return (
+      kind === DiskOperation.WRITE || ((kind === DiskOperation.PUNCH || kind === DiskOperation.ZERO) && this.#allocationMode(request) === 0)
+    );
   }
 
   #finish(request: Request, status: number): void {
@@ -632,7 +631,7 @@ export class FileDisk implements Disk {
     assert(sink !== null, 'file disk: a request ends once');
     request.sink = null;
     request.bytes = NO_BYTES;
-    this.#progress.end(request.kind === Kind.READ, request.generation);
+    this.#progress.end(request.kind === DiskOperation.READ, request.generation);
     if (status === Status.OK && this.#isData(request)) this.#writeBack?.limit.wrote(request.lengthBytes);
     this.#free.push(request);
     this.#inFlight--;

@@ -5,7 +5,7 @@ import type { DeviceRequest } from '../device-request.ts';
 import { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, infoData, pattern, requestBytes, TestBed, type TestClient, u32 } from '../testing/test-client.ts';
 import { type Setup, setup } from '../testing/transmission-setup.ts';
-import { Command, Option } from '../wire/protocol.ts';
+import { NbdCommand, Option } from '../wire/protocol.ts';
 
 const BLOCK = 4096;
 
@@ -14,9 +14,9 @@ function stalled(extra: number): Setup {
   const bed = setup();
   const { client, device } = bed;
   device.held = true;
-  for (let i = 0; i < IN_FLIGHT_REQUESTS_MAX; i++) client.stream.feed(requestBytes(Command.WRITE, 0, i, 0, BLOCK, pattern(BLOCK)));
+  for (let i = 0; i < IN_FLIGHT_REQUESTS_MAX; i++) client.stream.feed(requestBytes(NbdCommand.WRITE, 0, i, 0, BLOCK, pattern(BLOCK)));
   for (let i = 0; i < extra; i++)
-    client.stream.feed(requestBytes(Command.WRITE, 0, 1000 + i, 65_536 + (i % 40) * BLOCK, BLOCK, pattern(BLOCK, 1)));
+    client.stream.feed(requestBytes(NbdCommand.WRITE, 0, 1000 + i, 65_536 + (i % 40) * BLOCK, BLOCK, pattern(BLOCK, 1)));
   bed.bed.settle();
   expect(device.waiting).toHaveLength(IN_FLIGHT_REQUESTS_MAX);
   return bed;
@@ -71,7 +71,7 @@ describe('a client that is gone', () => {
   test('room that is made in the turn in which more arrives is given to nobody before the client is known to be there', () => {
     const bed = stalled(10);
     (bed.device.waiting.pop() as DeviceRequest).done(Status.OK);
-    bed.client.stream.feed(requestBytes(Command.WRITE, 0, 5000, 65_536, BLOCK, pattern(BLOCK, 2)));
+    bed.client.stream.feed(requestBytes(NbdCommand.WRITE, 0, 5000, 65_536, BLOCK, pattern(BLOCK, 2)));
     bed.client.stream.hangUp();
     bed.client.stream.step();
     bed.bed.settle();
@@ -110,7 +110,7 @@ describe('a client that is gone', () => {
   test('after a long time in which this process did not run: what it had sent is not begun', () => {
     const bed = setup();
     bed.bed.world.advance(60_000);
-    bed.client.stream.feed(requestBytes(Command.WRITE, 0, 1, 65_536, BLOCK, pattern(BLOCK)));
+    bed.client.stream.feed(requestBytes(NbdCommand.WRITE, 0, 1, 65_536, BLOCK, pattern(BLOCK)));
     bed.client.stream.hangUp();
     bed.bed.settle();
     expect(lateWrites(bed)).toBe(0);
@@ -120,7 +120,7 @@ describe('a client that is gone', () => {
   test('in order: with DISC as its last word it has disconnected, and its end is no news', () => {
     const bed = setup();
     bed.bed.world.advance(60_000);
-    bed.client.stream.feed(requestBytes(Command.DISC, 0, 1, 0, 0));
+    bed.client.stream.feed(requestBytes(NbdCommand.DISC, 0, 1, 0, 0));
     bed.client.stream.hangUp();
     bed.bed.settle();
     const detached = bed.bed.world.lines.find(({ event }) => event === 'nbd client detached');
@@ -131,10 +131,10 @@ describe('a client that is gone', () => {
     const bed = setup();
     const other = bed.bed.attach(bed.device);
     bed.device.held = true;
-    bed.client.request(Command.WRITE, 0, 1, 0, BLOCK, pattern(BLOCK));
-    bed.client.request(Command.WRITE, 0, 2, 0, 3 << 20, pattern(3 << 20));
-    bed.client.request(Command.FLUSH, 0, 3, 0, 0);
-    other.request(Command.WRITE, 0, 4, 0, BLOCK, pattern(BLOCK));
+    bed.client.request(NbdCommand.WRITE, 0, 1, 0, BLOCK, pattern(BLOCK));
+    bed.client.request(NbdCommand.WRITE, 0, 2, 0, 3 << 20, pattern(3 << 20));
+    bed.client.request(NbdCommand.FLUSH, 0, 3, 0, 0);
+    other.request(NbdCommand.WRITE, 0, 4, 0, BLOCK, pattern(BLOCK));
     const own = bed.device.waiting.slice(0, 5);
     bed.client.stream.hangUp();
     bed.bed.settle();
@@ -148,8 +148,8 @@ describe('a client that is gone', () => {
   test('in order, and does not wait for its answers: what it had asked for before DISC is finished all the same', () => {
     const bed = setup();
     bed.device.held = true;
-    bed.client.request(Command.WRITE, 0, 1, 65_536, BLOCK, pattern(BLOCK));
-    bed.client.request(Command.DISC, 0, 2, 0, 0);
+    bed.client.request(NbdCommand.WRITE, 0, 1, 65_536, BLOCK, pattern(BLOCK));
+    bed.client.request(NbdCommand.DISC, 0, 2, 0, 0);
     bed.client.stream.hangUp();
     bed.bed.settle();
     expect([bed.bed.server.connections(), bed.device.cancelled]).toEqual([[], []]);
@@ -187,7 +187,7 @@ describe('a client that waited for an export', () => {
     client.stream.confirmed = client.stream.takenBytes;
     client.send(u32(3));
     client.option(Option.GO, infoData('coming', []));
-    client.send(requestBytes(Command.WRITE, 0, 1, 0, BLOCK, pattern(BLOCK)));
+    client.send(requestBytes(NbdCommand.WRITE, 0, 1, 0, BLOCK, pattern(BLOCK)));
     bed.settle();
     bed.world.advance(WAIT_MS);
     bed.settle();
@@ -258,7 +258,7 @@ describe('a client that is there', () => {
     const { stream } = bed.client;
     stream.confirmed = stream.takenBytes;
     stream.blocked = true;
-    const reads = Array.from({ length: 400 }, (_, cookie) => requestBytes(Command.READ, 0, cookie, 0, 128 * 1024));
+    const reads = Array.from({ length: 400 }, (_, cookie) => requestBytes(NbdCommand.READ, 0, cookie, 0, 128 * 1024));
     stream.feed(concat(reads));
     bed.bed.settle();
     expect(bed.device.executed.length).toBeLessThan(400);

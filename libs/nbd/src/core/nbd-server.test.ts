@@ -5,7 +5,7 @@ import { FakeStream } from '../testing/fake-world.ts';
 import { MemoryDevice, type MemoryDeviceOptions } from '../testing/memory-device.ts';
 import { concat, infoData, pattern, requestBytes, TestBed, type TestClient, u32 } from '../testing/test-client.ts';
 import { readU32 } from '../wire/bytes.ts';
-import { Command, NbdError, Option, OptionReply } from '../wire/protocol.ts';
+import { NbdCommand, NbdError, Option, OptionReply } from '../wire/protocol.ts';
 import type { NbdServerOptions } from './nbd-server.ts';
 
 function exported(bed: TestBed, options: MemoryDeviceOptions = {}): MemoryDevice {
@@ -92,7 +92,7 @@ describe('exports', () => {
     const staying = bed.attach(exported(bed, { name: 'b' }));
     const client = bed.attach(device);
     device.held = true;
-    client.request(Command.WRITE, 0, 1, 0, 512, pattern(512));
+    client.request(NbdCommand.WRITE, 0, 1, 0, 512, pattern(512));
     let removed = false;
     bed.server.removeExport('a', () => {
       removed = true;
@@ -100,14 +100,14 @@ describe('exports', () => {
     bed.settle();
     expect(found(bed, 'a')).toBe(false);
     expect(removed).toBe(false);
-    client.request(Command.READ, 0, 2, 0, 512);
+    client.request(NbdCommand.READ, 0, 2, 0, 512);
     expect(readU32(client.replies()[0]?.data as Uint8Array, 0)).toBe(NbdError.ESHUTDOWN);
     device.release();
     bed.settle();
     expect(client.replies()).toMatchObject([{ cookie: 1, error: 0 }]);
     expect(client.stream.closed).toBe(true);
     expect(removed).toBe(true);
-    staying.request(Command.FLUSH, 0, 3, 0, 0);
+    staying.request(NbdCommand.FLUSH, 0, 3, 0, 0);
     expect(staying.replies()).toMatchObject([{ cookie: 3, error: 0 }]);
   });
 
@@ -179,7 +179,7 @@ describe('connections', () => {
     expect([busy.stream.closed, silent[0]?.stream.closeReason]).toEqual([false, 'it had chosen no export, and others needed its place']);
     expect(bed.server.connections()).toHaveLength(NEGOTIATIONS_MAX);
     const client = bed.attach(device);
-    client.request(Command.FLUSH, 0, 1, 0, 0);
+    client.request(NbdCommand.FLUSH, 0, 1, 0, 0);
     expect(client.replies()).toMatchObject([{ cookie: 1, error: 0 }]);
     // Of all these the log tells once a minute.
     const told = () => bed.world.lines.filter(({ event }) => event.includes('made way'));
@@ -237,7 +237,7 @@ describe('connections', () => {
     const bed = new TestBed(options);
     const device = exported(bed, { name: 'vol' });
     const client = bed.attach(device);
-    client.send(requestBytes(Command.DISC, 0, 0, 0, 0));
+    client.send(requestBytes(NbdCommand.DISC, 0, 0, 0, 0));
     const second = bed.connect();
     second.stream.hangUp();
     bed.settle();
@@ -293,7 +293,7 @@ describe('shutdown', () => {
   function busy(bed: TestBed, device: MemoryDevice): TestClient {
     const client = bed.attach(device);
     device.held = true;
-    client.request(Command.WRITE, 0, 1, 0, 512, pattern(512));
+    client.request(NbdCommand.WRITE, 0, 1, 0, 512, pattern(512));
     return client;
   }
 
@@ -311,7 +311,7 @@ describe('shutdown', () => {
     expect(idle.stream.closed).toBe(true);
     expect(haggling.stream.closed).toBe(true);
     expect(client.stream.closed).toBe(false);
-    client.request(Command.WRITE, 0, 2, 0, 512, pattern(512));
+    client.request(NbdCommand.WRITE, 0, 2, 0, 512, pattern(512));
     expect(readU32(client.replies()[0]?.data as Uint8Array, 0)).toBe(NbdError.ESHUTDOWN);
     const late = new FakeStream();
     bed.server.accept(late);
@@ -331,7 +331,7 @@ describe('shutdown', () => {
     const device = exported(bed);
     const client = bed.attach(device, false);
     device.held = true;
-    for (let cookie = 0; cookie < 300; cookie++) client.stream.feed(requestBytes(Command.FLUSH, 0, cookie, 0, 0));
+    for (let cookie = 0; cookie < 300; cookie++) client.stream.feed(requestBytes(NbdCommand.FLUSH, 0, cookie, 0, 0));
     bed.settle();
     const executing = device.waiting.length;
     bed.server.shutdown(true, () => {});
@@ -349,7 +349,7 @@ describe('shutdown', () => {
     const bed = new TestBed();
     const device = exported(bed);
     const client = bed.attach(device);
-    const bytes = requestBytes(Command.WRITE, 0, 1, 0, 1000, pattern(1000));
+    const bytes = requestBytes(NbdCommand.WRITE, 0, 1, 0, 1000, pattern(1000));
     client.send(bytes.subarray(0, 500));
     bed.server.shutdown(true, () => {});
     bed.settle();
@@ -422,7 +422,7 @@ describe('shutdown', () => {
     const bed = new TestBed();
     const device = exported(bed);
     const client = busy(bed, device);
-    client.send(requestBytes(Command.DISC, 0, 0, 0, 0));
+    client.send(requestBytes(NbdCommand.DISC, 0, 0, 0, 0));
     bed.server.shutdown(true, () => {});
     device.release();
     bed.settle();
@@ -436,7 +436,7 @@ test('a completion between a violation and the end of its stream changes nothing
   const device = exported(bed);
   const client = bed.attach(device);
   device.held = true;
-  client.request(Command.READ, 0, 1, 0, 4096);
+  client.request(NbdCommand.READ, 0, 1, 0, 4096);
   client.stream.feed(new Uint8Array(28));
   client.stream.step();
   expect(bed.server.connections()[0]?.state).toBe('CLOSING');
@@ -451,9 +451,9 @@ test('a device that breaks its promises is found out at once', () => {
   const device = exported(bed);
   const client = bed.attach(device);
   device.held = true;
-  client.request(Command.READ, 0, 1, 4096, 4096);
-  client.request(Command.FLUSH, 0, 2, 0, 0);
-  client.request(Command.BLOCK_STATUS, 0, 3, 0, 4096);
+  client.request(NbdCommand.READ, 0, 1, 4096, 4096);
+  client.request(NbdCommand.FLUSH, 0, 2, 0, 0);
+  client.request(NbdCommand.BLOCK_STATUS, 0, 3, 0, 4096);
   const [read, flush, status] = device.waiting;
   const data = new Uint8Array(4096);
   expect(() => read?.part(0, data, 4096, null)).toThrow('outside');

@@ -3,7 +3,7 @@ import { HAGGLING_BACKLOG_BYTES_MAX, HANDSHAKE_MS_MAX, OPTION_BYTES_MAX, OPTIONS
 import { MemoryDevice, type MemoryDeviceOptions } from '../testing/memory-device.ts';
 import { concat, hex, infoData, metaData, optionBytes, TestBed, type TestClient, text, u16, u32 } from '../testing/test-client.ts';
 import { encodeText, readU16, readU32, readU64 } from '../wire/bytes.ts';
-import { Command, InfoType, Option, OptionReply, TransmissionFlag } from '../wire/protocol.ts';
+import { InfoType, NbdCommand, Option, OptionReply, TransmissionFlag } from '../wire/protocol.ts';
 
 const FIXED = 1;
 const NO_ZEROES = 2;
@@ -189,7 +189,7 @@ describe('EXPORT_NAME', () => {
       expect(readU64(reply, 0)).toBe(1 << 20);
       expect(readU16(reply, 8)).toBe(flags);
       expect(reply.subarray(10).every((byte) => byte === 0)).toBe(true);
-      client.request(Command.FLUSH, 0, 5, 0, 0);
+      client.request(NbdCommand.FLUSH, 0, 5, 0, 0);
       expect(client.replies()).toMatchObject([{ kind: 'simple', cookie: 5, error: 0 }]);
     }
   });
@@ -439,7 +439,7 @@ test('metadata contexts count only for the export for which they were selected l
     for (const [option, data] of options) client.option(option, data);
     client.option(Option.GO, infoData('a', []));
     client.take();
-    client.request(Command.BLOCK_STATUS, 0, 1, 0, 4096);
+    client.request(NbdCommand.BLOCK_STATUS, 0, 1, 0, 4096);
     expect(client.replies()[0]?.type).toBe(allowed ? 5 : 0x8001);
   }
 });

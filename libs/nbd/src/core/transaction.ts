@@ -1,7 +1,7 @@
 import { assert, COPY_BYTES_MAX, type DiskExtent, type Slab, type SlabPool } from '@rmr/runtime';
 import type { BlockDevice } from '../block-device.ts';
 import { DeviceRequest, type DeviceRequestSink } from '../device-request.ts';
-import { Command } from '../wire/protocol.ts';
+import { NbdCommand } from '../wire/protocol.ts';
 
 /** What a transaction tells the connection that it belongs to. */
 export interface TransactionOwner {
@@ -21,7 +21,7 @@ export class Transaction implements DeviceRequestSink {
   owner: TransactionOwner | null = null;
   /** Place in the connection's list of live transactions. */
   liveIndex = -1;
-  command: number = Command.READ;
+  command: number = NbdCommand.READ;
   flags = 0;
   cookieHigh = 0;
   cookieLow = 0;
@@ -150,7 +150,7 @@ export class Transaction implements DeviceRequestSink {
     assert(this.outstanding >= 0, 'transaction: more requests ended than began');
     assert(this.coveredBytes <= this.lengthBytes, 'transaction: the device gave more bytes than were asked for');
     assert(this.owner === null || this.liveIndex >= 0, 'transaction: owned but not listed');
-    assert(this.partCount === 0 || this.command === Command.READ, 'transaction: only reads keep parts');
+    assert(this.partCount === 0 || this.command === NbdCommand.READ, 'transaction: only reads keep parts');
     for (let i = 1; i < this.partCount; i++) {
       const end = (this.partOffsets[i - 1] as number) + (this.partLengths[i - 1] as number);
       assert(end <= (this.partOffsets[i] as number), 'transaction: parts overlap');

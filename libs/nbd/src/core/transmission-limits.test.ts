@@ -6,7 +6,7 @@ import { DeviceOperation } from '../device-request.ts';
 import { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, pattern, requestBytes, TestBed, type TestClient } from '../testing/test-client.ts';
 import { assembled, MIB, setup } from '../testing/transmission-setup.ts';
-import { Command, CommandFlag } from '../wire/protocol.ts';
+import { CommandFlag, NbdCommand } from '../wire/protocol.ts';
 
 describe('limits', () => {
   test('more requests than allowed wait, unread, until others end', () => {
@@ -14,7 +14,7 @@ describe('limits', () => {
     device.held = true;
     const extra = 4000;
     for (let cookie = 0; cookie < IN_FLIGHT_REQUESTS_MAX + extra; cookie++) {
-      client.stream.feed(requestBytes(Command.FLUSH, 0, cookie, 0, 0));
+      client.stream.feed(requestBytes(NbdCommand.FLUSH, 0, cookie, 0, 0));
     }
     bed.settle();
     expect(device.waiting).toHaveLength(IN_FLIGHT_REQUESTS_MAX);
@@ -33,7 +33,7 @@ describe('limits', () => {
   test('more bytes than allowed wait: reads', () => {
     const { client, device, bed } = setup({}, true, 64 * MIB);
     device.held = true;
-    for (let cookie = 0; cookie < 40; cookie++) client.request(Command.READ, 0, cookie, cookie * MIB, MIB);
+    for (let cookie = 0; cookie < 40; cookie++) client.request(NbdCommand.READ, 0, cookie, cookie * MIB, MIB);
     expect(bed.server.connections()[0]?.bytesInFlight).toBe(IN_FLIGHT_BYTES_MAX);
     expect(device.waiting).toHaveLength(IN_FLIGHT_BYTES_MAX / MIB);
     device.held = false;
@@ -47,7 +47,7 @@ describe('limits', () => {
     const { client, device, bed } = setup({}, true, 128 * MIB);
     device.held = true;
     for (let cookie = 0; cookie < 12; cookie++) {
-      client.stream.feed(requestBytes(Command.WRITE, 0, cookie, cookie * 8 * MIB, 8 * MIB, new Uint8Array(8 * MIB)));
+      client.stream.feed(requestBytes(NbdCommand.WRITE, 0, cookie, cookie * 8 * MIB, 8 * MIB, new Uint8Array(8 * MIB)));
     }
     bed.settle();
     expect(bed.server.connections()[0]?.bytesInFlight).toBe(IN_FLIGHT_BYTES_MAX);
@@ -63,8 +63,8 @@ describe('limits', () => {
   test('a client that does not read its replies is not read from', () => {
     const { client, device, bed } = setup({ sparse: false }, true, 64 * MIB);
     client.stream.blocked = true;
-    for (let cookie = 0; cookie < 400; cookie++) client.stream.feed(requestBytes(Command.READ, 0, cookie, 0, 128 * 1024));
-    for (let cookie = 0; cookie < 3000; cookie++) client.stream.feed(requestBytes(Command.FLUSH, 0, cookie, 0, 0));
+    for (let cookie = 0; cookie < 400; cookie++) client.stream.feed(requestBytes(NbdCommand.READ, 0, cookie, 0, 128 * 1024));
+    for (let cookie = 0; cookie < 3000; cookie++) client.stream.feed(requestBytes(NbdCommand.FLUSH, 0, cookie, 0, 0));
     bed.settle();
     const info = bed.server.connections()[0];
     expect(info?.pendingReplyBytes).toBeLessThanOrEqual(IN_FLIGHT_BYTES_MAX + MIB);
@@ -87,10 +87,10 @@ describe('limits', () => {
     device.held = true;
     const clients = Array.from({ length: 64 }, () => bed.attach(device));
     const client = clients[0] as TestClient;
-    for (let cookie = 0; cookie < 8; cookie++) client.request(Command.READ, 0, cookie, 0, MIB);
+    for (let cookie = 0; cookie < 8; cookie++) client.request(NbdCommand.READ, 0, cookie, 0, MIB);
     expect(device.waiting).toHaveLength(2);
     const other = clients[1] as TestClient;
-    other.request(Command.READ, 0, 1, 0, PAYLOAD_BYTES_MAX);
+    other.request(NbdCommand.READ, 0, 1, 0, PAYLOAD_BYTES_MAX);
     expect(device.waiting).toHaveLength(3);
   });
 });
@@ -100,14 +100,14 @@ describe('a dying connection', () => {
     const { client, device, bed } = setup({}, true, 64 * MIB);
     const other = bed.attach(device);
     device.held = true;
-    client.request(Command.WRITE, 0, 1, 0, 4096, pattern(4096));
-    client.request(Command.WRITE, 0, 2, 0, 3 * MIB, pattern(3 * MIB));
-    client.request(Command.READ, 0, 3, 0, 8192);
-    client.request(Command.READ, CommandFlag.DF, 4, 0, 8192);
-    client.request(Command.BLOCK_STATUS, 0, 5, 0, 8192);
-    client.request(Command.FLUSH, 0, 6, 0, 0);
-    client.send(requestBytes(Command.WRITE, 0, 7, 0, 4096, pattern(100)));
-    other.request(Command.READ, 0, 8, 0, 4096);
+    client.request(NbdCommand.WRITE, 0, 1, 0, 4096, pattern(4096));
+    client.request(NbdCommand.WRITE, 0, 2, 0, 3 * MIB, pattern(3 * MIB));
+    client.request(NbdCommand.READ, 0, 3, 0, 8192);
+    client.request(NbdCommand.READ, CommandFlag.DF, 4, 0, 8192);
+    client.request(NbdCommand.BLOCK_STATUS, 0, 5, 0, 8192);
+    client.request(NbdCommand.FLUSH, 0, 6, 0, 0);
+    client.send(requestBytes(NbdCommand.WRITE, 0, 7, 0, 4096, pattern(100)));
+    other.request(NbdCommand.READ, 0, 8, 0, 4096);
     const reads = device.waiting.filter((request) => request.operation === DeviceOperation.READ);
     (reads[0] as DeviceRequest).part(0, new Uint8Array(4096), 4096, null);
     (reads[1] as DeviceRequest).part(0, new Uint8Array(4096), 4096, null);
@@ -130,10 +130,10 @@ describe('a dying connection', () => {
 
   test('cut off anywhere within its requests, it leaves nothing behind', () => {
     const conversation = concat([
-      requestBytes(Command.WRITE, 0, 1, 100, 600, pattern(600)),
-      requestBytes(Command.READ, 0, 2, 0, 700),
-      requestBytes(Command.BLOCK_STATUS, 0, 3, 0, 700),
-      requestBytes(Command.DISC, 0, 4, 0, 0),
+      requestBytes(NbdCommand.WRITE, 0, 1, 100, 600, pattern(600)),
+      requestBytes(NbdCommand.READ, 0, 2, 0, 700),
+      requestBytes(NbdCommand.BLOCK_STATUS, 0, 3, 0, 700),
+      requestBytes(NbdCommand.DISC, 0, 4, 0, 0),
     ]);
     for (let length = 0; length <= conversation.length; length++) {
       const { client, bed } = setup({}, true, 65_536);
@@ -145,7 +145,7 @@ describe('a dying connection', () => {
 
   test('byte by byte a conversation is understood as well', () => {
     const { client, device } = setup({}, true, 65_536);
-    const bytes = concat([requestBytes(Command.WRITE, 0, 1, 100, 600, pattern(600)), requestBytes(Command.READ, 0, 2, 100, 600)]);
+    const bytes = concat([requestBytes(NbdCommand.WRITE, 0, 1, 100, 600, pattern(600)), requestBytes(NbdCommand.READ, 0, 2, 100, 600)]);
     for (const byte of bytes) client.send(Uint8Array.of(byte));
     const [written, ...read] = client.replies();
     expect(written).toMatchObject({ cookie: 1, error: 0 });

@@ -4,7 +4,7 @@ import type { DeviceRequest } from '../device-request.ts';
 import { chance, forSeeds, mutated, pick, pieces, randomBytes, randomU32 } from '../testing/fuzz.ts';
 import { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, requestBytes, TestBed } from '../testing/test-client.ts';
-import { Command } from '../wire/protocol.ts';
+import { NbdCommand } from '../wire/protocol.ts';
 
 const DEVICE_BYTES = 3 * 1024 * 1024;
 const HELD_BYTES_MAX = 80 * 1024 * 1024;
@@ -17,19 +17,19 @@ interface Sent {
 /** A well-formed request; what it asks may be nonsense. */
 function randomRequest(random: Random, cookie: number): Sent {
   const command = pick(random, [0, 0, 0, 1, 1, 1, 3, 4, 5, 6, 7, 8, randomBelow(random, 65_536)]);
-  if (command === Command.DISC) return randomRequest(random, cookie);
+  if (command === NbdCommand.DISC) return randomRequest(random, cookie);
   const flags = chance(random, 70) ? 0 : randomBelow(random, chance(random, 80) ? 32 : 65_536);
   const sane = chance(random, 80);
   const length =
-    command === Command.FLUSH && sane
+    command === NbdCommand.FLUSH && sane
       ? 0
       : sane
         ? 1 + randomBelow(random, pick(random, [16, 5000, 5000, 70_000, 70_000, 2_500_000]))
         : randomU32(random);
   const offset =
-    command === Command.FLUSH && sane ? 0 : sane ? randomBelow(random, DEVICE_BYTES) : randomU32(random) * pick(random, [1, 4096]);
-  if (command !== Command.WRITE)
-    return { bytes: requestBytes(command, flags, cookie, offset, length), readLength: command === Command.READ ? length : 0 };
+    command === NbdCommand.FLUSH && sane ? 0 : sane ? randomBelow(random, DEVICE_BYTES) : randomU32(random) * pick(random, [1, 4096]);
+  if (command !== NbdCommand.WRITE)
+    return { bytes: requestBytes(command, flags, cookie, offset, length), readLength: command === NbdCommand.READ ? length : 0 };
   const payload = new Uint8Array(Math.min(length, 3_000_000)).fill(cookie);
   return { bytes: requestBytes(command, flags, cookie, offset, payload.length, payload), readLength: 0 };
 }
@@ -105,7 +105,7 @@ test('transmission: whatever a client sends, only its own connection suffers, an
       return chance(random, 15) ? mutated(random, bytes) : bytes;
     });
     if (chance(random, 10)) requests.push(randomBytes(random, 100));
-    if (chance(random, 20)) requests.push(requestBytes(Command.DISC, 0, 0, 0, 0), randomBytes(random, 50));
+    if (chance(random, 20)) requests.push(requestBytes(NbdCommand.DISC, 0, 0, 0, 0), randomBytes(random, 50));
     device.held = chance(random, 70);
     for (const piece of pieces(random, concat(requests))) {
       client.send(piece);
@@ -124,7 +124,7 @@ test('transmission: whatever a client sends, only its own connection suffers, an
     device.fault = null;
     device.held = false;
     device.release((waiting) => shuffle(random, waiting));
-    neighbour.request(Command.READ, 0, 1, 0, 512);
+    neighbour.request(NbdCommand.READ, 0, 1, 0, 512);
     expect(neighbour.replies()).toMatchObject([{ cookie: 1, done: true }]);
     expect(bed.heldBytes()).toBe(0);
     expect(bed.server.orphanedRequests).toBe(0);

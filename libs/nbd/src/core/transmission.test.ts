@@ -7,7 +7,7 @@ import type { MemoryDevice } from '../testing/memory-device.ts';
 import { concat, pattern, type Reply, requestBytes, text } from '../testing/test-client.ts';
 import { assembled, errorOf, MIB, setup } from '../testing/transmission-setup.ts';
 import { readU16, readU32, readU64 } from '../wire/bytes.ts';
-import { Command, CommandFlag, NbdError, ReplyType } from '../wire/protocol.ts';
+import { CommandFlag, NbdCommand, NbdError, ReplyType } from '../wire/protocol.ts';
 
 describe.each([
   ['simple', false],
@@ -16,9 +16,9 @@ describe.each([
   test('what was written is read back, whatever the alignment', () => {
     const { client, device } = setup({}, structured);
     const payload = pattern(70_001);
-    client.request(Command.WRITE, 0, 1, 12_345, payload.length, payload);
+    client.request(NbdCommand.WRITE, 0, 1, 12_345, payload.length, payload);
     expect(client.replies()).toMatchObject([{ kind: 'simple', cookie: 1, error: 0 }]);
-    client.request(Command.READ, 0, 2, 12_345, payload.length);
+    client.request(NbdCommand.READ, 0, 2, 12_345, payload.length);
     const replies = client.replies({ 2: payload.length });
     const read = structured ? assembled(replies, 12_345, payload.length) : (replies[0]?.data as Uint8Array);
     expect(Buffer.compare(read, payload)).toBe(0);
@@ -26,9 +26,9 @@ describe.each([
   });
 
   test.each([
-    ['TRIM', Command.TRIM, DeviceOperation.TRIM],
-    ['WRITE_ZEROES', Command.WRITE_ZEROES, DeviceOperation.WRITE_ZEROES],
-    ['CACHE', Command.CACHE, DeviceOperation.CACHE],
+    ['TRIM', NbdCommand.TRIM, DeviceOperation.TRIM],
+    ['WRITE_ZEROES', NbdCommand.WRITE_ZEROES, DeviceOperation.WRITE_ZEROES],
+    ['CACHE', NbdCommand.CACHE, DeviceOperation.CACHE],
   ])('%s reaches the device whole, up to 4 GiB - 1', (_command, command, operation) => {
     const { client, device } = setup({ fastZero: true }, structured, MIB);
     Object.defineProperty(device, 'sizeBytes', { value: 2 ** 33 });
@@ -40,7 +40,7 @@ describe.each([
   test('requests are answered in the order in which they end', () => {
     const { client, device } = setup({}, structured);
     device.held = true;
-    for (let cookie = 1; cookie <= 5; cookie++) client.request(Command.WRITE, 0, cookie, cookie * 512, 512, pattern(512, cookie));
+    for (let cookie = 1; cookie <= 5; cookie++) client.request(NbdCommand.WRITE, 0, cookie, cookie * 512, 512, pattern(512, cookie));
     expect(client.replies()).toEqual([]);
     device.release((requests) => requests.reverse());
     client.bed.settle();
@@ -50,7 +50,7 @@ describe.each([
   test('replies of one turn leave in one write', () => {
     const { client } = setup({}, structured);
     const flushes = client.stream.flushes;
-    client.send(concat(Array.from({ length: 32 }, (_, i) => requestBytes(Command.READ, 0, i, i * 4096, 4096))));
+    client.send(concat(Array.from({ length: 32 }, (_, i) => requestBytes(NbdCommand.READ, 0, i, i * 4096, 4096))));
     expect(client.stream.flushes).toBe(flushes + 1);
     expect(client.replies(Object.fromEntries(Array.from({ length: 32 }, (_, i) => [i, 4096])))).toHaveLength(32);
   });
@@ -69,21 +69,21 @@ describe.each([
   ])('status %i of the device becomes error %i on every command', (status, error) => {
     const { client, device } = setup({}, structured);
     device.fault = () => status;
-    for (const command of [Command.READ, Command.WRITE, Command.TRIM, Command.CACHE, Command.WRITE_ZEROES]) {
-      client.request(command, 0, command, 0, 512, command === Command.WRITE ? pattern(512) : undefined);
+    for (const command of [NbdCommand.READ, NbdCommand.WRITE, NbdCommand.TRIM, NbdCommand.CACHE, NbdCommand.WRITE_ZEROES]) {
+      client.request(command, 0, command, 0, 512, command === NbdCommand.WRITE ? pattern(512) : undefined);
       const replies = client.replies();
       expect(replies).toHaveLength(1);
       expect(replies[0]?.cookie).toBe(command);
       expect(errorOf(replies)).toBe(error);
     }
-    client.request(Command.FLUSH, 0, 7, 0, 0);
+    client.request(NbdCommand.FLUSH, 0, 7, 0, 0);
     expect(errorOf(client.replies())).toBe(error);
   });
 
   test('invalid requests are refused, and the connection goes on', () => {
     const { client, device } = setup({ blockSizeMinBytes: 512, fastZero: false }, structured);
     const size = device.sizeBytes;
-    const { READ, WRITE, TRIM, WRITE_ZEROES, CACHE, FLUSH, BLOCK_STATUS } = Command;
+    const { READ, WRITE, TRIM, WRITE_ZEROES, CACHE, FLUSH, BLOCK_STATUS } = NbdCommand;
     const { EINVAL, ENOSPC, ENOTSUP } = NbdError;
     const all = 0xffff;
     const cases: [what: string, command: number, flags: number, offset: number, length: number, error: number][] = [
@@ -136,7 +136,7 @@ describe.each([
 
   test('offsets that no number can hold are beyond the end', () => {
     const { client } = setup({}, structured);
-    const bytes = requestBytes(Command.READ, 0, 3, 0, 512);
+    const bytes = requestBytes(NbdCommand.READ, 0, 3, 0, 512);
     bytes.fill(0xff, 16, 24);
     client.send(bytes);
     expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
@@ -144,22 +144,29 @@ describe.each([
 
   test('a read-only export refuses every change with EPERM, and serves the rest', () => {
     const { client, device } = setup({ readOnly: true }, structured);
-    for (const command of [Command.WRITE, Command.TRIM, Command.WRITE_ZEROES]) {
-      client.request(command, 0, 1, 0, 4096, command === Command.WRITE ? pattern(4096) : undefined);
+    for (const command of [NbdCommand.WRITE, NbdCommand.TRIM, NbdCommand.WRITE_ZEROES]) {
+      client.request(command, 0, 1, 0, 4096, command === NbdCommand.WRITE ? pattern(4096) : undefined);
       expect(errorOf(client.replies())).toBe(NbdError.EPERM);
     }
     expect(device.executed).toEqual([]);
-    client.request(Command.READ, 0, 2, 0, 4096);
+    client.request(NbdCommand.READ, 0, 2, 0, 4096);
     expect(errorOf(client.replies({ 2: 4096 }))).toBe(0);
-    client.request(Command.FLUSH, CommandFlag.FUA, 3, 0, 0);
+    client.request(NbdCommand.FLUSH, CommandFlag.FUA, 3, 0, 0);
     expect(errorOf(client.replies())).toBe(0);
   });
 
   test('FUA reaches the device on every command that changes data, and is accepted on all others', () => {
     const { client, device } = setup({}, structured);
-    for (const command of [Command.READ, Command.WRITE, Command.FLUSH, Command.TRIM, Command.CACHE, Command.WRITE_ZEROES]) {
-      const length = command === Command.FLUSH ? 0 : 512;
-      client.request(command, CommandFlag.FUA, command, 0, length, command === Command.WRITE ? pattern(512) : undefined);
+    for (const command of [
+      NbdCommand.READ,
+      NbdCommand.WRITE,
+      NbdCommand.FLUSH,
+      NbdCommand.TRIM,
+      NbdCommand.CACHE,
+      NbdCommand.WRITE_ZEROES,
+    ]) {
+      const length = command === NbdCommand.FLUSH ? 0 : 512;
+      client.request(command, CommandFlag.FUA, command, 0, length, command === NbdCommand.WRITE ? pattern(512) : undefined);
       expect(errorOf(client.replies({ 0: 512 }))).toBe(0);
     }
     expect(device.executed.map(({ operation, flags }) => [operation, flags])).toEqual([
@@ -177,7 +184,7 @@ describe.each([
     device.bytes.set(pattern(PAYLOAD_BYTES_MAX));
     device.bytes.fill(0, 5 * MIB, 7 * MIB);
     Object.defineProperty(device, 'execute', { value: (request: DeviceRequest) => shuffledRead(device, request) });
-    client.request(Command.READ, 0, 4, 0, PAYLOAD_BYTES_MAX);
+    client.request(NbdCommand.READ, 0, 4, 0, PAYLOAD_BYTES_MAX);
     const replies = client.replies({ 4: PAYLOAD_BYTES_MAX });
     const read = structured ? assembled(replies, 0, PAYLOAD_BYTES_MAX) : (replies[0]?.data as Uint8Array);
     expect(Buffer.compare(read, device.bytes)).toBe(0);
@@ -186,9 +193,9 @@ describe.each([
 
   test('a read longer than the maximum is refused, a write longer than it ends the connection', () => {
     const { client, bed } = setup({}, structured, 2 * PAYLOAD_BYTES_MAX);
-    client.request(Command.READ, 0, 1, 0, PAYLOAD_BYTES_MAX + 1);
+    client.request(NbdCommand.READ, 0, 1, 0, PAYLOAD_BYTES_MAX + 1);
     expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
-    client.send(requestBytes(Command.WRITE, 0, 2, 0, PAYLOAD_BYTES_MAX + 1));
+    client.send(requestBytes(NbdCommand.WRITE, 0, 2, 0, PAYLOAD_BYTES_MAX + 1));
     expect(client.stream.closed).toBe(true);
     expect(bed.world.lines.at(-1)).toMatchObject({ level: 'warn', fields: { reason: expect.stringMatching(/longer than the maximum/) } });
     expect(bed.slabs.heldBytes).toBe(0);
@@ -200,15 +207,15 @@ describe.each([
     client.send(new Uint8Array(28));
     expect(client.stream.closed).toBe(true);
     expect(client.stream.closeReason).toMatch(/magic/);
-    other.request(Command.READ, 0, 1, 0, 512);
+    other.request(NbdCommand.READ, 0, 1, 0, 512);
     expect(errorOf(other.replies({ 1: 512 }))).toBe(0);
   });
 
   test('after DISC what is in flight is answered, what follows is ignored, and the connection closes', () => {
     const { client, device } = setup({}, structured);
     device.held = true;
-    client.request(Command.WRITE, 0, 1, 0, 512, pattern(512));
-    client.send(concat([requestBytes(Command.DISC, 0, 2, 0, 0), pattern(100_000)]));
+    client.request(NbdCommand.WRITE, 0, 1, 0, 512, pattern(512));
+    client.send(concat([requestBytes(NbdCommand.DISC, 0, 2, 0, 0), pattern(100_000)]));
     expect(client.stream.closed).toBe(false);
     expect(client.stream.unreadBytes).toBe(0);
     device.release();
@@ -235,14 +242,14 @@ function shuffledRead(device: MemoryDevice, request: DeviceRequest): void {
 describe('structured reads', () => {
   test('a read that came in one part is one chunk', () => {
     const { client } = setup({ sparse: false });
-    client.request(Command.READ, 0, 1, 4096, 8192);
+    client.request(NbdCommand.READ, 0, 1, 4096, 8192);
     expect(client.replies()).toMatchObject([{ type: ReplyType.OFFSET_DATA, done: true }]);
   });
 
   test('parts leave as they come; the last says that it is the last', () => {
     const { client, device, bed } = setup();
     device.held = true;
-    client.request(Command.READ, 0, 1, 0, 3000);
+    client.request(NbdCommand.READ, 0, 1, 0, 3000);
     const request = device.waiting.pop() as DeviceRequest;
     const slab = bed.slabs.take();
     request.part(2000, slab.bytes.subarray(0, 1000), 1000, slab);
@@ -266,7 +273,7 @@ describe('structured reads', () => {
     for (const offset of [undefined, 1500]) {
       const { client, device, bed } = setup();
       device.held = true;
-      client.request(Command.READ, 0, 1, 0, 3000);
+      client.request(NbdCommand.READ, 0, 1, 0, 3000);
       const request = device.waiting.pop() as DeviceRequest;
       request.part(0, new Uint8Array(1000), 1000, null);
       request.part(2000, null, 1000, null);
@@ -286,9 +293,9 @@ describe('structured reads', () => {
 
   test('with DF there is one content chunk, zeroes spelled out where there is data too', () => {
     const { client, device } = setup({ readPartBytes: 4096 });
-    client.request(Command.WRITE, 0, 1, 4096, 4096, pattern(4096));
+    client.request(NbdCommand.WRITE, 0, 1, 4096, 4096, pattern(4096));
     client.take();
-    client.request(Command.READ, CommandFlag.DF, 2, 0, 65_536);
+    client.request(NbdCommand.READ, CommandFlag.DF, 2, 0, 65_536);
     const replies = client.replies();
     expect(replies).toMatchObject([{ type: ReplyType.OFFSET_DATA, done: true }]);
     const content = (replies[0] as Reply).data.subarray(8);
@@ -297,14 +304,14 @@ describe('structured reads', () => {
 
   test('with DF a read of nothing but a hole is one hole', () => {
     const { client } = setup();
-    client.request(Command.READ, CommandFlag.DF, 2, 4096, 8192);
+    client.request(NbdCommand.READ, CommandFlag.DF, 2, 4096, 8192);
     expect(client.replies()).toMatchObject([{ type: ReplyType.OFFSET_HOLE, done: true }]);
   });
 
   test('an error of a read with DF comes without content', () => {
     const { client, device, bed } = setup();
     device.held = true;
-    client.request(Command.READ, CommandFlag.DF, 1, 0, 1000);
+    client.request(NbdCommand.READ, CommandFlag.DF, 1, 0, 1000);
     const request = device.waiting.pop() as DeviceRequest;
     request.part(0, new Uint8Array(500), 500, null);
     request.done(Status.EIO);
@@ -315,25 +322,25 @@ describe('structured reads', () => {
 
 test('simple replies: DF is a flag that was not offered', () => {
   const { client } = setup({}, false);
-  client.request(Command.READ, CommandFlag.DF, 1, 0, 512);
+  client.request(NbdCommand.READ, CommandFlag.DF, 1, 0, 512);
   expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
 });
 
 describe('zeroes', () => {
   test('NO_HOLE and FAST_ZERO reach the device where zeroes are fast', () => {
     const { client, device } = setup({ fastZero: true, fastZeroNoHole: true });
-    client.request(Command.WRITE_ZEROES, CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO, 1, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(0);
     expect(device.executed[0]?.flags).toBe(DeviceFlag.NO_HOLE | DeviceFlag.FAST_ZERO);
   });
 
   test('FAST_ZERO is refused at once where it would be slow, per kind', () => {
     const { client, device } = setup({ fastZero: true, fastZeroNoHole: false });
-    client.request(Command.WRITE_ZEROES, CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO, 1, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(NbdError.ENOTSUP);
-    client.request(Command.WRITE_ZEROES, CommandFlag.FAST_ZERO, 2, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, CommandFlag.FAST_ZERO, 2, 0, 4096);
     expect(errorOf(client.replies())).toBe(0);
-    client.request(Command.WRITE_ZEROES, CommandFlag.NO_HOLE, 3, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, CommandFlag.NO_HOLE, 3, 0, 4096);
     expect(errorOf(client.replies())).toBe(0);
     expect(device.executed).toHaveLength(2);
   });
@@ -341,9 +348,9 @@ describe('zeroes', () => {
   test('ENOTSUP of the device travels only as the answer to FAST_ZERO', () => {
     const { client, device } = setup();
     device.fault = () => Status.ENOTSUP;
-    client.request(Command.WRITE_ZEROES, CommandFlag.FAST_ZERO, 1, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, CommandFlag.FAST_ZERO, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(NbdError.ENOTSUP);
-    client.request(Command.WRITE_ZEROES, 0, 1, 0, 4096);
+    client.request(NbdCommand.WRITE_ZEROES, 0, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
   });
 });
@@ -357,9 +364,9 @@ describe('block status', () => {
 
   test('tells data from holes', () => {
     const { client } = setup();
-    client.request(Command.WRITE, 0, 1, 8192, 4096, pattern(4096));
+    client.request(NbdCommand.WRITE, 0, 1, 8192, 4096, pattern(4096));
     client.take();
-    client.request(Command.BLOCK_STATUS, 0, 2, 0, 65_536);
+    client.request(NbdCommand.BLOCK_STATUS, 0, 2, 0, 65_536);
     const replies = client.replies();
     expect(replies.map((reply) => [reply.type, reply.done])).toEqual([
       [ReplyType.BLOCK_STATUS, false],
@@ -374,26 +381,26 @@ describe('block status', () => {
 
   test('with REQ_ONE tells one run, no longer than asked', () => {
     const { client, device } = setup();
-    client.request(Command.WRITE, 0, 1, 8192, 4096, pattern(4096));
+    client.request(NbdCommand.WRITE, 0, 1, 8192, 4096, pattern(4096));
     client.take();
-    client.request(Command.BLOCK_STATUS, CommandFlag.REQ_ONE, 2, 0, 65_536);
+    client.request(NbdCommand.BLOCK_STATUS, CommandFlag.REQ_ONE, 2, 0, 65_536);
     expect(descriptors(client.replies()[0])).toEqual([[8192, 3]]);
     expect(device.executed.at(-1)?.flags).toBe(DeviceFlag.ONE_EXTENT);
-    client.request(Command.BLOCK_STATUS, CommandFlag.REQ_ONE, 3, 0, 512);
+    client.request(NbdCommand.BLOCK_STATUS, CommandFlag.REQ_ONE, 3, 0, 512);
     expect(descriptors(client.replies()[0])).toEqual([[512, 3]]);
   });
 
   test('without a selected context is invalid', () => {
     const { bed, device } = setup();
     const client = bed.attach(device, true, false);
-    client.request(Command.BLOCK_STATUS, 0, 1, 0, 4096);
+    client.request(NbdCommand.BLOCK_STATUS, 0, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
   });
 
   test('an error of the device is an error chunk', () => {
     const { client, device } = setup();
     device.fault = () => Status.EIO;
-    client.request(Command.BLOCK_STATUS, 0, 1, 0, 4096);
+    client.request(NbdCommand.BLOCK_STATUS, 0, 1, 0, 4096);
     expect(errorOf(client.replies())).toBe(NbdError.EIO);
   });
 });
@@ -403,7 +410,7 @@ describe('large writes', () => {
     const { client, device, bed } = setup({}, true, 64 * MIB);
     const offset = MIB - 5000;
     const payload = pattern(3 * MIB);
-    const bytes = requestBytes(Command.WRITE, CommandFlag.FUA, 1, offset, payload.length, payload);
+    const bytes = requestBytes(NbdCommand.WRITE, CommandFlag.FUA, 1, offset, payload.length, payload);
     client.send(bytes.subarray(0, 28 + 5000));
     expect(device.executed).toEqual([{ operation: DeviceOperation.WRITE, flags: DeviceFlag.FUA, offsetBytes: offset, lengthBytes: 5000 }]);
     client.send(bytes.subarray(28 + 5000));
@@ -421,7 +428,7 @@ describe('large writes', () => {
   test('are answered once, when the last part is done, with the first error', () => {
     const { client, device, bed } = setup({}, true, 64 * MIB);
     device.held = true;
-    client.request(Command.WRITE, 0, 1, 0, 4 * MIB, pattern(4 * MIB));
+    client.request(NbdCommand.WRITE, 0, 1, 0, 4 * MIB, pattern(4 * MIB));
     expect(device.waiting.map((request) => request.lengthBytes)).toEqual([MIB, MIB, MIB, MIB]);
     const [first, second, third, fourth] = device.waiting.splice(0) as [DeviceRequest, DeviceRequest, DeviceRequest, DeviceRequest];
     third.done(Status.ENOSPC, 2 * MIB + 512);
@@ -441,17 +448,17 @@ describe('large writes', () => {
   test('after an error the rest of the payload is skipped, and the next request is understood', () => {
     const { client, device } = setup({}, true, 64 * MIB);
     device.fault = () => Status.EIO;
-    const bytes = requestBytes(Command.WRITE, 0, 1, 0, 8 * MIB, pattern(8 * MIB));
+    const bytes = requestBytes(NbdCommand.WRITE, 0, 1, 0, 8 * MIB, pattern(8 * MIB));
     client.send(bytes.subarray(0, 28 + WRITE_PART_BYTES));
     expect(client.replies()).toEqual([]);
-    client.send(concat([bytes.subarray(28 + WRITE_PART_BYTES), requestBytes(Command.FLUSH, 0, 2, 0, 0)]));
+    client.send(concat([bytes.subarray(28 + WRITE_PART_BYTES), requestBytes(NbdCommand.FLUSH, 0, 2, 0, 0)]));
     expect(device.executed.map(({ operation }) => operation)).toEqual([DeviceOperation.WRITE, DeviceOperation.FLUSH]);
     expect(client.replies().map((reply) => reply.cookie)).toEqual([1, 2]);
   });
 
   test('the payload of a refused write is skipped as it comes, in small memory', () => {
     const { client, device, bed } = setup({}, true, 64 * MIB);
-    client.send(requestBytes(Command.WRITE, 0, 1, 63 * MIB, PAYLOAD_BYTES_MAX));
+    client.send(requestBytes(NbdCommand.WRITE, 0, 1, 63 * MIB, PAYLOAD_BYTES_MAX));
     const piece = new Uint8Array(MIB);
     for (let sent = 0; sent < PAYLOAD_BYTES_MAX; sent += MIB) {
       expect(client.take()).toHaveLength(0);
@@ -466,13 +473,13 @@ describe('large writes', () => {
 test('counters: operations, bytes and errors, per connection and per export', () => {
   const { client, bed, device } = setup();
   const other = bed.attach(device);
-  client.request(Command.WRITE, 0, 1, 0, 1000, pattern(1000));
-  client.request(Command.READ, 0, 2, 0, 500);
-  client.request(Command.READ, 0, 3, device.sizeBytes, 500);
-  other.request(Command.READ, 0, 2, 0, 250);
+  client.request(NbdCommand.WRITE, 0, 1, 0, 1000, pattern(1000));
+  client.request(NbdCommand.READ, 0, 2, 0, 500);
+  client.request(NbdCommand.READ, 0, 3, device.sizeBytes, 500);
+  other.request(NbdCommand.READ, 0, 2, 0, 250);
   other.request(99, 0, 2, 0, 250);
   device.fault = () => Status.EIO;
-  client.request(Command.WRITE, 0, 4, 0, 1000, pattern(1000));
+  client.request(NbdCommand.WRITE, 0, 4, 0, 1000, pattern(1000));
   const [first, second] = bed.server.connections();
   expect(Array.from(first?.counters.operations ?? [])).toEqual([2, 2, 0, 0, 0, 0, 0, 0]);
   expect(Array.from(first?.counters.bytes ?? [])).toEqual([500, 1000, 0, 0, 0, 0, 0, 0]);
@@ -486,9 +493,9 @@ test('counters: operations, bytes and errors, per connection and per export', ()
 test('a device that grows is served up to its new end', () => {
   const { client, device } = setup({}, true, MIB);
   Object.defineProperty(device, 'sizeBytes', { value: 512 * 1024 });
-  client.request(Command.READ, 0, 1, 512 * 1024, 512);
+  client.request(NbdCommand.READ, 0, 1, 512 * 1024, 512);
   expect(errorOf(client.replies())).toBe(NbdError.EINVAL);
   Object.defineProperty(device, 'sizeBytes', { value: MIB });
-  client.request(Command.READ, 0, 1, 512 * 1024, 512);
+  client.request(NbdCommand.READ, 0, 1, 512 * 1024, 512);
   expect(errorOf(client.replies())).toBe(0);
 });

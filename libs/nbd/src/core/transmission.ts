@@ -3,7 +3,7 @@ import { IN_FLIGHT_REQUESTS_MAX, PAYLOAD_BYTES_MAX, WRITE_PART_BYTES } from '../
 import { DeviceFlag, type DeviceOperation } from '../device-request.ts';
 import { nbdErrorOf } from '../nbd-error.ts';
 import { readU16, readU32, readU64 } from '../wire/bytes.ts';
-import { Command, CommandFlag } from '../wire/protocol.ts';
+import { CommandFlag, NbdCommand } from '../wire/protocol.ts';
 import {
   REQUEST_BYTES,
   REQUEST_COMMAND_OFFSET,
@@ -23,10 +23,10 @@ import { REJECTIONS, type Rejection, requestRejection } from './validate.ts';
 /** Flags that a device request inherits from its command, by command. */
 const INHERITED_FLAGS: readonly number[] = (() => {
   const inherited: number[] = new Array(8).fill(0);
-  inherited[Command.WRITE] = DeviceFlag.FUA;
-  inherited[Command.TRIM] = DeviceFlag.FUA;
-  inherited[Command.WRITE_ZEROES] = DeviceFlag.FUA | DeviceFlag.NO_HOLE | DeviceFlag.FAST_ZERO;
-  inherited[Command.BLOCK_STATUS] = DeviceFlag.ONE_EXTENT;
+  inherited[NbdCommand.WRITE] = DeviceFlag.FUA;
+  inherited[NbdCommand.TRIM] = DeviceFlag.FUA;
+  inherited[NbdCommand.WRITE_ZEROES] = DeviceFlag.FUA | DeviceFlag.NO_HOLE | DeviceFlag.FAST_ZERO;
+  inherited[NbdCommand.BLOCK_STATUS] = DeviceFlag.ONE_EXTENT;
   return inherited;
 })();
 
@@ -99,7 +99,7 @@ export class Transmission implements TransactionOwner {
   get saysGoodbye(): boolean {
     const { receive } = this.#link;
     if (this.#incoming !== null || receive.readableBytes < REQUEST_BYTES) return false;
-    return readU16(receive.slab.bytes, receive.start + REQUEST_COMMAND_OFFSET) === Command.DISC;
+    return readU16(receive.slab.bytes, receive.start + REQUEST_COMMAND_OFFSET) === NbdCommand.DISC;
   }
 
   /** Handles what has been received, as far as limits allow. */
@@ -125,19 +125,19 @@ export class Transmission implements TransactionOwner {
       }
       const command = readU16(bytes, at + REQUEST_COMMAND_OFFSET);
       const lengthBytes = readU32(bytes, at + REQUEST_LENGTH_OFFSET);
-      const readBytes = command === Command.READ && lengthBytes <= PAYLOAD_BYTES_MAX ? lengthBytes : 0;
+      const readBytes = command === NbdCommand.READ && lengthBytes <= PAYLOAD_BYTES_MAX ? lengthBytes : 0;
       if (!this.#refusing && (this.#live.length >= IN_FLIGHT_REQUESTS_MAX || !this.#hasRoom(readBytes))) {
         this.stalled = true;
         return;
       }
       receive.consume(REQUEST_BYTES);
-      if (command === Command.DISC) {
+      if (command === NbdCommand.DISC) {
         this.#disconnecting = true;
         this.#saidGoodbye = true;
         this.#link.wake();
         continue;
       }
-      if (command === Command.WRITE && lengthBytes > PAYLOAD_BYTES_MAX) {
+      if (command === NbdCommand.WRITE && lengthBytes > PAYLOAD_BYTES_MAX) {
         this.#link.fail('a write is longer than the maximum block size');
         return;
       }
@@ -202,7 +202,7 @@ export class Transmission implements TransactionOwner {
       transaction.error = nbdErrorOf(status, transaction.flags);
       transaction.errorOffsetBytes = errorOffsetBytes;
     }
-    if (transaction.command === Command.WRITE) this.#discharge(transaction, operationBytes);
+    if (transaction.command === NbdCommand.WRITE) this.#discharge(transaction, operationBytes);
     if (transaction.outstanding === 0 && !transaction.payloadIncomplete) this.#complete(transaction);
     this.#link.wake();
   }
@@ -228,7 +228,7 @@ export class Transmission implements TransactionOwner {
     const rejection = this.#refusing
       ? REJECTIONS.SHUTDOWN
       : requestRejection(device, command, flags, offsetBytes, lengthBytes, this.structured, this.#blockStatus);
-    if (rejection !== null && (command !== Command.WRITE || lengthBytes === 0)) {
+    if (rejection !== null && (command !== NbdCommand.WRITE || lengthBytes === 0)) {
       this.#reject(command, cookieHigh, cookieLow, rejection);
       return;
     }
@@ -241,7 +241,7 @@ export class Transmission implements TransactionOwner {
     transaction.lengthBytes = lengthBytes;
     transaction.liveIndex = this.#live.length;
     this.#live.push(transaction);
-    if (command === Command.WRITE) {
+    if (command === NbdCommand.WRITE) {
       transaction.payloadIncomplete = true;
       if (rejection !== null) {
         transaction.error = rejection.error;
@@ -252,7 +252,7 @@ export class Transmission implements TransactionOwner {
       this.#incomingOffset = offsetBytes;
       return;
     }
-    if (command === Command.READ) {
+    if (command === NbdCommand.READ) {
       transaction.collecting = !this.structured || (flags & CommandFlag.DF) !== 0;
       this.#charge(transaction, lengthBytes);
     }
@@ -315,12 +315,12 @@ export class Transmission implements TransactionOwner {
       if (this.structured)
         this.#replies.error(cookieHigh, cookieLow, transaction.error, transaction.errorMessage, transaction.errorOffsetBytes);
       else this.#replies.simple(cookieHigh, cookieLow, transaction.error);
-    } else if (transaction.command === Command.READ) {
+    } else if (transaction.command === NbdCommand.READ) {
       assert(transaction.coveredBytes === transaction.lengthBytes, 'transmission: a read ended well with bytes missing');
       if (transaction.collecting) this.#replies.collected(transaction, this.structured);
       else if (transaction.partCount > 0) this.#sendKept(transaction, true);
       else this.#replies.none(transaction);
-    } else if (transaction.command === Command.BLOCK_STATUS) {
+    } else if (transaction.command === NbdCommand.BLOCK_STATUS) {
       assert(transaction.coveredBytes > 0, 'transmission: a block status ended well without extents');
       this.#replies.none(transaction);
     } else {

@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../block-device.ts';
 import { PAYLOAD_BYTES_MAX } from '../constants.ts';
 import { encodeText } from '../wire/bytes.ts';
-import { Command, CommandFlag, NbdError } from '../wire/protocol.ts';
+import { CommandFlag, NbdCommand, NbdError } from '../wire/protocol.ts';
 
 /** Why a request is refused: the error, and a sentence that clients with structured replies can show. */
 export interface Rejection {
@@ -31,14 +31,14 @@ export const REJECTIONS = {
 const ALLOWED_FLAGS: readonly number[] = (() => {
   const allowed: number[] = [];
   // FUA is accepted everywhere: clients are known to set it on commands that write nothing.
-  allowed[Command.READ] = CommandFlag.FUA | CommandFlag.DF;
-  allowed[Command.WRITE] = CommandFlag.FUA;
-  allowed[Command.DISC] = CommandFlag.FUA;
-  allowed[Command.FLUSH] = CommandFlag.FUA;
-  allowed[Command.TRIM] = CommandFlag.FUA;
-  allowed[Command.CACHE] = CommandFlag.FUA;
-  allowed[Command.WRITE_ZEROES] = CommandFlag.FUA | CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO;
-  allowed[Command.BLOCK_STATUS] = CommandFlag.FUA | CommandFlag.REQ_ONE;
+  allowed[NbdCommand.READ] = CommandFlag.FUA | CommandFlag.DF;
+  allowed[NbdCommand.WRITE] = CommandFlag.FUA;
+  allowed[NbdCommand.DISC] = CommandFlag.FUA;
+  allowed[NbdCommand.FLUSH] = CommandFlag.FUA;
+  allowed[NbdCommand.TRIM] = CommandFlag.FUA;
+  allowed[NbdCommand.CACHE] = CommandFlag.FUA;
+  allowed[NbdCommand.WRITE_ZEROES] = CommandFlag.FUA | CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO;
+  allowed[NbdCommand.BLOCK_STATUS] = CommandFlag.FUA | CommandFlag.REQ_ONE;
   return allowed;
 })();
 
@@ -62,15 +62,15 @@ export function requestRejection(
   if (allowed === undefined) return REJECTIONS.UNKNOWN_COMMAND;
   if ((flags & ~allowed) !== 0) return REJECTIONS.UNKNOWN_FLAGS;
   if ((flags & CommandFlag.DF) !== 0 && !structured) return REJECTIONS.UNKNOWN_FLAGS;
-  const stores = command === Command.WRITE || command === Command.WRITE_ZEROES;
-  if (device.readOnly && (stores || command === Command.TRIM)) return REJECTIONS.READ_ONLY;
-  if (command === Command.FLUSH) return offsetBytes === 0 && lengthBytes === 0 ? null : REJECTIONS.FLUSH_RANGE;
-  if (command === Command.BLOCK_STATUS && !blockStatus) return REJECTIONS.NO_CONTEXT;
+  const stores = command === NbdCommand.WRITE || command === NbdCommand.WRITE_ZEROES;
+  if (device.readOnly && (stores || command === NbdCommand.TRIM)) return REJECTIONS.READ_ONLY;
+  if (command === NbdCommand.FLUSH) return offsetBytes === 0 && lengthBytes === 0 ? null : REJECTIONS.FLUSH_RANGE;
+  if (command === NbdCommand.BLOCK_STATUS && !blockStatus) return REJECTIONS.NO_CONTEXT;
   if (lengthBytes === 0) return REJECTIONS.EMPTY;
   if (offsetBytes + lengthBytes > device.sizeBytes) return stores ? REJECTIONS.WRITE_BEYOND_END : REJECTIONS.BEYOND_END;
   const blockBytes = device.blockSizeMinBytes;
   if (blockBytes > 1 && (offsetBytes % blockBytes !== 0 || lengthBytes % blockBytes !== 0)) return REJECTIONS.UNALIGNED;
-  if (lengthBytes > PAYLOAD_BYTES_MAX && (command === Command.READ || command === Command.WRITE)) return REJECTIONS.TOO_LONG;
+  if (lengthBytes > PAYLOAD_BYTES_MAX && (command === NbdCommand.READ || command === NbdCommand.WRITE)) return REJECTIONS.TOO_LONG;
   if ((flags & CommandFlag.FAST_ZERO) !== 0) {
     const fast = (flags & CommandFlag.NO_HOLE) === 0 ? device.fastZero : device.fastZeroNoHole;
     if (!fast) return REJECTIONS.NOT_FAST;

@@ -1,3 +1,5 @@
+import { DeviceOperation } from '../device-request.ts';
+
 /** The numbers of the NBD protocol (NetworkBlockDevice/nbd, doc/proto.md, "Values"). Everything on the wire is big-endian. */
 
 /** `NBDMAGIC`, as two words. */
@@ -69,16 +71,8 @@ export const InfoType = {
   BLOCK_SIZE: 3,
 } as const;
 
-export const Command = {
-  READ: 0,
-  WRITE: 1,
-  DISC: 2,
-  FLUSH: 3,
-  TRIM: 4,
-  CACHE: 5,
-  WRITE_ZEROES: 6,
-  BLOCK_STATUS: 7,
-} as const;
+/** What a client asks for: what it wants of the device, and DISC, with which it leaves, and of which no device hears. */
+export const NbdCommand = { ...DeviceOperation, DISC: 2 } as const;
 
 /** Commands are numbered from 0 to one less than this. */
 export const COMMAND_COUNT = 8;

@@ -18,7 +18,7 @@ import {
   OPTION_REPLY_HEADER_BYTES,
   optionHeaderInvalid,
 } from './option.ts';
-import { Command, CommandFlag, commandName, Option, OptionReply, ReplyType, TransmissionFlag } from './protocol.ts';
+import { CommandFlag, commandName, NbdCommand, Option, OptionReply, ReplyType, TransmissionFlag } from './protocol.ts';
 import {
   CHUNK_HEADER_BYTES,
   DESCRIPTOR_BYTES,
@@ -93,7 +93,7 @@ test('NBD_INFO_EXPORT and NBD_INFO_BLOCK_SIZE', () => {
 });
 
 test('request: the layout that clients send is the one that is read', () => {
-  const bytes = requestBytes(Command.WRITE_ZEROES, CommandFlag.FUA | CommandFlag.FAST_ZERO, 0x1_0000_0002, 0x3_0000_0004, 0xffff_fffe);
+  const bytes = requestBytes(NbdCommand.WRITE_ZEROES, CommandFlag.FUA | CommandFlag.FAST_ZERO, 0x1_0000_0002, 0x3_0000_0004, 0xffff_fffe);
   expect(bytes.length).toBe(REQUEST_BYTES);
   expect(hex(bytes)).toBe('25609513' + '0011' + '0006' + '0000000100000002' + '0000000300000004' + 'fffffffe');
   expect(requestInvalid(bytes, 0)).toBeNull();
@@ -141,6 +141,6 @@ test('text: NUL and what is not UTF-8 are refused', () => {
 });
 
 test('command names: known and unknown', () => {
-  expect(commandName(Command.BLOCK_STATUS)).toBe('BLOCK_STATUS');
+  expect(commandName(NbdCommand.BLOCK_STATUS)).toBe('BLOCK_STATUS');
   expect(commandName(77)).toBe('command 77');
 });

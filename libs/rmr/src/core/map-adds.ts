@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
 import type { ByteRange, InSyncMember, MemberRecord } from '../pool-store.ts';
 import { mergeRanges } from '../ranges.ts';
@@ -29,7 +29,7 @@ export function judgeAdds(
   { members, inSync }: { readonly members: readonly MemberRecord[]; readonly inSync: readonly InSyncMember[] },
   adds: readonly MapAdd[],
 ): { readonly make: MapAdd[]; readonly owed: ByteRange[] } {
-  const { chunkSizeBytes, sizeBytes } = holder.identity;
+  const grid = ChunkGrid.of(holder.identity);
   const make: MapAdd[] = [];
   const owed: ByteRange[] = [];
   for (const add of adds) {
@@ -39,17 +39,17 @@ export function judgeAdds(
     assert(others.length > 0, 'I9: a member of the in-sync set is marked dirty');
     const allowed: ByteRange[] = [];
     for (const { offsetBytes, lengthBytes } of ranges) {
-      const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
+      const end = Math.min(offsetBytes + lengthBytes, grid.sizeBytes);
       if (offsetBytes >= end) continue;
-      const endChunk = Math.ceil(end / chunkSizeBytes);
+      const endChunk = grid.endOf(offsetBytes, end - offsetBytes);
       let from = offsetBytes;
-      for (let chunk = Math.floor(offsetBytes / chunkSizeBytes); chunk < endChunk; chunk++) {
+      for (let chunk = grid.firstOf(offsetBytes); chunk < endChunk; chunk++) {
         chunk = DirtyMap.firstInAll(others, chunk, endChunk);
         if (chunk < 0) break;
         // Dirty for those that leave too: no copy is lost by saying so.
         if (holdsCopies.every((map) => map?.test(chunk) === true)) continue;
-        const chunkFrom = Math.max(chunk * chunkSizeBytes, offsetBytes);
-        const chunkEnd = Math.min((chunk + 1) * chunkSizeBytes, end);
+        const chunkFrom = Math.max(grid.startOf(chunk), offsetBytes);
+        const chunkEnd = Math.min(grid.startOf(chunk + 1), end);
         if (from < chunkFrom) allowed.push({ offsetBytes: from, lengthBytes: chunkFrom - from });
         owed.push({ offsetBytes: chunkFrom, lengthBytes: chunkEnd - chunkFrom });
         from = chunkEnd;

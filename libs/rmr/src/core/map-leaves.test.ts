@@ -3,7 +3,7 @@ import { randomBelow, SeededRandom } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import { LEAF_TEXT_MAX, LEAVES_PER_MESSAGE } from '../constants.ts';
 import { decodeControlBody, encodeControlBody, type MapLeaves, mapReadResultSchema } from '../wire/control-message.ts';
-import { applyLeaf, clearedRuns, encodeLeaf, readLeaves, runsToRanges } from './map-leaves.ts';
+import { applyLeaf, clearedRuns, encodeLeaf, readLeaves } from './map-leaves.ts';
 
 type Answer = { leaves: MapLeaves; nextLeaf: number | null };
 
@@ -236,20 +236,4 @@ describe('map leaves: what an owner has clean by now', () => {
       expect(cleared.equals(expected)).toBe(true);
     }
   });
-});
-
-test('runs become byte ranges, the last of which ends with the device', () => {
-  expect(
-    runsToRanges(
-      [
-        [0, 2],
-        [7, 3],
-      ],
-      4096,
-      9 * 4096 + 512,
-    ),
-  ).toEqual([
-    { offsetBytes: 0, lengthBytes: 8192 },
-    { offsetBytes: 7 * 4096, lengthBytes: 2 * 4096 + 512 },
-  ]);
 });

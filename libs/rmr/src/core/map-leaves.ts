@@ -1,6 +1,5 @@
 import { CHUNKS_PER_LEAF, type DirtyMap, LEAF_BYTES } from '@rmr/dirty-map';
 import { LEAVES_PER_MESSAGE } from '../constants.ts';
-import type { ByteRange } from '../pool-store.ts';
 import type { MapLeaves } from '../wire/control-message.ts';
 
 const FULL = 'full';
@@ -86,16 +85,4 @@ export function clearedRuns(
     at = held.nextDirty(stop, end);
   }
   return { runs, reason: null };
-}
-
-/** Chunk runs as byte ranges of the device. */
-export function runsToRanges(
-  runs: readonly (readonly [first: number, count: number])[],
-  chunkSizeBytes: number,
-  deviceBytes: number,
-): ByteRange[] {
-  return runs.map(([first, count]) => {
-    const offsetBytes = first * chunkSizeBytes;
-    return { offsetBytes, lengthBytes: Math.min(count * chunkSizeBytes, deviceBytes - offsetBytes) };
-  });
 }

@@ -55,7 +55,10 @@ assert(OFFSET_RESERVED_TAIL + 8 === IO_MESSAGE_BYTES, 'io message: the offsets d
 /** From a 64-bit integer to its upper half. */
 const HIGH_WORD = 4;
 
-/** What an RMR message is. Control messages carry JSON as payload; see control-message.ts. */
+/**
+ * What an RMR message is. The numbers are RMR's own wire format, as it asks for more than a device is asked for. Control messages carry
+ * JSON as payload; see control-message.ts.
+ */
 export const MessageType = {
   READ: 1,
   WRITE: 2,

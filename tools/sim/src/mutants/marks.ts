@@ -120,7 +120,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a write completes while a version change is pending',
     mark: 6,
     rule: 'W5',
-    edits: [edit(ENGINE, 'if (this.#frozen || !isLegWide(request)', 'if (!isLegWide(request)')],
+    edits: [edit(ENGINE, 'if (this.gate.versionPending || !isLegWide(request)', 'if (!isLegWide(request)')],
     seeds: 300,
   },
   {
@@ -181,8 +181,8 @@ export const MARKED: readonly Mutant[] = [
     edits: [
       edit(
         POOL_CLIENT,
-        'if (held && this.#legs.inSync.length > 0) this.#changeVersion();',
-        'if (held && this.#legs.inSync.length > 0) this.#engine.setVersion(this.#epoch, this.#versions.current?.seq ?? 0, this.#versions.missing());',
+        'if (updatesMaps && this.#legs.inSync.length > 0) this.#changeVersion();',
+        'if (updatesMaps && this.#legs.inSync.length > 0) this.#engine.setVersion(this.#epoch, this.#versions.current?.seq ?? 0, this.#versions.missing());',
       ),
     ],
     seeds: 300,

@@ -153,7 +153,7 @@ export const OTHERS: readonly Mutant[] = [
         this.#releaseUnit(unit);
         this.#waiting.insertByTicket(request);
         this.#drain();
-        this.#noticeQuiet();
+        this.gate.noticeQuiet();
         return;
       }
       if (!isLegWide(request)) {

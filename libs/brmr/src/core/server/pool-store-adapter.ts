@@ -12,15 +12,13 @@ import type {
   StoreLife,
   VersionRecord,
 } from '@rmr/rmr';
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
-
-const Operation = { WRITE: 0, PUNCH: 1, ZERO: 2 } as const;
+import { assert, type Disk, type DiskExtent, type DiskFeatures, DiskOperation, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 
 const NO_BYTES = new Uint8Array(0);
 
 /** A data change, from the call to its end. Used again and again. */
 class Change implements DiskSink {
-  operation = 0;
+  operation: DiskOperation = DiskOperation.WRITE;
   offsetBytes = 0;
   lengthBytes = 0;
   bytes: Uint8Array = NO_BYTES;
@@ -153,15 +151,15 @@ export class PoolStoreAdapter implements PoolStore {
   }
 
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#hold(Operation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink);
+    this.#hold(DiskOperation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink);
   }
 
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#hold(Operation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+    this.#hold(DiskOperation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
   }
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#hold(Operation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+    this.#hold(DiskOperation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
   }
 
   get space(): DiskSpace | null {
@@ -269,7 +267,7 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#dataOffset + offsetBytes;
   }
 
-  #hold(operation: number, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+  #hold(operation: DiskOperation, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
     assert(this.#whenFinished === null, 'pool store: no change while it closes');
     const change = this.#free.pop() ?? new Change(this);
     change.operation = operation;
@@ -288,8 +286,8 @@ export class PoolStoreAdapter implements PoolStore {
     for (let i = 0; i < held.length; i++) {
       const change = held[i] as Change;
       const tag = this.#heldTags[i] as number;
-      if (change.operation === Operation.WRITE) this.#disk.write(change.offsetBytes, change.bytes, tag, change);
-      else if (change.operation === Operation.PUNCH) this.#disk.punch(change.offsetBytes, change.lengthBytes, tag, change);
+      if (change.operation === DiskOperation.WRITE) this.#disk.write(change.offsetBytes, change.bytes, tag, change);
+      else if (change.operation === DiskOperation.PUNCH) this.#disk.punch(change.offsetBytes, change.lengthBytes, tag, change);
       else this.#disk.zero(change.offsetBytes, change.lengthBytes, tag, change);
     }
     held.length = 0;

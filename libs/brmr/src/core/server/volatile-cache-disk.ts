@@ -1,14 +1,21 @@
-import { assert, type Disk, type DiskExtent, type DiskFeatures, type DiskSink, type DiskSpace, MIB, Status } from '@rmr/runtime';
+import {
+  assert,
+  type Disk,
+  type DiskExtent,
+  type DiskFeatures,
+  DiskOperation,
+  type DiskSink,
+  type DiskSpace,
+  MIB,
+  Status,
+} from '@rmr/runtime';
 import { type CachedPage, CachedPages, forEachPage, PAGE_BYTES, PageKind } from './cached-pages.ts';
 
 /** Bytes that the cache holds by default: as much as a drive has, and a bound on this process's memory. */
 export const VOLATILE_CACHE_BYTES_MAX = 64 * MIB;
 
-const Kind = { READ: 0, WRITE: 1, FLUSH: 2, PUNCH: 3, ZERO: 4 } as const;
-type Kind = (typeof Kind)[keyof typeof Kind];
-
 interface Request {
-  readonly kind: Kind;
+  readonly kind: DiskOperation;
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   readonly bytes: Uint8Array | null;
@@ -65,23 +72,23 @@ export class VolatileCacheDisk implements Disk {
   }
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.READ, offsetBytes, target.length, target, tag, sink);
+    this.#enqueue(DiskOperation.READ, offsetBytes, target.length, target, tag, sink);
   }
 
   write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.WRITE, offsetBytes, source.length, source, tag, sink);
+    this.#enqueue(DiskOperation.WRITE, offsetBytes, source.length, source, tag, sink);
   }
 
   flush(tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.FLUSH, 0, 0, null, tag, sink);
+    this.#enqueue(DiskOperation.FLUSH, 0, 0, null, tag, sink);
   }
 
   punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.PUNCH, offsetBytes, lengthBytes, null, tag, sink);
+    this.#enqueue(DiskOperation.PUNCH, offsetBytes, lengthBytes, null, tag, sink);
   }
 
   zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(Kind.ZERO, offsetBytes, lengthBytes, null, tag, sink);
+    this.#enqueue(DiskOperation.ZERO, offsetBytes, lengthBytes, null, tag, sink);
   }
 
   get space(): DiskSpace | null {
@@ -129,7 +136,7 @@ export class VolatileCacheDisk implements Disk {
   verify(): void {
     assert(this.#down !== null || this.#downLeft === 0, 'volatile cache: what is written down is known');
     assert(
-      this.#held.every(({ kind }) => kind !== Kind.READ && kind !== Kind.FLUSH),
+      this.#held.every(({ kind }) => kind !== DiskOperation.READ && kind !== DiskOperation.FLUSH),
       'volatile cache: only changes wait for room',
     );
     assert(this.#busy || this.#waiting.length === 0, 'volatile cache: a flush waits for another one only');
@@ -143,7 +150,7 @@ export class VolatileCacheDisk implements Disk {
     return this.#cache.count + (this.#down?.count ?? 0) >= this.#pagesMax;
   }
 
-  #enqueue(kind: Kind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
+  #enqueue(kind: DiskOperation, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
     assert(!this.#closing, 'volatile cache: not used after close');
     this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink });
   }
@@ -151,9 +158,9 @@ export class VolatileCacheDisk implements Disk {
   #start(request: Request): void {
     if (request.offsetBytes < 0 || request.offsetBytes + request.lengthBytes > this.sizeBytes) {
       request.sink.onDiskDone(request.tag, Status.EINVAL);
-    } else if (request.kind === Kind.READ) {
+    } else if (request.kind === DiskOperation.READ) {
       this.#read(request);
-    } else if (request.kind === Kind.FLUSH) {
+    } else if (request.kind === DiskOperation.FLUSH) {
       this.#waiting.push(request);
     } else if (this.#held.length > 0 || this.#full) {
       this.#held.push(request);
@@ -163,8 +170,8 @@ export class VolatileCacheDisk implements Disk {
   }
 
   #change({ kind, offsetBytes, lengthBytes, bytes, tag, sink }: Request): void {
-    if (kind === Kind.WRITE) this.#cache.write(offsetBytes, bytes as Uint8Array);
-    else this.#cache.clear(offsetBytes, lengthBytes, kind === Kind.PUNCH ? PageKind.PUNCHED : PageKind.ZEROED);
+    if (kind === DiskOperation.WRITE) this.#cache.write(offsetBytes, bytes as Uint8Array);
+    else this.#cache.clear(offsetBytes, lengthBytes, kind === DiskOperation.PUNCH ? PageKind.PUNCHED : PageKind.ZEROED);
     sink.onDiskDone(tag, Status.OK);
   }
 

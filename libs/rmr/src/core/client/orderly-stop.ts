@@ -20,9 +20,9 @@ export interface OrderlyStopHost {
 
 /** What keeps the members from being released. Null if nothing does. */
 export function unfinished(engine: IoEngine, versions: Versions): string | null {
-  const { executing, waiting, frozen, holding } = engine;
+  const { executing, waiting, gate } = engine;
   if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
-  if (frozen || holding) return 'a version change';
+  if (gate.writesWait) return 'a version change';
   return versions.owes ? 'marks for writes that a member misses' : null;
 }
 

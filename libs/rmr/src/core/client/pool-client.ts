@@ -75,8 +75,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   readonly #renewal: Renewal;
   /** The return under way. Null if there is none. */
   #return: LegReturn | null = null;
-  /** When the last freeze for a map update began (L4), wall clock. */
-  #heldSinceMs = 0;
+  /** When the last map update began (L4), wall clock. */
+  #mapUpdateSinceMs = 0;
   /** Since when the witness takes no part, wall clock. Null if it takes part. */
   #witnessAwaySinceMs: number | null = null;
   readonly #returning: ReturningStores;
@@ -221,7 +221,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       legs: this.#legs.all,
       witness: this.#legs.witness,
       witnessAwaySinceMs: this.#witnessAwaySinceMs ?? this.#stateSinceMs,
-      heldSinceMs: this.#heldSinceMs,
+      mapUpdateSinceMs: this.#mapUpdateSinceMs,
       engine: this.#engine,
       versions: this.#versions,
       maps: this.#maps,
@@ -238,13 +238,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     this.#recovery.verify();
     this.membership.verify();
     this.#return?.verify();
-    if (this.#return?.held === true)
-      assert(this.#engine.holding || this.#engine.frozen, 'L4: writes are sent while the maps are handed over');
+    if (this.#return?.updatesMaps === true) assert(this.#engine.gate.writesWait, 'L4: writes are sent while the maps are handed over');
     this.#legs.verify();
     const normal = this.#legs.inSyncMask;
     assert(this.#engine.routeMask === normal, 'pool client: IO is routed to legs that are not NORMAL, or not to one that is');
     if (this.#state === 'SERVING') assert(normal !== 0, 'pool client: serving without a leg');
-    if (normal !== 0 && !this.#engine.frozen) {
+    if (normal !== 0 && !this.#engine.gate.versionPending) {
       // A leg whose removal was superseded stays REMOVING, and its member gets another leg.
       const inSet = this.#versions.current?.inSync.map(({ memberId }) => memberId) ?? [];
       const serving = this.#legs.inSyncIds;
@@ -293,7 +292,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   }
 
   readByChunks(request: IoRequest): boolean {
-    return new ChunkReads(this.#engine, request, (this.#maps as PoolMaps).chunkSizeBytes).begin();
+    return new ChunkReads(this.#engine, request, this.#maps as PoolMaps).begin();
   }
 
   onUnreadable(offsetBytes: number, lengthBytes: number): void {
@@ -331,7 +330,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     const leaving = this.#legs.fail(mask, reason, fault);
     if (leaving === 0) return;
     this.#dropReturn('the in-sync set shrinks');
-    this.#engine.freeze(this.#versions.majority);
+    this.#engine.gate.awaitVersion(this.#versions.majority);
     if ((this.#engine.routeMask & ~leaving) === 0) {
       this.#lostAllLegs();
       return;
@@ -399,7 +398,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       },
       normalLegs: () => this.#legs.inSync,
       witnessLeg: () => this.#legs.witness,
-      freeze: (readsToo) => this.#engine.freeze(readsToo),
+      awaitVersion: (readsToo) => this.#engine.gate.awaitVersion(readsToo),
       incompleteWriteRanges: () => this.#engine.incompleteWriteRanges(),
       onFenced: (by) => this.#fence(by),
       onNotRecorded: (leg, reason) => {
@@ -407,7 +406,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         else this.#endReturn(reason);
       },
       onPaused: (what) => {
-        this.#engine.suspend();
+        this.#engine.gate.awaitQuorum();
         this.#waiting.wait({ what });
       },
       onOwedChanged: (ranges) => {
@@ -440,7 +439,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         const wasNormal = leg.state === 'NORMAL';
         leg.setState(to, why);
         if (!wasNormal) return;
-        this.#engine.freeze(this.#versions.majority);
+        this.#engine.gate.awaitVersion(this.#versions.majority);
         this.#engine.legsLeft(leg.bit);
       },
       change: (change) => this.#changeVersion(change),
@@ -473,7 +472,12 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** Whether a version change, or the return of a member, may begin. */
   get #idle(): boolean {
-    return this.#state === 'SERVING' && this.#return === null && this.#maps !== null && (!this.#engine.frozen || this.#versions.paused);
+    return (
+      this.#state === 'SERVING' &&
+      this.#return === null &&
+      this.#maps !== null &&
+      (!this.#engine.gate.versionPending || this.#versions.paused)
+    );
   }
 
   /** Begins what comes next: an operator's change, a paused pool that can go on, or the return of a member. */
@@ -520,9 +524,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
         const dirty = this.#legs.inSync.filter((leg) => (this.#engine.dirtyMask & leg.bit) !== 0);
         this.#mapChecks.askAllOf(dirty, done);
       },
-      hold: (onQuiet) => {
-        this.#heldSinceMs = this.#world.clock.wallMs();
-        this.#engine.hold(onQuiet);
+      quiesce: (onQuiet) => {
+        this.#mapUpdateSinceMs = this.#world.clock.wallMs();
+        this.#engine.gate.quiesce(onQuiet);
       },
       grow: (leg, columns, newLineage, erase, onDurable) =>
         this.#versions.change({ joining: { leg, columns, newLineage, erase }, onDurable }),
@@ -562,9 +566,9 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
 
   /** The return under way fails. If a map update had begun, a version ends it (V4). */
   #endReturn(reason: string, heldUp = false): void {
-    const held = this.#return?.held === true;
+    const updatesMaps = this.#return?.updatesMaps === true;
     this.#dropReturn(reason, heldUp);
-    if (held && this.#legs.inSync.length > 0) this.#changeVersion();
+    if (updatesMaps && this.#legs.inSync.length > 0) this.#changeVersion();
   }
 
   /** The return under way fails. If it had begun a map update, the caller makes the version that ends it. */
@@ -587,7 +591,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** Asks in-sync members with dirty chunks here what they have clean by now. */
   #checkMaps(nowMs: number): void {
     const everyMs = mapCheckIntervalMs(this.#flushWaits || this.#versions.owes);
-    if (this.#engine.dirtyMask === 0 || this.#engine.frozen || nowMs - this.#mapsCheckedMs < everyMs) return;
+    if (this.#engine.dirtyMask === 0 || this.#engine.gate.versionPending || nowMs - this.#mapsCheckedMs < everyMs) return;
     this.#mapsCheckedMs = nowMs;
     for (const leg of this.#legs.all) if ((this.#engine.dirtyMask & leg.bit) !== 0) this.#mapChecks.ask(leg);
   }
@@ -602,7 +606,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
     return {
       poolUuid: this.options.poolUuid,
       maps: () => this.#maps as PoolMaps,
-      stamp: () => (this.#engine.frozen && !this.#versions.paused ? null : this.#versions.current),
+      stamp: () => (this.#engine.gate.versionPending && !this.#versions.paused ? null : this.#versions.current),
       onCleared: () => this.#tellCleared(),
       onMalformed: (leg, reason) => this.onLegsFailed(leg.bit, `its answer to a map check is malformed: ${reason}`),
     };
@@ -611,7 +615,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** V6: no leg is left. The state is kept, IO waits, and recovery begins. */
   #lostAllLegs(): void {
     this.#versions.stop();
-    this.#engine.park();
+    this.#engine.allLegsLeft();
     if (this.#state === 'STOPPING') {
       this.#stopped();
       return;

@@ -15,6 +15,5 @@ export function poolEngine(world: World, host: IoEngineHost, legs: readonly Leg[
   const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, Math.max(0, preferred));
   const engine = new IoEngine(world, host, legs, queueDepth, readPolicy, inFlight);
   engine.holdUps = new LegHoldUps({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
-  engine.park();
   return engine;
 }

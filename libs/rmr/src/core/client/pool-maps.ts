@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
 import type { Leg } from './legs/leg.ts';
 
@@ -17,10 +17,7 @@ export interface LostData {
  * The dirty maps of all members, as the client holds them while it serves the pool. They are complete. They may be dirtier than the
  * truth, as the client hears later of what has become clean. They are kept in memory only: a new client reads them from the members.
  */
-export class PoolMaps {
-  readonly chunkSizeBytes: number;
-  readonly sizeBytes: number;
-  readonly chunkCount: number;
+export class PoolMaps extends ChunkGrid {
   readonly #maps = new Map<number, DirtyMap>();
   /**
    * I8: the LOST chunks. No member had them clean when the maps were complete, or they were given up, and nothing was written to them
@@ -29,12 +26,6 @@ export class PoolMaps {
   #lost: DirtyMap | null = null;
   /** I8: chunks that a client wanted to read, and that the disks of all members failed to read. Null if there are none. */
   #unreadable: DirtyMap | null = null;
-
-  constructor(sizeBytes: number, chunkSizeBytes: number) {
-    this.sizeBytes = sizeBytes;
-    this.chunkSizeBytes = chunkSizeBytes;
-    this.chunkCount = Math.ceil(sizeBytes / chunkSizeBytes);
-  }
 
   /** The member's map. A member that has none gets one that is clean. */
   of(memberId: number): DirtyMap {
@@ -55,24 +46,15 @@ export class PoolMaps {
     this.#maps.delete(memberId);
   }
 
-  /** The first chunk of a range. {@link chunksOf} is the number of chunks that the range touches. */
-  firstChunk(offsetBytes: number): number {
-    return Math.floor(offsetBytes / this.chunkSizeBytes);
-  }
-
-  chunksOf(offsetBytes: number, lengthBytes: number): number {
-    return Math.floor((offsetBytes + lengthBytes - 1) / this.chunkSizeBytes) - this.firstChunk(offsetBytes) + 1;
-  }
-
   /** Every chunk that the range touches becomes dirty for the member. */
   add(memberId: number, { offsetBytes, lengthBytes }: ByteRange): void {
-    this.of(memberId).set(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+    this.of(memberId).set(this.firstOf(offsetBytes), this.countOf(offsetBytes, lengthBytes));
   }
 
   /** Whether a chunk of the range is dirty for the member. */
   anyDirty(memberId: number, offsetBytes: number, lengthBytes: number): boolean {
     const map = this.#maps.get(memberId);
-    return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+    return map !== undefined && map.dirtyCount > 0 && map.testAny(this.firstOf(offsetBytes), this.countOf(offsetBytes, lengthBytes));
   }
 
   /** The legs in the mask `candidates` whose members have the whole range clean, as a mask. */
@@ -86,14 +68,14 @@ export class PoolMaps {
 
   /** Whether each chunk of the range is clean for at least one of these members. */
   eachCleanFor(memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
-    const first = this.firstChunk(offsetBytes);
-    return memberIds.length > 0 && this.dirtyForAll(memberIds, first, first + this.chunksOf(offsetBytes, lengthBytes)) < 0;
+    const first = this.firstOf(offsetBytes);
+    return memberIds.length > 0 && this.dirtyForAll(memberIds, first, this.endOf(offsetBytes, lengthBytes)) < 0;
   }
 
   /** Whether an absent member has a chunk of the range clean, and no chunk of the range is dirty for all members. */
   anyCleanAbsent(absent: readonly number[], memberIds: readonly number[], offsetBytes: number, lengthBytes: number): boolean {
-    const first = this.firstChunk(offsetBytes);
-    const end = first + this.chunksOf(offsetBytes, lengthBytes);
+    const first = this.firstOf(offsetBytes);
+    const end = this.endOf(offsetBytes, lengthBytes);
     return absent.some((memberId) => this.of(memberId).nextClean(first, end) < end) && this.dirtyForAll(memberIds, first, end) < 0;
   }
 
@@ -148,7 +130,7 @@ export class PoolMaps {
   /** I8: the disks of all members that have the range clean failed to read it. Returns whether that is new. */
   noteUnreadable(offsetBytes: number, lengthBytes: number): boolean {
     this.#unreadable ??= new DirtyMap(this.chunkCount);
-    return this.#unreadable.set(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes)) > 0;
+    return this.#unreadable.set(this.firstOf(offsetBytes), this.countOf(offsetBytes, lengthBytes)) > 0;
   }
 
   /** I8: the chunks that no member could read at the last attempt, and that were not written whole since. Null if there are none. */
@@ -162,12 +144,12 @@ export class PoolMaps {
    * whether a chunk was dirty here for one of these members.
    */
   written({ offsetBytes, lengthBytes }: ByteRange, memberIds: readonly number[]): boolean {
-    this.#lost?.clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+    this.#lost?.clear(this.firstOf(offsetBytes), this.countOf(offsetBytes, lengthBytes));
     this.readable(offsetBytes, lengthBytes);
     let cleared = 0;
     for (const memberId of memberIds) {
       if (this.anyDirty(memberId, offsetBytes, lengthBytes))
-        cleared += this.of(memberId).clear(this.firstChunk(offsetBytes), this.chunksOf(offsetBytes, lengthBytes));
+        cleared += this.of(memberId).clear(this.firstOf(offsetBytes), this.countOf(offsetBytes, lengthBytes));
     }
     return cleared > 0;
   }
@@ -176,9 +158,8 @@ export class PoolMaps {
   readable(offsetBytes: number, lengthBytes: number): void {
     const unreadable = this.#unreadable;
     if (unreadable === null) return;
-    const end = offsetBytes + lengthBytes;
-    const first = Math.ceil(offsetBytes / this.chunkSizeBytes);
-    const stop = end === this.sizeBytes ? this.chunkCount : Math.floor(end / this.chunkSizeBytes);
+    const first = this.firstWholeOf(offsetBytes);
+    const stop = this.endWholeOf(offsetBytes, lengthBytes);
     if (first < stop) unreadable.clear(first, stop - first);
     if (unreadable.dirtyCount === 0) this.#unreadable = null;
   }
@@ -186,11 +167,8 @@ export class PoolMaps {
   /** The bytes in the chunks, and the first ranges. Null if there are no chunks. */
   #named(chunks: DirtyMap | null): LostData | null {
     if (chunks === null || chunks.dirtyCount === 0) return null;
-    const ranges = chunks.runs(RANGES_NAMED).map(({ first, count }) => {
-      const offsetBytes = first * this.chunkSizeBytes;
-      return { offsetBytes, lengthBytes: Math.min(count * this.chunkSizeBytes, this.sizeBytes - offsetBytes) };
-    });
-    return { bytes: this.#bytesIn(chunks), ranges };
+    const ranges = chunks.runs(RANGES_NAMED).map(({ first, count }) => this.rangeOf(first, count));
+    return { bytes: this.bytesIn(chunks), ranges };
   }
 
   /** Whether the chunk is LOST (I8). */
@@ -235,14 +213,7 @@ export class PoolMaps {
   /** The bytes in chunks that are dirty for the member. */
   dirtyBytes(memberId: number): number {
     const map = this.#maps.get(memberId);
-    return map === undefined ? 0 : this.#bytesIn(map);
-  }
-
-  /** The bytes in the chunks of the map. The last chunk of the device may be shorter than the others. */
-  #bytesIn(map: DirtyMap): number {
-    if (map.dirtyCount === 0) return 0;
-    const shortBy = map.test(this.chunkCount - 1) ? this.chunkCount * this.chunkSizeBytes - this.sizeBytes : 0;
-    return map.dirtyCount * this.chunkSizeBytes - shortBy;
+    return map === undefined ? 0 : this.bytesIn(map);
   }
 
   verify(): void {

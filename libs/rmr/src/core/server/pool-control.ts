@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { assert, Status, statusName, type World } from '@rmr/runtime';
 import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS } from '../../constants.ts';
@@ -97,9 +97,9 @@ export class PoolControl {
   verify(): void {
     assert(this.#busy || this.#queue.length === 0, 'pool control: a request waits behind none');
     assert(this.#toldAge <= this.#store.age, 'L8: a store told that it is older than it durably is');
-    const { chunkSizeBytes, sizeBytes } = this.#store.identity;
+    const { chunkCount } = ChunkGrid.of(this.#store.identity);
     for (const map of this.#staged.values()) {
-      assert(map.chunkCount === Math.ceil(sizeBytes / chunkSizeBytes), 'V3: a staged map of another size');
+      assert(map.chunkCount === chunkCount, 'V3: a staged map of another size');
       map.verify();
     }
   }
@@ -380,7 +380,7 @@ export class PoolControl {
   }
 
   #emptyMap(): DirtyMap {
-    return new DirtyMap(Math.ceil(this.#store.identity.sizeBytes / this.#store.identity.chunkSizeBytes));
+    return new DirtyMap(ChunkGrid.of(this.#store.identity).chunkCount);
   }
 
   #stage(request: ControlRequest & { op: 'map-stage' }, done: ControlDone): void {

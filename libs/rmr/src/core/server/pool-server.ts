@@ -83,7 +83,7 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#serving = new Serving(world.clock, log, store.version?.seq ?? 0);
     const poolWorld = { ...world, log };
     this.#peers = new SyncPeers(poolWorld, store, sessions, () => this.resync.poke());
-    this.#unreadable = new UnreadableChunks(store.identity.chunkSizeBytes, store.identity.sizeBytes);
+    this.#unreadable = new UnreadableChunks(this.#own);
     this.#space = new SpaceWatch(world.clock, log, store);
     this.resync = new Resync(
       poolWorld,

@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { MessageType } from '../../../wire/io-message.ts';
@@ -25,7 +26,7 @@ function reads(whole: IoRequest): ChunkReads {
       finish: (...end) => ended.push([end[0], end[1], end[2]]),
     },
     whole,
-    CHUNK,
+    new ChunkGrid(64 * CHUNK, CHUNK),
   );
 }
 

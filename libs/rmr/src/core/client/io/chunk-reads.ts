@@ -1,3 +1,4 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import { type Slab, Status } from '@rmr/runtime';
 import { MessageType } from '../../../wire/io-message.ts';
 import { IoRequest, type IoSink } from './io-request.ts';
@@ -17,14 +18,14 @@ export interface ChunkReadsHost {
 export class ChunkReads implements IoSink {
   readonly #host: ChunkReadsHost;
   readonly #request: IoRequest;
-  readonly #chunkBytes: number;
+  readonly #grid: ChunkGrid;
   readonly #payload: Uint8Array;
   readonly #part = new IoRequest(this);
 
-  constructor(host: ChunkReadsHost, request: IoRequest, chunkBytes: number) {
+  constructor(host: ChunkReadsHost, request: IoRequest, grid: ChunkGrid) {
     this.#host = host;
     this.#request = request;
-    this.#chunkBytes = chunkBytes;
+    this.#grid = grid;
     this.#payload = new Uint8Array(request.lengthBytes);
     this.#part.isPart = true;
   }
@@ -50,7 +51,7 @@ export class ChunkReads implements IoSink {
   }
 
   #endOfChunk(offsetBytes: number): number {
-    return (Math.floor(offsetBytes / this.#chunkBytes) + 1) * this.#chunkBytes;
+    return this.#grid.startOf(this.#grid.firstOf(offsetBytes) + 1);
   }
 
   #read(from: number): void {

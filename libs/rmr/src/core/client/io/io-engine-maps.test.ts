@@ -70,7 +70,7 @@ beforeEach(() => {
     onFenced: () => {},
     onLegsFailed: (mask, reason) => {
       failed.push([mask, reason]);
-      engine.freeze(false);
+      engine.gate.awaitVersion(false);
       engine.legsLeft(mask);
     },
     cleanLegs: (offset, length, candidates) => cleanLegs(offset, length, candidates),
@@ -94,20 +94,19 @@ beforeEach(() => {
   };
   const inFlight = new Int32Array(8);
   engine = new IoEngine(world, host, legs, UNITS, new ReadPolicy('round-robin', inFlight), inFlight);
-  engine.park();
   engine.resume(0b011, 5, 1, [3]);
 });
 
 describe('io engine: a map update is ahead (L4)', () => {
   test('nothing in flight: it is quiet at once', () => {
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     expect(quiet).toBe(1);
   });
 
   test('quiet comes once, when every leg has answered every write and flush', () => {
     write('w');
     flush('f');
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     answer(0);
     answer(0);
     answer(1);
@@ -120,7 +119,7 @@ describe('io engine: a map update is ahead (L4)', () => {
 
   test('writes and flushes wait meanwhile, reads go on and are not waited for', () => {
     read('r', 65536);
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     write('w');
     flush('f');
     read('r2', 131072);
@@ -131,16 +130,16 @@ describe('io engine: a map update is ahead (L4)', () => {
     expect(sent(0).at(-2)?.message).toMatchObject({ versionSeq: 2, missingCount: 0 });
   });
 
-  test('what was in flight completes during the hold, under the old version', () => {
+  test('what was in flight completes meanwhile, under the old version', () => {
     write('w');
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     answerBoth();
     expect([ended, missed]).toEqual([[['w', Status.OK]], [[0, 4096]]]);
   });
 
   test('a bounced write counts as answered: the update does not wait for what waits for it (◆20)', () => {
     write('w');
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     answer(0);
     answer(1, Status.EBOUNCED);
     expect([quiet, ended]).toEqual([1, []]);
@@ -148,38 +147,38 @@ describe('io engine: a map update is ahead (L4)', () => {
     expect(engine.incompleteWriteRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4096 }]);
   });
 
-  test('a leg that fails ends the hold: its shrink comes first, and quiet is never called', () => {
+  test('a leg that fails ends it: its shrink comes first, and quiet is never called', () => {
     write('w');
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     answer(0, Status.EIO);
     answer(1);
-    expect([quiet, failed.length, engine.frozen]).toEqual([0, 1, true]);
+    expect([quiet, failed.length, engine.gate.versionPending]).toEqual([0, 1, true]);
     engine.setVersion(5, 2, [1, 3]);
     expect([quiet, ended]).toEqual([0, [['w', Status.OK]]]);
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     expect(quiet).toBe(1);
   });
 
-  test('a freeze, or losing all legs, ends the hold', () => {
+  test('a version change, or losing all legs, ends it', () => {
     write('w');
-    engine.hold(onQuiet);
-    engine.freeze(false);
+    engine.gate.quiesce(onQuiet);
+    engine.gate.awaitVersion(false);
     answerBoth();
     expect([quiet, ended]).toEqual([0, []]);
     engine.setVersion(5, 2, [3]);
     expect(ended).toEqual([['w', Status.OK]]);
     write('x');
-    engine.hold(onQuiet);
-    engine.park();
+    engine.gate.quiesce(onQuiet);
+    engine.allLegsLeft();
     engine.verify();
     engine.resume(0b011, 6, 1, [3]);
     answerBoth();
     expect(quiet).toBe(0);
   });
 
-  test('held twice is a mistake of the caller', () => {
-    engine.hold(onQuiet);
-    expect(() => engine.hold(onQuiet)).toThrow('held twice');
+  test('quiesced twice is a mistake of the caller', () => {
+    engine.gate.quiesce(onQuiet);
+    expect(() => engine.gate.quiesce(onQuiet)).toThrow('quiesced twice');
   });
 });
 
@@ -192,7 +191,7 @@ describe('io engine: what bounces (◆20)', () => {
     answer(1, Status.EBOUNCED);
     answerBoth();
     expect(ended).toEqual([['other', Status.OK]]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.setVersion(5, 2, []);
     for (const leg of [0, 1]) {
       expect(sent(leg).map(({ message }) => message)).toMatchObject([
@@ -231,16 +230,16 @@ describe('io engine: what bounces (◆20)', () => {
     expect(ended.map(([name]) => name)).toEqual(['w', 'x', 'r']);
   });
 
-  test('it is not sent again in the same round, while frozen or while held', () => {
+  test('it is not sent again in the same round, nor before a version or a map update has ended', () => {
     write('w');
     answerBoth(Status.EBOUNCED);
     engine.retryWaiting();
     engine.settleAgain();
     expect(sent(0)).toEqual([]);
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     engine.nextRound();
     expect([quiet, sent(0)]).toEqual([1, []]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.nextRound();
     expect(sent(0)).toEqual([]);
     engine.setVersion(5, 2, [3]);
@@ -270,7 +269,7 @@ describe('io engine: what bounces (◆20)', () => {
   test('a member that leaves while a write waits to be sent again is not waited for', () => {
     write('w');
     answer(0, Status.EBOUNCED);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b10);
     engine.verify();
     expect(ended).toEqual([]);
@@ -284,7 +283,7 @@ describe('io engine: what bounces (◆20)', () => {
   test('V6: with no leg left a bounced write waits in line with the others', () => {
     write('w');
     answerBoth(Status.EBOUNCED);
-    engine.park();
+    engine.allLegsLeft();
     engine.verify();
     expect([engine.executing, engine.waiting]).toEqual([0, 1]);
     engine.resume(0b001, 6, 1, [2, 3]);
@@ -346,7 +345,7 @@ describe('io engine: what bounces (◆20)', () => {
     write('w');
     before();
     answer(1, Status.EBOUNCED);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b001);
     virtual.run(2);
     const expire = () => engine.expire(virtual.clock.nowMs(), Number.NEGATIVE_INFINITY);
@@ -401,7 +400,7 @@ describe('io engine: owed adds (◆13)', () => {
     write('w', 8192);
     engine.setOwed(owed);
     answerBoth();
-    engine.hold(onQuiet);
+    engine.gate.quiesce(onQuiet);
     expect([quiet, ended]).toEqual([1, []]);
   });
 
@@ -409,7 +408,7 @@ describe('io engine: owed adds (◆13)', () => {
     write('w', 8192);
     engine.setOwed(owed);
     answerBoth();
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.setOwed([]);
     engine.resume(0b111, 5, 2, []);
     engine.verify();
@@ -426,7 +425,7 @@ describe('io engine: owed adds (◆13)', () => {
     mustWait = true;
     flush('f');
     answerBoth();
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     mustWait = false;
     engine.resume(0b111, 5, 2, []);
     engine.nextRound();
@@ -437,7 +436,7 @@ describe('io engine: owed adds (◆13)', () => {
     write('w', 8192);
     engine.setOwed(owed);
     answerBoth();
-    engine.park();
+    engine.allLegsLeft();
     expect(engine.owed).toEqual([]);
     engine.resume(0b001, 6, 1, [2, 3]);
     answer(0);
@@ -479,7 +478,7 @@ describe('io engine: dirty chunks', () => {
   });
 
   test('a read that one leg has failed is steered among the others', () => {
-    engine.park();
+    engine.allLegsLeft();
     engine.resume(0b111, 6, 1, []);
     engine.dirtyMask = 0b100;
     const asked: number[] = [];
@@ -505,7 +504,7 @@ describe('io engine: dirty chunks', () => {
     write('w', 4096, 12288);
     answerBoth();
     expect(missed).toEqual([[4096, 12288]]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.setVersion(5, 2, []);
     write('x');
     answerBoth();
@@ -572,7 +571,7 @@ describe('io engine: chunks without a clean copy (I8)', () => {
   test('I2: a write that the legs that stay have lost, and a leg that has left has applied, is missed by members that are away', () => {
     write('w');
     answer(0);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b001);
     answer(1, Status.ELOST);
     engine.setVersion(5, 2, [1, 3]);
@@ -590,11 +589,11 @@ describe('io engine: chunks without a clean copy (I8)', () => {
 });
 
 test('I2: a write that the last member fails goes to a leg that has joined since before it fails: a part of it may be carried out', () => {
-  engine.freeze(false);
+  engine.gate.awaitVersion(false);
   engine.legsLeft(0b010);
   engine.resume(0b001, 5, 2, [2, 3]);
   write('w');
-  engine.freeze(false);
+  engine.gate.awaitVersion(false);
   answer(0, Status.EIO);
   engine.resume(0b011, 5, 3, [3]);
   expect([ended, types(1)]).toEqual([[], [MessageType.WRITE]]);

@@ -47,7 +47,7 @@ beforeEach(() => {
     onFenced: () => fenced++,
     onLegsFailed: (mask, reason) => {
       failed.push([mask, reason]);
-      engine.freeze(false);
+      engine.gate.awaitVersion(false);
       engine.legsLeft(mask);
     },
     cleanLegs: (_offset, _length, candidates) => candidates,
@@ -82,7 +82,6 @@ beforeEach(() => {
     flushMustWait: () => host.flushMustWait(),
   };
   engine = new IoEngine(world, asHost, legs as unknown as Leg[], 4, new ReadPolicy('round-robin', inFlight), inFlight);
-  engine.park();
   engine.resume(0b011, 5, 1, [3]);
 });
 
@@ -163,7 +162,7 @@ describe('io engine: writes', () => {
   test('W5: a write that waits for a leaver completes without it, after the shrink', () => {
     write('w');
     leg(1).answer();
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b01);
     expect(engine.incompleteWriteRanges()).toEqual([{ offsetBytes: 0, lengthBytes: 4096 }]);
     expect(ended).toEqual([]);
@@ -223,7 +222,7 @@ describe('io engine: writes', () => {
   });
 
   test('V6: with no leg left everything waits and is sent anew, in order, before what came later', () => {
-    host.onLegsFailed = () => engine.park();
+    host.onLegsFailed = () => engine.allLegsLeft();
     write('a', 0);
     read('r', 65536);
     write('b', 0);
@@ -274,15 +273,15 @@ describe('io engine: flushes', () => {
   });
 
   test('zero legs never acknowledge', () => {
-    host.onLegsFailed = () => engine.park();
+    host.onLegsFailed = () => engine.allLegsLeft();
     flush('f');
-    engine.park();
+    engine.allLegsLeft();
     flush('g');
     expect(ended).toEqual([]);
   });
 
   test('acknowledged data that is lost for certain fails the next flush, once', () => {
-    engine.park();
+    engine.allLegsLeft();
     engine.failNextFlush();
     engine.resume(0b001, 6, 1, [2, 3]);
     flush('f');
@@ -334,7 +333,7 @@ describe('io engine: reads', () => {
     read('r', 4096);
     leg(1).answer(Status.EIO);
     leg(0).answer(Status.OK, new Uint8Array(4096));
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.resume(0b011, 6, 2, [3]);
     read('lost');
     leg(1).answer(Status.ELOST);
@@ -350,7 +349,7 @@ describe('io engine: reads', () => {
   });
 
   test('the last leg stays, and its error is the caller’s', () => {
-    engine.park();
+    engine.allLegsLeft();
     engine.resume(0b001, 6, 1, [2, 3]);
     read('r');
     leg(0).answer(Status.EIO);
@@ -359,7 +358,7 @@ describe('io engine: reads', () => {
 
   test('I8: what a member that is away may have is waited for, and the one that could not read it leaves then', () => {
     host.absentMayHave = () => true;
-    engine.park();
+    engine.allLegsLeft();
     engine.resume(0b001, 6, 1, [2, 3]);
     read('r');
     leg(0).answer(Status.EIO);
@@ -369,7 +368,7 @@ describe('io engine: reads', () => {
     leg(0).answer(Status.EIO);
     expect(ended).toEqual([]);
 
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.resume(0b011, 6, 2, [3]);
     leg(1).answer(Status.OK, new Uint8Array(4096));
     expect([ended, failed.map(([mask]) => mask)]).toEqual([[['r', Status.OK]], [0b01]]);
@@ -377,7 +376,7 @@ describe('io engine: reads', () => {
 
   test('I8: and when it is not there any more, or lacks it too, the caller hears of the error', () => {
     host.absentMayHave = () => true;
-    engine.park();
+    engine.allLegsLeft();
     engine.resume(0b001, 6, 1, [2, 3]);
     read('r');
     leg(0).answer(Status.EIO);
@@ -408,7 +407,7 @@ describe('io engine: reads', () => {
   });
 
   test('reads go on while a version change is pending', () => {
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b10);
     read('r');
     leg(0).answer(Status.OK, new Uint8Array(4096));
@@ -417,13 +416,13 @@ describe('io engine: reads', () => {
 
   test('I7: where a majority decides, reads wait for the version too, those in flight as well', () => {
     read('in flight');
-    engine.freeze(true);
+    engine.gate.awaitVersion(true);
     engine.legsLeft(0b01);
     leg(1).answer(Status.OK, new Uint8Array(4096));
     read('later');
     expect([ended, leg(1).sent.length]).toEqual([[], 0]);
     // The version supersedes another, and now enough have recorded it.
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     read('last');
     expect([ended, leg(1).sent.length]).toEqual([[], 0]);
     engine.setVersion(1, 2, [1]);
@@ -433,8 +432,8 @@ describe('io engine: reads', () => {
 
   test('quorum: too few have recorded the version: no read is sent or answered', () => {
     read('in flight');
-    engine.freeze(false);
-    engine.suspend();
+    engine.gate.awaitVersion(false);
+    engine.gate.awaitQuorum();
     read('later');
     for (const { sent } of legs) for (const request of sent.splice(0)) request.answer(Status.OK, new Uint8Array(4096));
     expect([ended, legs.every(({ sent }) => sent.length === 0)]).toEqual([[], true]);
@@ -444,7 +443,7 @@ describe('io engine: reads', () => {
   });
 
   test('I7: a read is answered under a lease, and waits for the next one when that has run out before its answer is there', () => {
-    engine.readsUntilMs = 10;
+    engine.gate.readsUntilMs = 10;
     nowMs = 9;
     read('in time');
     leg(1).answer(Status.OK, new Uint8Array(4096));
@@ -454,7 +453,7 @@ describe('io engine: reads', () => {
     read('after');
     write('write', 8192);
     expect([ended, leg(0).sent.length, leg(1).sent.length]).toEqual([[['in time', Status.OK]], 1, 1]);
-    engine.readsUntilMs = 20;
+    engine.gate.readsUntilMs = 20;
     engine.retryWaiting();
     leg(0).sent.splice(0, 1);
     leg(1).sent.splice(0, 1);
@@ -465,7 +464,7 @@ describe('io engine: reads', () => {
   test('a read in flight on a leg that left is sent to another at once', () => {
     read('r');
     expect(leg(1).sent.length).toBe(1);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b10);
     leg(0).answer(Status.OK, new Uint8Array(4096));
     expect(ended).toEqual([['r', Status.OK]]);
@@ -475,7 +474,7 @@ describe('io engine: reads', () => {
 test('io engine: what waits longer than the timeout fails with EIO, and slow legs are named', () => {
   write('slow');
   leg(0).answer();
-  engine.freeze(false);
+  engine.gate.awaitVersion(false);
   flush('waits');
   expect(engine.expire(1, 1)).toBe(0b10);
   expect(ended).toEqual([['waits', Status.EIO]]);
@@ -534,7 +533,7 @@ describe('io engine: members that pass chunks by (W10)', () => {
     leg(1).answer(Status.EIO);
     expect([ended, failed, hastened]).toEqual([[], [[0b10, 'write failed: EIO']], 1]);
     engine.resume(0b01, 5, 2, [2, 3]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     host = { ...host, eachChunkClean: (_offset, _length, mask) => mask === 0b11 };
     engine.resume(0b11, 5, 3, [3]);
     leg(0).answer(Status.EPASSED);
@@ -547,7 +546,7 @@ describe('io engine: members that pass chunks by (W10)', () => {
     leg(0).answer(Status.EPASSED);
     leg(1).answer(Status.EIO);
     engine.resume(0b01, 5, 2, [2, 3]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.resume(0b11, 5, 3, [3]);
     leg(0).answer(Status.EPASSED);
     leg(1).answer(Status.EIO);
@@ -566,7 +565,7 @@ describe('io engine: members that pass chunks by (W10)', () => {
   test('when the one that has carried it out leaves, it is not complete', () => {
     write('w');
     leg(1).answer();
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     leg(0).answer(Status.EPASSED);
     engine.legsLeft(0b10);
     engine.resume(0b01, 5, 2, [2, 3]);
@@ -594,7 +593,7 @@ describe('io engine: members that pass chunks by (W10)', () => {
 
 describe('io engine: a write that the disk of the last member fails', () => {
   beforeEach(() => {
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.legsLeft(0b10);
     engine.resume(0b01, 5, 2, [2, 3]);
   });
@@ -604,7 +603,7 @@ describe('io engine: a write that the disk of the last member fails', () => {
     write('w');
     leg(0).answer(Status.EIO);
     expect(ended).toEqual([]);
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     engine.resume(0b11, 5, 3, [3]);
     leg(0).answer(Status.EIO);
     leg(1).answer();
@@ -661,7 +660,7 @@ describe('io engine: requests that nobody wants any more', () => {
   });
 
   test('what waited only for the one that is gone is sent at the end of the turn', () => {
-    engine.freeze(false);
+    engine.gate.awaitVersion(false);
     const gone = submitted('gone', MessageType.WRITE);
     submitted('read', MessageType.READ);
     expect(leg(0).sent.length + leg(1).sent.length).toBe(0);
@@ -673,7 +672,7 @@ describe('io engine: requests that nobody wants any more', () => {
   test('I2: a write that one member has goes on until all agree, also when no leg was left for it meanwhile', () => {
     const begun = submitted('begun', MessageType.WRITE);
     leg(0).answer();
-    engine.park();
+    engine.allLegsLeft();
     const later = submitted('later', MessageType.WRITE);
     expect(engine.cancel(begun)).toBe(false);
     engine.resume(0b011, 6, 1, [3]);

@@ -3,7 +3,7 @@ import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime'
 import { MEMBERS_MAX } from '../../../constants.ts';
 import type { ByteRange } from '../../../pool-store.ts';
 import { overlapsAny } from '../../../ranges.ts';
-import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType, MessageType } from '../../../wire/io-message.ts';
+import { isWriteType, MessageType } from '../../../wire/io-message.ts';
 import type { Leg } from '../legs/leg.ts';
 import { type Excuse, LegHoldUps } from '../legs/leg-hold-ups.ts';
 import { endsUnharmed, leaversOf, mayLeaveOnce, mayWaitForReturn, whyTheyLeave } from './failed-write.ts';
@@ -11,8 +11,10 @@ import { FeltAnswers } from './felt-answers.ts';
 import { InFlightRanges } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import type { IoEngineHost } from './io-engine-host.ts';
+import { IoGate, IoState } from './io-gate.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import { IoUnits, legIndexOf } from './io-units.ts';
+import { LegSender } from './leg-sender.ts';
 import type { ReadPolicy } from './read-policy.ts';
 import { verifyInFlight } from './verify-in-flight.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
@@ -21,34 +23,25 @@ import { WriteSequence } from './write-sequence.ts';
 /**
  * Carries out the IO of a pool. It sends writes to every in-sync leg and reads to one, and decides when they are complete.
  *
- * It keeps these rules: W1 (units, sequence numbers, overlaps wait), W2 (what travels with a write), W5 (completion), W7
- * (completedThrough), those of flushes and reads, I12 (nothing is in flight beyond the units; the rest waits).
+ * It keeps these rules: W1 (units, sequence numbers, overlaps wait), W5 (completion), W7 (completedThrough), those of flushes and reads,
+ * I12 (nothing is in flight beyond the units; the rest waits). Its {@link IoGate} says what has to wait, its {@link LegSender} sends.
  */
 export class IoEngine implements RtrsResponseSink {
   readonly counters = new PoolClientCounters();
-  /** By leg index: the number of requests that the leg was sent and has not answered. */
-  readonly inFlight: Int32Array;
   readonly #world: World;
   readonly #host: IoEngineHost;
-  readonly #legs: readonly Leg[];
   readonly #policy: ReadPolicy;
-  readonly #message = new IoMessage();
+  readonly #felt: FeltAnswers;
+  readonly #sender: LegSender;
+  /** What IO has to wait for. */
+  readonly gate: IoGate;
 
   /** The legs that take part in IO: NORMAL ones, which are in the current version's set unless a change is pending. */
   #routeMask = 0;
-  /** Quorum: reads are answered until then. Later, others may be served without the members that are read from (I7). */
-  readsUntilMs = Number.POSITIVE_INFINITY;
   /** Looks at the requests in flight, and is told of every answer. */
   holdUps = new LegHoldUps({ slowFactor: null, slowForMs: 0 });
   /** The legs that have a dirty chunk. Reads are steered around it. */
   dirtyMask = 0;
-  /** A version change is pending. Nothing that changes data is sent or completed (W5). */
-  #frozen = false;
-  /** A map update is ahead. Nothing that changes data is sent; what is in flight completes (L4). */
-  #holding = false;
-  /** With {@link #frozen}: reads wait, too, even those in flight, as others may go on without these legs (quorum). */
-  #readsWait = false;
-  #onQuiet: (() => void) | null = null;
   /** Ranges of owed map adds, which would leave no clean copy. Writes that touch them are not acknowledged (V5, ◆13). */
   #owed: readonly ByteRange[] = [];
   /** The number of the round. Requests that bounced wait for the next one, which a new version or a tick begins. */
@@ -68,17 +61,15 @@ export class IoEngine implements RtrsResponseSink {
   readonly #reads: InFlightRanges;
   readonly #waiting = new WaitingList();
   #draining = false;
-  readonly #slots = new Int32Array(MEMBERS_MAX);
-  readonly #felt: FeltAnswers;
 
   constructor(world: World, host: IoEngineHost, legs: readonly Leg[], unitCount: number, policy: ReadPolicy, inFlight: Int32Array) {
     this.#world = world;
     this.#host = host;
-    this.#legs = legs;
     this.#policy = policy;
     this.#felt = new FeltAnswers(host);
-    this.inFlight = inFlight;
     this.#units = new IoUnits(unitCount);
+    this.gate = new IoGate(world.clock, this.#units);
+    this.#sender = new LegSender(legs, this.#units, this.#felt, inFlight, this);
     this.#reads = new InFlightRanges(unitCount);
     this.#writes = new InFlightRanges(unitCount);
     this.#sequence = new WriteSequence(this.#writes, unitCount);
@@ -108,13 +99,9 @@ export class IoEngine implements RtrsResponseSink {
     return this.#waiting.length;
   }
 
-  get frozen(): boolean {
-    return this.#frozen;
-  }
-
-  /** Whether a map update is ahead (L4). Writes and flushes wait then. */
-  get holding(): boolean {
-    return this.#holding;
+  /** By leg index: the number of requests that the leg was sent and has not answered. */
+  get inFlight(): Int32Array {
+    return this.#sender.inFlight;
   }
 
   /** Calls `visit` for every request, for status. `isSent`: it is in flight. `pending`: the legs that have not answered it, as a mask. */
@@ -169,29 +156,16 @@ export class IoEngine implements RtrsResponseSink {
     this.#flushErrorDue = true;
   }
 
-  /** Too few members have recorded the version (quorum). Nothing is sent or completed, not even reads, until {@link setVersion}. */
-  suspend(): void {
-    assert(this.#frozen, 'engine: suspended without a version change');
-    this.#readsWait = true;
-  }
-
-  /** From now on these legs are in the set. IO is suspended meanwhile. */
+  /** From now on these legs are in the set. All IO waits until enough members have recorded its version. */
   route(routeMask: number): void {
-    assert(this.#frozen && this.#readsWait, 'engine: legs come without a version change');
+    assert(this.gate.state === IoState.WITHOUT_QUORUM, 'engine: legs come without a version change');
     this.#routeMask = routeMask;
   }
 
   /** A version has become durable on its whole set. What waited for it completes or is sent. */
   setVersion(epoch: number, versionSeq: number, missing: readonly number[]): void {
-    this.#message.epoch = epoch;
-    this.#message.versionSeq = versionSeq;
-    this.#message.missingCount = missing.length;
-    this.#message.missingMemberIds.fill(0);
-    for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
-    this.#frozen = false;
-    this.#holding = false;
-    this.#readsWait = false;
-    this.#onQuiet = null;
+    this.#sender.setVersion(epoch, versionSeq, missing);
+    this.gate.open();
     this.#round++;
     this.#settleAll();
     this.#drain();
@@ -208,47 +182,21 @@ export class IoEngine implements RtrsResponseSink {
     this.#drain();
   }
 
-  /** A version change begins. `readsToo`: reads wait until enough members have recorded it, as others may go on by a majority (I7). */
-  freeze(readsToo: boolean): void {
-    this.#frozen = true;
-    this.#readsWait ||= readsToo;
-    this.#holding = false;
-    this.#onQuiet = null;
-  }
-
-  /**
-   * A map update is ahead (L4). No write or flush is sent. `onQuiet` is called, once, when the legs have answered those in flight. What
-   * bounces is sent again under the next version. {@link setVersion} or {@link freeze} ends it.
-   */
-  hold(onQuiet: () => void): void {
-    assert(!this.#holding, 'engine: held twice');
-    this.#holding = !this.#frozen;
-    this.#onQuiet = onQuiet;
-    this.#noticeQuiet();
-  }
-
-  #noticeQuiet(): void {
-    if (this.#onQuiet === null || this.#units.unanswered > 0) return;
-    const onQuiet = this.#onQuiet;
-    this.#onQuiet = null;
-    onQuiet();
-  }
-
   #settleAll(): void {
     const units = this.#units;
     for (let unit = 0; unit < units.unitCount; unit++) {
       const request = units.requests[unit] as IoRequest | null;
-      if (request !== null && units.pending[unit] === 0 && !this.#frozen) this.#settle(unit, request);
+      if (request !== null && units.pending[unit] === 0 && !this.gate.versionPending) this.#settle(unit, request);
     }
   }
 
   /**
-   * These legs are sent nothing more, and nothing waits for them (L1). So that no write completes because of that, the caller freezes
-   * before this, or parks after it.
+   * These legs are sent nothing more, and nothing waits for them (L1). So that no write completes because of that, the caller has
+   * begun a version change.
    */
   legsLeft(mask: number): void {
     const units = this.#units;
-    assert(this.#frozen, 'L1: a leg left IO without a version change');
+    assert(this.gate.versionPending, 'L1: a leg left IO without a version change');
     this.#routeMask &= ~mask;
     for (let unit = 0; unit < units.unitCount; unit++) {
       const request = units.requests[unit] as IoRequest | null;
@@ -264,12 +212,9 @@ export class IoEngine implements RtrsResponseSink {
   }
 
   /** No leg is left. Everything in flight waits, to be sent again when there is a leg (V6). */
-  park(): void {
+  allLegsLeft(): void {
     this.#routeMask = 0;
-    this.#frozen = true;
-    this.#holding = false;
-    this.#readsWait = false;
-    this.#onQuiet = null;
+    this.gate.loseLegs();
     this.#owed = [];
     for (let unit = 0; unit < this.#units.unitCount; unit++) {
       const request = this.#units.requests[unit] as IoRequest | null;
@@ -291,7 +236,7 @@ export class IoEngine implements RtrsResponseSink {
   /** Ends every request with `status`, now and in future. */
   close(status: number): void {
     if (this.#closedStatus === Status.OK) this.#closedStatus = status;
-    this.park();
+    this.allLegsLeft();
     this.#refuser.runAtTurnEnd();
   }
 
@@ -315,7 +260,8 @@ export class IoEngine implements RtrsResponseSink {
       // Flushes may fail, and writes that no member has applied: members do not differ because of it. Another write goes on until all
       // agree, as others may have pulled what a member that has left may have applied (I2).
       const untouched = units.again[unit] !== 0 && units.applied(unit) === 0 && units.touched[unit] === 0;
-      if (untouched || (request.type === MessageType.FLUSH && !this.#frozen)) this.#complete(unit, request, Status.EIO, null, null);
+      if (untouched || (request.type === MessageType.FLUSH && !this.gate.versionPending))
+        this.#complete(unit, request, Status.EIO, null, null);
     }
     return slow;
   }
@@ -347,7 +293,8 @@ export class IoEngine implements RtrsResponseSink {
   ): void {
     const legIndex = legIndexOf(tag);
     const bit = 1 << legIndex;
-    this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
+    const { inFlight } = this.#sender;
+    inFlight[legIndex] = (inFlight[legIndex] as number) - 1;
     this.holdUps.answers[legIndex] = (this.holdUps.answers[legIndex] as number) + 1;
     const units = this.#units;
     const unit = units.answered(tag);
@@ -359,7 +306,7 @@ export class IoEngine implements RtrsResponseSink {
     if (status === Status.OK) this.#felt.note(legIndex, request, tookMs, (this.dirtyMask & bit) !== 0);
     if (status === Status.OK) {
       if (!isLegWide(request)) {
-        if (!this.#mayRead()) this.#waitAgain(unit, request);
+        if (!this.gate.mayRead) this.#waitAgain(unit, request);
         else if (payload !== null && (request.type === MessageType.EXTENTS || payload.length === request.lengthBytes))
           this.#readEnded(unit, request, payload, slab);
         else this.#readFailed(unit, request, bit, Status.EPROTO);
@@ -394,14 +341,14 @@ export class IoEngine implements RtrsResponseSink {
     if (units.pending[unit] === 0) {
       this.#settle(unit, request);
       this.#drain();
-      this.#noticeQuiet();
+      this.gate.noticeQuiet();
     }
   }
 
   /** Rechecks the invariants of this class. */
   verify(): void {
     verifyInFlight(this.#units, this.#writes, this.#reads, this.#routeMask);
-    assert(!(this.#frozen && this.#holding), 'engine: frozen and holding');
+    assert(this.gate.state !== IoState.WITHOUT_LEGS || this.#routeMask === 0, 'engine: IO is routed without a leg');
     this.#waiting.verify();
   }
 
@@ -437,12 +384,12 @@ export class IoEngine implements RtrsResponseSink {
   /** Sends again what bounced, oldest first, as far as permits go. */
   #sendAgain(): void {
     const units = this.#units;
-    if (this.#frozen || this.#holding || this.#routeMask === 0) return;
+    if (this.gate.writesWait || this.#routeMask === 0) return;
     for (let unit = 0; unit < units.unitCount && units.againCount > 0; unit++) {
       const round = units.again[unit] as number;
       const request = units.requests[unit] as IoRequest | null;
       if (round === 0 || request === null || units.pending[unit] !== 0 || round === this.#round) continue;
-      if (!this.#allocateAll()) return;
+      if (!this.#sender.takePermits(this.#routeMask)) return;
       units.beginAgain(unit, this.#world.clock.nowMs());
       this.#sendWide(unit, request);
     }
@@ -455,15 +402,11 @@ export class IoEngine implements RtrsResponseSink {
     return false;
   }
 
-  #mayRead(): boolean {
-    return !this.#readsWait && (this.readsUntilMs === Number.POSITIVE_INFINITY || this.#world.clock.nowMs() < this.readsUntilMs);
-  }
-
   /** Sends the request if nothing holds it back. Returns whether it was sent. */
   #dispatch(request: IoRequest, again = false): boolean {
     if (this.#routeMask === 0 || this.#units.freeCount === 0) return false;
     const legWide = isLegWide(request);
-    if (legWide ? this.#frozen || this.#holding : !this.#mayRead()) return false;
+    if (legWide ? this.gate.writesWait : !this.gate.mayRead) return false;
     if (request.round === this.#round) return false;
     const { offsetBytes, lengthBytes } = request;
     // W1.
@@ -477,24 +420,8 @@ export class IoEngine implements RtrsResponseSink {
     return legWide ? this.#sendToAll(request) : this.#sendToOne(request);
   }
 
-  /** Takes a permit of every leg in IO into `#slots`. Takes none, and returns false, if a leg has none left. */
-  #allocateAll(): boolean {
-    const mask = this.#routeMask;
-    for (let index = 0; index < this.#legs.length; index++) {
-      if ((mask & (1 << index)) === 0) continue;
-      const slot = (this.#legs[index] as Leg).allocate();
-      if (slot < 0) {
-        for (let back = 0; back < index; back++)
-          if ((mask & (1 << back)) !== 0) (this.#legs[back] as Leg).release(this.#slots[back] as number);
-        return false;
-      }
-      this.#slots[index] = slot;
-    }
-    return true;
-  }
-
   #sendToAll(request: IoRequest): boolean {
-    if (!this.#allocateAll()) return false;
+    if (!this.#sender.takePermits(this.#routeMask)) return false;
     request.begun = true;
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     if (request.type !== MessageType.FLUSH) this.#writes.add(unit, request.offsetBytes, request.lengthBytes);
@@ -502,14 +429,12 @@ export class IoEngine implements RtrsResponseSink {
     return true;
   }
 
-  /** Sends a write or flush to every leg in IO. Their permits are in `#slots`. */
+  /** Sends a write or flush to every leg in IO. Their permits are taken. */
   #sendWide(unit: number, request: IoRequest): void {
     const mask = this.#routeMask;
     this.#units.sentToAll(unit, mask);
-    this.#describe(unit, request, request.flags, request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit));
-    for (let index = 0; index < this.#legs.length; index++) {
-      if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#slots[index] as number, request);
-    }
+    const writeSeq = request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit);
+    this.#sender.sendToAll(unit, mask, request, writeSeq, this.#sequence.completedThrough());
   }
 
   #sendToOne(request: IoRequest): boolean {
@@ -521,39 +446,13 @@ export class IoEngine implements RtrsResponseSink {
     }
     if ((this.dirtyMask & candidates) !== 0) candidates = this.#host.cleanLegs(request.offsetBytes, request.lengthBytes, candidates);
     const index = this.#policy.choose(candidates);
-    const slot = (this.#legs[index] as Leg).allocate();
-    if (slot < 0) return false;
+    const permit = this.#sender.takePermit(index);
+    if (permit < 0) return false;
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     this.#units.sentToOne(unit, 1 << index);
     if (request.type === MessageType.READ) this.#reads.add(unit, request.offsetBytes, request.lengthBytes);
-    this.#describe(unit, request, 0, 0);
-    this.#send(unit, index, slot, request);
+    this.#sender.sendToOne(unit, index, permit, request, this.#sequence.completedThrough());
     return true;
-  }
-
-  #describe(unit: number, request: IoRequest, flags: number, writeSeq: number): void {
-    const message = this.#message;
-    message.type = request.type;
-    message.flags = flags;
-    message.ioUnit = unit;
-    message.offsetBytes = request.offsetBytes;
-    message.lengthBytes = request.lengthBytes;
-    message.writeSeq = writeSeq;
-    message.completedThrough = this.#sequence.completedThrough();
-  }
-
-  #send(unit: number, index: number, slot: number, request: IoRequest): void {
-    const leg = this.#legs[index] as Leg;
-    const message = this.#message;
-    message.poolHandle = leg.poolHandle;
-    const missing = message.missingCount;
-    // Only writes carry the ids of missing members.
-    if (!isWriteType(request.type)) message.missingCount = 0;
-    message.felt = this.#felt.take(index);
-    encodeIoMessage(message, leg.headerBytes, leg.headerOffset(slot));
-    message.missingCount = missing;
-    this.inFlight[index] = (this.inFlight[index] as number) + 1;
-    leg.submit(slot, IO_MESSAGE_BYTES, request.payload, request.slab, this.#units.tag(unit, index), this);
   }
 
   #releaseUnit(unit: number): void {
@@ -570,7 +469,7 @@ export class IoEngine implements RtrsResponseSink {
   /** W5: completes a write or flush that all legs of the set have answered, or says which legs leave. */
   #settle(unit: number, request: IoRequest): void {
     const units = this.#units;
-    if (this.#frozen || !isLegWide(request) || units.again[unit] !== 0) return;
+    if (this.gate.versionPending || !isLegWide(request) || units.again[unit] !== 0) return;
     const failed = (units.failed[unit] as number) & this.#routeMask;
     const status = units.statuses[unit] as number;
     if (failed !== 0) {
@@ -686,7 +585,7 @@ export class IoEngine implements RtrsResponseSink {
     const failed = units.statuses[unit] === Status.ELOST ? 0 : (units.failed[unit] as number) & ~(units.full[unit] as number);
     const carriedOut = units.ok[unit] as number;
     const applied = (carriedOut | failed | (units.passed[unit] as number) | (units.touched[unit] as number)) !== 0;
-    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, carriedOut, applied && this.#message.missingCount > 0);
+    if (isWriteType(request.type)) this.#host.onWriteEnded(request, status, carriedOut, applied && this.#sender.misses);
     this.finish(request, status, payload, slab);
     this.#drain();
   }

@@ -34,8 +34,8 @@ export function awaitedMembers({ engine, maps, inSyncIds, outIds, owedIds, nowMs
       return;
     }
     if (isWriteType(type) && overlapsAny({ offsetBytes, lengthBytes }, engine.owed)) for (const memberId of owedIds) awaited.add(memberId);
-    const first = maps.firstChunk(offsetBytes);
-    const end = first + maps.chunksOf(offsetBytes, lengthBytes);
+    const first = maps.firstOf(offsetBytes);
+    const end = maps.endOf(offsetBytes, lengthBytes);
     for (let chunk = maps.dirtyForAll(inSyncIds, first, end); chunk >= 0; chunk = maps.dirtyForAll(inSyncIds, chunk + 1, end))
       addHolders(chunk);
   });

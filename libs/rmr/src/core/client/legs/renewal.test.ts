@@ -19,7 +19,7 @@ let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
-let engine: { readsUntilMs: number; completedThrough: number; retryWaiting: () => void; holdUps: LegHoldUps };
+let engine: { gate: { readsUntilMs: number }; completedThrough: number; retryWaiting: () => void; holdUps: LegHoldUps };
 
 beforeEach(() => {
   session = new ScriptedSession();
@@ -34,7 +34,7 @@ beforeEach(() => {
   told = [];
   witness = null;
   engine = {
-    readsUntilMs: 0,
+    gate: { readsUntilMs: 0 },
     completedThrough: 7,
     retryWaiting: () => void heard.push('drain'),
     holdUps: new LegHoldUps({ slowFactor: null, slowForMs: 1_000 }),
@@ -143,12 +143,12 @@ describe('the lease that reads are answered under (quorum, I7)', () => {
 
   test('there is none until a majority has answered, the witness included; it runs from when it was asked', () => {
     renewal.begin(10_000);
-    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(engine.gate.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
     session.next('renew').answer({ mark: MARK });
-    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(engine.gate.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
     heard = [];
     arbiter.next('renew').answer({ mark: MARK });
-    expect([engine.readsUntilMs, heard]).toEqual([10_000 + LEASE_MS, ['drain']]);
+    expect([engine.gate.readsUntilMs, heard]).toEqual([10_000 + LEASE_MS, ['drain']]);
   });
 
   test('each question counts by itself, and a late answer shortens nothing', () => {
@@ -157,10 +157,10 @@ describe('the lease that reads are answered under (quorum, I7)', () => {
     first[0].answer({ mark: MARK });
     renewal.tick(11_000);
     session.next('renew').answer({ mark: MARK });
-    expect(engine.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(engine.gate.readsUntilMs).toBe(Number.NEGATIVE_INFINITY);
     arbiter.next('renew').answer({ mark: MARK });
     first[1].answer({ mark: MARK });
-    expect(engine.readsUntilMs).toBe(11_000 + LEASE_MS);
+    expect(engine.gate.readsUntilMs).toBe(11_000 + LEASE_MS);
   });
 
   test('an answer to an earlier epoch, or a refusal, confirms nothing; a witness that has somebody else fences', () => {
@@ -171,7 +171,7 @@ describe('the lease that reads are answered under (quorum, I7)', () => {
     renewal.tick(11_000);
     session.next('renew').answer({ mark: MARK });
     arbiter.next('renew').refuse('BAD_STATE', 'CREATED');
-    expect([engine.readsUntilMs, heard]).toEqual([Number.NEGATIVE_INFINITY, ['drain']]);
+    expect([engine.gate.readsUntilMs, heard]).toEqual([Number.NEGATIVE_INFINITY, ['drain']]);
     renewal.tick(12_000);
     arbiter.next('renew').refuse('STALE_EPOCH', 'epoch 3 is promised', promiseOf('00000000-0000-4000-8000-00000000ffff'));
     expect(heard).toEqual(['drain', 'fenced']);
@@ -181,6 +181,6 @@ describe('the lease that reads are answered under (quorum, I7)', () => {
     renewal.begin(10_000);
     majority = false;
     renewal.extend();
-    expect(engine.readsUntilMs).toBe(Number.POSITIVE_INFINITY);
+    expect(engine.gate.readsUntilMs).toBe(Number.POSITIVE_INFINITY);
   });
 });

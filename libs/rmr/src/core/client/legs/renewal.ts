@@ -3,6 +3,7 @@ import { LEASE_MS, RENEW_MS } from '../../../constants.ts';
 import { markResultSchema } from '../../../wire/control-message.ts';
 import { isFenced } from '../../control-call.ts';
 import type { IoEngine } from '../io/io-engine.ts';
+import type { IoGate } from '../io/io-gate.ts';
 import type { Versions } from '../versions/versions.ts';
 import type { Leg } from './leg.ts';
 
@@ -12,7 +13,7 @@ export interface RenewalHost {
   readonly poolUuid: string;
   readonly clientInstance: string;
   readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'readsUntilMs' | 'retryWaiting' | 'completedThrough' | 'holdUps'>;
+  readonly engine: Pick<IoEngine, 'retryWaiting' | 'completedThrough' | 'holdUps'> & { readonly gate: Pick<IoGate, 'readsUntilMs'> };
   readonly epoch: () => number;
   /** The legs that are NORMAL. */
   readonly inSyncLegs: () => readonly Leg[];
@@ -51,7 +52,7 @@ export class Renewal {
   /** Sets the end of the lease. Called when the policy or the newest answer of a majority may have changed. */
   extend(): void {
     const { engine, versions } = this.#host;
-    engine.readsUntilMs = versions.majority ? this.#confirmedMs + LEASE_MS : Number.POSITIVE_INFINITY;
+    engine.gate.readsUntilMs = versions.majority ? this.#confirmedMs + LEASE_MS : Number.POSITIVE_INFINITY;
     engine.retryWaiting();
   }
 

@@ -72,7 +72,7 @@ function chunksOf(maps: PoolMaps, ranges: readonly ByteRange[]): DirtyMap {
   for (const { offsetBytes, lengthBytes } of ranges) {
     // Ranges come from a peer, which is not trusted to stay within the device.
     const end = Math.min(offsetBytes + lengthBytes, maps.sizeBytes);
-    if (offsetBytes < end) chunks.set(maps.firstChunk(offsetBytes), maps.chunksOf(offsetBytes, end - offsetBytes));
+    if (offsetBytes < end) chunks.set(maps.firstOf(offsetBytes), maps.countOf(offsetBytes, end - offsetBytes));
   }
   return chunks;
 }
@@ -105,10 +105,7 @@ export function suspectRanges(maps: PoolMaps, grants: readonly Grant[]): ByteRan
   written.forEachRun((first, count) => lost.clear(first, count));
   const ranges: ByteRange[] = [];
   for (const chunks of [written, lost]) {
-    chunks.forEachRun((first, count) => {
-      const offsetBytes = first * maps.chunkSizeBytes;
-      ranges.push({ offsetBytes, lengthBytes: Math.min(count * maps.chunkSizeBytes, maps.sizeBytes - offsetBytes) });
-    });
+    chunks.forEachRun((first, count) => void ranges.push(maps.rangeOf(first, count)));
   }
   return ranges;
 }

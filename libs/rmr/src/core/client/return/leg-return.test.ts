@@ -32,8 +32,8 @@ let unfit: string;
 /** L8: what members have told of the age of their stores, and what is known better. */
 let heard: string[];
 let rolledBack: RolledBack | null;
-/** Whether members answer the freeze at once. */
-let freezes: boolean;
+/** Whether members answer at once that a map update is ahead. */
+let takePart: boolean;
 let quiet: (() => void) | null;
 let grown: {
   columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
@@ -73,7 +73,7 @@ const STEPS: Record<string, () => void> = {
   probe: () => returning.start(),
   claim: () => member3().next('probe').answer(PROBE),
   stage: () => member3().next('claim').answer(CLAIM),
-  hold: () => void stageAll(),
+  quiesce: () => void stageAll(),
   'rest of stage': () => {
     maps.of(1).set(0, 1);
     quiet?.();
@@ -104,7 +104,7 @@ beforeEach(() => {
   unfit = '';
   heard = [];
   rolledBack = null;
-  freezes = true;
+  takePart = true;
   recording = new Set();
   quiet = null;
   grown = null;
@@ -127,10 +127,10 @@ beforeEach(() => {
     unfit: () => unfit,
     refreshMaps: (done) => refreshMaps(done),
     onMapsChanged: () => void told.push('maps changed'),
-    hold: (onQuiet) => {
-      told.push('hold');
+    quiesce: (onQuiet) => {
+      told.push('quiesce');
       quiet = onQuiet;
-      if (freezes) for (const member of [1, 2]) session(member).next('freeze').answer();
+      if (takePart) for (const member of [1, 2]) session(member).next('freeze').answer();
     },
     grow: (leg, columns, newLineage, erase, durable) => {
       told.push(`grow ${leg.member.memberId}`);
@@ -140,7 +140,7 @@ beforeEach(() => {
     recording: () => recording,
     holdMsMax: 600,
     gaveUp: (_leg, reason, failure, isOld, heldUp) => {
-      const how = `gave up${returning.held ? ', held' : ''}${isOld ? ', old' : ''}${heldUp ? ', held up' : ''}`;
+      const how = `gave up${returning.updatesMaps ? ', held' : ''}${isOld ? ', old' : ''}${heldUp ? ', held up' : ''}`;
       told.push(`${how}: ${failure?.code ?? 'no code'}: ${reason}`);
     },
   };
@@ -167,7 +167,7 @@ describe('leg return (L3): the order', () => {
       '3 gets column 2: 0',
       '3 gets column 3: 0',
     ]);
-    expect([told, open(), returning.held]).toEqual([['maps changed', 'hold'], [], true]);
+    expect([told, open(), returning.updatesMaps]).toEqual([['maps changed', 'quiesce'], [], true]);
     // A write that was in flight has ended meanwhile: the returning member misses it.
     maps.of(3).set(8, 2);
     quiet?.();
@@ -178,7 +178,7 @@ describe('leg return (L3): the order', () => {
     const enable = member3().next('enable');
     expect(enable.request).toMatchObject({ epoch: 7, versionSeq: 5 });
     enable.answer();
-    expect(told).toEqual(['maps changed', 'hold', 'grow 3', 'joined 3 5']);
+    expect(told).toEqual(['maps changed', 'quiesce', 'grow 3', 'joined 3 5']);
   });
 
   test('V3, I8: the record brings all columns into use on the member, and all but theirs on the others, by their digests', () => {
@@ -222,23 +222,23 @@ describe('leg return (L3): the order', () => {
     expect(grown?.columns.get(legs[0] as Leg)?.at(-1)).toEqual({ memberId: 3, digest: maps.of(3).digest() });
   });
 
-  test('L4: the version waits until every in-sync member has heard of the freeze that it ends', () => {
-    freezes = false;
-    upTo('hold');
+  test('L4: the version waits until every in-sync member has heard of the map update that it ends', () => {
+    takePart = false;
+    upTo('quiesce');
     quiet?.();
     session(1).next('freeze').answer();
-    expect([told.at(-1), open()]).toEqual(['hold', ['freeze 2']]);
+    expect([told.at(-1), open()]).toEqual(['quiesce', ['freeze 2']]);
     session(2).next('freeze').answer();
     expect(told.at(-1)).toBe('grow 3');
   });
 
-  test('L4: a member that does not freeze ends the return', () => {
-    freezes = false;
-    upTo('hold');
+  test('L4: a member that does not take part in the map update ends the return', () => {
+    takePart = false;
+    upTo('quiesce');
     session(1).next('freeze').refuse('STORE_ERROR');
     session(2).next('freeze').answer();
     quiet?.();
-    expect(told.slice(-2)).toEqual(['hold', expect.stringContaining('gave up, held')]);
+    expect(told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
   });
 
   test('I12, L4: maps that change all the time do not hold IO for ever', () => {
@@ -248,7 +248,7 @@ describe('leg return (L3): the order', () => {
       maps.of(1).set(i * 2, 1);
       member3().next('map-stage').answer();
     }
-    expect(told.slice(-2)).toEqual(['hold', expect.stringContaining('gave up, held')]);
+    expect(told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
   });
 
   test('◆14: the member’s own maps are not asked for', () => {
@@ -292,7 +292,7 @@ describe('leg return (L3): the order', () => {
   });
 
   test('I2: what it has of this client, and nobody in sync has, is marked for the others that are away', () => {
-    freezes = false;
+    takePart = false;
     legs[1]?.setState('FAILED', 'cut');
     host = { ...host, inSyncLegs: () => legs.slice(0, 1) };
     const leg = legs[2] as Leg;
@@ -356,19 +356,19 @@ describe('leg return (L3): the order', () => {
   test('L4: IO is held when little is left to copy', () => {
     upTo('stage');
     endRound(1, SPREAD_REST_LEAVES + 1);
-    expect([told.includes('hold'), open()]).toEqual([false, ['map-stage 2', 'map-stage 3']]);
+    expect([told.includes('quiesce'), open()]).toEqual([false, ['map-stage 2', 'map-stage 3']]);
     // Two of the members get what has changed.
     endRound(2, SPREAD_REST_LEAVES / 2);
-    expect([told.at(-1), open()]).toEqual(['hold', []]);
+    expect([told.at(-1), open()]).toEqual(['quiesce', []]);
   });
 
   test('L4, I12: however much changes, IO is held after so many rounds', () => {
     upTo('stage');
     for (let round = 1; round <= SPREAD_ROUNDS_MAX; round++) {
-      expect(told.includes('hold')).toBe(false);
+      expect(told.includes('quiesce')).toBe(false);
       endRound(round, SPREAD_REST_LEAVES + 1);
     }
-    expect(told.at(-1)).toBe('hold');
+    expect(told.at(-1)).toBe('quiesce');
   });
 });
 
@@ -403,7 +403,7 @@ describe('leg return: every failure ends it once', () => {
     fail();
     const gaveUp = told.filter((line) => line.startsWith('gave up'));
     expect(gaveUp).toEqual([expect.stringContaining(said)]);
-    expect(returning.held).toBe(said.includes('held'));
+    expect(returning.updatesMaps).toBe(said.includes('held'));
     // What comes later changes nothing, and nothing more is sent.
     const before = told.length;
     for (const { calls } of sessions) for (const call of calls.splice(0)) call.refuse('BAD_MAP');
@@ -415,7 +415,11 @@ describe('leg return: every failure ends it once', () => {
   test('maps that the others did not bring to the truth', () => {
     refreshMaps = (done) => done(false);
     upTo('stage');
-    expect([told, open(), returning.held]).toEqual([['gave up: no code: the other members did not say what they have clean'], [], false]);
+    expect([told, open(), returning.updatesMaps]).toEqual([
+      ['gave up: no code: the other members did not say what they have clean'],
+      [],
+      false,
+    ]);
   });
 
   test('a member that is not fit does not get as far as a claim', () => {
@@ -473,7 +477,7 @@ describe('leg return (L4): a member that does not answer while IO is held', () =
     expect(gaveUp()).toEqual([]);
   });
 
-  test.each(['hold', 'rest of stage', 'record'])('is not blamed for what members in sync take: %s', (step) => {
+  test.each(['quiesce', 'rest of stage', 'record'])('is not blamed for what members in sync take: %s', (step) => {
     upTo(step);
     if (step === 'record') recording = new Set(legs.slice(0, 1));
     pass(10_000);
@@ -610,7 +614,7 @@ describe('leg return: cancelled', () => {
         else call.answer();
       }
     }
-    if (step === 'hold') quiet?.();
+    if (step === 'quiesce') quiet?.();
     if (step === 'record') grown?.durable(version(5, [1, 2, 3]));
     expect([told.length, open()]).toEqual([before, []]);
   });
@@ -631,9 +635,9 @@ describe('leg return: cancelled', () => {
     const held: boolean[] = [];
     for (const step of Object.keys(STEPS)) {
       STEPS[step]?.();
-      held.push(returning.held);
+      held.push(returning.updatesMaps);
     }
     returning.cancel();
-    expect([held, returning.held]).toEqual([[false, false, false, true, true, true, true], true]);
+    expect([held, returning.updatesMaps]).toEqual([[false, false, false, true, true, true, true], true]);
   });
 });

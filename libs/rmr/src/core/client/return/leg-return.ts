@@ -49,7 +49,7 @@ export interface ReturnHost {
   /** The maps have changed. What depends on them is looked at again. */
   onMapsChanged(): void;
   /** Sends no more IO that changes data. Calls `onQuiet` when the members have answered all of it that is in flight (L4). */
-  hold(onQuiet: () => void): void;
+  quiesce(onQuiet: () => void): void;
   /** Records a version with the leg in its set on all members of the set. Calls `onDurable` when it is durable there (V3). */
   grow(
     leg: Leg,
@@ -75,14 +75,14 @@ const LATE_TICK_MS = 10 * TICK_INTERVAL_MS;
 
 /**
  * The return of one member to the in-sync set while others serve (L3). Its steps: drain, mark what the member may lack, spread the maps,
- * freeze, record the version, enable. Anything unexpected ends the return. The pool tries again later.
+ * begin the map update, record the version, enable. Anything unexpected ends the return. The pool tries again later.
  */
 export class LegReturn {
   readonly leg: Leg;
   readonly #host: ReturnHost;
   #spreads: MapSpread[] = [];
   #rounds = 0;
-  #held = false;
+  #updatesMaps = false;
   #ended = false;
   #newLineage = false;
   #erase: readonly number[] = [];
@@ -106,8 +106,8 @@ export class LegReturn {
   }
 
   /** Whether a map update has begun. Only a version ends it. */
-  get held(): boolean {
-    return this.#held;
+  get updatesMaps(): boolean {
+    return this.#updatesMaps;
   }
 
   start(): void {
@@ -140,7 +140,7 @@ export class LegReturn {
   tick(nowMs: number): void {
     const sinceMs = nowMs - this.#tickedMs;
     this.#tickedMs = nowMs;
-    if (this.#ended || !this.#held || sinceMs > LATE_TICK_MS) return;
+    if (this.#ended || !this.#updatesMaps || sinceMs > LATE_TICK_MS) return;
     const unanswered = this.#unanswered();
     if (unanswered.size !== 1 || !unanswered.has(this.leg)) return;
     this.#heldForMs += sinceMs;
@@ -165,7 +165,7 @@ export class LegReturn {
       ({ memberId, chunk }) => memberId !== leg.member.memberId && this.#host.maps.of(memberId).test(chunk),
     );
     assert(marked, 'I2: what was marked on account of a return is clean before its version is durable');
-    assert(this.#marked.length === 0 || this.#held, 'return: others are marked before the freeze');
+    assert(this.#marked.length === 0 || this.#updatesMaps, 'return: others are marked before the map update');
   }
 
   #giveUp(reason: string, failure: ControlFailure | null, isOld = false, heldUp = false): void {
@@ -279,12 +279,12 @@ export class LegReturn {
     this.#round();
   }
 
-  /** Copies maps once while IO goes on. The freeze begins when little is left to copy. */
+  /** Copies maps once while IO goes on. The map update begins when little is left to copy. */
   #round(): void {
     this.#rounds++;
     this.#runSpreads(() => {
       if (this.#differing() > SPREAD_REST_LEAVES && this.#rounds < SPREAD_ROUNDS_MAX) this.#round();
-      else this.#freeze();
+      else this.#beginMapUpdate();
     });
   }
 
@@ -305,12 +305,12 @@ export class LegReturn {
     }
   }
 
-  #freeze(): void {
-    this.phase = 'freezing IO for the map update';
-    this.#held = true;
+  #beginMapUpdate(): void {
+    this.phase = 'letting writes end for the map update';
+    this.#updatesMaps = true;
     const { poolUuid, epoch } = this.#host;
     const legs = this.#host.inSyncLegs();
-    // The version that ends the freeze must not overtake it: a member that heard of the freeze later would bounce for ever what waits
+    // The version that ends the map update must not overtake it: a member that heard of the map update later would bounce for ever what waits
     // for chunks there.
     let left = legs.length + 1;
     const quiet = (): void => {
@@ -323,17 +323,21 @@ export class LegReturn {
     for (const leg of legs) {
       leg.call({ op: 'freeze', poolUuid, epoch }, emptyResultSchema, (result, failure) => {
         if (this.#ended) return;
-        if (result === null) this.#giveUp(`${leg.describe()} did not freeze: ${failure?.message ?? 'no answer'}`, failure?.failure ?? null);
+        if (result === null)
+          this.#giveUp(
+            `${leg.describe()} did not take part in the map update: ${failure?.message ?? 'no answer'}`,
+            failure?.failure ?? null,
+          );
         else quiet();
       });
     }
-    if (!this.#ended) this.#host.hold(quiet);
+    if (!this.#ended) this.#host.quiesce(quiet);
   }
 
   /**
    * I2: if the member returns with a chunk that no in-sync member has clean, it is the authority for that chunk. The members that are
-   * away may lack part of a write that this member got when its client died. So the chunk becomes dirty for them. That is done under the
-   * freeze, so that nothing else marks them meanwhile.
+   * away may lack part of a write that this member got when its client died. So the chunk becomes dirty for them. That is done during the
+   * map update, so that nothing else marks them meanwhile.
    */
   #markOthers(): void {
     const { maps, memberIds } = this.#host;
@@ -347,8 +351,8 @@ export class LegReturn {
   }
 
   /**
-   * Hands over the last differences. The record names the maps as they are, so the members must have them as they are. Maps change under
-   * the freeze, too, when a chunk is found to be clean or an owed add is made. Then they are handed over once more.
+   * Hands over the last differences. The record names the maps as they are, so the members must have them as they are. Maps change during
+   * the map update, too, when a chunk is found to be clean or an owed add is made. Then they are handed over once more.
    */
   #handOver(): void {
     this.#rounds++;

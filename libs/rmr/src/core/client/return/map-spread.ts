@@ -13,7 +13,7 @@ export interface ColumnDigest {
 
 /**
  * Map update: stages columns on a member, ahead of the version record that brings them into use. Run it while IO goes
- * on, then once more under the freeze: it sends only what has changed since (L4).
+ * on, then once more during the map update: it sends only what has changed since (L4).
  */
 export class MapSpread {
   readonly leg: Leg;

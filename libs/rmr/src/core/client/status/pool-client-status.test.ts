@@ -16,7 +16,7 @@ let sessions: Map<number, ScriptedSession>;
 let legs: Leg[];
 let requests: IoRequest[];
 let heldUpMs: number;
-let engine: { frozen: boolean; holding: boolean; readsUntilMs: number };
+let gate: { writesWait: boolean; versionPending: boolean; readsUntilMs: number };
 let versions: { paused: boolean; witnessReady: boolean; maintenance: number[] };
 let situation: PoolSituation;
 
@@ -53,11 +53,11 @@ beforeEach(() => {
     each.setState('RECONNECTING', 'asked');
     each.enabled(VERSION);
   }
-  engine = { frozen: false, holding: false, readsUntilMs: Number.POSITIVE_INFINITY };
+  gate = { writesWait: false, versionPending: false, readsUntilMs: Number.POSITIVE_INFINITY };
   versions = { paused: false, witnessReady: false, maintenance: [] };
   const parts = {
     engine: {
-      ...{ executing: 0, waiting: 0, inFlight: new Int32Array(8), owed: [] },
+      ...{ gate, executing: 0, waiting: 0, inFlight: new Int32Array(8), owed: [] },
       forEachRequest: (visit: (request: IoRequest, isSent: boolean, pending: number) => void) =>
         requests.forEach((request) => void visit(request, true, 0b10)),
       holdUps: { heldUpMs: () => heldUpMs, limits: { slowFactor: 20, slowForMs: 30_000 } },
@@ -76,12 +76,8 @@ beforeEach(() => {
     legs,
     witness: null,
     witnessAwaySinceMs: 3_000,
-    heldSinceMs: 4_000,
-    engine: Object.defineProperties(parts.engine, {
-      frozen: { get: () => engine.frozen },
-      holding: { get: () => engine.holding },
-      readsUntilMs: { get: () => engine.readsUntilMs },
-    }) as unknown as PoolSituation['engine'],
+    mapUpdateSinceMs: 4_000,
+    engine: parts.engine as unknown as PoolSituation['engine'],
     versions: Object.defineProperties(parts.versions, {
       paused: { get: () => versions.paused },
       witnessReady: { get: () => versions.witnessReady },
@@ -93,14 +89,14 @@ beforeEach(() => {
   };
 });
 
-test('L4: what a map update holds up waits since the freeze began, not since the return did', () => {
+test('L4: what a map update holds up waits since that began, not since the return did', () => {
   leave(2, true);
   leg(2).setState('RECONNECTING', 'it has answered');
-  engine.holding = true;
+  gate.writesWait = true;
   write();
-  const returning = { leg: leg(2), phase: 'freezing IO for the map update' } as unknown as PoolSituation['returning'];
+  const returning = { leg: leg(2), phase: 'letting writes end for the map update' } as unknown as PoolSituation['returning'];
   expect(status({ returning }).waits).toMatchObject([
-    { kind: 'MAP_UPDATE', what: 'the return of member 2 (storage-2): freezing IO for the map update' },
+    { kind: 'MAP_UPDATE', what: 'the return of member 2 (storage-2): letting writes end for the map update' },
   ]);
   requests = [];
   expect(status({ returning }).waits).toMatchObject([{ sinceMs: 4_000, requests: 0 }]);
@@ -159,7 +155,7 @@ describe('what somebody can do about it', () => {
     leave(2);
     session(9).connected = false;
     versions.paused = true;
-    engine.frozen = true;
+    gate.versionPending = true;
     const waitingFor = { what: 'a majority', sinceMs: 700 };
     const paused = () => status({ waitingFor, witness });
     expect(paused().waitingFor).toMatchObject({ sinceMs: 700, remedy: expect.stringMatching(/^Start storage-2 and storage-9 /) });

@@ -22,8 +22,8 @@ export interface PoolSituation {
   readonly witness: Leg | null;
   /** Since when the witness takes no part, wall clock. It counts only while it takes none. */
   readonly witnessAwaySinceMs: number;
-  /** When the last freeze for a map update began (L4), wall clock. */
-  readonly heldSinceMs: number;
+  /** When the last map update began (L4), wall clock. */
+  readonly mapUpdateSinceMs: number;
   readonly engine: IoEngine;
   readonly versions: Versions;
   readonly maps: PoolMaps | null;
@@ -41,7 +41,7 @@ export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'po
     state,
     stateSinceMs: pool.stateSinceMs,
     version: versions.current,
-    versionChangePending: state === 'SERVING' && (engine.frozen || engine.holding),
+    versionChangePending: state === 'SERVING' && engine.gate.writesWait,
     policy: versions.policy,
     members: versions.members,
     differences: pool.differences,
@@ -167,7 +167,7 @@ function ioStatus(pool: PoolSituation): Pick<PoolClientStatus, 'waits' | 'lost' 
     memberIds: versions.dataMemberIds(),
     owedIds: versions.owedIds,
     gate: gateOf(pool),
-    readsHeld: engine.readsUntilMs <= nowMs,
+    readsHeld: engine.gate.readsUntilMs <= nowMs,
     describe: (memberId) => describe(pool, memberId),
     remedy: (memberIds) =>
       remedyOf(
@@ -215,10 +215,10 @@ function returnWaitsFor(pool: PoolSituation, leg: Leg): Wanted {
 
 /** What holds up all writes and flushes. Null if nothing does. */
 function gateOf(pool: PoolSituation): PoolGate | null {
-  const { engine, versions, returning, heldSinceMs, stateSinceMs } = pool;
+  const { engine, versions, returning, mapUpdateSinceMs, stateSinceMs } = pool;
   const waitingFor = poolWaitsFor(pool);
   const back = returning === null ? null : `the return of ${returning.leg.describe()}: ${returning.phase}`;
-  if (engine.frozen) {
+  if (engine.gate.versionPending) {
     if (versions.paused && waitingFor !== null) return { kind: 'QUORUM', ...waitingFor };
     const { recording } = versions;
     const names = [...(recording?.legs ?? [])].map((leg) => leg.describe());
@@ -228,7 +228,7 @@ function gateOf(pool: PoolSituation): PoolGate | null {
         : (back ?? 'a new version to come into use');
     return { kind: 'VERSION', what, sinceMs: recording?.sinceMs ?? stateSinceMs };
   }
-  return engine.holding && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: heldSinceMs } : null;
+  return engine.gate.writesWait && back !== null ? { kind: 'MAP_UPDATE', what: back, sinceMs: mapUpdateSinceMs } : null;
 }
 
 /** The member by its number and name. For a member that is out of the in-sync set also its state. */

@@ -138,8 +138,8 @@ function waitOf(view: WaitView, request: IoRequest): RequestWait | null {
       remedy: () => view.remedy(view.owedIds),
     };
   }
-  const first = maps.firstChunk(request.offsetBytes);
-  const end = first + maps.chunksOf(request.offsetBytes, request.lengthBytes);
+  const first = maps.firstOf(request.offsetBytes);
+  const end = maps.endOf(request.offsetBytes, request.lengthBytes);
   for (let chunk = maps.dirtyForAll(inSyncIds, first, end); chunk >= 0; chunk = maps.dirtyForAll(inSyncIds, chunk + 1, end)) {
     if (writes && coversChunk(maps, request, chunk)) continue;
     if (maps.isLost(chunk)) return { kind: 'CHUNK', what: 'the in-sync members to confirm that chunks are lost: then it fails' };
@@ -189,7 +189,6 @@ function sessionWait(view: WaitView, request: IoRequest): RequestWait | null {
 
 /** Whether the range covers the whole chunk, so that a write need not wait for the chunk (W4). */
 function coversChunk(maps: PoolMaps, { offsetBytes, lengthBytes }: IoRequest, chunk: number): boolean {
-  const from = chunk * maps.chunkSizeBytes;
-  assert(from < maps.sizeBytes, 'pool waits: a chunk beyond the device');
-  return from >= offsetBytes && Math.min(from + maps.chunkSizeBytes, maps.sizeBytes) <= offsetBytes + lengthBytes;
+  assert(chunk < maps.chunkCount, 'pool waits: a chunk beyond the device');
+  return maps.covers(offsetBytes, lengthBytes, chunk);
 }

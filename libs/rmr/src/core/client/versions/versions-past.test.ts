@@ -71,7 +71,7 @@ beforeEach(() => {
     ...{ poolUuid: POOL, clientInstance: CLIENT, clientName: 'client-1', epoch: 1, maps: new PoolMaps(16 * 4096, 4096), writeSeq: 5 },
     normalLegs: () => legs,
     witnessLeg: () => witness,
-    freeze: () => {},
+    awaitVersion: () => {},
     incompleteWriteRanges: () => [],
     onFenced: (by) => expect.fail(by),
     onNotRecorded: (_leg, reason) => expect.fail(reason),

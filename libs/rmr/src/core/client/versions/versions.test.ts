@@ -25,7 +25,7 @@ let incomplete: ByteRange[];
 /** What the host was told of last. */
 let owed: readonly ByteRange[];
 let durable: number[];
-/** What the last freeze said of reads. */
+/** What the last version change said of reads. */
 let readsWait: boolean;
 let nowMs: number;
 let versions: Versions;
@@ -63,7 +63,7 @@ beforeEach(() => {
     maps,
     normalLegs: () => normal,
     witnessLeg: () => null,
-    freeze: (readsToo) => {
+    awaitVersion: (readsToo) => {
       readsWait = readsToo;
     },
     incompleteWriteRanges: () => incomplete,

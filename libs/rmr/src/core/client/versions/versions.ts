@@ -33,7 +33,7 @@ export interface VersionsHost {
   normalLegs(): readonly Leg[];
   witnessLeg(): Leg | null;
   /** Stops IO that changes data until a version is durable: none of it is sent and none completes (W5). `readsToo`: reads stop as well. */
-  freeze(readsToo: boolean): void;
+  awaitVersion(readsToo: boolean): void;
   /** The ranges of the writes in flight. */
   incompleteWriteRanges(): ByteRange[];
   /** The sequence number of the newest write. */
@@ -66,7 +66,7 @@ export interface VersionChange {
   /** The members whose maps are erased everywhere. */
   readonly erase?: readonly number[];
   /**
-   * Called when the version is durable on all members of its set. IO is still frozen then. It stays frozen while
+   * Called when the version is durable on all members of its set. IO still waits then. It goes on waiting while
    * {@link Versions.paused}.
    */
   readonly onDurable: (version: VersionRecord) => void;
@@ -261,7 +261,7 @@ export class Versions {
     const known = joining === undefined ? this.#known(members, inSync, change, ranges, marks) : [];
     this.#world.log.info('version changes', { from: formatVersion(current), to: formatVersion(version), incompleteWrites: ranges.length });
     this.#paused = false;
-    this.#host.freeze(this.majority || policy.quorum === 'majority');
+    this.#host.awaitVersion(this.majority || policy.quorum === 'majority');
     this.noteAttempt(version);
     const recording = { version, legs: new Set(targets), sinceMs: this.#world.clock.wallMs() };
     this.#recording = recording;
@@ -391,8 +391,7 @@ export class Versions {
     const inSync = this.#current?.inSync ?? [];
     for (const { ranges } of this.#owed.filter((add) => add.memberIds.includes(memberId))) {
       for (const { offsetBytes, lengthBytes } of ranges) {
-        const first = maps.firstChunk(offsetBytes);
-        for (let chunk = first; chunk < first + maps.chunksOf(offsetBytes, lengthBytes); chunk++) {
+        for (let chunk = maps.firstOf(offsetBytes); chunk < maps.endOf(offsetBytes, lengthBytes); chunk++) {
           if (inSync.some((member) => !maps.of(member.memberId).test(chunk))) maps.of(memberId).set(chunk, 1);
         }
       }

@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import { type DiskExtent, type DiskSink, Status } from '@rmr/runtime';
 import { IO_BYTES_MAX } from '../../../constants.ts';
 import type { ByteRange, PoolStore } from '../../../pool-store.ts';
@@ -76,18 +77,19 @@ export class CacheRewrite implements DiskSink {
 
 /** The write intent without the chunks that are dirty here, in pieces that one request may have. */
 function* pieces(store: PoolStore): Generator<ByteRange, undefined> {
-  const { chunkSizeBytes, sizeBytes, memberId } = store.identity;
+  const { memberId } = store.identity;
+  const grid = ChunkGrid.of(store.identity);
   for (const { offsetBytes, lengthBytes } of store.intentRanges()) {
-    const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
-    const endChunk = Math.ceil(end / chunkSizeBytes);
+    const end = Math.min(offsetBytes + lengthBytes, grid.sizeBytes);
+    const endChunk = grid.firstWholeOf(end);
     for (let at = offsetBytes; at < end; ) {
       const dirty = store.dirtyMap(memberId);
-      const chunk = Math.floor(at / chunkSizeBytes);
+      const chunk = grid.firstOf(at);
       if (dirty?.test(chunk) === true) {
-        at = dirty.nextClean(chunk, endChunk) * chunkSizeBytes;
+        at = grid.startOf(dirty.nextClean(chunk, endChunk));
         continue;
       }
-      const stop = Math.min((dirty?.nextDirty(chunk, endChunk) ?? endChunk) * chunkSizeBytes, end, at + IO_BYTES_MAX);
+      const stop = Math.min(grid.startOf(dirty?.nextDirty(chunk, endChunk) ?? endChunk), end, at + IO_BYTES_MAX);
       yield { offsetBytes: at, lengthBytes: stop - at };
       at = stop;
     }

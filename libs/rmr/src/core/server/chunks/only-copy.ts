@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { PoolStore } from '../../../pool-store.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { PoolStore } from '../../../pool-store.ts';
  * costs, where there is more than one other member or this one has missed something itself.
  */
 export function onlyCopyBytes(store: Pick<PoolStore, 'identity' | 'version' | 'members' | 'dirtyMap'>): number {
-  const { memberId, chunkSizeBytes, sizeBytes, witness } = store.identity;
+  const { memberId, witness } = store.identity;
   if (witness === true || store.version?.inSync.some((member) => member.memberId === memberId) !== true) return 0;
   const others = store.members
     .filter((member) => member.memberId !== memberId && member.role !== 'witness')
@@ -18,8 +18,7 @@ export function onlyCopyBytes(store: Pick<PoolStore, 'identity' | 'version' | 'm
   const own = store.dirtyMap(memberId);
   const chunks = DirtyMap.countInAll(maps, own);
   if (chunks === 0) return 0;
-  // The last chunk of the device may be a short one.
-  const last = Math.ceil(sizeBytes / chunkSizeBytes) - 1;
-  const hasLast = maps.every((map) => map?.test(last) === true) && own?.test(last) !== true;
-  return chunks * chunkSizeBytes - (hasLast ? (last + 1) * chunkSizeBytes - sizeBytes : 0);
+  const grid = ChunkGrid.of(store.identity);
+  const last = grid.chunkCount - 1;
+  return grid.bytesOf(chunks, maps.every((map) => map?.test(last) === true) && own?.test(last) !== true);
 }

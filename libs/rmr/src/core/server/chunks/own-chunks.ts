@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import type { ByteRange, PoolStore } from '../../../pool-store.ts';
 
 /**
@@ -6,33 +7,13 @@ import type { ByteRange, PoolStore } from '../../../pool-store.ts';
  *
  * Ranges lie within the device and are not empty.
  */
-export class OwnChunks {
+export class OwnChunks extends ChunkGrid {
   readonly #store: PoolStore;
   readonly #memberId: number;
-  readonly #chunkBytes: number;
-  readonly #deviceBytes: number;
-
   constructor(store: PoolStore) {
+    super(store.identity.sizeBytes, store.identity.chunkSizeBytes);
     this.#store = store;
     this.#memberId = store.identity.memberId;
-    this.#chunkBytes = store.identity.chunkSizeBytes;
-    this.#deviceBytes = store.identity.sizeBytes;
-  }
-
-  /** The chunk that holds the byte: the first one of a range that begins there. */
-  firstOf(offsetBytes: number): number {
-    return Math.floor(offsetBytes / this.#chunkBytes);
-  }
-
-  /** The chunk behind the last one that the range touches. */
-  endOf(offsetBytes: number, lengthBytes: number): number {
-    return Math.floor((offsetBytes + lengthBytes - 1) / this.#chunkBytes) + 1;
-  }
-
-  /** The chunk as a byte range; the last one of the device may be short. */
-  rangeOf(chunk: number): ByteRange {
-    const offsetBytes = chunk * this.#chunkBytes;
-    return { offsetBytes, lengthBytes: Math.min(this.#chunkBytes, this.#deviceBytes - offsetBytes) };
   }
 
   /**
@@ -71,8 +52,7 @@ export class OwnChunks {
     const end = this.endOf(offsetBytes, lengthBytes);
     for (let chunk = this.firstOf(offsetBytes); chunk < end; chunk++) {
       if (!own.test(chunk)) continue;
-      const from = chunk * this.#chunkBytes;
-      if (from < offsetBytes || Math.min(from + this.#chunkBytes, this.#deviceBytes) > offsetBytes + lengthBytes) return null;
+      if (!this.covers(offsetBytes, lengthBytes, chunk)) return null;
       chunks.push(chunk);
     }
     return chunks;

@@ -1,6 +1,7 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import type { World } from '@rmr/runtime';
 import { PASS_BY_MS } from '../../../constants.ts';
-import type { ByteRange, StoreIdentity } from '../../../pool-store.ts';
+import type { ByteRange } from '../../../pool-store.ts';
 import type { PullSources } from '../resync/pull-sources.ts';
 import { PassedWrites } from './passed-writes.ts';
 import { RefusedChunks } from './refused-chunks.ts';
@@ -12,19 +13,19 @@ import { RefusedChunks } from './refused-chunks.ts';
  */
 export class PassBy {
   readonly #world: World;
-  readonly #chunkBytes: number;
+  readonly #grid: ChunkGrid;
   readonly #sources: Pick<PullSources, 'isHeld'>;
   readonly #onMayPull: () => void;
   readonly #refused: RefusedChunks;
   readonly #passed = new PassedWrites();
 
   /** `onMayPull`: chunks may be pulled that could not before. */
-  constructor(world: World, { chunkSizeBytes, sizeBytes }: StoreIdentity, sources: Pick<PullSources, 'isHeld'>, onMayPull: () => void) {
+  constructor(world: World, grid: ChunkGrid, sources: Pick<PullSources, 'isHeld'>, onMayPull: () => void) {
     this.#world = world;
-    this.#chunkBytes = chunkSizeBytes;
+    this.#grid = grid;
     this.#sources = sources;
     this.#onMayPull = onMayPull;
-    this.#refused = new RefusedChunks(chunkSizeBytes, sizeBytes);
+    this.#refused = new RefusedChunks(grid);
   }
 
   /**
@@ -55,7 +56,7 @@ export class PassBy {
     if (isNew) {
       this.#world.log.error('the disk fails to take a chunk: it stays dirty here, and IO passes it by', {
         chunk: firstChunk,
-        offsetBytes: firstChunk * this.#chunkBytes,
+        offsetBytes: this.#grid.startOf(firstChunk),
         remedy: 'Replace the disk.',
       });
     }
@@ -91,7 +92,7 @@ export class PassBy {
   /** Why the chunk is not pulled, for people; null: for no reason of its own. */
   describe(chunk: number): string | null {
     if (this.#refused.has(chunk))
-      return `the disk of this member fails to take chunk ${chunk} (device offset ${chunk * this.#chunkBytes}); that is tried again now and then`;
+      return `the disk of this member fails to take chunk ${chunk} (device offset ${this.#grid.startOf(chunk)}); that is tried again now and then`;
     return this.#passed.mayPull(chunk) ? null : `chunk ${chunk} waits for writes of it to end at other members`;
   }
 

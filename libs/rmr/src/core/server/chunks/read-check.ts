@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import { type Clock, type DiskSink, Status } from '@rmr/runtime';
 import { IO_BYTES_MAX, READ_CHECK_MS, READ_CHECK_TRIES } from '../../../constants.ts';
 import type { ByteRange, PoolStore } from '../../../pool-store.ts';
@@ -86,13 +87,14 @@ export class ReadCheck implements DiskSink {
 
 /** The ranges without the chunks that are dirty here, in pieces that lie within one chunk and that one request may have. */
 function* pieces(store: PoolStore, ranges: readonly ByteRange[]): Generator<ByteRange, undefined> {
-  const { chunkSizeBytes, sizeBytes, memberId } = store.identity;
+  const { memberId } = store.identity;
+  const grid = ChunkGrid.of(store.identity);
   for (const { offsetBytes, lengthBytes } of ranges) {
     // A peer's word is not trusted to lie within the device.
-    const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
+    const end = Math.min(offsetBytes + lengthBytes, grid.sizeBytes);
     for (let at = offsetBytes; at < end; ) {
-      const chunk = Math.floor(at / chunkSizeBytes);
-      const chunkEnd = Math.min((chunk + 1) * chunkSizeBytes, end);
+      const chunk = grid.firstOf(at);
+      const chunkEnd = Math.min(grid.startOf(chunk + 1), end);
       if (store.dirtyMap(memberId)?.test(chunk) === true) {
         at = chunkEnd;
         continue;

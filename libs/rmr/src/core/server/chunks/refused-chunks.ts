@@ -1,3 +1,4 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import { REFUSED_CHUNKS_MAX, REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from '../../../constants.ts';
 import type { ByteRange } from '../../../pool-store.ts';
 import { mergeRanges } from '../../../ranges.ts';
@@ -17,14 +18,12 @@ interface Refusal {
  * A write of several chunks does not say which of them is to blame. They are suspects until each is pulled alone.
  */
 export class RefusedChunks {
-  readonly #chunkBytes: number;
-  readonly #deviceBytes: number;
+  readonly #grid: ChunkGrid;
   readonly #refusals = new Map<number, Refusal>();
   readonly #suspects = new Set<number>();
 
-  constructor(chunkBytes: number, deviceBytes: number) {
-    this.#chunkBytes = chunkBytes;
-    this.#deviceBytes = deviceBytes;
+  constructor(grid: ChunkGrid) {
+    this.#grid = grid;
   }
 
   /** Number of chunks that the disk failed to take. */
@@ -70,11 +69,6 @@ export class RefusedChunks {
 
   /** Where they lie on the device, in order, neighbours merged. */
   ranges(): ByteRange[] {
-    return mergeRanges(
-      [...this.#refusals.keys()].map((chunk) => {
-        const offsetBytes = chunk * this.#chunkBytes;
-        return { offsetBytes, lengthBytes: Math.min(this.#chunkBytes, this.#deviceBytes - offsetBytes) };
-      }),
-    );
+    return mergeRanges([...this.#refusals.keys()].map((chunk) => this.#grid.rangeOf(chunk)));
   }
 }

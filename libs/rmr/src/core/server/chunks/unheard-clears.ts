@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { DirtyChange, PoolStore } from '../../../pool-store.ts';
 import type { MapKnown } from '../../../wire/control-message.ts';
 
@@ -10,12 +10,12 @@ export interface KnownColumn {
 
 /** The ranges of a version record as columns (V2). */
 export function knownColumns({ identity }: PoolStore, known: readonly MapKnown[]): KnownColumn[] {
-  const { chunkSizeBytes, sizeBytes } = identity;
+  const grid = ChunkGrid.of(identity);
   return known.map(({ memberId, dirty }) => {
-    const map = new DirtyMap(Math.ceil(sizeBytes / chunkSizeBytes));
+    const map = new DirtyMap(grid.chunkCount);
     for (const { offsetBytes, lengthBytes } of dirty) {
-      const first = Math.floor(offsetBytes / chunkSizeBytes);
-      const end = Math.min(Math.ceil((offsetBytes + lengthBytes) / chunkSizeBytes), map.chunkCount);
+      const first = grid.firstOf(offsetBytes);
+      const end = Math.min(grid.endOf(offsetBytes, lengthBytes), grid.chunkCount);
       if (first < end) map.set(first, end - first);
     }
     return { memberId, map };
@@ -28,7 +28,7 @@ export function knownColumns({ identity }: PoolStore, known: readonly MapKnown[]
  * forgotten if this holder were the only one to remember (I8).
  */
 export function unheardClears(store: PoolStore, known: readonly KnownColumn[]): DirtyChange[] {
-  const { chunkSizeBytes, sizeBytes } = store.identity;
+  const grid = ChunkGrid.of(store.identity);
   const clears: DirtyChange[] = [];
   for (const { memberId, map } of known) {
     const held = store.dirtyMap(memberId);
@@ -38,9 +38,7 @@ export function unheardClears(store: PoolStore, known: readonly KnownColumn[]): 
     const ranges: { offsetBytes: number; lengthBytes: number }[] = [];
     for (let clean = map.nextClean(0); clean < chunkCount; ) {
       const dirty = map.nextDirty(clean);
-      const offsetBytes = clean * chunkSizeBytes;
-      if (held.nextDirty(clean, dirty) < dirty)
-        ranges.push({ offsetBytes, lengthBytes: Math.min(dirty * chunkSizeBytes, sizeBytes) - offsetBytes });
+      if (held.nextDirty(clean, dirty) < dirty) ranges.push(grid.rangeOf(clean, dirty - clean));
       clean = dirty < chunkCount ? map.nextClean(dirty) : chunkCount;
     }
     if (ranges.length > 0) clears.push({ memberIds: [memberId], ranges });

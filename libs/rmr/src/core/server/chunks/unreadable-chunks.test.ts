@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import { beforeEach, expect, test } from 'vitest';
 import { UNREADABLE_CHUNKS_MAX } from '../../../constants.ts';
 import { UnreadableChunks } from './unreadable-chunks.ts';
@@ -7,7 +8,7 @@ const DEVICE = 100 * CHUNK + 512;
 let chunks: UnreadableChunks;
 
 beforeEach(() => {
-  chunks = new UnreadableChunks(CHUNK, DEVICE);
+  chunks = new UnreadableChunks(new ChunkGrid(DEVICE, CHUNK));
 });
 
 test('a read of one chunk says that it is bad, the last one with its real size', () => {
@@ -48,7 +49,7 @@ test('only a write of the whole chunk makes up for it', () => {
 });
 
 test('I12: no more than so many are remembered', () => {
-  const large = new UnreadableChunks(CHUNK, 2 * UNREADABLE_CHUNKS_MAX * CHUNK);
+  const large = new UnreadableChunks(new ChunkGrid(2 * UNREADABLE_CHUNKS_MAX * CHUNK, CHUNK));
   large.note(0, 2 * UNREADABLE_CHUNKS_MAX * CHUNK);
   for (let chunk = 0; chunk < 2 * UNREADABLE_CHUNKS_MAX; chunk++) large.note(chunk * CHUNK, CHUNK);
   expect(large.ranges()).toEqual([{ offsetBytes: 0, lengthBytes: UNREADABLE_CHUNKS_MAX * CHUNK }]);

@@ -1,3 +1,4 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import { UNREADABLE_CHUNKS_MAX } from '../../../constants.ts';
 import type { ByteRange } from '../../../pool-store.ts';
 import { mergeRanges } from '../../../ranges.ts';
@@ -11,20 +12,18 @@ import { mergeRanges } from '../../../ranges.ts';
  * can be read may be the last good copy.
  */
 export class UnreadableChunks {
-  readonly #chunkBytes: number;
-  readonly #deviceBytes: number;
+  readonly #grid: ChunkGrid;
   readonly #chunks = new Set<number>();
   readonly #suspects = new Set<number>();
 
-  constructor(chunkBytes: number, deviceBytes: number) {
-    this.#chunkBytes = chunkBytes;
-    this.#deviceBytes = deviceBytes;
+  constructor(grid: ChunkGrid) {
+    this.#grid = grid;
   }
 
   /** A read of the range has failed. */
   note(offsetBytes: number, lengthBytes: number): void {
-    const first = Math.floor(offsetBytes / this.#chunkBytes);
-    const last = Math.floor((offsetBytes + lengthBytes - 1) / this.#chunkBytes);
+    const first = this.#grid.firstOf(offsetBytes);
+    const last = this.#grid.endOf(offsetBytes, lengthBytes) - 1;
     const chunks = first === last ? this.#chunks : this.#suspects;
     for (let chunk = first; chunk <= last && chunks.size < UNREADABLE_CHUNKS_MAX; chunk++) chunks.add(chunk);
     if (first === last) this.#suspects.delete(first);
@@ -33,10 +32,8 @@ export class UnreadableChunks {
   /** The range has been written: chunks that it covers whole can be read again. */
   written(offsetBytes: number, lengthBytes: number): void {
     if (this.#chunks.size + this.#suspects.size === 0) return;
-    const end = offsetBytes + lengthBytes;
-    const first = Math.ceil(offsetBytes / this.#chunkBytes);
-    const stop = end === this.#deviceBytes ? Math.ceil(end / this.#chunkBytes) : Math.floor(end / this.#chunkBytes);
-    for (let chunk = first; chunk < stop; chunk++) {
+    const stop = this.#grid.endWholeOf(offsetBytes, lengthBytes);
+    for (let chunk = this.#grid.firstWholeOf(offsetBytes); chunk < stop; chunk++) {
       this.#chunks.delete(chunk);
       this.#suspects.delete(chunk);
     }
@@ -55,11 +52,6 @@ export class UnreadableChunks {
   }
 
   #rangesOf(chunks: ReadonlySet<number>): ByteRange[] {
-    return mergeRanges(
-      [...chunks].map((chunk) => {
-        const offsetBytes = chunk * this.#chunkBytes;
-        return { offsetBytes, lengthBytes: Math.min(this.#chunkBytes, this.#deviceBytes - offsetBytes) };
-      }),
-    );
+    return mergeRanges([...chunks].map((chunk) => this.#grid.rangeOf(chunk)));
   }
 }

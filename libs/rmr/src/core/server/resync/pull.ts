@@ -1,3 +1,4 @@
+import type { ChunkGrid } from '@rmr/dirty-map';
 import { type DiskExtent, type Slab, Status } from '@rmr/runtime';
 import { IO_BYTES_MAX, RANGE_BYTES_MAX } from '../../../constants.ts';
 import type { LastIo } from '../../../pool-store.ts';
@@ -46,22 +47,20 @@ export class Pull {
   unresolvedSeq = 0;
   /** When the read under way was sent, clock milliseconds. */
   startedMs = 0;
-  readonly #chunkBytes: number;
-  readonly #deviceBytes: number;
+  readonly #grid: ChunkGrid;
 
-  constructor(chunkBytes: number, deviceBytes: number) {
-    this.#chunkBytes = chunkBytes;
-    this.#deviceBytes = deviceBytes;
+  constructor(grid: ChunkGrid) {
+    this.#grid = grid;
   }
 
   /** Where its chunks begin on the device, in bytes. */
   get offsetBytes(): number {
-    return this.firstChunk * this.#chunkBytes;
+    return this.#grid.startOf(this.firstChunk);
   }
 
   /** Bytes of all its chunks; the last chunk of the device may be short. */
   get lengthBytes(): number {
-    return Math.min(this.chunkCount * this.#chunkBytes, this.#deviceBytes - this.offsetBytes);
+    return this.#grid.startOf(this.firstChunk + this.chunkCount) - this.offsetBytes;
   }
 
   /** Where the piece that is read or written now begins on the device, in bytes. */
@@ -82,7 +81,7 @@ export class Pull {
     this.carriedBytes = 0;
     this.sparse = peer.sparse;
     // What an answer may carry; a hole counts as if it were data until it is known to be one.
-    this.chargedBytes = Math.min(this.lengthBytes, Math.max(IO_BYTES_MAX, this.#chunkBytes));
+    this.chargedBytes = Math.min(this.lengthBytes, Math.max(IO_BYTES_MAX, this.#grid.chunkSizeBytes));
     this.generation = generation;
     this.peer = peer;
   }
@@ -106,7 +105,7 @@ export class Pull {
     this.data = data;
     this.carriedBytes += data.length;
     const bytes = this.writtenBytes + coveredBytes;
-    const kept = bytes >= this.lengthBytes ? this.chunkCount : Math.floor(bytes / this.#chunkBytes);
+    const kept = bytes >= this.lengthBytes ? this.chunkCount : Math.floor(bytes / this.#grid.chunkSizeBytes);
     const lacking = kept === 0 ? 0 : this.chunkCount - kept;
     if (lacking === 0) return 0;
     this.chunkCount = kept;

@@ -1,3 +1,4 @@
+import { ChunkGrid } from '@rmr/dirty-map';
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type DiskSink, type Slab, Status, statusName, type Ticked, type TurnTask, type World } from '@rmr/runtime';
 import { IO_BYTES_MAX, RESYNC_HOLE_CHUNKS_MAX } from '../../../constants.ts';
@@ -36,7 +37,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   readonly #onReleased: () => void;
   readonly #onPulled: (offsetBytes: number, lengthBytes: number) => void;
   readonly #onFull: () => void;
-  readonly #chunkBytes: number;
+  readonly #grid: ChunkGrid;
   readonly #memberId: number;
   /** The block in which this disk has holes, as a power of two. */
   readonly #blockShift: number;
@@ -92,7 +93,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#onReleased = onReleased;
     this.#onPulled = onPulled;
     this.#onFull = onFull;
-    this.#chunkBytes = store.identity.chunkSizeBytes;
+    this.#grid = ChunkGrid.of(store.identity);
     this.#memberId = store.identity.memberId;
     this.#blockShift = Math.log2(store.features.holeBytes);
     assert(Number.isInteger(this.#blockShift), 'resync: a block is a power of two');
@@ -100,7 +101,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#pace = new ResyncPace(options);
     this.#share = budget.join(() => this.#later());
     this.#sources = new PullSources(world.clock, store, peers, this.#unreadable);
-    this.passBy = new PassBy(world, store.identity, this.#sources, () => this.#later());
+    this.passBy = new PassBy(world, this.#grid, this.#sources, () => this.#later());
   }
 
   /** Changes the options that are given; the others stay. The rates are those of the storage node. */
@@ -567,7 +568,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const chunks = Math.max(1, Math.floor(this.#pace.askBytes(this.#share.inFlightBytesMax) / this.#chunkBytes));
+      const chunks = Math.max(1, Math.floor(this.#pace.askBytes(this.#share.inFlightBytesMax) / this.#grid.chunkSizeBytes));
       const stop = Math.min(end, chunk + Math.min(chunks, RESYNC_HOLE_CHUNKS_MAX));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {
@@ -588,7 +589,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     assert(this.#pace.mayStartWanted(this.#active), 'I12: more pulls than the depth');
     const source = this.#store.dirtyMap(peer.member.memberId);
     // A source that leaves nothing out is not asked for more than it can answer.
-    if (!peer.sparse) end = Math.min(end, first + Math.max(1, Math.floor(IO_BYTES_MAX / this.#chunkBytes)));
+    if (!peer.sparse) end = Math.min(end, first + Math.max(1, Math.floor(IO_BYTES_MAX / this.#grid.chunkSizeBytes)));
     let stop = first + 1;
     // A suspect is pulled alone: that shows whether it is the one that can't be read there, or written here.
     const nowMs = this.#world.clock.nowMs();
@@ -615,7 +616,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #take(): number {
     const free = this.#pulls.findIndex((pull) => pull.phase === PullPhase.FREE);
     if (free >= 0) return free;
-    this.#pulls.push(new Pull(this.#chunkBytes, this.#store.identity.sizeBytes));
+    this.#pulls.push(new Pull(this.#grid));
     return this.#pulls.length - 1;
   }
 

@@ -1,4 +1,4 @@
-import { DirtyMap } from '@rmr/dirty-map';
+import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Ticked, type World } from '@rmr/runtime';
 import { CLEARED_RUNS_MAX, MAP_CHECK_MS, MAP_CHECK_URGENT_MS, RESYNC_RETRY_MS } from '../../../constants.ts';
@@ -6,7 +6,7 @@ import type { MemberRecord, PoolStore, VersionRecord } from '../../../pool-store
 import { mapReadResultSchema, syncJoinResultSchema } from '../../../wire/control-message.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, type IoMessage, MessageType } from '../../../wire/io-message.ts';
 import { controlCall } from '../../control-call.ts';
-import { clearedRuns, runsToRanges } from '../../map-leaves.ts';
+import { clearedRuns } from '../../map-leaves.ts';
 import type { SessionUser, SharedSession } from '../../shared-session.ts';
 
 /** Opens sessions to other hosts; see `Sessions`. */
@@ -186,7 +186,7 @@ export class SyncPeers implements Ticked {
     this.#store = store;
     this.#sessions = sessions;
     this.#onChange = onChange;
-    this.#scratch = new DirtyMap(Math.ceil(store.identity.sizeBytes / store.identity.chunkSizeBytes));
+    this.#scratch = new DirtyMap(ChunkGrid.of(store.identity).chunkCount);
   }
 
   /**
@@ -302,7 +302,7 @@ export class SyncPeers implements Ticked {
     peer.checking = true;
     const fromLeaf = peer.nextLeaf;
     if (fromLeaf === 0) peer.roundBeganMs = nowMs;
-    const { poolUuid, chunkSizeBytes, sizeBytes } = this.#store.identity;
+    const { poolUuid } = this.#store.identity;
     controlCall(session, peer.describe(), { op: 'map-check', poolUuid, fromLeaf }, mapReadResultSchema, (answer, failure) => {
       peer.checking = false;
       if (answer === null) {
@@ -326,7 +326,8 @@ export class SyncPeers implements Ticked {
         this.#onChange();
         return;
       }
-      const ranges = runsToRanges(runs, chunkSizeBytes, sizeBytes);
+      const grid = ChunkGrid.of(this.#store.identity);
+      const ranges = runs.map(([first, count]) => grid.rangeOf(first, count));
       this.#store.commit({ dirtyClear: [{ memberIds: [peer.member.memberId], ranges }] }, () => this.#onChange());
     });
   }
