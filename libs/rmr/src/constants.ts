@@ -217,7 +217,23 @@ export const RESYNC_WANTS_MS = 200;
 export const RESYNC_LOADED_MS = 16;
 export const RESYNC_LOADED_BYTES_MIN = 256 * KIB;
 export const RESYNC_LOADED_BYTES_MAX = 2 * MIB;
-
+/**
+ * Beside client load one read of resync asks for what the rate brings in so many milliseconds, but for no less than this: whatever
+ * clients ask for meanwhile waits until the event loops of both nodes are through with it.
+ */
+export const RESYNC_LOADED_READ_MS = 0.5;
+export const RESYNC_LOADED_READ_BYTES_MIN = 128 * KIB;
+/** What a rate brings in so many milliseconds is saved up at most. */
+export const RESYNC_SAVED_MS = 250;
+/** The same for what is served to others, which goes on with every tick at least. */
+export const RESYNC_SERVED_SAVED_MS = 100;
+/**
+ * Beside client load, what the rate brings in so many milliseconds is saved up at most: so many times the time between two requests of clients,
+ * as resync goes on with these, between two bounds. What is saved up begins at once, and clients feel that.
+ */
+export const RESYNC_SAVED_GAPS = 4;
+export const RESYNC_SAVED_MS_MIN = 4;
+export const RESYNC_SAVED_MS_MAX = 60;
 /**
  * Client load is from so many requests per second on. Beside it resync begins with a rate, finds its own between two others by what
  * clients feel, looked at so often, and rests every few periods, so long after what is in flight had time to end.
@@ -226,10 +242,13 @@ export const FEEL_LOAD_PER_SECOND = 50;
 export const FEEL_RATE_START = 32 * MIB;
 export const FEEL_RATE_MIN = 16 * MIB;
 export const FEEL_RATE_MAX = 8 * GIB;
-export const FEEL_RUN_MS = 500;
-export const FEEL_LISTEN_EVERY = 8;
-export const FEEL_LISTEN_MS = 200;
-export const FEEL_SETTLE_MS = 100;
+/** What the rate grows by with each look, once clients have felt it; and after so many looks without that it grows as in the beginning. */
+export const FEEL_RATE_STEP = 4 * MIB;
+export const FEEL_CALM_LOOKS = 16;
+export const FEEL_RUN_MS = 250;
+export const FEEL_LISTEN_EVERY = 5;
+export const FEEL_LISTEN_MS = 100;
+export const FEEL_SETTLE_MS = 50;
 
 /** Bytes of one control message's JSON. Ranges of a full `lastIo` and write intent fit many times over. */
 export const CONTROL_BYTES_MAX = 1 * MIB;

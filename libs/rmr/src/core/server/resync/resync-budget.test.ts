@@ -1,16 +1,22 @@
+import { MIB } from '@rmr/runtime';
 import { describe, expect, test } from 'vitest';
 import {
+  FEEL_CALM_LOOKS,
   FEEL_LISTEN_EVERY,
   FEEL_LISTEN_MS,
   FEEL_LOAD_PER_SECOND,
   FEEL_RATE_MAX,
   FEEL_RATE_MIN,
   FEEL_RATE_START,
+  FEEL_RATE_STEP,
   FEEL_RUN_MS,
   FEEL_SETTLE_MS,
   RESYNC_LOAD_MS,
   RESYNC_LOADED_BYTES_MIN,
+  RESYNC_LOADED_READ_BYTES_MIN,
   RESYNC_POOLS_MAX,
+  RESYNC_SAVED_GAPS,
+  RESYNC_SAVED_MS_MIN,
   RESYNC_TURN_MS,
 } from '../../../constants.ts';
 import { feltOf } from '../../../wire/felt.ts';
@@ -200,17 +206,26 @@ describe('resync budget: pools of one storage node', () => {
 });
 
 describe('what clients feel', () => {
-  /** A node whose clients wait for `tookMs(rate)` as long as resync goes on at that rate, null: it rests. For so long. */
-  function run(feel: ClientFeel, perSecond: number, forMs: number, tookMs: (rate: number | null) => number, fromMs = 0): number[] {
+  /** How long an answer takes while resync goes on at that rate, null: it rests. `request`: how many there were before. */
+  type TookMs = (rate: number | null, request: number) => number;
+
+  /** A node that pulls as fast as `feel` lets it, of which clients ask `perSecond` times a second for so long. The rate after every 10 ms. */
+  function run(feel: ClientFeel, perSecond: number, forMs: number, tookMs: TookMs, fromMs = 0, usedPart = 1): number[] {
     const rates: number[] = [];
     let owed = 0;
+    let request = 0;
     for (let nowMs = fromMs; nowMs < fromMs + forMs; nowMs += 10) {
       for (owed += perSecond / 100; owed >= 1; owed--)
-        feel.note(feltOf(tookMs(feel.listens ? null : (feel.rateBytes ?? FEEL_RATE_MAX))), nowMs);
+        feel.note(feltOf(tookMs(feel.listens ? null : (feel.rateBytes ?? FEEL_RATE_MAX), request++)), nowMs);
+      if (!feel.listens) feel.noteMoved(((feel.rateBytes ?? FEEL_RATE_MAX) / 100) * usedPart);
       feel.update(nowMs, true);
       rates.push(feel.rateBytes ?? Number.POSITIVE_INFINITY);
     }
     return rates;
+  }
+
+  function average(rates: readonly number[]): number {
+    return rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
   }
 
   test('a trickle holds nothing up, however slow it is', () => {
@@ -219,8 +234,8 @@ describe('what clients feel', () => {
     expect(run(new ClientFeel(), FEEL_LOAD_PER_SECOND * 0.9, 20_000, () => 100).at(-1)).toBe(Number.POSITIVE_INFINITY);
   });
 
-  test('load that feels nothing leaves nearly everything', () => {
-    const rates = run(new ClientFeel(), 1000, 60_000, () => 1);
+  test('load that feels nothing leaves nearly everything, soon', () => {
+    const rates = run(new ClientFeel(), 1000, 20_000, () => 1);
     expect(rates.at(-1)).toBe(FEEL_RATE_MAX);
     expect(Math.min(...rates)).toBe(FEEL_RATE_START);
   });
@@ -231,7 +246,42 @@ describe('what clients feel', () => {
     const settled = rates.slice(-6000);
     const above = settled.filter((rate) => rate > 100e6).length;
     expect(above).toBe(0);
-    expect(settled.reduce((sum, rate) => sum + rate, 0) / settled.length).toBeGreaterThan(30e6);
+    expect(average(settled)).toBeGreaterThan(30e6);
+  });
+
+  test('the tail counts, not the middle: of a hundred answers no more than one takes twice as long', () => {
+    // The faster resync is, the more answers meet a pull: one of a hundred at 100 MB/s, and these take four times as long.
+    let requests = 0;
+    let slow = 0;
+    const rates = run(new ClientFeel(), 2000, 120_000, (rate, request) => {
+      // Evenly spread, but at no fixed distance.
+      const isSlow = rate !== null && ((request * 0.618034) % 1) * 100 < rate / 100e6;
+      requests++;
+      if (isSlow) slow++;
+      return isSlow ? 4 : 1;
+    });
+    expect(slow / requests).toBeLessThan(0.01);
+    expect(average(rates.slice(-6000))).toBeGreaterThan(50e6);
+    // None of the answers in the middle has ever shown anything.
+    expect(slow / requests).toBeGreaterThan(0.004);
+  });
+
+  test('what clients feel is answered at once, and the rate comes back in steps; in one leap only after a long calm', () => {
+    const feel = new ClientFeel();
+    run(feel, 1000, 4000, () => 1);
+    const felt = run(feel, 1000, 1000, (rate) => (rate === null ? 1 : 10), 4000);
+    const lowest = felt.at(-1) as number;
+    expect(lowest).toBeLessThan((felt[0] as number) / 2);
+    const calmMs = FEEL_CALM_LOOKS * FEEL_RUN_MS;
+    const rates = [lowest, ...run(feel, 1000, calmMs, () => 1, 5000)];
+    const steps = rates.map((rate, index) => rate - (rates[index - 1] ?? rate));
+    expect(Math.max(...steps)).toBe(FEEL_RATE_STEP);
+    expect(run(feel, 1000, 2 * calmMs, () => 1, 5000 + calmMs).at(-1)).toBeGreaterThan(4 * lowest);
+  });
+
+  test('a rate that resync does not use does not grow: that clients feel nothing of it says nothing', () => {
+    const rates = run(new ClientFeel(), 1000, 20_000, () => 1, 0, 0.1);
+    expect(Math.max(...rates.slice(100))).toBe(FEEL_RATE_START);
   });
 
   test('I11: it never comes to a stand, however slow answers are', () => {
@@ -244,6 +294,16 @@ describe('what clients feel', () => {
     run(feel, 1000, 20_000, () => 1);
     const rates = run(feel, 1000, 60_000, () => 40, 20_000);
     expect(rates.at(-1)).toBe(FEEL_RATE_MAX);
+  });
+
+  test('what was heard of few requests does not hold for many: resync rests anew before it judges by that', () => {
+    const feel = new ClientFeel();
+    // A few slow ones, as when a load begins: nothing would be too slow against them.
+    run(feel, 100, 5000, () => 50);
+    const before = feel.rateBytes as number;
+    const rates = run(feel, 10_000, 3000, (rate) => (rate === null ? 1 : 20), 5000);
+    expect(Math.max(...rates)).toBeLessThanOrEqual(before * 1.4);
+    expect(rates.at(-1)).toBeLessThan(before / 4);
   });
 
   test('it rests for a small part of the time only, and not at all when nothing is pulled', () => {
@@ -262,6 +322,67 @@ describe('what clients feel', () => {
       feel.update(nowMs, false);
     }
     expect([feel.listens, feel.rateBytes]).toEqual([false, null]);
+  });
+
+  test('a rest ends with a request of a client, and does not last until the next tick', () => {
+    const budget = new ResyncBudget({});
+    const share = budget.join(() => {});
+    let longestMs = 0;
+    let sinceMs: number | null = null;
+    for (let nowMs = 0; nowMs < 20_000; nowMs++) {
+      budget.noteClientIo(nowMs, feltOf(1));
+      share.refill(nowMs);
+      // A tick every second: far too seldom.
+      if (nowMs % 1000 === 0) budget.tick(nowMs);
+      sinceMs = budget.listens ? (sinceMs ?? nowMs) : null;
+      if (sinceMs !== null) longestMs = Math.max(longestMs, nowMs - sinceMs);
+    }
+    expect(longestMs).toBeGreaterThan(0);
+    expect(longestMs).toBeLessThan(FEEL_LISTEN_MS + FEEL_SETTLE_MS);
+  });
+
+  test.each([20_000, 1000, 100])('%i requests a second: pulls are spread evenly, and take all that the rate allows', (perSecond) => {
+    const budget = new ResyncBudget({ rateBytes: 100 * MIB, loadedRateBytes: null });
+    const share = budget.join(() => {});
+    const gapMs = 1000 / perSecond;
+    let begun = 0;
+    let ran = 0;
+    let most = 0;
+    for (let i = 0; i * gapMs < 20_000; i++) {
+      const nowMs = i * gapMs;
+      budget.noteClientIo(nowMs, feltOf(1));
+      if (i % Math.ceil(perSecond / 20) === 0) budget.tick(nowMs);
+      if (nowMs < 10_000) share.refill(nowMs);
+      else {
+        if (!budget.listens) ran += gapMs;
+        let atOnce = 0;
+        if (share.isDue(nowMs) || i % Math.ceil(perSecond / 20) === 0) {
+          share.refill(nowMs);
+          for (; share.mayStart(); atOnce += share.readBytesMax) share.spend(share.readBytesMax);
+        }
+        begun += atOnce;
+        most = Math.max(most, atOnce);
+      }
+    }
+    const full = (budget.rateBytes as number) * (ran / 1000);
+    expect(begun).toBeGreaterThan(full * 0.9);
+    expect(begun).toBeLessThan(full * 1.1);
+    // What one request can meet: a read or two where there are many, what comes in between two requests where there are few.
+    const saved = (RESYNC_SAVED_GAPS * (budget.rateBytes as number)) / perSecond;
+    expect(most).toBeLessThanOrEqual(Math.max(saved, (budget.rateBytes as number) * (RESYNC_SAVED_MS_MIN / 1000)) + share.readBytesMax);
+    expect(share.readBytesMax).toBe(RESYNC_LOADED_READ_BYTES_MIN);
+  });
+
+  test('where clients feel nothing reads are as large as they can be', () => {
+    const budget = new ResyncBudget({});
+    const share = budget.join(() => {});
+    expect(share.readBytesMax).toBe(Number.POSITIVE_INFINITY);
+    for (let nowMs = 0; nowMs < 20_000; nowMs++) {
+      budget.noteClientIo(nowMs, feltOf(1));
+      share.refill(nowMs);
+      budget.noteMoved((budget.rateBytes ?? 0) / 1000);
+    }
+    expect(share.readBytesMax).toBeGreaterThan(1 * MIB);
   });
 
   test('the configured rates stay limits', () => {

@@ -4,8 +4,14 @@ import {
   RESYNC_LOADED_BYTES_MAX,
   RESYNC_LOADED_BYTES_MIN,
   RESYNC_LOADED_MS,
+  RESYNC_LOADED_READ_BYTES_MIN,
+  RESYNC_LOADED_READ_MS,
   RESYNC_POOLS_MAX,
   RESYNC_PULL_COST_BYTES,
+  RESYNC_SAVED_GAPS,
+  RESYNC_SAVED_MS,
+  RESYNC_SAVED_MS_MAX,
+  RESYNC_SAVED_MS_MIN,
   RESYNC_TURN_MS,
   RESYNC_WANTS_MS,
 } from '../../../constants.ts';
@@ -59,6 +65,7 @@ export class ResyncBudget {
   noteClientIo(nowMs: number, felt: number): void {
     this.#clientIoMs = nowMs;
     this.#feel.note(felt, nowMs);
+    if (this.#feel.isDue(nowMs)) this.#updateFeel(nowMs);
   }
 
   /** Another storage node pulls from this one. */
@@ -66,15 +73,24 @@ export class ResyncBudget {
     this.#servedMs = nowMs;
   }
 
+  /** So many bytes have begun to be pulled or served; fewer than none: fewer were than had been said. */
+  noteMoved(bytes: number): void {
+    this.#feel.noteMoved(bytes);
+  }
+
   /** To be called with every tick, by whomever. */
   tick(nowMs: number): void {
     this.#loaded = nowMs - this.#clientIoMs < RESYNC_LOAD_MS;
-    this.#feel.update(nowMs, this.#pulling.length > 0 || nowMs - this.#servedMs < RESYNC_LOAD_MS);
+    this.#updateFeel(nowMs);
     const first = this.#pulling[0];
     if (this.#waiting.length === 0 || first === undefined || nowMs - first.placeSinceMs < RESYNC_TURN_MS) return;
     // It has had its turn: the others of this node wait for it. What it has in flight ends in its own time.
     this.leave(first);
     this.#waiting.push(first);
+  }
+
+  #updateFeel(nowMs: number): void {
+    this.#feel.update(nowMs, this.#pulling.length > 0 || nowMs - this.#servedMs < RESYNC_LOAD_MS);
   }
 
   /** For shares: a pool has something to pull. */
@@ -111,11 +127,16 @@ export class ResyncBudget {
     const wanting = this.#wanting(nowMs);
     if (rate !== null) {
       const grownBytes = (rate * (nowMs - this.#grownAtMs)) / 1000 / Math.max(1, wanting.length);
-      // At most a quarter of a second's worth is saved up: a longer rest must not end in a burst. Clients feel much shorter ones.
-      const mostBytes = rate / (this.#feel.rateBytes === null ? 4 : 16) / Math.max(1, wanting.length);
+      const mostBytes = (rate * this.savedMs) / 1000 / Math.max(1, wanting.length);
       for (const share of wanting) share.budgetBytes = Math.min(share.budgetBytes + grownBytes, mostBytes);
     }
     this.#grownAtMs = nowMs;
+  }
+
+  /** What the rate brings in so many milliseconds may be saved up: a longer rest must not end in a burst. Clients feel much shorter ones. */
+  get savedMs(): number {
+    if (this.#feel.rateBytes === null) return RESYNC_SAVED_MS;
+    return Math.min(Math.max((RESYNC_SAVED_GAPS * 1000) / this.#feel.perSecond, RESYNC_SAVED_MS_MIN), RESYNC_SAVED_MS_MAX);
   }
 
   /** Bytes per second that are allowed now; null: as many as there can be. */
@@ -138,6 +159,13 @@ export class ResyncBudget {
     const rate = this.rateBytes;
     if (rate === null || this.#feel.rateBytes === null) return Number.POSITIVE_INFINITY;
     return Math.min(Math.max((rate * RESYNC_LOADED_MS) / 1000, RESYNC_LOADED_BYTES_MIN), RESYNC_LOADED_BYTES_MAX);
+  }
+
+  /** Bytes that one read may ask for: beside client load, few. */
+  get readBytesMax(): number {
+    const rate = this.rateBytes;
+    if (rate === null || this.#feel.rateBytes === null) return Number.POSITIVE_INFINITY;
+    return Math.max((rate * RESYNC_LOADED_READ_MS) / 1000, RESYNC_LOADED_READ_BYTES_MIN);
   }
 
   /** What a share's budget has grown by since it was looked at. */
@@ -168,6 +196,8 @@ export class ResyncShare {
   lastMs = Number.NEGATIVE_INFINITY;
   /** Bytes that may be begun now; below zero, what was begun beyond the rate is still owed. */
   budgetBytes = 0;
+  /** Nothing might begin when it was looked at last, as resync rested. */
+  #rested = false;
 
   constructor(budget: ResyncBudget, onPlace: () => void) {
     this.budget = budget;
@@ -186,6 +216,11 @@ export class ResyncShare {
     return this.budget.inFlightBytesMax;
   }
 
+  /** Bytes that one read may ask for; infinite: as many as there is room for. */
+  get readBytesMax(): number {
+    return this.budget.readBytesMax;
+  }
+
   /** It has nothing to pull, or may not: its place is free for another pool. */
   leave(): void {
     this.budget.leave(this);
@@ -193,24 +228,28 @@ export class ResyncShare {
 
   /** Whether one more pull may begin. */
   mayStart(): boolean {
-    if (!this.hasPlace || this.budget.listens) return false;
+    this.#rested = this.budget.listens;
+    if (!this.hasPlace || this.#rested) return false;
     return this.budget.rateBytes === null || this.budgetBytes > 0;
   }
 
   /** A pull that may carry so many bytes has begun. */
   spend(lengthBytes: number): void {
+    this.budget.noteMoved(lengthBytes);
     if (this.budget.rateBytes !== null) this.budgetBytes -= lengthBytes;
     else this.budgetBytes = 0;
   }
 
   /** A pull for which so many bytes were spent has carried only so many: the others may be spent again, but for what every pull costs. */
   refund(spentBytes: number, carriedBytes: number): void {
-    if (this.budget.rateBytes !== null) this.budgetBytes += Math.max(0, spentBytes - Math.max(carriedBytes, RESYNC_PULL_COST_BYTES));
+    const unspentBytes = Math.max(0, spentBytes - Math.max(carriedBytes, RESYNC_PULL_COST_BYTES));
+    this.budget.noteMoved(-unspentBytes);
+    if (this.budget.rateBytes !== null) this.budgetBytes += unspentBytes;
   }
 
-  /** Whether the budget, used up when last looked at, allows for something by now. */
+  /** Whether the budget, used up or at rest when last looked at, allows for something by now. */
   isDue(nowMs: number): boolean {
     if (!this.hasPlace || this.budget.rateBytes === null || this.budget.listens) return false;
-    return this.budgetBytes <= 0 && this.budgetBytes + this.budget.grownBytes(nowMs) > 0;
+    return (this.budgetBytes <= 0 || this.#rested) && this.budgetBytes + this.budget.grownBytes(nowMs) > 0;
   }
 }

@@ -54,9 +54,12 @@ export class ResyncPace {
     return active < this.#depth + RESYNC_WANTED_DEPTH;
   }
 
-  /** Bytes to ask for in one read, as far as chunks allow: a part of what may be in flight, so that several sources have work. */
-  readBytes(bytesMax = Number.POSITIVE_INFINITY): number {
-    return Math.min(IO_BYTES_MAX, Math.min(this.#windowBytes, bytesMax) / 4);
+  /**
+   * Bytes to ask for in one read, as far as chunks allow: a part of what may be in flight, so that several sources have work, and no
+   * more than `readBytesMax`.
+   */
+  readBytes(bytesMax = Number.POSITIVE_INFINITY, readBytesMax = Number.POSITIVE_INFINITY): number {
+    return Math.min(IO_BYTES_MAX, Math.min(this.#windowBytes, bytesMax) / 4, readBytesMax);
   }
 
   /** A pull was answered with holes alone, or not: the next ones ask for more, or for no more than can be carried. */
@@ -65,8 +68,8 @@ export class ResyncPace {
   }
 
   /** Bytes to ask a source for that leaves zeroes out: more than {@link readBytes} where answers have been holes. */
-  askBytes(bytesMax = Number.POSITIVE_INFINITY): number {
-    return Math.max(this.#holeBytes, this.readBytes(bytesMax));
+  askBytes(bytesMax = Number.POSITIVE_INFINITY, readBytesMax = Number.POSITIVE_INFINITY): number {
+    return Math.max(this.#holeBytes, this.readBytes(bytesMax, readBytesMax));
   }
 
   /** A read of so many bytes was answered. One that took long stood in a queue: less is in flight from now on. One that did not: more. */

@@ -568,7 +568,8 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
         chunk++;
         continue;
       }
-      const chunks = Math.max(1, Math.floor(this.#pace.askBytes(this.#share.inFlightBytesMax) / this.#grid.chunkSizeBytes));
+      const askBytes = this.#pace.askBytes(this.#share.inFlightBytesMax, this.#share.readBytesMax);
+      const chunks = Math.max(1, Math.floor(askBytes / this.#grid.chunkSizeBytes));
       const stop = Math.min(end, chunk + Math.min(chunks, RESYNC_HOLE_CHUNKS_MAX));
       begun = this.#pullFrom(chunk, stop);
       if (begun === Begun.NO_SOURCE && this.#unreadable.has(chunk)) {

@@ -1,5 +1,5 @@
 import type { RtrsServerRequest } from '@rmr/rtrs';
-import { MIB } from '@rmr/runtime';
+import { KIB, MIB } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { feltOf } from '../../../wire/felt.ts';
@@ -62,6 +62,25 @@ describe('reads of other storage nodes', () => {
   test('without a rate nothing is held back', () => {
     budget.configure({ rateBytes: null });
     for (let i = 0; i < 1000; i++) expect(ask(MIB)).toBe(true);
+  });
+
+  test('beside clients it goes on with their requests, and not in bursts with the tick', () => {
+    for (let i = 0; i < 64; i++) ask(128 * KIB);
+    world.run(1000);
+    for (let i = 0; i < 64; i++) ask(128 * KIB);
+    let most = 0;
+    const before = begun;
+    for (let ms = 0; ms < 1000; ms++) {
+      const atMs = begun;
+      budget.noteClientIo(world.clock.nowMs(), feltOf(1));
+      ask(4096, 0, MessageType.READ);
+      begun -= 4096;
+      world.run(1);
+      most = Math.max(most, begun - atMs);
+    }
+    expect(most).toBe(128 * KIB);
+    // All of them but what rests take.
+    expect(begun - before).toBeGreaterThan(5 * MIB);
   });
 
   test('while clients are listened to it rests, and goes on', () => {
