@@ -49,6 +49,7 @@ export const DOCUMENT_NUMBERS = [
       'at most {IN_FLIGHT_REQUESTS_MAX} for each',
       'read ahead by {STALLED_READ_AHEAD_BYTES KiB}',
       'by asking the kernel: each {TICK_INTERVAL_MS ms}',
+      '- {TICK_INTERVAL_MS ms} where the connection waits for room',
       'for longer than {CLIENT_TRUST_MS ms}, what it had sent',
       'Where nothing was heard for {CLIENT_TRUST_MS ms}',
       'Within {CLIENT_TRUST_MS ms} of the moment',

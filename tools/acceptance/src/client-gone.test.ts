@@ -1,4 +1,4 @@
-import { KIB, MIB } from '@rmr/runtime';
+import { GIB, KIB, MIB } from '@rmr/runtime';
 import { afterEach, describe, expect, test } from 'vitest';
 import { freePort, type RawConnection } from './support/raw-connection.ts';
 import { NBD, negotiated, replyError, request } from './support/raw-nbd.ts';
@@ -83,5 +83,33 @@ describe.each(['tcp', 'unix'] as const)('a client that goes away with writes tha
     expect(overwritten, `of ${bytes.length} bytes`).toBe(0);
     await eventually(async () => expect((await cluster.clientStatus()).exports[0]?.connections).toEqual([]));
     await cluster.expectIdenticalMembers();
+  });
+});
+
+describe('a client that goes away with discards of which most pieces wait for their turn', () => {
+  const DISCARDS = 200;
+  const DISCARD_BYTES = 4 * GIB - BLOCK;
+  const LAST = DISCARD_BYTES - BLOCK;
+  const leaves = [
+    { how: 'with DISC', leave: (connection: RawConnection) => connection.send(request({ type: NBD.DISC })) },
+    { how: 'by closing', leave: (connection: RawConnection) => connection.drop() },
+    { how: 'without a word, so far', leave: () => {} },
+  ];
+
+  test.each(leaves)('$how: what another client writes there afterwards stays', async ({ leave }) => {
+    cluster = await TestCluster.start({ size: '8GiB' });
+    const gone = await negotiated(cluster.nbdUri);
+    const other = await negotiated(cluster.nbdUri);
+    for (let i = 0; i < DISCARDS; i++) gone.send(request({ type: NBD.TRIM, length: DISCARD_BYTES, cookie: BigInt(i) }));
+    await eventually(async () => expect((await cluster.poolStatus()).io.inFlight).toBeGreaterThan(0));
+    leave(gone);
+    other.send(write(LAST, 0xbb, 1));
+    expect(await replyError(other)).toBe(0);
+    await nothingUnderWay();
+    other.send(request({ type: NBD.READ, offset: BigInt(LAST), length: BLOCK }));
+    expect(await replyError(other)).toBe(0);
+    expect((await other.read(BLOCK)).every((byte) => byte === 0xbb)).toBe(true);
+    other.drop();
+    gone.drop();
   });
 });

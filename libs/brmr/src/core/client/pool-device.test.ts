@@ -1,8 +1,8 @@
 import { DeviceOperation, DeviceRequest, NO_OFFSET } from '@rmr/nbd';
 import { IO_BYTES_MAX, type IoRequest, MessageType, type PoolClient, RANGE_BYTES_MAX } from '@rmr/rmr';
-import { GIB, MIB, Status } from '@rmr/runtime';
+import { GIB, MIB, randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
-import { expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { RANGES_IN_FLIGHT_MAX } from '../../constants.ts';
 import { PoolDevice } from './pool-device.ts';
 
@@ -170,4 +170,186 @@ test('W9: of the discards of a client that is gone no piece begins that had not 
   const again = ask('again', 5, 4096);
   for (const io of submitted.splice(0)) answer(io);
   expect([ends.at(-1), again.underWay]).toEqual([['again', Status.OK], false]);
+});
+
+describe('W9: pieces of a discard that wait for their turn come before what was asked for later', () => {
+  let world: VirtualWorld;
+  let device: PoolDevice;
+  /** IOs that the pool was given and has not ended. */
+  let submitted: IoRequest[];
+  let ends: string[];
+
+  beforeEach(() => {
+    world = new VirtualWorld(1);
+    submitted = [];
+    ends = [];
+    const pool = {
+      geometry: { sizeBytes: 64 * GIB, chunkSizeBytes: 65_536, fastPunch: true, fastZero: false },
+      submit: (io: IoRequest) => submitted.push(io),
+      cancel: () => false,
+    } as unknown as PoolClient;
+    device = new PoolDevice(world, pool, { name: 'device', description: '', readOnly: false });
+  });
+
+  function ask(name: string, operation: DeviceOperation, offsetBytes: number, lengthBytes: number): DeviceRequest {
+    const request = new DeviceRequest({
+      onPart: () => {},
+      onExtents: () => {},
+      onDone: (_request, status) => ends.push(status === Status.OK ? name : `${name} fails`),
+    });
+    Object.assign(request, { operation, offsetBytes, lengthBytes });
+    if (operation === DeviceOperation.WRITE) request.payload = new Uint8Array(lengthBytes);
+    request.begin();
+    device.submit(request);
+    return request;
+  }
+
+  function answer(io: IoRequest): void {
+    submitted.splice(submitted.indexOf(io), 1);
+    device.onIoDone(io, Status.OK, io.type === MessageType.READ ? new Uint8Array(io.lengthBytes) : null, null);
+    world.run(1);
+  }
+
+  const types = (): number[] => submitted.map((io) => io.type).filter((type) => type !== MessageType.DISCARD);
+  const LAST = 4 * GIB - 4096;
+
+  test.each([
+    ['a write', DeviceOperation.WRITE, MessageType.WRITE],
+    ['a read', DeviceOperation.READ, MessageType.READ],
+  ])('%s waits for them, and is sent behind the last of them that it overlaps', (_what, operation, type) => {
+    ask('discard', DeviceOperation.TRIM, 0, 4 * GIB);
+    ask('later', operation, 2 * GIB, 4096);
+    world.run(1);
+    expect(types()).toEqual([]);
+    let piece = 0;
+    while (types().length === 0) {
+      const io = submitted[0] as IoRequest;
+      piece = io.offsetBytes;
+      answer(io);
+    }
+    expect(types()).toEqual([type]);
+    // The piece that it overlaps is in front of it, and RMR keeps that order. It has not waited for the others.
+    expect(piece).toBeLessThan(2 * GIB + MIB);
+    const own = submitted.findIndex((io) => io.type === type);
+    const overlapped = submitted.findIndex((io) => io.offsetBytes <= 2 * GIB && io.offsetBytes + io.lengthBytes > 2 * GIB);
+    expect(overlapped).toBeLessThan(own);
+    while (submitted.length > 0) answer(submitted[0] as IoRequest);
+    expect(ends.toSorted()).toEqual(['discard', 'later']);
+  });
+
+  test('nothing else waits: other places, places whose pieces have begun, flushes', () => {
+    ask('discard', DeviceOperation.TRIM, 0, 4 * GIB);
+    ask('begun', DeviceOperation.WRITE, 0, 4096);
+    ask('elsewhere', DeviceOperation.WRITE, 4 * GIB, 4096);
+    ask('flush', DeviceOperation.FLUSH, 0, 0);
+    ask('extents', DeviceOperation.BLOCK_STATUS, LAST, 4096);
+    expect(types()).toEqual([MessageType.WRITE, MessageType.WRITE, MessageType.FLUSH, MessageType.EXTENTS]);
+  });
+
+  test('when the discard is cancelled none of them begins, and what has waited does, in order', () => {
+    const discard = ask('discard', DeviceOperation.TRIM, 0, 4 * GIB);
+    ask('first', DeviceOperation.WRITE, LAST, 4096);
+    ask('second', DeviceOperation.WRITE, LAST, 4096);
+    const begun = submitted.length;
+    device.cancel(discard);
+    world.run(1);
+    expect(types()).toEqual([MessageType.WRITE, MessageType.WRITE]);
+    expect(submitted).toHaveLength(begun + 2);
+    while (submitted.length > 0) answer(submitted[0] as IoRequest);
+    expect(ends).toEqual(['discard fails', 'first', 'second']);
+  });
+
+  test('what waits may be cancelled itself: it never begins, and what waited for it alone does not wait any more', () => {
+    ask('discard', DeviceOperation.TRIM, 0, 4 * GIB);
+    const write = ask('write', DeviceOperation.WRITE, LAST - MIB, MIB + 4096);
+    const behind = ask('behind', DeviceOperation.WRITE_ZEROES, LAST - 4096, 4096);
+    device.cancel(write);
+    device.cancel(behind);
+    // Its place is used again at once, for what comes after.
+    ask('again', DeviceOperation.WRITE, LAST, 4096);
+    ask('read', DeviceOperation.READ, LAST, 4096);
+    while (submitted.length > 0) {
+      expect(submitted.filter((io) => io.type === MessageType.WRITE && io.offsetBytes < LAST)).toEqual([]);
+      answer(submitted[0] as IoRequest);
+    }
+    expect(ends.toSorted()).toEqual(['again', 'behind fails', 'discard', 'read', 'write fails']);
+  });
+
+  test('what was cancelled holds nobody up, also when its place is used at once for what comes last', () => {
+    ask('discard', DeviceOperation.TRIM, 0, 4 * GIB);
+    const cancelled = ask('cancelled', DeviceOperation.TRIM, LAST, 8192);
+    ask('first', DeviceOperation.WRITE, 4 * GIB, 4096);
+    device.cancel(cancelled);
+    ask('second', DeviceOperation.WRITE, 4 * GIB, 4096);
+    world.run(1);
+    expect(types()).toEqual([MessageType.WRITE, MessageType.WRITE]);
+    for (const io of submitted.filter(({ type }) => type === MessageType.WRITE)) answer(io);
+    expect(ends).toEqual(['cancelled fails', 'first', 'second']);
+  });
+
+  test('of whatever overlaps, one by one, what came first begins first, and all of it ends', () => {
+    const STEP = 64 * MIB;
+    const places = 48;
+    /** By place: the requests that have begun where it begins. */
+    const begun: { index: number; changes: boolean }[][] = Array.from({ length: places }, () => []);
+    const requests: DeviceRequest[] = [];
+    const cancelled = new Set<number>();
+    const random = new SeededRandom(7);
+    const seen = new Set<IoRequest>();
+    const note = (): void => {
+      for (const io of submitted) {
+        if (seen.has(io)) continue;
+        seen.add(io);
+        const index = requests.findIndex((request) => request.deviceContext !== null && request.deviceContext === io.context);
+        expect(cancelled.has(index), 'a cancelled request begins').toBe(false);
+        for (let place = Math.ceil(io.offsetBytes / STEP); place * STEP < io.offsetBytes + io.lengthBytes; place++)
+          (begun[place] as { index: number; changes: boolean }[]).push({ index, changes: io.type !== MessageType.READ });
+      }
+    };
+    const operations = [
+      DeviceOperation.TRIM,
+      DeviceOperation.TRIM,
+      DeviceOperation.WRITE_ZEROES,
+      DeviceOperation.WRITE,
+      DeviceOperation.READ,
+    ];
+    for (let step = 0; step < 4000; step++) {
+      const draw = randomBelow(random, 10);
+      if (draw < 3 && requests.length < 400) {
+        const operation = operations[randomBelow(random, operations.length)] as DeviceOperation;
+        const isRange = operation === DeviceOperation.TRIM || operation === DeviceOperation.WRITE_ZEROES;
+        const place = randomBelow(random, places);
+        const length = isRange ? (1 + randomBelow(random, places - place)) * STEP : 4096;
+        requests.push(ask(`${requests.length}`, operation, place * STEP, length));
+      } else if (draw === 3 && requests.length > 0) {
+        const index = randomBelow(random, requests.length);
+        const request = requests[index] as DeviceRequest;
+        note();
+        if (request.underWay) {
+          cancelled.add(index);
+          device.cancel(request);
+        }
+      } else if (submitted.length > 0) {
+        note();
+        const io = submitted[randomBelow(random, submitted.length)] as IoRequest;
+        seen.delete(io);
+        answer(io);
+      }
+      if (draw > 4) world.run(1);
+      note();
+    }
+    world.run(1);
+    while (submitted.length > 0) {
+      note();
+      seen.delete(submitted[0] as IoRequest);
+      answer(submitted[0] as IoRequest);
+    }
+    expect([requests.length, ends.length]).toEqual([400, 400]);
+    for (const place of begun) {
+      for (const [at, later] of place.entries())
+        for (const earlier of place.slice(0, at))
+          if (earlier.index > later.index)
+            expect([earlier.changes, later.changes], `${earlier.index} before ${later.index}`).toEqual([false, false]);
+    }
+  });
 });

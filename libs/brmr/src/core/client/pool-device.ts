@@ -12,7 +12,7 @@ import {
   type PoolGeometry,
 } from '@rmr/rmr';
 import { assert, type DiskExtent, type Slab, Status, type TurnTask, type World } from '@rmr/runtime';
-import { RangeQueue } from './range-queue.ts';
+import { RangeQueue, type WaitingRest } from './range-queue.ts';
 
 /** What a device is called, and how it may be used. */
 export interface PoolDeviceOptions {
@@ -29,6 +29,10 @@ class Operation {
   flags = 0;
   /** Pieces of the range wait for their turn. */
   queued = false;
+  /** It waits here for what came before and overlaps it. */
+  held = false;
+  /** The first such thing that was found; null: it is to be looked for anew. */
+  waitsFor: WaitingRest | Operation | null = null;
   readonly ios: IoRequest[] = [];
   status: number = Status.OK;
   errorOffsetBytes = NO_OFFSET;
@@ -37,6 +41,9 @@ class Operation {
 /**
  * BRMR-client: a pool as a block device. It splits requests into IOs that RMR takes, and puts the answers together. Reads are split at
  * multiples of `IO_BYTES_MAX`, so that neighbours never share one. Ranges are split by {@link RangeQueue}.
+ *
+ * RMR keeps what overlaps in its order (W1). Pieces of a range that wait for their turn are not with RMR yet. So what comes later and
+ * overlaps them waits here, and so does what overlaps that.
  */
 export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   turnQueued = false;
@@ -51,8 +58,11 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   readonly #geometry: PoolGeometry;
   readonly #ranges = new RangeQueue<Operation>((operation, offsetBytes, lengthBytes, isLast) => {
     if (isLast) operation.queued = false;
+    if (this.#held.length > 0) this.#world.turn.defer(this);
     this.#send(operation, operation.type, operation.flags, offsetBytes, lengthBytes, null);
   });
+  /** Operations that wait for what came before and overlaps them, in order. */
+  readonly #held: Operation[] = [];
   readonly #freeRequests: IoRequest[] = [];
   readonly #freeOperations: Operation[] = [];
   /** Requests that need no IO; they end at the end of the turn, as none may end from within `submit`. */
@@ -83,6 +93,21 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
   }
 
   submit(request: DeviceRequest): void {
+    if (this.#ranges.queued > 0 || this.#held.length > 0) {
+      const before = this.#before(request, this.#held.length);
+      if (before !== null) {
+        const operation = this.#begin(request);
+        operation.held = true;
+        operation.waitsFor = before;
+        this.#held.push(operation);
+        return;
+      }
+    }
+    this.#start(request);
+  }
+
+  /** Carries out a request. What came before and overlaps it is with RMR. */
+  #start(request: DeviceRequest): void {
     const fua = (request.flags & DeviceFlag.FUA) !== 0 ? IoFlag.FUA : 0;
     switch (request.operation) {
       case DeviceOperation.READ:
@@ -125,6 +150,12 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     const operation = request.deviceContext as Operation | null;
     // The request needs no IO.
     if (operation === null) return;
+    if (operation.held) {
+      operation.held = false;
+      this.#held.splice(this.#held.indexOf(operation), 1);
+      // It may be used again for a request that comes after those.
+      for (const other of this.#held) if (other.waitsFor === operation) other.waitsFor = null;
+    }
     if (operation.queued) {
       this.#ranges.remove(operation);
       operation.queued = false;
@@ -151,6 +182,41 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     for (const request of this.#cancelled) request.done(Status.EIO);
     this.#cancelled.length = 0;
     this.#ranges.resume();
+    this.#startHeld();
+  }
+
+  /** Begins what has waited for nothing but what is with RMR now, or is cancelled. */
+  #startHeld(): void {
+    let kept = 0;
+    for (let i = 0; i < this.#held.length; i++) {
+      const operation = this.#held[i] as Operation;
+      const request = operation.request as DeviceRequest;
+      // Those in front of it have been looked at: what has begun of them is in front of this one.
+      if (stillWaits(operation, request)) {
+        this.#held[kept++] = operation;
+        continue;
+      }
+      operation.waitsFor = this.#before(request, kept);
+      if (operation.waitsFor !== null) {
+        this.#held[kept++] = operation;
+        continue;
+      }
+      operation.held = false;
+      this.#start(request);
+    }
+    this.#held.length = kept;
+  }
+
+  /** What came before the request, waits, and overlaps it; null: nothing does. Of those that are held, it looks at so many. */
+  #before(request: DeviceRequest, heldCount: number): WaitingRest | Operation | null {
+    if (!hasPlace(request)) return null;
+    const range = this.#ranges.overlapping(request.offsetBytes, request.offsetBytes + request.lengthBytes);
+    if (range !== null) return range;
+    for (let i = 0; i < heldCount; i++) {
+      const held = this.#held[i] as Operation;
+      if (mustKeepOrder(held.request as DeviceRequest, request)) return held;
+    }
+    return null;
   }
 
   onIoDone(io: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void {
@@ -225,7 +291,9 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     }
   }
 
+  /** The operation of a request, which it has already if it was held. */
   #begin(request: DeviceRequest): Operation {
+    if (request.deviceContext !== null) return request.deviceContext as Operation;
     const operation = this.#freeOperations.pop() ?? new Operation();
     operation.request = request;
     request.deviceContext = operation;
@@ -246,4 +314,26 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     operation.ios.push(io);
     this.#pool.submit(io);
   }
+}
+
+/** Whether the request reads or changes what it covers. A flush covers nothing. Extents and hints may be of any moment. */
+function hasPlace({ operation }: DeviceRequest): boolean {
+  return operation === DeviceOperation.READ || isChange(operation);
+}
+
+function isChange(operation: DeviceOperation): boolean {
+  return operation === DeviceOperation.WRITE || operation === DeviceOperation.TRIM || operation === DeviceOperation.WRITE_ZEROES;
+}
+
+/** Whether two requests that have a place overlap, and one of them changes data (W1). */
+function mustKeepOrder(a: DeviceRequest, b: DeviceRequest): boolean {
+  if (!isChange(a.operation) && !isChange(b.operation)) return false;
+  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
+}
+
+/** Whether what an operation was found to wait for is still in front of it. It may wait for something else besides. */
+function stillWaits({ waitsFor }: Operation, { offsetBytes, lengthBytes }: DeviceRequest): boolean {
+  if (waitsFor instanceof Operation) return waitsFor.held;
+  if (waitsFor === null || waitsFor.nextBytes === waitsFor.endBytes) return false;
+  return waitsFor.nextBytes < offsetBytes + lengthBytes && offsetBytes < waitsFor.endBytes;
 }

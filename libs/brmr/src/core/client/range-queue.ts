@@ -1,10 +1,15 @@
 import { assert } from '@rmr/runtime';
 import { RANGE_MS, RANGES_BYTES_MAX, RANGES_BYTES_MIN, RANGES_IN_FLIGHT_MAX, RANGES_PER_WINDOW } from '../../constants.ts';
 
-/** A range that is not wholly in flight yet. */
-class Queued<Owner> {
+/** The waiting rest of a range that is not wholly in flight yet. */
+export interface WaitingRest {
+  /** Where it begins on the device, and where it ends. Equal: nothing waits any more. */
+  readonly nextBytes: number;
+  readonly endBytes: number;
+}
+
+class Queued<Owner> implements WaitingRest {
   readonly owner: Owner;
-  /** Where what is left begins. */
   nextBytes: number;
   readonly endBytes: number;
 
@@ -58,6 +63,11 @@ export class RangeQueue<Owner> {
     return this.#short.length + this.#long.length;
   }
 
+  /** A range whose waiting rest has something of [startBytes, endBytes); null: none has. */
+  overlapping(startBytes: number, endBytes: number): WaitingRest | null {
+    return firstOverlapping(this.#short, startBytes, endBytes) ?? firstOverlapping(this.#long, startBytes, endBytes);
+  }
+
   /** Carries out the range. */
   push(owner: Owner, startBytes: number, endBytes: number): void {
     assert(startBytes < endBytes, 'range queue: a range is not empty');
@@ -79,8 +89,8 @@ export class RangeQueue<Owner> {
 
   /** The waiting rest of the owner's range never begins. Other ranges go on at the next {@link resume} or {@link ended}. */
   remove(owner: Owner): void {
-    this.#short = this.#short.filter((range) => range.owner !== owner);
-    this.#long = this.#long.filter((range) => range.owner !== owner);
+    this.#short = without(this.#short, owner);
+    this.#long = without(this.#long, owner);
   }
 
   /** A piece of so many bytes will not be carried out. It says nothing of how fast pieces are. Nothing begins from within this call. */
@@ -117,4 +127,15 @@ export class RangeQueue<Owner> {
       this.#send(owner, nextBytes, stop - nextBytes, stop === endBytes);
     }
   }
+}
+
+function firstOverlapping<Owner>(ranges: readonly Queued<Owner>[], startBytes: number, endBytes: number): WaitingRest | null {
+  for (const range of ranges) if (range.nextBytes < endBytes && startBytes < range.endBytes) return range;
+  return null;
+}
+
+/** The ranges but those of the owner, of which nothing waits any more. */
+function without<Owner>(ranges: readonly Queued<Owner>[], owner: Owner): Queued<Owner>[] {
+  for (const range of ranges) if (range.owner === owner) range.nextBytes = range.endBytes;
+  return ranges.filter((range) => range.owner !== owner);
 }
