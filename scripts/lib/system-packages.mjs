@@ -30,6 +30,9 @@ const NEEDED = [
   { probe: 'mdadm', package: 'mdadm' },
   { probe: 'ip', package: 'iproute2' },
   { probe: 'iptables', package: 'iptables' },
+  { probe: 'virt-xml-validate', package: 'libvirt-clients' },
+  { probe: 'xmllint', package: 'libxml2-utils' },
+  { probe: 'systemd-analyze', package: 'systemd' },
 ];
 
 /** Where Debian keeps administrators' commands, which are not in every PATH. */
