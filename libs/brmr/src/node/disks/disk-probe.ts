@@ -12,7 +12,7 @@ import { type ScanDepth, scanPath } from './place-scan.ts';
 
 /** Looks at what a disk is made of, one call at a time, in the thread pool. Nothing is changed, and nothing is decided here. */
 
-/** Files of a directory that are looked through for stores: a node has 250 stores at most. */
+/** Files of a directory that is looked through for stores: a node has 250 stores at most, and other files are better elsewhere. */
 const ENTRIES_MAX = 4096;
 /** A marker has some 70 bytes. */
 const MARKER_BYTES_MAX = 4096;
@@ -118,7 +118,11 @@ async function storeFiles(directory: string): Promise<readonly string[]> {
   const entries = await opendir(directory);
   let left = ENTRIES_MAX;
   for await (const { name } of entries) {
-    if (left-- === 0) break;
+    if (left-- === 0)
+      throw new OperationError(
+        'INVALID_ARGUMENT',
+        `${directory} has more than ${ENTRIES_MAX} entries, so it is not looked through for stores: give the disk a directory of its own`,
+      );
     if (storeUuidOf(name) !== null) names.push(name);
   }
   return names.sort();
