@@ -347,7 +347,9 @@ describe('a remote export', () => {
       code: 'TIMEOUT',
       sentence: expect.stringMatching(/does not answer: a look at it has waited since/),
     });
-    expect((await disks.look('r')).unavailable).toMatchObject({ code: 'UNAVAILABLE' });
+    // The trouble is the same one, and lasts since it was first seen.
+    const { sentence } = (await disks.look('r')).health;
+    expect((await disks.look('r')).health.sentence).toBe(sentence);
     expect((await other.createStore('d', newStore(1))).existed).toBe(false);
     answer(new MemoryDisk({ sizeBytes: 64 * MIB }));
     exports.open = async () => new MemoryDisk({ sizeBytes: 64 * MIB });
@@ -456,6 +458,10 @@ describe.skipIf(noLoop !== null)('a block device', () => {
   const run = (tool: string, ...args: string[]): string =>
     execFileSync(tool, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] }).trim();
 
+  function has(tool: string): boolean {
+    return env.PATH.split(':').some((folder) => existsSync(join(folder, tool)));
+  }
+
   async function withLoop(use: (loop: string) => Promise<void>): Promise<void> {
     const backing = join(newFolder(), 'backing');
     writeFileSync(backing, '');
@@ -500,6 +506,35 @@ describe.skipIf(noLoop !== null)('a block device', () => {
       await disks.wipeStore('d', uuid(1), POOL);
       await disks.wipeStore('d', uuid(1), POOL);
       expect(await disks.look('d')).toMatchObject({ places: [{ content: { kind: 'empty' } }], problem: null });
+    });
+  });
+
+  test.skipIf(!has('addpart'))('a device with partitions is refused, and a partition is described by its disk', async () => {
+    await withLoop(async (loop) => {
+      const name = loop.slice('/dev/'.length);
+      // Start and length in sectors: no table is needed.
+      run('addpart', loop, '1', '2048', String((32 * MIB) / 512));
+      try {
+        const disks = catalogue([deviceDisk(loop)], newFolder());
+        await vi.waitFor(async () => expect((await disks.look('d')).facts?.partitions).toEqual([`${name}p1`]), { timeout: 30_000 });
+        expect(await rejection(disks.createStore('d', newStore(1)))).toMatchObject({
+          code: 'CONFLICT',
+          message: expect.stringContaining(`is divided into partitions (${name}p1)`),
+        });
+        const node = join(newFolder(), 'partition');
+        run('mknod', node, 'b', ...readFileSync(`/sys/block/${name}/${name}p1/dev`, 'utf8').trim().split(':'));
+        const partition = catalogue([deviceDisk(node)], newFolder());
+        expect(await partition.look('d')).toMatchObject({
+          unavailable: null,
+          problem: null,
+          capacityBytes: 32 * MIB,
+          facts: { device: `${name}p1`, type: 'partition', parent: name, sectorBytes: 512, sizeBytes: 32 * MIB },
+        });
+        await partition.createStore('d', newStore(1));
+        await partition.wipeStore('d', uuid(1), POOL);
+      } finally {
+        run('delpart', loop, '1');
+      }
     });
   });
 
