@@ -509,6 +509,21 @@ describe.skipIf(noLoop !== null)('a block device', () => {
     });
   });
 
+  test('one that is in use and can not be opened is told as in use', async () => {
+    const [folder, proc] = [newFolder(), newFolder()];
+    const node = join(folder, 'node');
+    // No driver has this number.
+    run('mknod', node, 'b', '4000', '1');
+    mkdirSync(join(proc, 'self'));
+    const system = { sysfs: '/none', udev: '/none', proc };
+    const idle = catalogue([deviceDisk(node)], newFolder(), { system });
+    expect((await idle.look('d')).unavailable?.sentence).toContain(node);
+    writeFileSync(join(proc, 'self/mountinfo'), '31 27 4000:1 / /srv rw - xfs /dev/sdb rw\n');
+    const used = await catalogue([deviceDisk(node)], newFolder(), { system }).look('d');
+    expect(used).toMatchObject({ unavailable: null, use: 'mounted at /srv (xfs)', roomBytes: 0, health: { level: 'down' } });
+    expect(used.problem).toContain('is mounted at /srv (xfs)');
+  });
+
   test.skipIf(!has('addpart'))('a device with partitions is refused, and a partition is described by its disk', async () => {
     await withLoop(async (loop) => {
       const name = loop.slice('/dev/'.length);

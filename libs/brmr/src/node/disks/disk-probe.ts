@@ -85,7 +85,17 @@ export async function probeDevice(path: string, depth: ScanDepth, system: System
     const swaps = parseSwaps(await readFile(join(system.proc, 'swaps'), 'utf8').catch(() => ''));
     const uses = { number: numberText(status.rdev), paths, holders: facts?.holders ?? [], partitions: facts?.partitions ?? [] };
     const use = useOf(uses, await mounts(system), swaps);
-    return { facts, use, place: await scanPath(path, depth) };
+    const place = await scanPath(path, depth).catch((error: unknown): ScannedPlace => {
+      // What is in use says more than that it can't be opened.
+      if (use === null || !(error instanceof OperationError)) throw error;
+      return {
+        path,
+        content: { kind: 'unreadable', code: error.code, reason: error.message },
+        sizeBytes: facts?.sizeBytes ?? 0,
+        allocatedBytes: null,
+      };
+    });
+    return { facts, use, place };
   } catch (error) {
     throw failureAt(path, error);
   }
