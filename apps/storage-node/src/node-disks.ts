@@ -1,14 +1,15 @@
 /** The disks of this storage node, and the stores that it was told to keep on them: what the configuration and `stateDir` say, put together. */
 import { join } from 'node:path';
 import type { DiskStatus, Disks } from '@rmr/admin-api';
-import { NodeStoreService, placeText, type RememberedStore, type StoreKeeper, storeOrderSchema, type ThreadPlaces } from '@rmr/brmr';
-import { CatalogueStoreDisks, DirectoryRecordFile, DiskCatalogue, type DiskReport, type FileStoreSpec } from '@rmr/brmr/node';
+import { NodeStoreService, type RememberedStore, type StoreKeeper, storeOrderSchema, type ThreadPlaces } from '@rmr/brmr';
+import { CatalogueStoreDisks, DirectoryRecordFile, DiskCatalogue, type FileStoreSpec } from '@rmr/brmr/node';
 import { RecordDirectory } from '@rmr/operations/node';
 import type { RmrServer } from '@rmr/rmr';
 import type { Ticked, World } from '@rmr/runtime';
 import { z } from 'zod';
 import type { StorageNodeConfig } from './config.ts';
 import { diskSpecsOf } from './disk-config.ts';
+import { diskStatusOf } from './disk-status.ts';
 
 const VERSION = 1;
 /** A disk hangs when it has requests and has done nothing for this long: as the default of `stores`. */
@@ -107,27 +108,6 @@ export class NodeDisks implements Disks, Ticked {
 
   async list(): Promise<readonly DiskStatus[]> {
     const reports = await this.#catalogue.lookAll();
-    return reports.map((report) => this.#status(report));
-  }
-
-  #status({ spec, capacityBytes, freeBytes, promisedBytes, model, serial, foreign, health, places }: DiskReport): DiskStatus {
-    const stores = places.flatMap(({ content, allocatedBytes }) => {
-      if (content.kind !== 'store') return [];
-      const { storeUuid, poolUuid, poolName, memberId, deviceBytes: sizeBytes } = content.store;
-      const attached = this.#isAttached(storeUuid);
-      return [{ storeUuid, poolUuid, poolName, memberId, sizeBytes, allocatedBytes, attached }];
-    });
-    return {
-      name: spec.name,
-      kind: spec.place.kind,
-      place: placeText(spec.place),
-      ...{ capacityBytes, freeBytes, promisedBytes, model, serial, foreign, stores },
-      spare: spec.spare,
-      health: { level: health.level, sentence: health.sentence },
-    };
-  }
-
-  #isAttached(storeUuid: string): boolean {
-    return this.#service?.isOpen(storeUuid) === true;
+    return reports.map((report) => diskStatusOf(report, (storeUuid) => this.#service?.isOpen(storeUuid) === true));
   }
 }

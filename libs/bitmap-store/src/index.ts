@@ -4,7 +4,8 @@ export { type CreateOptions, createStore, storeBytes } from './core/create-store
 export { inspectStore, inspectSuperblocks, type StoreInspection, type SuperblockInspection } from './core/inspect-store.ts';
 export type { ExpectedStore } from './core/load-store.ts';
 export { type OpenOptions, openStore } from './core/open-store.ts';
-export { STORE_HEAD_BYTES, type StoreRemains, storeRemains, type WipeOptions, wipeStore } from './core/wipe-store.ts';
+export { STORE_HEAD_BYTES, storeRemains, type WipeOptions, wipeStore } from './core/wipe-store.ts';
+export type { StoreRemains } from './format/remains.ts';
 export type {
   ByteRange,
   DirtyChange,

@@ -1,5 +1,5 @@
 import { type Disk, formatSize, OperationError, Status, statusName } from '@rmr/runtime';
-import { FORMAT_VERSION, MAP_IO_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, ZERO_STEP_BYTES } from '../constants.ts';
+import { FORMAT_VERSION, MAP_IO_BYTES, PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
 import {
   computeLayout,
   DOUBT_OFFSET,
@@ -12,6 +12,7 @@ import {
   SUPERBLOCK_A_OFFSET,
   SUPERBLOCK_B_OFFSET,
 } from '../format/layout.ts';
+import { remainsPage } from '../format/remains.ts';
 import {
   decodeSuperblock,
   encodeSuperblock,
@@ -103,7 +104,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
     const occupied = yield* findContent(disk, label);
     if (occupied !== null) return occupied;
   }
-  let status = yield* erase(disk, layout, options.data);
+  let status = yield* erase(disk, layout, options);
   if (status !== Status.OK) return failure(label, status);
 
   const seed = storeSeed(options.storeUuid);
@@ -189,20 +190,24 @@ function* describeOwner(disk: Disk, superblock: Superblock): Procedure<string> {
   return `${owner}, which has recorded version ${version.epoch}.${version.seq} with ${members.length === 1 ? 'member' : 'members'} ${members.join(', ')} in sync`;
 }
 
-function* erase(disk: Disk, layout: Layout, data: CreateOptions['data']): Procedure<number> {
+function* erase(disk: Disk, layout: Layout, { data, storeUuid }: CreateOptions): Procedure<number> {
   // Superblocks first, durably: no mixture of an old store and a new one can be opened.
   let status = Status.OK as number;
   if (data !== 'known') {
-    const zeroes = new Uint8Array(RECORD_BYTES_MAX);
-    for (const offsetBytes of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
-      status = yield { kind: 'write', offsetBytes, source: zeroes.subarray(0, SUPERBLOCK_BYTES) };
+    // Where all that is on the disk goes anyway, what was begun is left in their place: a creation that is cut short is made again.
+    const zeroes = new Uint8Array(SUPERBLOCK_BYTES);
+    for (const [offsetBytes, source] of [
+      [SUPERBLOCK_A_OFFSET, data === 'erase' ? remainsPage({ kind: 'unfinished', storeUuid }) : zeroes],
+      [SUPERBLOCK_B_OFFSET, zeroes],
+    ] as const) {
+      status = yield { kind: 'write', offsetBytes, source };
       if (status !== Status.OK) return status;
     }
     status = yield FLUSH_STEP;
     if (status !== Status.OK) return status;
     const kind = disk.features.fastPunch ? 'punch' : 'zero';
     const end = data === 'erase' ? layout.totalBytes : layout.dataOffset;
-    for (let offsetBytes = 0; offsetBytes < end; offsetBytes += ZERO_STEP_BYTES) {
+    for (let offsetBytes = SUPERBLOCK_BYTES; offsetBytes < end; offsetBytes += ZERO_STEP_BYTES) {
       status = yield { kind, offsetBytes, lengthBytes: Math.min(ZERO_STEP_BYTES, end - offsetBytes) };
       if (status !== Status.OK) return status;
     }

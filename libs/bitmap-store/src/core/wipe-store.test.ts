@@ -184,7 +184,7 @@ test('a creation that is cut short is told from a store that holds something', (
       expect([when, remains]).toEqual([when, null]);
       seen.add('empty');
     } else {
-      expect([when, found.code, remains]).toEqual([when, found.code, { kind: 'unfinished' }]);
+      expect([when, found.code, remains]).toEqual([when, found.code, { kind: 'unfinished', storeUuid }]);
       seen.add(found.code);
     }
     expect([when, wipe(disk)]).toEqual([when, null]);
@@ -193,8 +193,26 @@ test('a creation that is cut short is told from a store that holds something', (
   expect([...seen].sort()).toEqual(['STORE_NOT_FORMATTED', 'empty', 'whole']);
 });
 
-test('a store that was opened is never taken for one that is unfinished, whatever becomes of its superblocks', () => {
+test('a creation that keeps data leaves nothing that says that it may be made again', () => {
+  const make = (schedule: HeldRequests['schedule']) => {
+    const disk = new MemoryDisk({ sizeBytes: diskBytesFor(SMALL_STORE), schedule });
+    return { disk, begin: () => createStore(disk, { ...SMALL_STORE, data: 'keep' }, () => {}) };
+  };
+  for (const [when, disk] of crashes(make)) expect([when, storeRemains(bytesOf(disk, 0, STORE_HEAD_BYTES))]).toEqual([when, null]);
+});
+
+test('a store that has lost its superblocks is never taken for one that is unfinished', () => {
   const disk = usedDisk();
   for (const at of [0, (1 << 20) - 4096]) write(disk, at, new Uint8Array(4096));
+  expect(storeRemains(bytesOf(disk, 0, STORE_HEAD_BYTES))).toBe(null);
+});
+
+test('the rest of another store is not wiped, and remains that are damaged say nothing', () => {
+  const disk = usedDisk();
+  disk.fail('punch', Status.EIO);
+  expect(wipe(disk)).toMatchObject({ code: 'IO_ERROR' });
+  expect(storeRemains(bytesOf(disk, 0, STORE_HEAD_BYTES))).toEqual({ kind: 'wiping', storeUuid });
+  expect(wipe(disk, { storeUuid: testUuid(77) })).toMatchObject({ code: 'STORE_FOREIGN' });
+  write(disk, 20, Uint8Array.of(9));
   expect(storeRemains(bytesOf(disk, 0, STORE_HEAD_BYTES))).toBe(null);
 });

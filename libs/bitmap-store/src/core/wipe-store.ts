@@ -1,14 +1,7 @@
-import { crc32c, type Disk, decodeUuid, encodeUuid, OperationError, Status, statusName } from '@rmr/runtime';
-import { PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
-import {
-  computeLayout,
-  HOME_A_OFFSET,
-  HOME_B_OFFSET,
-  JOURNAL_OFFSET,
-  type Layout,
-  SUPERBLOCK_A_OFFSET,
-  SUPERBLOCK_B_OFFSET,
-} from '../format/layout.ts';
+import { type Disk, OperationError, Status, statusName } from '@rmr/runtime';
+import { PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
+import { computeLayout, JOURNAL_OFFSET, type Layout, SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET } from '../format/layout.ts';
+import { remainsIn, remainsPage, type StoreRemains } from '../format/remains.ts';
 import { invalidSuperblock, SUPERBLOCK_BYTES } from '../format/superblock.ts';
 import { allZero } from '../format/u64.ts';
 import { readSuperblocks } from './load-store.ts';
@@ -18,17 +11,11 @@ import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
  * The end of a store: its superblocks are destroyed durably, and then everything else that it wrote.
  *
  * A crash at any step leaves the whole store, or none and the mark of its wiping. So wiping can go on after a crash, and knows what it goes
- * on with. What stands between the two is one sector, which a disk writes whole or not at all.
+ * on with: see {@link StoreRemains}.
  */
 
-/** "RMRWIPED": stands in place of superblock A while a store is wiped. Behind it, as in a superblock: checksum, zeroes, store UUID. */
-const WIPE_MAGIC = Uint8Array.of(0x52, 0x4d, 0x52, 0x57, 0x49, 0x50, 0x45, 0x44);
-const OFFSET_CRC = 8;
-const OFFSET_CHECKED = 12;
-const OFFSET_STORE_UUID = 16;
-
 /** Bytes from the start of a disk that {@link storeRemains} looks at. */
-export const STORE_HEAD_BYTES = JOURNAL_OFFSET + RECORD_BYTES_MAX;
+export const STORE_HEAD_BYTES = JOURNAL_OFFSET;
 /** Bytes at the end of a disk that have to read as zeroes before a store is created there. */
 const TAIL_BYTES = JOURNAL_OFFSET;
 
@@ -41,56 +28,14 @@ export interface WipeOptions {
   readonly damaged?: boolean;
 }
 
-/** What is left where a store is no more, or not yet. */
-export type StoreRemains =
-  /** Its wiping was begun, and has not ended. */
-  | { readonly kind: 'wiping'; readonly storeUuid: string }
-  /** Its creation was begun, and has not ended. It was never opened, so it holds no data. */
-  | { readonly kind: 'unfinished' };
-
 /**
  * Tells what a wiping or a creation that was cut short has left. `head`: the first {@link STORE_HEAD_BYTES} of the disk, or all of a smaller
  * one. Null: a store may be there, or something else, or nothing.
  */
 export function storeRemains(head: Uint8Array): StoreRemains | null {
-  const storeUuid = wipedStore(head);
   const superblocks = [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET].map((at) => head.subarray(at, at + SUPERBLOCK_BYTES));
-  const usable = superblocks.some((page) => page.length === SUPERBLOCK_BYTES && invalidSuperblock(page) === null);
-  if (usable) return null;
-  if (storeUuid !== null) return { kind: 'wiping', storeUuid };
-  return isUnfinished(head, superblocks) ? { kind: 'unfinished' } : null;
-}
-
-/** The store whose wiping was begun here, or null. */
-function wipedStore(head: Uint8Array): string | null {
-  if (head.length < SECTOR_BYTES || WIPE_MAGIC.some((byte, i) => head[i] !== byte)) return null;
-  const view = new DataView(head.buffer, head.byteOffset);
-  if (view.getUint32(OFFSET_CRC, true) !== crc32c(head.subarray(OFFSET_CHECKED, SECTOR_BYTES))) return null;
-  return decodeUuid(head, OFFSET_STORE_UUID);
-}
-
-/**
- * A creation writes zeroes, home record A and the superblocks, in this order, and a superblock has all that it says in one sector. A store that
- * was opened has a journal, and its journal begins with a record for good: later ones replace it. So a disk with an empty journal and without
- * superblocks holds nothing of anybody.
- */
-function isUnfinished(head: Uint8Array, superblocks: readonly Uint8Array[]): boolean {
-  if (head.length < STORE_HEAD_BYTES || allZero(head, 0, head.length)) return false;
-  return (
-    superblocks.every((page) => allZero(page, 0, SUPERBLOCK_BYTES)) &&
-    allZero(head, SUPERBLOCK_A_OFFSET + SUPERBLOCK_BYTES, HOME_A_OFFSET) &&
-    isHomeOrZero(head) &&
-    allZero(head, HOME_B_OFFSET, SUPERBLOCK_B_OFFSET) &&
-    allZero(head, JOURNAL_OFFSET, JOURNAL_OFFSET + RECORD_BYTES_MAX)
-  );
-}
-
-/** Whether there is a first home record, whole or torn: behind its first page there is nothing. */
-function isHomeOrZero(head: Uint8Array): boolean {
-  const first = head.subarray(HOME_A_OFFSET, HOME_A_OFFSET + SECTOR_BYTES);
-  const magic = [0x52, 0x4d, 0x52, 0x48];
-  const begins = allZero(first, 0, SECTOR_BYTES) || magic.every((byte, i) => first[i] === byte);
-  return begins && allZero(head, HOME_A_OFFSET + PAGE_BYTES, HOME_B_OFFSET);
+  // As long as one superblock is whole there is a store.
+  return superblocks.some((page) => invalidSuperblock(page) === null) ? null : remainsIn(head);
 }
 
 /**
@@ -143,8 +88,8 @@ function* destroy(disk: Disk, storeUuid: string, layout: Layout | null): Procedu
   const zeroes = new Uint8Array(SUPERBLOCK_BYTES);
   // One after the other, each durable before the next: at any time one superblock is whole, or the mark alone is there.
   for (const [offsetBytes, source] of [
-    [SUPERBLOCK_A_OFFSET, wipeMark(storeUuid)],
-    [SUPERBLOCK_B_OFFSET, zeroes.subarray(0, SECTOR_BYTES)],
+    [SUPERBLOCK_A_OFFSET, remainsPage({ kind: 'wiping', storeUuid })],
+    [SUPERBLOCK_B_OFFSET, zeroes],
   ] as const) {
     if (offsetBytes + source.length > disk.sizeBytes) continue;
     let status = yield { kind: 'write', offsetBytes, source };
@@ -178,12 +123,4 @@ function erasedRanges(disk: Disk, layout: Layout | null): readonly (readonly [nu
     [from, headEnd],
     [Math.max(headEnd, Math.floor((sizeBytes - TAIL_BYTES) / PAGE_BYTES) * PAGE_BYTES), sizeBytes],
   ];
-}
-
-function wipeMark(storeUuid: string): Uint8Array {
-  const sector = new Uint8Array(SECTOR_BYTES);
-  sector.set(WIPE_MAGIC, 0);
-  encodeUuid(storeUuid, sector, OFFSET_STORE_UUID);
-  new DataView(sector.buffer).setUint32(OFFSET_CRC, crc32c(sector.subarray(OFFSET_CHECKED)), true);
-  return sector;
 }

@@ -12,7 +12,6 @@ import {
 } from '@rmr/bitmap-store';
 import { type Disk, OperationError, randomUuid, type World } from '@rmr/runtime';
 import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
-import type { StorePlaces } from '../core/server/thread-places.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
 import { lseek, SEEK_DATA, SEEK_HOLE } from './libc.ts';
@@ -38,8 +37,6 @@ export interface CreateStoreOptions {
   readonly keepData?: boolean;
   /** The store of a witness: metadata only, in a file of a few MiB. */
   readonly witness?: boolean;
-  /** The places in the thread pool of the disk that it is made on; default: as many as a disk takes at most. */
-  readonly places?: StorePlaces;
 }
 
 /** How a store is opened. */
@@ -74,7 +71,7 @@ export async function createStore(options: CreateStoreOptions): Promise<void> {
   const fresh = prepareFile(options.path, totalBytes);
   let disk: FileDisk | null = null;
   try {
-    disk = new FileDisk({ path: options.path, ...(options.places === undefined ? {} : { places: options.places }) });
+    disk = new FileDisk({ path: options.path });
     await format(disk, {
       label: options.path,
       storeUuid: options.storeUuid,

@@ -58,12 +58,6 @@ export class DiskSample {
     return null;
   }
 
-  /** Whether the tail reads as zeroes; true for a disk that is all head. */
-  get tailIsZero(): boolean {
-    const [, tail] = this.#parts;
-    return tail === undefined || firstNonZero(tail.bytes) < 0;
-  }
-
   /** Whether these bytes are at the offset. */
   matches(offsetBytes: number, magic: Uint8Array): boolean {
     const found = this.#at(offsetBytes, magic.length);

@@ -29,9 +29,7 @@ function withoutStore(sample: DiskSample): PlaceContent {
   const { firstData } = sample;
   if (firstData === null) return { kind: 'empty' };
   const remains = storeRemains(sample.head);
-  if (remains?.kind === 'wiping') return remains;
-  // A creation that keeps the data of a device may have been cut short: then its tail is not zero.
-  if (remains !== null && sample.tailIsZero) return remains;
+  if (remains !== null) return remains;
   const findings = foreignFindings(sample);
   return findings.length > 0 ? { kind: 'foreign', findings } : { kind: 'data', offsetBytes: firstData };
 }

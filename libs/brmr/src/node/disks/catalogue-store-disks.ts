@@ -41,7 +41,10 @@ export class CatalogueStoreDisks<Spec extends StoreSpec> implements StoreDisks<S
   }
 
   destroy({ disk, storeUuid, poolUuid }: StoreOrder, done: (error: OperationError | null) => void): void {
-    settle(this.#catalogue.wipeStore(disk, storeUuid, poolUuid), done);
+    // A file that has the name of the store is that store, whatever has become of its superblocks. Nothing of the kind shows on a device.
+    const change = async (): Promise<void> =>
+      this.#catalogue.wipeStore(disk, storeUuid, poolUuid, this.#catalogue.specOf(disk).place.kind === 'directory');
+    settle(change(), done);
   }
 
   specOf(order: StoreOrder): Spec | null {

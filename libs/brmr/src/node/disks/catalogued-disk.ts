@@ -1,4 +1,3 @@
-import { unlink } from 'node:fs/promises';
 import { type Disk, OperationError, randomUuid, type World } from '@rmr/runtime';
 import { directoryVerdict } from '../../core/disks/directory-marker.ts';
 import { type DirectorySpace, directoryRoom } from '../../core/disks/directory-room.ts';
@@ -13,7 +12,7 @@ import type { DirectoryRecords } from './directory-records.ts';
 import { DiskCalls } from './disk-calls.ts';
 import { failureOfChange } from './disk-errors.ts';
 import { probeDevice, probeDirectory } from './disk-probe.ts';
-import { type StepOptions, storePath, unfinishedPath, withDevice, writeMarker } from './disk-stores.ts';
+import { type StepOptions, storePath, unfinishedPath, withFile, writeMarker } from './disk-stores.ts';
 import { closeDisk, scanDisk } from './place-scan.ts';
 import type { Smartctl } from './smartctl.ts';
 
@@ -197,7 +196,7 @@ export class CataloguedDisk {
   /** Opens the device or export for a change. */
   async open(places: StorePlaces, use: (disk: Disk) => Promise<void>): Promise<void> {
     const { place } = this.spec;
-    if (place.kind === 'device') return withDevice(place.path, places, use);
+    if (place.kind === 'device') return withFile(place.path, places, use);
     if (place.kind === 'directory' || this.#around.exports === null) throw this.#unsupported();
     const disk = await this.#around.exports.open(place.uri, 'write');
     try {
@@ -219,13 +218,6 @@ export class CataloguedDisk {
     records.set(name, directoryUuid);
     this.#unmarked = false;
     world.log.info('a directory was marked as that of a disk', { disk: name, path: place.path, directory: directoryUuid });
-  }
-
-  /** Removes what a creation that was cut short has left. */
-  async removeUnfinished(path: string): Promise<void> {
-    await unlink(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
   }
 
   async #look(everything: string | null): Promise<DiskReport> {

@@ -19,18 +19,18 @@ export class DiskCalls {
   }
 
   /**
-   * Runs `look`, which makes one call to the file system at a time. It goes on to its end after the deadline, so it cleans up after itself. Rejects with TIMEOUT,
-   * UNAVAILABLE (an earlier one has not ended, or there is no thread), or what `look` rejects with.
+   * Runs `look`, which makes one call to the file system at a time. It goes on to its end after the deadline, so it cleans up after itself. Rejects with TIMEOUT
+   * (at once, if an earlier one has not ended), UNAVAILABLE (there is no thread), or what `look` rejects with.
    */
   async run<Result>(timeoutMs: number, look: () => Promise<Result>): Promise<Result> {
-    if (this.#sinceWallMs !== null) throw this.#hangs('UNAVAILABLE', this.#sinceWallMs);
+    if (this.#sinceWallMs !== null) throw this.#hangs(this.#sinceWallMs);
     if (!this.#places.take())
       throw new OperationError('UNAVAILABLE', `${this.#label} can't be looked at now: earlier calls still wait for it`);
     const sinceWallMs = this.#wallMs();
     this.#sinceWallMs = sinceWallMs;
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(this.#hangs('TIMEOUT', sinceWallMs)), timeoutMs);
+      timer = setTimeout(() => reject(this.#hangs(sinceWallMs)), timeoutMs);
     });
     const looking = look().finally(() => {
       this.#sinceWallMs = null;
@@ -45,9 +45,9 @@ export class DiskCalls {
     }
   }
 
-  #hangs(code: 'TIMEOUT' | 'UNAVAILABLE', sinceWallMs: number): OperationError {
+  #hangs(sinceWallMs: number): OperationError {
     return new OperationError(
-      code,
+      'TIMEOUT',
       `${this.#label} does not answer: a look at it has waited since ${formatTime(sinceWallMs)}. Other disks go on. Check the disk, its cable or its network, and the kernel log`,
     );
   }

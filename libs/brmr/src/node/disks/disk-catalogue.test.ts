@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -207,6 +208,16 @@ describe('a directory', () => {
     expect((await disks.look('d')).places).toHaveLength(1);
   });
 
+  test('a file that has the name of the store is not overwritten', async () => {
+    const [path, state] = [newFolder(), newFolder()];
+    const file = join(path, `${uuid(1)}.store`);
+    for (const content of ['', 'notes']) {
+      writeFileSync(file, content);
+      expect(await rejection(catalogue([directoryDisk(path)], state).createStore('d', newStore(1)))).toMatchObject({ code: 'CONFLICT' });
+      expect(readFileSync(file, 'utf8')).toBe(content);
+    }
+  });
+
   test('the same UUID for something else is refused', async () => {
     const [path, state] = [newFolder(), newFolder()];
     const disks = catalogue([directoryDisk(path)], state);
@@ -336,7 +347,9 @@ describe('a remote export', () => {
       code: 'TIMEOUT',
       sentence: expect.stringMatching(/does not answer: a look at it has waited since/),
     });
-    expect((await disks.look('r')).unavailable).toMatchObject({ code: 'UNAVAILABLE' });
+    // The trouble is the same one, and lasts since it was first seen.
+    const { sentence } = (await disks.look('r')).health;
+    expect((await disks.look('r')).health.sentence).toBe(sentence);
     expect((await other.createStore('d', newStore(1))).existed).toBe(false);
     answer(new MemoryDisk({ sizeBytes: 64 * MIB }));
     exports.open = async () => new MemoryDisk({ sizeBytes: 64 * MIB });
@@ -362,6 +375,11 @@ describe('the stores that a node is told to keep', () => {
     expect(disks.specOf(order(1))?.path).toBe(join(path, `${uuid(8)}.store`));
     expect(disks.specOf({ ...order(3), disk: 'gone' })).toBe(null);
     for (let i = 0; i < 2; i++) expect(await outcome((done) => disks.destroy(order(1), done))).toBe('OK');
+    expect(await outcome((done) => disks.make(order(1), done))).toBe('OK');
+    truncateSync(join(path, `${uuid(1)}.store`), 100);
+    truncateSync(join(path, `${uuid(1)}.store`), 4 * MIB);
+    expect(await outcome((done) => disks.destroy(order(1), done))).toBe('OK');
+    expect(readdirSync(path)).toEqual(['.rmr-disk.json']);
     expect(await outcome((done) => disks.make({ ...order(3), disk: 'gone' }, done))).toBe('NOT_FOUND');
   });
 
@@ -386,6 +404,16 @@ describe('the stores that a node is told to keep', () => {
       ],
     });
     expect(NODE_ANSWERS.look.safeParse(look).success).toBe(true);
+  });
+});
+
+test('a directory with more files than are looked through is not used: what its stores are promised would not be known', async () => {
+  const path = newFolder();
+  for (let i = 0; i <= 4096; i++) writeFileSync(join(path, `file-${i}`), '');
+  const disks = catalogue([directoryDisk(path)], newFolder());
+  expect((await disks.look('d')).unavailable).toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    sentence: expect.stringContaining('a directory of its own'),
   });
 });
 
@@ -429,6 +457,10 @@ describe.skipIf(noLoop !== null)('a block device', () => {
   const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
   const run = (tool: string, ...args: string[]): string =>
     execFileSync(tool, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+
+  function has(tool: string): boolean {
+    return env.PATH.split(':').some((folder) => existsSync(join(folder, tool)));
+  }
 
   async function withLoop(use: (loop: string) => Promise<void>): Promise<void> {
     const backing = join(newFolder(), 'backing');
@@ -477,6 +509,50 @@ describe.skipIf(noLoop !== null)('a block device', () => {
     });
   });
 
+  test('one that is in use and can not be opened is told as in use', async () => {
+    const [folder, proc] = [newFolder(), newFolder()];
+    const node = join(folder, 'node');
+    // No driver has this number.
+    run('mknod', node, 'b', '4000', '1');
+    mkdirSync(join(proc, 'self'));
+    const system = { sysfs: '/none', udev: '/none', proc };
+    const idle = catalogue([deviceDisk(node)], newFolder(), { system });
+    expect((await idle.look('d')).unavailable?.sentence).toContain(node);
+    writeFileSync(join(proc, 'self/mountinfo'), '31 27 4000:1 / /srv rw - xfs /dev/sdb rw\n');
+    const used = await catalogue([deviceDisk(node)], newFolder(), { system }).look('d');
+    expect(used).toMatchObject({ unavailable: null, use: 'mounted at /srv (xfs)', roomBytes: 0, health: { level: 'down' } });
+    expect(used.problem).toContain('is mounted at /srv (xfs)');
+  });
+
+  test.skipIf(!has('addpart'))('a device with partitions is refused, and a partition is described by its disk', async () => {
+    await withLoop(async (loop) => {
+      const name = loop.slice('/dev/'.length);
+      // Start and length in sectors: no table is needed.
+      run('addpart', loop, '1', '2048', String((32 * MIB) / 512));
+      try {
+        const disks = catalogue([deviceDisk(loop)], newFolder());
+        await vi.waitFor(async () => expect((await disks.look('d')).facts?.partitions).toEqual([`${name}p1`]), { timeout: 30_000 });
+        expect(await rejection(disks.createStore('d', newStore(1)))).toMatchObject({
+          code: 'CONFLICT',
+          message: expect.stringContaining(`is divided into partitions (${name}p1)`),
+        });
+        const node = join(newFolder(), 'partition');
+        run('mknod', node, 'b', ...readFileSync(`/sys/block/${name}/${name}p1/dev`, 'utf8').trim().split(':'));
+        const partition = catalogue([deviceDisk(node)], newFolder());
+        expect(await partition.look('d')).toMatchObject({
+          unavailable: null,
+          problem: null,
+          capacityBytes: 32 * MIB,
+          facts: { device: `${name}p1`, type: 'partition', parent: name, sectorBytes: 512, sizeBytes: 32 * MIB },
+        });
+        await partition.createStore('d', newStore(1));
+        await partition.wipeStore('d', uuid(1), POOL);
+      } finally {
+        run('delpart', loop, '1');
+      }
+    });
+  });
+
   test('foreign data and what is mounted are refused, and left as they are', async () => {
     await withLoop(async (loop) => {
       run('mkfs.ext4', '-q', loop);
@@ -508,6 +584,59 @@ describe.skipIf(noLoop !== null)('a block device', () => {
         run('umount', mountPoint);
       }
       run('fsck.ext4', '-n', loop);
+    });
+  });
+
+  test('a directory whose file system takes no changes holds up itself alone, and goes on when it does again', async () => {
+    await withLoop(async (loop) => {
+      run('mkfs.ext4', '-q', loop);
+      const mountPoint = newFolder();
+      run('mount', loop, mountPoint);
+      try {
+        const disks = catalogue([directoryDisk(mountPoint), directoryDisk(newFolder(), { name: 'e' })], newFolder());
+        await disks.createStore('d', newStore(1));
+        run('fsfreeze', '--freeze', mountPoint);
+        const states: string[] = [];
+        const creating = disks.createStore('d', newStore(2, { poolUuid: uuid(0x9002) })).then(() => states.push('made'));
+        try {
+          // This thread goes on, and so does another disk; the frozen one can still be looked at.
+          await disks.createStore('e', newStore(3));
+          expect(await disks.look('d')).toMatchObject({ unavailable: null, places: [{ content: { kind: 'store' } }] });
+          expect(states).toEqual([]);
+        } finally {
+          run('fsfreeze', '--unfreeze', mountPoint);
+        }
+        await creating;
+        expect((await disks.look('d')).places).toHaveLength(2);
+      } finally {
+        run('umount', mountPoint);
+      }
+    });
+  });
+
+  test('a file system that is full: the creation fails, and leaves nothing', async () => {
+    await withLoop(async (loop) => {
+      run('mkfs.ext4', '-q', '-m', '0', loop);
+      const mountPoint = newFolder();
+      run('mount', loop, mountPoint);
+      try {
+        const disks = catalogue([directoryDisk(mountPoint, { overProvisioning: 1000 })], newFolder());
+        const store = newStore(1, { sizeBytes: 1024 * MIB, chunkSizeBytes: 8192 });
+        // Space that is there when the disk is looked at is gone when the metadata asks for it.
+        const filler = (step: string): void => {
+          if (step !== 'make the store in it') return;
+          const { bavail, bsize } = statfsSync(mountPoint);
+          writeFileSync(join(mountPoint, 'filler'), new Uint8Array(bavail * bsize - 2 * MIB));
+        };
+        const filled = catalogue([directoryDisk(mountPoint, { overProvisioning: 1000 })], newFolder(), { beforeStep: filler });
+        expect(await rejection(filled.createStore('d', newStore(1, { sizeBytes: 1024 * MIB, chunkSizeBytes: 8192 })))).toMatchObject({
+          code: 'NO_SPACE',
+        });
+        expect(readdirSync(mountPoint).filter((name) => name.includes('.store'))).toEqual([]);
+        expect(await rejection(disks.createStore('d', store))).toMatchObject({ code: 'NO_SPACE' });
+      } finally {
+        run('umount', mountPoint);
+      }
     });
   });
 });

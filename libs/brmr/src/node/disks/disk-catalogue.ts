@@ -7,7 +7,7 @@ import type { ThreadPlaces } from '../../core/server/thread-places.ts';
 import { CataloguedDisk, type DiskReport, type DiskSurroundings, type ExportOpener, LOOK_TIMEOUTS } from './catalogued-disk.ts';
 import { SYSTEM_PATHS, type SystemPaths } from './device-facts.ts';
 import type { DirectoryRecords } from './directory-records.ts';
-import { createInDirectory, createOnDisk, type NewStore, storePath, unfinishedPath, wipeFile, wipeOnDisk } from './disk-stores.ts';
+import { createInDirectory, createOnDisk, type NewStore, storePath, wipeFile, wipeOnDisk } from './disk-stores.ts';
 import { Smartctl } from './smartctl.ts';
 
 /** What a catalogue is made of. */
@@ -211,7 +211,6 @@ export class DiskCatalogue {
       if (place.kind === 'directory') {
         const path = report.places.find((each) => each.content.kind === 'store' && each.content.store.storeUuid === storeUuid)?.path;
         await wipeFile(place.path, path ?? storePath(place.path, storeUuid), storeUuid, damaged, options);
-        await disk.removeUnfinished(unfinishedPath(place.path, storeUuid));
       } else {
         await disk.open(places, (opened) => wipeOnDisk(opened, label, storeUuid, damaged, options));
       }

@@ -12,7 +12,7 @@ import { type ScanDepth, scanPath } from './place-scan.ts';
 
 /** Looks at what a disk is made of, one call at a time, in the thread pool. Nothing is changed, and nothing is decided here. */
 
-/** Files of a directory that are looked through for stores: a node has 250 stores at most. */
+/** Files of a directory that is looked through for stores: a node has 250 stores at most, and other files are better elsewhere. */
 const ENTRIES_MAX = 4096;
 /** A marker has some 70 bytes. */
 const MARKER_BYTES_MAX = 4096;
@@ -85,7 +85,17 @@ export async function probeDevice(path: string, depth: ScanDepth, system: System
     const swaps = parseSwaps(await readFile(join(system.proc, 'swaps'), 'utf8').catch(() => ''));
     const uses = { number: numberText(status.rdev), paths, holders: facts?.holders ?? [], partitions: facts?.partitions ?? [] };
     const use = useOf(uses, await mounts(system), swaps);
-    return { facts, use, place: await scanPath(path, depth) };
+    const place = await scanPath(path, depth).catch((error: unknown): ScannedPlace => {
+      // What is in use says more than that it can't be opened.
+      if (use === null || !(error instanceof OperationError)) throw error;
+      return {
+        path,
+        content: { kind: 'unreadable', code: error.code, reason: error.message },
+        sizeBytes: facts?.sizeBytes ?? 0,
+        allocatedBytes: null,
+      };
+    });
+    return { facts, use, place };
   } catch (error) {
     throw failureAt(path, error);
   }
@@ -118,7 +128,11 @@ async function storeFiles(directory: string): Promise<readonly string[]> {
   const entries = await opendir(directory);
   let left = ENTRIES_MAX;
   for await (const { name } of entries) {
-    if (left-- === 0) break;
+    if (left-- === 0)
+      throw new OperationError(
+        'INVALID_ARGUMENT',
+        `${directory} has more than ${ENTRIES_MAX} entries, so it is not looked through for stores: give the disk a directory of its own`,
+      );
     if (storeUuidOf(name) !== null) names.push(name);
   }
   return names.sort();
