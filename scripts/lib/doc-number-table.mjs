@@ -328,6 +328,11 @@ export const DOCUMENT_NUMBERS = [
     others: [/^Cost, measured[\s\S]*/gm],
   },
   {
+    path: 'docs/operations.md',
+    from: ['libs/operations/src/core/operation-runner.ts'],
+    says: ['and the last {HISTORY_MAX} that have ended'],
+  },
+  {
     path: 'docs/disks.md',
     from: ['libs/brmr/src/core/disks/disk-types.ts', 'libs/brmr/src/node/disks/catalogued-disk.ts'],
     all: true,
@@ -357,6 +362,8 @@ export const FIGURES_ALONE = [
   'docs/benchmark.md',
   'docs/nbd-clients.md',
   'docs/simulator-findings.md',
+  'libs/cluster-view/README.md',
+  'tools/rmrctl/README.md',
   'apps/web/README.md',
   'libs/admin-api/README.md',
   'libs/dirty-map/README.md',
