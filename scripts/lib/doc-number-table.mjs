@@ -331,6 +331,8 @@ export const DOCUMENT_NUMBERS = [
     path: 'docs/operations.md',
     from: ['libs/operations/src/core/operation-runner.ts'],
     says: ['and the last {HISTORY_MAX} that have ended'],
+    // Names and sizes of examples.
+    others: [/`(rmrctl|…)[^`]*`/g],
   },
   {
     path: 'docs/disks.md',
