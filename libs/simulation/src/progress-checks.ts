@@ -14,7 +14,7 @@ const NAMED_MS = 3_000;
 /** After so long nothing waits any more for a chunk that can't be had, and that another member has; and so often it is looked at again. */
 const PASSED_BY_MS = 2_000;
 const STUCK_MAX = 8;
-/** A source that could not read the chunk is asked again after so long: a disk may take seconds to fail a read. It may have been mended since. */
+/** A source that could not read a chunk is asked again after so long at most: a disk may take seconds to fail a read. It may have been mended since. */
 const ASKED_AGAIN_MS = 10_000;
 /** Times are sums of fractions. */
 const ROUNDING_MS = 1;
@@ -22,6 +22,7 @@ const ROUNDING_MS = 1;
 const UNANSWERED = 'an IO was not answered';
 
 type Leg = PoolClientStatus['legs'][number];
+type Pool = ReturnType<NonNullable<SimulatedStorageNode['rmr']>['pools']>[number];
 
 /** The oldest operation, as long as nothing is known to hold it up but the legs that have not answered it. */
 interface Watch {
@@ -48,6 +49,8 @@ export class ProgressChecks {
   #watch: Watch | null = null;
   /** How often in a row requests were seen at a node that wait for a chunk which they should have passed by. */
   readonly #stuck = new Map<SimulatedStorageNode, number>();
+  /** By node and chunk that IO waits for: since when a source can read it that the node does not ask, as it could not (the node's clock). */
+  readonly #unasked = new Map<SimulatedStorageNode, Map<number, number>>();
 
   constructor(cluster: SimulatedCluster, workload: Workload) {
     this.#cluster = cluster;
@@ -79,20 +82,46 @@ export class ProgressChecks {
 
   /** W10: nothing waits for long for a chunk that another member of the set has, unless that is being written. */
   #checkPassedBy(node: SimulatedStorageNode): void {
-    const { rmr, host, store, paused } = node;
+    const { rmr, host, paused } = node;
     const [pool] = rmr?.pools() ?? [];
     const isStuck = (pool?.waits() ?? []).some(({ chunk, sinceMs }) => {
-      if (pool === undefined || host === null || store === null || store.version === null || pool.resync.isLocked(chunk, 1)) return false;
-      const isHeld = store.version.inSync.some(
-        ({ memberId }) => memberId !== node.memberId && !store.dirtyMap(memberId)?.test(chunk) && this.#canRead(memberId, chunk),
-      );
-      const couldNotRead = pool.resync.sourceOf(chunk).includes("its disk can't read the chunk");
-      return isHeld && host.clock.wallMs() - sinceMs > PASSED_BY_MS + (couldNotRead ? ASKED_AGAIN_MS : 0);
+      if (pool === undefined || host === null || pool.resync.isLocked(chunk, 1)) return false;
+      return this.#isHeld(node, chunk) && !couldNotRead(pool, chunk) && host.clock.wallMs() - sinceMs > PASSED_BY_MS;
     });
+    const isUnasked = this.#isUnasked(node, pool);
     // One that was paused looks at what waits when it goes on.
-    const times = isStuck && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
+    const times = (isStuck || isUnasked) && !paused ? (this.#stuck.get(node) ?? 0) + 1 : 0;
     this.#stuck.set(node, times);
     if (times > STUCK_MAX) fail('W10', `requests wait at ${node.name} for a chunk that another member of the set has`);
+  }
+
+  /**
+   * Whether a source that could not read a chunk should have been asked again. A request is given back before that time is over, so the
+   * chunk is followed and not the request.
+   */
+  #isUnasked(node: SimulatedStorageNode, pool: Pool | undefined): boolean {
+    const { host } = node;
+    if (pool === undefined || host === null) {
+      this.#unasked.delete(node);
+      return false;
+    }
+    const nowMs = host.clock.nowMs();
+    const unasked = this.#unasked.get(node) ?? new Map<number, number>();
+    this.#unasked.set(node, unasked);
+    for (const { chunk } of pool.waits()) if (!unasked.has(chunk)) unasked.set(chunk, nowMs);
+    for (const chunk of unasked.keys()) if (!this.#isHeld(node, chunk) || !couldNotRead(pool, chunk)) unasked.delete(chunk);
+    return [...unasked.values()].some((sinceMs) => nowMs - sinceMs > ASKED_AGAIN_MS + PASSED_BY_MS);
+  }
+
+  /** Whether the node lacks the chunk, and another member of the set has it and can read it. */
+  #isHeld({ store, memberId: own }: SimulatedStorageNode, chunk: number): boolean {
+    return (
+      store !== null &&
+      store.dirtyMap(own)?.test(chunk) === true &&
+      (store.version?.inSync ?? []).some(
+        ({ memberId }) => memberId !== own && !store.dirtyMap(memberId)?.test(chunk) && this.#canRead(memberId, chunk),
+      )
+    );
   }
 
   #canRead(memberId: number, chunk: number): boolean {
@@ -191,6 +220,11 @@ export class ProgressChecks {
     if (watch !== null && watch.operation === operation && watch.situation === situation) return watch;
     return { operation, situation, readyMs: null, idleMs: new Map(), overdueMs: null };
   }
+}
+
+/** Whether the node does not ask a source for the chunk, as that could not read it a moment ago. */
+function couldNotRead(pool: Pool, chunk: number): boolean {
+  return pool.resync.sourceOf(chunk).includes("its disk can't read the chunk");
 }
 
 /** I11: a client that waits says for what. */

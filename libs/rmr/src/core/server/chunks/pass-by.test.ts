@@ -1,6 +1,6 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { PASS_BY_MS, REFUSED_RETRY_MS } from '../../../constants.ts';
+import { PASS_BY_MS, REFUSED_RETRY_MS, RESYNC_UNREADABLE_MS, WAIT_BOUNCE_MS } from '../../../constants.ts';
 import { CHUNK, PoolServerRig, pulledChunk } from '../../../testing/pool-server-rig.ts';
 import { IoFlag, MessageType } from '../../../wire/io-message.ts';
 
@@ -160,5 +160,27 @@ describe('pool server: chunks that the disk does not take (W10)', () => {
     rig.join();
     rig.world.run(2 * PASS_BY_MS);
     expect(rig.answers).toEqual([]);
+  });
+
+  test('a chunk that its source could not read a moment ago is not passed by; after a while it is, and the source is asked again', () => {
+    rig.serve({ 1: [4] }, [1, 2]);
+    rig.join();
+    rig.session(2).ios.shift()?.answer(Status.EIO);
+    rig.turn();
+    const send = (name: string, writeSeq: number): void => rig.write(name, { chunk: 4, lengthBytes: 512, writeSeq });
+    // The write may mend the bad sector at member 2 meanwhile. It is given back, and sent again.
+    send('w', 1);
+    rig.world.run(WAIT_BOUNCE_MS + 500);
+    expect([rig.answers, rig.session(2).ios]).toEqual([[['w', Status.EBOUNCED]], []]);
+    send('again', 1);
+    expect(rig.pool.waits()).toMatchObject([{ chunk: 4, what: expect.stringContaining("its disk can't read the chunk") }]);
+    rig.world.runUntil(() => rig.answers.length > 1, RESYNC_UNREADABLE_MS - WAIT_BOUNCE_MS, 'the write to end');
+    expect([rig.answers[1], rig.held(), dirty()]).toEqual([['again', Status.EPASSED], [], true]);
+    rig.io('f', { type: MessageType.FLUSH, completedThrough: 1 });
+    rig.store.endOne('flush');
+    rig.pull();
+    expect(dirty()).toBe(false);
+    send('later', 2);
+    expect(rig.held()).toEqual([`write ${4 * CHUNK}+512`]);
   });
 });
