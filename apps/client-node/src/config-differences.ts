@@ -24,7 +24,8 @@ export class ConfigDifferences implements Ticked {
   tick(nowMs: number): void {
     if (nowMs < this.#nextMs) return;
     this.#nextMs = nowMs + LOOK_MS;
-    for (const { config, client } of this.#pools) {
+    for (const { config, client, isStatic } of this.#pools) {
+      if (!isStatic) continue;
       const { differences } = client.status();
       if (differences.length === 0) continue;
       const told = this.#told.get(config.uuid);

@@ -29,7 +29,7 @@ export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
 }
 
 /** The status of one pool. `admin` says how this daemon is reached: the status has commands for people to type. */
-export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): ClientPoolStatus {
+export function poolStatus({ config, client, isStatic }: MappedPool, admin: AdminConfig): ClientPoolStatus {
   const status = client.status();
   const { counters } = client;
   const { version, geometry } = status;
@@ -51,7 +51,8 @@ export function poolStatus({ config, client }: MappedPool, admin: AdminConfig): 
     reason: reasonOf(status),
     since: isoTime(status.stateSinceMs),
     born: status.born,
-    differences: status.differences.map(({ what, remedy }) => ({ what, remedy })),
+    // What this node remembers of a pool that an order mapped, it corrects by itself.
+    differences: isStatic ? status.differences.map(({ what, remedy }) => ({ what, remedy })) : [],
     epoch: status.epoch === 0 ? null : status.epoch,
     version:
       version === null

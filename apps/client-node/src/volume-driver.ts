@@ -36,8 +36,8 @@ import {
 import type { DaemonEvents } from '@rmr/daemon';
 import { isUnfinished, type Operation, type OperationJournal, OperationRunner } from '@rmr/operations';
 import type { RecordDirectory } from '@rmr/operations/node';
-import { CHUNK_BYTES_DEFAULT, QUEUE_DEPTH_DEFAULT, type RmrClient } from '@rmr/rmr';
-import { OperationError, type World } from '@rmr/runtime';
+import { CHUNK_BYTES_DEFAULT, type PoolClientStatus, QUEUE_DEPTH_DEFAULT, type RmrClient } from '@rmr/rmr';
+import { OperationError, type Ticked, type World } from '@rmr/runtime';
 import type { MappedPool, MappedPools } from './mapped-pools.ts';
 import { configOf } from './mappings.ts';
 import { findPool } from './pool-orders.ts';
@@ -52,10 +52,14 @@ export interface VolumeDriverParts {
   readonly events: Pick<DaemonEvents, 'record'>;
 }
 
-export class VolumeDriver implements VolumeOrders, Operations {
+/** How often what is remembered of the members is compared with what the pools know, in milliseconds. */
+const CORRECT_MS = 5_000;
+
+export class VolumeDriver implements VolumeOrders, Operations, Ticked {
   readonly #parts: VolumeDriverParts;
   readonly #host: VolumeHost;
   readonly #runner: OperationRunner;
+  #nextMs = 0;
   /** The states that were told last of the operations that go on. */
   readonly #told = new Map<string, string>();
 
@@ -83,11 +87,29 @@ export class VolumeDriver implements VolumeOrders, Operations {
         });
     }
     this.#runner.start();
+    world.ticker.subscribe(this);
+  }
+
+  /** Corrects what is remembered of the members of pools: they move, come and go, and the next start looks for them where they were last. */
+  tick(nowMs: number): void {
+    if (nowMs < this.#nextMs) return;
+    this.#nextMs = nowMs + CORRECT_MS;
+    const { mappings, mapped, world } = this.#parts;
+    for (const { config, client, isStatic } of mapped.list) {
+      const known = mappings.get(config.uuid);
+      if (isStatic || known === null) continue;
+      const now = asMapping(known, client.status());
+      if (now === null || JSON.stringify(now) === JSON.stringify(known)) continue;
+      mappings.put(now, (error) => {
+        if (error !== null) world.log.warn('where members of a pool are could not be remembered', { pool: known.name, why: error.message });
+      });
+    }
   }
 
   /** Begins nothing any more. Resolves when what is being written is durable. What has not ended goes on after the next start. */
   async stop(): Promise<void> {
     this.#runner.stop();
+    this.#parts.world.ticker.unsubscribe(this);
     await Promise.all([this.#parts.journal.settled(), this.#parts.mappings.settled()]);
   }
 
@@ -301,6 +323,19 @@ export class VolumeDriver implements VolumeOrders, Operations {
       endedAt: operation.endedAtMs === null ? null : isoTime(operation.endedAtMs),
     };
   }
+}
+
+/** The mapping with the members that the pool has now. Null: the pool is not served, and so does not know them for certain. */
+function asMapping(known: Mapping, { state, members, policy }: PoolClientStatus): Mapping | null {
+  if (state !== 'SERVING' || members.length === 0) return null;
+  const address = ({ memberId, name, addresses }: (typeof members)[number]) => ({ memberId, name, addresses: [...addresses] });
+  const witness = members.find(({ role }) => role === 'witness');
+  return {
+    ...known,
+    quorum: policy.quorum,
+    members: members.filter((member) => member !== witness).map(address),
+    witness: witness === undefined ? null : address(witness),
+  };
 }
 
 /** The mapping as configuration. Throws INVALID_ARGUMENT for what the configuration would not take, such as two members of one name. */

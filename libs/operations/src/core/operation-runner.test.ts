@@ -12,7 +12,7 @@ class Durable {
   readonly actions: string[] = [];
 }
 
-type Input = { readonly name: string; readonly fails?: string; readonly waits?: string };
+type Input = { readonly name: string; readonly fails?: string; readonly waits?: string; readonly undoFails?: string };
 
 /** One process: it dies at its `crashAt`th action, before it happens; at a half, after it has happened and before anybody is told. */
 class Process {
@@ -36,7 +36,11 @@ class Process {
       sentence: `does ${name}`,
       ...(tooLate === undefined ? {} : { tooLate }),
       run: (context, done) => this.#step(durable, context, name, done),
-      undo: (context, done) =>
+      undo: (context, done) => {
+        if (context.input.undoFails === name) {
+          world.after(1, () => done({ end: 'failed', error: new OperationError('IO_ERROR', `the disk of ${name} is dead`) }));
+          return;
+        }
         this.#act(
           () => {
             // What is undone was recorded as a step first.
@@ -45,7 +49,8 @@ class Process {
             durable.actions.push(`undo ${name}`);
           },
           () => done({ end: 'done' }),
-        ),
+        );
+      },
     });
     const kinds: OperationKind<Input>[] = [
       { kind: 'three', steps: [step('a'), step('b'), step('c')] },
@@ -199,6 +204,17 @@ describe('operations', () => {
       expect(durable.actions.join(' ')).toMatch(/^(a )+(b )+(undo c )+(undo b ?)+( undo a)+$/);
     },
   );
+
+  test('a step that can not be undone is said, and the others are undone', () => {
+    const process = new Process(world, durable);
+    submit(process, request('x', { fails: 'c', undoFails: 'b' }));
+    world.run(300);
+    expect([stand(process, 'x'), [...durable.done]]).toEqual(['FAILED', ['x/b']]);
+    expect(process.runner.list()[0]?.error).toEqual({
+      code: 'NO_SPACE',
+      sentence: 'no space for c; and the step "b" could not be undone: the disk of b is dead',
+    });
+  });
 
   test('a step that waits says for what, since when and what helps, and goes on when it can, also after a restart', () => {
     const process = new Process(world, durable);

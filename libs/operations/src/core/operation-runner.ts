@@ -343,9 +343,14 @@ export class OperationRunner implements Ticked {
       }
       case 'failed': {
         const error = { code: end.error.code, sentence: end.error.message };
-        // What can't be undone now is left as it is, and said: undoing for ever would hold the target for ever.
-        if (record.undoing) this.#endUndone(driven, `${record.error?.sentence ?? ''}; and it could not be undone: ${error.sentence}`);
-        else this.#undo(driven, error);
+        if (!record.undoing) {
+          this.#undo(driven, error);
+          break;
+        }
+        // What can't be undone is left as it is, and said, and the rest is undone: trying for ever would hold the target for ever.
+        const sentence = `${record.error?.sentence ?? ''}; and the step "${kind.steps[record.step]?.name}" could not be undone: ${error.sentence}`;
+        driven.record = { ...record, error: { code: record.error?.code ?? error.code, sentence } };
+        this.#undone(driven);
         break;
       }
       case 'done':
