@@ -9,7 +9,7 @@ import type { NodeAnswer, StoreOrder } from '../commands/node-commands.ts';
 import type { OperatedPool, VolumeHost } from './volume-host.ts';
 
 /** How soon a step that waits looks again, in milliseconds: for what goes on by itself, and for a node that does not answer. */
-export const LOOK_MS = 200;
+export const LOOK_MS = 50;
 export const AWAY_MS = 2_000;
 
 export const DONE: StepEnd = { end: 'done' };
