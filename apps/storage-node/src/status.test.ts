@@ -10,7 +10,11 @@ function paused(bytesLeft: number): PoolServer {
     ...{ state: 'PAUSED', sinceMs: 0, bytesLeft, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [] },
     ...{ reason: 'paused by an operator', pulledBytes: 0, refused: [] },
   };
-  return { state: 'NORMAL', store: { members: [] }, resync: { paused: true, status: () => status } } as unknown as PoolServer;
+  return {
+    state: 'NORMAL',
+    store: { members: [], identity: { poolName: 'demo' } },
+    resync: { paused: true, status: () => status },
+  } as unknown as PoolServer;
 }
 
 function member(state: string, holder: string | null, { witness = false, draining = false } = {}): PoolServer {
@@ -22,7 +26,7 @@ function member(state: string, holder: string | null, { witness = false, drainin
 }
 
 test('resync that an operator has paused says how that is ended, as long as something is left to pull', () => {
-  expect(resyncStatus(paused(4096))).toMatchObject({ reason: 'paused by an operator', remedy: expect.stringContaining('Restart') });
+  expect(resyncStatus(paused(4096))).toMatchObject({ reason: 'paused by an operator', remedy: 'End the pause: rmrctl resync resume demo' });
   expect(resyncStatus(paused(0)).remedy).toBeUndefined();
 });
 

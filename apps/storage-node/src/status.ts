@@ -224,7 +224,7 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
 function resyncRemedy(pool: PoolServer, bytesLeft: number, isRefused: boolean): string | undefined {
   if (bytesLeft === 0) return undefined;
   if (isRefused) return REPLACE_DISK;
-  return pool.resync.paused ? 'Restart this storage node: that ends the pause. There is no command for it yet.' : undefined;
+  return pool.resync.paused ? `End the pause: rmrctl resync resume ${pool.store.identity.poolName}` : undefined;
 }
 
 function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health {
