@@ -409,8 +409,8 @@ export class CommitEngine implements DiskSink, TurnTask {
     const { disk, ring, seed, state } = this.#parts;
     const bytes = this.#writer.finish(RecordMagic.JOURNAL, ring.nextSequence, ring.tailSequence, seed);
     // A record that a parser refuses would make the store unusable: that is found out here.
-    const { view, lengthBytes } = this.#writer;
-    assert(invalidEntries(bytes, view, RECORD_HEADER_BYTES, lengthBytes, state.layout) === null, 'engine: what is written can be read');
+    const { lengthBytes } = this.#writer;
+    assert(invalidEntries(bytes, RECORD_HEADER_BYTES, lengthBytes, state.layout) === null, 'engine: what is written can be read');
     this.#recordOffset = offset;
     this.#recordBytes = bytes.length;
     this.recordCount++;
@@ -447,7 +447,7 @@ export class CommitEngine implements DiskSink, TurnTask {
   #apply(): void {
     const { state, ring } = this.#parts;
     const flushFailed = this.#phase === Phase.REFLUSHING;
-    state.applyRecord(this.#writer.bytes, this.#writer.view, 0, this.#staged ?? []);
+    state.applyRecord(this.#writer.bytes, 0, this.#staged ?? []);
     this.#staged = null;
     ring.append(this.#recordOffset, this.#recordBytes);
     this.#setPhase(Phase.IDLE);

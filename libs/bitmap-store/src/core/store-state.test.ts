@@ -15,8 +15,8 @@ function homeEntryTypes(state: StoreState): number[] {
   writer.begin();
   state.addTo(writer);
   const types: number[] = [];
-  for (let at = RECORD_HEADER_BYTES; at < writer.lengthBytes; at += entryBytes(entryPayloadBytes(writer.view, at))) {
-    types.push(entryType(writer.view, at));
+  for (let at = RECORD_HEADER_BYTES; at < writer.lengthBytes; at += entryBytes(entryPayloadBytes(writer.bytes, at))) {
+    types.push(entryType(writer.bytes, at));
   }
   return types;
 }

@@ -1,5 +1,5 @@
 import { DirtyMap } from '@rmr/dirty-map';
-import { assert } from '@rmr/runtime';
+import { assert, readU16, readU32 } from '@rmr/runtime';
 import { MEMBER_SLOTS } from '../constants.ts';
 import {
   addLives,
@@ -88,78 +88,78 @@ export class StoreState {
   }
 
   /** Applies the entries of a valid record. `staged` has a map for every switch in it. */
-  applyRecord(bytes: Uint8Array, view: DataView, offset: number, staged: readonly StagedMap[]): void {
-    const end = offset + recordLength(view, offset);
-    for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
-      this.#applyEntry(bytes, view, at, staged);
+  applyRecord(bytes: Uint8Array, offset: number, staged: readonly StagedMap[]): void {
+    const end = offset + recordLength(bytes, offset);
+    for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(bytes, at))) {
+      this.#applyEntry(bytes, at, staged);
     }
   }
 
-  #applyEntry(bytes: Uint8Array, view: DataView, at: number, staged: readonly StagedMap[]): void {
+  #applyEntry(bytes: Uint8Array, at: number, staged: readonly StagedMap[]): void {
     const payload = at + ENTRY_HEADER_BYTES;
-    const payloadBytes = entryPayloadBytes(view, at);
-    switch (entryType(view, at)) {
+    const payloadBytes = entryPayloadBytes(bytes, at);
+    switch (entryType(bytes, at)) {
       case EntryType.PROMISE:
-        this.promise = readPromise(bytes, view, payload);
+        this.promise = readPromise(bytes, payload);
         break;
       case EntryType.VERSION:
-        this.version = readVersion(bytes, view, payload);
+        this.version = readVersion(bytes, payload);
         break;
       case EntryType.MEMBERS: {
-        const members = readMembers(bytes, view, payload, payloadBytes);
+        const members = readMembers(bytes, payload, payloadBytes);
         assert(members !== null, 'store state: the member table was validated');
         this.members = members;
         break;
       }
       case EntryType.POLICY:
-        this.policy = readPolicy(bytes, view, payload);
+        this.policy = readPolicy(bytes, payload);
         break;
       case EntryType.USAGE:
-        this.usage = readUsage(bytes, view, payload);
+        this.usage = readUsage(bytes, payload);
         break;
       case EntryType.LIVES: {
-        const lives = readLives(bytes, view, payload, payloadBytes);
+        const lives = readLives(bytes, payload, payloadBytes);
         assert(lives !== null, 'store state: the lives were validated');
         this.lives = lives;
         break;
       }
       case EntryType.SLOTS:
-        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.slotMembers[slot] = view.getUint16(payload + slot * 2, true) - 1;
+        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.slotMembers[slot] = readU16(bytes, payload + slot * 2) - 1;
         break;
       case EntryType.SIDES:
-        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.sides[slot] = view.getUint8(payload + slot);
+        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.sides[slot] = bytes[payload + slot] as number;
         break;
       case EntryType.DIRTY_SET:
-        this.#applyDirty(view, payload, payloadBytes, true);
+        this.#applyDirty(bytes, payload, payloadBytes, true);
         break;
       case EntryType.DIRTY_CLEAR:
-        this.#applyDirty(view, payload, payloadBytes, false);
+        this.#applyDirty(bytes, payload, payloadBytes, false);
         break;
       case EntryType.MAP_SWITCH:
-        this.#applySwitch(view.getUint8(payload), view.getUint8(payload + 1), staged);
+        this.#applySwitch(bytes[payload] as number, bytes[payload + 1] as number, staged);
         break;
       case EntryType.INTENT_ENTER:
-        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyEnter(view.getUint32(payload + i, true));
+        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyEnter(readU32(bytes, payload + i));
         break;
       case EntryType.INTENT_LEAVE:
-        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyLeave(view.getUint32(payload + i, true));
+        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyLeave(readU32(bytes, payload + i));
         break;
       case EntryType.INTENT_OVERFLOW:
-        this.intent.applyOverflow(view.getUint32(payload, true) === 1);
+        this.intent.applyOverflow(readU32(bytes, payload) === 1);
         break;
       default:
         assert(false, 'store state: entries were validated');
     }
   }
 
-  #applyDirty(view: DataView, payload: number, payloadBytes: number, dirty: boolean): void {
-    const mask = view.getUint32(payload, true);
+  #applyDirty(bytes: Uint8Array, payload: number, payloadBytes: number, dirty: boolean): void {
+    const mask = readU32(bytes, payload);
     for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
       if ((mask & (1 << slot)) === 0) continue;
       const map = this.maps[slot] as DirtyMap;
       for (let range = payload + 8; range < payload + payloadBytes; range += 8) {
-        const first = view.getUint32(range, true);
-        const count = view.getUint32(range + 4, true);
+        const first = readU32(bytes, range);
+        const count = readU32(bytes, range + 4);
         if (dirty) map.set(first, count);
         else map.clear(first, count);
         // I3, I6: pages count as changed even if no bit changes. A map that was read at open may show a page of the page cache that a

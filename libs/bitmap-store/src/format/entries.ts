@@ -1,5 +1,5 @@
 import type { ChunkGrid } from '@rmr/dirty-map';
-import { assert, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
+import { assert, decodeUuid, encodeUuid, isUuid, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import {
   ADDRESS_BYTES_MAX,
   ADDRESSES_PER_MEMBER_MAX,
@@ -84,22 +84,22 @@ export interface EntryLimits {
 export function addPromise(writer: RecordWriter, promise: PromiseRecord): void {
   const name = encodeText(promise.clientName);
   const at = writer.add(EntryType.PROMISE, 26 + name.length);
-  writeU64(writer.view, at, promise.epoch);
+  writeU64(writer.bytes, at, promise.epoch);
   encodeUuid(promise.clientInstance, writer.bytes, at + 8);
-  writer.view.setUint16(at + 24, name.length, true);
+  writeU16(writer.bytes, at + 24, name.length);
   writer.bytes.set(name, at + 26);
 }
 
 export function addVersion(writer: RecordWriter, version: VersionRecord): void {
   const at = writer.add(EntryType.VERSION, 48 + version.inSync.length * 24);
   encodeUuid(version.lineageUuid, writer.bytes, at);
-  writeU64(writer.view, at + 16, version.epoch);
-  writeU64(writer.view, at + 24, version.seq);
-  writeU64(writer.view, at + 32, version.horizon);
-  writer.view.setUint8(at + 40, version.inSync.length);
+  writeU64(writer.bytes, at + 16, version.epoch);
+  writeU64(writer.bytes, at + 24, version.seq);
+  writeU64(writer.bytes, at + 32, version.horizon);
+  writer.bytes[at + 40] = version.inSync.length;
   for (let i = 0; i < version.inSync.length; i++) {
     const member = version.inSync[i] as VersionRecord['inSync'][number];
-    writer.view.setUint8(at + 48 + i * 24, member.memberId);
+    writer.bytes[at + 48 + i * 24] = member.memberId;
     encodeUuid(member.storeUuid, writer.bytes, at + 56 + i * 24);
   }
 }
@@ -111,9 +111,9 @@ export function policyPayloadBytes(policy: PoolPolicy): number {
 
 export function addPolicy(writer: RecordWriter, policy: PoolPolicy): void {
   const at = writer.add(EntryType.POLICY, policyPayloadBytes(policy));
-  writer.view.setUint8(at, QUORUMS.indexOf(policy.quorum));
-  writer.view.setUint8(at + 1, policy.highestMemberId);
-  writer.view.setUint8(at + 2, policy.formerLineages.length);
+  writer.bytes[at] = QUORUMS.indexOf(policy.quorum);
+  writer.bytes[at + 1] = policy.highestMemberId;
+  writer.bytes[at + 2] = policy.formerLineages.length;
   for (const [i, lineageUuid] of policy.formerLineages.entries()) encodeUuid(lineageUuid, writer.bytes, at + 8 + i * 16);
 }
 
@@ -161,28 +161,28 @@ export function membersPayloadBytes(members: readonly MemberRecord[]): number {
 
 export function addMembers(writer: RecordWriter, members: readonly MemberRecord[]): void {
   let at = writer.add(EntryType.MEMBERS, membersPayloadBytes(members));
-  writer.view.setUint8(at, members.length);
+  writer.bytes[at] = members.length;
   at += 8;
   for (const member of members) {
     const name = encodeText(member.name);
-    writer.view.setUint8(at, member.memberId);
-    writer.view.setUint8(at + 1, name.length);
-    writer.view.setUint8(at + 2, member.addresses.length);
-    writer.view.setUint8(at + 3, memberFlags(member));
+    writer.bytes[at] = member.memberId;
+    writer.bytes[at + 1] = name.length;
+    writer.bytes[at + 2] = member.addresses.length;
+    writer.bytes[at + 3] = memberFlags(member);
     encodeUuid(member.storeUuid, writer.bytes, at + 4);
     writer.bytes.set(name, at + 20);
     at += 20 + name.length;
     for (const address of member.addresses) {
       const text = encodeText(address);
-      writer.view.setUint8(at, text.length);
+      writer.bytes[at] = text.length;
       writer.bytes.set(text, at + 1);
       at += 1 + text.length;
     }
     at = putVersionNumber(writer, at, moveOf(member));
     if (member.seen !== undefined) {
       encodeUuid(member.seen.lifeUuid, writer.bytes, at);
-      writeU64(writer.view, at + 16, member.seen.age);
-      writeU64(writer.view, at + 24, member.seen.atMs);
+      writeU64(writer.bytes, at + 16, member.seen.age);
+      writeU64(writer.bytes, at + 24, member.seen.atMs);
       at += SEEN_BYTES;
     }
     at = putVersionNumber(writer, at, member.anew);
@@ -192,8 +192,8 @@ export function addMembers(writer: RecordWriter, members: readonly MemberRecord[
 /** Writes the number where there is one. Returns where it ends. */
 function putVersionNumber(writer: RecordWriter, at: number, version: VersionNumber | undefined): number {
   if (version === undefined) return at;
-  writeU64(writer.view, at, version.epoch);
-  writeU64(writer.view, at + 8, version.seq);
+  writeU64(writer.bytes, at, version.epoch);
+  writeU64(writer.bytes, at + 8, version.seq);
   return at + VERSION_NUMBER_BYTES;
 }
 
@@ -203,20 +203,20 @@ export function addUsage(writer: RecordWriter, usage: Usage): void {
     (usage.volatileLost ? UsageFlag.VOLATILE_LOST : 0) |
     (usage.cleanShutdown ? UsageFlag.CLEAN_SHUTDOWN : 0) |
     (usage.released ? UsageFlag.RELEASED : 0);
-  writer.view.setUint32(at, flags, true);
+  writeU32(writer.bytes, at, flags);
   encodeUuid(usage.bootId, writer.bytes, at + 8);
-  writeU64(writer.view, at + 24, usage.openCount);
+  writeU64(writer.bytes, at + 24, usage.openCount);
 }
 
 export function addLives(writer: RecordWriter, lives: Lives): void {
   const at = writer.add(EntryType.LIVES, livesPayloadBytes(lives));
-  encodeLives(writer.bytes, writer.view, at, lives);
+  encodeLives(writer.bytes, at, lives);
 }
 
 /** `memberIds[slot]` is -1 for a free slot. */
 export function addSlots(writer: RecordWriter, memberIds: Int16Array): void {
   const at = writer.add(EntryType.SLOTS, MEMBER_SLOTS * 2);
-  for (let slot = 0; slot < MEMBER_SLOTS; slot++) writer.view.setUint16(at + slot * 2, (memberIds[slot] as number) + 1, true);
+  for (let slot = 0; slot < MEMBER_SLOTS; slot++) writeU16(writer.bytes, at + slot * 2, (memberIds[slot] as number) + 1);
 }
 
 export function addSides(writer: RecordWriter, sides: Uint8Array): void {
@@ -227,73 +227,73 @@ export function addSides(writer: RecordWriter, sides: Uint8Array): void {
 /** Adds a DIRTY_SET or DIRTY_CLEAR entry for `rangeCount` ranges; fill them in with {@link putRange}. */
 export function addDirty(writer: RecordWriter, type: number, slotMask: number, rangeCount: number): number {
   const at = writer.add(type, 8 + rangeCount * 8);
-  writer.view.setUint32(at, slotMask, true);
-  writer.view.setUint32(at + 4, rangeCount, true);
+  writeU32(writer.bytes, at, slotMask);
+  writeU32(writer.bytes, at + 4, rangeCount);
   return at;
 }
 
 export function putRange(writer: RecordWriter, at: number, index: number, firstChunk: number, chunkCount: number): void {
-  writer.view.setUint32(at + 8 + index * 8, firstChunk, true);
-  writer.view.setUint32(at + 12 + index * 8, chunkCount, true);
+  writeU32(writer.bytes, at + 8 + index * 8, firstChunk);
+  writeU32(writer.bytes, at + 12 + index * 8, chunkCount);
 }
 
 export function addMapSwitch(writer: RecordWriter, slot: number, side: number): void {
   const at = writer.add(EntryType.MAP_SWITCH, 8);
-  writer.view.setUint8(at, slot);
-  writer.view.setUint8(at + 1, side);
+  writer.bytes[at] = slot;
+  writer.bytes[at + 1] = side;
 }
 
 /** Adds an entry for one region. */
 export function addRegion(writer: RecordWriter, type: number, region: number): void {
-  writer.view.setUint32(writer.add(type, 4), region, true);
+  writeU32(writer.bytes, writer.add(type, 4), region);
 }
 
 /** Adds an entry for several regions. */
 export function addRegions(writer: RecordWriter, type: number, regions: ArrayLike<number>): void {
   const at = writer.add(type, regions.length * 4);
-  for (let i = 0; i < regions.length; i++) writer.view.setUint32(at + i * 4, regions[i] as number, true);
+  for (let i = 0; i < regions.length; i++) writeU32(writer.bytes, at + i * 4, regions[i] as number);
 }
 
 export function addOverflow(writer: RecordWriter, overflow: boolean): void {
-  writer.view.setUint32(writer.add(EntryType.INTENT_OVERFLOW, 4), overflow ? 1 : 0, true);
+  writeU32(writer.bytes, writer.add(EntryType.INTENT_OVERFLOW, 4), overflow ? 1 : 0);
 }
 
-export function readPromise(bytes: Uint8Array, view: DataView, at: number): PromiseRecord {
+export function readPromise(bytes: Uint8Array, at: number): PromiseRecord {
   return {
-    epoch: readU64(view, at),
+    epoch: readU64(bytes, at),
     clientInstance: decodeUuid(bytes, at + 8),
-    clientName: decodeText(bytes, at + 26, view.getUint16(at + 24, true)) ?? '',
+    clientName: decodeText(bytes, at + 26, readU16(bytes, at + 24)) ?? '',
   };
 }
 
-export function readVersion(bytes: Uint8Array, view: DataView, at: number): VersionRecord {
+export function readVersion(bytes: Uint8Array, at: number): VersionRecord {
   const inSync = [];
-  for (let i = 0; i < view.getUint8(at + 40); i++) {
-    inSync.push({ memberId: view.getUint8(at + 48 + i * 24), storeUuid: decodeUuid(bytes, at + 56 + i * 24) });
+  for (let i = 0; i < (bytes[at + 40] as number); i++) {
+    inSync.push({ memberId: bytes[at + 48 + i * 24] as number, storeUuid: decodeUuid(bytes, at + 56 + i * 24) });
   }
   return {
     lineageUuid: decodeUuid(bytes, at),
-    epoch: readU64(view, at + 16),
-    seq: readU64(view, at + 24),
-    horizon: readU64(view, at + 32),
+    epoch: readU64(bytes, at + 16),
+    seq: readU64(bytes, at + 24),
+    horizon: readU64(bytes, at + 32),
     inSync,
   };
 }
 
 /** The member table in a payload, or null when it is not well formed. */
-export function readMembers(bytes: Uint8Array, view: DataView, at: number, payloadBytes: number): readonly MemberRecord[] | null {
+export function readMembers(bytes: Uint8Array, at: number, payloadBytes: number): readonly MemberRecord[] | null {
   const end = at + payloadBytes;
   if (payloadBytes < 8) return null;
-  const count = view.getUint8(at);
+  const count = bytes[at] as number;
   if (count > MEMBER_SLOTS || !allZero(bytes, at + 1, at + 8)) return null;
   const members: MemberRecord[] = [];
   let position = at + 8;
   for (let i = 0; i < count; i++) {
     if (position + 20 > end) return null;
-    const memberId = view.getUint8(position);
-    const nameBytes = view.getUint8(position + 1);
-    const addressCount = view.getUint8(position + 2);
-    const flags = view.getUint8(position + 3);
+    const memberId = bytes[position] as number;
+    const nameBytes = bytes[position + 1] as number;
+    const addressCount = bytes[position + 2] as number;
+    const flags = bytes[position + 3] as number;
     if (addressCount > ADDRESSES_PER_MEMBER_MAX || flags > MEMBER_FLAGS_ALL) return null;
     const storeUuid = decodeUuid(bytes, position + 4);
     if (position + 20 + nameBytes > end) return null;
@@ -303,7 +303,7 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
     const addresses: string[] = [];
     for (let a = 0; a < addressCount; a++) {
       if (position >= end) return null;
-      const length = view.getUint8(position);
+      const length = bytes[position] as number;
       if (position + 1 + length > end) return null;
       const text = decodeText(bytes, position + 1, length);
       if (text === null) return null;
@@ -314,19 +314,19 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
     if (isMove === (MemberFlag.LEFT | MemberFlag.JOINED)) return null;
     let move: VersionNumber | null = null;
     if (isMove !== 0) {
-      move = readVersionNumber(view, position, end);
+      move = readVersionNumber(bytes, position, end);
       if (move === null) return null;
       position += VERSION_NUMBER_BYTES;
     }
     let seen: SeenMark | null = null;
     if ((flags & MemberFlag.SEEN) !== 0) {
-      seen = readSeen(bytes, view, position, end);
+      seen = readSeen(bytes, position, end);
       if (seen === null) return null;
       position += SEEN_BYTES;
     }
     let anew: VersionNumber | null = null;
     if ((flags & MemberFlag.ANEW) !== 0) {
-      anew = readVersionNumber(view, position, end);
+      anew = readVersionNumber(bytes, position, end);
       if (anew === null) return null;
       position += VERSION_NUMBER_BYTES;
     }
@@ -345,36 +345,36 @@ export function readMembers(bytes: Uint8Array, view: DataView, at: number, paylo
   return position === end ? members : null;
 }
 
-function readVersionNumber(view: DataView, at: number, end: number): VersionNumber | null {
+function readVersionNumber(bytes: Uint8Array, at: number, end: number): VersionNumber | null {
   if (at + VERSION_NUMBER_BYTES > end) return null;
-  const epoch = readU64(view, at);
-  const seq = readU64(view, at + 8);
+  const epoch = readU64(bytes, at);
+  const seq = readU64(bytes, at + 8);
   return epoch >= 1 && seq >= 1 ? { epoch, seq } : null;
 }
 
-function readSeen(bytes: Uint8Array, view: DataView, at: number, end: number): SeenMark | null {
+function readSeen(bytes: Uint8Array, at: number, end: number): SeenMark | null {
   if (at + SEEN_BYTES > end) return null;
-  const age = readU64(view, at + 16);
-  const atMs = readU64(view, at + 24);
+  const age = readU64(bytes, at + 16);
+  const atMs = readU64(bytes, at + 24);
   return age >= 1 && atMs >= 0 ? { lifeUuid: decodeUuid(bytes, at), age, atMs } : null;
 }
 
-export function readPolicy(bytes: Uint8Array, view: DataView, at: number): PoolPolicy {
-  const quorum = QUORUMS[view.getUint8(at)];
+export function readPolicy(bytes: Uint8Array, at: number): PoolPolicy {
+  const quorum = QUORUMS[bytes[at] as number];
   assert(quorum !== undefined, 'entries: the policy was validated');
   const formerLineages: string[] = [];
-  for (let i = 0; i < view.getUint8(at + 2); i++) formerLineages.push(decodeUuid(bytes, at + 8 + i * 16));
-  return { quorum, highestMemberId: view.getUint8(at + 1), formerLineages };
+  for (let i = 0; i < (bytes[at + 2] as number); i++) formerLineages.push(decodeUuid(bytes, at + 8 + i * 16));
+  return { quorum, highestMemberId: bytes[at + 1] as number, formerLineages };
 }
 
-export function readUsage(bytes: Uint8Array, view: DataView, at: number): Usage {
-  const flags = view.getUint32(at, true);
+export function readUsage(bytes: Uint8Array, at: number): Usage {
+  const flags = readU32(bytes, at);
   return {
     volatileLost: (flags & UsageFlag.VOLATILE_LOST) !== 0,
     cleanShutdown: (flags & UsageFlag.CLEAN_SHUTDOWN) !== 0,
     released: (flags & UsageFlag.RELEASED) !== 0,
     bootId: decodeUuid(bytes, at + 8),
-    openCount: readU64(view, at + 24),
+    openCount: readU64(bytes, at + 24),
   };
 }
 
@@ -435,81 +435,80 @@ export function invalidPolicy(policy: PoolPolicy): string | null {
 }
 
 /** Why the entries of a valid record, from `from` to `to`, make no sense for this store, or null. */
-export function invalidEntries(bytes: Uint8Array, view: DataView, from: number, to: number, limits: EntryLimits): string | null {
-  for (let at = from; at < to; at += entryBytes(entryPayloadBytes(view, at))) {
-    const wrong = invalidEntry(bytes, view, entryType(view, at), at + ENTRY_HEADER_BYTES, entryPayloadBytes(view, at), limits);
+export function invalidEntries(bytes: Uint8Array, from: number, to: number, limits: EntryLimits): string | null {
+  for (let at = from; at < to; at += entryBytes(entryPayloadBytes(bytes, at))) {
+    const wrong = invalidEntry(bytes, entryType(bytes, at), at + ENTRY_HEADER_BYTES, entryPayloadBytes(bytes, at), limits);
     if (wrong !== null) return wrong;
   }
   return null;
 }
 
-function invalidEntry(bytes: Uint8Array, view: DataView, type: number, at: number, size: number, limits: EntryLimits): string | null {
+function invalidEntry(bytes: Uint8Array, type: number, at: number, size: number, limits: EntryLimits): string | null {
   switch (type) {
     case EntryType.PROMISE: {
-      if (size < 26 || size !== 26 + view.getUint16(at + 24, true)) return 'promise: wrong length';
+      if (size < 26 || size !== 26 + readU16(bytes, at + 24)) return 'promise: wrong length';
       if (size - 26 > NAME_BYTES_MAX || decodeText(bytes, at + 26, size - 26) === null) return 'promise: bad client name';
-      return readU64(view, at) > 0 ? null : 'promise: epoch out of range';
+      return readU64(bytes, at) > 0 ? null : 'promise: epoch out of range';
     }
     case EntryType.VERSION: {
-      if (size < 48 || size !== 48 + view.getUint8(at + 40) * 24) return 'version: wrong length';
-      if (view.getUint8(at + 40) > MEMBER_SLOTS) return 'version: too many members';
-      if (!(readU64(view, at + 16) > 0) || !(readU64(view, at + 24) > 0)) return 'version: number out of range';
-      return readU64(view, at + 32) >= 0 ? null : 'version: horizon out of range';
+      if (size < 48 || size !== 48 + (bytes[at + 40] as number) * 24) return 'version: wrong length';
+      if ((bytes[at + 40] as number) > MEMBER_SLOTS) return 'version: too many members';
+      if (!(readU64(bytes, at + 16) > 0) || !(readU64(bytes, at + 24) > 0)) return 'version: number out of range';
+      return readU64(bytes, at + 32) >= 0 ? null : 'version: horizon out of range';
     }
     case EntryType.MEMBERS:
-      return readMembers(bytes, view, at, size) === null ? 'member table: not well formed' : null;
+      return readMembers(bytes, at, size) === null ? 'member table: not well formed' : null;
     case EntryType.USAGE: {
       if (size !== 32) return 'usage: wrong length';
-      if (view.getUint32(at, true) > USAGE_FLAGS_ALL || view.getUint32(at + 4, true) !== 0) return 'usage: unknown flags';
-      return readU64(view, at + 24) >= 0 ? null : 'usage: number out of range';
+      if (readU32(bytes, at) > USAGE_FLAGS_ALL || readU32(bytes, at + 4) !== 0) return 'usage: unknown flags';
+      return readU64(bytes, at + 24) >= 0 ? null : 'usage: number out of range';
     }
     case EntryType.SLOTS: {
       if (size !== MEMBER_SLOTS * 2) return 'slots: wrong length';
       for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
-        const memberId = view.getUint16(at + slot * 2, true) - 1;
+        const memberId = readU16(bytes, at + slot * 2) - 1;
         if (memberId > MEMBER_ID_MAX) return 'slots: member id out of range';
         for (let other = 0; other < slot && memberId >= 0; other++) {
-          if (view.getUint16(at + other * 2, true) - 1 === memberId) return 'slots: a member has two';
+          if (readU16(bytes, at + other * 2) - 1 === memberId) return 'slots: a member has two';
         }
       }
       return null;
     }
     case EntryType.SIDES: {
       if (size !== MEMBER_SLOTS) return 'sides: wrong length';
-      for (let slot = 0; slot < MEMBER_SLOTS; slot++) if (view.getUint8(at + slot) >= MAP_SIDES) return 'sides: out of range';
+      for (let slot = 0; slot < MEMBER_SLOTS; slot++) if ((bytes[at + slot] as number) >= MAP_SIDES) return 'sides: out of range';
       return null;
     }
     case EntryType.DIRTY_SET:
     case EntryType.DIRTY_CLEAR: {
-      if (size < 8 || size !== 8 + view.getUint32(at + 4, true) * 8) return 'dirty ranges: wrong length';
-      if (view.getUint32(at, true) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
+      if (size < 8 || size !== 8 + readU32(bytes, at + 4) * 8) return 'dirty ranges: wrong length';
+      if (readU32(bytes, at) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
       for (let range = at + 8; range < at + size; range += 8) {
-        if (view.getUint32(range, true) + view.getUint32(range + 4, true) > limits.grid.chunkCount)
-          return 'dirty ranges: chunk out of range';
+        if (readU32(bytes, range) + readU32(bytes, range + 4) > limits.grid.chunkCount) return 'dirty ranges: chunk out of range';
       }
       return null;
     }
     case EntryType.MAP_SWITCH: {
       if (size !== 8 || !allZero(bytes, at + 2, at + 8)) return 'map switch: wrong length';
-      return view.getUint8(at) < MEMBER_SLOTS && view.getUint8(at + 1) < MAP_SIDES ? null : 'map switch: out of range';
+      return (bytes[at] as number) < MEMBER_SLOTS && (bytes[at + 1] as number) < MAP_SIDES ? null : 'map switch: out of range';
     }
     case EntryType.INTENT_ENTER:
     case EntryType.INTENT_LEAVE: {
       if (size % 4 !== 0 || size > INTENT_ACTIVE_MAX * 4) return 'write intent: wrong length';
       for (let region = at; region < at + size; region += 4) {
-        if (view.getUint32(region, true) >= limits.regionCount) return 'write intent: region out of range';
+        if (readU32(bytes, region) >= limits.regionCount) return 'write intent: region out of range';
       }
       return null;
     }
     case EntryType.INTENT_OVERFLOW:
-      return size === 4 && view.getUint32(at, true) <= 1 ? null : 'write intent: bad overflow mark';
+      return size === 4 && readU32(bytes, at) <= 1 ? null : 'write intent: bad overflow mark';
     case EntryType.POLICY: {
-      if (size < 8 || size !== 8 + view.getUint8(at + 2) * 16) return 'policy: wrong length';
-      if (view.getUint8(at + 2) > FORMER_LINEAGES_MAX) return 'policy: too many former lineages';
-      return view.getUint8(at) < QUORUMS.length && allZero(bytes, at + 3, at + 8) ? null : 'policy: not well formed';
+      if (size < 8 || size !== 8 + (bytes[at + 2] as number) * 16) return 'policy: wrong length';
+      if ((bytes[at + 2] as number) > FORMER_LINEAGES_MAX) return 'policy: too many former lineages';
+      return (bytes[at] as number) < QUORUMS.length && allZero(bytes, at + 3, at + 8) ? null : 'policy: not well formed';
     }
     case EntryType.LIVES:
-      return readLives(bytes, view, at, size) === null ? 'lives: not well formed' : null;
+      return readLives(bytes, at, size) === null ? 'lives: not well formed' : null;
     default:
       return `entry of unknown type ${type}`;
   }

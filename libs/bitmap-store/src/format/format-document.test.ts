@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeUuid, GIB, KIB, MIB, OPERATION_ERRORS } from '@rmr/runtime';
+import { encodeUuid, GIB, KIB, MIB, OPERATION_ERRORS, readU32 } from '@rmr/runtime';
 import { CheckedTables, codeWords, layoutComplaints, numberedNames, rowNames, sizedFields, sizeOf } from '@rmr/testing';
 import { describe, expect, test } from 'vitest';
 import { MAP_SIDES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
@@ -87,7 +87,7 @@ function payloadOf(add: (writer: RecordWriter) => void): Uint8Array {
   const writer = new RecordWriter();
   writer.begin();
   add(writer);
-  const length = writer.view.getUint32(RECORD_HEADER_BYTES + 4, true);
+  const length = readU32(writer.bytes, RECORD_HEADER_BYTES + 4);
   const at = RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES;
   return writer.bytes.slice(at, at + length);
 }
@@ -326,14 +326,14 @@ describe('docs/on-disk-format.md', () => {
   test('a sector of a dirty map', () => {
     const page = new Uint8Array(PAGE_BYTES);
     const bitmap = Uint8Array.from({ length: CHUNKS_PER_PAGE / 8 }, (_, i) => i % 251);
-    encodeMapPage(page, new DataView(page.buffer), 0, bitmap, 2, 99);
+    encodeMapPage(page, 0, bitmap, 2, 99);
     const values = { checksum: 'any', 'sector number': 16, bits: bitmap.subarray(0, 504) } as const;
     expect(layoutComplaints(tables.take('Dirty maps', 'offset', 'size', 'field'), page.subarray(0, SECTOR_BYTES), values)).toEqual([]);
   });
 
   test('an entry of last_io', () => {
     const bytes = new Uint8Array(LAST_IO_ENTRY_BYTES);
-    encodeLastIo(new DataView(bytes.buffer), 0, 1, 99, 2 ** 40 + 1, 2 ** 41 + 2, 3);
+    encodeLastIo(bytes, 0, 1, 99, 2 ** 40 + 1, 2 ** 41 + 2, 3);
     const values = { 'write sequence': 2 ** 40 + 1, offset: 2 ** 41 + 2, length: 3, check: 'any' } as const;
     expect(layoutComplaints(tables.take('last_io', 'offset', 'size', 'field'), bytes, values)).toEqual([]);
   });

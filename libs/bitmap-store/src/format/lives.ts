@@ -1,4 +1,4 @@
-import { assert, decodeUuid, encodeUuid } from '@rmr/runtime';
+import { assert, decodeUuid, encodeUuid, readU32, writeU32 } from '@rmr/runtime';
 import { LIVES_MAX } from '../constants.ts';
 import type { StoreLife } from '../types.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
@@ -52,22 +52,22 @@ export function livesPayloadBytes(lives: Lives): number {
 }
 
 /** Writes the payload, which is all zeroes, at `at`. */
-export function encodeLives(bytes: Uint8Array, view: DataView, at: number, lives: Lives): void {
-  view.setUint8(at, lives.all.length);
+export function encodeLives(bytes: Uint8Array, at: number, lives: Lives): void {
+  bytes[at] = lives.all.length;
   for (const [i, { lifeUuid, firstAge, lastAge, openedAtMs }] of lives.all.entries()) {
     const life = at + HEADER_BYTES + i * LIFE_BYTES;
     encodeUuid(lifeUuid, bytes, life);
-    writeU64(view, life + 16, firstAge);
-    writeU64(view, life + 24, lastAge ?? 0);
-    writeU64(view, life + 32, openedAtMs);
-    view.setUint32(life + 40, lastAge !== null || lives.told ? FLAG_TOLD : 0, true);
+    writeU64(bytes, life + 16, firstAge);
+    writeU64(bytes, life + 24, lastAge ?? 0);
+    writeU64(bytes, life + 32, openedAtMs);
+    writeU32(bytes, life + 40, lastAge !== null || lives.told ? FLAG_TOLD : 0);
   }
 }
 
 /** The lives in a payload, or null when it is not well formed. */
-export function readLives(bytes: Uint8Array, view: DataView, at: number, payloadBytes: number): Lives | null {
+export function readLives(bytes: Uint8Array, at: number, payloadBytes: number): Lives | null {
   if (payloadBytes < HEADER_BYTES) return null;
-  const count = view.getUint8(at);
+  const count = bytes[at] as number;
   if (count === 0 || count > LIVES_MAX || payloadBytes !== HEADER_BYTES + count * LIFE_BYTES) return null;
   if (!allZero(bytes, at + 1, at + HEADER_BYTES)) return null;
   const all: StoreLife[] = [];
@@ -77,10 +77,10 @@ export function readLives(bytes: Uint8Array, view: DataView, at: number, payload
     const life = at + HEADER_BYTES + i * LIFE_BYTES;
     const isLast = i === count - 1;
     const lifeUuid = decodeUuid(bytes, life);
-    const firstAge = readU64(view, life + 16);
-    const lastAge = readU64(view, life + 24);
-    const openedAtMs = readU64(view, life + 32);
-    const flags = view.getUint32(life + 40, true);
+    const firstAge = readU64(bytes, life + 16);
+    const lastAge = readU64(bytes, life + 24);
+    const openedAtMs = readU64(bytes, life + 32);
+    const flags = readU32(bytes, life + 40);
     // Lives follow one another, so that an age is in one of them at most; NaN is refused as well.
     if (!(firstAge > age) || !(isLast ? lastAge === 0 : lastAge >= firstAge) || Number.isNaN(openedAtMs)) return null;
     if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + 44, life + LIFE_BYTES)) return null;
