@@ -1,6 +1,7 @@
 import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Turn, type TurnTask } from '@rmr/runtime';
 import { INTENT_REGIONS_PER_WRITE_MAX, RECORD_BYTES_MAX } from '../constants.ts';
-import { addDirty, addUsage, EntryType, invalidEntries, putRange } from '../format/entries.ts';
+import { DIRTY_SET, invalidEntries, USAGE } from '../format/entries.ts';
+import { addEntry } from '../format/entry.ts';
 import { JOURNAL_OFFSET } from '../format/layout.ts';
 import { entryBytes, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from '../format/record.ts';
 import { changeBytesMax, encodeChange, needsStaging, RecordPlan, type StoreChange, stageMaps } from './change-encoder.ts';
@@ -289,7 +290,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     if (entered === EnterResult.RECORD_FULL || writer.bytesLeft < DIRTY_BYTES) return false;
     if (mask > 0) {
       this.#plan.recordSlots(writer);
-      putRange(writer, addDirty(writer, EntryType.DIRTY_SET, mask, 1), 0, unit.firstChunk, unit.chunkCount);
+      addEntry(writer, DIRTY_SET, { slotMask: mask, ranges: [[unit.firstChunk, unit.chunkCount]] });
     }
     this.#inRecord.push(unit);
     return true;
@@ -440,7 +441,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#setPhase(Phase.REWRITING);
     this.#plan.usage = { ...this.#plan.usage, volatileLost: true };
     this.#writer.useReserve();
-    addUsage(this.#writer, this.#plan.usage);
+    addEntry(this.#writer, USAGE, this.#plan.usage);
     this.#writeRecord(this.#recordOffset);
   }
 

@@ -2,7 +2,8 @@ import { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type LogFields, OperationError, Status, statusName } from '@rmr/runtime';
 import { FORMAT_VERSION, MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
 import { DOUBT_BYTES, isDoubt } from '../format/doubt.ts';
-import { EntryType, invalidEntries, type Usage } from '../format/entries.ts';
+import { invalidEntries, MAP_SWITCH, type Usage } from '../format/entries.ts';
+import { EntryType, readEntry } from '../format/entry.ts';
 import {
   computeLayout,
   DOUBT_OFFSET,
@@ -17,7 +18,6 @@ import {
 } from '../format/layout.ts';
 import { BITMAP_BYTES_PER_PAGE, decodeMapPage, invalidMapPage, mapPageIsZero } from '../format/map-sector.ts';
 import {
-  ENTRY_HEADER_BYTES,
   entryBytes,
   entryPayloadBytes,
   entryType,
@@ -366,8 +366,8 @@ function* replayJournal(
       if (entryType(journal, at) === EntryType.SIDES)
         return damage(expected, `journal record ${record.sequence} has an entry of the home area`);
       if (entryType(journal, at) !== EntryType.MAP_SWITCH) continue;
-      const slot = journal[at + ENTRY_HEADER_BYTES] as number;
-      const map = yield* readMap(expected, layout, seed, slot, journal[at + ENTRY_HEADER_BYTES + 1] as number);
+      const { slot, side } = readEntry(journal, at, MAP_SWITCH);
+      const map = yield* readMap(expected, layout, seed, slot, side);
       if (map instanceof OperationError) return map;
       staged.push({ slot, map });
     }

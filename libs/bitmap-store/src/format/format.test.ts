@@ -1,33 +1,34 @@
 import { crc32c, GIB, KIB, MIB, readU32, TIB, writeU32 } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import { FORMER_LINEAGES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
+import { FORMAT_VERSION, FORMAT_VERSION_OLDEST, FORMER_LINEAGES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
 import type { MemberRecord, PoolPolicy } from '../types.ts';
 import {
-  addMembers,
-  addPolicy,
-  addPromise,
-  addRegion,
-  addUsage,
-  addVersion,
-  EntryType,
+  INTENT_ENTER,
   invalidEntries,
-  invalidMembers,
   invalidPolicy,
   isPolicyDefault,
-  MemberFlag,
+  POLICY,
   POLICY_DEFAULT,
-  readMembers,
-  readPolicy,
-  readPromise,
-  readUsage,
-  readVersion,
+  PROMISE,
+  USAGE,
+  VERSION,
 } from './entries.ts';
+import { addEntry } from './entry.ts';
 import { encodeLastIo, invalidLastIo, LAST_IO_ENTRY_BYTES, lastIoEmpty } from './last-io-entry.ts';
 import { computeLayout, type Geometry, invalidGeometry, journalBytesFor, mapOffset, regionBytesFor } from './layout.ts';
 import { BITMAP_BYTES_PER_PAGE, CHUNKS_PER_PAGE, decodeMapPage, encodeMapPage, invalidMapPage } from './map-sector.ts';
+import { invalidMembers, MEMBERS, MemberFlag, readMembers } from './member-entry.ts';
 import { invalidRecord, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from './record.ts';
-import { decodeSuperblock, encodeSuperblock, invalidSuperblock, SUPERBLOCK_BYTES, type Superblock, storeSeed } from './superblock.ts';
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  invalidSuperblock,
+  SUPERBLOCK_BYTES,
+  type Superblock,
+  storeSeed,
+  superblockFollows,
+} from './superblock.ts';
 
 const SUPERBLOCK: Superblock = {
   storeUuid: '11111111-2222-4333-8444-555555555555',
@@ -102,6 +103,18 @@ test('golden: what a witness has instead: a flag, the offsets of the same areas,
   expect(computeLayout(witness)).toEqual({ ...computeLayout(SUPERBLOCK), witness: true, totalBytes: 6 * MIB });
 });
 
+test.each<[follows: boolean, what: string, change: Partial<Superblock>]>([
+  [true, 'the next sequence', {}],
+  [true, 'a newer format version, too', { formatVersion: FORMAT_VERSION }],
+  [false, 'the same sequence', { sequence: SUPERBLOCK.sequence }],
+  [false, 'an older format version', { formatVersion: FORMAT_VERSION_OLDEST }],
+  [false, 'another device size', { deviceBytes: SUPERBLOCK.deviceBytes - 4096 }],
+  [false, 'another store', { storeUuid: testUuid(0x99) }],
+])('a superblock follows another one (%s) with %s', (follows, _what, change) => {
+  const former = { ...SUPERBLOCK, formatVersion: FORMAT_VERSION_OLDEST + (change.formatVersion === FORMAT_VERSION_OLDEST ? 1 : 0) };
+  expect(superblockFollows(former, { ...former, sequence: former.sequence + 1, ...change })).toBe(follows);
+});
+
 test('a superblock with any byte changed is refused', () => {
   const page = superblockPage();
   for (let at = 0; at < SUPERBLOCK_BYTES; at++) {
@@ -139,10 +152,16 @@ test.each<[string, number, number[], RegExp]>([
 test('golden: the bytes of a journal record with a promise, a version, usage and a region', () => {
   const writer = new RecordWriter();
   writer.begin();
-  addPromise(writer, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
-  addVersion(writer, { lineageUuid: testUuid(3), epoch: 5, seq: 6, horizon: 2 ** 33, inSync: [{ memberId: 2, storeUuid: testUuid(9) }] });
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
-  addRegion(writer, EntryType.INTENT_ENTER, 0x010203);
+  addEntry(writer, PROMISE, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
+  addEntry(writer, VERSION, {
+    lineageUuid: testUuid(3),
+    epoch: 5,
+    seq: 6,
+    horizon: 2 ** 33,
+    inSync: [{ memberId: 2, storeUuid: testUuid(9) }],
+  });
+  addEntry(writer, USAGE, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
+  addEntry(writer, INTENT_ENTER, [0x010203]);
   const bytes = writer.finish(RecordMagic.JOURNAL, 9, 8, storeSeed(SUPERBLOCK.storeUuid));
   expect(bytes.length).toBe(PAGE_BYTES);
   expect(hex(bytes.subarray(0, 256))).toBe(
@@ -188,7 +207,7 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
     { memberId: 3, storeUuid: testUuid(0x14), name: 'n3', addresses: ['d'], left: { epoch: 7, seq: 258 } },
     { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
   ];
-  addMembers(writer, members);
+  addEntry(writer, MEMBERS, members);
   const { bytes } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
@@ -243,7 +262,7 @@ test('golden: the bytes of a member table with a mark that was seen, a store tha
   ];
   const writer = new RecordWriter();
   writer.begin();
-  addMembers(writer, members);
+  addEntry(writer, MEMBERS, members);
   const { bytes } = writer;
   const size = 8 + 23 + 32 + 20 + 16 + 32 + 16 + 20 + 16;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + 8 + size))).toBe(
@@ -316,10 +335,10 @@ test('golden: the flags of a usage, each by itself; an unknown one is refused', 
   ] as const) {
     const writer = new RecordWriter();
     writer.begin();
-    addUsage(writer, { ...none, ...change });
+    addEntry(writer, USAGE, { ...none, ...change });
     const at = RECORD_HEADER_BYTES + 8;
     expect(readU32(writer.bytes, at)).toBe(flags);
-    expect(readUsage(writer.bytes, at)).toEqual({ ...none, ...change });
+    expect(USAGE.read(writer.bytes, at, 32)).toEqual({ ...none, ...change });
     writeU32(writer.bytes, at, 8);
     expect(invalidEntries(writer.bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS)).toMatch(/unknown flags/);
   }
@@ -329,8 +348,8 @@ test('golden: the bytes of policies, with former lineages and without', () => {
   const writer = new RecordWriter();
   writer.begin();
   const forced: PoolPolicy = { quorum: 'majority', highestMemberId: 0xfe, formerLineages: [testUuid(0x21), testUuid(0x22)] };
-  addPolicy(writer, forced);
-  addPolicy(writer, POLICY_DEFAULT);
+  addEntry(writer, POLICY, forced);
+  addEntry(writer, POLICY, POLICY_DEFAULT);
   const { bytes } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
@@ -343,8 +362,8 @@ test('golden: the bytes of policies, with former lineages and without', () => {
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readPolicy(bytes, at)).toEqual(forced);
-  expect(readPolicy(bytes, at + 48)).toEqual(POLICY_DEFAULT);
+  expect(POLICY.read(bytes, at, POLICY.size(forced))).toEqual(forced);
+  expect(POLICY.read(bytes, at + 48, POLICY.size(POLICY_DEFAULT))).toEqual(POLICY_DEFAULT);
   const invalid = (): string | null => invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   for (const [offset, value, reason] of [
@@ -370,7 +389,7 @@ test('a policy remembers sixteen former lineages and no more', () => {
   ] as const) {
     const writer = new RecordWriter();
     writer.begin();
-    addPolicy(writer, { ...POLICY_DEFAULT, formerLineages: lineages });
+    addEntry(writer, POLICY, { ...POLICY_DEFAULT, formerLineages: lineages });
     const wrong = invalidEntries(writer.bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
     if (reason === null) expect(wrong).toBeNull();
     else expect(wrong).toMatch(reason);
@@ -402,7 +421,7 @@ test('a record with any byte of it changed is refused, and one of another store 
   const seed = storeSeed(SUPERBLOCK.storeUuid);
   const writer = new RecordWriter();
   writer.begin();
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
+  addEntry(writer, USAGE, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
   const bytes = writer.finish(RecordMagic.HOME, 1, 1, seed).slice();
   expect(invalidRecord(bytes, 0, RecordMagic.HOME, seed)).toBeNull();
   expect(invalidRecord(bytes, 0, RecordMagic.JOURNAL, seed)).toMatch(/magic/);
@@ -444,10 +463,10 @@ test('entries come back as they went in, at their longest', () => {
   const at: number[] = [];
   const sizes: number[] = [];
   for (const add of [
-    () => addMembers(writer, members),
-    () => addPromise(writer, promise),
-    () => addVersion(writer, version),
-    () => addUsage(writer, usage),
+    () => addEntry(writer, MEMBERS, members),
+    () => addEntry(writer, PROMISE, promise),
+    () => addEntry(writer, VERSION, version),
+    () => addEntry(writer, USAGE, usage),
   ]) {
     at.push(writer.lengthBytes + 8);
     add();
@@ -455,9 +474,9 @@ test('entries come back as they went in, at their longest', () => {
   }
   const { bytes } = writer;
   expect(readMembers(bytes, at[0] as number, sizes[0] as number)).toEqual(members);
-  expect(readPromise(bytes, at[1] as number)).toEqual(promise);
-  expect(readVersion(bytes, at[2] as number)).toEqual(version);
-  expect(readUsage(bytes, at[3] as number)).toEqual(usage);
+  expect(PROMISE.read(bytes, at[1] as number, sizes[1] as number)).toEqual(promise);
+  expect(VERSION.read(bytes, at[2] as number, sizes[2] as number)).toEqual(version);
+  expect(USAGE.read(bytes, at[3] as number, sizes[3] as number)).toEqual(usage);
   expect(invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 })).toBeNull();
   expect(writer.lengthBytes).toBeLessThan(RECORD_BYTES_MAX / 2);
 });

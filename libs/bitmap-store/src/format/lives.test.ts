@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { LIVES_MAX, RECORD_BYTES_MAX } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
-import { addLives, invalidEntries } from './entries.ts';
-import { LIVES_BYTES_MAX, type Lives, livesAfterOpening, livesPayloadBytes, NO_LIVES, readLives } from './lives.ts';
+import { invalidEntries } from './entries.ts';
+import { addEntry } from './entry.ts';
+import { LIVES, LIVES_BYTES_MAX, type Lives, livesAfterOpening, NO_LIVES, readLives } from './lives.ts';
 import { RECORD_HEADER_BYTES, RecordWriter } from './record.ts';
 
 const TWO: Lives = {
@@ -18,7 +19,7 @@ const AT = RECORD_HEADER_BYTES + 8;
 function written(lives: Lives): RecordWriter {
   const writer = new RecordWriter();
   writer.begin();
-  addLives(writer, lives);
+  addEntry(writer, LIVES, lives);
   return writer;
 }
 
@@ -44,17 +45,17 @@ test('golden: the bytes of two lives, one that has ended and one that goes on, t
       '0100000000000000',
     ].join(''),
   );
-  expect(readLives(writer.bytes, AT, livesPayloadBytes(TWO))).toEqual(TWO);
+  expect(readLives(writer.bytes, AT, LIVES.size(TWO))).toEqual(TWO);
   const untold = written({ ...TWO, told: false });
   expect(untold.bytes[AT + 8 + 48 + 40]).toBe(0);
-  expect(readLives(untold.bytes, AT, livesPayloadBytes(TWO))).toEqual({ ...TWO, told: false });
+  expect(readLives(untold.bytes, AT, LIVES.size(TWO))).toEqual({ ...TWO, told: false });
 });
 
 test('lives that were cut anywhere are refused', () => {
   const writer = written(TWO);
-  for (let size = 0; size < livesPayloadBytes(TWO) + 8; size++) {
+  for (let size = 0; size < LIVES.size(TWO) + 8; size++) {
     const read = readLives(writer.bytes, AT, size);
-    if (size === livesPayloadBytes(TWO)) expect(read).toEqual(TWO);
+    if (size === LIVES.size(TWO)) expect(read).toEqual(TWO);
     else expect(read, `${size} bytes`).toBeNull();
   }
 });

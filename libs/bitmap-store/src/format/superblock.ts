@@ -5,7 +5,15 @@ import { computeLayout, type Geometry, HOME_A_OFFSET, HOME_B_OFFSET, invalidGeom
 import { decodeText, encodeText } from './text.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
-/** A superblock: one page. Everything in it is fixed when the store is created, except format version and sequence. */
+/**
+ * A superblock: one page, which says what the store is. There are two copies. These are its invariants:
+ *
+ * - Everything in it is fixed when the store is created, except for format version and sequence.
+ * - A new superblock has the next sequence, and a format version that is not older ({@link superblockFollows}).
+ * - The copies are written one after the other, each durably, so that one of them is whole at any time. The higher sequence wins.
+ * - Magic number, checksum and format version stand at the same places in every format version, so that any program can say which one it is.
+ * - The offsets of the areas follow from the sizes. What is reserved is zero.
+ */
 export const SUPERBLOCK_BYTES = PAGE_BYTES;
 
 /** "RMRSTORE" */
@@ -45,6 +53,16 @@ export interface Superblock extends StoreParameters, Geometry {
   readonly sequence: number;
   /** The data area was proven to read as zeroes when the store was created; true for a witness, which has none. */
   readonly createdZeroed: boolean;
+}
+
+/** Whether `next` may be written over `former`: it is of the same store, with the next sequence. */
+export function superblockFollows(former: Superblock, next: Superblock): boolean {
+  const { formatVersion, sequence } = next;
+  const page = new Uint8Array(SUPERBLOCK_BYTES);
+  const same = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(page, next);
+  encodeSuperblock(same, { ...former, formatVersion, sequence });
+  return sequence === former.sequence + 1 && formatVersion >= former.formatVersion && page.every((byte, at) => byte === same[at]);
 }
 
 /** Whether the page starts as a superblock does. */

@@ -18,3 +18,8 @@ export function allZero(bytes: Uint8Array, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (bytes[i] !== 0) return false;
   return true;
 }
+
+/** Whether it is a whole number that can be stored, not below `least`. */
+export function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
+}
