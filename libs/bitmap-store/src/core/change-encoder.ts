@@ -2,28 +2,25 @@ import { DirtyMap } from '@rmr/dirty-map';
 import { assert, isUuid } from '@rmr/runtime';
 import { MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, RANGES_PER_RECORD_MAX } from '../constants.ts';
 import {
-  addDirty,
-  addLives,
-  addMapSwitch,
-  addMembers,
-  addPolicy,
-  addPromise,
-  addSlots,
-  addUsage,
-  addVersion,
-  EntryType,
-  invalidMembers,
+  DIRTY_CLEAR,
+  DIRTY_SET,
+  type DirtyRanges,
   invalidPolicy,
-  isCount,
-  membersPayloadBytes,
-  policyPayloadBytes,
-  putRange,
+  MAP_SWITCH,
+  POLICY,
+  PROMISE,
+  SLOTS,
+  USAGE,
   type Usage,
+  VERSION,
 } from '../format/entries.ts';
+import { addEntry, type Entry } from '../format/entry.ts';
 import type { Layout } from '../format/layout.ts';
-import { LIVES_BYTES_MAX, type Lives } from '../format/lives.ts';
+import { LIVES, LIVES_BYTES_MAX, type Lives } from '../format/lives.ts';
+import { invalidMembers, MEMBERS } from '../format/member-entry.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import { encodeText } from '../format/text.ts';
+import { isCount } from '../format/u64.ts';
 import type { ByteRange, DirtyChange, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 
@@ -115,10 +112,10 @@ export function needsStaging(change: MetadataChange): boolean {
 /** An upper bound of the bytes the change takes in a record, its maps being staged or not. */
 export function changeBytesMax(change: StoreChange, staged: boolean): number {
   let bytes = entryBytes(MEMBER_SLOTS * 2) + entryBytes(32);
-  if (change.promise !== undefined) bytes += entryBytes(26 + encodeText(change.promise.clientName).length);
-  if (change.version !== undefined) bytes += entryBytes(48 + change.version.inSync.length * 24);
-  if (change.members !== undefined) bytes += entryBytes(membersPayloadBytes(change.members));
-  if (change.policy !== undefined) bytes += entryBytes(policyPayloadBytes(change.policy));
+  if (change.promise !== undefined) bytes += entryBytes(PROMISE.size(change.promise));
+  if (change.version !== undefined) bytes += entryBytes(VERSION.size(change.version));
+  if (change.members !== undefined) bytes += entryBytes(MEMBERS.size(change.members));
+  if (change.policy !== undefined) bytes += entryBytes(POLICY.size(change.policy));
   if (change.promise !== undefined || change.lives !== undefined) bytes += entryBytes(LIVES_BYTES_MAX);
   if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
   bytes += (change.dirtyErase?.length ?? 0) * entryBytes(16);
@@ -164,7 +161,7 @@ export class RecordPlan {
    */
   recordSlots(writer: RecordWriter): void {
     if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
-    addSlots(writer, this.memberIds);
+    addEntry(writer, SLOTS, this.memberIds);
     this.#recordedIds.set(this.memberIds);
   }
 
@@ -192,33 +189,33 @@ export function encodeChange(
   change: StoreChange,
   staged: readonly StagedMap[] | null,
 ): void {
-  if (change.promise !== undefined) addPromise(writer, change.promise);
-  if (change.version !== undefined) addVersion(writer, change.version);
-  if (change.members !== undefined) addMembers(writer, change.members);
-  if (change.policy !== undefined) addPolicy(writer, change.policy);
+  if (change.promise !== undefined) addEntry(writer, PROMISE, change.promise);
+  if (change.version !== undefined) addEntry(writer, VERSION, change.version);
+  if (change.members !== undefined) addEntry(writer, MEMBERS, change.members);
+  if (change.policy !== undefined) addEntry(writer, POLICY, change.policy);
   if (staged === null) {
     for (const memberId of change.dirtyErase ?? []) {
       const slot = plan.memberIds.indexOf(memberId);
       if (slot < 0) continue;
-      putRange(writer, addDirty(writer, EntryType.DIRTY_CLEAR, 1 << slot, 1), 0, 0, state.layout.grid.chunkCount);
+      addEntry(writer, DIRTY_CLEAR, { slotMask: 1 << slot, ranges: [[0, state.layout.grid.chunkCount]] });
       plan.memberIds[slot] = -1;
     }
-    for (const clear of change.dirtyClear ?? NO_CHANGES) addRanges(writer, state.layout, plan, EntryType.DIRTY_CLEAR, clear);
-    for (const add of change.dirtyAdd ?? NO_CHANGES) addRanges(writer, state.layout, plan, EntryType.DIRTY_SET, add);
+    for (const clear of change.dirtyClear ?? NO_CHANGES) addRanges(writer, state.layout, plan, DIRTY_CLEAR, clear);
+    for (const add of change.dirtyAdd ?? NO_CHANGES) addRanges(writer, state.layout, plan, DIRTY_SET, add);
   } else {
     planStaged(plan, change);
-    for (const { slot } of staged) addMapSwitch(writer, slot, 1 - (state.sides[slot] as number));
+    for (const { slot } of staged) addEntry(writer, MAP_SWITCH, { slot, side: 1 - (state.sides[slot] as number) });
   }
   plan.recordSlots(writer);
   const lives = livesAfter(plan.lives, change);
   if (lives !== null) {
     plan.lives = lives;
-    addLives(writer, lives);
+    addEntry(writer, LIVES, lives);
   }
   const usage = usageAfter(plan.usage, change);
   if (usage === null) return;
   plan.usage = usage;
-  addUsage(writer, usage);
+  addEntry(writer, USAGE, usage);
 }
 
 /** Gives slots to the members of a staged change, and takes those of erased ones. */
@@ -263,20 +260,17 @@ export function stageMaps(state: StoreState, plan: RecordPlan, change: MetadataC
   return [...maps].map(([slot, map]) => ({ slot, map }));
 }
 
-function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, type: number, change: DirtyChange): void {
-  let mask = 0;
+function addRanges(writer: RecordWriter, layout: Layout, plan: RecordPlan, entry: Entry<DirtyRanges>, change: DirtyChange): void {
+  let slotMask = 0;
   for (const memberId of change.memberIds) {
     // A member without slot has an empty map: there is nothing to clear.
-    const slot = type === EntryType.DIRTY_SET ? plan.slotFor(memberId) : plan.memberIds.indexOf(memberId);
-    if (slot >= 0) mask |= 1 << slot;
-    else assert(type === EntryType.DIRTY_CLEAR, 'change: the slots were counted');
+    const slot = entry === DIRTY_SET ? plan.slotFor(memberId) : plan.memberIds.indexOf(memberId);
+    if (slot >= 0) slotMask |= 1 << slot;
+    else assert(entry === DIRTY_CLEAR, 'change: the slots were counted');
   }
-  if (mask === 0 || change.ranges.length === 0) return;
-  const at = addDirty(writer, type, mask, change.ranges.length);
-  for (let i = 0; i < change.ranges.length; i++) {
-    const range = change.ranges[i] as ByteRange;
-    putRange(writer, at, i, layout.grid.firstOf(range.offsetBytes), chunkCountOf(layout, range));
-  }
+  if (slotMask === 0 || change.ranges.length === 0) return;
+  const ranges = change.ranges.map((range) => [layout.grid.firstOf(range.offsetBytes), chunkCountOf(layout, range)] as const);
+  addEntry(writer, entry, { slotMask, ranges });
 }
 
 /** What the change makes of the usage, or null when it leaves it. */

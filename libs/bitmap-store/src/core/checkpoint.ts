@@ -39,7 +39,6 @@ export function* writeHome(state: StoreState, seed: number, tail: number, genera
 function* writeChangedPages(state: StoreState, seed: number, written: number[]): Procedure<number> {
   if (state.changedPageCount === 0) return Status.OK;
   const buffer = new Uint8Array(MAP_IO_BYTES);
-  const view = new DataView(buffer.buffer);
   for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
     const pages = state.changedPages[slot] as Uint8Array;
     for (let page = pages.indexOf(1); page >= 0; page = pages.indexOf(1, page)) {
@@ -48,7 +47,7 @@ function* writeChangedPages(state: StoreState, seed: number, written: number[]):
       const first = page;
       let bytes = 0;
       while (page < pages.length && pages[page] === 1 && bytes < buffer.length) {
-        encodeMapPage(buffer, view, bytes, (state.maps[slot] as DirtyMap).leafBytes(page), page, areaSeed);
+        encodeMapPage(buffer, bytes, (state.maps[slot] as DirtyMap).leafBytes(page), page, areaSeed);
         state.pageWritten(slot, page);
         written.push(slot, page);
         bytes += PAGE_BYTES;
@@ -65,7 +64,6 @@ function* writeChangedPages(state: StoreState, seed: number, written: number[]):
 /** Writes whole maps to the sides that are not in use, and flushes. Nothing refers to them before a record does. The sides keep their space. */
 export function* writeStagedMaps(state: StoreState, seed: number, staged: readonly StagedMap[]): Procedure<number> {
   const buffer = new Uint8Array(MAP_IO_BYTES);
-  const view = new DataView(buffer.buffer);
   for (const { slot, map } of staged) {
     const side = 1 - (state.sides[slot] as number);
     const areaSeed = mapSeed(seed, slot, side);
@@ -79,7 +77,7 @@ export function* writeStagedMaps(state: StoreState, seed: number, staged: readon
       const first = page;
       let bytes = 0;
       while (page < map.leafCount && !map.leafEmpty(page) && bytes < buffer.length) {
-        encodeMapPage(buffer, view, bytes, map.leafBytes(page), page, areaSeed);
+        encodeMapPage(buffer, bytes, map.leafBytes(page), page, areaSeed);
         bytes += PAGE_BYTES;
         page++;
       }

@@ -1,6 +1,7 @@
 import { assert, type Disk, type DiskSink, type Logger, Status, statusName, type Turn, type TurnTask } from '@rmr/runtime';
 import { INTENT_REGIONS_PER_WRITE_MAX, RECORD_BYTES_MAX } from '../constants.ts';
-import { addDirty, addUsage, EntryType, invalidEntries, putRange } from '../format/entries.ts';
+import { DIRTY_SET, invalidEntries, USAGE } from '../format/entries.ts';
+import { addEntry } from '../format/entry.ts';
 import { JOURNAL_OFFSET } from '../format/layout.ts';
 import { entryBytes, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from '../format/record.ts';
 import { changeBytesMax, encodeChange, needsStaging, RecordPlan, type StoreChange, stageMaps } from './change-encoder.ts';
@@ -289,7 +290,7 @@ export class CommitEngine implements DiskSink, TurnTask {
     if (entered === EnterResult.RECORD_FULL || writer.bytesLeft < DIRTY_BYTES) return false;
     if (mask > 0) {
       this.#plan.recordSlots(writer);
-      putRange(writer, addDirty(writer, EntryType.DIRTY_SET, mask, 1), 0, unit.firstChunk, unit.chunkCount);
+      addEntry(writer, DIRTY_SET, { slotMask: mask, ranges: [[unit.firstChunk, unit.chunkCount]] });
     }
     this.#inRecord.push(unit);
     return true;
@@ -409,8 +410,8 @@ export class CommitEngine implements DiskSink, TurnTask {
     const { disk, ring, seed, state } = this.#parts;
     const bytes = this.#writer.finish(RecordMagic.JOURNAL, ring.nextSequence, ring.tailSequence, seed);
     // A record that a parser refuses would make the store unusable: that is found out here.
-    const { view, lengthBytes } = this.#writer;
-    assert(invalidEntries(bytes, view, RECORD_HEADER_BYTES, lengthBytes, state.layout) === null, 'engine: what is written can be read');
+    const { lengthBytes } = this.#writer;
+    assert(invalidEntries(bytes, RECORD_HEADER_BYTES, lengthBytes, state.layout) === null, 'engine: what is written can be read');
     this.#recordOffset = offset;
     this.#recordBytes = bytes.length;
     this.recordCount++;
@@ -440,14 +441,14 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#setPhase(Phase.REWRITING);
     this.#plan.usage = { ...this.#plan.usage, volatileLost: true };
     this.#writer.useReserve();
-    addUsage(this.#writer, this.#plan.usage);
+    addEntry(this.#writer, USAGE, this.#plan.usage);
     this.#writeRecord(this.#recordOffset);
   }
 
   #apply(): void {
     const { state, ring } = this.#parts;
     const flushFailed = this.#phase === Phase.REFLUSHING;
-    state.applyRecord(this.#writer.bytes, this.#writer.view, 0, this.#staged ?? []);
+    state.applyRecord(this.#writer.bytes, 0, this.#staged ?? []);
     this.#staged = null;
     ring.append(this.#recordOffset, this.#recordBytes);
     this.#setPhase(Phase.IDLE);

@@ -16,7 +16,6 @@ const NONE: readonly LastIo[] = [];
 /** The last_io array in memory, with the range that has yet to reach the kernel. */
 export class LastIoTable {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #seed: number;
   readonly #queueDepth: number;
   readonly #deviceBytes: number;
@@ -28,7 +27,6 @@ export class LastIoTable {
 
   constructor(layout: Layout, seed: number) {
     this.bytes = new Uint8Array(layout.lastIoBytes);
-    this.#view = new DataView(this.bytes.buffer);
     this.#seed = seed;
     this.#queueDepth = layout.queueDepth;
     this.#deviceBytes = layout.deviceBytes;
@@ -42,7 +40,7 @@ export class LastIoTable {
     let bad = 0;
     for (let index = 0; index < this.#queueDepth; index++) {
       const at = index * LAST_IO_ENTRY_BYTES;
-      if (lastIoEmpty(this.#view, at) || invalidLastIo(this.#view, at, index, this.#seed, this.#deviceBytes) === null) continue;
+      if (lastIoEmpty(this.bytes, at) || invalidLastIo(this.bytes, at, index, this.#seed, this.#deviceBytes) === null) continue;
       this.#erase(index);
       bad++;
     }
@@ -59,7 +57,7 @@ export class LastIoTable {
       'last_io: the range lies within the device',
     );
     const at = ioUnit * LAST_IO_ENTRY_BYTES;
-    encodeLastIo(this.#view, at, ioUnit, this.#seed, writeSeq, offsetBytes, lengthBytes);
+    encodeLastIo(this.bytes, at, ioUnit, this.#seed, writeSeq, offsetBytes, lengthBytes);
     this.#recordedIn[ioUnit] = this.#generation;
     this.#change(at);
   }
@@ -72,7 +70,7 @@ export class LastIoTable {
   /** Erases the entries that were recorded in that generation or earlier. */
   eraseUpTo(generation: number): void {
     for (let index = 0; index < this.#queueDepth; index++) {
-      if ((this.#recordedIn[index] as number) > generation || lastIoEmpty(this.#view, index * LAST_IO_ENTRY_BYTES)) continue;
+      if ((this.#recordedIn[index] as number) > generation || lastIoEmpty(this.bytes, index * LAST_IO_ENTRY_BYTES)) continue;
       this.#erase(index);
     }
   }
@@ -108,12 +106,12 @@ export class LastIoTable {
     const entries: LastIo[] = [];
     for (let ioUnit = 0; ioUnit < this.#queueDepth; ioUnit++) {
       const at = ioUnit * LAST_IO_ENTRY_BYTES;
-      if (lastIoEmpty(this.#view, at)) continue;
+      if (lastIoEmpty(this.bytes, at)) continue;
       entries.push({
         ioUnit,
-        writeSeq: lastIoWriteSeq(this.#view, at),
-        offsetBytes: lastIoOffsetBytes(this.#view, at),
-        lengthBytes: lastIoLengthBytes(this.#view, at),
+        writeSeq: lastIoWriteSeq(this.bytes, at),
+        offsetBytes: lastIoOffsetBytes(this.bytes, at),
+        lengthBytes: lastIoLengthBytes(this.bytes, at),
       });
     }
     return entries;
@@ -124,10 +122,10 @@ export class LastIoTable {
     let found: LastIo[] | null = null;
     for (let ioUnit = 0; ioUnit < this.#queueDepth; ioUnit++) {
       const at = ioUnit * LAST_IO_ENTRY_BYTES;
-      if (lastIoEmpty(this.#view, at)) continue;
-      const from = lastIoOffsetBytes(this.#view, at);
-      const length = lastIoLengthBytes(this.#view, at);
-      const writeSeq = lastIoWriteSeq(this.#view, at);
+      if (lastIoEmpty(this.bytes, at)) continue;
+      const from = lastIoOffsetBytes(this.bytes, at);
+      const length = lastIoLengthBytes(this.bytes, at);
+      const writeSeq = lastIoWriteSeq(this.bytes, at);
       if (writeSeq <= afterSeq || from >= offsetBytes + lengthBytes || from + length <= offsetBytes) continue;
       found ??= [];
       found.push({ ioUnit, writeSeq, offsetBytes: from, lengthBytes: length });
@@ -139,8 +137,8 @@ export class LastIoTable {
     assert(this.#changedFrom < this.#changedTo || this.#changedFrom === -1, 'last_io: the changed range is a range');
     for (let index = 0; index < this.#queueDepth; index++) {
       const at = index * LAST_IO_ENTRY_BYTES;
-      if (lastIoEmpty(this.#view, at)) continue;
-      assert(invalidLastIo(this.#view, at, index, this.#seed, this.#deviceBytes) === null, 'last_io: every entry is valid');
+      if (lastIoEmpty(this.bytes, at)) continue;
+      assert(invalidLastIo(this.bytes, at, index, this.#seed, this.#deviceBytes) === null, 'last_io: every entry is valid');
     }
   }
 

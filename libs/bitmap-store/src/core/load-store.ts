@@ -2,7 +2,8 @@ import { DirtyMap } from '@rmr/dirty-map';
 import { assert, type Disk, type LogFields, OperationError, Status, statusName } from '@rmr/runtime';
 import { FORMAT_VERSION, MAP_IO_BYTES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
 import { DOUBT_BYTES, isDoubt } from '../format/doubt.ts';
-import { EntryType, invalidEntries, type Usage } from '../format/entries.ts';
+import { invalidEntries, MAP_SWITCH, type Usage } from '../format/entries.ts';
+import { EntryType, readEntry } from '../format/entry.ts';
 import {
   computeLayout,
   DOUBT_OFFSET,
@@ -17,7 +18,6 @@ import {
 } from '../format/layout.ts';
 import { BITMAP_BYTES_PER_PAGE, decodeMapPage, invalidMapPage, mapPageIsZero } from '../format/map-sector.ts';
 import {
-  ENTRY_HEADER_BYTES,
   entryBytes,
   entryPayloadBytes,
   entryType,
@@ -266,30 +266,28 @@ function* readHome(
   seed: number,
   state: StoreState,
 ): Procedure<{ generation: number; index: number; tail: number; record: StoredRecord } | OperationError> {
-  let best: { bytes: Uint8Array; view: DataView; generation: number; index: number; tail: number } | null = null;
+  let best: { bytes: Uint8Array; generation: number; index: number; tail: number } | null = null;
   const reasons: string[] = [];
   for (const [index, offset] of [HOME_A_OFFSET, HOME_B_OFFSET].entries()) {
     const bytes = new Uint8Array(RECORD_BYTES_MAX);
-    const view = new DataView(bytes.buffer);
     const status = yield { kind: 'read', offsetBytes: offset, target: bytes };
     const wrong =
       status === Status.OK
-        ? (invalidRecord(bytes, view, 0, RecordMagic.HOME, seed) ??
-          invalidEntries(bytes, view, RECORD_HEADER_BYTES, recordLength(view, 0), layout))
+        ? (invalidRecord(bytes, 0, RecordMagic.HOME, seed) ?? invalidEntries(bytes, RECORD_HEADER_BYTES, recordLength(bytes, 0), layout))
         : `it can't be read (${statusName(status)})`;
     if (wrong !== null) {
       reasons.push(`at offset ${offset}: ${wrong}`);
       continue;
     }
-    const generation = recordSequence(view, 0);
-    if (best === null || generation > best.generation) best = { bytes, view, generation, index, tail: recordTail(view, 0) };
+    const generation = recordSequence(bytes, 0);
+    if (best === null || generation > best.generation) best = { bytes, generation, index, tail: recordTail(bytes, 0) };
   }
   if (best === null) return damage(expected, `both copies of the pool metadata are unusable (${reasons.join('; ')})`);
-  if (hasSwitch(best.view, 0)) return damage(expected, 'the pool metadata has an entry that belongs in the journal');
-  state.applyRecord(best.bytes, best.view, 0, []);
+  if (hasSwitch(best.bytes, 0)) return damage(expected, 'the pool metadata has an entry that belongs in the journal');
+  state.applyRecord(best.bytes, 0, []);
   const record = {
     offsetBytes: best.index === 0 ? HOME_A_OFFSET : HOME_B_OFFSET,
-    bytes: best.bytes.subarray(0, paddedBytes(recordLength(best.view, 0))),
+    bytes: best.bytes.subarray(0, paddedBytes(recordLength(best.bytes, 0))),
   };
   return { generation: best.generation, index: best.index, tail: best.tail, record };
 }
@@ -304,7 +302,6 @@ export function* readMap(
 ): Procedure<DirtyMap | OperationError> {
   const map = new DirtyMap(layout.grid.chunkCount);
   const buffer = new Uint8Array(Math.min(MAP_IO_BYTES, layout.mapBytes));
-  const view = new DataView(buffer.buffer);
   const bitmap = new Uint8Array(BITMAP_BYTES_PER_PAGE);
   const areaSeed = mapSeed(seed, slot, side);
   const base = mapOffset(layout, slot, side);
@@ -313,9 +310,9 @@ export function* readMap(
     const status = yield { kind: 'read', offsetBytes: base + from, target: buffer.subarray(0, length) };
     if (status !== Status.OK) return unreadable(expected, `the dirty map in slot ${slot}`, base + from, status);
     for (let at = 0; at < length; at += PAGE_BYTES) {
-      if (mapPageIsZero(view, at)) continue;
+      if (mapPageIsZero(buffer, at)) continue;
       const page = (from + at) / PAGE_BYTES;
-      let wrong = invalidMapPage(buffer, view, at, page, areaSeed);
+      let wrong = invalidMapPage(buffer, at, page, areaSeed);
       if (wrong === null) {
         decodeMapPage(buffer, at, bitmap);
         wrong = map.loadLeaf(page, bitmap);
@@ -340,20 +337,19 @@ function* replayJournal(
   tail: number,
 ): Procedure<{ ring: JournalRing; records: readonly StoredRecord[] } | OperationError> {
   const journal = new Uint8Array(layout.journalBytes);
-  const view = new DataView(journal.buffer);
   const status = yield { kind: 'read', offsetBytes: JOURNAL_OFFSET, target: journal };
   if (status !== Status.OK) return unreadable(expected, 'the journal', JOURNAL_OFFSET, status);
   const found: FoundRecord[] = [];
   let tailMax = 0;
   for (let offset = 0; offset < layout.journalBytes; ) {
-    if (!hasRecordMagic(view, offset, RecordMagic.JOURNAL) || invalidRecord(journal, view, offset, RecordMagic.JOURNAL, seed) !== null) {
+    if (!hasRecordMagic(journal, offset, RecordMagic.JOURNAL) || invalidRecord(journal, offset, RecordMagic.JOURNAL, seed) !== null) {
       offset += PAGE_BYTES;
       continue;
     }
-    const size = paddedBytes(recordLength(view, offset));
-    const sequence = recordSequence(view, offset);
+    const size = paddedBytes(recordLength(journal, offset));
+    const sequence = recordSequence(journal, offset);
     if (sequence >= tail) found.push({ offset, sequence, size });
-    tailMax = Math.max(tailMax, recordTail(view, offset));
+    tailMax = Math.max(tailMax, recordTail(journal, offset));
     offset += size;
   }
   if (tailMax > tail) {
@@ -365,20 +361,20 @@ function* replayJournal(
     if (record.sequence !== ring.nextSequence) {
       return damage(expected, `journal record ${ring.nextSequence} is missing although record ${record.sequence} is there`);
     }
-    const end = record.offset + recordLength(view, record.offset);
-    const wrong = invalidEntries(journal, view, record.offset + RECORD_HEADER_BYTES, end, layout);
+    const end = record.offset + recordLength(journal, record.offset);
+    const wrong = invalidEntries(journal, record.offset + RECORD_HEADER_BYTES, end, layout);
     if (wrong !== null) return damage(expected, `journal record ${record.sequence}: ${wrong}`);
     const staged: StagedMap[] = [];
-    for (let at = record.offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
-      if (entryType(view, at) === EntryType.SIDES)
+    for (let at = record.offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(journal, at))) {
+      if (entryType(journal, at) === EntryType.SIDES)
         return damage(expected, `journal record ${record.sequence} has an entry of the home area`);
-      if (entryType(view, at) !== EntryType.MAP_SWITCH) continue;
-      const slot = view.getUint8(at + ENTRY_HEADER_BYTES);
-      const map = yield* readMap(expected, layout, seed, slot, view.getUint8(at + ENTRY_HEADER_BYTES + 1));
+      if (entryType(journal, at) !== EntryType.MAP_SWITCH) continue;
+      const { slot, side } = readEntry(journal, at, MAP_SWITCH);
+      const map = yield* readMap(expected, layout, seed, slot, side);
       if (map instanceof OperationError) return map;
       staged.push({ slot, map });
     }
-    state.applyRecord(journal, view, record.offset, staged);
+    state.applyRecord(journal, record.offset, staged);
     ring.append(record.offset, record.size);
   }
   ring.verify();
@@ -389,10 +385,10 @@ function* replayJournal(
   return { ring, records };
 }
 
-function hasSwitch(view: DataView, offset: number): boolean {
-  const end = offset + recordLength(view, offset);
-  for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
-    if (entryType(view, at) === EntryType.MAP_SWITCH) return true;
+function hasSwitch(bytes: Uint8Array, offset: number): boolean {
+  const end = offset + recordLength(bytes, offset);
+  for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(bytes, at))) {
+    if (entryType(bytes, at) === EntryType.MAP_SWITCH) return true;
   }
   return false;
 }

@@ -2,7 +2,7 @@ import { assert, type Disk, isUuid, OperationError, Status, statusName } from '@
 import { FORMAT_VERSION } from '../constants.ts';
 import { SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET } from '../format/layout.ts';
 import { livesAfterOpening } from '../format/lives.ts';
-import { encodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from '../format/superblock.ts';
+import { encodeSuperblock, SUPERBLOCK_BYTES, type Superblock, superblockFollows } from '../format/superblock.ts';
 import { BitmapStore, type StoreWorld } from './bitmap-store.ts';
 import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts';
 import { allocateMetadata } from './metadata-space.ts';
@@ -103,6 +103,7 @@ function* prepareStore(disk: Disk, options: OpenOptions): Procedure<LoadedStore 
 function* upgrade(loaded: LoadedStore, options: OpenOptions): Procedure<LoadedStore | OperationError> {
   const { formatVersion, sequence } = loaded.superblock;
   const superblock = { ...loaded.superblock, formatVersion: FORMAT_VERSION, sequence: sequence + 1 };
+  assert(superblockFollows(loaded.superblock, superblock), 'superblock: the new one follows the old one');
   const source = superblockPage(superblock);
   for (const offsetBytes of [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET]) {
     let status = yield { kind: 'write', offsetBytes, source };

@@ -304,7 +304,7 @@ test('an age that shows vouches for every write that had ended before its record
       schedule: (request, done) => {
         const { kind, offsetBytes, bytes } = request;
         if (kind === 'write' && bytes !== null && offsetBytes >= JOURNAL_OFFSET && offsetBytes < rig.store.layout.mapsOffset)
-          endedBefore.set(readU64(new DataView(bytes.buffer, bytes.byteOffset), 8), [...ended]);
+          endedBefore.set(readU64(bytes, 8), [...ended]);
         // A disk owes a flush only what had ended when it began; the one in memory gives more.
         const covered = kind === 'flush' ? [...ended] : [];
         const end = (): void => {

@@ -1,6 +1,7 @@
 import { GIB, KIB, MIB } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import { EntryType, POLICY_DEFAULT } from '../format/entries.ts';
+import { POLICY_DEFAULT } from '../format/entries.ts';
+import { EntryType } from '../format/entry.ts';
 import { computeLayout } from '../format/layout.ts';
 import { entryBytes, entryPayloadBytes, entryType, RECORD_HEADER_BYTES, RecordWriter } from '../format/record.ts';
 import { BOOT_1 } from '../testing/store-rig.ts';
@@ -15,8 +16,8 @@ function homeEntryTypes(state: StoreState): number[] {
   writer.begin();
   state.addTo(writer);
   const types: number[] = [];
-  for (let at = RECORD_HEADER_BYTES; at < writer.lengthBytes; at += entryBytes(entryPayloadBytes(writer.view, at))) {
-    types.push(entryType(writer.view, at));
+  for (let at = RECORD_HEADER_BYTES; at < writer.lengthBytes; at += entryBytes(entryPayloadBytes(writer.bytes, at))) {
+    types.push(entryType(writer.bytes, at));
   }
   return types;
 }

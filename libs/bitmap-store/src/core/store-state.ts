@@ -2,38 +2,29 @@ import { DirtyMap } from '@rmr/dirty-map';
 import { assert } from '@rmr/runtime';
 import { MEMBER_SLOTS } from '../constants.ts';
 import {
-  addLives,
-  addMembers,
-  addOverflow,
-  addPolicy,
-  addPromise,
-  addRegions,
-  addSides,
-  addSlots,
-  addUsage,
-  addVersion,
-  EntryType,
+  DIRTY_CLEAR,
+  DIRTY_SET,
+  type DirtyRanges,
+  INTENT_ENTER,
+  INTENT_LEAVE,
+  INTENT_OVERFLOW,
   isPolicyDefault,
+  MAP_SWITCH,
+  POLICY,
   POLICY_DEFAULT,
-  readMembers,
-  readPolicy,
-  readPromise,
-  readUsage,
-  readVersion,
+  PROMISE,
+  SIDES,
+  SLOTS,
+  USAGE,
   type Usage,
+  VERSION,
 } from '../format/entries.ts';
+import { addEntry, EntryType, readEntry } from '../format/entry.ts';
 import type { Layout } from '../format/layout.ts';
-import { type Lives, NO_LIVES, readLives } from '../format/lives.ts';
+import { LIVES, type Lives, NO_LIVES } from '../format/lives.ts';
 import { CHUNKS_PER_PAGE } from '../format/map-sector.ts';
-import {
-  ENTRY_HEADER_BYTES,
-  entryBytes,
-  entryPayloadBytes,
-  entryType,
-  RECORD_HEADER_BYTES,
-  type RecordWriter,
-  recordLength,
-} from '../format/record.ts';
+import { MEMBERS } from '../format/member-entry.ts';
+import { entryBytes, entryPayloadBytes, entryType, RECORD_HEADER_BYTES, type RecordWriter, recordLength } from '../format/record.ts';
 import type { MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { WriteIntent } from './write-intent.ts';
 
@@ -88,78 +79,69 @@ export class StoreState {
   }
 
   /** Applies the entries of a valid record. `staged` has a map for every switch in it. */
-  applyRecord(bytes: Uint8Array, view: DataView, offset: number, staged: readonly StagedMap[]): void {
-    const end = offset + recordLength(view, offset);
-    for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(view, at))) {
-      this.#applyEntry(bytes, view, at, staged);
+  applyRecord(bytes: Uint8Array, offset: number, staged: readonly StagedMap[]): void {
+    const end = offset + recordLength(bytes, offset);
+    for (let at = offset + RECORD_HEADER_BYTES; at < end; at += entryBytes(entryPayloadBytes(bytes, at))) {
+      this.#applyEntry(bytes, at, staged);
     }
   }
 
-  #applyEntry(bytes: Uint8Array, view: DataView, at: number, staged: readonly StagedMap[]): void {
-    const payload = at + ENTRY_HEADER_BYTES;
-    const payloadBytes = entryPayloadBytes(view, at);
-    switch (entryType(view, at)) {
+  #applyEntry(bytes: Uint8Array, at: number, staged: readonly StagedMap[]): void {
+    switch (entryType(bytes, at)) {
       case EntryType.PROMISE:
-        this.promise = readPromise(bytes, view, payload);
+        this.promise = readEntry(bytes, at, PROMISE);
         break;
       case EntryType.VERSION:
-        this.version = readVersion(bytes, view, payload);
+        this.version = readEntry(bytes, at, VERSION);
         break;
-      case EntryType.MEMBERS: {
-        const members = readMembers(bytes, view, payload, payloadBytes);
-        assert(members !== null, 'store state: the member table was validated');
-        this.members = members;
+      case EntryType.MEMBERS:
+        this.members = readEntry(bytes, at, MEMBERS);
         break;
-      }
       case EntryType.POLICY:
-        this.policy = readPolicy(bytes, view, payload);
+        this.policy = readEntry(bytes, at, POLICY);
         break;
       case EntryType.USAGE:
-        this.usage = readUsage(bytes, view, payload);
+        this.usage = readEntry(bytes, at, USAGE);
         break;
-      case EntryType.LIVES: {
-        const lives = readLives(bytes, view, payload, payloadBytes);
-        assert(lives !== null, 'store state: the lives were validated');
-        this.lives = lives;
+      case EntryType.LIVES:
+        this.lives = readEntry(bytes, at, LIVES);
         break;
-      }
       case EntryType.SLOTS:
-        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.slotMembers[slot] = view.getUint16(payload + slot * 2, true) - 1;
+        this.slotMembers.set(readEntry(bytes, at, SLOTS));
         break;
       case EntryType.SIDES:
-        for (let slot = 0; slot < MEMBER_SLOTS; slot++) this.sides[slot] = view.getUint8(payload + slot);
+        this.sides.set(readEntry(bytes, at, SIDES));
         break;
       case EntryType.DIRTY_SET:
-        this.#applyDirty(view, payload, payloadBytes, true);
+        this.#applyDirty(readEntry(bytes, at, DIRTY_SET), true);
         break;
       case EntryType.DIRTY_CLEAR:
-        this.#applyDirty(view, payload, payloadBytes, false);
+        this.#applyDirty(readEntry(bytes, at, DIRTY_CLEAR), false);
         break;
-      case EntryType.MAP_SWITCH:
-        this.#applySwitch(view.getUint8(payload), view.getUint8(payload + 1), staged);
+      case EntryType.MAP_SWITCH: {
+        const { slot, side } = readEntry(bytes, at, MAP_SWITCH);
+        this.#applySwitch(slot, side, staged);
         break;
+      }
       case EntryType.INTENT_ENTER:
-        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyEnter(view.getUint32(payload + i, true));
+        for (const region of readEntry(bytes, at, INTENT_ENTER)) this.intent.applyEnter(region);
         break;
       case EntryType.INTENT_LEAVE:
-        for (let i = 0; i < payloadBytes; i += 4) this.intent.applyLeave(view.getUint32(payload + i, true));
+        for (const region of readEntry(bytes, at, INTENT_LEAVE)) this.intent.applyLeave(region);
         break;
       case EntryType.INTENT_OVERFLOW:
-        this.intent.applyOverflow(view.getUint32(payload, true) === 1);
+        this.intent.applyOverflow(readEntry(bytes, at, INTENT_OVERFLOW));
         break;
       default:
         assert(false, 'store state: entries were validated');
     }
   }
 
-  #applyDirty(view: DataView, payload: number, payloadBytes: number, dirty: boolean): void {
-    const mask = view.getUint32(payload, true);
+  #applyDirty({ slotMask, ranges }: DirtyRanges, dirty: boolean): void {
     for (let slot = 0; slot < MEMBER_SLOTS; slot++) {
-      if ((mask & (1 << slot)) === 0) continue;
+      if ((slotMask & (1 << slot)) === 0) continue;
       const map = this.maps[slot] as DirtyMap;
-      for (let range = payload + 8; range < payload + payloadBytes; range += 8) {
-        const first = view.getUint32(range, true);
-        const count = view.getUint32(range + 4, true);
+      for (const [first, count] of ranges) {
         if (dirty) map.set(first, count);
         else map.clear(first, count);
         // I3, I6: pages count as changed even if no bit changes. A map that was read at open may show a page of the page cache that a
@@ -201,17 +183,17 @@ export class StoreState {
 
   /** Adds everything that the home record holds. */
   addTo(writer: RecordWriter): void {
-    if (this.promise !== null) addPromise(writer, this.promise);
-    if (this.version !== null) addVersion(writer, this.version);
-    addMembers(writer, this.members);
-    if (!isPolicyDefault(this.policy)) addPolicy(writer, this.policy);
-    addUsage(writer, this.usage);
-    if (this.lives.all.length > 0) addLives(writer, this.lives);
-    addSlots(writer, this.slotMembers);
-    addSides(writer, this.sides);
+    if (this.promise !== null) addEntry(writer, PROMISE, this.promise);
+    if (this.version !== null) addEntry(writer, VERSION, this.version);
+    addEntry(writer, MEMBERS, this.members);
+    if (!isPolicyDefault(this.policy)) addEntry(writer, POLICY, this.policy);
+    addEntry(writer, USAGE, this.usage);
+    if (this.lives.all.length > 0) addEntry(writer, LIVES, this.lives);
+    addEntry(writer, SLOTS, this.slotMembers);
+    addEntry(writer, SIDES, this.sides);
     const regions = this.intent.activeRegions();
-    if (regions.length > 0) addRegions(writer, EntryType.INTENT_ENTER, regions);
-    if (this.intent.overflowActive) addOverflow(writer, true);
+    if (regions.length > 0) addEntry(writer, INTENT_ENTER, regions);
+    if (this.intent.overflowActive) addEntry(writer, INTENT_OVERFLOW, true);
   }
 
   /** Rechecks the invariants. */

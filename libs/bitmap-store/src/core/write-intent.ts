@@ -1,6 +1,7 @@
 import { assert } from '@rmr/runtime';
 import { INTENT_ACTIVE_MAX } from '../constants.ts';
-import { addOverflow, addRegion, addRegions, EntryType } from '../format/entries.ts';
+import { INTENT_ENTER, INTENT_LEAVE, INTENT_OVERFLOW } from '../format/entries.ts';
+import { addEntry } from '../format/entry.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import type { ByteRange } from '../types.ts';
 
@@ -134,10 +135,10 @@ export class WriteIntent {
       if (place < 0) {
         place = this.#evict();
         if (place < 0) return EnterResult.SET_FULL;
-        addRegion(writer, EntryType.INTENT_LEAVE, this.#regionAt[place] as number);
+        addEntry(writer, INTENT_LEAVE, [this.#regionAt[place] as number]);
         this.#placeOf[this.#regionAt[place] as number] = 0;
       }
-      addRegion(writer, EntryType.INTENT_ENTER, region);
+      addEntry(writer, INTENT_ENTER, [region]);
       this.#place(place, region, PlaceState.ENTERING, Hold.NONE);
       this.#newest[place] = writeSeq;
     }
@@ -147,7 +148,7 @@ export class WriteIntent {
   #enterOverflow(writer: RecordWriter, writeSeq: number): EnterResult {
     if (this.#state[OVERFLOW] === PlaceState.FREE) {
       if (writer.bytesLeft < entryBytes(4)) return EnterResult.RECORD_FULL;
-      addOverflow(writer, true);
+      addEntry(writer, INTENT_OVERFLOW, true);
       this.#state[OVERFLOW] = PlaceState.ENTERING;
       this.#hold[OVERFLOW] = Hold.NONE;
       this.#newest[OVERFLOW] = 0;
@@ -228,7 +229,7 @@ export class WriteIntent {
     const room = writer.bytesLeft - 2 * entryBytes(4);
     if (room <= 0) return;
     if (this.#isIdle(OVERFLOW)) {
-      addOverflow(writer, false);
+      addEntry(writer, INTENT_OVERFLOW, false);
       this.#state[OVERFLOW] = PlaceState.FREE;
     }
     const leaving: number[] = [];
@@ -237,7 +238,7 @@ export class WriteIntent {
       leaving.push(this.#regionAt[place] as number);
       this.#vacate(place);
     }
-    if (leaving.length > 0) addRegions(writer, EntryType.INTENT_LEAVE, leaving);
+    if (leaving.length > 0) addEntry(writer, INTENT_LEAVE, leaving);
   }
 
   /** An ENTER entry is durable, or is read from the disk. */

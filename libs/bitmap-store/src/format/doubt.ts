@@ -12,12 +12,11 @@ const INDEX = 0xffff;
 /** The sector for the process that opened the store as number `openCount`. */
 export function encodeDoubt(seed: number, openCount: number): Uint8Array {
   const sector = new Uint8Array(DOUBT_BYTES);
-  encodeLastIo(new DataView(sector.buffer), 0, INDEX, seed, openCount, 0, LAST_IO_ENTRY_BYTES);
+  encodeLastIo(sector, 0, INDEX, seed, openCount, 0, LAST_IO_ENTRY_BYTES);
   return sector;
 }
 
 /** Whether the sector says that a flush failed in the process that opened the store as number `openCount`. */
 export function isDoubt(sector: Uint8Array, seed: number, openCount: number): boolean {
-  const view = new DataView(sector.buffer, sector.byteOffset, DOUBT_BYTES);
-  return invalidLastIo(view, 0, INDEX, seed, LAST_IO_ENTRY_BYTES) === null && lastIoWriteSeq(view, 0) === openCount;
+  return invalidLastIo(sector, 0, INDEX, seed, LAST_IO_ENTRY_BYTES) === null && lastIoWriteSeq(sector, 0) === openCount;
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeUuid, GIB, KIB, MIB, OPERATION_ERRORS } from '@rmr/runtime';
+import { encodeUuid, GIB, KIB, MIB, OPERATION_ERRORS, readU32 } from '@rmr/runtime';
 import { CheckedTables, codeWords, layoutComplaints, numberedNames, rowNames, sizedFields, sizeOf } from '@rmr/testing';
 import { describe, expect, test } from 'vitest';
 import { MAP_SIDES, MEMBER_SLOTS, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
@@ -8,23 +8,21 @@ import { testUuid } from '../testing/store-rig.ts';
 import type { MemberRecord } from '../types.ts';
 import { DOUBT_BYTES } from './doubt.ts';
 import {
-  addDirty,
-  addLives,
-  addMapSwitch,
-  addMembers,
-  addOverflow,
-  addPolicy,
-  addPromise,
-  addRegion,
-  addSides,
-  addSlots,
-  addUsage,
-  addVersion,
-  EntryType,
-  MemberFlag,
-  putRange,
+  DIRTY_CLEAR,
+  DIRTY_SET,
+  INTENT_ENTER,
+  INTENT_LEAVE,
+  INTENT_OVERFLOW,
+  MAP_SWITCH,
+  POLICY,
+  PROMISE,
+  SIDES,
+  SLOTS,
+  USAGE,
   UsageFlag,
+  VERSION,
 } from './entries.ts';
+import { addEntry, EntryType } from './entry.ts';
 import { encodeLastIo, LAST_IO_ENTRY_BYTES } from './last-io-entry.ts';
 import {
   computeLayout,
@@ -38,7 +36,9 @@ import {
   SUPERBLOCK_A_OFFSET,
   SUPERBLOCK_B_OFFSET,
 } from './layout.ts';
+import { LIVES } from './lives.ts';
 import { CHUNKS_PER_PAGE, encodeMapPage } from './map-sector.ts';
+import { MEMBERS, MemberFlag } from './member-entry.ts';
 import { ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from './record.ts';
 import { encodeSuperblock, invalidSuperblock, SUPERBLOCK_BYTES, type Superblock } from './superblock.ts';
 
@@ -87,7 +87,7 @@ function payloadOf(add: (writer: RecordWriter) => void): Uint8Array {
   const writer = new RecordWriter();
   writer.begin();
   add(writer);
-  const length = writer.view.getUint32(RECORD_HEADER_BYTES + 4, true);
+  const length = readU32(writer.bytes, RECORD_HEADER_BYTES + 4);
   const at = RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES;
   return writer.bytes.slice(at, at + length);
 }
@@ -158,7 +158,7 @@ describe('docs/on-disk-format.md', () => {
   test('the header of a record, and that of an entry', () => {
     const writer = new RecordWriter();
     writer.begin();
-    addOverflow(writer, true);
+    addEntry(writer, INTENT_OVERFLOW, true);
     const bytes = writer.finish(RecordMagic.JOURNAL, 2 ** 40 + 1, 2 ** 41 + 2, 99);
     const record = tables.take('Records', 'offset', 'size', 'field');
     const length = RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES + 8;
@@ -198,12 +198,18 @@ describe('docs/on-disk-format.md', () => {
     Record<Exclude<keyof typeof EntryType, 'MEMBERS'>, readonly [add: (writer: RecordWriter) => void, parts: readonly Part[]]>
   > = {
     PROMISE: [
-      (writer) => addPromise(writer, { epoch: 2 ** 40 + 1, clientInstance: testUuid(4), clientName: 'name' }),
+      (writer) => addEntry(writer, PROMISE, { epoch: 2 ** 40 + 1, clientInstance: testUuid(4), clientName: 'name' }),
       [['epoch 8', 2 ** 40 + 1], ['client instance 16', testUuid(4)], ['name length 2', 4], text('name')],
     ],
     VERSION: [
       (writer) =>
-        addVersion(writer, { lineageUuid: testUuid(4), epoch: 1, seq: 2, horizon: 3, inSync: [{ memberId: 5, storeUuid: testUuid(6) }] }),
+        addEntry(writer, VERSION, {
+          lineageUuid: testUuid(4),
+          epoch: 1,
+          seq: 2,
+          horizon: 3,
+          inSync: [{ memberId: 5, storeUuid: testUuid(6) }],
+        }),
       [
         ['lineage 16', testUuid(4)],
         ['epoch 8', 1],
@@ -217,7 +223,7 @@ describe('docs/on-disk-format.md', () => {
       ],
     ],
     USAGE: [
-      (writer) => addUsage(writer, { volatileLost: true, cleanShutdown: false, released: true, bootId: testUuid(4), openCount: 6 }),
+      (writer) => addEntry(writer, USAGE, { volatileLost: true, cleanShutdown: false, released: true, bootId: testUuid(4), openCount: 6 }),
       [
         ['flags 4', UsageFlag.VOLATILE_LOST | UsageFlag.RELEASED],
         ['zero 4', 0],
@@ -226,25 +232,28 @@ describe('docs/on-disk-format.md', () => {
       ],
     ],
     SLOTS: [
-      (writer) => addSlots(writer, Int16Array.of(3, -1, -1, -1, -1, -1, -1, -1)),
+      (writer) => addEntry(writer, SLOTS, Int16Array.of(3, -1, -1, -1, -1, -1, -1, -1)),
       [['member id + 1 2', 4], new Uint8Array((MEMBER_SLOTS - 1) * 2)],
     ],
-    SIDES: [(writer) => addSides(writer, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)), [['side in use 1', 1], new Uint8Array(MEMBER_SLOTS - 1)]],
-    DIRTY_SET: [(writer) => putRange(writer, addDirty(writer, EntryType.DIRTY_SET, 5, 1), 0, 6, 7), DIRTY],
-    DIRTY_CLEAR: [(writer) => putRange(writer, addDirty(writer, EntryType.DIRTY_CLEAR, 5, 1), 0, 6, 7), DIRTY],
+    SIDES: [
+      (writer) => addEntry(writer, SIDES, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)),
+      [['side in use 1', 1], new Uint8Array(MEMBER_SLOTS - 1)],
+    ],
+    DIRTY_SET: [(writer) => addEntry(writer, DIRTY_SET, { slotMask: 5, ranges: [[6, 7]] }), DIRTY],
+    DIRTY_CLEAR: [(writer) => addEntry(writer, DIRTY_CLEAR, { slotMask: 5, ranges: [[6, 7]] }), DIRTY],
     MAP_SWITCH: [
-      (writer) => addMapSwitch(writer, 5, 1),
+      (writer) => addEntry(writer, MAP_SWITCH, { slot: 5, side: 1 }),
       [
         ['slot 1', 5],
         ['side 1', 1],
         ['zero 6', 0],
       ],
     ],
-    INTENT_ENTER: [(writer) => addRegion(writer, EntryType.INTENT_ENTER, 5), [['its number 4', 5]]],
-    INTENT_LEAVE: [(writer) => addRegion(writer, EntryType.INTENT_LEAVE, 5), [['its number 4', 5]]],
-    INTENT_OVERFLOW: [(writer) => addOverflow(writer, true), [['state 4', 1]]],
+    INTENT_ENTER: [(writer) => addEntry(writer, INTENT_ENTER, [5]), [['its number 4', 5]]],
+    INTENT_LEAVE: [(writer) => addEntry(writer, INTENT_LEAVE, [5]), [['its number 4', 5]]],
+    INTENT_OVERFLOW: [(writer) => addEntry(writer, INTENT_OVERFLOW, true), [['state 4', 1]]],
     POLICY: [
-      (writer) => addPolicy(writer, { quorum: 'majority', highestMemberId: 5, formerLineages: [testUuid(6)] }),
+      (writer) => addEntry(writer, POLICY, { quorum: 'majority', highestMemberId: 5, formerLineages: [testUuid(6)] }),
       [
         ['quorum 1', 1],
         ['highest member id 1', 5],
@@ -254,7 +263,8 @@ describe('docs/on-disk-format.md', () => {
       ],
     ],
     LIVES: [
-      (writer) => addLives(writer, { all: [{ lifeUuid: testUuid(4), firstAge: 5, lastAge: null, openedAtMs: 2 ** 40 }], told: true }),
+      (writer) =>
+        addEntry(writer, LIVES, { all: [{ lifeUuid: testUuid(4), firstAge: 5, lastAge: null, openedAtMs: 2 ** 40 }], told: true }),
       [
         ['lives 1', 1],
         ['zero 7', 0],
@@ -318,7 +328,7 @@ describe('docs/on-disk-format.md', () => {
     const bytes = Object.fromEntries(Object.entries(parts).map(([part, content]) => [part, Buffer.concat(content.map(bytesOf))]));
     for (const [part = '', size = ''] of table.rows) if (/^\d+$/.test(size)) expect(bytes[part]?.length, part).toBe(Number(size));
     const head = Buffer.of(1, 0, 0, 0, 0, 0, 0, 0);
-    expect(Buffer.from(payloadOf((writer) => addMembers(writer, [member]))).toString('hex')).toBe(
+    expect(Buffer.from(payloadOf((writer) => addEntry(writer, MEMBERS, [member]))).toString('hex')).toBe(
       Buffer.concat([head, ...Object.values(bytes)]).toString('hex'),
     );
   });
@@ -326,14 +336,14 @@ describe('docs/on-disk-format.md', () => {
   test('a sector of a dirty map', () => {
     const page = new Uint8Array(PAGE_BYTES);
     const bitmap = Uint8Array.from({ length: CHUNKS_PER_PAGE / 8 }, (_, i) => i % 251);
-    encodeMapPage(page, new DataView(page.buffer), 0, bitmap, 2, 99);
+    encodeMapPage(page, 0, bitmap, 2, 99);
     const values = { checksum: 'any', 'sector number': 16, bits: bitmap.subarray(0, 504) } as const;
     expect(layoutComplaints(tables.take('Dirty maps', 'offset', 'size', 'field'), page.subarray(0, SECTOR_BYTES), values)).toEqual([]);
   });
 
   test('an entry of last_io', () => {
     const bytes = new Uint8Array(LAST_IO_ENTRY_BYTES);
-    encodeLastIo(new DataView(bytes.buffer), 0, 1, 99, 2 ** 40 + 1, 2 ** 41 + 2, 3);
+    encodeLastIo(bytes, 0, 1, 99, 2 ** 40 + 1, 2 ** 41 + 2, 3);
     const values = { 'write sequence': 2 ** 40 + 1, offset: 2 ** 41 + 2, length: 3, check: 'any' } as const;
     expect(layoutComplaints(tables.take('last_io', 'offset', 'size', 'field'), bytes, values)).toEqual([]);
   });

@@ -1,33 +1,34 @@
-import { crc32c, GIB, KIB, MIB, TIB } from '@rmr/runtime';
+import { crc32c, GIB, KIB, MIB, readU32, TIB, writeU32 } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import { FORMER_LINEAGES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
+import { FORMAT_VERSION, FORMAT_VERSION_OLDEST, FORMER_LINEAGES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, SECTOR_BYTES } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
 import type { MemberRecord, PoolPolicy } from '../types.ts';
 import {
-  addMembers,
-  addPolicy,
-  addPromise,
-  addRegion,
-  addUsage,
-  addVersion,
-  EntryType,
+  INTENT_ENTER,
   invalidEntries,
-  invalidMembers,
   invalidPolicy,
   isPolicyDefault,
-  MemberFlag,
+  POLICY,
   POLICY_DEFAULT,
-  readMembers,
-  readPolicy,
-  readPromise,
-  readUsage,
-  readVersion,
+  PROMISE,
+  USAGE,
+  VERSION,
 } from './entries.ts';
+import { addEntry } from './entry.ts';
 import { encodeLastIo, invalidLastIo, LAST_IO_ENTRY_BYTES, lastIoEmpty } from './last-io-entry.ts';
 import { computeLayout, type Geometry, invalidGeometry, journalBytesFor, mapOffset, regionBytesFor } from './layout.ts';
 import { BITMAP_BYTES_PER_PAGE, CHUNKS_PER_PAGE, decodeMapPage, encodeMapPage, invalidMapPage } from './map-sector.ts';
+import { invalidMembers, MEMBERS, MemberFlag, readMembers } from './member-entry.ts';
 import { invalidRecord, RECORD_HEADER_BYTES, RecordMagic, RecordWriter } from './record.ts';
-import { decodeSuperblock, encodeSuperblock, invalidSuperblock, SUPERBLOCK_BYTES, type Superblock, storeSeed } from './superblock.ts';
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  invalidSuperblock,
+  SUPERBLOCK_BYTES,
+  type Superblock,
+  storeSeed,
+  superblockFollows,
+} from './superblock.ts';
 
 const SUPERBLOCK: Superblock = {
   storeUuid: '11111111-2222-4333-8444-555555555555',
@@ -102,6 +103,18 @@ test('golden: what a witness has instead: a flag, the offsets of the same areas,
   expect(computeLayout(witness)).toEqual({ ...computeLayout(SUPERBLOCK), witness: true, totalBytes: 6 * MIB });
 });
 
+test.each<[follows: boolean, what: string, change: Partial<Superblock>]>([
+  [true, 'the next sequence', {}],
+  [true, 'a newer format version, too', { formatVersion: FORMAT_VERSION }],
+  [false, 'the same sequence', { sequence: SUPERBLOCK.sequence }],
+  [false, 'an older format version', { formatVersion: FORMAT_VERSION_OLDEST }],
+  [false, 'another device size', { deviceBytes: SUPERBLOCK.deviceBytes - 4096 }],
+  [false, 'another store', { storeUuid: testUuid(0x99) }],
+])('a superblock follows another one (%s) with %s', (follows, _what, change) => {
+  const former = { ...SUPERBLOCK, formatVersion: FORMAT_VERSION_OLDEST + (change.formatVersion === FORMAT_VERSION_OLDEST ? 1 : 0) };
+  expect(superblockFollows(former, { ...former, sequence: former.sequence + 1, ...change })).toBe(follows);
+});
+
 test('a superblock with any byte changed is refused', () => {
   const page = superblockPage();
   for (let at = 0; at < SUPERBLOCK_BYTES; at++) {
@@ -139,10 +152,16 @@ test.each<[string, number, number[], RegExp]>([
 test('golden: the bytes of a journal record with a promise, a version, usage and a region', () => {
   const writer = new RecordWriter();
   writer.begin();
-  addPromise(writer, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
-  addVersion(writer, { lineageUuid: testUuid(3), epoch: 5, seq: 6, horizon: 2 ** 33, inSync: [{ memberId: 2, storeUuid: testUuid(9) }] });
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
-  addRegion(writer, EntryType.INTENT_ENTER, 0x010203);
+  addEntry(writer, PROMISE, { epoch: 5, clientInstance: testUuid(0x77), clientName: 'c1' });
+  addEntry(writer, VERSION, {
+    lineageUuid: testUuid(3),
+    epoch: 5,
+    seq: 6,
+    horizon: 2 ** 33,
+    inSync: [{ memberId: 2, storeUuid: testUuid(9) }],
+  });
+  addEntry(writer, USAGE, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
+  addEntry(writer, INTENT_ENTER, [0x010203]);
   const bytes = writer.finish(RecordMagic.JOURNAL, 9, 8, storeSeed(SUPERBLOCK.storeUuid));
   expect(bytes.length).toBe(PAGE_BYTES);
   expect(hex(bytes.subarray(0, 256))).toBe(
@@ -188,8 +207,8 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
     { memberId: 3, storeUuid: testUuid(0x14), name: 'n3', addresses: ['d'], left: { epoch: 7, seq: 258 } },
     { memberId: 9, storeUuid: testUuid(0x13), name: '', addresses: [], role: 'witness' },
   ];
-  addMembers(writer, members);
-  const { bytes, view } = writer;
+  addEntry(writer, MEMBERS, members);
+  const { bytes } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
       '0300000087000000', // member table, 135 bytes
@@ -215,8 +234,8 @@ test('golden: the bytes of a member table with a witness, a member in maintenanc
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readMembers(bytes, view, at, 135)).toEqual(members);
-  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+  expect(readMembers(bytes, at, 135)).toEqual(members);
+  const invalid = (): string | null => invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   // The version that a member has left with begins at 1.
   const seqAt = at + 8 + 24 + 43 + 24 + 8;
@@ -243,8 +262,8 @@ test('golden: the bytes of a member table with a mark that was seen, a store tha
   ];
   const writer = new RecordWriter();
   writer.begin();
-  addMembers(writer, members);
-  const { bytes, view } = writer;
+  addEntry(writer, MEMBERS, members);
+  const { bytes } = writer;
   const size = 8 + 23 + 32 + 20 + 16 + 32 + 16 + 20 + 16;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + 8 + size))).toBe(
     [
@@ -270,9 +289,9 @@ test('golden: the bytes of a member table with a mark that was seen, a store tha
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readMembers(bytes, view, at, size)).toEqual(members);
-  for (let cut = 0; cut < size; cut++) expect(readMembers(bytes, view, at, cut), `${cut} bytes`).toBeNull();
-  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+  expect(readMembers(bytes, at, size)).toEqual(members);
+  for (let cut = 0; cut < size; cut++) expect(readMembers(bytes, at, cut), `${cut} bytes`).toBeNull();
+  const invalid = (): string | null => invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   const seenAt = at + 8 + 23;
   for (const [offset, value] of [
@@ -316,12 +335,12 @@ test('golden: the flags of a usage, each by itself; an unknown one is refused', 
   ] as const) {
     const writer = new RecordWriter();
     writer.begin();
-    addUsage(writer, { ...none, ...change });
+    addEntry(writer, USAGE, { ...none, ...change });
     const at = RECORD_HEADER_BYTES + 8;
-    expect(writer.view.getUint32(at, true)).toBe(flags);
-    expect(readUsage(writer.bytes, writer.view, at)).toEqual({ ...none, ...change });
-    writer.view.setUint32(at, 8, true);
-    expect(invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS)).toMatch(/unknown flags/);
+    expect(readU32(writer.bytes, at)).toBe(flags);
+    expect(USAGE.read(writer.bytes, at, 32)).toEqual({ ...none, ...change });
+    writeU32(writer.bytes, at, 8);
+    expect(invalidEntries(writer.bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS)).toMatch(/unknown flags/);
   }
 });
 
@@ -329,9 +348,9 @@ test('golden: the bytes of policies, with former lineages and without', () => {
   const writer = new RecordWriter();
   writer.begin();
   const forced: PoolPolicy = { quorum: 'majority', highestMemberId: 0xfe, formerLineages: [testUuid(0x21), testUuid(0x22)] };
-  addPolicy(writer, forced);
-  addPolicy(writer, POLICY_DEFAULT);
-  const { bytes, view } = writer;
+  addEntry(writer, POLICY, forced);
+  addEntry(writer, POLICY, POLICY_DEFAULT);
+  const { bytes } = writer;
   expect(hex(bytes.subarray(RECORD_HEADER_BYTES, writer.lengthBytes))).toBe(
     [
       '0d00000028000000', // policy, 40 bytes
@@ -343,9 +362,9 @@ test('golden: the bytes of policies, with former lineages and without', () => {
     ].join(''),
   );
   const at = RECORD_HEADER_BYTES + 8;
-  expect(readPolicy(bytes, view, at)).toEqual(forced);
-  expect(readPolicy(bytes, view, at + 48)).toEqual(POLICY_DEFAULT);
-  const invalid = (): string | null => invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+  expect(POLICY.read(bytes, at, POLICY.size(forced))).toEqual(forced);
+  expect(POLICY.read(bytes, at + 48, POLICY.size(POLICY_DEFAULT))).toEqual(POLICY_DEFAULT);
+  const invalid = (): string | null => invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
   expect(invalid()).toBeNull();
   for (const [offset, value, reason] of [
     [at, 2, /policy: not well formed/],
@@ -370,8 +389,8 @@ test('a policy remembers sixteen former lineages and no more', () => {
   ] as const) {
     const writer = new RecordWriter();
     writer.begin();
-    addPolicy(writer, { ...POLICY_DEFAULT, formerLineages: lineages });
-    const wrong = invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
+    addEntry(writer, POLICY, { ...POLICY_DEFAULT, formerLineages: lineages });
+    const wrong = invalidEntries(writer.bytes, RECORD_HEADER_BYTES, writer.lengthBytes, LIMITS);
     if (reason === null) expect(wrong).toBeNull();
     else expect(wrong).toMatch(reason);
   }
@@ -402,20 +421,19 @@ test('a record with any byte of it changed is refused, and one of another store 
   const seed = storeSeed(SUPERBLOCK.storeUuid);
   const writer = new RecordWriter();
   writer.begin();
-  addUsage(writer, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
+  addEntry(writer, USAGE, { volatileLost: true, cleanShutdown: false, released: false, bootId: testUuid(0xb0), openCount: 4 });
   const bytes = writer.finish(RecordMagic.HOME, 1, 1, seed).slice();
-  const view = new DataView(bytes.buffer);
-  expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed)).toBeNull();
-  expect(invalidRecord(bytes, view, 0, RecordMagic.JOURNAL, seed)).toMatch(/magic/);
-  expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed + 1)).toMatch(/checksum/);
+  expect(invalidRecord(bytes, 0, RecordMagic.HOME, seed)).toBeNull();
+  expect(invalidRecord(bytes, 0, RecordMagic.JOURNAL, seed)).toMatch(/magic/);
+  expect(invalidRecord(bytes, 0, RecordMagic.HOME, seed + 1)).toMatch(/checksum/);
   for (let at = 0; at < RECORD_HEADER_BYTES + 40; at++) {
     bytes[at] = (bytes[at] as number) ^ 1;
-    expect(invalidRecord(bytes, view, 0, RecordMagic.HOME, seed), `byte ${at}`).not.toBeNull();
+    expect(invalidRecord(bytes, 0, RecordMagic.HOME, seed), `byte ${at}`).not.toBeNull();
     bytes[at] = (bytes[at] as number) ^ 1;
   }
   for (const length of [0, 32, 64, 100]) {
     const cut = bytes.subarray(0, length);
-    expect(invalidRecord(cut, new DataView(bytes.buffer, 0, Math.max(length, 64)), 0, RecordMagic.HOME, seed)).not.toBeNull();
+    expect(invalidRecord(cut, 0, RecordMagic.HOME, seed)).not.toBeNull();
   }
 });
 
@@ -445,21 +463,21 @@ test('entries come back as they went in, at their longest', () => {
   const at: number[] = [];
   const sizes: number[] = [];
   for (const add of [
-    () => addMembers(writer, members),
-    () => addPromise(writer, promise),
-    () => addVersion(writer, version),
-    () => addUsage(writer, usage),
+    () => addEntry(writer, MEMBERS, members),
+    () => addEntry(writer, PROMISE, promise),
+    () => addEntry(writer, VERSION, version),
+    () => addEntry(writer, USAGE, usage),
   ]) {
     at.push(writer.lengthBytes + 8);
     add();
-    sizes.push(writer.view.getUint32((at.at(-1) as number) - 4, true));
+    sizes.push(readU32(writer.bytes, (at.at(-1) as number) - 4));
   }
-  const { bytes, view } = writer;
-  expect(readMembers(bytes, view, at[0] as number, sizes[0] as number)).toEqual(members);
-  expect(readPromise(bytes, view, at[1] as number)).toEqual(promise);
-  expect(readVersion(bytes, view, at[2] as number)).toEqual(version);
-  expect(readUsage(bytes, view, at[3] as number)).toEqual(usage);
-  expect(invalidEntries(bytes, view, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 })).toBeNull();
+  const { bytes } = writer;
+  expect(readMembers(bytes, at[0] as number, sizes[0] as number)).toEqual(members);
+  expect(PROMISE.read(bytes, at[1] as number, sizes[1] as number)).toEqual(promise);
+  expect(VERSION.read(bytes, at[2] as number, sizes[2] as number)).toEqual(version);
+  expect(USAGE.read(bytes, at[3] as number, sizes[3] as number)).toEqual(usage);
+  expect(invalidEntries(bytes, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 })).toBeNull();
   expect(writer.lengthBytes).toBeLessThan(RECORD_BYTES_MAX / 2);
 });
 
@@ -467,8 +485,8 @@ test('a torn map page is made of good sectors; a changed, moved or foreign one i
   const bitmap = new Uint8Array(BITMAP_BYTES_PER_PAGE).map((_, i) => i * 7);
   const older = new Uint8Array(PAGE_BYTES);
   const newer = new Uint8Array(PAGE_BYTES);
-  encodeMapPage(older, new DataView(older.buffer), 0, new Uint8Array(BITMAP_BYTES_PER_PAGE).fill(1), 5, 99);
-  encodeMapPage(newer, new DataView(newer.buffer), 0, bitmap, 5, 99);
+  encodeMapPage(older, 0, new Uint8Array(BITMAP_BYTES_PER_PAGE).fill(1), 5, 99);
+  encodeMapPage(newer, 0, bitmap, 5, 99);
   const back = new Uint8Array(BITMAP_BYTES_PER_PAGE);
   decodeMapPage(newer, 0, back);
   expect(hex(back)).toBe(hex(bitmap));
@@ -478,29 +496,27 @@ test('a torn map page is made of good sectors; a changed, moved or foreign one i
       if ((sectors & (1 << sector)) !== 0)
         torn.set(newer.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES), sector * SECTOR_BYTES);
     }
-    expect(invalidMapPage(torn, new DataView(torn.buffer), 0, 5, 99)).toBeNull();
+    expect(invalidMapPage(torn, 0, 5, 99)).toBeNull();
   }
-  const view = new DataView(newer.buffer);
-  expect(invalidMapPage(newer, view, 0, 6, 99)).toMatch(/says that it is sector/);
-  expect(invalidMapPage(newer, view, 0, 5, 98)).toMatch(/checksum/);
+  expect(invalidMapPage(newer, 0, 6, 99)).toMatch(/says that it is sector/);
+  expect(invalidMapPage(newer, 0, 5, 98)).toMatch(/checksum/);
   newer[1000] = (newer[1000] as number) ^ 1;
-  expect(invalidMapPage(newer, view, 0, 5, 99)).toBe('sector 41 has a wrong checksum');
-  expect(invalidMapPage(new Uint8Array(PAGE_BYTES), new DataView(new ArrayBuffer(PAGE_BYTES)), 0, 5, 99)).toBeNull();
+  expect(invalidMapPage(newer, 0, 5, 99)).toBe('sector 41 has a wrong checksum');
+  expect(invalidMapPage(new Uint8Array(PAGE_BYTES), 0, 5, 99)).toBeNull();
 });
 
 test('golden: the bytes of a last_io entry; changed, moved and foreign ones are refused', () => {
   const bytes = new Uint8Array(64);
-  const view = new DataView(bytes.buffer);
-  expect(lastIoEmpty(view, 32)).toBe(true);
-  encodeLastIo(view, 32, 1, 0x1234, 2 ** 40 + 1, 8192, 4096);
+  expect(lastIoEmpty(bytes, 32)).toBe(true);
+  encodeLastIo(bytes, 32, 1, 0x1234, 2 ** 40 + 1, 8192, 4096);
   expect(hex(bytes.subarray(32))).toBe('010000000001000000200000000000000010000000000000efe793ac00000000');
-  expect(invalidLastIo(view, 32, 1, 0x1234, GIB)).toBeNull();
-  expect(invalidLastIo(view, 32, 2, 0x1234, GIB)).toMatch(/check value/);
-  expect(invalidLastIo(view, 32, 1, 0x1235, GIB)).toMatch(/check value/);
-  expect(invalidLastIo(view, 32, 1, 0x1234, 8192)).toMatch(/leaves the device/);
+  expect(invalidLastIo(bytes, 32, 1, 0x1234, GIB)).toBeNull();
+  expect(invalidLastIo(bytes, 32, 2, 0x1234, GIB)).toMatch(/check value/);
+  expect(invalidLastIo(bytes, 32, 1, 0x1235, GIB)).toMatch(/check value/);
+  expect(invalidLastIo(bytes, 32, 1, 0x1234, 8192)).toMatch(/leaves the device/);
   for (let at = 32; at < 32 + LAST_IO_ENTRY_BYTES; at++) {
     bytes[at] = (bytes[at] as number) ^ 0x80;
-    expect(invalidLastIo(view, 32, 1, 0x1234, GIB), `byte ${at}`).not.toBeNull();
+    expect(invalidLastIo(bytes, 32, 1, 0x1234, GIB), `byte ${at}`).not.toBeNull();
     bytes[at] = (bytes[at] as number) ^ 0x80;
   }
 });

@@ -1,3 +1,4 @@
+import { readU32, writeU32 } from '@rmr/runtime';
 import { readU64, writeU64 } from './u64.ts';
 
 /**
@@ -22,10 +23,10 @@ const OFFSET_LENGTH = 16;
 const OFFSET_MIX = 24;
 const OFFSET_RESERVED = 28;
 
-function mix(view: DataView, offset: number, index: number, seed: number): number {
+function mix(bytes: Uint8Array, offset: number, index: number, seed: number): number {
   let hash = (seed ^ Math.imul(index + 1, 0x9e3779b1)) | 0;
   for (let at = offset; at < offset + OFFSET_MIX; at += 4) {
-    hash = Math.imul(hash ^ view.getInt32(at, true), 0x85ebca6b);
+    hash = Math.imul(hash ^ (readU32(bytes, at) | 0), 0x85ebca6b);
     hash ^= hash >>> 13;
   }
   hash = Math.imul(hash, 0xc2b2ae35);
@@ -34,7 +35,7 @@ function mix(view: DataView, offset: number, index: number, seed: number): numbe
 
 /** Writes an entry. */
 export function encodeLastIo(
-  view: DataView,
+  bytes: Uint8Array,
   offset: number,
   index: number,
   seed: number,
@@ -42,39 +43,39 @@ export function encodeLastIo(
   offsetBytes: number,
   lengthBytes: number,
 ): void {
-  writeU64(view, offset + OFFSET_SEQ, writeSeq);
-  writeU64(view, offset + OFFSET_OFFSET, offsetBytes);
-  writeU64(view, offset + OFFSET_LENGTH, lengthBytes);
-  view.setUint32(offset + OFFSET_MIX, mix(view, offset, index, seed), true);
-  view.setUint32(offset + OFFSET_RESERVED, 0, true);
+  writeU64(bytes, offset + OFFSET_SEQ, writeSeq);
+  writeU64(bytes, offset + OFFSET_OFFSET, offsetBytes);
+  writeU64(bytes, offset + OFFSET_LENGTH, lengthBytes);
+  writeU32(bytes, offset + OFFSET_MIX, mix(bytes, offset, index, seed));
+  writeU32(bytes, offset + OFFSET_RESERVED, 0);
 }
 
 /** Whether the entry says nothing: all zero. */
-export function lastIoEmpty(view: DataView, offset: number): boolean {
-  for (let at = offset; at < offset + LAST_IO_ENTRY_BYTES; at += 4) if (view.getUint32(at, true) !== 0) return false;
+export function lastIoEmpty(bytes: Uint8Array, offset: number): boolean {
+  for (let at = offset; at < offset + LAST_IO_ENTRY_BYTES; at += 4) if (readU32(bytes, at) !== 0) return false;
   return true;
 }
 
 /** Why a non-empty entry is not acceptable, or null. */
-export function invalidLastIo(view: DataView, offset: number, index: number, seed: number, deviceBytes: number): string | null {
-  if (view.getUint32(offset + OFFSET_MIX, true) !== mix(view, offset, index, seed)) return 'its check value is wrong';
-  if (view.getUint32(offset + OFFSET_RESERVED, true) !== 0) return 'reserved bytes are not zero';
-  const writeSeq = readU64(view, offset + OFFSET_SEQ);
-  const offsetBytes = readU64(view, offset + OFFSET_OFFSET);
-  const lengthBytes = readU64(view, offset + OFFSET_LENGTH);
+export function invalidLastIo(bytes: Uint8Array, offset: number, index: number, seed: number, deviceBytes: number): string | null {
+  if (readU32(bytes, offset + OFFSET_MIX) !== mix(bytes, offset, index, seed)) return 'its check value is wrong';
+  if (readU32(bytes, offset + OFFSET_RESERVED) !== 0) return 'reserved bytes are not zero';
+  const writeSeq = readU64(bytes, offset + OFFSET_SEQ);
+  const offsetBytes = readU64(bytes, offset + OFFSET_OFFSET);
+  const lengthBytes = readU64(bytes, offset + OFFSET_LENGTH);
   if (!(writeSeq > 0)) return 'its write sequence is out of range';
   if (!(lengthBytes > 0) || !(offsetBytes + lengthBytes <= deviceBytes)) return 'its range leaves the device';
   return null;
 }
 
-export function lastIoWriteSeq(view: DataView, offset: number): number {
-  return readU64(view, offset + OFFSET_SEQ);
+export function lastIoWriteSeq(bytes: Uint8Array, offset: number): number {
+  return readU64(bytes, offset + OFFSET_SEQ);
 }
 
-export function lastIoOffsetBytes(view: DataView, offset: number): number {
-  return readU64(view, offset + OFFSET_OFFSET);
+export function lastIoOffsetBytes(bytes: Uint8Array, offset: number): number {
+  return readU64(bytes, offset + OFFSET_OFFSET);
 }
 
-export function lastIoLengthBytes(view: DataView, offset: number): number {
-  return readU64(view, offset + OFFSET_LENGTH);
+export function lastIoLengthBytes(bytes: Uint8Array, offset: number): number {
+  return readU64(bytes, offset + OFFSET_LENGTH);
 }

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { LIVES_MAX, RECORD_BYTES_MAX } from '../constants.ts';
 import { testUuid } from '../testing/store-rig.ts';
-import { addLives, invalidEntries } from './entries.ts';
-import { LIVES_BYTES_MAX, type Lives, livesAfterOpening, livesPayloadBytes, NO_LIVES, readLives } from './lives.ts';
+import { invalidEntries } from './entries.ts';
+import { addEntry } from './entry.ts';
+import { LIVES, LIVES_BYTES_MAX, type Lives, livesAfterOpening, NO_LIVES, readLives } from './lives.ts';
 import { RECORD_HEADER_BYTES, RecordWriter } from './record.ts';
 
 const TWO: Lives = {
@@ -18,12 +19,12 @@ const AT = RECORD_HEADER_BYTES + 8;
 function written(lives: Lives): RecordWriter {
   const writer = new RecordWriter();
   writer.begin();
-  addLives(writer, lives);
+  addEntry(writer, LIVES, lives);
   return writer;
 }
 
 function invalid(writer: RecordWriter): string | null {
-  return invalidEntries(writer.bytes, writer.view, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 });
+  return invalidEntries(writer.bytes, RECORD_HEADER_BYTES, writer.lengthBytes, { grid: { chunkCount: 1 }, regionCount: 1 });
 }
 
 test('golden: the bytes of two lives, one that has ended and one that goes on, told and not', () => {
@@ -44,17 +45,17 @@ test('golden: the bytes of two lives, one that has ended and one that goes on, t
       '0100000000000000',
     ].join(''),
   );
-  expect(readLives(writer.bytes, writer.view, AT, livesPayloadBytes(TWO))).toEqual(TWO);
+  expect(readLives(writer.bytes, AT, LIVES.size(TWO))).toEqual(TWO);
   const untold = written({ ...TWO, told: false });
   expect(untold.bytes[AT + 8 + 48 + 40]).toBe(0);
-  expect(readLives(untold.bytes, untold.view, AT, livesPayloadBytes(TWO))).toEqual({ ...TWO, told: false });
+  expect(readLives(untold.bytes, AT, LIVES.size(TWO))).toEqual({ ...TWO, told: false });
 });
 
 test('lives that were cut anywhere are refused', () => {
   const writer = written(TWO);
-  for (let size = 0; size < livesPayloadBytes(TWO) + 8; size++) {
-    const read = readLives(writer.bytes, writer.view, AT, size);
-    if (size === livesPayloadBytes(TWO)) expect(read).toEqual(TWO);
+  for (let size = 0; size < LIVES.size(TWO) + 8; size++) {
+    const read = readLives(writer.bytes, AT, size);
+    if (size === LIVES.size(TWO)) expect(read).toEqual(TWO);
     else expect(read, `${size} bytes`).toBeNull();
   }
 });
@@ -91,7 +92,7 @@ test('as many lives as are kept come back as they went in, at their longest; one
     openedAtMs: Number.MAX_SAFE_INTEGER,
   }));
   const most = written({ all, told: false });
-  expect(readLives(most.bytes, most.view, AT, LIVES_BYTES_MAX)).toEqual({ all, told: false });
+  expect(readLives(most.bytes, AT, LIVES_BYTES_MAX)).toEqual({ all, told: false });
   expect(LIVES_BYTES_MAX).toBeLessThan(RECORD_BYTES_MAX / 16);
   const first = { lifeUuid: testUuid(99), firstAge: 1, lastAge: 1, openedAtMs: 0 };
   expect(invalid(written({ all: [first, ...all], told: false }))).toBe('lives: not well formed');

@@ -1,6 +1,7 @@
-import { assert, decodeUuid, encodeUuid } from '@rmr/runtime';
+import { assert, decodeUuid, encodeUuid, readU32, writeU32 } from '@rmr/runtime';
 import { LIVES_MAX } from '../constants.ts';
 import type { StoreLife } from '../types.ts';
+import { type Entry, EntryType } from './entry.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
 /**
@@ -28,6 +29,11 @@ export const NO_LIVES: Lives = { all: [], told: false };
 const HEADER_BYTES = 8;
 /** Bytes of one life. */
 const LIFE_BYTES = 48;
+const FIRST_AGE = 16;
+const LAST_AGE = 24;
+const OPENED_AT = 32;
+const FLAGS = 40;
+const RESERVED = 44;
 const FLAG_TOLD = 1;
 
 /** Bytes that as many lives as a store remembers take. */
@@ -46,28 +52,33 @@ export function livesAfterOpening(lives: Lives, age: number, lifeUuid: string, o
   return { all: [...former, begun].slice(-LIVES_MAX), told: false };
 }
 
-/** Payload bytes of the lives. */
-export function livesPayloadBytes(lives: Lives): number {
-  return HEADER_BYTES + lives.all.length * LIFE_BYTES;
-}
-
-/** Writes the payload, which is all zeroes, at `at`. */
-export function encodeLives(bytes: Uint8Array, view: DataView, at: number, lives: Lives): void {
-  view.setUint8(at, lives.all.length);
-  for (const [i, { lifeUuid, firstAge, lastAge, openedAtMs }] of lives.all.entries()) {
-    const life = at + HEADER_BYTES + i * LIFE_BYTES;
-    encodeUuid(lifeUuid, bytes, life);
-    writeU64(view, life + 16, firstAge);
-    writeU64(view, life + 24, lastAge ?? 0);
-    writeU64(view, life + 32, openedAtMs);
-    view.setUint32(life + 40, lastAge !== null || lives.told ? FLAG_TOLD : 0, true);
-  }
-}
+/** The lives of the store. */
+export const LIVES: Entry<Lives> = {
+  type: EntryType.LIVES,
+  size: ({ all }) => HEADER_BYTES + all.length * LIFE_BYTES,
+  write: (bytes, at, { all, told }) => {
+    bytes[at] = all.length;
+    for (const [i, { lifeUuid, firstAge, lastAge, openedAtMs }] of all.entries()) {
+      const life = at + HEADER_BYTES + i * LIFE_BYTES;
+      encodeUuid(lifeUuid, bytes, life);
+      writeU64(bytes, life + FIRST_AGE, firstAge);
+      writeU64(bytes, life + LAST_AGE, lastAge ?? 0);
+      writeU64(bytes, life + OPENED_AT, openedAtMs);
+      writeU32(bytes, life + FLAGS, lastAge !== null || told ? FLAG_TOLD : 0);
+    }
+  },
+  read: (bytes, at, size) => {
+    const lives = readLives(bytes, at, size);
+    assert(lives !== null, 'entries: the lives were validated');
+    return lives;
+  },
+  invalid: (bytes, at, size) => (readLives(bytes, at, size) === null ? 'lives: not well formed' : null),
+};
 
 /** The lives in a payload, or null when it is not well formed. */
-export function readLives(bytes: Uint8Array, view: DataView, at: number, payloadBytes: number): Lives | null {
+export function readLives(bytes: Uint8Array, at: number, payloadBytes: number): Lives | null {
   if (payloadBytes < HEADER_BYTES) return null;
-  const count = view.getUint8(at);
+  const count = bytes[at] as number;
   if (count === 0 || count > LIVES_MAX || payloadBytes !== HEADER_BYTES + count * LIFE_BYTES) return null;
   if (!allZero(bytes, at + 1, at + HEADER_BYTES)) return null;
   const all: StoreLife[] = [];
@@ -77,13 +88,13 @@ export function readLives(bytes: Uint8Array, view: DataView, at: number, payload
     const life = at + HEADER_BYTES + i * LIFE_BYTES;
     const isLast = i === count - 1;
     const lifeUuid = decodeUuid(bytes, life);
-    const firstAge = readU64(view, life + 16);
-    const lastAge = readU64(view, life + 24);
-    const openedAtMs = readU64(view, life + 32);
-    const flags = view.getUint32(life + 40, true);
+    const firstAge = readU64(bytes, life + FIRST_AGE);
+    const lastAge = readU64(bytes, life + LAST_AGE);
+    const openedAtMs = readU64(bytes, life + OPENED_AT);
+    const flags = readU32(bytes, life + FLAGS);
     // Lives follow one another, so that an age is in one of them at most; NaN is refused as well.
     if (!(firstAge > age) || !(isLast ? lastAge === 0 : lastAge >= firstAge) || Number.isNaN(openedAtMs)) return null;
-    if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + 44, life + LIFE_BYTES)) return null;
+    if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + RESERVED, life + LIFE_BYTES)) return null;
     if (all.some((other) => other.lifeUuid === lifeUuid)) return null;
     all.push({ lifeUuid, firstAge, lastAge: isLast ? null : lastAge, openedAtMs });
     told = flags === FLAG_TOLD;

@@ -1,5 +1,5 @@
 import { CHUNKS_PER_LEAF, LEAF_BYTES } from '@rmr/dirty-map';
-import { assert, crc32c } from '@rmr/runtime';
+import { assert, crc32c, readU32, writeU32 } from '@rmr/runtime';
 import { PAGE_BYTES, SECTOR_BYTES } from '../constants.ts';
 
 /**
@@ -25,37 +25,30 @@ export const CHUNKS_PER_PAGE = CHUNKS_PER_LEAF;
 assert(SECTORS_PER_PAGE * MAP_SECTOR_BITMAP_BYTES === LEAF_BYTES, 'map sector: a page holds a leaf');
 
 /** Writes one map page from a leaf's bitmap. */
-export function encodeMapPage(
-  page: Uint8Array,
-  view: DataView,
-  pageOffset: number,
-  bitmap: Uint8Array,
-  pageIndex: number,
-  seed: number,
-): void {
+export function encodeMapPage(page: Uint8Array, pageOffset: number, bitmap: Uint8Array, pageIndex: number, seed: number): void {
   for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) {
     const at = pageOffset + sector * SECTOR_BYTES;
-    view.setUint32(at + 4, pageIndex * SECTORS_PER_PAGE + sector, true);
+    writeU32(page, at + 4, pageIndex * SECTORS_PER_PAGE + sector);
     page.set(bitmap.subarray(sector * MAP_SECTOR_BITMAP_BYTES, (sector + 1) * MAP_SECTOR_BITMAP_BYTES), at + MAP_SECTOR_HEADER_BYTES);
-    view.setUint32(at, crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed), true);
+    writeU32(page, at, crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed));
   }
 }
 
 /** Why the page is not acceptable, or null. */
-export function invalidMapPage(page: Uint8Array, view: DataView, pageOffset: number, pageIndex: number, seed: number): string | null {
+export function invalidMapPage(page: Uint8Array, pageOffset: number, pageIndex: number, seed: number): string | null {
   for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) {
     const at = pageOffset + sector * SECTOR_BYTES;
-    if (sectorIsZero(view, at)) continue;
+    if (sectorIsZero(page, at)) continue;
     const number = pageIndex * SECTORS_PER_PAGE + sector;
-    if (view.getUint32(at, true) !== crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed)) return `sector ${number} has a wrong checksum`;
-    if (view.getUint32(at + 4, true) !== number) return `sector ${number} says that it is sector ${view.getUint32(at + 4, true)}`;
+    if (readU32(page, at) !== crc32c(page.subarray(at + 4, at + SECTOR_BYTES), seed)) return `sector ${number} has a wrong checksum`;
+    if (readU32(page, at + 4) !== number) return `sector ${number} says that it is sector ${readU32(page, at + 4)}`;
   }
   return null;
 }
 
 /** Whether the whole page is zero. */
-export function mapPageIsZero(view: DataView, pageOffset: number): boolean {
-  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) if (!sectorIsZero(view, pageOffset + sector * SECTOR_BYTES)) return false;
+export function mapPageIsZero(page: Uint8Array, pageOffset: number): boolean {
+  for (let sector = 0; sector < SECTORS_PER_PAGE; sector++) if (!sectorIsZero(page, pageOffset + sector * SECTOR_BYTES)) return false;
   return true;
 }
 
@@ -67,7 +60,7 @@ export function decodeMapPage(page: Uint8Array, pageOffset: number, bitmap: Uint
   }
 }
 
-function sectorIsZero(view: DataView, offset: number): boolean {
-  for (let at = offset; at < offset + SECTOR_BYTES; at += 4) if (view.getUint32(at, true) !== 0) return false;
+function sectorIsZero(page: Uint8Array, offset: number): boolean {
+  for (let at = offset; at < offset + SECTOR_BYTES; at += 4) if (readU32(page, at) !== 0) return false;
   return true;
 }

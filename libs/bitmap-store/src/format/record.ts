@@ -1,4 +1,4 @@
-import { assert, crc32c } from '@rmr/runtime';
+import { assert, crc32c, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import { PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
@@ -46,7 +46,6 @@ export function paddedBytes(lengthBytes: number): number {
 /** Builds one record at a time in memory of its own. */
 export class RecordWriter {
   readonly bytes = new Uint8Array(RECORD_BYTES_MAX);
-  readonly view = new DataView(this.bytes.buffer);
   #lengthBytes = 0;
   #entryCount = 0;
   #reserveBytes = 0;
@@ -84,8 +83,8 @@ export class RecordWriter {
     assert(size <= this.bytesLeft, 'record: the entry fits');
     const at = this.#lengthBytes;
     this.bytes.fill(0, at, at + size);
-    this.view.setUint16(at, type, true);
-    this.view.setUint32(at + 4, payloadBytes, true);
+    writeU16(this.bytes, at, type);
+    writeU32(this.bytes, at + 4, payloadBytes);
     this.#lengthBytes += size;
     this.#entryCount++;
     return at + ENTRY_HEADER_BYTES;
@@ -98,66 +97,66 @@ export class RecordWriter {
     const padded = paddedBytes(length);
     this.bytes.fill(0, 0, RECORD_HEADER_BYTES);
     this.bytes.fill(0, length, padded);
-    this.view.setUint32(OFFSET_MAGIC, magic, true);
-    writeU64(this.view, OFFSET_SEQUENCE, sequence);
-    writeU64(this.view, OFFSET_TAIL, tail);
-    this.view.setUint32(OFFSET_LENGTH, length, true);
-    this.view.setUint32(OFFSET_ENTRIES, this.#entryCount, true);
-    this.view.setUint32(OFFSET_CRC, crc32c(this.bytes.subarray(OFFSET_SEQUENCE, length), seed), true);
+    writeU32(this.bytes, OFFSET_MAGIC, magic);
+    writeU64(this.bytes, OFFSET_SEQUENCE, sequence);
+    writeU64(this.bytes, OFFSET_TAIL, tail);
+    writeU32(this.bytes, OFFSET_LENGTH, length);
+    writeU32(this.bytes, OFFSET_ENTRIES, this.#entryCount);
+    writeU32(this.bytes, OFFSET_CRC, crc32c(this.bytes.subarray(OFFSET_SEQUENCE, length), seed));
     return this.bytes.subarray(0, padded);
   }
 }
 
 /** Whether a record of that kind seems to begin at `offset`. */
-export function hasRecordMagic(view: DataView, offset: number, magic: RecordMagic): boolean {
-  return view.getUint32(offset + OFFSET_MAGIC, true) === magic;
+export function hasRecordMagic(bytes: Uint8Array, offset: number, magic: RecordMagic): boolean {
+  return readU32(bytes, offset + OFFSET_MAGIC) === magic;
 }
 
 /** Why no good record begins at `offset`, or null. Looks at the framing of the entries, not at what they mean. */
-export function invalidRecord(bytes: Uint8Array, view: DataView, offset: number, magic: RecordMagic, seed: number): string | null {
+export function invalidRecord(bytes: Uint8Array, offset: number, magic: RecordMagic, seed: number): string | null {
   if (offset + RECORD_HEADER_BYTES > bytes.length) return 'it leaves the area';
-  if (!hasRecordMagic(view, offset, magic)) return 'the magic number is missing';
-  const length = recordLength(view, offset);
+  if (!hasRecordMagic(bytes, offset, magic)) return 'the magic number is missing';
+  const length = recordLength(bytes, offset);
   if (length < RECORD_HEADER_BYTES || length > RECORD_BYTES_MAX || length % 8 !== 0) return 'the length is out of range';
   if (offset + length > bytes.length) return 'it leaves the area';
-  if (view.getUint32(offset + OFFSET_CRC, true) !== crc32c(bytes.subarray(offset + OFFSET_SEQUENCE, offset + length), seed)) {
+  if (readU32(bytes, offset + OFFSET_CRC) !== crc32c(bytes.subarray(offset + OFFSET_SEQUENCE, offset + length), seed)) {
     return 'the checksum is wrong';
   }
-  if (!(recordSequence(view, offset) > 0)) return 'the sequence is out of range';
-  if (!(recordTail(view, offset) > 0)) return 'the tail is out of range';
+  if (!(recordSequence(bytes, offset) > 0)) return 'the sequence is out of range';
+  if (!(recordTail(bytes, offset) > 0)) return 'the tail is out of range';
   if (!allZero(bytes, offset + OFFSET_RESERVED, offset + RECORD_HEADER_BYTES)) return 'reserved bytes are not zero';
   let entries = 0;
   let at = offset + RECORD_HEADER_BYTES;
   while (at < offset + length) {
-    if (view.getUint16(at + 2, true) !== 0) return 'reserved bytes are not zero';
-    const payloadBytes = view.getUint32(at + 4, true);
+    if (readU16(bytes, at + 2) !== 0) return 'reserved bytes are not zero';
+    const payloadBytes = readU32(bytes, at + 4);
     if (payloadBytes > RECORD_BYTES_MAX) return 'an entry is too long';
     at += entryBytes(payloadBytes);
     entries++;
   }
   if (at !== offset + length) return 'the last entry leaves the record';
-  if (entries !== view.getUint32(offset + OFFSET_ENTRIES, true)) return 'the number of entries is wrong';
+  if (entries !== readU32(bytes, offset + OFFSET_ENTRIES)) return 'the number of entries is wrong';
   return null;
 }
 
-export function recordSequence(view: DataView, offset: number): number {
-  return readU64(view, offset + OFFSET_SEQUENCE);
+export function recordSequence(bytes: Uint8Array, offset: number): number {
+  return readU64(bytes, offset + OFFSET_SEQUENCE);
 }
 
-export function recordTail(view: DataView, offset: number): number {
-  return readU64(view, offset + OFFSET_TAIL);
+export function recordTail(bytes: Uint8Array, offset: number): number {
+  return readU64(bytes, offset + OFFSET_TAIL);
 }
 
-export function recordLength(view: DataView, offset: number): number {
-  return view.getUint32(offset + OFFSET_LENGTH, true);
+export function recordLength(bytes: Uint8Array, offset: number): number {
+  return readU32(bytes, offset + OFFSET_LENGTH);
 }
 
 /** Type of the entry at `offset`. */
-export function entryType(view: DataView, offset: number): number {
-  return view.getUint16(offset, true);
+export function entryType(bytes: Uint8Array, offset: number): number {
+  return readU16(bytes, offset);
 }
 
 /** Payload length of the entry at `offset`. */
-export function entryPayloadBytes(view: DataView, offset: number): number {
-  return view.getUint32(offset + 4, true);
+export function entryPayloadBytes(bytes: Uint8Array, offset: number): number {
+  return readU32(bytes, offset + 4);
 }

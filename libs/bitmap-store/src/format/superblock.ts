@@ -1,11 +1,19 @@
-import { assert, crc32c, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
+import { assert, crc32c, decodeUuid, encodeUuid, isUuid, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import { FORMAT_VERSION, FORMAT_VERSION_OLDEST, MAP_SIDES, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, PAGE_BYTES } from '../constants.ts';
 import type { StoreParameters } from '../types.ts';
 import { computeLayout, type Geometry, HOME_A_OFFSET, HOME_B_OFFSET, invalidGeometry, JOURNAL_OFFSET, LAST_IO_OFFSET } from './layout.ts';
 import { decodeText, encodeText } from './text.ts';
 import { allZero, readU64, writeU64 } from './u64.ts';
 
-/** A superblock: one page. Everything in it is fixed when the store is created, except format version and sequence. */
+/**
+ * A superblock: one page, which says what the store is. There are two copies. These are its invariants:
+ *
+ * - Everything in it is fixed when the store is created, except for format version and sequence.
+ * - A new superblock has the next sequence, and a format version that is not older ({@link superblockFollows}).
+ * - The copies are written one after the other, each durably, so that one of them is whole at any time. The higher sequence wins.
+ * - Magic number, checksum and format version stand at the same places in every format version, so that any program can say which one it is.
+ * - The offsets of the areas follow from the sizes. What is reserved is zero.
+ */
 export const SUPERBLOCK_BYTES = PAGE_BYTES;
 
 /** "RMRSTORE" */
@@ -47,6 +55,16 @@ export interface Superblock extends StoreParameters, Geometry {
   readonly createdZeroed: boolean;
 }
 
+/** Whether `next` may be written over `former`: it is of the same store, with the next sequence. */
+export function superblockFollows(former: Superblock, next: Superblock): boolean {
+  const { formatVersion, sequence } = next;
+  const page = new Uint8Array(SUPERBLOCK_BYTES);
+  const same = new Uint8Array(SUPERBLOCK_BYTES);
+  encodeSuperblock(page, next);
+  encodeSuperblock(same, { ...former, formatVersion, sequence });
+  return sequence === former.sequence + 1 && formatVersion >= former.formatVersion && page.every((byte, at) => byte === same[at]);
+}
+
 /** Whether the page starts as a superblock does. */
 export function hasSuperblockMagic(page: Uint8Array): boolean {
   for (let i = 0; i < MAGIC.length; i++) if (page[i] !== MAGIC[i]) return false;
@@ -55,7 +73,7 @@ export function hasSuperblockMagic(page: Uint8Array): boolean {
 
 /** The format version that the page claims. */
 export function superblockFormatVersion(page: Uint8Array): number {
-  return viewOf(page).getUint32(OFFSET_FORMAT_VERSION, true);
+  return readU32(page, OFFSET_FORMAT_VERSION);
 }
 
 /** Whether this program can open a store of that format version. */
@@ -65,7 +83,7 @@ export function isKnownVersion(version: number): boolean {
 
 /** Whether the checksum fits; it stands at the same place in every format version. */
 export function superblockChecksumFits(page: Uint8Array): boolean {
-  return viewOf(page).getUint32(OFFSET_CRC, true) === crc32c(page.subarray(OFFSET_FORMAT_VERSION, SUPERBLOCK_BYTES));
+  return readU32(page, OFFSET_CRC) === crc32c(page.subarray(OFFSET_FORMAT_VERSION, SUPERBLOCK_BYTES));
 }
 
 /** Writes a superblock page. */
@@ -73,30 +91,29 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
   assert(page.length === SUPERBLOCK_BYTES, 'superblock: one page');
   assert(invalidGeometry(superblock) === null, 'superblock: geometry is valid');
   page.fill(0);
-  const view = viewOf(page);
   page.set(MAGIC, 0);
-  view.setUint32(OFFSET_FORMAT_VERSION, superblock.formatVersion, true);
+  writeU32(page, OFFSET_FORMAT_VERSION, superblock.formatVersion);
   encodeUuid(superblock.storeUuid, page, OFFSET_STORE_UUID);
   encodeUuid(superblock.poolUuid, page, OFFSET_POOL_UUID);
   encodeUuid(superblock.lineageUuid, page, OFFSET_LINEAGE_UUID);
-  writeU64(view, OFFSET_SEQUENCE, superblock.sequence);
-  writeU64(view, OFFSET_DEVICE_BYTES, superblock.deviceBytes);
-  view.setUint32(OFFSET_CHUNK_BYTES, superblock.chunkBytes, true);
-  view.setUint32(OFFSET_QUEUE_DEPTH, superblock.queueDepth, true);
-  writeU64(view, OFFSET_REGION_BYTES, superblock.regionBytes);
-  view.setUint32(OFFSET_JOURNAL_BYTES, superblock.journalBytes, true);
-  view.setUint32(OFFSET_MEMBER_ID, superblock.memberId, true);
-  view.setUint8(OFFSET_MEMBER_SLOTS, MEMBER_SLOTS);
-  view.setUint8(OFFSET_MAP_SIDES, MAP_SIDES);
+  writeU64(page, OFFSET_SEQUENCE, superblock.sequence);
+  writeU64(page, OFFSET_DEVICE_BYTES, superblock.deviceBytes);
+  writeU32(page, OFFSET_CHUNK_BYTES, superblock.chunkBytes);
+  writeU32(page, OFFSET_QUEUE_DEPTH, superblock.queueDepth);
+  writeU64(page, OFFSET_REGION_BYTES, superblock.regionBytes);
+  writeU32(page, OFFSET_JOURNAL_BYTES, superblock.journalBytes);
+  writeU32(page, OFFSET_MEMBER_ID, superblock.memberId);
+  page[OFFSET_MEMBER_SLOTS] = MEMBER_SLOTS;
+  page[OFFSET_MAP_SIDES] = MAP_SIDES;
   const flags = (superblock.createdZeroed ? FLAG_CREATED_ZEROED : 0) | (superblock.witness ? FLAG_WITNESS : 0);
-  view.setUint32(OFFSET_FLAGS, flags, true);
+  writeU32(page, OFFSET_FLAGS, flags);
   const offsets = offsetsOf(superblock);
-  for (let i = 0; i < offsets.length; i++) writeU64(view, OFFSET_OFFSETS + i * 8, offsets[i] as number);
+  for (let i = 0; i < offsets.length; i++) writeU64(page, OFFSET_OFFSETS + i * 8, offsets[i] as number);
   const name = encodeText(superblock.poolName);
   assert(name.length <= NAME_BYTES_MAX, 'superblock: the pool name fits');
-  view.setUint16(OFFSET_NAME_BYTES, name.length, true);
+  writeU16(page, OFFSET_NAME_BYTES, name.length);
   page.set(name, OFFSET_NAME);
-  view.setUint32(OFFSET_CRC, crc32c(page.subarray(OFFSET_FORMAT_VERSION)), true);
+  writeU32(page, OFFSET_CRC, crc32c(page.subarray(OFFSET_FORMAT_VERSION)));
   assert(invalidSuperblock(page) === null, 'superblock: what was written is valid');
 }
 
@@ -104,22 +121,21 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
 export function invalidSuperblock(page: Uint8Array): string | null {
   if (page.length !== SUPERBLOCK_BYTES) return 'it is not one page';
   if (!hasSuperblockMagic(page)) return 'the magic number is missing';
-  const view = viewOf(page);
   if (!superblockChecksumFits(page)) return 'the checksum is wrong';
-  if (!isKnownVersion(view.getUint32(OFFSET_FORMAT_VERSION, true))) return 'the format version is another one';
-  if (view.getUint8(OFFSET_MEMBER_SLOTS) !== MEMBER_SLOTS) return 'the number of member slots is another one';
-  if (view.getUint8(OFFSET_MAP_SIDES) !== MAP_SIDES) return 'the number of map sides is another one';
-  if (view.getUint32(OFFSET_FLAGS, true) > FLAGS_ALL) return 'unknown flags are set';
-  if (view.getUint32(OFFSET_MEMBER_ID, true) > MEMBER_ID_MAX) return 'the member id is out of range';
-  if (!(readU64(view, OFFSET_SEQUENCE) > 0)) return 'the sequence is out of range';
-  const geometry = geometryOf(view);
+  if (!isKnownVersion(readU32(page, OFFSET_FORMAT_VERSION))) return 'the format version is another one';
+  if ((page[OFFSET_MEMBER_SLOTS] as number) !== MEMBER_SLOTS) return 'the number of member slots is another one';
+  if ((page[OFFSET_MAP_SIDES] as number) !== MAP_SIDES) return 'the number of map sides is another one';
+  if (readU32(page, OFFSET_FLAGS) > FLAGS_ALL) return 'unknown flags are set';
+  if (readU32(page, OFFSET_MEMBER_ID) > MEMBER_ID_MAX) return 'the member id is out of range';
+  if (!(readU64(page, OFFSET_SEQUENCE) > 0)) return 'the sequence is out of range';
+  const geometry = geometryOf(page);
   const wrong = invalidGeometry(geometry);
   if (wrong !== null) return wrong;
   const offsets = offsetsOf(geometry);
   for (let i = 0; i < offsets.length; i++) {
-    if (readU64(view, OFFSET_OFFSETS + i * 8) !== offsets[i]) return 'the offsets of the areas do not follow from the sizes';
+    if (readU64(page, OFFSET_OFFSETS + i * 8) !== offsets[i]) return 'the offsets of the areas do not follow from the sizes';
   }
-  const nameBytes = view.getUint16(OFFSET_NAME_BYTES, true);
+  const nameBytes = readU16(page, OFFSET_NAME_BYTES);
   if (nameBytes > NAME_BYTES_MAX) return 'the pool name is too long';
   if (decodeText(page, OFFSET_NAME, nameBytes) === null) return 'the pool name is not UTF-8';
   if (!allZero(page, OFFSET_RESERVED_1, OFFSET_FLAGS)) return 'reserved bytes are not zero';
@@ -131,19 +147,18 @@ export function invalidSuperblock(page: Uint8Array): string | null {
 
 /** The content of a superblock page that {@link invalidSuperblock} found nothing wrong with. */
 export function decodeSuperblock(page: Uint8Array): Superblock {
-  const view = viewOf(page);
-  const poolName = decodeText(page, OFFSET_NAME, view.getUint16(OFFSET_NAME_BYTES, true));
+  const poolName = decodeText(page, OFFSET_NAME, readU16(page, OFFSET_NAME_BYTES));
   assert(poolName !== null, 'superblock: the pool name was checked');
   return {
-    ...geometryOf(view),
-    formatVersion: view.getUint32(OFFSET_FORMAT_VERSION, true),
+    ...geometryOf(page),
+    formatVersion: readU32(page, OFFSET_FORMAT_VERSION),
     storeUuid: decodeUuid(page, OFFSET_STORE_UUID),
     poolUuid: decodeUuid(page, OFFSET_POOL_UUID),
     lineageUuid: decodeUuid(page, OFFSET_LINEAGE_UUID),
     poolName,
-    memberId: view.getUint32(OFFSET_MEMBER_ID, true),
-    sequence: readU64(view, OFFSET_SEQUENCE),
-    createdZeroed: (view.getUint32(OFFSET_FLAGS, true) & FLAG_CREATED_ZEROED) !== 0,
+    memberId: readU32(page, OFFSET_MEMBER_ID),
+    sequence: readU64(page, OFFSET_SEQUENCE),
+    createdZeroed: (readU32(page, OFFSET_FLAGS) & FLAG_CREATED_ZEROED) !== 0,
   };
 }
 
@@ -172,22 +187,18 @@ export function mapSeed(seed: number, slot: number, side: number): number {
   return crc32c(Uint8Array.of(0x4d, slot, side), seed);
 }
 
-function geometryOf(view: DataView): Geometry {
+function geometryOf(page: Uint8Array): Geometry {
   return {
-    deviceBytes: readU64(view, OFFSET_DEVICE_BYTES),
-    chunkBytes: view.getUint32(OFFSET_CHUNK_BYTES, true),
-    queueDepth: view.getUint32(OFFSET_QUEUE_DEPTH, true),
-    regionBytes: readU64(view, OFFSET_REGION_BYTES),
-    journalBytes: view.getUint32(OFFSET_JOURNAL_BYTES, true),
-    witness: (view.getUint32(OFFSET_FLAGS, true) & FLAG_WITNESS) !== 0,
+    deviceBytes: readU64(page, OFFSET_DEVICE_BYTES),
+    chunkBytes: readU32(page, OFFSET_CHUNK_BYTES),
+    queueDepth: readU32(page, OFFSET_QUEUE_DEPTH),
+    regionBytes: readU64(page, OFFSET_REGION_BYTES),
+    journalBytes: readU32(page, OFFSET_JOURNAL_BYTES),
+    witness: (readU32(page, OFFSET_FLAGS) & FLAG_WITNESS) !== 0,
   };
 }
 
 function offsetsOf(geometry: Geometry): readonly number[] {
   const layout = computeLayout(geometry);
   return [HOME_A_OFFSET, HOME_B_OFFSET, LAST_IO_OFFSET, JOURNAL_OFFSET, layout.mapsOffset, layout.dataOffset];
-}
-
-function viewOf(page: Uint8Array): DataView {
-  return new DataView(page.buffer, page.byteOffset, page.byteLength);
 }
