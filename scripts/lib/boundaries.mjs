@@ -20,6 +20,7 @@ export const ALLOWED_LAYERS = {
   daemon: ['admin-api', 'operations', 'runtime'],
   'cluster-view': ['admin-api', 'runtime'],
   testing: ['runtime'],
+  'simulated-daemons': ['admin-api', 'daemon', 'runtime'],
   simulation: ['testing', 'operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'brmr'],
   app: ['operations', 'runtime', 'rtrs', 'rmr', 'bitmap-store', 'dirty-map', 'nbd', 'brmr', 'admin-api', 'daemon'],
   web: ['cluster-view', 'admin-api', 'runtime'],
@@ -32,7 +33,7 @@ export const ALLOWED_LAYERS = {
 };
 
 /** Seen by the tests of every layer, by nobody's production code. */
-const TESTING_LAYER = 'testing';
+const TESTING_LAYERS = new Set(['testing', 'simulated-daemons']);
 
 /** The only part of an app that another project may import: its configuration schema. */
 const APP_EXPORT = './config';
@@ -111,7 +112,7 @@ function edgeViolations(project, layer, layers, graph) {
   for (const target of edges) {
     const targetLayer = layers.get(target);
     if (targetLayer === undefined || ALLOWED_LAYERS[layer].includes(targetLayer)) continue;
-    if (targetLayer !== TESTING_LAYER) {
+    if (!TESTING_LAYERS.has(targetLayer)) {
       violations.push(violation('edge', where, `${project.name} (layer ${layer}) may not depend on ${target} (layer ${targetLayer})`));
     } else if (Object.hasOwn(dependencies, target)) {
       violations.push(
@@ -223,7 +224,7 @@ function packageViolation({ project, layer, production, core }, specifier, layer
   if (!Object.hasOwn(dependencies, name) && !Object.hasOwn(devDependencies, name)) {
     return { rule: 'undeclared', message: `is not in ${project.folder}/package.json` };
   }
-  if (production && !Object.hasOwn(dependencies, name) && layer !== TESTING_LAYER) {
+  if (production && !Object.hasOwn(dependencies, name) && !TESTING_LAYERS.has(layer)) {
     return { rule: 'testing', message: `is in devDependencies: production code can't use it` };
   }
   if (!Object.hasOwn(target.manifest.exports ?? {}, subpath)) {

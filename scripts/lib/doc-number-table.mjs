@@ -365,6 +365,7 @@ export const FIGURES_ALONE = [
   'docs/nbd-clients.md',
   'docs/simulator-findings.md',
   'libs/cluster-view/README.md',
+  'libs/simulated-daemons/README.md',
   'tools/rmrctl/README.md',
   'apps/web/README.md',
   'libs/admin-api/README.md',

@@ -1,8 +1,8 @@
 /** The cluster file: which daemons there are, and how their admin interfaces are reached. */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { errorMessage, OperationError } from '@rmr/runtime';
-import { parse } from 'yaml';
+import { parseDocument } from 'yaml';
 import { z } from 'zod';
 
 const nameValue = z
@@ -12,12 +12,12 @@ const nameValue = z
 const nodeSchema = z
   .strictObject({
     name: nameValue,
-    role: z.enum(['storage-node', 'client-node']),
+    role: z.enum(['storage-node', 'client-node'], 'is not a role: write storage-node or client-node'),
     /** `http://HOST:PORT`, `tcp://HOST:PORT`, or `https://…` where a proxy is in front of the daemon. */
-    admin: z.string().regex(/^(https?|tcp):\/\/\S+$/, 'is not an address: write http://HOST:PORT'),
-    /** The bearer token, or the file that holds it. */
-    token: z.string().min(1).optional(),
-    tokenFile: z.string().min(1).optional(),
+    admin: z.string().refine(isAdminAddress, 'is not an address: write http://HOST:PORT'),
+    /** The bearer token, or the file that holds it. A relative path is relative to the folder of the cluster file. */
+    token: z.string().min(1, 'is empty').optional(),
+    tokenFile: z.string().min(1, 'is empty').optional(),
   })
   .refine((node) => node.token === undefined || node.tokenFile === undefined, 'has a token and a tokenFile: give one of them');
 
@@ -27,10 +27,12 @@ export const clusterFileSchema = z
     nodes: z.array(nodeSchema).min(1, 'is empty: name at least one daemon'),
   })
   .superRefine(({ nodes }, context) => {
-    const names = new Set<string>();
-    for (const [index, { name }] of nodes.entries()) {
-      if (names.has(name)) context.addIssue({ code: 'custom', path: ['nodes', index, 'name'], message: `names "${name}" a second time` });
-      names.add(name);
+    for (const key of ['name', 'admin'] as const) {
+      const seen = new Set<string>();
+      for (const [index, { [key]: value }] of nodes.entries()) {
+        if (seen.has(value)) context.addIssue({ code: 'custom', path: ['nodes', index, key], message: `is "${value}" a second time` });
+        seen.add(value);
+      }
     }
   });
 
@@ -47,7 +49,7 @@ export interface Cluster {
   readonly nodes: readonly ClusterNode[];
 }
 
-/** Reads a cluster file. Throws NOT_FOUND, or INVALID_CONFIG with the key that is wrong. */
+/** Reads a cluster file. Throws NOT_FOUND, or INVALID_CONFIG with every key that is wrong. */
 export function readClusterFile(path: string): Cluster {
   let text: string;
   try {
@@ -59,32 +61,54 @@ export function readClusterFile(path: string): Cluster {
   return parseCluster(text, path);
 }
 
-/** A cluster file's content. `path`: what it is called in messages. */
+/** A cluster file's content. `path`: its name in messages, and the folder that its relative paths start from. Throws INVALID_CONFIG. */
 export function parseCluster(text: string, path: string): Cluster {
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (error) {
-    throw new OperationError('INVALID_CONFIG', `${path} is not YAML: ${errorMessage(error)}`, { cause: error });
-  }
-  const parsed = clusterFileSchema.safeParse(content);
+  const document = parseDocument(text);
+  const [fault] = document.errors;
+  if (fault !== undefined) throw new OperationError('INVALID_CONFIG', `${path} is not YAML: ${fault.message}`, { cause: fault });
+  const parsed = clusterFileSchema.safeParse(document.toJS());
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new OperationError('INVALID_CONFIG', `${path}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
+    const wrong = parsed.error.issues.map((issue) => `${placeText(issue.path)}${issueText(issue)}`);
+    throw new OperationError('INVALID_CONFIG', `${path}: ${wrong.join('; ')}`);
   }
   return {
     name: parsed.data.name,
     nodes: parsed.data.nodes.map(({ name, role, admin, token, tokenFile }) => ({
       ...{ name, role, admin },
-      token: tokenFile === undefined ? token : readToken(tokenFile),
+      token: tokenFile === undefined ? token : readToken(name, resolve(dirname(path), tokenFile)),
     })),
   };
 }
 
-function readToken(path: string): string {
+/** `nodes[2].admin `, or nothing for the file as a whole. */
+function placeText(path: readonly PropertyKey[]): string {
+  const place = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  return place === '' ? '' : `${place.replace(/^\./, '')} `;
+}
+
+function issueText(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') return `has unknown keys: ${issue.keys.join(', ')}`;
+  if (issue.code === 'invalid_type')
+    return issue.input === undefined ? `is missing, or is no ${issue.expected}` : `is no ${issue.expected}`;
+  return issue.message;
+}
+
+function isAdminAddress(text: string): boolean {
   try {
-    return readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new OperationError('INVALID_CONFIG', `tokenFile: cannot read ${path}: ${errorMessage(error)}`, { cause: error });
+    const { protocol, host, pathname, search } = new URL(text.replace(/^tcp:/, 'http:'));
+    return ['http:', 'https:'].includes(protocol) && host !== '' && pathname.length <= 1 && search === '';
+  } catch {
+    return false;
   }
+}
+
+function readToken(node: string, path: string): string {
+  let token: string;
+  try {
+    token = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new OperationError('INVALID_CONFIG', `cannot read the token of ${node}, ${path}: ${errorMessage(error)}`, { cause: error });
+  }
+  if (token === '') throw new OperationError('INVALID_CONFIG', `${path}, the token of ${node}, is empty`);
+  return token;
 }

@@ -6,7 +6,8 @@ import { ask } from './observe.ts';
 
 /** How often it is asked, in milliseconds: at first, and at most. */
 const ASK_MS = 100;
-const ASK_MS_MAX = 1_000;
+const ASK_MS_MAX = 800;
+const ASK_GROWTH = 1.3;
 
 /** What is known of an operation at a moment. */
 export interface Followed {
@@ -16,25 +17,37 @@ export interface Followed {
 }
 
 export interface FollowOptions {
+  /** Milliseconds. Without it there is no limit. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called with every answer, and with every question that got none. */
   readonly onChange?: ((followed: Followed) => void) | undefined;
 }
 
-/** Resolves with the operation once it has ended. Rejects with TIMEOUT, NOT_FOUND, or what the daemon refuses with. */
+/**
+ * Resolves with the operation once it has ended, well or not. A daemon that is away is asked again until it is back: the operation goes on
+ * after its restart. Rejects with TIMEOUT, NOT_FOUND, what the daemon refuses with, or the reason of the signal.
+ */
 export async function follow(node: ClusterNode, operation: OperationView, options: FollowOptions = {}): Promise<OperationView> {
   const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeoutMs;
   let known = operation;
   let pauseMs = ASK_MS;
   while (known.endedAt === null) {
-    if (performance.now() >= deadline)
-      throw new OperationError('TIMEOUT', `operation ${known.id} has not ended in time; it goes on: rmrctl operation wait ${known.id}`);
-    await pause(pauseMs, options.signal);
-    pauseMs = Math.min(ASK_MS_MAX, pauseMs * 1.3);
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0)
+      throw new OperationError(
+        'TIMEOUT',
+        `operation ${known.id} (${known.kind} of ${known.targetName}) has not ended in time, and goes on`,
+      );
+    await pause(Math.min(pauseMs, leftMs), options.signal);
+    pauseMs = Math.min(ASK_MS_MAX, pauseMs * ASK_GROWTH);
     try {
-      known = await ask(node, (admin) => admin.operation.show.query({ id: known.id }));
+      known = await ask(node, (admin) =>
+        admin.operation.show.query({ id: known.id }, options.signal === undefined ? {} : { signal: options.signal }),
+      );
       options.onChange?.({ operation: known, silence: null });
     } catch (error) {
+      options.signal?.throwIfAborted();
       const { code, message } = error as OperationError;
       if (code !== 'UNAVAILABLE' && code !== 'TIMEOUT') throw error;
       options.onChange?.({ operation: known, silence: message });

@@ -1,84 +1,103 @@
 /** The first question of an operator: is my data safe? And the second: what do I have to do? */
-import type { Health, HealthLevel } from '@rmr/admin-api';
+import type { HealthLevel } from '@rmr/admin-api';
+import { formatSize } from '@rmr/runtime';
+import { type Note, notesOf } from './notes.ts';
 import type { Observation } from './observe.ts';
-import { type VolumePicture, volumesOf } from './volumes.ts';
-
-export interface Note {
-  /** What it is about: a volume's or a node's name. */
-  readonly about: string;
-  readonly sentence: string;
-  readonly remedy: string | null;
-}
+import { type VolumePicture, type VolumeState, volumesOf } from './volumes.ts';
 
 export interface Overview {
-  readonly level: HealthLevel;
-  /** One sentence: whether the data is safe. */
+  /** `unknown`: no daemon answers. */
+  readonly level: HealthLevel | 'unknown';
+  /** One or two sentences: whether the data is safe. */
   readonly sentence: string;
   /** What needs a person, the gravest first. */
   readonly needed: readonly Note[];
   /** What moves by itself. */
   readonly moving: readonly Note[];
-  readonly volumes: Readonly<Record<HealthLevel, number>>;
+  readonly volumes: Readonly<Record<VolumeState, number>>;
   readonly members: { readonly inSync: number; readonly all: number };
   readonly nodes: { readonly answer: number; readonly all: number };
   /** Of the disks that could be looked at; null: nobody looked. */
   readonly capacity: { readonly usedBytes: number; readonly totalBytes: number } | null;
 }
 
-const ORDER: Readonly<Record<HealthLevel, number>> = { down: 0, degraded: 1, healthy: 2 };
-
-export function overviewOf(observation: Observation): Overview {
-  const volumes = volumesOf(observation);
-  const silent = [...observation.storage, ...observation.clients].filter(({ problem }) => problem !== null);
-  const count = { healthy: 0, degraded: 0, down: 0 };
-  for (const { health } of volumes) count[health.level]++;
+export function overviewOf(observation: Observation, volumes: readonly VolumePicture[] = volumesOf(observation)): Overview {
+  const { needed, moving } = notesOf(observation, volumes);
+  const count: Record<VolumeState, number> = { healthy: 0, degraded: 0, down: 0, unmapped: 0, unknown: 0 };
+  for (const { state } of volumes) count[state]++;
   const members = volumes.flatMap((volume) => volume.members);
-  const sick = volumes.filter(({ health }) => health.level !== 'healthy').sort((a, b) => ORDER[a.health.level] - ORDER[b.health.level]);
-  const moving = sick.filter(movesByItself);
+  const answer = [...observation.storage, ...observation.clients].filter(({ problem }) => problem === null).length;
+  const unwell = needed.length > 0 || count.healthy < volumes.length;
+  const level = answer === 0 ? 'unknown' : count.down > 0 ? 'down' : unwell ? 'degraded' : 'healthy';
   const disks = observation.storage.flatMap((node) => node.disks);
-  const badDisks = observation.storage.flatMap(({ node, disks: all }) =>
-    all.filter(({ health }) => health.level !== 'healthy').map((disk) => ({ node: node.name, disk })),
-  );
-  const needed: Note[] = [
-    ...silent.map(({ node, problem }) => ({ about: node.name, sentence: `does not answer: ${problem?.message}`, remedy: null })),
-    ...sick.filter((volume) => !moving.includes(volume)).map(noteOf),
-    ...badDisks.map(({ node, disk }) => ({ about: `${node}/${disk.name}`, sentence: disk.health.sentence, remedy: null })),
-  ];
-  const level: HealthLevel = count.down > 0 ? 'down' : needed.length + moving.length > 0 ? 'degraded' : 'healthy';
   const known = disks.filter(({ capacityBytes, freeBytes }) => capacityBytes !== null && freeBytes !== null);
+  const sum = (of: (disk: (typeof known)[number]) => number): number => known.reduce((total, disk) => total + of(disk), 0);
+  const nodes = { answer, all: observation.cluster.nodes.length };
   return {
-    ...{ level, sentence: verdict(level, volumes, silent.length), needed, volumes: count },
-    moving: moving.map(noteOf),
+    ...{ level, sentence: verdict(level, volumes, count, nodes), needed, moving, volumes: count, nodes },
     members: { inSync: members.filter(({ inSync, dirtyBytes }) => inSync && dirtyBytes === 0).length, all: members.length },
-    nodes: { answer: observation.cluster.nodes.length - silent.length, all: observation.cluster.nodes.length },
     capacity:
       known.length === 0
         ? null
         : {
-            usedBytes: known.reduce((sum, disk) => sum + (disk.capacityBytes as number) - (disk.freeBytes as number), 0),
-            totalBytes: known.reduce((sum, disk) => sum + (disk.capacityBytes as number), 0),
+            usedBytes: sum((disk) => (disk.capacityBytes ?? 0) - (disk.freeBytes ?? 0)),
+            totalBytes: sum((disk) => disk.capacityBytes ?? 0),
           },
   };
 }
 
-/** A volume that is served, and whose members only have to pull what they missed. */
-function movesByItself({ health, members }: VolumePicture): boolean {
-  return health.level === 'degraded' && members.every(({ inSync, maintenance }) => inSync && !maintenance);
+function verdict(
+  level: Overview['level'],
+  volumes: readonly VolumePicture[],
+  count: Readonly<Record<VolumeState, number>>,
+  { answer, all }: Overview['nodes'],
+): string {
+  if (level === 'unknown') return `Not known. None of the ${all} nodes answers, so nobody can say whether the data is safe.`;
+  const silence = answer === all ? '' : ` ${all - answer} of ${all} nodes ${all - answer === 1 ? 'does' : 'do'} not answer.`;
+  if (volumes.length === 0) return silence === '' ? 'Healthy. There is no volume yet.' : `Degraded. No volume is known.${silence}`;
+  if (level === 'healthy') return `Healthy. ${every(volumes.length)} served, and every member is in sync.`;
+  return `${level === 'down' ? 'Down' : 'Degraded'}. ${safety(volumes)} ${service(volumes, count)}${silence}`;
 }
 
-function noteOf({ name, health, waitingFor }: VolumePicture): Note {
-  return { about: name, sentence: health.sentence, remedy: waitingFor?.remedy ?? null };
+/** Whether data is lost, as far as the nodes that answer know. */
+function safety(volumes: readonly VolumePicture[]): string {
+  const bytes = (of: (volume: VolumePicture) => number): number => volumes.reduce((total, volume) => total + of(volume), 0);
+  const lost = bytes((volume) => volume.lost?.bytes ?? 0);
+  const unreadable = bytes((volume) => volume.unreadable?.bytes ?? 0);
+  const names = (of: (volume: VolumePicture) => unknown): string =>
+    volumes
+      .filter(of)
+      .map(({ name }) => name)
+      .join(', ');
+  if (lost > 0) return `${formatSize(lost)} of ${names(({ lost: some }) => some)} are LOST.`;
+  if (unreadable > 0) return `No disk can read ${formatSize(unreadable)} of ${names(({ unreadable: some }) => some)}.`;
+  // What a volume that is not served, or whose client is silent, has lost is not known.
+  const unsure = volumes.filter(({ state }) => state === 'down' || state === 'unknown').length;
+  return unsure === 0 ? 'No data is lost.' : 'No data is known to be lost.';
 }
 
-function verdict(level: HealthLevel, volumes: readonly VolumePicture[], silent: number): string {
-  const all = volumes.length === 1 ? 'The volume is' : `All ${volumes.length} volumes are`;
-  const silence = silent === 0 ? '' : `, and ${silent === 1 ? 'one node does' : `${silent} nodes do`} not answer`;
-  if (volumes.length === 0) return silent === 0 ? 'Healthy. There is no volume yet.' : `No volume is known${silence}.`;
-  if (level === 'healthy') return `Healthy. ${all} served, and every member is in sync.`;
-  const down = volumes.filter(({ health }) => health.level === 'down').length;
-  if (down > 0) return `Down. ${down} of ${volumes.length} volumes ${down === 1 ? 'is' : 'are'} not served${silence}.`;
-  const sick = volumes.filter(({ health }: { health: Health }) => health.level !== 'healthy').length;
-  return sick === 0
-    ? `Degraded. ${all} served and in sync${silence === '' ? ', and something else needs a look' : silence}.`
-    : `Degraded. ${all} served; ${sick} ${sick === 1 ? 'has' : 'have'} less redundancy than wanted${silence}.`;
+function service(volumes: readonly VolumePicture[], count: Readonly<Record<VolumeState, number>>): string {
+  const parts: string[] = [];
+  const down = volumes.filter(({ state }) => state === 'down');
+  const waiting = volumes.filter(({ state, waits }) => state !== 'down' && waits.length > 0);
+  if (down.length > 0) parts.push(`${some(down)} not served`);
+  if (count.unknown > 0) parts.push(`whether ${count.unknown === 1 ? '1 volume is' : `${count.unknown} volumes are`} served is not known`);
+  if (count.unmapped > 0) parts.push(`${count.unmapped === 1 ? '1 volume is' : `${count.unmapped} volumes are`} mapped by no client node`);
+  if (parts.length === 0) parts.push(`${every(volumes.length)} served`);
+  const [first] = waiting;
+  if (first !== undefined) {
+    const others = waiting.length === 1 ? '' : ` (and of ${waiting.length - 1} more)`;
+    parts.push(`but IO of ${first.name}${others} waits for ${first.waits[0]?.what ?? 'its members'}`);
+  } else if (count.degraded > 0) parts.push(`${count.degraded} ${count.degraded === 1 ? 'has' : 'have'} less redundancy than wanted`);
+  const text = parts.join('; ').replace('; but', ', but');
+  return `${text.replace(/^whether/, 'Whether')}.`;
+}
+
+function some(volumes: readonly VolumePicture[]): string {
+  const [first] = volumes;
+  return volumes.length === 1 && first !== undefined ? `${first.name} is` : `${volumes.length} volumes are`;
+}
+
+function every(count: number): string {
+  return count === 1 ? 'The volume is' : `All ${count} volumes are`;
 }
