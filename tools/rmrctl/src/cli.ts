@@ -22,6 +22,7 @@ export function buildProgram(): Command {
   addMembers(program);
   addResync(program);
   addOperations(program);
+  addEvents(program);
   addContexts(program);
   return program;
 }
@@ -153,6 +154,18 @@ function addOperations(program: Command): void {
   command(operation, 'cancel <id>', 'Asks for the end of an operation. What can be undone is undone.', 'operation cancel ID').action(
     orders.cancelOperation,
   );
+}
+
+function addEvents(program: Command): void {
+  const event = noun(program, 'event', 'What happened, on all nodes.');
+  const filtered = (parent: Command): Command =>
+    parent
+      .addOption(new Option('--severity <severity>', 'the least severity').choices(['info', 'notice', 'warning', 'critical']))
+      .option('--node <node>', 'only those of this node');
+  filtered(command(event, 'list', 'The newest events, the oldest of them first.', 'event list --severity warning'))
+    .option('--limit <number>', 'how many', '50')
+    .action(questions.events);
+  filtered(command(event, 'follow', 'Events as they happen.', 'event follow')).action(questions.followEvents);
 }
 
 function addContexts(program: Command): void {

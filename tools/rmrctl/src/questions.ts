@@ -1,6 +1,6 @@
 /** The commands that only look. */
 import { HEALTH_EXIT_CODES } from '@rmr/admin-api';
-import { ask, findPlace, overviewOf, volumesOf } from '@rmr/cluster-view';
+import { ask, EventFollower, type EventList, findPlace, newestEvents, overviewOf, volumesOf } from '@rmr/cluster-view';
 import { OperationError } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { createLogUpdate } from 'log-update';
@@ -28,7 +28,8 @@ export async function status(flags: { readonly watch?: true }, command: Command)
   session.print({ ...overview, volumes: volumesOf(observation), counts: overview.volumes }, () =>
     screens.statusScreen(session.painter, observation),
   );
-  process.exitCode = HEALTH_EXIT_CODES[overview.level];
+  // What nobody could say is no health.
+  process.exitCode = HEALTH_EXIT_CODES[overview.level === 'unknown' ? 'degraded' : overview.level];
 }
 
 export async function nodes(_flags: object, command: Command): Promise<void> {
@@ -117,6 +118,43 @@ export async function operation(id: string, _flags: object, command: Command): P
   const session = sessionOf(command);
   const { view } = await findOperation(session, id);
   session.print(view, () => screens.operationScreen(session.painter, view));
+}
+
+interface EventFlags {
+  readonly limit: string;
+  readonly severity?: 'info' | 'notice' | 'warning' | 'critical';
+  readonly node?: string;
+}
+
+export async function events(flags: EventFlags, command: Command): Promise<void> {
+  const session = sessionOf(command);
+  const limit = Number(flags.limit);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 500)
+    throw new OperationError('INVALID_ARGUMENT', `--limit "${flags.limit}": write a number from 1 to 500`);
+  const list = await newestEvents(session.cluster, limit, { severity: flags.severity, node: flags.node });
+  session.print(list.events, () => eventLines(session, list).join('\n') || 'There is no event.');
+}
+
+export async function followEvents(flags: EventFlags, command: Command): Promise<void> {
+  const session = sessionOf(command);
+  const follower = new EventFollower(session.cluster, { severity: flags.severity, node: flags.node });
+  for (;;) {
+    const news = await follower.next();
+    if (session.flags.output === 'json') for (const event of news.events) process.stdout.write(`${JSON.stringify(event)}\n`);
+    else {
+      for (const { node, why } of news.lost) process.stderr.write(`${node} does not answer: ${why}\n`);
+      for (const node of news.found) process.stderr.write(`${node} answers again\n`);
+      for (const line of eventLines(session, news)) process.stdout.write(`${line}\n`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  }
+}
+
+function eventLines(session: Session, { events: list, gaps }: Pick<EventList, 'events' | 'gaps'>): string[] {
+  return [
+    ...gaps.map((node) => `${session.painter.mark('unknown')} ${node} has dropped events that were not seen`),
+    ...list.map((event) => screens.eventLine(session.painter, event.node, event)),
+  ];
 }
 
 /** The operation, and the client node that drives it. An id may be shortened, as long as it is clear. */

@@ -3,12 +3,19 @@ import type { EventView, OperationView } from '@rmr/admin-api';
 import { type MemberPicture, type Observation, type Overview, overviewOf, type VolumePicture, volumesOf } from '@rmr/cluster-view';
 import { type Mark, type Painter, sinceText, sizeText, spanText } from './terminal.ts';
 
-const LEVEL_MARKS = { healthy: 'good', degraded: 'degraded', down: 'down' } as const satisfies Record<string, Mark>;
+const LEVEL_MARKS = { healthy: 'good', degraded: 'degraded', down: 'down', unknown: 'unknown', unmapped: 'idle' } as const satisfies Record<
+  string,
+  Mark
+>;
 
 export function statusScreen(painter: Painter, observation: Observation): string {
   const overview: Overview = overviewOf(observation);
   const { volumes, members, nodes, capacity } = overview;
-  const all = volumes.healthy + volumes.degraded + volumes.down;
+  const all = Object.values(volumes).reduce((sum, count) => sum + count, 0);
+  const others = [
+    ...(volumes.unmapped > 0 ? [`${volumes.unmapped} not mapped`] : []),
+    ...(volumes.unknown > 0 ? [`${volumes.unknown} not known`] : []),
+  ];
   const [first] = overview.needed.filter(({ remedy }) => remedy !== null);
   const lines = [`${painter.mark(LEVEL_MARKS[overview.level])} ${painter.name(overview.sentence)}`];
   if (first !== undefined) lines.push(`  What to do: ${first.remedy}`);
@@ -19,7 +26,7 @@ export function statusScreen(painter: Painter, observation: Observation): string
   notes('NEEDS A PERSON', 'degraded', overview.needed);
   notes('MOVES BY ITSELF', 'moves', overview.moving);
   const counts = [
-    `VOLUMES ${all}: ${volumes.healthy} healthy, ${volumes.degraded} degraded, ${volumes.down} down`,
+    `VOLUMES ${all}: ${[`${volumes.healthy} healthy`, `${volumes.degraded} degraded`, `${volumes.down} down`, ...others].join(', ')}`,
     `MEMBERS ${members.inSync} of ${members.all} in sync`,
     `NODES ${nodes.answer} of ${nodes.all} answer`,
     ...(capacity === null ? [] : [`CAPACITY ${sizeText(capacity.usedBytes)} of ${sizeText(capacity.totalBytes)} used`]),
@@ -39,7 +46,7 @@ export function volumeList(painter: Painter, volumes: readonly VolumePicture[]):
         painter.name(volume.name),
         sizeText(volume.sizeBytes),
         `${inSync} of ${volume.members.length}`,
-        `${painter.mark(LEVEL_MARKS[volume.health.level])} ${volume.health.level}`,
+        `${painter.mark(LEVEL_MARKS[volume.state])} ${volume.state}`,
         activityOf(volume),
         volume.servedBy ?? '-',
         String(volume.connections),
@@ -64,9 +71,9 @@ function activityOf({ operations, members, waitingFor }: VolumePicture): string 
 }
 
 export function volumeScreen(painter: Painter, volume: VolumePicture, uuids: boolean): string {
-  const { health, waitingFor } = volume;
+  const { health, state, waitingFor } = volume;
   const lines = [
-    `${painter.mark(LEVEL_MARKS[health.level])} ${painter.name(volume.name)}  ${health.sentence}`,
+    `${painter.mark(LEVEL_MARKS[state])} ${painter.name(volume.name)}  ${health.sentence}`,
     ...(waitingFor === null ? [] : [`  It waits for ${waitingFor.what}, ${sinceText(waitingFor.since)}.`]),
     ...(waitingFor?.remedy === undefined ? [] : [`  What to do: ${waitingFor.remedy}`]),
     '',

@@ -40,20 +40,24 @@ export class WornDisk {
     copyFileSync(store, backing);
     // $3 and $4 are the length and the offset of a request.
     const isWorn = `[ -e '${trigger}' ] && [ $4 -lt ${firstByte + lengthBytes} ] && [ $(($4 + $3)) -gt ${firstByte} ]`;
-    const server = startProgram('nbdkit', [
-      ...['--foreground', '--unix', socket, 'eval'],
-      `get_size=stat -Lc %s '${backing}'`,
-      'can_write=exit 0',
-      'can_flush=exit 0',
-      `pread=dd if='${backing}' skip=$4 count=$3 bs=256K iflag=skip_bytes,count_bytes status=none`,
-      `pwrite=if ${isWorn}; then echo 'EIO worn out' >&2; exit 1; fi; dd of='${backing}' seek=$4 bs=256K oflag=seek_bytes conv=notrunc status=none`,
-      `flush=sync -d '${backing}'`,
-    ]);
+    const server = startProgram(
+      'nbdkit',
+      [
+        ...['--foreground', '--unix', socket, 'eval'],
+        `get_size=stat -Lc %s '${backing}'`,
+        'can_write=exit 0',
+        'can_flush=exit 0',
+        `pread=dd if='${backing}' skip=$4 count=$3 bs=256K iflag=skip_bytes,count_bytes status=none`,
+        `pwrite=if ${isWorn}; then echo 'EIO worn out' >&2; exit 1; fi; dd of='${backing}' seek=$4 bs=256K oflag=seek_bytes conv=notrunc status=none`,
+        `flush=sync -d '${backing}'`,
+      ],
+      { server: true },
+    );
     await eventually(() => {
       if (!existsSync(socket)) throw new Error(`nbdkit does not listen: ${server.stderr()}`);
     });
     const file = join(mountPoint, FILE);
-    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`]);
+    const mount = startProgram('nbdfuse', [file, `nbd+unix:///?socket=${socket}`], { server: true });
     await eventually(() => {
       if (!existsSync(file)) throw new Error(`nbdfuse has no file: ${mount.stderr()}`);
     });
