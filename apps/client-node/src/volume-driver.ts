@@ -295,7 +295,8 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
   #changed(operation: Operation): void {
     const { id, state, kind, target, targetName: name, requestedBy: by, waitingFor, error } = operation;
     const from = this.#told.get(id) ?? 'not begun';
-    if (from === state) return;
+    // Steps wait for one another all the time. What an operation waits for stands in the operation.
+    if (from === state || state === 'WAITING') return;
     if (isUnfinished(state)) this.#told.set(id, state);
     else this.#told.delete(id);
     const why = error?.sentence ?? (waitingFor === null ? this.#runner.stepText(operation).sentence : `it waits for ${waitingFor.what}`);
