@@ -4,7 +4,7 @@ import { RECOVERY_RETRY_MS } from '../constants.ts';
 import { Leg } from '../core/client/legs/leg.ts';
 import type { Wanted } from '../core/client/pool-client-types.ts';
 import { type Assembled, Recovery, type RecoveryOptions } from '../core/client/recovery/recovery.ts';
-import type { VersionMemory } from '../core/client/versions/version-memory.ts';
+import type { VersionMemory } from '../core/client/versions/versions.ts';
 import type { MemberRecord, VersionRecord } from '../pool-store.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../wire/control-message.ts';
 import { CLIENT, claimOf, MARK, memberOf, POOL, probeOf, versionOf } from './scripted-pool.ts';

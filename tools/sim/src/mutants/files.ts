@@ -10,7 +10,6 @@ export const POOL_CLIENT = `${CLIENT}/pool-client.ts`;
 export const VERSIONS = `${CLIENT}/versions/versions.ts`;
 export const RECOVERY = `${CLIENT}/recovery/recovery.ts`;
 export const FIRST_VERSION = `${CLIENT}/recovery/first-version.ts`;
-export const VERSION_MEMORY = `${CLIENT}/versions/version-memory.ts`;
 export const ASSEMBLY = `${CLIENT}/recovery/assembly.ts`;
 export const POOL_WAITS = `${CLIENT}/status/pool-waits.ts`;
 export const POOL_CLIENT_STATUS = `${CLIENT}/status/pool-client-status.ts`;

@@ -15,7 +15,6 @@ import {
   RESYNC,
   STORE_ADAPTER,
   SYNC_PEERS,
-  VERSION_MEMORY,
   VERSIONS,
   WRITE_INTENT,
 } from './files.ts';
@@ -191,7 +190,7 @@ export const MARKED: readonly Mutant[] = [
     name: 'a client that goes on by itself forgets its attempts',
     mark: 11,
     rule: 'V4, L5',
-    edits: [edit(VERSION_MEMORY, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
+    edits: [edit(VERSIONS, 'attempts.every((attempt)', 'attempts.slice(99).every((attempt)')],
     seeds: 300,
   },
   {

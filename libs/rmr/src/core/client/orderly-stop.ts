@@ -3,21 +3,6 @@ import { ORDERLY_STOP_MS_MAX } from '../../constants.ts';
 import type { IoEngine } from './io/io-engine.ts';
 import type { Versions } from './versions/versions.ts';
 
-/** What an orderly stop needs from the pool's client. */
-export interface OrderlyStopHost {
-  serving(): boolean;
-  /** What would leave members different, or without a mark for what another one misses, if it were forgotten now. Null if nothing would. */
-  unfinished(): string | null;
-  /** Whether a flush would wait for a member that is away. */
-  flushMustWait(): boolean;
-  /** Begins no IO any more, and flushes everything. */
-  flush(done: (status: number) => void): void;
-  /** Tells the in-sync members that nothing is in flight. They forget `lastIo` and their write intent. */
-  release(done: () => void): void;
-  /** The stop has ended, in order or not. To call it again does no harm. */
-  stopped(): void;
-}
-
 /** What keeps the members from being released. Null if nothing does. */
 export function unfinished(engine: IoEngine, versions: Versions): string | null {
   const { executing, waiting, gate } = engine;
@@ -77,4 +62,19 @@ export class OrderlyStop {
     this.#log.warn('the pool stops, and its members are not released: they reconcile when it is served again', { why });
     this.#host.stopped();
   }
+}
+
+/** What an orderly stop needs from the pool's client. */
+export interface OrderlyStopHost {
+  serving(): boolean;
+  /** What would leave members different, or without a mark for what another one misses, if it were forgotten now. Null if nothing would. */
+  unfinished(): string | null;
+  /** Whether a flush would wait for a member that is away. */
+  flushMustWait(): boolean;
+  /** Begins no IO any more, and flushes everything. */
+  flush(done: (status: number) => void): void;
+  /** Tells the in-sync members that nothing is in flight. They forget `lastIo` and their write intent. */
+  release(done: () => void): void;
+  /** The stop has ended, in order or not. To call it again does no harm. */
+  stopped(): void;
 }

@@ -3,17 +3,6 @@ import { emptyResultSchema, markResultSchema } from '../../wire/control-message.
 import type { Leg } from './legs/leg.ts';
 import type { Versions } from './versions/versions.ts';
 
-/** What {@link releaseMembers} needs. */
-export interface ReleaseHost {
-  readonly log: Logger;
-  readonly poolUuid: string;
-  readonly epoch: number;
-  readonly versions: Pick<Versions, 'heard' | 'marks' | 'witnessReady'>;
-  /** The legs that are NORMAL. */
-  readonly legs: readonly Leg[];
-  readonly witness: Leg | null;
-}
-
 /**
  * Releases the members: nothing is in flight on them, and everything is durable, so they need not reconcile. L8: before that, each store
  * becomes older than any copy that lacks something of it. With the release each member hears how old the others are. `done` is called in
@@ -49,4 +38,25 @@ function releaseAged({ legs, versions, poolUuid, epoch, log, witness }: ReleaseH
 /** For log lines: the member. */
 function whose({ member }: Leg): { readonly member: number; readonly node: string } {
   return { member: member.memberId, node: member.name };
+}
+
+/** Tells a member, if it can be reached, that it is out of the set (L1). */
+export function disableMember(leg: Leg, poolUuid: string, epoch: number, log: Logger): void {
+  if (!leg.connected) return;
+  leg.call({ op: 'disable', poolUuid, epoch }, emptyResultSchema, (_result, failure) => {
+    if (failure === null) return;
+    const fields = { member: leg.member.memberId, node: leg.member.name, reason: failure.message };
+    log.warn('a member that left the in-sync set could not be told', fields);
+  });
+}
+
+/** What {@link releaseMembers} needs. */
+export interface ReleaseHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly epoch: number;
+  readonly versions: Pick<Versions, 'heard' | 'marks' | 'witnessReady'>;
+  /** The legs that are NORMAL. */
+  readonly legs: readonly Leg[];
+  readonly witness: Leg | null;
 }

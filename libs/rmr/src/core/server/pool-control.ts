@@ -27,29 +27,6 @@ import type { SpaceWatch } from './space-watch.ts';
 /** The outcome of a control request. */
 export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
 
-/** What control requests need from the pool's IO. */
-export interface ControlHost {
-  readonly handle: number;
-  /** Nothing new is executed; what waits for chunks ends with `status`. */
-  leaveIo(status: number): void;
-  /** Calls back when nothing that came before is executing any more. */
-  drain(done: () => void): void;
-  /** Gives back what waits for chunks (L4). */
-  bounceWaiting(): void;
-  resyncStarts(version: VersionRecord): void;
-  /** Chunks in which the disk could not read something. */
-  readonly unreadable: UnreadableChunks;
-  readonly space: SpaceWatch;
-  /** What is wrong with the disk, without a subject; empty: nothing that is known here. */
-  diskTrouble(): string;
-  /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
-  versionRecording(recording: boolean): void;
-  /** All writes of the client up to this one are resolved (W7). */
-  resolved(completedThrough: number): void;
-  /** What the store was asked for is handed to the disk at the end of the turn. */
-  submitLater(): void;
-}
-
 /**
  * What a client asks of a pool on a storage node besides IO, one request after the other: claims and versions, maps,
  * enabling and leaving.
@@ -582,4 +559,27 @@ function withMarks(members: readonly MemberRecord[], marks: HeardMarks): readonl
 
 function copyMembers(members: PoolStore['members']): ClaimResult['members'] {
   return members.map((member) => ({ ...member, addresses: [...member.addresses] }));
+}
+
+/** What control requests need from the pool's IO. */
+export interface ControlHost {
+  readonly handle: number;
+  /** Nothing new is executed; what waits for chunks ends with `status`. */
+  leaveIo(status: number): void;
+  /** Calls back when nothing that came before is executing any more. */
+  drain(done: () => void): void;
+  /** Gives back what waits for chunks (L4). */
+  bounceWaiting(): void;
+  resyncStarts(version: VersionRecord): void;
+  /** Chunks in which the disk could not read something. */
+  readonly unreadable: UnreadableChunks;
+  readonly space: SpaceWatch;
+  /** What is wrong with the disk, without a subject; empty: nothing that is known here. */
+  diskTrouble(): string;
+  /** A version is on its way to the store, or has got there: meanwhile no clear of the former version counts (◆22). */
+  versionRecording(recording: boolean): void;
+  /** All writes of the client up to this one are resolved (W7). */
+  resolved(completedThrough: number): void;
+  /** What the store was asked for is handed to the disk at the end of the turn. */
+  submitLater(): void;
 }

@@ -3,13 +3,6 @@ import { type Slab, Status } from '@rmr/runtime';
 import { MessageType } from '../../../wire/io-message.ts';
 import { IoRequest, type IoSink } from './io-request.ts';
 
-/** What reading chunk by chunk needs. */
-export interface ChunkReadsHost {
-  submit(request: IoRequest): void;
-  /** The read as a whole has ended; `payload` is the caller's to keep. */
-  finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void;
-}
-
 /**
  * Reads chunk by chunk what no member could read in one go: their disks may have bad sectors in different chunks of the
  * range, and each chunk can be read somewhere (I8). One after the other, as this is no way to be fast. The first chunk that
@@ -64,4 +57,11 @@ export class ChunkReads implements IoSink {
     // It has waited since the whole was submitted (`ioTimeout`, status).
     part.submittedAtMs = submittedAtMs;
   }
+}
+
+/** What reading chunk by chunk needs. */
+export interface ChunkReadsHost {
+  submit(request: IoRequest): void;
+  /** The read as a whole has ended; `payload` is the caller's to keep. */
+  finish(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void;
 }

@@ -1,7 +1,7 @@
 import { Status, statusName } from '@rmr/runtime';
 import { FAILED_WRITE_WAIT_MS } from '../../../constants.ts';
 import { isWriteType, MessageType } from '../../../wire/io-message.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
+import type { IoEngineHost } from './io-engine.ts';
 import { type IoRequest, isMemberOut } from './io-request.ts';
 import type { IoUnits } from './io-units.ts';
 

@@ -1,6 +1,6 @@
 import { MEMBERS_MAX } from '../../../constants.ts';
 import { feltOf, isFelt } from '../../../wire/felt.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
+import type { IoEngineHost } from './io-engine.ts';
 import type { IoRequest } from './io-request.ts';
 
 /**

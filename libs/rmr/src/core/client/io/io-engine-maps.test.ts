@@ -4,8 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { type ScriptedIo, ScriptedSession } from '../../../testing/scripted-session.ts';
 import { MessageType } from '../../../wire/io-message.ts';
 import { Leg } from '../legs/leg.ts';
-import { IoEngine } from './io-engine.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
+import { IoEngine, type IoEngineHost } from './io-engine.ts';
 import { IoRequest, type IoType } from './io-request.ts';
 import { ReadPolicy } from './read-policy.ts';
 

@@ -4,8 +4,7 @@ import { FAILED_WRITE_WAIT_MS } from '../../../constants.ts';
 import { ScriptedLeg } from '../../../testing/scripted-leg.ts';
 import { MessageType } from '../../../wire/io-message.ts';
 import type { Leg } from '../legs/leg.ts';
-import { IoEngine } from './io-engine.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
+import { IoEngine, type IoEngineHost } from './io-engine.ts';
 import { IoRequest, type IoType } from './io-request.ts';
 import { ReadPolicy } from './read-policy.ts';
 

@@ -1,22 +1,21 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { assert, type Slab, Status, statusName, type World } from '@rmr/runtime';
-import { MEMBERS_MAX } from '../../../constants.ts';
+import { MEMBERS_MAX, QUEUE_DEPTH_DEFAULT, SLOW_LEG_FACTOR_DEFAULT, SLOW_LEG_FOR_MS_DEFAULT } from '../../../constants.ts';
 import type { ByteRange } from '../../../pool-store.ts';
 import { overlapsAny } from '../../../ranges.ts';
 import { isWriteType, MessageType } from '../../../wire/io-message.ts';
 import type { Leg } from '../legs/leg.ts';
 import { type Excuse, LegHoldUps } from '../legs/leg-hold-ups.ts';
+import type { PoolClientOptions } from '../pool-client-types.ts';
 import { endsUnharmed, leaversOf, mayLeaveOnce, mayWaitForReturn, whyTheyLeave } from './failed-write.ts';
 import { FeltAnswers } from './felt-answers.ts';
-import { InFlightRanges } from './in-flight-ranges.ts';
+import { InFlightRanges, verifyInFlight } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
-import type { IoEngineHost } from './io-engine-host.ts';
 import { IoGate, IoState } from './io-gate.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import { IoUnits, legIndexOf } from './io-units.ts';
 import { LegSender } from './leg-sender.ts';
-import type { ReadPolicy } from './read-policy.ts';
-import { verifyInFlight } from './verify-in-flight.ts';
+import { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
 
@@ -595,4 +594,47 @@ export class IoEngine implements RtrsResponseSink {
     if (!request.isPart) this.counters.count(request, status);
     request.sink.onIoDone(request, status, payload, slab);
   }
+}
+
+/** The engine of a pool as its options want it. It waits for legs. */
+export function poolEngine(world: World, host: IoEngineHost, legs: readonly Leg[], options: PoolClientOptions): IoEngine {
+  const { queueDepth = QUEUE_DEPTH_DEFAULT, legSlowFactor = SLOW_LEG_FACTOR_DEFAULT, legSlowForMs = SLOW_LEG_FOR_MS_DEFAULT } = options;
+  const inFlight = new Int32Array(MEMBERS_MAX);
+  const preferred = options.members.findIndex((member) => member.memberId === options.preferredMemberId);
+  const readPolicy = new ReadPolicy(options.readPolicy ?? 'min-inflight', inFlight, Math.max(0, preferred));
+  const engine = new IoEngine(world, host, legs, queueDepth, readPolicy, inFlight);
+  engine.holdUps = new LegHoldUps({ slowFactor: legSlowFactor, slowForMs: legSlowForMs });
+  return engine;
+}
+
+/** What the engine tells the pool client. */
+export interface IoEngineHost {
+  /** Another client was granted the pool (C3). */
+  onFenced(): void;
+  /** These legs must leave the in-sync set before anything that waits for them is acknowledged. */
+  onLegsFailed(mask: number, reason: string): void;
+  /** The legs in `candidates` that have the whole range clean. `candidates` itself if none has. */
+  cleanLegs(offsetBytes: number, lengthBytes: number, candidates: number): number;
+  /** Whether a member outside of the in-sync set has a part of the range clean, and no part of it is LOST (I8). */
+  absentMayHave(offsetBytes: number, lengthBytes: number): boolean;
+  /** W10: whether each chunk of the range is clean for one of the legs in the mask. */
+  eachChunkClean(offsetBytes: number, lengthBytes: number, mask: number): boolean;
+  /**
+   * Reads chunk by chunk what no member could answer as a whole, and ends the read with the engine's `finish`. False: the read is of one
+   * chunk.
+   */
+  readByChunks(request: IoRequest): boolean;
+  /** I8: a read ends with an error, as the disks of all members that have the range failed to read it. */
+  onUnreadable(offsetBytes: number, lengthBytes: number): void;
+  /** A read has succeeded. */
+  onRead(offsetBytes: number, lengthBytes: number): void;
+  /**
+   * A write has ended. `carriedOut`: the legs that have carried out all of it, as a mask. `missed`: a member has applied it, and the
+   * members outside of the in-sync set lack it.
+   */
+  onWriteEnded(range: ByteRange, status: number, carriedOut: number, missed: boolean): void;
+  /** Asks a member back at once that is out of the set and can be reached. False if there is none. */
+  hastenReturn(): boolean;
+  /** ◆8: whether a chunk that is not LOST is dirty for every in-sync member: its only clean copy may not be flushed. */
+  flushMustWait(): boolean;
 }

@@ -4,13 +4,6 @@ import { applyLeaf } from '../../map-leaves.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { Grant } from '../recovery/assembly.ts';
 
-/** Where a leg's maps are read from, and how large they are. */
-export interface MapSource {
-  readonly poolUuid: string;
-  readonly epoch: number;
-  readonly chunkCount: number;
-}
-
 /**
  * Reads every column of a member that has granted, page by page. `done` gets the grant with its columns, or why that
  * did not work; once. `current` says whether anybody still wants to know.
@@ -61,4 +54,11 @@ export function readGrant(
     else readColumn(memberId, 0);
   };
   next();
+}
+
+/** Where a leg's maps are read from, and how large they are. */
+export interface MapSource {
+  readonly poolUuid: string;
+  readonly epoch: number;
+  readonly chunkCount: number;
 }

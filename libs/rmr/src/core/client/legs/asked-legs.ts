@@ -1,3 +1,4 @@
+import type { VersionMemory } from '../versions/versions.ts';
 import type { Leg } from './leg.ts';
 
 /**
@@ -17,4 +18,23 @@ export function tellAsked(
   return (answered) => {
     if (left.delete(answered)) say(true);
   };
+}
+
+/**
+ * L9: the members that a client which has just started is about to reach, for people. Null if there are none. The client does not know
+ * which members served the pool last. Those that it is about to reach may know of a newer lineage than those that have answered, even if
+ * these need nobody else. A first attempt to connect ends in a few seconds at most. `asked`: the legs that this attempt has asked. A
+ * member that was reached meanwhile is not among them.
+ */
+export function firstContacts(
+  legs: readonly Leg[],
+  pool: { readonly witness: () => Leg | null; readonly memory: () => VersionMemory | null },
+  asked: readonly Leg[],
+): string | null {
+  const witness = pool.witness();
+  const expected = [...legs, ...(witness === null ? [] : [witness])].filter(
+    (leg) => leg.session.isFirstAttempt || (leg.connected && !asked.includes(leg)),
+  );
+  if (expected.length === 0 || pool.memory() !== null) return null;
+  return `${expected.map((leg) => leg.describe()).join(' and ')} to be reached for the first time`;
 }

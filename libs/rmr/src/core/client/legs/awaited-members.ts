@@ -4,18 +4,6 @@ import { isWriteType, MessageType } from '../../../wire/io-message.ts';
 import type { IoEngine } from '../io/io-engine.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 
-/** What {@link awaitedMembers} looks at. */
-export interface AwaitedView {
-  readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
-  readonly maps: PoolMaps;
-  readonly inSyncIds: readonly number[];
-  /** The other members with data. */
-  readonly outIds: readonly number[];
-  /** The members that owed adds are for (V5). */
-  readonly owedIds: readonly number[];
-  readonly nowMs: number;
-}
-
 /**
  * The members outside of the set that IO has waited for: no member of the set has a chunk of it, and they have. It goes through the
  * requests only while there is such a chunk.
@@ -40,4 +28,16 @@ export function awaitedMembers({ engine, maps, inSyncIds, outIds, owedIds, nowMs
       addHolders(chunk);
   });
   return awaited;
+}
+
+/** What {@link awaitedMembers} looks at. */
+export interface AwaitedView {
+  readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
+  readonly maps: PoolMaps;
+  readonly inSyncIds: readonly number[];
+  /** The other members with data. */
+  readonly outIds: readonly number[];
+  /** The members that owed adds are for (V5). */
+  readonly owedIds: readonly number[];
+  readonly nowMs: number;
 }

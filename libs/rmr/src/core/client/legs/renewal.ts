@@ -7,22 +7,6 @@ import type { IoGate } from '../io/io-gate.ts';
 import type { Versions } from '../versions/versions.ts';
 import type { Leg } from './leg.ts';
 
-/** What a renewal needs from its pool. */
-export interface RenewalHost {
-  readonly log: Logger;
-  readonly poolUuid: string;
-  readonly clientInstance: string;
-  readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
-  readonly engine: Pick<IoEngine, 'retryWaiting' | 'completedThrough' | 'holdUps'> & { readonly gate: Pick<IoGate, 'readsUntilMs'> };
-  readonly epoch: () => number;
-  /** The legs that are NORMAL. */
-  readonly inSyncLegs: () => readonly Leg[];
-  readonly witness: () => Leg | null;
-  readonly onFenced: (by: string) => void;
-  /** A member has answered that it does not serve this client any more. */
-  readonly onRefused: (leg: Leg, reason: string) => void;
-}
-
 /**
  * Asks the members every second whether they still serve this client. A client that does no IO would not notice otherwise that another
  * one was granted the pool (C3). With the question the members hear how old the others' stores are, and with the answer they tell how
@@ -106,4 +90,20 @@ export class Renewal {
       else if (!isWitness) host.onRefused(leg, failure.message);
     });
   }
+}
+
+/** What a renewal needs from its pool. */
+export interface RenewalHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly clientInstance: string;
+  readonly versions: Pick<Versions, 'majority' | 'isMajority' | 'witnessReady' | 'heard' | 'marks'>;
+  readonly engine: Pick<IoEngine, 'retryWaiting' | 'completedThrough' | 'holdUps'> & { readonly gate: Pick<IoGate, 'readsUntilMs'> };
+  readonly epoch: () => number;
+  /** The legs that are NORMAL. */
+  readonly inSyncLegs: () => readonly Leg[];
+  readonly witness: () => Leg | null;
+  readonly onFenced: (by: string) => void;
+  /** A member has answered that it does not serve this client any more. */
+  readonly onRefused: (leg: Leg, reason: string) => void;
 }

@@ -2,7 +2,7 @@ import type { ProbeResult } from '../../../wire/control-message.ts';
 import { servedByAnother } from '../recovery/assemble-rule.ts';
 import { findRolledBack, type RolledBack } from '../return/rolled-back.ts';
 import { remedyForRolledBack, remedyForTwins } from '../status/remedies.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import type { Leg } from './leg.ts';
 
 /**

@@ -13,17 +13,6 @@ import type { LegTable } from './leg-table.ts';
  */
 const STOOD_STILL_MS = 10 * TICK_INTERVAL_MS;
 
-/** What {@link SlowLegs} needs from its pool. */
-export interface SlowLegsHost {
-  readonly options: Pick<PoolClientOptions, 'ioTimeoutMs' | 'legTimeoutMs'>;
-  readonly engine: IoEngine;
-  readonly legs: LegTable;
-  /** The dirty maps. Null if the pool was never served. */
-  readonly maps: () => PoolMaps | null;
-  /** These legs leave the set. */
-  readonly onSlow: (mask: number, reason: string, fault: LegFault) => void;
-}
-
 /**
  * L7: a leg that leaves IO unanswered, or holds it up again and again, leaves the set. The last leg never leaves for that, as no other
  * leg could answer. And IO that has waited for longer than `ioTimeout` fails.
@@ -92,4 +81,15 @@ function heldUpText(heldUpMs: number, withinMs: number): string {
 
 function inSeconds(ms: number): string {
   return `${ms < 10_000 ? Math.round(ms / 100) / 10 : Math.round(ms / 1_000)} s`;
+}
+
+/** What {@link SlowLegs} needs from its pool. */
+export interface SlowLegsHost {
+  readonly options: Pick<PoolClientOptions, 'ioTimeoutMs' | 'legTimeoutMs'>;
+  readonly engine: IoEngine;
+  readonly legs: LegTable;
+  /** The dirty maps. Null if the pool was never served. */
+  readonly maps: () => PoolMaps | null;
+  /** These legs leave the set. */
+  readonly onSlow: (mask: number, reason: string, fault: LegFault) => void;
 }

@@ -7,9 +7,8 @@ import { formatVersion } from '../../../version.ts';
 import { emptyResultSchema, type ProbeResult, probeResultSchema } from '../../../wire/control-message.ts';
 import type { Leg, MemberAddress } from '../legs/leg.ts';
 import type { PoolGeometry } from '../pool-client-types.ts';
-import { geometryText } from '../pool-geometry.ts';
 import type { PoolMaps } from '../pool-maps.ts';
-import { unfitness } from '../recovery/fitness.ts';
+import { geometryText, unfitness } from '../recovery/fitness.ts';
 import { dataMembers, isWitness, majorityOf, withMember } from '../versions/member-records.ts';
 import type { VersionChange, Versions } from '../versions/versions.ts';
 
@@ -27,34 +26,6 @@ export class LastCopiesError extends OperationError {
   constructor(message: string) {
     super('CONFLICT', message);
   }
-}
-
-/** What changes of the membership need from the pool's client. */
-export interface MembershipHost {
-  readonly log: Logger;
-  readonly poolUuid: string;
-  readonly queueDepth: number;
-  readonly versions: Versions;
-  epoch(): number;
-  nowMs(): number;
-  serving(): boolean;
-  /** Whether no other version change is under way. */
-  idle(): boolean;
-  geometry(): PoolGeometry | null;
-  lineageUuid(): string;
-  /** See `IoEngine.answeredSeqs`. */
-  readonly answeredSeqs: Float64Array;
-  maps(): PoolMaps;
-  legs(): readonly Leg[];
-  /** The leg to where a member was, or is configured, and the pool does not look for it (L9). */
-  strayOf(memberId: number): Leg | undefined;
-  addLeg(member: MemberAddress): Leg | null;
-  /** Takes the leg out of IO. The caller makes the version without it. */
-  takeOut(leg: Leg, to: LegState, why: string): void;
-  change(change: MembershipChange & { readonly onDurable: () => void }): void;
-  disable(leg: Leg): void;
-  dropLeg(leg: Leg): void;
-  goOn(): void;
 }
 
 /** What a version changes besides the set. */
@@ -564,4 +535,32 @@ function heldOnlyBy(maps: PoolMaps, memberId: number, others: readonly { readonl
 function countOf(chunks: DirtyMap): string {
   const [first] = chunks.runs(1);
   return `${chunks.dirtyCount} ${chunks.dirtyCount === 1 ? 'chunk' : 'chunks'}, the first of which is ${first?.first}`;
+}
+
+/** What changes of the membership need from the pool's client. */
+export interface MembershipHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly queueDepth: number;
+  readonly versions: Versions;
+  epoch(): number;
+  nowMs(): number;
+  serving(): boolean;
+  /** Whether no other version change is under way. */
+  idle(): boolean;
+  geometry(): PoolGeometry | null;
+  lineageUuid(): string;
+  /** See `IoEngine.answeredSeqs`. */
+  readonly answeredSeqs: Float64Array;
+  maps(): PoolMaps;
+  legs(): readonly Leg[];
+  /** The leg to where a member was, or is configured, and the pool does not look for it (L9). */
+  strayOf(memberId: number): Leg | undefined;
+  addLeg(member: MemberAddress): Leg | null;
+  /** Takes the leg out of IO. The caller makes the version without it. */
+  takeOut(leg: Leg, to: LegState, why: string): void;
+  change(change: MembershipChange & { readonly onDurable: () => void }): void;
+  disable(leg: Leg): void;
+  dropLeg(leg: Leg): void;
+  goOn(): void;
 }

@@ -5,7 +5,7 @@ import type { Leg } from '../legs/leg.ts';
 import type { Wanted } from '../pool-client-types.ts';
 import { remedyFor, remedyForUnfit, stopOther } from '../status/remedies.ts';
 import { majorityOf } from '../versions/member-records.ts';
-import { mayGoOn, type VersionMemory } from '../versions/version-memory.ts';
+import { mayGoOn, type VersionMemory } from '../versions/versions.ts';
 import { storeOf } from './first-version.ts';
 
 /** What the assemble rule is applied to. */

@@ -10,22 +10,6 @@ import { remedyForFailure } from '../status/remedies.ts';
 import { dataMembers } from '../versions/member-records.ts';
 import type { FirstVersion } from './first-version.ts';
 
-/** What {@link FirstRecord} needs from its caller. */
-export interface FirstRecordHost {
-  readonly poolUuid: string;
-  /** Called before this version is sent to members: from now on a member may have recorded it (V4). */
-  onAttempt(version: VersionRecord): void;
-  /**
-   * The version is durable on its whole in-sync set, and all members of the set are enabled. Called once, and nothing is called after
-   * it.
-   */
-  onEnabled(witnessRecorded: boolean): void;
-  /** A step failed. Called once, and nothing is called after it. `remedy`: what a person can do about it. */
-  onFailed(why: string, remedy?: string): void;
-  /** Says what the record waits for, for people. `narrows`: it is a part of what it waited for before. */
-  onStep(what: string, narrows: boolean): void;
-}
-
 /**
  * Makes the first version of an epoch durable on all members of its set. It stages the maps, has the version recorded (by the witness
  * last), and enables the members. Each step begins when the one before has succeeded on all members. The first failure ends it. A
@@ -181,4 +165,20 @@ export class FirstRecord {
       });
     }
   }
+}
+
+/** What {@link FirstRecord} needs from its caller. */
+export interface FirstRecordHost {
+  readonly poolUuid: string;
+  /** Called before this version is sent to members: from now on a member may have recorded it (V4). */
+  onAttempt(version: VersionRecord): void;
+  /**
+   * The version is durable on its whole in-sync set, and all members of the set are enabled. Called once, and nothing is called after
+   * it.
+   */
+  onEnabled(witnessRecorded: boolean): void;
+  /** A step failed. Called once, and nothing is called after it. `remedy`: what a person can do about it. */
+  onFailed(why: string, remedy?: string): void;
+  /** Says what the record waits for, for people. `narrows`: it is a part of what it waited for before. */
+  onStep(what: string, narrows: boolean): void;
 }

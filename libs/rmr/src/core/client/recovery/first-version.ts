@@ -7,7 +7,7 @@ import type { Leg } from '../legs/leg.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 import { dataMembers, datedTable, suffices } from '../versions/member-records.ts';
 import { memberTable, unknownColumns } from '../versions/member-table.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { assembleMaps, type Grant, holdersOf, passOverUnreadable, reconcile } from './assembly.ts';
 
 /** What is recorded when the pool is taken into service. */

@@ -7,7 +7,7 @@ import { CLIENT, identityOf, LINEAGE, memberOf, OTHER_LINEAGE, POLICY, POOL, ver
 import { ScriptedSession } from '../../../testing/scripted-session.ts';
 import type { ProbeResult } from '../../../wire/control-message.ts';
 import { Leg } from '../legs/leg.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { Recovery } from './recovery.ts';
 
 let virtual: VirtualWorld;

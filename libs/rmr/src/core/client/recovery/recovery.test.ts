@@ -22,7 +22,7 @@ import { ScriptedSession } from '../../../testing/scripted-session.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../../../wire/control-message.ts';
 import { encodeLeaf } from '../../map-leaves.ts';
 import { Leg } from '../legs/leg.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { type Assembled, Recovery } from './recovery.ts';
 
 const CHUNK = 4096;

@@ -5,13 +5,11 @@ import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, s
 import { type ClaimResult, claimResultSchema, type ProbeResult } from '../../../wire/control-message.ts';
 import type { SharedSession } from '../../shared-session.ts';
 import { readGrant } from '../io/map-reader.ts';
-import { tellAsked } from '../legs/asked-legs.ts';
-import { firstContacts } from '../legs/first-contacts.ts';
+import { firstContacts, tellAsked } from '../legs/asked-legs.ts';
 import type { Leg } from '../legs/leg.ts';
 import { rolledBackLegs, setRolledBackAside, setTwinsAside } from '../legs/set-aside.ts';
 import type { OperationDone } from '../membership/membership-operations.ts';
 import type { Wanted } from '../pool-client-types.ts';
-import { describeGeometry, geometryOf, sameGeometry } from '../pool-geometry.ts';
 import { PoolMaps } from '../pool-maps.ts';
 import { findRolledBack } from '../return/rolled-back.ts';
 import {
@@ -24,12 +22,13 @@ import {
 } from '../status/remedies.ts';
 import { describeLineages, forcedSet, newestLineage } from '../versions/lineage.ts';
 import { dataMembers } from '../versions/member-records.ts';
-import { mayGoOn, type VersionMemory } from '../versions/version-memory.ts';
+import { mayGoOn, type VersionMemory } from '../versions/versions.ts';
 import { type AssemblyView, chooseLegs, chooseVoters, isLegOf, servedByAnother } from './assemble-rule.ts';
 import { type Grant, suspectRanges } from './assembly.ts';
 import { Birth } from './birth.ts';
 import { FirstRecord } from './first-record.ts';
 import { type FirstVersion, firstVersion, storeOf, versionOf } from './first-version.ts';
+import { describeGeometry, geometryOf, sameGeometry } from './fitness.ts';
 import { type ForcePlan, forcePlan, refusal } from './force-plan.ts';
 import { ProbeRound } from './probe-round.ts';
 import { checkAllReadable, checkPortions } from './read-check.ts';

@@ -8,7 +8,7 @@ import { ScriptedSession } from '../../../testing/scripted-session.ts';
 import type { ClaimResult } from '../../../wire/control-message.ts';
 import { Leg } from '../legs/leg.ts';
 import { PoolMaps } from '../pool-maps.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { LegReturn, type ReturnHost } from './leg-return.ts';
 import type { ColumnDigest } from './map-spread.ts';
 import type { RolledBack } from './rolled-back.ts';

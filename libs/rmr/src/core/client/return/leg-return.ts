@@ -14,60 +14,9 @@ import { markOf } from '../../store-past.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 import { markReturning, unsharedChunks } from '../recovery/assembly.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { type ColumnDigest, MapSpread } from './map-spread.ts';
 import type { RolledBack } from './rolled-back.ts';
-
-/** What a return needs from its pool. */
-export interface ReturnHost {
-  readonly poolUuid: string;
-  readonly epoch: number;
-  readonly maps: PoolMaps;
-  /** The ids of all members with data. */
-  readonly memberIds: readonly number[];
-  readonly lineageUuid: string;
-  readonly clientInstance: string;
-  readonly clientName: string;
-  /** The legs that are NORMAL. */
-  inSyncLegs(): readonly Leg[];
-  /** The members that are away and left the set before this one did. */
-  leftBefore(memberId: number): readonly number[];
-  /** V5: marks each chunk that is owed for the member dirty for it, if a member of the set has the chunk clean. */
-  markOwed(memberId: number): void;
-  /** L8: the member has told how old its store is. */
-  heard(leg: Leg, mark: StoreMark): void;
-  /** L8: what this client knows of the members' stores at this moment. */
-  knowledge(): VersionMemory | null;
-  /** L8: by leg index: the sequence number of the newest write that the leg has answered since it was enabled. 0 if there is none. */
-  readonly answeredSeqs: Float64Array;
-  /** L8: why the member's store went back in time, by what was `known` when the store was asked. Null if it did not. */
-  rolledBack(leg: Leg, store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): RolledBack | null;
-  /** Why a member that answers can't take part. Empty if it can. */
-  unfit(leg: Leg, probe: ProbeResult): string;
-  /** Asks the in-sync members what they have clean, so that their maps here are true. `done` is told whether that worked. */
-  refreshMaps(done: (known: boolean) => void): void;
-  /** The maps have changed. What depends on them is looked at again. */
-  onMapsChanged(): void;
-  /** Sends no more IO that changes data. Calls `onQuiet` when the members have answered all of it that is in flight (L4). */
-  quiesce(onQuiet: () => void): void;
-  /** Records a version with the leg in its set on all members of the set. Calls `onDurable` when it is durable there (V3). */
-  grow(
-    leg: Leg,
-    columns: ReadonlyMap<Leg, readonly ColumnDigest[]>,
-    newLineage: boolean,
-    /** Former members of which the returning member still has maps. */
-    erase: readonly number[],
-    onDurable: (version: VersionRecord) => void,
-  ): void;
-  /** The member is enabled. It takes part in IO from now on. */
-  joined(leg: Leg, version: VersionRecord): void;
-  /** The legs that have not recorded the version under way yet. */
-  recording(): ReadonlySet<Leg>;
-  /** The longest time, in milliseconds, for which IO is held for the returning member alone (L4). */
-  readonly holdMsMax: number;
-  /** The return failed. `isOld`: the member's store went back in time (L8). `heldUp`: the return held up IO for too long (L4). */
-  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean, heldUp: boolean): void;
-}
 
 const NOBODY: ReadonlySet<Leg> = new Set();
 /** A tick that comes later than this shows that this process did not run. That time is not counted against the member. */
@@ -388,4 +337,55 @@ export class LegReturn {
       );
     });
   }
+}
+
+/** What a return needs from its pool. */
+export interface ReturnHost {
+  readonly poolUuid: string;
+  readonly epoch: number;
+  readonly maps: PoolMaps;
+  /** The ids of all members with data. */
+  readonly memberIds: readonly number[];
+  readonly lineageUuid: string;
+  readonly clientInstance: string;
+  readonly clientName: string;
+  /** The legs that are NORMAL. */
+  inSyncLegs(): readonly Leg[];
+  /** The members that are away and left the set before this one did. */
+  leftBefore(memberId: number): readonly number[];
+  /** V5: marks each chunk that is owed for the member dirty for it, if a member of the set has the chunk clean. */
+  markOwed(memberId: number): void;
+  /** L8: the member has told how old its store is. */
+  heard(leg: Leg, mark: StoreMark): void;
+  /** L8: what this client knows of the members' stores at this moment. */
+  knowledge(): VersionMemory | null;
+  /** L8: by leg index: the sequence number of the newest write that the leg has answered since it was enabled. 0 if there is none. */
+  readonly answeredSeqs: Float64Array;
+  /** L8: why the member's store went back in time, by what was `known` when the store was asked. Null if it did not. */
+  rolledBack(leg: Leg, store: Pick<ClaimResult, 'version' | 'past' | 'members'>, known: VersionMemory | null): RolledBack | null;
+  /** Why a member that answers can't take part. Empty if it can. */
+  unfit(leg: Leg, probe: ProbeResult): string;
+  /** Asks the in-sync members what they have clean, so that their maps here are true. `done` is told whether that worked. */
+  refreshMaps(done: (known: boolean) => void): void;
+  /** The maps have changed. What depends on them is looked at again. */
+  onMapsChanged(): void;
+  /** Sends no more IO that changes data. Calls `onQuiet` when the members have answered all of it that is in flight (L4). */
+  quiesce(onQuiet: () => void): void;
+  /** Records a version with the leg in its set on all members of the set. Calls `onDurable` when it is durable there (V3). */
+  grow(
+    leg: Leg,
+    columns: ReadonlyMap<Leg, readonly ColumnDigest[]>,
+    newLineage: boolean,
+    /** Former members of which the returning member still has maps. */
+    erase: readonly number[],
+    onDurable: (version: VersionRecord) => void,
+  ): void;
+  /** The member is enabled. It takes part in IO from now on. */
+  joined(leg: Leg, version: VersionRecord): void;
+  /** The legs that have not recorded the version under way yet. */
+  recording(): ReadonlySet<Leg>;
+  /** The longest time, in milliseconds, for which IO is held for the returning member alone (L4). */
+  readonly holdMsMax: number;
+  /** The return failed. `isOld`: the member's store went back in time (L8). `heldUp`: the return held up IO for too long (L4). */
+  gaveUp(leg: Leg, reason: string, failure: ControlFailure | null, isOld: boolean, heldUp: boolean): void;
 }

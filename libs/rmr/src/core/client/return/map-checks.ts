@@ -6,17 +6,6 @@ import { clearedRuns } from '../../map-leaves.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 
-/** What map checks need from the pool's client. */
-export interface MapChecksHost {
-  readonly poolUuid: string;
-  maps(): PoolMaps;
-  /** The version under which clears count now: null while a change is pending. */
-  stamp(): VersionRecord | null;
-  /** Something has become clean. */
-  onCleared(): void;
-  onMalformed(leg: Leg, reason: string): void;
-}
-
 /** The time between two questions to all members, in milliseconds. `isUrgent`: something waits for the answer. */
 export function mapCheckIntervalMs(isUrgent: boolean): number {
   return isUrgent ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
@@ -92,4 +81,15 @@ export class MapChecks {
       done(runs.length < CLEARED_RUNS_MAX ? answer.nextLeaf : fromLeaf);
     });
   }
+}
+
+/** What map checks need from the pool's client. */
+export interface MapChecksHost {
+  readonly poolUuid: string;
+  maps(): PoolMaps;
+  /** The version under which clears count now: null while a change is pending. */
+  stamp(): VersionRecord | null;
+  /** Something has become clean. */
+  onCleared(): void;
+  onMalformed(leg: Leg, reason: string): void;
 }

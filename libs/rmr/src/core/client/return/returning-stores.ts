@@ -17,8 +17,7 @@ import {
   remedyForTwins,
   remedyForUnfit,
 } from '../status/remedies.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
-import type { Versions } from '../versions/versions.ts';
+import type { VersionMemory, Versions } from '../versions/versions.ts';
 import { type RolledBack, rolledBack } from './rolled-back.ts';
 
 /** The place of a version among others. */
@@ -26,18 +25,6 @@ type Place = Pick<VersionRecord, 'epoch' | 'seq'>;
 
 /** The place of a table that was recorded with no version. */
 const NEVER: Place = { epoch: 0, seq: 0 };
-
-/** What {@link ReturningStores} needs from its pool. */
-export interface ReturningStoresHost {
-  readonly log: Logger;
-  readonly poolUuid: string;
-  readonly poolName: string;
-  readonly queueDepth: number;
-  readonly versions: Versions;
-  readonly legs: LegTable;
-  readonly membership: MembershipOperations;
-  geometry(): PoolGeometry | null;
-}
 
 /**
  * Judges the stores with which members return to a pool that is served. Does the store fit? Did it go back in time (L8)? Is it where it
@@ -131,4 +118,16 @@ export class ReturningStores {
     const counts = own.filter(({ at }) => !anews.some((anew) => isBefore(at, anew)));
     return !isFormer && counts.every(({ seen }) => seen === undefined || hasInPast(past, seen));
   }
+}
+
+/** What {@link ReturningStores} needs from its pool. */
+export interface ReturningStoresHost {
+  readonly log: Logger;
+  readonly poolUuid: string;
+  readonly poolName: string;
+  readonly queueDepth: number;
+  readonly versions: Versions;
+  readonly legs: LegTable;
+  readonly membership: MembershipOperations;
+  geometry(): PoolGeometry | null;
 }

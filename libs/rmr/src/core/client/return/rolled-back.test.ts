@@ -4,7 +4,7 @@ import type { MemberRecord, VersionRecord } from '../../../pool-store.ts';
 import { memberOf, OTHER_LINEAGE, PAST, probeOf, seenOf, storeOf, versionOf } from '../../../testing/scripted-pool.ts';
 import { ScriptedSession } from '../../../testing/scripted-session.ts';
 import { Leg } from '../legs/leg.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 import { findRolledBack, type Rememberer, rolledBack, type ShownStore } from './rolled-back.ts';
 
 const at = (epoch: number, seq: number) => ({ epoch, seq });

@@ -4,7 +4,7 @@ import type { ClaimResult, StorePast } from '../../../wire/control-message.ts';
 import { hasInPast } from '../../store-past.ts';
 import type { Leg } from '../legs/leg.ts';
 import { storeOf } from '../recovery/first-version.ts';
-import type { VersionMemory } from '../versions/version-memory.ts';
+import type { VersionMemory } from '../versions/versions.ts';
 
 /** Anybody that remembers the stores of a pool: another member by its table, or this client. */
 export interface Rememberer {

@@ -44,33 +44,6 @@ export interface PoolGate {
   readonly remedy?: string | undefined;
 }
 
-/** What {@link poolWaits} looks at. */
-export interface WaitView {
-  readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
-  readonly maps: PoolMaps;
-  readonly inSyncIds: readonly number[];
-  /** Null if no state of the pool holds up its IO. */
-  readonly gate: PoolGate | null;
-  /** Reads wait for a majority to answer that this client is served (I7). */
-  readonly readsHeld: boolean;
-  /** `member 2 (storage-2)`. For a member that is out of the in-sync set also its state. */
-  readonly describe: (memberId: number) => string;
-  /** What a person can do so that those of these members return that are away. Undefined if nothing is known that would help. */
-  readonly remedy: (memberIds: readonly number[]) => string | undefined;
-  /** The same for a pool that lacks a majority. */
-  readonly majorityRemedy: () => string | undefined;
-  /** All members of the pool. */
-  readonly memberIds: readonly number[];
-  /** The members that owed adds are for. */
-  readonly owedIds: readonly number[];
-  /** In-sync members whose session takes no more requests. */
-  readonly fullIds: readonly number[];
-  /** The members of the legs in a mask. */
-  readonly idsOf: (mask: number) => readonly number[];
-  readonly nowMs: number;
-  readonly wallMs: number;
-}
-
 /** Says what the requests of a served pool wait for, the oldest first. It goes through all requests, so it is for status only. */
 export function poolWaits(view: WaitView): PoolWait[] {
   const waits = new Map<string, PoolWait>();
@@ -191,4 +164,31 @@ function sessionWait(view: WaitView, request: IoRequest): RequestWait | null {
 function coversChunk(maps: PoolMaps, { offsetBytes, lengthBytes }: IoRequest, chunk: number): boolean {
   assert(chunk < maps.chunkCount, 'pool waits: a chunk beyond the device');
   return maps.covers(offsetBytes, lengthBytes, chunk);
+}
+
+/** What {@link poolWaits} looks at. */
+export interface WaitView {
+  readonly engine: Pick<IoEngine, 'owed' | 'forEachRequest'>;
+  readonly maps: PoolMaps;
+  readonly inSyncIds: readonly number[];
+  /** Null if no state of the pool holds up its IO. */
+  readonly gate: PoolGate | null;
+  /** Reads wait for a majority to answer that this client is served (I7). */
+  readonly readsHeld: boolean;
+  /** `member 2 (storage-2)`. For a member that is out of the in-sync set also its state. */
+  readonly describe: (memberId: number) => string;
+  /** What a person can do so that those of these members return that are away. Undefined if nothing is known that would help. */
+  readonly remedy: (memberIds: readonly number[]) => string | undefined;
+  /** The same for a pool that lacks a majority. */
+  readonly majorityRemedy: () => string | undefined;
+  /** All members of the pool. */
+  readonly memberIds: readonly number[];
+  /** The members that owed adds are for. */
+  readonly owedIds: readonly number[];
+  /** In-sync members whose session takes no more requests. */
+  readonly fullIds: readonly number[];
+  /** The members of the legs in a mask. */
+  readonly idsOf: (mask: number) => readonly number[];
+  readonly nowMs: number;
+  readonly wallMs: number;
 }

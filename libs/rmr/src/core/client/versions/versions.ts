@@ -1,6 +1,6 @@
 import { assert, type World } from '@rmr/runtime';
 import { KNOWN_RUNS_MAX, MAP_CHECK_URGENT_MS, RETURN_RETRY_MS_MAX } from '../../../constants.ts';
-import type { ByteRange, MemberRecord, PoolPolicy, SeenMark, StoreMark, VersionRecord } from '../../../pool-store.ts';
+import type { ByteRange, InSyncMember, MemberRecord, PoolPolicy, SeenMark, StoreMark, VersionRecord } from '../../../pool-store.ts';
 import { mergeRanges, subtractRanges } from '../../../ranges.ts';
 import { compareVersions, formatVersion, sameMember } from '../../../version.ts';
 import {
@@ -20,32 +20,6 @@ import type { PoolMaps } from '../pool-maps.ts';
 import type { ColumnDigest } from '../return/map-spread.ts';
 import { rolledBack } from '../return/rolled-back.ts';
 import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices, withMember } from './member-records.ts';
-import type { VersionMemory } from './version-memory.ts';
-
-/** What the versions of a pool need from its client. */
-export interface VersionsHost {
-  readonly poolUuid: string;
-  readonly clientInstance: string;
-  readonly clientName: string;
-  readonly epoch: number;
-  readonly maps: PoolMaps;
-  /** The legs that are NORMAL. */
-  normalLegs(): readonly Leg[];
-  witnessLeg(): Leg | null;
-  /** Stops IO that changes data until a version is durable: none of it is sent and none completes (W5). `readsToo`: reads stop as well. */
-  awaitVersion(readsToo: boolean): void;
-  /** The ranges of the writes in flight. */
-  incompleteWriteRanges(): ByteRange[];
-  /** The sequence number of the newest write. */
-  readonly writeSeq: number;
-  onFenced(by: string): void;
-  /** A leg did not record the version. It leaves, or its return ends, with a version that supersedes this one (V4). */
-  onNotRecorded(leg: Leg, reason: string): void;
-  /** All in-sync members have recorded the version, but too few members for the quorum. IO pauses. `what`: what the pool waits for. */
-  onPaused(what: string): void;
-  /** The owed adds have changed. `ranges` are those that are still owed. */
-  onOwedChanged(ranges: readonly ByteRange[]): void;
-}
 
 /** What a version changes besides the set. The set is that of the NORMAL legs, and of the joining one. */
 export interface VersionChange {
@@ -622,4 +596,51 @@ function withoutMember(adds: readonly MapAdd[], memberId: number): MapAdd[] {
   return adds
     .map((add) => ({ ...add, memberIds: add.memberIds.filter((id) => id !== memberId) }))
     .filter((add) => add.memberIds.length > 0);
+}
+
+/** What a client that has served the pool remembers of its versions (L5). */
+export interface VersionMemory {
+  /** Durable on all members of its set. */
+  readonly durable: VersionRecord;
+  /** Later attempts that may have reached a member (V4), oldest first. */
+  readonly attempts: readonly VersionRecord[];
+  /** Member table and policy of the durable version: those of an attempt don't count. */
+  readonly members: readonly MemberRecord[];
+  readonly policy: PoolPolicy;
+}
+
+/**
+ * L5: whether the client that made these versions may go on with the members that `has` accepts. It may if they include one of its last
+ * durable version and one of every later attempt, and no version exists that it did not make.
+ */
+export function mayGoOn({ durable, attempts }: VersionMemory, highest: VersionRecord, has: (member: InSyncMember) => boolean): boolean {
+  const newest = attempts[attempts.length - 1] ?? durable;
+  if (highest.lineageUuid !== newest.lineageUuid || compareVersions(highest, newest) > 0) return false;
+  const there = durable.inSync.filter(has);
+  return there.length > 0 && attempts.every((attempt) => attempt.inSync.some((member) => there.some((other) => sameMember(member, other))));
+}
+
+/** What the versions of a pool need from its client. */
+export interface VersionsHost {
+  readonly poolUuid: string;
+  readonly clientInstance: string;
+  readonly clientName: string;
+  readonly epoch: number;
+  readonly maps: PoolMaps;
+  /** The legs that are NORMAL. */
+  normalLegs(): readonly Leg[];
+  witnessLeg(): Leg | null;
+  /** Stops IO that changes data until a version is durable: none of it is sent and none completes (W5). `readsToo`: reads stop as well. */
+  awaitVersion(readsToo: boolean): void;
+  /** The ranges of the writes in flight. */
+  incompleteWriteRanges(): ByteRange[];
+  /** The sequence number of the newest write. */
+  readonly writeSeq: number;
+  onFenced(by: string): void;
+  /** A leg did not record the version. It leaves, or its return ends, with a version that supersedes this one (V4). */
+  onNotRecorded(leg: Leg, reason: string): void;
+  /** All in-sync members have recorded the version, but too few members for the quorum. IO pauses. `what`: what the pool waits for. */
+  onPaused(what: string): void;
+  /** The owed adds have changed. `ranges` are those that are still owed. */
+  onOwedChanged(ranges: readonly ByteRange[]): void;
 }
