@@ -146,6 +146,8 @@ export class OldCopies {
     // A store that is elsewhere and can't prove its past is not followed (L9): only a replacement would bring the member back.
     if (!cluster.isKnownWhereItIs(node)) return false;
     if (!this.#servesAlone(node) && !this.#atlas.mayLose(node, null)) return false;
+    // A clone may be met in the place of the member that knows better. The clone does not, and then nobody does that answers.
+    if (cluster.misplaced.size > 0) return false;
     return mayBeVouchedFor(copy, cluster);
   }
 

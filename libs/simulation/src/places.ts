@@ -2,7 +2,7 @@ import { randomBelow, SeededRandom } from '@rmr/runtime';
 import type { SimulatedCluster } from './cluster.ts';
 import type { FaultContext } from './fault-context.ts';
 import { copyOf, mayBeVouchedFor } from './older-copy.ts';
-import type { SimulatedStorageNode } from './simulated-nodes.ts';
+import { isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 
 /** Percentage of runs in which members move, and in which hosts are cloned. */
 const MOVED_PERCENT = 12;
@@ -92,9 +92,15 @@ export class Places {
     const { cluster } = this.#context;
     const [pool] = this.#clone?.rmr?.pools() ?? [];
     if (pool?.state === 'NORMAL') throw new Error(`L8, L9: ${this.#clone?.name} serves, a clone that is older than its original`);
-    for (const node of this.#moved.keys()) if (!cluster.isMember(node) || cluster.isKnownWhereItIs(node)) this.#moved.delete(node);
     const { nowMs } = cluster.world.scheduler;
     const { client } = cluster;
+    // A table that only some have recorded may not count in the end. What the client serves with is durable.
+    const isRecorded = (node: SimulatedStorageNode): boolean => {
+      if (client?.pool.state !== 'SERVING' || !cluster.isKnownWhereItIs(node)) return false;
+      const member = client.pool.status().members.find(({ memberId }) => memberId === node.memberId);
+      return member !== undefined && isAt(node, member);
+    };
+    for (const node of this.#moved.keys()) if (!cluster.isMember(node) || isRecorded(node)) this.#moved.delete(node);
     if (client === null || client.pool.state === 'SERVING') this.#unservedSinceMs = nowMs;
     if (client === null || client.paused || cluster.draining || cluster.rival !== null) return;
     const isUnknown = [...this.#moved].some(([node, { sinceMs }]) => !client.names(node) && nowMs >= sinceMs + CONFIGURED_MS);
