@@ -129,6 +129,24 @@ describe('when the store becomes older (L8)', () => {
 });
 
 describe('what others tell of their stores is remembered (L8)', () => {
+  test('but not of a store that was accepted anew and has not joined since: what was heard before says nothing of it', () => {
+    const members = rig.store.members.map((member) => (member.memberId === 2 ? { ...member, anew: { epoch: 1, seq: 1 } } : member));
+    rig.store.commit({ members }, () => {});
+    rig.store.endAll();
+    rig.world.run(AGE_FLUSHED_MS);
+    renew(heard(2, 7), heard(3, 9));
+    rig.store.endAll();
+    expect(seen()).toEqual([undefined, undefined, 9]);
+    // The version that it joins has its first mark, and from then on it is as any other.
+    const joined = members.map((member) => (member.memberId === 2 ? { ...member, seen: seenOf(3, 4) } : member));
+    rig.store.commit({ members: joined }, () => {});
+    rig.store.endAll();
+    rig.world.run(AGE_FLUSHED_MS);
+    renew(heard(2, 5, 4));
+    rig.store.endAll();
+    expect(seen()[1]).toBe(5);
+  });
+
   test('durably, with the next record', () => {
     const before = told(renew(heard(2, 7), heard(3, 9)));
     expect(rig.held()).toEqual(['commit ages']);

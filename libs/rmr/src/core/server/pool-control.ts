@@ -550,6 +550,8 @@ function withMarks(members: readonly MemberRecord[], marks: HeardMarks): readonl
       ({ memberId, storeUuid, seen }) =>
         memberId === member.memberId &&
         storeUuid === member.storeUuid &&
+        // What was heard before a store was accepted anew says nothing of it (L8). Its first mark comes with the version that it joins.
+        (member.anew === undefined || member.seen !== undefined) &&
         (seen.lifeUuid !== member.seen?.lifeUuid || seen.age > member.seen.age),
     );
   return members.some((member) => heard(member) !== undefined)
