@@ -10,78 +10,70 @@ import { allZero, readU64, writeU64 } from './u64.ts';
 
 /** The kinds of entries, each described once. Of {@link MEMBERS} and {@link LIVES} are files of their own. */
 
-const PROMISE_EPOCH = 0;
-const PROMISE_CLIENT = 8;
-const PROMISE_NAME_LENGTH = 24;
-const PROMISE_NAME = 26;
+const PROMISE_AT = { EPOCH: 0, CLIENT: 8, NAME_LENGTH: 24, NAME: 26 } as const;
 
 /** Epoch (8), client instance (16), name length (2), name. */
 export const PROMISE: Entry<PromiseRecord> = {
   type: EntryType.PROMISE,
-  size: ({ clientName }) => PROMISE_NAME + encodeText(clientName).length,
+  size: ({ clientName }) => PROMISE_AT.NAME + encodeText(clientName).length,
   write: (bytes, at, { epoch, clientInstance, clientName }) => {
     const name = encodeText(clientName);
-    writeU64(bytes, at + PROMISE_EPOCH, epoch);
-    encodeUuid(clientInstance, bytes, at + PROMISE_CLIENT);
-    writeU16(bytes, at + PROMISE_NAME_LENGTH, name.length);
-    bytes.set(name, at + PROMISE_NAME);
+    writeU64(bytes, at + PROMISE_AT.EPOCH, epoch);
+    encodeUuid(clientInstance, bytes, at + PROMISE_AT.CLIENT);
+    writeU16(bytes, at + PROMISE_AT.NAME_LENGTH, name.length);
+    bytes.set(name, at + PROMISE_AT.NAME);
   },
   read: (bytes, at, size) => ({
-    epoch: readU64(bytes, at + PROMISE_EPOCH),
-    clientInstance: decodeUuid(bytes, at + PROMISE_CLIENT),
-    clientName: decodeText(bytes, at + PROMISE_NAME, size - PROMISE_NAME) ?? '',
+    epoch: readU64(bytes, at + PROMISE_AT.EPOCH),
+    clientInstance: decodeUuid(bytes, at + PROMISE_AT.CLIENT),
+    clientName: decodeText(bytes, at + PROMISE_AT.NAME, size - PROMISE_AT.NAME) ?? '',
   }),
   invalid: (bytes, at, size) => {
-    if (size < PROMISE_NAME || size !== PROMISE_NAME + readU16(bytes, at + PROMISE_NAME_LENGTH)) return 'promise: wrong length';
-    const nameBytes = size - PROMISE_NAME;
-    if (nameBytes > NAME_BYTES_MAX || decodeText(bytes, at + PROMISE_NAME, nameBytes) === null) return 'promise: bad client name';
-    return readU64(bytes, at + PROMISE_EPOCH) > 0 ? null : 'promise: epoch out of range';
+    if (size < PROMISE_AT.NAME || size !== PROMISE_AT.NAME + readU16(bytes, at + PROMISE_AT.NAME_LENGTH)) return 'promise: wrong length';
+    const nameBytes = size - PROMISE_AT.NAME;
+    if (nameBytes > NAME_BYTES_MAX || decodeText(bytes, at + PROMISE_AT.NAME, nameBytes) === null) return 'promise: bad client name';
+    return readU64(bytes, at + PROMISE_AT.EPOCH) > 0 ? null : 'promise: epoch out of range';
   },
 };
 
-const VERSION_LINEAGE = 0;
-const VERSION_EPOCH = 16;
-const VERSION_SEQ = 24;
-const VERSION_HORIZON = 32;
-const VERSION_MEMBER_COUNT = 40;
-const VERSION_MEMBERS = 48;
+const VERSION_AT = { LINEAGE: 0, EPOCH: 16, SEQ: 24, HORIZON: 32, MEMBER_COUNT: 40, MEMBERS: 48 } as const;
 const VERSION_MEMBER_BYTES = 24;
 const VERSION_MEMBER_STORE = 8;
 
 /** Lineage (16), epoch (8), seq (8), horizon (8), member count (1), zero (7), then for each member: id (1), zero (7), store UUID (16). */
 export const VERSION: Entry<VersionRecord> = {
   type: EntryType.VERSION,
-  size: ({ inSync }) => VERSION_MEMBERS + inSync.length * VERSION_MEMBER_BYTES,
+  size: ({ inSync }) => VERSION_AT.MEMBERS + inSync.length * VERSION_MEMBER_BYTES,
   write: (bytes, at, { lineageUuid, epoch, seq, horizon, inSync }) => {
-    encodeUuid(lineageUuid, bytes, at + VERSION_LINEAGE);
-    writeU64(bytes, at + VERSION_EPOCH, epoch);
-    writeU64(bytes, at + VERSION_SEQ, seq);
-    writeU64(bytes, at + VERSION_HORIZON, horizon);
-    bytes[at + VERSION_MEMBER_COUNT] = inSync.length;
+    encodeUuid(lineageUuid, bytes, at + VERSION_AT.LINEAGE);
+    writeU64(bytes, at + VERSION_AT.EPOCH, epoch);
+    writeU64(bytes, at + VERSION_AT.SEQ, seq);
+    writeU64(bytes, at + VERSION_AT.HORIZON, horizon);
+    bytes[at + VERSION_AT.MEMBER_COUNT] = inSync.length;
     for (const [i, { memberId, storeUuid }] of inSync.entries()) {
-      const member = at + VERSION_MEMBERS + i * VERSION_MEMBER_BYTES;
+      const member = at + VERSION_AT.MEMBERS + i * VERSION_MEMBER_BYTES;
       bytes[member] = memberId;
       encodeUuid(storeUuid, bytes, member + VERSION_MEMBER_STORE);
     }
   },
   read: (bytes, at, size) => {
     const inSync = [];
-    for (let member = at + VERSION_MEMBERS; member < at + size; member += VERSION_MEMBER_BYTES)
+    for (let member = at + VERSION_AT.MEMBERS; member < at + size; member += VERSION_MEMBER_BYTES)
       inSync.push({ memberId: bytes[member] as number, storeUuid: decodeUuid(bytes, member + VERSION_MEMBER_STORE) });
     return {
-      lineageUuid: decodeUuid(bytes, at + VERSION_LINEAGE),
-      epoch: readU64(bytes, at + VERSION_EPOCH),
-      seq: readU64(bytes, at + VERSION_SEQ),
-      horizon: readU64(bytes, at + VERSION_HORIZON),
+      lineageUuid: decodeUuid(bytes, at + VERSION_AT.LINEAGE),
+      epoch: readU64(bytes, at + VERSION_AT.EPOCH),
+      seq: readU64(bytes, at + VERSION_AT.SEQ),
+      horizon: readU64(bytes, at + VERSION_AT.HORIZON),
       inSync,
     };
   },
   invalid: (bytes, at, size) => {
-    const count = bytes[at + VERSION_MEMBER_COUNT] as number;
-    if (size < VERSION_MEMBERS || size !== VERSION_MEMBERS + count * VERSION_MEMBER_BYTES) return 'version: wrong length';
+    const count = bytes[at + VERSION_AT.MEMBER_COUNT] as number;
+    if (size < VERSION_AT.MEMBERS || size !== VERSION_AT.MEMBERS + count * VERSION_MEMBER_BYTES) return 'version: wrong length';
     if (count > MEMBER_SLOTS) return 'version: too many members';
-    if (!(readU64(bytes, at + VERSION_EPOCH) > 0) || !(readU64(bytes, at + VERSION_SEQ) > 0)) return 'version: number out of range';
-    return readU64(bytes, at + VERSION_HORIZON) >= 0 ? null : 'version: horizon out of range';
+    if (!(readU64(bytes, at + VERSION_AT.EPOCH) > 0) || !(readU64(bytes, at + VERSION_AT.SEQ) > 0)) return 'version: number out of range';
+    return readU64(bytes, at + VERSION_AT.HORIZON) >= 0 ? null : 'version: horizon out of range';
   },
 };
 
@@ -91,11 +83,7 @@ const QUORUMS: readonly PoolPolicy['quorum'][] = ['none', 'majority'];
 /** The policy of a store in which none was recorded. */
 export const POLICY_DEFAULT: PoolPolicy = { quorum: 'none', highestMemberId: 0, formerLineages: [] };
 
-const POLICY_QUORUM = 0;
-const POLICY_HIGHEST_ID = 1;
-const POLICY_LINEAGE_COUNT = 2;
-const POLICY_RESERVED = 3;
-const POLICY_LINEAGES = 8;
+const POLICY_AT = { QUORUM: 0, HIGHEST_ID: 1, LINEAGE_COUNT: 2, RESERVED: 3, LINEAGES: 8 } as const;
 
 /**
  * Quorum: 0 none, 1 majority (1), highest member id (1), number of former lineages (1), zero (5), for each former lineage: UUID (16).
@@ -103,26 +91,26 @@ const POLICY_LINEAGES = 8;
  */
 export const POLICY: Entry<PoolPolicy> = {
   type: EntryType.POLICY,
-  size: ({ formerLineages }) => POLICY_LINEAGES + formerLineages.length * 16,
+  size: ({ formerLineages }) => POLICY_AT.LINEAGES + formerLineages.length * 16,
   write: (bytes, at, { quorum, highestMemberId, formerLineages }) => {
-    bytes[at + POLICY_QUORUM] = QUORUMS.indexOf(quorum);
-    bytes[at + POLICY_HIGHEST_ID] = highestMemberId;
-    bytes[at + POLICY_LINEAGE_COUNT] = formerLineages.length;
-    for (const [i, lineageUuid] of formerLineages.entries()) encodeUuid(lineageUuid, bytes, at + POLICY_LINEAGES + i * 16);
+    bytes[at + POLICY_AT.QUORUM] = QUORUMS.indexOf(quorum);
+    bytes[at + POLICY_AT.HIGHEST_ID] = highestMemberId;
+    bytes[at + POLICY_AT.LINEAGE_COUNT] = formerLineages.length;
+    for (const [i, lineageUuid] of formerLineages.entries()) encodeUuid(lineageUuid, bytes, at + POLICY_AT.LINEAGES + i * 16);
   },
   read: (bytes, at, size) => {
-    const quorum = QUORUMS[bytes[at + POLICY_QUORUM] as number];
+    const quorum = QUORUMS[bytes[at + POLICY_AT.QUORUM] as number];
     assert(quorum !== undefined, 'entries: the policy was validated');
     const formerLineages: string[] = [];
-    for (let lineage = at + POLICY_LINEAGES; lineage < at + size; lineage += 16) formerLineages.push(decodeUuid(bytes, lineage));
-    return { quorum, highestMemberId: bytes[at + POLICY_HIGHEST_ID] as number, formerLineages };
+    for (let lineage = at + POLICY_AT.LINEAGES; lineage < at + size; lineage += 16) formerLineages.push(decodeUuid(bytes, lineage));
+    return { quorum, highestMemberId: bytes[at + POLICY_AT.HIGHEST_ID] as number, formerLineages };
   },
   invalid: (bytes, at, size) => {
-    const count = bytes[at + POLICY_LINEAGE_COUNT] as number;
-    if (size < POLICY_LINEAGES || size !== POLICY_LINEAGES + count * 16) return 'policy: wrong length';
+    const count = bytes[at + POLICY_AT.LINEAGE_COUNT] as number;
+    if (size < POLICY_AT.LINEAGES || size !== POLICY_AT.LINEAGES + count * 16) return 'policy: wrong length';
     if (count > FORMER_LINEAGES_MAX) return 'policy: too many former lineages';
-    const isKnown = (bytes[at + POLICY_QUORUM] as number) < QUORUMS.length;
-    return isKnown && allZero(bytes, at + POLICY_RESERVED, at + POLICY_LINEAGES) ? null : 'policy: not well formed';
+    const isKnown = (bytes[at + POLICY_AT.QUORUM] as number) < QUORUMS.length;
+    return isKnown && allZero(bytes, at + POLICY_AT.RESERVED, at + POLICY_AT.LINEAGES) ? null : 'policy: not well formed';
   },
 };
 
@@ -142,10 +130,7 @@ export interface Usage {
   readonly openCount: number;
 }
 
-const USAGE_FLAGS = 0;
-const USAGE_RESERVED = 4;
-const USAGE_BOOT_ID = 8;
-const USAGE_OPENS = 24;
+const USAGE_AT = { FLAGS: 0, RESERVED: 4, BOOT_ID: 8, OPENS: 24 } as const;
 const USAGE_BYTES = 32;
 
 /** Flags (4), zero (4), boot id (16), opens (8). */
@@ -155,24 +140,25 @@ export const USAGE: Entry<Usage> = {
   write: (bytes, at, { volatileLost, cleanShutdown, released, bootId, openCount }) => {
     const lost = volatileLost ? UsageFlag.VOLATILE_LOST : 0;
     const clean = cleanShutdown ? UsageFlag.CLEAN_SHUTDOWN : 0;
-    writeU32(bytes, at + USAGE_FLAGS, lost | clean | (released ? UsageFlag.RELEASED : 0));
-    encodeUuid(bootId, bytes, at + USAGE_BOOT_ID);
-    writeU64(bytes, at + USAGE_OPENS, openCount);
+    writeU32(bytes, at + USAGE_AT.FLAGS, lost | clean | (released ? UsageFlag.RELEASED : 0));
+    encodeUuid(bootId, bytes, at + USAGE_AT.BOOT_ID);
+    writeU64(bytes, at + USAGE_AT.OPENS, openCount);
   },
   read: (bytes, at) => {
-    const flags = readU32(bytes, at + USAGE_FLAGS);
+    const flags = readU32(bytes, at + USAGE_AT.FLAGS);
     return {
       volatileLost: (flags & UsageFlag.VOLATILE_LOST) !== 0,
       cleanShutdown: (flags & UsageFlag.CLEAN_SHUTDOWN) !== 0,
       released: (flags & UsageFlag.RELEASED) !== 0,
-      bootId: decodeUuid(bytes, at + USAGE_BOOT_ID),
-      openCount: readU64(bytes, at + USAGE_OPENS),
+      bootId: decodeUuid(bytes, at + USAGE_AT.BOOT_ID),
+      openCount: readU64(bytes, at + USAGE_AT.OPENS),
     };
   },
   invalid: (bytes, at, size) => {
     if (size !== USAGE_BYTES) return 'usage: wrong length';
-    if (readU32(bytes, at + USAGE_FLAGS) > USAGE_FLAGS_ALL || readU32(bytes, at + USAGE_RESERVED) !== 0) return 'usage: unknown flags';
-    return readU64(bytes, at + USAGE_OPENS) >= 0 ? null : 'usage: number out of range';
+    if (readU32(bytes, at + USAGE_AT.FLAGS) > USAGE_FLAGS_ALL || readU32(bytes, at + USAGE_AT.RESERVED) !== 0)
+      return 'usage: unknown flags';
+    return readU64(bytes, at + USAGE_AT.OPENS) >= 0 ? null : 'usage: number out of range';
   },
 };
 
@@ -207,9 +193,7 @@ export const SIDES: Entry<Uint8Array> = {
   },
 };
 
-const DIRTY_SLOT_MASK = 0;
-const DIRTY_RANGE_COUNT = 4;
-const DIRTY_RANGES = 8;
+const DIRTY_AT = { SLOT_MASK: 0, RANGE_COUNT: 4, RANGES: 8 } as const;
 const DIRTY_RANGE_BYTES = 8;
 const DIRTY_CHUNK_COUNT = 4;
 
@@ -222,27 +206,27 @@ export interface DirtyRanges {
 /** Slot mask (4), range count (4), then for each range: first chunk (4), chunk count (4). */
 export const DIRTY_SET: Entry<DirtyRanges> = {
   type: EntryType.DIRTY_SET,
-  size: ({ ranges }) => DIRTY_RANGES + ranges.length * DIRTY_RANGE_BYTES,
+  size: ({ ranges }) => DIRTY_AT.RANGES + ranges.length * DIRTY_RANGE_BYTES,
   write: (bytes, at, { slotMask, ranges }) => {
-    writeU32(bytes, at + DIRTY_SLOT_MASK, slotMask);
-    writeU32(bytes, at + DIRTY_RANGE_COUNT, ranges.length);
+    writeU32(bytes, at + DIRTY_AT.SLOT_MASK, slotMask);
+    writeU32(bytes, at + DIRTY_AT.RANGE_COUNT, ranges.length);
     for (const [i, [firstChunk, chunkCount]] of ranges.entries()) {
-      const range = at + DIRTY_RANGES + i * DIRTY_RANGE_BYTES;
+      const range = at + DIRTY_AT.RANGES + i * DIRTY_RANGE_BYTES;
       writeU32(bytes, range, firstChunk);
       writeU32(bytes, range + DIRTY_CHUNK_COUNT, chunkCount);
     }
   },
   read: (bytes, at, size) => {
     const ranges: [number, number][] = [];
-    for (let range = at + DIRTY_RANGES; range < at + size; range += DIRTY_RANGE_BYTES)
+    for (let range = at + DIRTY_AT.RANGES; range < at + size; range += DIRTY_RANGE_BYTES)
       ranges.push([readU32(bytes, range), readU32(bytes, range + DIRTY_CHUNK_COUNT)]);
-    return { slotMask: readU32(bytes, at + DIRTY_SLOT_MASK), ranges };
+    return { slotMask: readU32(bytes, at + DIRTY_AT.SLOT_MASK), ranges };
   },
   invalid: (bytes, at, size, { grid }) => {
-    if (size < DIRTY_RANGES || size !== DIRTY_RANGES + readU32(bytes, at + DIRTY_RANGE_COUNT) * DIRTY_RANGE_BYTES)
+    if (size < DIRTY_AT.RANGES || size !== DIRTY_AT.RANGES + readU32(bytes, at + DIRTY_AT.RANGE_COUNT) * DIRTY_RANGE_BYTES)
       return 'dirty ranges: wrong length';
-    if (readU32(bytes, at + DIRTY_SLOT_MASK) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
-    for (let range = at + DIRTY_RANGES; range < at + size; range += DIRTY_RANGE_BYTES)
+    if (readU32(bytes, at + DIRTY_AT.SLOT_MASK) >= 2 ** MEMBER_SLOTS) return 'dirty ranges: slot out of range';
+    for (let range = at + DIRTY_AT.RANGES; range < at + size; range += DIRTY_RANGE_BYTES)
       if (readU32(bytes, range) + readU32(bytes, range + DIRTY_CHUNK_COUNT) > grid.chunkCount) return 'dirty ranges: chunk out of range';
     return null;
   },
@@ -250,9 +234,7 @@ export const DIRTY_SET: Entry<DirtyRanges> = {
 /** As {@link DIRTY_SET}. */
 export const DIRTY_CLEAR: Entry<DirtyRanges> = { ...DIRTY_SET, type: EntryType.DIRTY_CLEAR };
 
-const SWITCH_SLOT = 0;
-const SWITCH_SIDE = 1;
-const SWITCH_RESERVED = 2;
+const SWITCH_AT = { SLOT: 0, SIDE: 1, RESERVED: 2 } as const;
 const SWITCH_BYTES = 8;
 
 /** Slot (1), side (1), zero (6): from here on the map is what stands on that side. */
@@ -260,13 +242,13 @@ export const MAP_SWITCH: Entry<{ readonly slot: number; readonly side: number }>
   type: EntryType.MAP_SWITCH,
   size: () => SWITCH_BYTES,
   write: (bytes, at, { slot, side }) => {
-    bytes[at + SWITCH_SLOT] = slot;
-    bytes[at + SWITCH_SIDE] = side;
+    bytes[at + SWITCH_AT.SLOT] = slot;
+    bytes[at + SWITCH_AT.SIDE] = side;
   },
-  read: (bytes, at) => ({ slot: bytes[at + SWITCH_SLOT] as number, side: bytes[at + SWITCH_SIDE] as number }),
+  read: (bytes, at) => ({ slot: bytes[at + SWITCH_AT.SLOT] as number, side: bytes[at + SWITCH_AT.SIDE] as number }),
   invalid: (bytes, at, size) => {
-    if (size !== SWITCH_BYTES || !allZero(bytes, at + SWITCH_RESERVED, at + SWITCH_BYTES)) return 'map switch: wrong length';
-    const isKnown = (bytes[at + SWITCH_SLOT] as number) < MEMBER_SLOTS && (bytes[at + SWITCH_SIDE] as number) < MAP_SIDES;
+    if (size !== SWITCH_BYTES || !allZero(bytes, at + SWITCH_AT.RESERVED, at + SWITCH_BYTES)) return 'map switch: wrong length';
+    const isKnown = (bytes[at + SWITCH_AT.SLOT] as number) < MEMBER_SLOTS && (bytes[at + SWITCH_AT.SIDE] as number) < MAP_SIDES;
     return isKnown ? null : 'map switch: out of range';
   },
 };

@@ -29,11 +29,7 @@ export const NO_LIVES: Lives = { all: [], told: false };
 const HEADER_BYTES = 8;
 /** Bytes of one life. */
 const LIFE_BYTES = 48;
-const FIRST_AGE = 16;
-const LAST_AGE = 24;
-const OPENED_AT = 32;
-const FLAGS = 40;
-const RESERVED = 44;
+const LIFE_AT = { FIRST_AGE: 16, LAST_AGE: 24, OPENED_AT: 32, FLAGS: 40, RESERVED: 44 } as const;
 const FLAG_TOLD = 1;
 
 /** Bytes that as many lives as a store remembers take. */
@@ -61,10 +57,10 @@ export const LIVES: Entry<Lives> = {
     for (const [i, { lifeUuid, firstAge, lastAge, openedAtMs }] of all.entries()) {
       const life = at + HEADER_BYTES + i * LIFE_BYTES;
       encodeUuid(lifeUuid, bytes, life);
-      writeU64(bytes, life + FIRST_AGE, firstAge);
-      writeU64(bytes, life + LAST_AGE, lastAge ?? 0);
-      writeU64(bytes, life + OPENED_AT, openedAtMs);
-      writeU32(bytes, life + FLAGS, lastAge !== null || told ? FLAG_TOLD : 0);
+      writeU64(bytes, life + LIFE_AT.FIRST_AGE, firstAge);
+      writeU64(bytes, life + LIFE_AT.LAST_AGE, lastAge ?? 0);
+      writeU64(bytes, life + LIFE_AT.OPENED_AT, openedAtMs);
+      writeU32(bytes, life + LIFE_AT.FLAGS, lastAge !== null || told ? FLAG_TOLD : 0);
     }
   },
   read: (bytes, at, size) => {
@@ -88,13 +84,13 @@ export function readLives(bytes: Uint8Array, at: number, payloadBytes: number): 
     const life = at + HEADER_BYTES + i * LIFE_BYTES;
     const isLast = i === count - 1;
     const lifeUuid = decodeUuid(bytes, life);
-    const firstAge = readU64(bytes, life + FIRST_AGE);
-    const lastAge = readU64(bytes, life + LAST_AGE);
-    const openedAtMs = readU64(bytes, life + OPENED_AT);
-    const flags = readU32(bytes, life + FLAGS);
+    const firstAge = readU64(bytes, life + LIFE_AT.FIRST_AGE);
+    const lastAge = readU64(bytes, life + LIFE_AT.LAST_AGE);
+    const openedAtMs = readU64(bytes, life + LIFE_AT.OPENED_AT);
+    const flags = readU32(bytes, life + LIFE_AT.FLAGS);
     // Lives follow one another, so that an age is in one of them at most; NaN is refused as well.
     if (!(firstAge > age) || !(isLast ? lastAge === 0 : lastAge >= firstAge) || Number.isNaN(openedAtMs)) return null;
-    if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + RESERVED, life + LIFE_BYTES)) return null;
+    if (flags > FLAG_TOLD || (!isLast && flags !== FLAG_TOLD) || !allZero(bytes, life + LIFE_AT.RESERVED, life + LIFE_BYTES)) return null;
     if (all.some((other) => other.lifeUuid === lifeUuid)) return null;
     all.push({ lifeUuid, firstAge, lastAge: isLast ? null : lastAge, openedAtMs });
     told = flags === FLAG_TOLD;

@@ -7,12 +7,7 @@ import { allZero, isCount, readU64, writeU64 } from './u64.ts';
 
 const HEADER_BYTES = 8;
 
-const MEMBER_ID = 0;
-const NAME_LENGTH = 1;
-const ADDRESS_COUNT = 2;
-const FLAGS = 3;
-const STORE_UUID = 4;
-const NAME = 20;
+const MEMBER_AT = { MEMBER_ID: 0, NAME_LENGTH: 1, ADDRESS_COUNT: 2, FLAGS: 3, STORE_UUID: 4, NAME: 20 } as const;
 
 /**
  * The member table. Member count (1), zero (7). Then for each member: id (1), name length (1), address count (1), flags (1), store UUID
@@ -24,7 +19,7 @@ export const MEMBERS: Entry<readonly MemberRecord[]> = {
   size: (members) => {
     let size = HEADER_BYTES;
     for (const member of members) {
-      size += NAME + encodeText(member.name).length;
+      size += MEMBER_AT.NAME + encodeText(member.name).length;
       if (moveOf(member) !== undefined) size += VERSION_NUMBER_BYTES;
       if (member.seen !== undefined) size += SEEN_BYTES;
       if (member.anew !== undefined) size += VERSION_NUMBER_BYTES;
@@ -37,13 +32,13 @@ export const MEMBERS: Entry<readonly MemberRecord[]> = {
     let at = table + HEADER_BYTES;
     for (const member of members) {
       const name = encodeText(member.name);
-      bytes[at + MEMBER_ID] = member.memberId;
-      bytes[at + NAME_LENGTH] = name.length;
-      bytes[at + ADDRESS_COUNT] = member.addresses.length;
-      bytes[at + FLAGS] = memberFlags(member);
-      encodeUuid(member.storeUuid, bytes, at + STORE_UUID);
-      bytes.set(name, at + NAME);
-      at += NAME + name.length;
+      bytes[at + MEMBER_AT.MEMBER_ID] = member.memberId;
+      bytes[at + MEMBER_AT.NAME_LENGTH] = name.length;
+      bytes[at + MEMBER_AT.ADDRESS_COUNT] = member.addresses.length;
+      bytes[at + MEMBER_AT.FLAGS] = memberFlags(member);
+      encodeUuid(member.storeUuid, bytes, at + MEMBER_AT.STORE_UUID);
+      bytes.set(name, at + MEMBER_AT.NAME);
+      at += MEMBER_AT.NAME + name.length;
       for (const address of member.addresses) {
         const text = encodeText(address);
         bytes[at] = text.length;
@@ -115,17 +110,17 @@ export function readMembers(bytes: Uint8Array, at: number, payloadBytes: number)
   const members: MemberRecord[] = [];
   let position = at + HEADER_BYTES;
   for (let i = 0; i < count; i++) {
-    if (position + NAME > end) return null;
+    if (position + MEMBER_AT.NAME > end) return null;
     const memberId = bytes[position] as number;
-    const nameBytes = bytes[position + NAME_LENGTH] as number;
-    const addressCount = bytes[position + ADDRESS_COUNT] as number;
-    const flags = bytes[position + FLAGS] as number;
+    const nameBytes = bytes[position + MEMBER_AT.NAME_LENGTH] as number;
+    const addressCount = bytes[position + MEMBER_AT.ADDRESS_COUNT] as number;
+    const flags = bytes[position + MEMBER_AT.FLAGS] as number;
     if (addressCount > ADDRESSES_PER_MEMBER_MAX || flags > MEMBER_FLAGS_ALL) return null;
-    const storeUuid = decodeUuid(bytes, position + STORE_UUID);
-    if (position + NAME + nameBytes > end) return null;
-    const name = decodeText(bytes, position + NAME, nameBytes);
+    const storeUuid = decodeUuid(bytes, position + MEMBER_AT.STORE_UUID);
+    if (position + MEMBER_AT.NAME + nameBytes > end) return null;
+    const name = decodeText(bytes, position + MEMBER_AT.NAME, nameBytes);
     if (name === null) return null;
-    position += NAME + nameBytes;
+    position += MEMBER_AT.NAME + nameBytes;
     const addresses: string[] = [];
     for (let a = 0; a < addressCount; a++) {
       if (position >= end) return null;

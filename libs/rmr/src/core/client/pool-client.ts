@@ -31,7 +31,7 @@ import { LegReturn, type ReturnHost } from './return/leg-return.ts';
 import { MapChecks, type MapChecksHost, mapCheckIntervalMs } from './return/map-checks.ts';
 import { ReturningStores } from './return/returning-stores.ts';
 import type { RmrClient } from './rmr-client.ts';
-import { type PoolSituation, situationStatus, witnessStatus } from './status/pool-client-status.ts';
+import { poolStatus } from './status/pool-client-status.ts';
 import { remedyForFailure, remedyForFullDisk } from './status/remedies.ts';
 import { WaitingNote } from './status/waiting-note.ts';
 import { leftBefore } from './versions/member-records.ts';
@@ -204,13 +204,8 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** The status of the pool at this moment. */
   status(): PoolClientStatus {
     const { poolUuid, poolName } = this.options;
-    const situation = this.#situation();
-    const pool = { poolUuid, poolName, epoch: this.#epoch, geometry: this.#geometry };
-    return { ...pool, witness: witnessStatus(situation), ...situationStatus(situation) };
-  }
-
-  #situation(): PoolSituation {
-    return {
+    return poolStatus({
+      ...{ poolUuid, poolName, epoch: this.#epoch, geometry: this.#geometry },
       clock: this.#world.clock,
       state: this.#state,
       stateSinceMs: this.#stateSinceMs,
@@ -225,7 +220,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       returning: this.#return,
       differences: knownDifferences(this.options, this.#versions, this.#legs),
       born: this.#geometry === null ? this.#recovery.birth.born : true,
-    };
+    });
   }
 
   /** Rechecks the invariants of this class, of the engine and of the maps. */

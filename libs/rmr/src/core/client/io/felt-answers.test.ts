@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { feltOf } from '../../../wire/felt.ts';
 import { MessageType } from '../../../wire/io-message.ts';
-import { FeltAnswers } from './felt-answers.ts';
 import type { IoRequest } from './io-request.ts';
+import { FeltAnswers } from './leg-sender.ts';
 
 const CHUNK = 65536;
 

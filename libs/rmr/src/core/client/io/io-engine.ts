@@ -8,13 +8,12 @@ import type { Leg } from '../legs/leg.ts';
 import { type Excuse, LegHoldUps } from '../legs/leg-hold-ups.ts';
 import type { PoolClientOptions } from '../pool-client-types.ts';
 import { endsUnharmed, leaversOf, mayLeaveOnce, mayWaitForReturn, whyTheyLeave } from './failed-write.ts';
-import { FeltAnswers } from './felt-answers.ts';
 import { InFlightRanges, verifyInFlight } from './in-flight-ranges.ts';
 import { PoolClientCounters } from './io-counters.ts';
 import { IoGate, IoState } from './io-gate.ts';
 import { type IoRequest, isLegWide, isMemberOut } from './io-request.ts';
 import { IoUnits, legIndexOf } from './io-units.ts';
-import { LegSender } from './leg-sender.ts';
+import { FeltAnswers, LegSender } from './leg-sender.ts';
 import { ReadPolicy } from './read-policy.ts';
 import { mustKeepOrder, WaitingList } from './waiting-list.ts';
 import { WriteSequence } from './write-sequence.ts';
@@ -27,6 +26,8 @@ import { WriteSequence } from './write-sequence.ts';
  */
 export class IoEngine implements RtrsResponseSink {
   readonly counters = new PoolClientCounters();
+  /** By leg index: the number of requests that the leg was sent and has not answered. */
+  readonly inFlight: Int32Array;
   readonly #world: World;
   readonly #host: IoEngineHost;
   readonly #policy: ReadPolicy;
@@ -68,6 +69,7 @@ export class IoEngine implements RtrsResponseSink {
     this.#felt = new FeltAnswers(host);
     this.#units = new IoUnits(unitCount);
     this.gate = new IoGate(world.clock, this.#units);
+    this.inFlight = inFlight;
     this.#sender = new LegSender(legs, this.#units, this.#felt, inFlight, this);
     this.#reads = new InFlightRanges(unitCount);
     this.#writes = new InFlightRanges(unitCount);
@@ -96,11 +98,6 @@ export class IoEngine implements RtrsResponseSink {
   /** The number of requests that wait. */
   get waiting(): number {
     return this.#waiting.length;
-  }
-
-  /** By leg index: the number of requests that the leg was sent and has not answered. */
-  get inFlight(): Int32Array {
-    return this.#sender.inFlight;
   }
 
   /** Calls `visit` for every request, for status. `isSent`: it is in flight. `pending`: the legs that have not answered it, as a mask. */
@@ -292,8 +289,7 @@ export class IoEngine implements RtrsResponseSink {
   ): void {
     const legIndex = legIndexOf(tag);
     const bit = 1 << legIndex;
-    const { inFlight } = this.#sender;
-    inFlight[legIndex] = (inFlight[legIndex] as number) - 1;
+    this.inFlight[legIndex] = (this.inFlight[legIndex] as number) - 1;
     this.holdUps.answers[legIndex] = (this.holdUps.answers[legIndex] as number) + 1;
     const units = this.#units;
     const unit = units.answered(tag);
@@ -433,7 +429,7 @@ export class IoEngine implements RtrsResponseSink {
     const mask = this.#routeMask;
     this.#units.sentToAll(unit, mask);
     const writeSeq = request.type === MessageType.FLUSH ? 0 : this.#sequence.next(unit);
-    this.#sender.sendToAll(unit, mask, request, writeSeq, this.#sequence.completedThrough());
+    this.#sender.send(unit, mask, request, writeSeq, this.#sequence.completedThrough());
   }
 
   #sendToOne(request: IoRequest): boolean {
@@ -445,12 +441,11 @@ export class IoEngine implements RtrsResponseSink {
     }
     if ((this.dirtyMask & candidates) !== 0) candidates = this.#host.cleanLegs(request.offsetBytes, request.lengthBytes, candidates);
     const index = this.#policy.choose(candidates);
-    const permit = this.#sender.takePermit(index);
-    if (permit < 0) return false;
+    if (!this.#sender.takePermits(1 << index)) return false;
     const unit = this.#units.take(request, this.#world.clock.nowMs());
     this.#units.sentToOne(unit, 1 << index);
     if (request.type === MessageType.READ) this.#reads.add(unit, request.offsetBytes, request.lengthBytes);
-    this.#sender.sendToOne(unit, index, permit, request, this.#sequence.completedThrough());
+    this.#sender.send(unit, 1 << index, request, 0, this.#sequence.completedThrough());
     return true;
   }
 

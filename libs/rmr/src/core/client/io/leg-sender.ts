@@ -1,15 +1,15 @@
 import type { RtrsResponseSink } from '@rmr/rtrs';
 import { MEMBERS_MAX } from '../../../constants.ts';
+import { feltOf, isFelt } from '../../../wire/felt.ts';
 import { encodeIoMessage, IO_MESSAGE_BYTES, IoMessage, isWriteType } from '../../../wire/io-message.ts';
 import type { Leg } from '../legs/leg.ts';
-import type { FeltAnswers } from './felt-answers.ts';
-import type { IoRequest } from './io-request.ts';
+import type { IoEngineHost } from './io-engine.ts';
+import { type IoRequest, isLegWide } from './io-request.ts';
 import type { IoUnits } from './io-units.ts';
 
 /** Sends requests on legs. It knows what travels with each of them: the version, and the ids of the members that a write misses (W2). */
 export class LegSender {
-  /** By leg index: the number of requests that the leg was sent and has not answered. */
-  readonly inFlight: Int32Array;
+  readonly #inFlight: Int32Array;
   readonly #legs: readonly Leg[];
   readonly #units: IoUnits;
   readonly #felt: FeltAnswers;
@@ -21,7 +21,7 @@ export class LegSender {
     this.#legs = legs;
     this.#units = units;
     this.#felt = felt;
-    this.inFlight = inFlight;
+    this.#inFlight = inFlight;
     this.#sink = sink;
   }
 
@@ -39,7 +39,7 @@ export class LegSender {
     for (let i = 0; i < missing.length; i++) this.#message.missingMemberIds[i] = missing[i] as number;
   }
 
-  /** Takes a permit of every leg in the mask, for {@link sendToAll}. Takes none, and returns false, if a leg has none left. */
+  /** Takes a permit of every leg in the mask, for {@link send}. Takes none, and returns false, if a leg has none left. */
   takePermits(mask: number): boolean {
     for (let index = 0; index < this.#legs.length; index++) {
       if ((mask & (1 << index)) === 0) continue;
@@ -54,38 +54,22 @@ export class LegSender {
     return true;
   }
 
-  /** Takes a permit of one leg, for {@link sendToOne}. Negative: it has none left. */
-  takePermit(index: number): number {
-    return (this.#legs[index] as Leg).allocate();
-  }
-
-  /** Sends a write or flush to every leg in the mask, with the permits that were taken. */
-  sendToAll(unit: number, mask: number, request: IoRequest, writeSeq: number, completedThrough: number): void {
-    this.#describe(unit, request, request.flags, writeSeq, completedThrough);
-    for (let index = 0; index < this.#legs.length; index++) {
-      if ((mask & (1 << index)) !== 0) this.#send(unit, index, this.#permits[index] as number, request);
-    }
-  }
-
-  /** Sends a request that changes nothing to one leg. */
-  sendToOne(unit: number, index: number, permit: number, request: IoRequest, completedThrough: number): void {
-    this.#describe(unit, request, 0, 0, completedThrough);
-    this.#send(unit, index, permit, request);
-  }
-
-  #describe(unit: number, request: IoRequest, flags: number, writeSeq: number, completedThrough: number): void {
+  /** Sends a request to every leg in the mask, with the permits that were taken. `writeSeq`: 0 if it is no write. */
+  send(unit: number, mask: number, request: IoRequest, writeSeq: number, completedThrough: number): void {
     const message = this.#message;
     message.type = request.type;
-    message.flags = flags;
+    message.flags = isLegWide(request) ? request.flags : 0;
     message.ioUnit = unit;
     message.offsetBytes = request.offsetBytes;
     message.lengthBytes = request.lengthBytes;
     message.writeSeq = writeSeq;
     message.completedThrough = completedThrough;
+    for (let index = 0; index < this.#legs.length; index++) if ((mask & (1 << index)) !== 0) this.#sendTo(index, unit, request);
   }
 
-  #send(unit: number, index: number, permit: number, request: IoRequest): void {
+  #sendTo(index: number, unit: number, request: IoRequest): void {
     const leg = this.#legs[index] as Leg;
+    const permit = this.#permits[index] as number;
     const message = this.#message;
     message.poolHandle = leg.poolHandle;
     const missing = message.missingCount;
@@ -94,7 +78,37 @@ export class LegSender {
     message.felt = this.#felt.take(index);
     encodeIoMessage(message, leg.headerBytes, leg.headerOffset(permit));
     message.missingCount = missing;
-    this.inFlight[index] = (this.inFlight[index] as number) + 1;
+    this.#inFlight[index] = (this.#inFlight[index] as number) + 1;
     leg.submit(permit, IO_MESSAGE_BYTES, request.payload, request.slab, this.#units.tag(unit, index), this.#sink);
+  }
+}
+
+/**
+ * How long the members' answers take. Each member is told, so that resync beside client load goes only as fast as clients hardly feel. A
+ * member can't see the time that requests spend on the way, or in threads that are busy. The client can.
+ */
+export class FeltAnswers {
+  readonly #host: Pick<IoEngineHost, 'eachChunkClean'>;
+  /** By leg: the slowest answer that it has not been told of, as in felt.ts; 0: it has been told of all. */
+  readonly #slowest = new Uint8Array(MEMBERS_MAX);
+
+  constructor(host: Pick<IoEngineHost, 'eachChunkClean'>) {
+    this.#host = host;
+  }
+
+  /** A leg has carried out the request in so many milliseconds. `isDirty`: it misses something, though maybe nothing of this. */
+  note(legIndex: number, { type, offsetBytes, lengthBytes }: IoRequest, tookMs: number, isDirty: boolean): void {
+    if (!isFelt(type)) return;
+    // What it may have had to pull for this request says nothing of what else it pulls.
+    if (isDirty && lengthBytes > 0 && !this.#host.eachChunkClean(offsetBytes, lengthBytes, 1 << legIndex)) return;
+    const felt = feltOf(tookMs);
+    if (felt > (this.#slowest[legIndex] as number)) this.#slowest[legIndex] = felt;
+  }
+
+  /** What the leg is to be told with the next request. */
+  take(legIndex: number): number {
+    const felt = this.#slowest[legIndex] as number;
+    this.#slowest[legIndex] = 0;
+    return felt;
   }
 }

@@ -7,7 +7,7 @@ import { MessageType } from '../../../wire/io-message.ts';
 import { IoRequest } from '../io/io-request.ts';
 import { Leg } from '../legs/leg.ts';
 import { PoolMaps } from '../pool-maps.ts';
-import { type PoolSituation, situationStatus, witnessStatus } from './pool-client-status.ts';
+import { type PoolSituation, poolStatus } from './pool-client-status.ts';
 
 const VERSION = versionOf(3, [1, 2], { epoch: 2 });
 const AWAY = 'Start storage-2 or its host, or mend the network to it, unless it comes back by itself.';
@@ -22,7 +22,7 @@ let situation: PoolSituation;
 
 const session = (memberId: number): ScriptedSession => sessions.get(memberId) as ScriptedSession;
 const leg = (memberId: number): Leg => legs[memberId - 1] as Leg;
-const status = (fields: Partial<PoolSituation> = {}) => situationStatus({ ...situation, ...fields });
+const status = (fields: Partial<PoolSituation> = {}) => poolStatus({ ...situation, ...fields });
 const legStatus = (memberId: number) => status().legs.find((each) => each.memberId === memberId);
 
 function legTo(memberId: number): Leg {
@@ -69,6 +69,7 @@ beforeEach(() => {
     },
   };
   situation = {
+    ...{ poolUuid: 'pool', poolName: 'pool', epoch: 2, geometry: null },
     clock: new VirtualWorld().host('client-1').clock,
     state: 'SERVING',
     stateSinceMs: 2_000,
@@ -177,12 +178,12 @@ describe('what somebody can do about it', () => {
 });
 
 describe('a witness', () => {
-  const of = (witness: Leg, fields: Partial<PoolSituation> = {}) => witnessStatus({ ...situation, witness, ...fields })?.waitingFor;
+  const of = (witness: Leg, fields: Partial<PoolSituation> = {}) => poolStatus({ ...situation, witness, ...fields }).witness?.waitingFor;
 
   test('that takes part waits for nothing; one that there is not is not told', () => {
     const witness = legTo(9);
     versions.witnessReady = true;
-    expect([of(witness), witnessStatus(situation)]).toEqual([null, null]);
+    expect([of(witness), poolStatus(situation).witness]).toEqual([null, null]);
   });
 
   test('that takes no part says for what, and since when', () => {

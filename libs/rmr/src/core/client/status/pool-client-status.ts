@@ -3,8 +3,7 @@ import { HELD_UP_MIN_PART } from '../../../constants.ts';
 import { formatVersion } from '../../../version.ts';
 import type { IoEngine } from '../io/io-engine.ts';
 import type { Leg } from '../legs/leg.ts';
-import type { Difference } from '../membership/differences.ts';
-import type { PoolClientState, PoolClientStatus, WaitingFor, Wanted } from '../pool-client-types.ts';
+import type { PoolClientStatus, WaitingFor, Wanted } from '../pool-client-types.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 import type { LegReturn } from '../return/leg-return.ts';
 import type { RolledBack } from '../return/rolled-back.ts';
@@ -12,12 +11,12 @@ import type { Versions } from '../versions/versions.ts';
 import { describeHolders, type PoolGate, poolWaits, type WaitView } from './pool-waits.ts';
 import { remedyFor } from './remedies.ts';
 
+/** The fields of the status that the pool client itself knows. They are described where the status is. */
+type Known = 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'state' | 'stateSinceMs' | 'waitingFor' | 'differences' | 'born';
+
 /** What a pool client is in the middle of. */
-export interface PoolSituation {
+export interface PoolSituation extends Pick<PoolClientStatus, Known> {
   readonly clock: Clock;
-  readonly state: PoolClientState;
-  readonly stateSinceMs: number;
-  readonly waitingFor: WaitingFor | null;
   readonly legs: readonly Leg[];
   readonly witness: Leg | null;
   /** Since when the witness takes no part, wall clock. It counts only while it takes none. */
@@ -29,23 +28,19 @@ export interface PoolSituation {
   readonly maps: PoolMaps | null;
   /** The return under way. Null if there is none. */
   readonly returning: LegReturn | null;
-  readonly differences: readonly Difference[];
-  readonly born: boolean | null;
 }
 
-/** The part of the status that follows from the situation alone. */
-export function situationStatus(pool: PoolSituation): Omit<PoolClientStatus, 'poolUuid' | 'poolName' | 'epoch' | 'geometry' | 'witness'> {
-  const { engine, returning, state, versions } = pool;
+/** The status of a pool. */
+export function poolStatus(pool: PoolSituation): PoolClientStatus {
+  const { poolUuid, poolName, epoch, geometry, state, stateSinceMs, differences, born, engine, returning, versions } = pool;
   const inSync = new Set(versions.current?.inSync.map((member) => member.memberId) ?? []);
   return {
-    state,
-    stateSinceMs: pool.stateSinceMs,
+    ...{ poolUuid, poolName, epoch, geometry, state, stateSinceMs, differences, born },
     version: versions.current,
     versionChangePending: state === 'SERVING' && engine.gate.writesWait,
     policy: versions.policy,
     members: versions.members,
-    differences: pool.differences,
-    born: pool.born,
+    witness: witnessStatus(pool),
     owedBytes: versions.owed.reduce((sum, range) => sum + range.lengthBytes, 0),
     waitingFor: poolWaitsFor(pool),
     ...ioStatus(pool),
@@ -101,7 +96,7 @@ function sinceOf({ newerAtMs }: RolledBack): string {
 }
 
 /** The status of the witness: why and since when it takes no part, if it takes none. Null if there is no witness. */
-export function witnessStatus(pool: PoolSituation): PoolClientStatus['witness'] {
+function witnessStatus(pool: PoolSituation): PoolClientStatus['witness'] {
   const { witness, versions, witnessAwaySinceMs } = pool;
   if (witness === null) return null;
   const { connected, session, problem } = witness;
