@@ -51,7 +51,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const doubtful = new DoubtfulStoreFile(config.stateDir, storePaths, log);
   const keeper = new StoreKeeper(
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
-    { world, opener: new StoreOpeners(world, transport, slabs, host.bootId, threads), registry: rmr, doubtful },
+    { world, opener: new StoreOpeners(world, slabs, host.bootId, threads), registry: rmr, doubtful },
   );
   // `down` is only a warning here: a pool is down as long as no client uses it, which is not this node's fault. Only open stores are
   // watched: the keeper logs a store that is away.

@@ -72,7 +72,7 @@ export const STALLED_READ_AHEAD_BYTES = 64 * KIB;
  */
 export const CLIENT_TRUST_MS = 100;
 
-/** A client is gone when its host owes an answer and has been silent for this long. A silent host is asked after half a minute. */
+/** A client is gone when its host owes an answer and has been silent for this long, and so is a server. A silent host is asked after half a minute. */
 export const CLIENT_SILENT_MS_MAX = 100_000;
 
 /** The time between two looks at a client's silence. A client is gone when two looks in a row find its host silent for too long. */

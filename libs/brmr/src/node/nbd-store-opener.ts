@@ -9,6 +9,7 @@
 import { inspectStore, type StoreInspection } from '@rmr/bitmap-store';
 import { isNbdUri, type NbdClientParts } from '@rmr/nbd';
 import { type Disk, OperationError, type SlabPool, type Transport, type World } from '@rmr/runtime';
+import { SocketTransport } from '@rmr/runtime/node';
 import type { OpenedStore, StoreOpener } from '../core/server/kept-store.ts';
 import { type NbdDisk, openNbdDisk } from '../core/server/nbd-disk.ts';
 import type { ThreadPlaces } from '../core/server/thread-places.ts';
@@ -93,9 +94,10 @@ export class StoreOpeners implements StoreOpener<FileStoreSpec> {
   readonly #files: FileStoreOpener;
   readonly #exports: NbdStoreOpener;
 
-  constructor(world: World, transport: Transport, slabs: SlabPool, bootId: string, threads: ThreadPlaces) {
+  constructor(world: World, slabs: SlabPool, bootId: string, threads: ThreadPlaces) {
     this.#files = new FileStoreOpener(world, bootId, threads);
-    this.#exports = new NbdStoreOpener(world, transport, slabs, bootId);
+    // What the kernel has not sent when a connection is given up must not be sent later.
+    this.#exports = new NbdStoreOpener(world, new SocketTransport({ resets: true }), slabs, bootId);
   }
 
   open(spec: FileStoreSpec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {

@@ -140,6 +140,11 @@ export class ClientConnection<Request extends PiecedRequest> implements ByteStre
     return this.#changes;
   }
 
+  /** For how many milliseconds the server's host has been silent although it owes an answer. */
+  get silentMs(): number {
+    return this.#closed ? 0 : this.#stream.silentMs();
+  }
+
   /** Whether a piece of that many bytes may be sent now. */
   hasRoom(lengthBytes: number): boolean {
     if (this.#export === null || this.#closed) return false;
@@ -168,7 +173,7 @@ export class ClientConnection<Request extends PiecedRequest> implements ByteStre
     encodeRequest(this.#send.bytes, at, request.flags, command, slot.age, slot.index, offsetBytes, lengthBytes);
     if (command === NbdCommand.WRITE) {
       const from = offsetBytes - request.offsetBytes;
-      this.#send.appendBorrowed(request.bytes.subarray(from, from + lengthBytes));
+      this.#send.appendBorrowed(lengthBytes === request.bytes.length ? request.bytes : request.bytes.subarray(from, from + lengthBytes));
     }
     slot.sentBytes = this.#send.endBytes;
   }

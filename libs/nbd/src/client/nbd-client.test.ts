@@ -1,6 +1,6 @@
 import { type DiskExtent, KIB, MIB, Status } from '@rmr/runtime';
 import { expect, test } from 'vitest';
-import { CLIENT_HANDSHAKE_MS_MAX } from '../constants.ts';
+import { CLIENT_HANDSHAKE_MS_MAX, CLIENT_SILENT_CHECK_MS, CLIENT_SILENT_MS_MAX } from '../constants.ts';
 import { DeviceFlag, DeviceOperation } from '../device-request.ts';
 import { ClientBed } from '../testing/client-bed.ts';
 import { MemoryDevice, type MemoryDeviceOptions } from '../testing/memory-device.ts';
@@ -268,4 +268,22 @@ test('further connections that can not be made are done without; a first one tha
   bed.settle();
   expect(bed.done.get(1)).toBe(Status.OK);
   expect(new ClientBed(prepare, '', 4, 0).lost).toEqual({ code: 'UNAVAILABLE', reason: 'no connection to tcp://host:1 (ECONNREFUSED)' });
+});
+
+test('a host that is silent for too long, at two looks in a row, is gone', () => {
+  const { bed, device } = loop();
+  device.held = true;
+  bed.client.write(0, pattern(4096), false, 1, bed.sink);
+  bed.client.submit();
+  bed.settle();
+  bed.stream.silence = CLIENT_SILENT_MS_MAX + 1;
+  bed.world.advance(CLIENT_SILENT_CHECK_MS + 1);
+  bed.stream.silence = 0;
+  bed.world.advance(CLIENT_SILENT_CHECK_MS + 1);
+  expect(bed.lost).toBeNull();
+  bed.stream.silence = CLIENT_SILENT_MS_MAX + 1;
+  bed.world.advance(CLIENT_SILENT_CHECK_MS + 1);
+  bed.world.advance(CLIENT_SILENT_CHECK_MS + 1);
+  expect(bed.lost).toMatchObject({ code: 'TIMEOUT' });
+  expect(bed.done.get(1)).toBe(Status.EIO);
 });

@@ -22,6 +22,8 @@ import {
   CLIENT_EXTENTS_MAX,
   CLIENT_HANDSHAKE_MS_MAX,
   CLIENT_PAYLOAD_BYTES_MAX,
+  CLIENT_SILENT_CHECK_MS,
+  CLIENT_SILENT_MS_MAX,
   CLIENT_STATUS_BYTES_MAX,
   CLIENT_ZEROES_BYTES_MAX,
   CLOSING_MS_MAX,
@@ -106,6 +108,9 @@ export class NbdClient implements Ticked, ConnectionOwner<Request> {
   /** It has taken leave of the server, and waits for its connections to close. */
   #ended = false;
   #endedSinceMs = 0;
+  #lookedAtMs: number;
+  /** At the last look, a host had been silent for too long. */
+  #wasSilent = false;
 
   /** Connects. `connectionsMax`: at most so many, from 1 on. */
   constructor(parts: NbdClientParts, target: NbdUri, listener: NbdClientListener, connectionsMax = CLIENT_CONNECTIONS_MAX) {
@@ -114,6 +119,7 @@ export class NbdClient implements Ticked, ConnectionOwner<Request> {
     this.#listener = listener;
     this.#connectionsMax = connectionsMax;
     this.#handshakeSinceMs = parts.world.clock.nowMs();
+    this.#lookedAtMs = this.#handshakeSinceMs;
     parts.world.ticker.subscribe(this);
     this.#connect();
   }
@@ -224,6 +230,7 @@ export class NbdClient implements Ticked, ConnectionOwner<Request> {
       for (const connection of [...this.#connections]) connection.destroy({ code: 'TIMEOUT', reason: 'the server does not take leave' });
       return;
     }
+    if (nowMs - this.#lookedAtMs > CLIENT_SILENT_CHECK_MS) this.#lookForSilence(nowMs);
     if (nowMs - this.#handshakeSinceMs <= CLIENT_HANDSHAKE_MS_MAX || this.#attempts.size + this.#newcomers.size === 0) return;
     const failure: ExportFailure = {
       code: 'TIMEOUT',
@@ -284,6 +291,15 @@ export class NbdClient implements Ticked, ConnectionOwner<Request> {
     assert(pieces === 0 || this.#unended > 0, 'nbd client: pieces are of requests');
     assert(this.#failure === null || (pieces === 0 && this.#queue.length === 0), 'nbd client: nothing is left of what was lost');
     assert(!this.#ended || this.#unended === 0, 'nbd client: it takes leave when nothing is in flight');
+  }
+
+  /** A kernel goes on for a quarter of an hour with what a host does not acknowledge. Twice in a row, as after a stop of this process one look may be too early. */
+  #lookForSilence(nowMs: number): void {
+    this.#lookedAtMs = nowMs;
+    const isSilent = this.#connections.some(({ silentMs }) => silentMs > CLIENT_SILENT_MS_MAX);
+    if (isSilent && this.#wasSilent)
+      this.#lose({ code: 'TIMEOUT', reason: `the host of the server has been silent for ${CLIENT_SILENT_MS_MAX / 1000} s` });
+    this.#wasSilent = isSilent;
   }
 
   #connect(): void {

@@ -206,7 +206,7 @@ export class NbdDisk implements Disk {
   }
 
   submit(): void {
-    for (const { tag, sink } of this.#refused.splice(0)) sink.onDiskDone(tag, Status.ENOTSUP);
+    if (this.#refused.length > 0) for (const { tag, sink } of this.#refused.splice(0)) sink.onDiskDone(tag, Status.ENOTSUP);
     this.#client.submit();
   }
 
