@@ -210,7 +210,8 @@ describe.skipIf(!nbdkit)('stores on exports', () => {
     const opener = newOpener();
     const first = await openedStore(opener, specOf(server));
     await server.kill();
-    await expect.poll(() => new Promise((resolve) => first.checkPresence(resolve)), WAIT).toContain('is gone');
+    await expect.poll(() => first.gone?.(), WAIT).toContain('is gone');
+    expect(await new Promise((resolve) => first.checkPresence(resolve))).toContain('is gone');
     expect(await close(first.store)).not.toBe(Status.OK);
     expect(await open(opener, specOf(server))).toMatchObject({ code: 'UNAVAILABLE' });
     await server.start();

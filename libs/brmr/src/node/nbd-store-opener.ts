@@ -67,6 +67,7 @@ export class NbdStoreOpener implements StoreOpener<FileStoreSpec> {
       store,
       pace: () => disk.pace,
       waitingMs: (nowMs) => disk.waitingMs(nowMs),
+      gone: () => disk.lostReason,
       checkPresence: (whenKnown) => whenKnown(disk.lostReason),
     };
   }

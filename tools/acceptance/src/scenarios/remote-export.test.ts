@@ -92,6 +92,7 @@ testNeeding('nbdkit')(
       await eventually(async () => expect((await store()).state).toBe('DETACHED'));
       await eventually(async () => expect((await cluster.leg('storage-2')).state).not.toBe('NORMAL'));
       expect((await store()).reason).toMatch(/is gone: the connection|no connection to unix:|is not used for another/);
+      expect(daemon.stderr()).toContain('is gone: the connection with the server has ended');
       expect((await cluster.poolStatus()).io.errors).toBe(0);
       await exported.start();
       await device.progress(100);

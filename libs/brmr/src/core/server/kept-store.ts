@@ -43,6 +43,8 @@ export interface OpenedStore {
   waitingMs(nowMs: number): number;
   /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
   pace(): DiskPace;
+  /** Why its disk is gone for good, where that is known without asking; null: it is there. Absent: only {@link checkPresence} tells. */
+  gone?(): string | null;
   /** Calls back why the path no longer leads to this store; null = it does. */
   checkPresence(done: (reason: string | null) => void): void;
 }
@@ -344,6 +346,12 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #lookAfter(nowMs: number, opened: OpenedStore): void {
     const { path, ioTimeoutMs } = this.spec;
     this.#proven = this.proven;
+    // What fails because its disk is gone is no reason of its own.
+    const gone = opened.gone?.() ?? null;
+    if (gone !== null) {
+      this.#detach('NOT_FOUND', gone);
+      return;
+    }
     if (opened.store.failed) {
       this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
