@@ -38,6 +38,11 @@ export class NbdStoreOpener implements StoreOpener<FileStoreSpec> {
     });
   }
 
+  /** If the store is ever kept anew, it is looked at again. Until the server has had its time, that is remembered. */
+  forget({ path }: FileStoreSpec): void {
+    if ((this.#lateUntilMs.get(path) ?? 0) <= this.#world.clock.nowMs()) this.#lateUntilMs.delete(path);
+  }
+
   async #open({ path, poolUuid, volatileCache, ioTimeoutMs }: FileStoreSpec, doubtful: boolean): Promise<OpenedStore> {
     const leftMs = (this.#lateUntilMs.get(path) ?? Number.NEGATIVE_INFINITY) - this.#world.clock.nowMs();
     if (leftMs > 0) throw mayActLate(path, leftMs);
@@ -102,6 +107,14 @@ export class StoreOpeners implements StoreOpener<FileStoreSpec> {
   }
 
   open(spec: FileStoreSpec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void {
-    (isNbdUri(spec.path) ? this.#exports : this.#files).open(spec, doubtful, done);
+    this.#openerOf(spec).open(spec, doubtful, done);
+  }
+
+  forget(spec: FileStoreSpec): void {
+    this.#openerOf(spec).forget(spec);
+  }
+
+  #openerOf({ path }: FileStoreSpec): StoreOpener<FileStoreSpec> {
+    return isNbdUri(path) ? this.#exports : this.#files;
   }
 }
