@@ -1,12 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PoolStore } from '@rmr/rmr';
+import type { PoolServer, PoolStore } from '@rmr/rmr';
 import { type Disk, type DiskSink, OperationError, SILENT_LOGGER, SlabPool, Status } from '@rmr/runtime';
 import { createSystemWorld, SocketTransport } from '@rmr/runtime/node';
 import { diskCompliance } from '@rmr/testing/compliance';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { OpenedStore } from '../core/server/kept-store.ts';
+import type { KeptStore, OpenedStore } from '../core/server/kept-store.ts';
 import { type NbdDisk, openNbdDisk } from '../core/server/nbd-disk.ts';
+import { StoreKeeper } from '../core/server/store-keeper.ts';
 import type { FileStoreSpec } from './file-store-opener.ts';
 import { hasServer, OtherServer } from './nbd-servers.ts';
 import { NbdStoreOpener } from './nbd-store-opener.ts';
@@ -218,6 +219,32 @@ describe.skipIf(!nbdkit)('stores on exports', () => {
     const { store } = await openedStore(opener, specOf(server));
     expect(store.volatileLost).toBe(true);
     expect(await close(store)).toBe(Status.OK);
+  });
+
+  test('a store whose export goes is detached because of that, whatever failed first, and is doubtful until it is back', async () => {
+    const server = await withStore();
+    const register = (store: PoolStore): PoolServer =>
+      ({ store, executing: 0, describe: () => ({ state: 'REGISTERED' }), storeFailed: () => {} }) as unknown as PoolServer;
+    const registry = { register, unregister: (_pool: PoolServer, done: () => void) => done() };
+    const doubtful = new Set<string>();
+    const keeper = new StoreKeeper([specOf(server, 1000)], { world, opener: newOpener(), registry, doubtful });
+    undo.push(() => new Promise<void>((resolve) => keeper.stop(resolve)));
+    await new Promise((resolve) => keeper.start(resolve));
+    const kept = keeper.stores[0] as KeptStore<FileStoreSpec>;
+    expect(kept.state, kept.reason).toBe('ATTACHED');
+    const reasons: string[] = [];
+    const watch = { tick: () => void reasons.push(kept.state === 'ATTACHED' ? '' : kept.reason) };
+    world.ticker.subscribe(watch);
+    undo.push(async () => world.ticker.unsubscribe(watch));
+    await server.kill();
+    // The journal breaks as well.
+    kept.pool?.store.commit({ dirtyAdd: [{ memberIds: [2], ranges: [{ offsetBytes: 0, lengthBytes: 1 }] }] }, () => {});
+    await expect.poll(() => reasons.some((reason) => reason.includes('is gone: the connection')), WAIT).toBe(true);
+    expect(reasons.join()).not.toContain('the journal of');
+    await expect.poll(() => doubtful.has(server.uri), WAIT).toBe(true);
+    await server.start();
+    await expect.poll(() => kept.state, WAIT).toBe('ATTACHED');
+    expect([kept.pool?.store.volatileLost, doubtful.size]).toEqual([true, 0]);
   });
 
   test('I10: with changes in flight when the connection was lost, the export is not used before the server has had its time', async () => {

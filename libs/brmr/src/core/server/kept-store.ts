@@ -470,7 +470,7 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
 const OLDER_COPY = 'An older copy of the store is no help: the pool finds out that it is older, and copies everything to it anew.';
 
 /** What a person can do about a store that can't be opened, or was detached; undefined: nothing. */
-function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
+export function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
   const remedy = isNbdUri(path) ? exportRemedyFor(trouble, path) : undefined;
   if (remedy !== undefined) return remedy;
   switch (trouble) {

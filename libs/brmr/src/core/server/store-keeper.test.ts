@@ -49,8 +49,6 @@ class Slot {
   waitingMs = 0;
   oldestMs = 0;
   gone: string | null = null;
-  /** The disk itself knows that it is gone. */
-  lost: string | null = null;
   /** Nobody says whether the path still leads to the store. */
   unknown = false;
   opened = 0;
@@ -108,7 +106,6 @@ const opener = {
         store: new PoolStoreAdapter(store, disk),
         waitingMs: () => slot.waitingMs,
         pace: () => ({ oldestMs: slot.oldestMs, unwrittenBytes: 4096, bytesPerSecond: 1000 }),
-        gone: () => slot.lost,
         checkPresence: (known) => {
           if (!slot.unknown) world.after(1, () => known(slot.gone));
         },
@@ -215,21 +212,6 @@ describe('store keeper: start', () => {
     slot('/a').refusal = null;
     world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX + 100, 'the store to be attached');
     expect(kept('/a').remedy).toBeUndefined();
-  });
-
-  test.each([
-    ['NOT_FOUND', /^Check that the server of nbd:\/\/host\/a runs, that it has this export .* An older copy /],
-    ['UNAVAILABLE', /^If the reason says for how long the export is not used: nothing, .* runs and can be reached/],
-    ['TIMEOUT', /^Check that the server of nbd:\/\/host\/a runs/],
-    ['IO_ERROR', /^Check that the server of nbd:\/\/host\/a runs/],
-    ['PERMISSION_DENIED', /^Change how the server of nbd:\/\/host\/a offers the export/],
-    ['UNSUPPORTED', /^Change how the server of nbd:\/\/host\/a offers the export/],
-    ['STORE_DAMAGED', /^Check the disk of nbd:\/\/host\/a, and keep what is there/],
-  ] as const)('what helps a store on an export that is not open (%s) is about its server', (code, remedy) => {
-    slot('nbd://host/a').refusal = code;
-    keep({ 'nbd://host/a': newDisk(1) });
-    world.run(10);
-    expect([state('nbd://host/a'), kept('nbd://host/a').remedy]).toEqual(['DETACHED', expect.stringMatching(remedy)]);
   });
 
   test('a node without stores starts and stops', () => {
@@ -432,18 +414,6 @@ describe('store keeper: disks that fail', () => {
     // L6: the flush that failed may have been for data.
     expect(pool('/a').store.volatileLost).toBe(true);
     expect(doubtful.size).toBe(0);
-  });
-
-  test('a journal that breaks because its disk is gone: the reason is that the disk is gone', () => {
-    disk.fail('write', Status.EIO, 1);
-    commit();
-    slot('/a').lost = '/a is gone: the server has ended';
-    world.run(100);
-    expect(kept('/a').reason).toBe('/a is gone: the server has ended');
-    expect(doubtful.has('/a')).toBe(true);
-    slot('/a').lost = null;
-    world.runUntil(() => state('/a') === 'ATTACHED', RETRY_MS_MAX * 2, 'the store to be attached');
-    expect(pool('/a').store.volatileLost).toBe(true);
   });
 
   test('a store that the node ended with before it could be opened again is doubtful in the next process, too', () => {
