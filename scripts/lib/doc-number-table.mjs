@@ -57,6 +57,19 @@ export const DOCUMENT_NUMBERS = [
     others: [/clients fall back to 32-bit lengths/g, /preferred 4096/g, /up to 4 GiB - 1/g],
   },
   {
+    path: 'docs/nbd-stores.md',
+    from: [NBD, PEER_STATE, KEPT_STORE],
+    says: [
+      'READ and WRITE of at most {CLIENT_PAYLOAD_BYTES_MAX MiB}',
+      'WRITE_ZEROES of at most {CLIENT_ZEROES_BYTES_MAX MiB}. Of these, {CLIENT_REQUESTS_MAX plain} and {CLIENT_IN_FLIGHT_BYTES_MAX MiB} of data',
+      'Then there are {CLIENT_CONNECTIONS_MAX plain} connections',
+      'tries again with pauses of {RETRY_MS / 1000 plain} to {RETRY_MS_MAX s}',
+      'handshake within {CLIENT_HANDSHAKE_MS_MAX s}',
+      'is given up after {CLIENT_SILENT_MS_MAX s}',
+    ],
+    others: [/--size 10GiB/g],
+  },
+  {
     path: 'docs/protocol.md',
     from: [RMR, 'libs/rmr/src/core/client/legs/leg-table.ts'],
     says: [

@@ -79,6 +79,24 @@ describe('configuration of the storage node', () => {
     );
   });
 
+  test('a store may be on an export of an NBD server; one that is named twice, in whatever way, is refused', () => {
+    const uri = 'nbd://host:10809/vol';
+    expect(load({ RMR_STORES: `[{path: "${uri}"}, {path: "nbd+unix:///?socket=/run/s"}]` }).stores.map(({ path }) => path)).toEqual([
+      uri,
+      'nbd+unix:///?socket=/run/s',
+    ]);
+    expect(refusal({ RMR_STORES: `[{path: "${uri}"}, {path: "nbd://HOST/vol"}]` })).toContain('names a store a second time');
+  });
+
+  test.each([
+    ['nbd://host:99999/vol', 'names the port 99999, which does not exist; write nbd://HOST:PORT/EXPORT'],
+    ['nbds://host/vol', 'asks for TLS'],
+    ['nbd+unix:///vol', 'does not say which socket'],
+    ['store.img', '"store.img" is neither an absolute path nor an NBD URI'],
+  ])('a store at %s is refused with the reason', (path, why) => {
+    expect(refusal({ RMR_STORES: `[{path: "${path}"}]` })).toContain(why);
+  });
+
   test('a store needs no more than its path', () => {
     expect(load({ RMR_STORES: '[{path: /a}, {path: /b, ioTimeout: 2s, volatileCache: true}]' }).stores).toEqual([
       { path: '/a', ioTimeout: 20_000, volatileCache: false },

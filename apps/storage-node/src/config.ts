@@ -4,7 +4,7 @@ import {
   durationValue,
   logSection,
   nodeKeys,
-  pathValue,
+  quote,
   refuseEarlyDeath,
   refuseSharedAddresses,
   sizeValue,
@@ -13,7 +13,9 @@ import {
   transportKeys,
   uuidValue,
 } from '@rmr/daemon';
+import { isNbdUri, parseNbdUri } from '@rmr/nbd';
 import { QUEUE_DEPTH_MAX, SESSIONS_MAX } from '@rmr/rtrs';
+import { errorMessage } from '@rmr/runtime';
 import { z } from 'zod';
 import { disksSection } from './disk-config.ts';
 
@@ -39,7 +41,9 @@ export const storageNodeConfigSchema = z
     stores: z
       .array(
         z.strictObject({
-          path: pathValue().describe('file or block device'),
+          path: storePathValue().describe(
+            'file or block device, or an export of an NBD server: nbd://HOST:PORT/EXPORT or nbd+unix:///EXPORT?socket=/PATH',
+          ),
           poolUuid: uuidValue().optional().describe('refuse the store unless it belongs to this pool'),
           ioTimeout: durationValue({ millisecondsMin: 1000, millisecondsMax: 600_000 })
             .default(20_000)
@@ -95,10 +99,11 @@ export const storageNodeConfigSchema = z
     refuseEarlyDeath(config.transport, context);
     const paths = new Set<string>();
     for (const [index, store] of config.stores.entries()) {
-      if (paths.has(store.path)) {
+      const place = placeOf(store.path);
+      if (paths.has(place)) {
         context.addIssue({ code: 'custom', path: ['stores', index, 'path'], message: 'names a store a second time; write each once' });
       }
-      paths.add(store.path);
+      paths.add(place);
     }
   });
 
@@ -106,3 +111,34 @@ export const storageNodeConfigSchema = z
 export type StorageNodeConfig = z.output<typeof storageNodeConfigSchema>;
 /** The configuration of a storage node as it is written in a file. */
 export type StorageNodeConfigFile = z.input<typeof storageNodeConfigSchema>;
+
+/** Where a store is: an absolute path of this host, or an NBD URI. */
+function storePathValue() {
+  return z
+    .string({ error: (issue) => `${quote(issue.input)} is not a path; write a string` })
+    .superRefine((value, context) => {
+      const wrong = invalidStorePath(value);
+      if (wrong !== null) context.addIssue({ code: 'custom', message: wrong });
+    })
+    .meta({ value: 'absolute path or NBD URI' });
+}
+
+function invalidStorePath(value: string): string | null {
+  if (isNbdUri(value)) {
+    try {
+      parseNbdUri(value);
+      return null;
+    } catch (error) {
+      return errorMessage(error);
+    }
+  }
+  if (value.startsWith('/') && !value.includes('\0')) return null;
+  return `${quote(value)} is neither an absolute path nor an NBD URI; write it from the root, for example /var/lib/rmr, or as nbd://HOST:PORT/EXPORT`;
+}
+
+/** One export can be written in several ways. */
+function placeOf(path: string): string {
+  if (!isNbdUri(path) || invalidStorePath(path) !== null) return path;
+  const { address, exportName } = parseNbdUri(path);
+  return `${address} ${exportName}`;
+}

@@ -1,6 +1,6 @@
 import { clientSessionStatus, HealthLog, type StorageNodeStatus } from '@rmr/admin-api';
 import { commandService, StoreKeeper, ThreadPlaces } from '@rmr/brmr';
-import { FileStoreOpener } from '@rmr/brmr/node';
+import { StoreOpeners } from '@rmr/brmr/node';
 import { type Daemon, DaemonEvents, DaemonNode, type DaemonSurroundings, type Metrics } from '@rmr/daemon';
 import { MESSAGE_PAYLOAD_BYTES_MAX, type PoolStore, RmrServer, Sessions, type StoreIdentity } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
@@ -51,7 +51,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const doubtful = new DoubtfulStoreFile(config.stateDir, storePaths, log);
   const keeper = new StoreKeeper(
     config.stores.map(({ path, poolUuid, ioTimeout, volatileCache }) => ({ path, poolUuid, ioTimeoutMs: ioTimeout, volatileCache })),
-    { world, opener: new FileStoreOpener(world, host.bootId, threads), registry: rmr, doubtful },
+    { world, opener: new StoreOpeners(world, slabs, host.bootId, threads), registry: rmr, doubtful },
   );
   // `down` is only a warning here: a pool is down as long as no client uses it, which is not this node's fault. Only open stores are
   // watched: the keeper logs a store that is away.

@@ -41,7 +41,7 @@ test('disks with and without stores, and disks that are not there, are shown as 
       name: 'far',
       kind: 'export',
       place: 'nbd://10.0.0.9/a',
-      health: { level: 'down', sentence: expect.stringContaining('no NBD client') },
+      health: { level: 'down', sentence: expect.stringContaining('makes no stores on exports by order') },
     },
   ]);
 });

@@ -133,3 +133,10 @@ test('an entry of one configured store marks no other one, also where both paths
   const file = load(store, other);
   expect([file.has(store), file.has(other)]).toEqual([true, false]);
 });
+
+test('an export is marked by its URI as the configuration has it, and by no path', () => {
+  const uri = 'nbd://host/vol';
+  writeFileSync(join(stateDir, 'doubtful-stores.json'), JSON.stringify([uri, join(process.cwd(), 'nbd:/host/other')]));
+  const stores = load(uri, 'nbd://host/other');
+  expect([stores.has(uri), stores.has('nbd://host/other')]).toEqual([true, false]);
+});

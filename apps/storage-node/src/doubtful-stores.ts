@@ -3,6 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { DoubtfulStores } from '@rmr/brmr';
 import { nearest } from '@rmr/daemon';
+import { isNbdUri } from '@rmr/nbd';
 import { errorMessage, type Logger } from '@rmr/runtime';
 
 const FILE = 'doubtful-stores.json';
@@ -107,6 +108,8 @@ export class DoubtfulStoreFile implements DoubtfulStores {
 
 /** Whether two paths lead to one file or device: through links, or through another node of the same device. */
 function leadToOne(a: string, b: string): boolean {
+  // An export has no links. The entry has to be what the configuration says.
+  if (isNbdUri(a) || isNbdUri(b)) return a === b;
   if (realPath(a) === realPath(b)) return true;
   const [first, second] = [identityOf(a), identityOf(b)];
   return first !== null && first === second;

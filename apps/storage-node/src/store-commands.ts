@@ -3,12 +3,14 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CHUNK_BYTES_DEFAULT, type StoreInspection } from '@rmr/bitmap-store';
 import { createStore, dataDigest, inspect as inspectStore } from '@rmr/brmr/node';
+import { isNbdUri, parseNbdUri } from '@rmr/nbd';
 import { IO_UNITS_MAX } from '@rmr/rmr';
 import { errorMessage, formatSize, isUuid, OperationError, parseSize } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 
 const QUEUE_DEPTH_DEFAULT = '128';
+const PATH_HELP = 'file or block device, or the NBD URI of an export';
 
 /** Adds `store create`, `store inspect` and `store checksum`. */
 export function addStoreCommands(program: Command): void {
@@ -17,9 +19,9 @@ export function addStoreCommands(program: Command): void {
     .command('create')
     .summary('create an empty store for a new pool, for a new member, or in the place of a store that is lost')
     .description(
-      'Creates the store of a pool member in a new file, in an existing one or on a block device. Fails when something is there already, unless forced. A new store never brings data back: when a store is missing, check first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator gives an order for that on the client node (client-node create, client-node replace-store).',
+      'Creates the store of a pool member in a new file, in an existing one, on a block device or on an export of an NBD server. Fails when something is there already, unless forced. A new store never brings data back: when a store is missing, check first whether its file system is mounted and its disk attached. No pool takes the store in by itself: an operator gives an order for that on the client node (client-node create, client-node replace-store).',
     )
-    .requiredOption('--path <path>', 'file or block device')
+    .requiredOption('--path <path>', PATH_HELP)
     .requiredOption('--size <size>', "size of the pool's device, for example 10GiB")
     .requiredOption('--pool-name <name>', 'name of the pool')
     .requiredOption('--pool-uuid <uuid>', 'UUID of the pool, the same for all of its members')
@@ -43,13 +45,13 @@ export function addStoreCommands(program: Command): void {
   store
     .command('inspect')
     .description('Show the metadata of a store. Changes nothing; the store may be in use.')
-    .requiredOption('--path <path>', 'file or block device')
+    .requiredOption('--path <path>', PATH_HELP)
     .option('--output <json|yaml|table>', 'form of the output', 'table')
     .action(inspect);
   store
     .command('checksum')
     .description("Print the SHA-256 of the store's data, holes as zeroes. Changes nothing; the store may be in use.")
-    .requiredOption('--path <path>', 'file or block device')
+    .requiredOption('--path <path>', PATH_HELP)
     .action(checksum);
 }
 
@@ -67,7 +69,7 @@ interface CreateFlags {
 }
 
 async function create(flags: CreateFlags): Promise<void> {
-  const path = resolve(flags.path);
+  const path = storePath(flags.path);
   const sizeBytes = sizeFlag('--size', flags.size);
   const chunkSizeBytes = sizeFlag('--chunk-size', flags.chunkSize);
   const poolUuid = flags.poolUuid.toLowerCase();
@@ -106,8 +108,16 @@ async function create(flags: CreateFlags): Promise<void> {
   process.stdout.write(`${nextSteps(flags.poolName, memberId)}\n`);
 }
 
-/** Whether nothing is there to keep: there is no file at this path, or it is empty. */
+/** What `--path` names. Throws INVALID_ARGUMENT for an NBD URI that is none. */
+function storePath(text: string): string {
+  if (!isNbdUri(text)) return resolve(text);
+  parseNbdUri(text);
+  return text;
+}
+
+/** Whether nothing is there to keep: there is no file at this path, or it is empty. An export has some content. */
 function isFresh(path: string): boolean {
+  if (isNbdUri(path)) return false;
   try {
     const status = statSync(path);
     return status.isFile() && status.size === 0;
@@ -134,12 +144,12 @@ async function inspect(flags: { readonly path: string; readonly output: string }
   const format = OUTPUTS[flags.output];
   if (format === undefined)
     throw new OperationError('INVALID_ARGUMENT', `--output "${flags.output}": write ${Object.keys(OUTPUTS).join(', ')}`);
-  const path = resolve(flags.path);
+  const path = storePath(flags.path);
   process.stdout.write(format(path, await inspectStore(path)));
 }
 
 async function checksum(flags: { readonly path: string }): Promise<void> {
-  const path = resolve(flags.path);
+  const path = storePath(flags.path);
   process.stdout.write(`${await dataDigest(path)}  ${path}\n`);
 }
 

@@ -31,6 +31,7 @@ export {
   type StoreRegistry,
   type StoreSpec,
 } from './core/server/kept-store.ts';
+export { NbdDisk, type NbdDiskOptions, openNbdDisk } from './core/server/nbd-disk.ts';
 export {
   NodeStoreService,
   type NodeStoreServiceParts,

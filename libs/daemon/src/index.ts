@@ -7,6 +7,7 @@ export {
   nameValue,
   parseAdminAddress,
   pathValue,
+  quote,
   refuseSharedAddresses,
   sizeValue,
   socketAccessValue,

@@ -1,4 +1,4 @@
-import { assert, KIB, MIB } from '@rmr/runtime';
+import { assert, GIB, KIB, MIB } from '@rmr/runtime';
 
 /**
  * The longest payload of a request or reply, announced as the maximum block size. Every client may count on 32 MiB
@@ -72,7 +72,7 @@ export const STALLED_READ_AHEAD_BYTES = 64 * KIB;
  */
 export const CLIENT_TRUST_MS = 100;
 
-/** A client is gone when its host owes an answer and has been silent for this long. A silent host is asked after half a minute. */
+/** A client is gone when its host owes an answer and has been silent for this long, and so is a server. A silent host is asked after half a minute. */
 export const CLIENT_SILENT_MS_MAX = 100_000;
 
 /** The time between two looks at a client's silence. A client is gone when two looks in a row find its host silent for too long. */
@@ -80,6 +80,39 @@ export const CLIENT_SILENT_CHECK_MS = 5_000;
 
 /** Runs in one reply to BLOCK_STATUS: 32 KiB of descriptors. A client asks on where the reply ends. */
 export const EXTENTS_MAX = 4096;
+
+/** Client: connections to an export whose server says that several are as good as one. Four keep the cores of a server busy. */
+export const CLIENT_CONNECTIONS_MAX = 4;
+
+/** Client: requests in flight on a connection. */
+export const CLIENT_REQUESTS_MAX = 64;
+
+/** Client: bytes that requests in flight on a connection write or read. One request is always let through. */
+export const CLIENT_IN_FLIGHT_BYTES_MAX = 8 * MIB;
+
+/** Client: the longest READ or WRITE. Longer ones are split, so that connections share them. */
+export const CLIENT_PAYLOAD_BYTES_MAX = MIB;
+
+/** Client: the longest TRIM or WRITE_ZEROES. Longer ones are split, so that a server that writes zeroes as data answers now and then. */
+export const CLIENT_ZEROES_BYTES_MAX = 16 * MIB;
+
+/** Client: the longest BLOCK_STATUS; what is asked beyond is asked next. */
+export const CLIENT_STATUS_BYTES_MAX = GIB;
+
+/** Client: a server that has not connected, or not led through the handshake, by then counts as not there, in milliseconds. */
+export const CLIENT_HANDSHAKE_MS_MAX = 10_000;
+
+/** Client: the most data in a reply to an option. Texts have {@link STRING_BYTES_MAX} bytes at most, and little stands beside them. */
+export const CLIENT_OPTION_REPLY_BYTES_MAX = 16 * KIB;
+
+/** Client: the most replies to one option. A server sends a handful of them. */
+export const CLIENT_OPTION_REPLIES_MAX = 64;
+
+/** Client: the most runs that are kept of answers to BLOCK_STATUS. They then cover the first part of the range only. */
+export const CLIENT_EXTENTS_MAX = 4096;
+
+/** Client: stretches of one READ that have come and do not adjoin. Servers send them in a few pieces. */
+export const CLIENT_READ_STRETCHES_MAX = 1024;
 
 assert(IN_FLIGHT_BYTES_MAX >= PAYLOAD_BYTES_MAX, 'constants: a request of the largest size does not fit the limit of bytes in flight');
 assert(PAYLOAD_BYTES_MAX % WRITE_PART_BYTES === 0, 'constants: write parts do not divide the largest payload');

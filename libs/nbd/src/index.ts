@@ -1,4 +1,7 @@
 export type { BlockDevice } from './block-device.ts';
+export { NbdClient, type NbdClientListener, type NbdClientParts } from './client/nbd-client.ts';
+export { isNbdUri, type NbdUri, parseNbdUri } from './client/nbd-uri.ts';
+export type { ExportFailure, RemoteExport } from './client/remote-export.ts';
 export {
   CONNECTIONS_MAX,
   IN_FLIGHT_BYTES_MAX,
@@ -14,4 +17,4 @@ export { type NbdConnectionInfo, type NbdExportInfo, NbdServer, type NbdServerLi
 export type { AnnouncedExport } from './core/negotiation.ts';
 export { DeviceFlag, DeviceOperation, DeviceRequest, type DeviceRequestSink, NO_OFFSET } from './device-request.ts';
 export { nbdErrorOf } from './nbd-error.ts';
-export { commandName, NbdCommand } from './wire/protocol.ts';
+export { CommandFlag, commandName, NbdCommand, nbdCommandChanges, TransmissionFlag } from './wire/protocol.ts';

@@ -119,4 +119,24 @@ describe('send queue', () => {
     queue.written(stream.take());
     expect(Buffer.concat(stream.taken).every((byte) => byte === 1)).toBe(true);
   });
+
+  test('borrowed views leave from where they are if they are large, and the end says when the transport needs them no more', () => {
+    const pool = new SlabPool();
+    const stream = new LazyStream();
+    const queue = new SendQueue(pool, stream);
+    const small = new Uint8Array(COPY_BYTES_MAX).fill(1);
+    const large = new Uint8Array(COPY_BYTES_MAX + 1).fill(2);
+    queue.appendBorrowed(small);
+    expect(queue.endBytes).toBe(small.length);
+    queue.appendBorrowed(large);
+    expect(queue.endBytes).toBe(small.length + large.length);
+    queue.flush();
+    small.fill(9);
+    large.fill(3);
+    queue.written(stream.take());
+    expect(stream.total).toBe(queue.endBytes);
+    expect([stream.taken[0]?.[0], stream.taken[1]?.[0]]).toEqual([1, 3]);
+    expect(pool.heldBytes).toBe(0);
+    queue.dispose();
+  });
 });

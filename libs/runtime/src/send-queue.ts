@@ -46,6 +46,11 @@ export class SendQueue {
     return this.#givenBytes - this.#takenBytes + (this.#position - this.#segmentStart);
   }
 
+  /** Of all bytes ever queued, the end: when the transport has taken so many in total, it needs nothing of what was queued so far. */
+  get endBytes(): number {
+    return this.#givenBytes + (this.#position - this.#segmentStart);
+  }
+
   /** Room for `byteCount` (at most a slab's) contiguous bytes, which the caller fills at the returned offset of {@link bytes} at once. */
   reserve(byteCount: number): number {
     assert(byteCount <= SLAB_BYTES, 'send queue: reserved more than a slab');
@@ -79,6 +84,19 @@ export class SendQueue {
       this.bytes.set(part === view.length ? view : view.subarray(from, from + part), offset);
       from += part;
     }
+  }
+
+  /**
+   * Queues `view`, whose memory is the caller's: it stays unchanged until the transport has taken it (see {@link endBytes}) or the stream is
+   * destroyed. Small views are copied.
+   */
+  appendBorrowed(view: Uint8Array): void {
+    if (view.length <= COPY_BYTES_MAX) {
+      this.append(view, null);
+      return;
+    }
+    this.#seal();
+    this.#give(view);
   }
 
   /** Sends everything queued so far. */

@@ -11,6 +11,7 @@ export {
 export type { NewStore } from './disks/disk-stores.ts';
 export { FileDisk, type FileDiskCounters, type FileDiskOptions, type FileDiskTuning } from './file-disk.ts';
 export { FileStoreOpener, type FileStoreSpec } from './file-store-opener.ts';
+export { NbdStoreOpener, StoreOpeners } from './nbd-store-opener.ts';
 export {
   type CreateStoreOptions,
   createStore,

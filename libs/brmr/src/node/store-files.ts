@@ -10,16 +10,18 @@ import {
   type StoreInspection,
   storeBytes,
 } from '@rmr/bitmap-store';
+import { isNbdUri } from '@rmr/nbd';
 import { type Disk, OperationError, randomUuid, type World } from '@rmr/runtime';
 import { PoolStoreAdapter } from '../core/server/pool-store-adapter.ts';
 import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
 import { lseek, SEEK_DATA, SEEK_HOLE } from './libc.ts';
 import { describeMissingDirectory } from './missing-path.ts';
+import { digestOfDisk, openExport } from './nbd-export.ts';
 
 /** How a store is created. */
 export interface CreateStoreOptions {
-  /** A file that does not exist yet, an empty one, or a block device. */
+  /** A file that does not exist yet, an empty one, a block device, or the NBD URI of an export. */
   readonly path: string;
   readonly storeUuid: string;
   readonly poolUuid: string;
@@ -62,16 +64,17 @@ export function kernelBootId(): string {
 /**
  * Creates a store. A file that does not exist is made, sparse, and removed again when the creation fails. Rejects
  * with an OperationError: INVALID_ARGUMENT, ALREADY_EXISTS, CONFLICT, STORE_LOCKED, STORE_TOO_SMALL, NO_SPACE,
- * PERMISSION_DENIED, NOT_FOUND (the directory), IO_ERROR.
+ * PERMISSION_DENIED, NOT_FOUND (the directory), IO_ERROR; for exports those of `openNbdDisk`.
  */
 export async function createStore(options: CreateStoreOptions): Promise<void> {
   const chunkBytes = options.chunkSizeBytes ?? CHUNK_BYTES_DEFAULT;
   const witness = options.witness === true;
   const totalBytes = storeBytes(options.sizeBytes, chunkBytes, options.queueDepth, { witness });
-  const fresh = prepareFile(options.path, totalBytes);
-  let disk: FileDisk | null = null;
+  const isExport = isNbdUri(options.path);
+  const fresh = !isExport && prepareFile(options.path, totalBytes);
+  let disk: Disk | null = null;
   try {
-    disk = new FileDisk({ path: options.path });
+    disk = isExport ? await openExport(options.path, false) : new FileDisk({ path: options.path });
     await format(disk, {
       label: options.path,
       storeUuid: options.storeUuid,
@@ -127,7 +130,7 @@ function creationError(path: string, error: unknown): OperationError {
   return code === 'ENOENT' || code === 'ENOTDIR' ? new OperationError('NOT_FOUND', describeMissingDirectory(path)) : openError(path, error);
 }
 
-function format(disk: FileDisk, options: CreateOptions): Promise<void> {
+function format(disk: Disk, options: CreateOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     formatStore(disk, options, (error) => (error === null ? resolve() : reject(error)));
   });
@@ -176,7 +179,7 @@ const INSPECT_ATTEMPTS = 5;
 
 /** The metadata of a store, read without its lock; the store may be in use. Rejects as {@link openStore}. */
 export async function inspect(path: string): Promise<StoreInspection> {
-  const disk = new FileDisk({ path, readOnly: true });
+  const disk: Disk = isNbdUri(path) ? await openExport(path, true) : new FileDisk({ path, readOnly: true });
   try {
     for (let attempt = 1; ; attempt++) {
       const result = await new Promise<StoreInspection | OperationError>((resolve) => inspectStore(disk, { label: path }, resolve));
@@ -199,6 +202,7 @@ const DIGEST_BYTES = 1024 * 1024;
 export async function dataDigest(path: string): Promise<string> {
   const { dataOffset, deviceBytes, witness } = await inspect(path);
   if (witness) throw new OperationError('UNSUPPORTED', `${path} is the store of a witness, which has no data: there is no checksum of it`);
+  if (isNbdUri(path)) return await digestOfDisk(path, dataOffset, deviceBytes);
   const hash = createHash('sha256');
   const buffer = new Uint8Array(DIGEST_BYTES);
   const zeroes = new Uint8Array(DIGEST_BYTES);

@@ -13,7 +13,7 @@ import {
   OPTION_REPLY_HEADER_BYTES,
   optionHeaderInvalid,
 } from '../wire/option.ts';
-import { HandshakeFlag, InfoType, Option, OptionReply } from '../wire/protocol.ts';
+import { ALLOCATION_CONTEXT, HandshakeFlag, InfoType, Option, OptionReply } from '../wire/protocol.ts';
 import { type ExportEntry, transmissionFlags } from './export-entry.ts';
 import type { Link } from './link.ts';
 import { BASE_ALLOCATION_ID } from './reply-writer.ts';
@@ -37,8 +37,6 @@ export interface AnnouncedExport {
   readonly why: () => string;
 }
 
-/** The name of the only metadata context. */
-const BASE_ALLOCATION = 'base:allocation';
 const BASE_NAMESPACE = 'base:';
 
 const NO_DATA = new Uint8Array(0);
@@ -322,13 +320,13 @@ export class Negotiation {
       const query = reader.text();
       if (query === null) return BAD_QUERIES;
       if (!query.includes(':')) return refusal(OptionReply.ERR_INVALID, 'a query begins with a namespace and a colon');
-      if (query === BASE_ALLOCATION || (query === BASE_NAMESPACE && !setting)) selected = true;
+      if (query === ALLOCATION_CONTEXT || (query === BASE_NAMESPACE && !setting)) selected = true;
     }
     if (reader.left > 0) return BAD_QUERIES;
     const entry = this.#directory.findExport(name);
     if (entry === null) return this.#unknown(name);
     if (selected) {
-      const context = encodeText(BASE_ALLOCATION);
+      const context = encodeText(ALLOCATION_CONTEXT);
       const reply = new Uint8Array(4 + context.length);
       // In a list the id is reserved.
       writeU32(reply, 0, setting ? BASE_ALLOCATION_ID : 0);

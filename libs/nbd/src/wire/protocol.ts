@@ -97,6 +97,12 @@ export const ReplyType = {
   ERROR_OFFSET: 0x8002,
 } as const;
 
+/** This bit of a chunk's type says that the chunk is an error, whatever else it is. */
+export const REPLY_TYPE_ERROR = 0x8000;
+
+/** The metadata context that tells holes from data. */
+export const ALLOCATION_CONTEXT = 'base:allocation';
+
 /** Flags of a run in `base:allocation`. */
 export const AllocationState = {
   HOLE: 1 << 0,
@@ -114,6 +120,11 @@ export const NbdError = {
   ENOTSUP: 95,
   ESHUTDOWN: 108,
 } as const;
+
+/** Whether a command has to do with what is stored: writes, trims, zeroes and flushes. */
+export function nbdCommandChanges(command: number): boolean {
+  return command === NbdCommand.WRITE || command === NbdCommand.FLUSH || command === NbdCommand.TRIM || command === NbdCommand.WRITE_ZEROES;
+}
 
 const COMMAND_NAMES = ['READ', 'WRITE', 'DISC', 'FLUSH', 'TRIM', 'CACHE', 'WRITE_ZEROES', 'BLOCK_STATUS'];
 

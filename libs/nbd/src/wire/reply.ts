@@ -4,6 +4,10 @@ import { SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC } from './protocol.ts';
 /** A simple reply: magic, error, cookie. A READ's data follows. */
 export const SIMPLE_REPLY_BYTES = 16;
 
+export const SIMPLE_REPLY_ERROR_OFFSET = 4;
+/** In simple replies and in chunks: where the cookie is, as two words. */
+export const REPLY_COOKIE_OFFSET = 8;
+
 export function encodeSimpleReply(bytes: Uint8Array, offset: number, error: number, cookieHigh: number, cookieLow: number): void {
   writeU32(bytes, offset, SIMPLE_REPLY_MAGIC);
   writeU32(bytes, offset + 4, error);
@@ -13,6 +17,10 @@ export function encodeSimpleReply(bytes: Uint8Array, offset: number, error: numb
 
 /** The header of a chunk of a structured reply: magic, flags, type, cookie, length of the payload that follows. */
 export const CHUNK_HEADER_BYTES = 20;
+
+export const CHUNK_FLAGS_OFFSET = 4;
+export const CHUNK_TYPE_OFFSET = 6;
+export const CHUNK_LENGTH_OFFSET = 16;
 
 export function encodeChunkHeader(
   bytes: Uint8Array,

@@ -2,21 +2,33 @@ import { expect, test } from 'vitest';
 import { hex, requestBytes } from '../testing/test-client.ts';
 import { decodeText, encodeText, readU16, readU32, readU64, writeU64 } from './bytes.ts';
 import {
+  CLIENT_FLAGS_BYTES,
   clientFlagsInvalid,
   decodeClientFlags,
+  decodeGreetingFlags,
   EXPORT_REPLY_PADDED_BYTES,
+  encodeClientFlags,
   encodeExportReply,
   encodeGreeting,
   GREETING_BYTES,
+  greetingInvalid,
 } from './greeting.ts';
 import {
+  blockSizesInvalid,
+  decodeInfoBlockSize,
+  decodeInfoExport,
   encodeInfoBlockSize,
   encodeInfoExport,
+  encodeInfoRequest,
+  encodeMetaQuery,
+  encodeOptionHeader,
   encodeOptionReplyHeader,
   INFO_BLOCK_SIZE_BYTES,
   INFO_EXPORT_BYTES,
+  OPTION_HEADER_BYTES,
   OPTION_REPLY_HEADER_BYTES,
   optionHeaderInvalid,
+  optionReplyInvalid,
 } from './option.ts';
 import { CommandFlag, commandName, NbdCommand, Option, OptionReply, ReplyType, TransmissionFlag } from './protocol.ts';
 import {
@@ -31,7 +43,7 @@ import {
   OFFSET_HOLE_BYTES,
   SIMPLE_REPLY_BYTES,
 } from './reply.ts';
-import { REQUEST_BYTES, requestInvalid } from './request.ts';
+import { encodeRequest, REQUEST_BYTES, requestInvalid } from './request.ts';
 
 /** What `encode` writes behind three bytes that it must leave alone, as hexadecimal. */
 function golden(byteCount: number, encode: (bytes: Uint8Array, offset: number) => void): string {
@@ -143,4 +155,36 @@ test('text: NUL and what is not UTF-8 are refused', () => {
 test('command names: known and unknown', () => {
   expect(commandName(NbdCommand.BLOCK_STATUS)).toBe('BLOCK_STATUS');
   expect(commandName(77)).toBe('command 77');
+});
+
+test('what a client says: flags, options, requests', () => {
+  expect(golden(CLIENT_FLAGS_BYTES, (bytes, offset) => encodeClientFlags(bytes, offset, 3))).toBe('00000003');
+  expect(golden(OPTION_HEADER_BYTES, (bytes, offset) => encodeOptionHeader(bytes, offset, Option.GO, 0x1234))).toBe(
+    '49484156454f5054' + '00000007' + '00001234',
+  );
+  expect(hex(encodeInfoRequest(encodeText('ab'), [3]))).toBe('00000002' + '6162' + '0001' + '0003');
+  expect(hex(encodeMetaQuery(encodeText('ab'), encodeText('x:y')))).toBe('00000002' + '6162' + '00000001' + '00000003' + '783a79');
+  expect(
+    golden(REQUEST_BYTES, (bytes, offset) => encodeRequest(bytes, offset, CommandFlag.FUA, NbdCommand.WRITE, 0xfedcba98, 7, 2 ** 40, 512)),
+  ).toBe('25609513' + '0001' + '0001' + 'fedcba98' + '00000007' + '0000010000000000' + '00000200');
+});
+
+test('what a client is told: greeting, replies to options, sizes', () => {
+  const greeting = new Uint8Array(GREETING_BYTES);
+  encodeGreeting(greeting, 0);
+  expect([greetingInvalid(greeting, 0), decodeGreetingFlags(greeting, 0)]).toEqual([null, 3]);
+  const reply = new Uint8Array(OPTION_REPLY_HEADER_BYTES);
+  encodeOptionReplyHeader(reply, 0, Option.GO, OptionReply.ACK, 0);
+  expect(optionReplyInvalid(reply, 0, Option.GO)).toBeNull();
+  expect(optionReplyInvalid(reply, 0, Option.INFO)).toMatch(/reply is to option 7/);
+  const info = new Uint8Array(INFO_EXPORT_BYTES);
+  encodeInfoExport(info, 0, 2 ** 45 + 1, 0x0d6d);
+  expect(decodeInfoExport(info, 0)).toEqual({ sizeBytes: 2 ** 45 + 1, transmissionFlags: 0x0d6d });
+  const sizes = new Uint8Array(INFO_BLOCK_SIZE_BYTES);
+  encodeInfoBlockSize(sizes, 0, 512, 4096, 2 ** 25);
+  expect(decodeInfoBlockSize(sizes, 0)).toEqual({ minBytes: 512, preferredBytes: 4096, maxBytes: 2 ** 25 });
+  expect(blockSizesInvalid({ minBytes: 1, preferredBytes: 4096, maxBytes: 0xffff_ffff })).toBeNull();
+  expect(blockSizesInvalid({ minBytes: 512, preferredBytes: 4096, maxBytes: 4097 })).toMatch(/maximum/);
+  expect(blockSizesInvalid({ minBytes: 512, preferredBytes: 256, maxBytes: 4096 })).toMatch(/preferred/);
+  expect(blockSizesInvalid({ minBytes: 131_072, preferredBytes: 131_072, maxBytes: 131_072 })).toMatch(/minimum/);
 });

@@ -34,6 +34,7 @@ export class SocketStream implements ByteStream {
   readonly peerDescription: string;
   readonly #socket: Socket;
   readonly #isUnix: boolean;
+  readonly #resets: boolean;
   #handler: ByteStreamHandler | null = null;
   #closeReason = '';
   #queuedTotal = 0;
@@ -54,10 +55,12 @@ export class SocketStream implements ByteStream {
     this.#handler?.onWritten(this.#takenTotal);
   };
 
-  constructor(socket: Socket, peerDescription: string, isUnix: boolean) {
+  /** `resets`: see {@link SocketOptions.resets}. */
+  constructor(socket: Socket, peerDescription: string, isUnix: boolean, resets = false) {
     this.#socket = socket;
     this.peerDescription = peerDescription;
     this.#isUnix = isUnix;
+    this.#resets = resets && !isUnix;
     if (isUnix) setSendBuffer(descriptorOf(socket), UNIX_SEND_BYTES);
     else {
       socket.setNoDelay(true);
@@ -200,7 +203,8 @@ export class SocketStream implements ByteStream {
   destroy(reason: string): void {
     if (this.#socket.destroyed) return;
     if (this.#closeReason === '') this.#closeReason = reason;
-    this.#socket.destroy();
+    if (this.#resets) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 }
 

@@ -190,3 +190,35 @@ describe('socket transport: routes', () => {
     listener.close();
   });
 });
+
+test.each([
+  [true, 'ECONNRESET'],
+  [false, 'closed by peer'],
+])('a stream that is destroyed, with resets %s: its peer sees %s', async (resets, seen) => {
+  let closed = '';
+  const closing = new Promise<void>((resolve) => {
+    const handler = {
+      receiveTarget: () => new Uint8Array(16),
+      onReceived: () => {},
+      onWritten: () => {},
+      onClosed: (reason: string) => {
+        closed = reason;
+        resolve();
+      },
+    };
+    void listening(new SocketTransport(), 'tcp://127.0.0.1:0', (stream) => stream.attach(handler)).then((listener) => {
+      new SocketTransport({ resets }).connect(
+        listener.address,
+        (stream) => {
+          stream.attach({ ...handler, onClosed: () => listener.close() });
+          stream.destroy('given up');
+        },
+        (reason) => {
+          throw new Error(reason);
+        },
+      );
+    });
+  });
+  await closing;
+  expect(closed).toBe(seen);
+});

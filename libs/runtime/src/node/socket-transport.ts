@@ -28,13 +28,27 @@ export function tcpAddress(host: string, port: number): string {
   return isIP(host) === 6 ? `tcp://[${host}]:${port}` : `tcp://${host}:${port}`;
 }
 
+/** How a transport deals with its sockets. */
+export interface SocketOptions {
+  /**
+   * A TCP stream that is destroyed resets its connection. So what the kernel still had to send is dropped, where it would otherwise go on
+   * trying to deliver it for minutes. For connections whose bytes must not arrive late. Default false.
+   */
+  readonly resets?: boolean;
+}
+
 /** TCP and unix sockets of this host. */
 export class SocketTransport implements Transport {
+  readonly #resets: boolean;
   /** For some addresses, the one to connect to instead. */
   #routes: ReadonlyMap<string, string> = NO_ROUTES;
   /** The connected streams, each with the address that its caller asked for. */
   readonly #connected = new Map<SocketStream, string>();
   #access: SocketAccess = {};
+
+  constructor(options: SocketOptions = {}) {
+    this.#resets = options.resets === true;
+  }
 
   /** Sets which users may connect to the unix sockets that are opened from now on. */
   setAccess(access: SocketAccess): void {
@@ -80,7 +94,7 @@ export class SocketTransport implements Transport {
     socket.once('connect', () => {
       socket.removeListener('error', failed);
       socket.pause();
-      const connected = new SocketStream(socket, address, 'path' in target);
+      const connected = new SocketStream(socket, address, 'path' in target, this.#resets);
       stream = connected;
       this.#connected.set(connected, address);
       socket.once('close', () => this.#connected.delete(connected));

@@ -1,3 +1,4 @@
+import { isNbdUri } from '@rmr/nbd';
 import type { PoolServer, PoolStore, StoreIdentity } from '@rmr/rmr';
 import { assert, type LogFields, OperationError, type OperationErrorCode, Repeats, Status, statusName, type World } from '@rmr/runtime';
 
@@ -17,7 +18,7 @@ export const PRESENCE_MS = 1_000;
 
 /** A store that a storage node is to keep. */
 export interface StoreSpec {
-  /** File or block device. */
+  /** File or block device, or the NBD URI of an export. */
   readonly path: string;
   /** Refuse any other pool's. */
   readonly poolUuid?: string | undefined;
@@ -42,6 +43,8 @@ export interface OpenedStore {
   waitingMs(nowMs: number): number;
   /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
   pace(): DiskPace;
+  /** Why its disk is gone for good, where that is known without asking; null: it is there. Absent: only {@link checkPresence} tells. */
+  gone?(): string | null;
   /** Calls back why the path no longer leads to this store; null = it does. */
   checkPresence(done: (reason: string | null) => void): void;
 }
@@ -343,6 +346,12 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #lookAfter(nowMs: number, opened: OpenedStore): void {
     const { path, ioTimeoutMs } = this.spec;
     this.#proven = this.proven;
+    // What fails because its disk is gone is no reason of its own.
+    const gone = opened.gone?.() ?? null;
+    if (gone !== null) {
+      this.#detach('NOT_FOUND', gone);
+      return;
+    }
     if (opened.store.failed) {
       this.#detach('IO_ERROR', `the journal of ${path} could not be written; check the disk, its space and the kernel log`);
       return;
@@ -461,7 +470,9 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
 const OLDER_COPY = 'An older copy of the store is no help: the pool finds out that it is older, and copies everything to it anew.';
 
 /** What a person can do about a store that can't be opened, or was detached; undefined: nothing. */
-function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
+export function remedyFor(trouble: OperationErrorCode, path: string): string | undefined {
+  const remedy = isNbdUri(path) ? exportRemedyFor(trouble, path) : undefined;
+  if (remedy !== undefined) return remedy;
   switch (trouble) {
     case 'PERMISSION_DENIED':
       return `Let this node read and write ${path}: correct its owner and mode. Where its file system is read-only, look for the reason in the kernel log first.`;
@@ -490,6 +501,23 @@ function remedyFor(trouble: OperationErrorCode, path: string): string | undefine
       return `Mount the file system of ${path}, attach its disk, or correct "stores" in the configuration and restart this node. ${OLDER_COPY} A new store is only for a new member, or to replace this one when its data is lost (client-node replace-store).`;
     default:
       return `Correct "stores" in the configuration, where ${path} is not what it should be, and restart this node.`;
+  }
+}
+
+/** The same, where the trouble is one of the server that has the export; undefined: it is one of the store. */
+function exportRemedyFor(trouble: OperationErrorCode, path: string): string | undefined {
+  switch (trouble) {
+    case 'UNAVAILABLE':
+      return `If the reason says for how long the export is not used: nothing, it is tried again. Else check that the server of ${path} runs and can be reached from here, and its log.`;
+    case 'NOT_FOUND':
+    case 'TIMEOUT':
+    case 'IO_ERROR':
+      return `Check that the server of ${path} runs, that it has this export and can be reached from here, and its disk and log. Don't have it serve another file in its place. ${OLDER_COPY}`;
+    case 'PERMISSION_DENIED':
+    case 'UNSUPPORTED':
+      return `Change how the server of ${path} offers the export, as the reason says.`;
+    default:
+      return undefined;
   }
 }
 

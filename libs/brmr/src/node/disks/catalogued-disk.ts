@@ -262,7 +262,7 @@ export class CataloguedDisk {
   #unsupported(): OperationError {
     return new OperationError(
       'UNSUPPORTED',
-      `${diskLabel(this.spec)} is a remote export, and this release has no NBD client to open it with: no store can be made or opened there. Use a directory or a device, or a release that can`,
+      `${diskLabel(this.spec)} is a remote export, and this release makes no stores on exports by order. Make the store with "storage-node store create" and name it under "stores" in the configuration, or use a directory or a device`,
     );
   }
 

@@ -308,13 +308,15 @@ describe('a remote export', () => {
     expect(await disks.look('r')).toMatchObject({
       unavailable: {
         code: 'UNSUPPORTED',
-        sentence: expect.stringMatching(/^disk "r" \(nbd:\/\/10\.0\.0\.9\/a\) is a remote export.*no NBD client/),
+        sentence: expect.stringMatching(/^disk "r" \(nbd:\/\/10\.0\.0\.9\/a\) is a remote export.*makes no stores on exports by order/),
       },
       health: { level: 'down' },
       capacityBytes: null,
     });
     expect(await rejection(disks.createStore('r', newStore(1)))).toMatchObject({ code: 'UNSUPPORTED' });
-    expect(disks.placement()).toMatchObject([{ name: 'r', roomBytes: 0, problem: expect.stringContaining('no NBD client') }]);
+    expect(disks.placement()).toMatchObject([
+      { name: 'r', roomBytes: 0, problem: expect.stringContaining('makes no stores on exports by order') },
+    ]);
   });
 
   test('with one it takes a store whole, which is wiped again', async () => {
