@@ -28,12 +28,14 @@ export interface Notes {
   readonly moving: readonly Note[];
 }
 
-const GRAVITY: Readonly<Record<NoteMark, number>> = { failed: 0, waits: 1, unknown: 2, degraded: 3, moves: 4, idle: 5 };
+/** IO that waits is graver than what is broken and hurts nobody yet. Lost data comes before everything. */
+const GRAVITY: Readonly<Record<NoteMark, number>> = { waits: 0, failed: 1, unknown: 2, degraded: 3, moves: 4, idle: 5 };
 
 /** What is to be said of a cluster. Nothing is to be said of what is well. */
 export function notesOf(observation: Observation, volumes: readonly VolumePicture[]): Notes {
   const needed: Note[] = [];
   const moving: Note[] = [];
+  const losses = volumes.flatMap(lossNotes);
   for (const { node, problem, silentSince } of [...observation.storage, ...observation.clients]) {
     if (problem === null) continue;
     const sentence = problem.code === 'UNAVAILABLE' || problem.code === 'TIMEOUT' ? 'does not answer' : problem.message;
@@ -61,7 +63,7 @@ export function notesOf(observation: Observation, volumes: readonly VolumePictur
     }
   }
   needed.sort((a, b) => GRAVITY[a.mark] - GRAVITY[b.mark]);
-  return { needed, moving };
+  return { needed: [...losses, ...needed], moving };
 }
 
 function note(mark: NoteMark, about: string, sentence: string): Note {
@@ -73,16 +75,22 @@ export function memberName({ memberId, node }: { readonly memberId: number; read
   return `member ${memberId} (${node})`;
 }
 
-function volumeNotes(observation: Observation, volume: VolumePicture, needed: Note[], moving: Note[]): void {
-  const { name, state, members, waitingFor, lost, unreadable, health } = volume;
-  const told = needed.length + moving.length;
-  const show: Action = { do: 'volume-show', volume: name };
-  if (lost !== null)
-    needed.push({ ...note('failed', name, `${formatSize(lost.bytes)} are LOST: no member has them any more`), action: show });
+/** Data of a volume that nobody has, or that no disk can read. */
+function lossNotes({ name, lost, unreadable }: VolumePicture): readonly Note[] {
+  const notes: Note[] = [];
+  const action: Action = { do: 'volume-show', volume: name };
+  if (lost !== null) notes.push({ ...note('failed', name, `${formatSize(lost.bytes)} are LOST: no member has them any more`), action });
   if (unreadable !== null) {
     const remedy = 'write these ranges anew, or restore them from a backup: a chunk that is written whole heals';
-    needed.push({ ...note('failed', name, `no disk can read ${formatSize(unreadable.bytes)}`), remedy, action: show });
+    notes.push({ ...note('failed', name, `no disk can read ${formatSize(unreadable.bytes)}`), remedy, action });
   }
+  return notes;
+}
+
+function volumeNotes(observation: Observation, volume: VolumePicture, needed: Note[], moving: Note[]): void {
+  const { name, state, members, waitingFor, health } = volume;
+  const told = needed.length + moving.length;
+  const show: Action = { do: 'volume-show', volume: name };
   if (state === 'unmapped') needed.push({ ...note('idle', name, 'no client node maps it'), action: { do: 'volume-map', volume: name } });
   else if (state === 'unknown') needed.push(note('unknown', name, health.sentence));
   else if (waitingFor !== null && volume.operations.length === 0) {
@@ -96,7 +104,8 @@ function volumeNotes(observation: Observation, volume: VolumePicture, needed: No
   }
   for (const difference of volume.differences) needed.push({ ...note('degraded', name, difference.what), remedy: difference.remedy });
   if (state !== 'unmapped' && state !== 'unknown') for (const member of members) memberNotes(observation, volume, member, needed, moving);
-  const silentReason = needed.length + moving.length === told && volume.operations.length === 0 && state !== 'healthy';
+  const silentReason =
+    needed.length + moving.length === told && lossNotes(volume).length + volume.operations.length === 0 && state !== 'healthy';
   if (silentReason) needed.push({ ...note(state === 'down' ? 'failed' : 'degraded', name, health.sentence), action: show });
 }
 

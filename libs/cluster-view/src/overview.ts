@@ -15,7 +15,8 @@ export interface Overview {
   /** What moves by itself. */
   readonly moving: readonly Note[];
   readonly volumes: Readonly<Record<VolumeState, number>>;
-  readonly members: { readonly inSync: number; readonly all: number };
+  /** `unknown`: members of volumes that no client node which answers maps. */
+  readonly members: { readonly inSync: number; readonly unknown: number; readonly all: number };
   readonly nodes: { readonly answer: number; readonly all: number };
   /** Of the disks that could be looked at; null: nobody looked. */
   readonly capacity: { readonly usedBytes: number; readonly totalBytes: number } | null;
@@ -26,6 +27,7 @@ export function overviewOf(observation: Observation, volumes: readonly VolumePic
   const count: Record<VolumeState, number> = { healthy: 0, degraded: 0, down: 0, unmapped: 0, unknown: 0 };
   for (const { state } of volumes) count[state]++;
   const members = volumes.flatMap((volume) => volume.members);
+  const unsure = volumes.filter(({ state }) => state === 'unknown' || state === 'unmapped');
   const answer = [...observation.storage, ...observation.clients].filter(({ problem }) => problem === null).length;
   const unwell = needed.length > 0 || count.healthy < volumes.length;
   const level = answer === 0 ? 'unknown' : count.down > 0 ? 'down' : unwell ? 'degraded' : 'healthy';
@@ -35,7 +37,11 @@ export function overviewOf(observation: Observation, volumes: readonly VolumePic
   const nodes = { answer, all: observation.cluster.nodes.length };
   return {
     ...{ level, sentence: verdict(level, volumes, count, nodes), needed, moving, volumes: count, nodes },
-    members: { inSync: members.filter(({ inSync, dirtyBytes }) => inSync && dirtyBytes === 0).length, all: members.length },
+    members: {
+      inSync: members.filter(({ inSync, dirtyBytes }) => inSync && dirtyBytes === 0).length,
+      unknown: unsure.flatMap((volume) => volume.members).length,
+      all: members.length,
+    },
     capacity:
       known.length === 0
         ? null

@@ -184,7 +184,7 @@ describe('orders', () => {
     const replace = (giveUp: boolean) => plans.planMemberReplace(seen, one, { memberId: 2, disk: 'storage-3/disk-1', giveUp });
     expect(failure(() => replace(false))).toMatchObject({
       ...{ code: 'CONFLICT', changed: 'nothing' },
-      message: 'member 2 alone has 3 GiB of web clean; replacing its store would lose them (last copy)',
+      message: 'member 2 alone has 3 GiB of web clean; replacing its store would lose them',
     });
     expect(failure(() => plans.planMemberRemove(seen, one, 2, false)).code).toBe('CONFLICT');
     expect(failure(() => plans.planMaintenance(seen, one, 2, true)).code).toBe('CONFLICT');

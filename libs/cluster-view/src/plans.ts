@@ -326,7 +326,7 @@ function lastCopyCheck(volume: VolumePicture, member: MemberPicture, giveUp: boo
     sentence: 'If that disk is gone for good, this shows what would be lost:',
     action: { do: 'volume-force', volume: name },
   } as const;
-  const sentence = `member ${member.memberId} alone has ${data} of ${name} clean; ${doing} would lose ${bytes === null ? 'it' : 'them'} (last copy)`;
+  const sentence = `member ${member.memberId} alone has ${data} of ${name} clean; ${doing} would lose ${bytes === null ? 'it' : 'them'}`;
   throw new AdvisedError('CONFLICT', sentence, member.connected && member.inSync ? [back] : [back, gone], 'nothing');
 }
 

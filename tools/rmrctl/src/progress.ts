@@ -1,70 +1,123 @@
 /** Shows an operation until it has ended: painted again in place on a terminal, one line for each change in a pipe. */
 import type { OperationView } from '@rmr/admin-api';
-import { type ClusterNode, type Followed, follow } from '@rmr/cluster-view';
-import { OperationError, type OperationErrorCode } from '@rmr/runtime';
+import { AdvisedError, type ClusterNode, type Followed, follow, spanText } from '@rmr/cluster-view';
+import { OPERATION_ERRORS, type OperationError, type OperationErrorCode } from '@rmr/runtime';
 import { createLogUpdate } from 'log-update';
-import { type Painter, sizeText, spanText } from './terminal.ts';
+import { OperationFailure } from './failures.ts';
+import { OPERATION_MARKS } from './marks.ts';
+import type { Painter } from './painter.ts';
+import type { Session } from './session.ts';
+import { sizeText } from './words.ts';
 
-/** Follows an operation. Rejects with its error if it fails or was cancelled. Progress goes to standard error, results don't. */
+/** Follows an operation. Rejects with its error if it fails or was cancelled, and with TIMEOUT if it goes on. */
 export async function showOperation(
-  painter: Painter,
+  session: Session,
   node: ClusterNode,
   operation: OperationView,
-  quiet: boolean,
   timeoutMs?: number,
 ): Promise<OperationView> {
-  const live = painter.look.live && !quiet ? createLogUpdate(process.stderr) : null;
-  const done: string[] = [];
-  let told = '';
-  let before = operation;
-  let rate: Rate | null = null;
-  const show = (followed: Followed): void => {
-    const { operation: now } = followed;
-    rate = nextRate(rate, now);
-    if (now.stepNumber !== before.stepNumber && now.error === null) done.push(`${painter.mark('good')} ${before.step}`);
-    before = now;
-    const line = lineOf(painter, followed, rate);
-    if (live !== null) live([...done, line].join('\n'));
-    else if (!quiet) {
-      const plain = `${now.stepNumber}/${now.steps} ${now.step}${now.waitingFor === null ? '' : `: waits for ${now.waitingFor.what}`}`;
-      if (plain !== told) process.stderr.write(`${plain}\n`);
-      told = plain;
-    }
-  };
-  show({ operation, silence: null });
+  const view = session.world.isTerminal.stderr ? new LiveView(session) : session.flags.output === 'table' ? new LineView(session) : null;
+  view?.show({ operation, silence: null });
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort(leftRunning(operation));
-  process.once('SIGINT', interrupt);
+  const goesOn = (why: string): AdvisedError => {
+    const wait = { sentence: 'Follow it:', action: { do: 'operation-wait', id: operation.id } } as const;
+    return new AdvisedError('TIMEOUT', `${operation.kind} of ${operation.targetName} ${why}`, [wait], 'goes on');
+  };
+  const back = session.world.onInterrupt(() => interrupted.abort(goesOn('is not followed any more')));
   try {
-    const ended = await follow(node, operation, { timeoutMs, signal: interrupted.signal, onChange: show });
-    if (live !== null) {
-      if (ended.state === 'SUCCEEDED') done.push(`${painter.mark('good')} ${ended.step}`);
-      live(done.join('\n'));
-    }
+    const ended = await follow(node, operation, { timeoutMs, signal: interrupted.signal, onChange: (followed) => view?.show(followed) });
     if (ended.state === 'SUCCEEDED') return ended;
     const { code = 'IO_ERROR', sentence = 'it did not succeed' } = ended.error ?? {};
-    const undone = ended.state === 'CANCELLED' ? 'was cancelled' : 'failed';
-    throw new OperationError(code as OperationErrorCode, `${ended.kind} of ${ended.targetName} ${undone}: ${sentence}`);
+    const known = code in OPERATION_ERRORS ? (code as OperationErrorCode) : 'IO_ERROR';
+    const how = ended.state === 'CANCELLED' ? 'was cancelled' : 'failed';
+    throw new OperationFailure(known, `${ended.kind} of ${ended.targetName} ${how}: ${sentence}`);
+  } catch (error) {
+    const { code } = error as OperationError;
+    throw code === 'TIMEOUT' && !(error instanceof AdvisedError) && !(error instanceof OperationFailure)
+      ? goesOn('has not ended in time')
+      : error;
   } finally {
-    live?.done();
-    process.off('SIGINT', interrupt);
+    view?.end();
+    back();
   }
 }
 
-function leftRunning({ id }: OperationView): OperationError {
-  return new OperationError('TIMEOUT', `the operation goes on; follow it with: rmrctl operation wait ${id}`);
+/** One line for each change, on standard output. */
+class LineView {
+  readonly #session: Session;
+  #told = '';
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  show({ operation, silence }: Followed): void {
+    const { painter, world } = this.#session;
+    const { step, stepNumber, steps, waitingFor, state } = operation;
+    const what =
+      silence !== null
+        ? `the daemon does not answer and is asked again: ${silence}`
+        : waitingFor === null
+          ? step
+          : `${step}: waits for ${waitingFor.what}`;
+    const line = `${painter.mark(silence === null ? OPERATION_MARKS[state] : 'unknown')} ${stepNumber}/${steps} ${what}`;
+    const ended = state === 'FAILED' || state === 'CANCELLED';
+    if (line.slice(1) !== this.#told.slice(1) && !ended) world.stdout.write(`${line}\n`);
+    this.#told = line;
+  }
+
+  end(): void {}
+}
+
+/** Painted in place on standard error: what is done, and a bar with rate, time left and reason. */
+class LiveView {
+  readonly #session: Session;
+  readonly #paint: ReturnType<typeof createLogUpdate>;
+  readonly #done: string[] = [];
+  #before: OperationView | null = null;
+  #rate: Rate | null = null;
+  #stepBeganMs: number;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#paint = createLogUpdate(session.world.stderr as NodeJS.WriteStream);
+    this.#stepBeganMs = session.world.now();
+  }
+
+  show(followed: Followed): void {
+    const { aside, world } = this.#session;
+    const { operation } = followed;
+    const nowMs = world.now();
+    this.#rate = nextRate(this.#rate, operation, nowMs);
+    const isNext = this.#before !== null && operation.stepNumber > this.#before.stepNumber;
+    if (this.#before !== null && operation.error === null && (isNext || operation.state === 'SUCCEEDED')) {
+      const seconds = ((nowMs - this.#stepBeganMs) / 1000).toFixed(1);
+      this.#done.push(`${aside.mark('good')} ${this.#before.step}  ${aside.faint(`${seconds} s`)}`);
+      this.#stepBeganMs = nowMs;
+    }
+    this.#before = operation;
+    const lines = [...this.#done];
+    if (operation.endedAt === null)
+      lines.push(lineOf(aside, followed, this.#rate), aside.faint(`Ctrl-C leaves it running: rmrctl operation wait ${operation.id}`));
+    this.#paint(lines.join('\n'));
+  }
+
+  end(): void {
+    this.#paint(this.#done.join('\n'));
+    this.#paint.done();
+  }
 }
 
 /** How fast it goes, smoothed over the last few answers. */
 interface Rate {
   readonly atMs: number;
   readonly done: number;
+  /** Bytes, or whatever is counted, per second. Zero: not known yet. */
   readonly perSecond: number;
 }
 
-function nextRate(before: Rate | null, { progress }: OperationView): Rate | null {
+function nextRate(before: Rate | null, { progress }: OperationView, atMs: number): Rate | null {
   if (progress === null) return null;
-  const atMs = performance.now();
   if (before === null || progress.done < before.done) return { atMs, done: progress.done, perSecond: 0 };
   const seconds = (atMs - before.atMs) / 1000;
   if (seconds < 0.3) return before;
@@ -72,15 +125,22 @@ function nextRate(before: Rate | null, { progress }: OperationView): Rate | null
   return { atMs, done: progress.done, perSecond: before.perSecond === 0 ? now : before.perSecond * 0.7 + now * 0.3 };
 }
 
-function lineOf(painter: Painter, { operation, silence }: Followed, rate: Rate | null): string {
+/** The step that runs, as one line that fits the terminal. */
+export function lineOf(painter: Painter, { operation, silence }: Followed, rate: { readonly perSecond: number } | null): string {
   const { progress, step, waitingFor, state } = operation;
-  if (silence !== null) return `${painter.mark('unknown')} ${step}: the daemon does not answer, and is asked again (${silence})`;
-  if (progress !== null && progress.total > 0) {
-    const share = progress.done / progress.total;
-    const speed = rate === null || rate.perSecond === 0 ? '' : `   ${sizeText(Math.round(rate.perSecond))}/s`;
-    const eta = rate === null || rate.perSecond === 0 ? '' : `   about ${spanText((progress.total - progress.done) / rate.perSecond)}`;
-    return `${painter.mark('moves')} ${step}  ${painter.bar(share)}  ${Math.floor(share * 100)} %   ${sizeText(progress.done)} of ${sizeText(progress.total)}${speed}${eta}`;
-  }
-  if (state === 'WAITING' && waitingFor !== null) return `${painter.mark('waits')} ${step}: waits for ${waitingFor.what}`;
-  return `${painter.mark('moves')} ${step}`;
+  if (silence !== null) return painter.lines(`${painter.mark('unknown')} `, `${step}: the daemon does not answer, and is asked again`);
+  const mark = painter.mark(state === 'WAITING' ? 'waits' : state === 'QUEUED' ? 'idle' : 'moves');
+  const why = waitingFor === null ? '' : `, waits for ${waitingFor.what}`;
+  if (progress === null || progress.total === 0) return painter.lines(`${mark} `, `${step}${why}`);
+  const text = (count: number): string =>
+    progress.unit === 'bytes' ? sizeText(Math.round(count)) : `${Math.round(count)} ${progress.unit}`;
+  const perSecond = rate?.perSecond ?? 0;
+  const facts = [
+    `${Math.floor((100 * progress.done) / progress.total)} %`,
+    `${text(progress.done)} of ${text(progress.total)}`,
+    ...(perSecond <= 0 ? [] : [`${text(perSecond)}/s`, `about ${spanText((progress.total - progress.done) / perSecond)}`]),
+  ].join('   ');
+  const cells = Math.min(28, Math.max(0, painter.look.width - step.length - facts.length - 7));
+  const bar = Number.isFinite(painter.look.width) && cells < 8 ? '' : `${painter.bar(progress.done / progress.total, cells)}  `;
+  return painter.lines(`${mark} `, `${step}  ${bar}${facts}${why}`);
 }
