@@ -348,6 +348,12 @@ export const DOCUMENT_NUMBERS = [
     others: [/ISO 9660/g, /nbd:\/\/10\.0\.0\.9:10809/g],
   },
   {
+    path: 'docs/rmrctl.md',
+    from: ['tools/rmrctl/src/commands/completion.ts'],
+    says: ['within {NAMES_MS ms}'],
+    others: [/<!-- The commands: from the program\. -->[\s\S]*/g],
+  },
+  {
     path: 'docs/glossary.md',
     from: [RTRS],
     all: true,
@@ -369,6 +375,9 @@ export const FIGURES_ALONE = [
   'tools/rmrctl/README.md',
   'apps/web/README.md',
   'libs/admin-api/README.md',
+  'libs/cluster-view/README.md',
+  'libs/simulated-daemons/README.md',
+  'tools/rmrctl/README.md',
   'libs/dirty-map/README.md',
   'libs/simulation/README.md',
   'scripts/README.md',

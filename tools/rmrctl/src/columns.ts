@@ -51,8 +51,7 @@ function activityOf({ operations, members, waitingFor, state, lost, promisedTo }
   if (operation !== undefined) return `${operation.kind}${shareText(operation.progress)}`;
   if (waitingFor !== null) return `waits, ${sinceText(waitingFor.since, nowMs)}`;
   const out = members.find(({ inSync, maintenance }) => !inSync && !maintenance);
-  if (out !== undefined && state !== 'unmapped')
-    return `member ${out.memberId} is out, ${sinceText(out.since, nowMs)}`;
+  if (out !== undefined && state !== 'unmapped') return `member ${out.memberId} is out, ${sinceText(out.since, nowMs)}`;
   const pulling = members.find(({ resync }) => resync !== null);
   if (pulling?.resync !== null && pulling !== undefined) {
     const { paused, etaSeconds, bytesLeft } = pulling.resync;
