@@ -122,6 +122,15 @@ test.each(['volume delete web', 'member remove web 2', 'member replace web 2 --d
   },
 );
 
+test('NBD clients are cut off only where that is said', async () => {
+  const { simulated, type } = await webStage();
+  simulated.state.volumes[0]?.peers.push('10.0.0.7:4000');
+  expect(await type('volume delete web --yes')).toMatchObject({ code: 5, stderr: expect.stringContaining('1 NBD client uses web') });
+  expect(await type('volume unmap web')).toMatchObject({ code: 5 });
+  for (const flag of ['--even-if-connected', '--force']) expect((await type(`volume unmap web --dry-run ${flag}`)).code).toBe(0);
+  expect((await type('volume delete web --yes --even-if-connected')).code).toBe(0);
+});
+
 test('a dry run says what would be done and changes nothing', async () => {
   const { simulated, type, json } = await webStage();
   for (const line of [
