@@ -228,6 +228,15 @@ test('colour is on terminals alone, and NO_COLOR takes it away without changing 
   expect((await type('status', { columns: 100, env: { NO_COLOR: '', TERM: 'dumb' } })).stdout).toBe(plain);
 });
 
+test('--watch paints the terminal until Ctrl-C, with the age of the picture, and what does not fit is cut at the end', async () => {
+  const { type } = await exampleStage();
+  const { code, stdout } = await type('status --watch', { columns: 100, interruptAt: 'VOLUMES 4' });
+  expect(code).toBe(20);
+  expect(stdout).toMatch(/\d+ s old; Ctrl-C ends it\n! Degraded\./);
+  const low = await type('status --watch', { columns: 100, rows: 5, interruptAt: 'more lines' });
+  expect(low.stdout).toMatch(/\d+ s old; Ctrl-C ends it\n! Degraded\.[^\n]*\n[^\n]*\n\d+ more lines?/);
+});
+
 test('--watch needs a terminal', async () => {
   const { type } = await webStage();
   expect(await type('status --watch')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--watch paints a terminal') });
@@ -316,6 +325,7 @@ test('completion offers nouns, verbs, flags, choices, and names from the cluster
     async () => expect(await offered('member add web --disk storage-3/')).toEqual(['storage-3/disk-1', 'storage-3/disk-2']),
     30_000,
   );
+  await vi.waitFor(async () => expect(await offered('disk show storage-1/')).toEqual(['storage-1/disk-1', 'storage-1/disk-2']), 30_000);
   expect(await offered('volume map web --client ')).toEqual(['client-1', 'client-2']);
   expect(await offered('volume show web ')).toEqual([]);
 });
