@@ -42,9 +42,7 @@ export async function follow(node: ClusterNode, operation: OperationView, option
     await pause(Math.min(pauseMs, leftMs), options.signal);
     pauseMs = Math.min(ASK_MS_MAX, pauseMs * ASK_GROWTH);
     try {
-      known = await ask(node, (admin) =>
-        admin.operation.show.query({ id: known.id }, options.signal === undefined ? {} : { signal: options.signal }),
-      );
+      known = await askOnce(node, known.id, options.signal);
       options.onChange?.({ operation: known, silence: null });
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -54,6 +52,18 @@ export async function follow(node: ClusterNode, operation: OperationView, option
     }
   }
   return known;
+}
+
+/** Each question has a signal of its own: one that lives as long as the operation would collect a listener for each of them. */
+async function askOnce(node: ClusterNode, id: string, signal: AbortSignal | undefined): Promise<OperationView> {
+  const question = new AbortController();
+  const stop = (): void => question.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await ask(node, (admin) => admin.operation.show.query({ id }, { signal: question.signal }));
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
 }
 
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {

@@ -38,8 +38,10 @@ export function notesOf(observation: Observation, volumes: readonly VolumePictur
   const losses = volumes.flatMap(lossNotes);
   for (const { node, problem, silentSince } of [...observation.storage, ...observation.clients]) {
     if (problem === null) continue;
-    const sentence = problem.code === 'UNAVAILABLE' || problem.code === 'TIMEOUT' ? 'does not answer' : problem.message;
-    const remedy = sentence === 'does not answer' ? `look whether the daemon runs on its host (${node.admin})` : null;
+    const out = volumes.filter((volume) => volume.members.some((member) => isOutWith(volume, member, node.name))).map(({ name }) => name);
+    const told = problem.code === 'UNAVAILABLE' || problem.code === 'TIMEOUT' ? 'does not answer' : problem.message;
+    const sentence = out.length === 0 ? told : `${told}; its member is out of ${listed(out)}`;
+    const remedy = told === 'does not answer' ? `look whether the daemon runs on its host (${node.admin})` : null;
     needed.push({ mark: 'unknown', about: node.name, sentence, since: silentSince, remedy, action: null });
   }
   for (const volume of volumes) volumeNotes(observation, volume, needed, moving);
@@ -75,6 +77,21 @@ export function memberName({ memberId, node }: { readonly memberId: number; read
   return `member ${memberId} (${node})`;
 }
 
+/** How many names a note has. */
+const NAMES_MAX = 5;
+
+/** `a, b and c`; of many, the first ones. */
+function listed(names: readonly string[]): string {
+  if (names.length <= 1) return names.join('');
+  if (names.length > NAMES_MAX) return `${names.slice(0, NAMES_MAX).join(', ')} and ${names.length - NAMES_MAX} more`;
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}
+
+/** Whether a member is out because its node is: the note of the node says so, once for all volumes. */
+function isOutWith(volume: VolumePicture, { node, inSync, connected, maintenance }: MemberPicture, silent: string): boolean {
+  return node === silent && volume.servedBy !== null && !inSync && !connected && !maintenance;
+}
+
 /** Data of a volume that nobody has, or that no disk can read. */
 function lossNotes({ name, lost, unreadable }: VolumePicture): readonly Note[] {
   const notes: Note[] = [];
@@ -91,6 +108,7 @@ function volumeNotes(observation: Observation, volume: VolumePicture, needed: No
   const { name, state, members, waitingFor, health } = volume;
   const told = needed.length + moving.length;
   const show: Action = { do: 'volume-show', volume: name };
+  if (state === 'unmapped' && volume.operations.length > 0) return;
   if (state === 'unmapped') needed.push({ ...note('idle', name, 'no client node maps it'), action: { do: 'volume-map', volume: name } });
   else if (state === 'unknown') needed.push(note('unknown', name, health.sentence));
   else if (waitingFor !== null && volume.operations.length === 0) {
@@ -104,8 +122,14 @@ function volumeNotes(observation: Observation, volume: VolumePicture, needed: No
   }
   for (const difference of volume.differences) needed.push({ ...note('degraded', name, difference.what), remedy: difference.remedy });
   if (state !== 'unmapped' && state !== 'unknown') for (const member of members) memberNotes(observation, volume, member, needed, moving);
+  const isToldByNode = observation.storage.some(
+    ({ node, problem }) => problem !== null && members.some((member) => isOutWith(volume, member, node.name)),
+  );
   const silentReason =
-    needed.length + moving.length === told && lossNotes(volume).length + volume.operations.length === 0 && state !== 'healthy';
+    needed.length + moving.length === told &&
+    !isToldByNode &&
+    lossNotes(volume).length + volume.operations.length === 0 &&
+    state !== 'healthy';
   if (silentReason) needed.push({ ...note(state === 'down' ? 'failed' : 'degraded', name, health.sentence), action: show });
 }
 
@@ -125,14 +149,13 @@ function memberNotes(observation: Observation, volume: VolumePicture, member: Me
     });
   } else if (!inSync) {
     if (busy) return;
-    const seen = observation.storage.find(({ node }) => node.name === member.node);
+    const isSilent = observation.storage.some(({ node, problem }) => node.name === member.node && problem !== null);
     if (storeProblem !== null) {
       const action = replacement(observation, volume, member);
       needed.push({ ...note('failed', name, `the store of ${who} is not open: ${storeProblem}`), since, remedy: member.remedy, action });
     } else if (!member.connected) {
-      const silent = seen?.problem !== undefined && seen.problem !== null;
-      const remedy = member.remedy ?? (silent ? `bring ${member.node} back: its member returns by itself` : null);
-      needed.push({ ...note('degraded', name, `${who} is out: ${member.reason}${missed(dirtyBytes)}`), since, remedy });
+      if (isSilent) return;
+      needed.push({ ...note('degraded', name, `${who} is out: ${member.reason}${missed(dirtyBytes)}`), since, remedy: member.remedy });
     } else {
       const why = member.rolledBack ?? member.reason;
       (member.remedy === null ? moving : needed).push({

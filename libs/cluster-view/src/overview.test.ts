@@ -145,6 +145,28 @@ test('an operation moves by itself, and one that waits with a remedy needs a per
   expect(overviewOf(await look(cluster))).toMatchObject({ level: 'degraded', moving: [], needed: [{ mark: 'waits', remedy: 'start it' }] });
 });
 
+test('members that are out because their node is silent are told once, with the node', async () => {
+  const { simulated, cluster } = await startCluster();
+  const volume = web();
+  Object.assign(volume.members[1] as SimulatedMember, OUT);
+  simulated.state.volumes.push(volume);
+  await simulated.node('storage-2').stop();
+  expect(overviewOf(await look(cluster)).needed).toMatchObject([
+    { mark: 'unknown', about: 'storage-2', sentence: 'does not answer; its member is out of web', since: SINCE },
+  ]);
+});
+
+test('a volume that is being deleted is no volume to be mapped', async () => {
+  const { simulated, cluster } = await startCluster();
+  const volume = web();
+  simulated.state.volumes.push(volume);
+  const { id } = await simulated
+    .driver('client-1')
+    .delete({ pool: 'web', confirm: 'web', evenIfConnected: false, requestId: null }, 'anna');
+  volume.client = null;
+  expect(overviewOf(await look(cluster))).toMatchObject({ needed: [], moving: [{ about: 'web', action: { do: 'operation-wait', id } }] });
+});
+
 test('a disk that is not well is told', async () => {
   const { simulated, cluster } = await startCluster();
   const [disk] = simulated.state.disks.get('storage-3') ?? [];

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import type { VolumeCreateInput } from '@rmr/admin-api';
 import { GIB, OperationError, TIB } from '@rmr/runtime';
 import { newDisk, newMember, type SimulatedDisk, type SimulatedMember } from '@rmr/simulated-daemons';
@@ -245,6 +246,19 @@ describe('operations', () => {
     await simulated.node('client-1').start();
     expect(await ended).toMatchObject({ state: 'SUCCEEDED', stepNumber: 3 });
     expect(silences.at(-1)).toBeNull();
+  });
+
+  test('following for long leaves nothing behind on the signal that may break it off', async () => {
+    const { simulated, cluster } = await startCluster();
+    simulated.driver('client-1').waitsFor = { what: 'a disk', since: '2026-12-01T00:00:00.000Z' };
+    const plan = plans.planCreate(await look(cluster), { name: 'db', sizeBytes: GIB, replicas: 2, client: 'client-1' });
+    const stop = new AbortController();
+    const listeners: number[] = [];
+    const onChange = (): void => {
+      if (listeners.push(getEventListeners(stop.signal, 'abort').length) === 4) stop.abort(new Error('enough'));
+    };
+    await expect(follow(plan.node, await plans.start(plan), { signal: stop.signal, onChange })).rejects.toThrow('enough');
+    expect(listeners).toEqual([0, 0, 0, 0]);
   });
 
   test('one that does not end in time goes on, and the wait can be broken off', async () => {

@@ -113,8 +113,18 @@ export function volumesOf(observation: Observation): readonly VolumePicture[] {
     if (best !== undefined) volumes.push(mappedVolume(best, stored.get(uuid) ?? []));
     stored.delete(uuid);
   }
+  // A volume that is being deleted is not mapped any more, and its operation goes on.
+  const operations = observation.clients.flatMap((client) => client.operations);
   const silent = observation.clients.filter(({ problem }) => problem !== null).map(({ node }) => node.name);
-  for (const [uuid, stores] of stored) volumes.push(storedVolume(uuid, stores, silent));
+  for (const [uuid, stores] of stored)
+    volumes.push(
+      storedVolume(
+        uuid,
+        stores,
+        silent,
+        operations.filter(({ target }) => target === uuid),
+      ),
+    );
   return volumes.sort((a, b) => compare(a.name, b.name) || compare(a.uuid, b.uuid));
 }
 
@@ -219,7 +229,12 @@ function mappedVolume({ node, pool, exported, nbdAddress, operations }: Mapping,
   };
 }
 
-function storedVolume(uuid: string, stores: readonly Stored[], silent: readonly string[]): VolumePicture {
+function storedVolume(
+  uuid: string,
+  stores: readonly Stored[],
+  silent: readonly string[],
+  operations: readonly OperationView[],
+): VolumePicture {
   const [{ name }] = stores as [Stored];
   const client = promisedTo(stores);
   const unknown = silent.length > 0;
@@ -232,7 +247,7 @@ function storedVolume(uuid: string, stores: readonly Stored[], silent: readonly 
     ...{ state: unknown ? 'unknown' : 'unmapped', health: { level: unknown ? 'degraded' : 'down', sentence } },
     ...{ servedBy: null, promisedTo: client, nbdUri: null, connections: 0, peers: [], quorum: null, witness: null },
     members: stores.map(storedMember).sort((a, b) => a.memberId - b.memberId),
-    ...{ operations: [], waitingFor: null, waits: [], lost: null, unreadable: null, withoutCleanCopy: null, differences: [] },
+    ...{ operations, waitingFor: null, waits: [], lost: null, unreadable: null, withoutCleanCopy: null, differences: [] },
   };
 }
 

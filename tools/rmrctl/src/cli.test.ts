@@ -1,9 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { OperationView } from '@rmr/admin-api';
 import { GIB } from '@rmr/runtime';
 import { newDisk, newMember, newVolume } from '@rmr/simulated-daemons';
 import { expect, test, vi } from 'vitest';
 import { parse } from 'yaml';
+import { Painter } from './painter.ts';
+import { lineOf } from './progress.ts';
 import { exampleStage, NOW_MS, runLine, type Stage, stage } from './testing-screen.ts';
 
 /** `web` with two members, on three storage nodes with two disks each. */
@@ -119,6 +122,15 @@ test.each(['volume delete web', 'member remove web 2', 'member replace web 2 --d
   },
 );
 
+test('NBD clients are cut off only where that is said', async () => {
+  const { simulated, type } = await webStage();
+  simulated.state.volumes[0]?.peers.push('10.0.0.7:4000');
+  expect(await type('volume delete web --yes')).toMatchObject({ code: 5, stderr: expect.stringContaining('1 NBD client uses web') });
+  expect(await type('volume unmap web')).toMatchObject({ code: 5 });
+  for (const flag of ['--even-if-connected', '--force']) expect((await type(`volume unmap web --dry-run ${flag}`)).code).toBe(0);
+  expect((await type('volume delete web --yes --even-if-connected')).code).toBe(0);
+});
+
 test('a dry run says what would be done and changes nothing', async () => {
   const { simulated, type, json } = await webStage();
   for (const line of [
@@ -216,6 +228,15 @@ test('colour is on terminals alone, and NO_COLOR takes it away without changing 
   expect((await type('status', { columns: 100, env: { NO_COLOR: '', TERM: 'dumb' } })).stdout).toBe(plain);
 });
 
+test('--watch paints the terminal until Ctrl-C, with the age of the picture, and what does not fit is cut at the end', async () => {
+  const { type } = await exampleStage();
+  const { code, stdout } = await type('status --watch', { columns: 100, interruptAt: 'VOLUMES 4' });
+  expect(code).toBe(20);
+  expect(stdout).toMatch(/\d+ s old; Ctrl-C ends it\n! Degraded\./);
+  const low = await type('status --watch', { columns: 100, rows: 5, interruptAt: 'more lines' });
+  expect(low.stdout).toMatch(/\d+ s old; Ctrl-C ends it\n! Degraded\.[^\n]*\n[^\n]*\n\d+ more lines?/);
+});
+
 test('--watch needs a terminal', async () => {
   const { type } = await webStage();
   expect(await type('status --watch')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--watch paints a terminal') });
@@ -304,6 +325,7 @@ test('completion offers nouns, verbs, flags, choices, and names from the cluster
     async () => expect(await offered('member add web --disk storage-3/')).toEqual(['storage-3/disk-1', 'storage-3/disk-2']),
     30_000,
   );
+  await vi.waitFor(async () => expect(await offered('disk show storage-1/')).toEqual(['storage-1/disk-1', 'storage-1/disk-2']), 30_000);
   expect(await offered('volume map web --client ')).toEqual(['client-1', 'client-2']);
   expect(await offered('volume show web ')).toEqual([]);
 });
@@ -329,3 +351,38 @@ test('where too little space is left, each node says why', async () => {
   expect(code).toBe(9);
   expect(stderr).toMatch(/^✗ No space: 2 hosts with a disk for 1 TiB are needed, and 0 have one: storage-1: disk-1 has 1 GiB free/);
 });
+
+test('on a terminal an operation is painted in place, step by step, and the answer stays on standard output', async () => {
+  const { type } = await webStage();
+  const { stdout, stderr } = await type('member add web --disk storage-3/disk-1', { columns: 100, errorsToo: true });
+  expect(stderr).toContain('Ctrl-C leaves it running: rmrctl operation wait ');
+  expect(stderr).toContain('✓ makes the store of the new member');
+  expect(stderr).toContain('✓ waits until the member has copied all');
+  expect(stdout).toMatch(/^✓ web is served by all 3 members\./);
+});
+
+test.each([
+  [100, '… resync  ████████████░░░░░░░░░░░░░░░░  42 %   431 GiB of 1 TiB   186 MiB/s   about 54 min'],
+  [80, '… resync  ███████░░░░░░░░░░  42 %   431 GiB of 1 TiB   186 MiB/s   about 54 min'],
+  [60, '… resync  42 %   431 GiB of 1 TiB   186 MiB/s   about 54 min'],
+])('at %i columns the bar says share, bytes, rate and time left', (width, expected) => {
+  const progress = { done: 431 * GIB, total: 1024 * GIB, unit: 'bytes' as const };
+  const operation = { ...OPERATION, progress };
+  const painter = new Painter({ width, ascii: false, colour: false });
+  expect(lineOf(painter, { operation, silence: null }, { perSecond: 186 * 1024 ** 2 })).toBe(expected);
+});
+
+test('an operation says what it waits for, and that its daemon is away', () => {
+  const painter = new Painter({ width: 100, ascii: false, colour: false });
+  const waiting = { ...OPERATION, state: 'WAITING' as const, waitingFor: { what: 'storage-2', since: '2026-12-01T02:44:00.000Z' } };
+  expect(lineOf(painter, { operation: waiting, silence: null }, null)).toBe('⧗ resync, waits for storage-2');
+  expect(lineOf(painter, { operation: waiting, silence: 'refused' }, null)).toBe(
+    '? resync: the daemon does not answer, and is asked again',
+  );
+});
+
+const OPERATION: OperationView = {
+  ...{ id: '7f3a0000-0000-4000-8000-000000000000', kind: 'store-replace', target: '', targetName: 'web', requestedBy: 'anna' },
+  ...{ createdAt: '2026-12-01T02:44:00.000Z', state: 'RUNNING', step: 'resync', stepNumber: 1, steps: 2, progress: null },
+  ...{ waitingFor: null, error: null, result: null, endedAt: null },
+};

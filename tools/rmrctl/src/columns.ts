@@ -45,10 +45,10 @@ export function volumeColumns(nowMs: number): readonly Column<VolumePicture>[] {
 
 /** What goes on with a volume, in a few words. */
 function activityOf({ operations, members, waitingFor, state, lost, promisedTo }: VolumePicture, nowMs: number): string {
-  if (state === 'unknown') return promisedTo === null ? '' : `${promisedTo} served it last`;
   if (lost !== null) return `${sizeText(lost.bytes)} LOST`;
   const [operation] = operations;
   if (operation !== undefined) return `${operation.kind}${shareText(operation.progress)}`;
+  if (state === 'unknown') return promisedTo === null ? '' : `${promisedTo} served it last`;
   if (waitingFor !== null) return `waits, ${sinceText(waitingFor.since, nowMs)}`;
   const out = members.find(({ inSync, maintenance }) => !inSync && !maintenance);
   if (out !== undefined && state !== 'unmapped') return `member ${out.memberId} is out, ${sinceText(out.since, nowMs)}`;

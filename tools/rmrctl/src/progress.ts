@@ -2,10 +2,10 @@
 import type { OperationView } from '@rmr/admin-api';
 import { AdvisedError, type ClusterNode, type Followed, follow, spanText } from '@rmr/cluster-view';
 import { OPERATION_ERRORS, type OperationError, type OperationErrorCode } from '@rmr/runtime';
-import { createLogUpdate } from 'log-update';
 import { OperationFailure } from './failures.ts';
 import { OPERATION_MARKS } from './marks.ts';
 import type { Painter } from './painter.ts';
+import { type Repaint, repaintOn } from './repaint.ts';
 import type { Session } from './session.ts';
 import { sizeText } from './words.ts';
 
@@ -72,7 +72,7 @@ class LineView {
 /** Painted in place on standard error: what is done, and a bar with rate, time left and reason. */
 class LiveView {
   readonly #session: Session;
-  readonly #paint: ReturnType<typeof createLogUpdate>;
+  readonly #screen: Repaint;
   readonly #done: string[] = [];
   #before: OperationView | null = null;
   #rate: Rate | null = null;
@@ -80,7 +80,7 @@ class LiveView {
 
   constructor(session: Session) {
     this.#session = session;
-    this.#paint = createLogUpdate(session.world.stderr as NodeJS.WriteStream);
+    this.#screen = repaintOn(session.world, 'stderr');
     this.#stepBeganMs = session.world.now();
   }
 
@@ -99,12 +99,12 @@ class LiveView {
     const lines = [...this.#done];
     if (operation.endedAt === null)
       lines.push(lineOf(aside, followed, this.#rate), aside.faint(`Ctrl-C leaves it running: rmrctl operation wait ${operation.id}`));
-    this.#paint(lines.join('\n'));
+    this.#screen.paint(lines.join('\n'));
   }
 
   end(): void {
-    this.#paint(this.#done.join('\n'));
-    this.#paint.done();
+    this.#screen.paint(this.#done.join('\n'));
+    this.#screen.done();
   }
 }
 

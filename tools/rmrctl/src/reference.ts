@@ -35,10 +35,12 @@ function verbParts(command: Command, level: string): readonly string[] {
 }
 
 function flagTable(options: readonly Option[]): string {
-  const rows = options.map(({ flags, description, argChoices, defaultValue, mandatory }) => {
-    const choices = argChoices === undefined ? '' : ` (${argChoices.join(', ')})`;
-    const otherwise = typeof defaultValue === 'string' ? `; default ${defaultValue}` : mandatory ? '; needed' : '';
-    return `| \`${flags}\` | ${`${description}${choices}${otherwise}`.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('*', '\\*')} |`;
-  });
+  const rows = options
+    .filter(({ hidden }) => !hidden)
+    .map(({ flags, description, argChoices, defaultValue, mandatory }) => {
+      const choices = argChoices === undefined ? '' : ` (${argChoices.join(', ')})`;
+      const otherwise = typeof defaultValue === 'string' ? `; default ${defaultValue}` : mandatory ? '; needed' : '';
+      return `| \`${flags}\` | ${`${description}${choices}${otherwise}`.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('*', '\\*')} |`;
+    });
   return ['| flag | what it is |', '| --- | --- |', ...rows].join('\n');
 }

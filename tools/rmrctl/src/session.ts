@@ -4,10 +4,10 @@ import { isCancel, select, text as typedText } from '@clack/prompts';
 import { AdvisedError, type Cluster, needVolume, type Observation, Observer, type VolumePicture, volumesOf } from '@rmr/cluster-view';
 import { OperationError, parseDuration } from '@rmr/runtime';
 import type { Command } from 'commander';
-import { createLogUpdate } from 'log-update';
 import { stringify } from 'yaml';
 import { clusterOf } from './contexts.ts';
 import { lookOf, Painter } from './painter.ts';
+import { repaintOn } from './repaint.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** The flags that every command takes. */
@@ -77,7 +77,7 @@ export class Session {
         '--watch paints a terminal, and this is none: leave it out, and call the command again when it suits',
       );
     const observer = new Observer(this.cluster, { ...options, now: this.world.now });
-    const paint = createLogUpdate(this.world.stdout as NodeJS.WriteStream);
+    const screen = repaintOn(this.world, 'stdout');
     let stopped = false;
     const back = this.world.onInterrupt(() => {
       stopped = true;
@@ -90,11 +90,11 @@ export class Session {
       // Between two looks the age grows: a picture that stands still because a look takes long is not taken for news.
       for (const end = this.world.now() + WATCH_MS; this.world.now() < end && !stopped; ) {
         const seconds = Math.round((this.world.now() - Date.parse(observation.at)) / 1000);
-        paint(`${shown}\n\n${this.painter.faint(`${seconds} s old; Ctrl-C ends it`)}`);
+        screen.paint(`${this.painter.faint(`${seconds} s old; Ctrl-C ends it`)}\n${shown}`);
         await new Promise((resolve) => setTimeout(resolve, 250));
       }
     }
-    paint.done();
+    screen.done();
     back();
   }
 

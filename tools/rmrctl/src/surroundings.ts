@@ -11,6 +11,8 @@ export interface Surroundings {
   readonly isTerminal: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
   /** Columns of the terminal. */
   readonly columns: number;
+  /** Lines of the terminal. */
+  readonly rows: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly folder: string;
   readonly home: string;
@@ -22,6 +24,7 @@ export interface Surroundings {
 }
 
 const COLUMNS_DEFAULT = 100;
+const ROWS_DEFAULT = 24;
 
 /** The process itself. */
 export function processSurroundings(): Surroundings {
@@ -29,7 +32,9 @@ export function processSurroundings(): Surroundings {
   return {
     ...{ stdin, stdout, stderr, env, folder: process.cwd(), home: homedir() },
     isTerminal: { stdin: stdin.isTTY === true, stdout: stdout.isTTY === true, stderr: stderr.isTTY === true },
+    // A terminal that does not know its size, as a serial console, says 0.
     columns: stdout.columns || stderr.columns || COLUMNS_DEFAULT,
+    rows: stdout.rows || stderr.rows || ROWS_DEFAULT,
     now: Date.now,
     setExitCode: (code) => {
       process.exitCode = code;

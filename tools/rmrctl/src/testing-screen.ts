@@ -22,6 +22,10 @@ export interface ScreenOptions {
   /** Whether standard error is a terminal, too. Operations are painted there. */
   readonly errorsToo?: true;
   readonly env?: Readonly<Record<string, string>>;
+  /** Lines of the terminal. */
+  readonly rows?: number;
+  /** Presses Ctrl-C once standard output has this text, where the clock moves on by itself. */
+  readonly interruptAt?: string;
   /** What a person types. It is typed once the program has asked, which `when` recognises on standard error. */
   readonly typed?: { readonly when: string; readonly text: string };
 }
@@ -64,7 +68,11 @@ export async function stage(options: SimulatedClusterOptions): Promise<Stage> {
 }
 
 /** Runs one command line in a folder, which is also the home. */
-export async function runLine(folder: string, line: string, { columns, errorsToo, env = {}, typed }: ScreenOptions = {}): Promise<Outcome> {
+export async function runLine(
+  folder: string,
+  line: string,
+  { columns, errorsToo, env = {}, rows = 40, interruptAt, typed }: ScreenOptions = {},
+): Promise<Outcome> {
   const isTerminal = columns !== undefined;
   const streams = { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() };
   const texts = { stdout: '', stderr: '' };
@@ -85,12 +93,17 @@ export async function runLine(folder: string, line: string, { columns, errorsToo
     ...streams,
     isTerminal: { stdin: isTerminal, stdout: isTerminal, stderr: errorsToo === true },
     columns: columns ?? 100,
+    rows,
     env: { NO_COLOR: '1', LANG: 'C.UTF-8', ...env },
-    ...{ folder, home: folder, now: () => NOW_MS },
+    ...{ folder, home: folder },
+    now: interruptAt === undefined ? () => NOW_MS : Date.now,
     setExitCode: (value) => {
       code = value;
     },
-    onInterrupt: () => () => undefined,
+    onInterrupt: (interrupt) => {
+      if (interruptAt !== undefined) streams.stdout.on('data', () => texts.stdout.includes(interruptAt) && interrupt());
+      return () => undefined;
+    },
   };
   await run(world, line.split(' '));
   return { code, ...texts };

@@ -17,7 +17,9 @@ function facts(painter: Painter, rows: readonly (readonly [string, string])[]): 
 
 /** The sentence of something, behind its name. Most sentences begin with the name already. */
 function headOf(painter: Painter, name: string, sentence: string): string {
-  const text = sentence.startsWith(`${name} `) ? sentence.slice(name.length) : `  ${sentence}`;
+  const [called] = /^(pool )?/.exec(sentence) ?? [''];
+  const plain = sentence.slice(called.length);
+  const text = plain.startsWith(`${name} `) ? plain.slice(name.length) : `  ${sentence}`;
   return `${painter.name(name)}${text.replace(/\.$/, '')}.`;
 }
 
@@ -30,7 +32,8 @@ export function volumeScreen(
   const lines = [painter.lines(`${painter.mark(VOLUME_MARKS[state])} `, headOf(painter, name, health.sentence))];
   if (waitingFor !== null) lines.push(painter.lines('  ', `It waits for ${waitingFor.what}, ${sinceText(waitingFor.since, nowMs)}.`));
   if (waitingFor?.remedy !== undefined) lines.push(painter.lines('  ', `What to do: ${waitingFor.remedy}`));
-  if (state === 'unmapped') lines.push(painter.lines('  ', `What to do: ${commandOf({ do: 'volume-map', volume: name })}`));
+  if (state === 'unmapped' && operations.length === 0)
+    lines.push(painter.lines('  ', `What to do: ${commandOf({ do: 'volume-map', volume: name })}`));
   lines.push(
     '',
     ...facts(painter, [

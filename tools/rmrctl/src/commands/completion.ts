@@ -84,7 +84,8 @@ function walk(program: Command, words: readonly string[]): Walked {
 }
 
 function optionsOf(program: Command, command: Command): readonly Option[] {
-  return command === program ? program.options : [...command.options, ...program.options];
+  const all = command === program ? program.options : [...command.options, ...program.options];
+  return all.filter(({ hidden }) => !hidden);
 }
 
 async function candidatesOf(

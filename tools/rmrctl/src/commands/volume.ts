@@ -151,9 +151,13 @@ function sizeOf(text: string): number {
   throw new OperationError('INVALID_ARGUMENT', `--size "${text}": the size is a multiple of 4,096 bytes`);
 }
 
+/** The former name of --even-if-connected. Programs may still say it. */
+const FORCE = (): Option => new Option('--force').hideHelp();
+
 interface DeleteFlags extends OrderFlags {
   readonly yes?: true;
   readonly evenIfConnected?: true;
+  readonly force?: true;
 }
 
 function addDelete(volume: Command, world: Surroundings): void {
@@ -164,10 +168,11 @@ function addDelete(volume: Command, world: Surroundings): void {
   })
     .option('--yes', 'do not ask for the name')
     .option('--even-if-connected', 'although NBD clients use it: they are cut off');
+  remove.addOption(FORCE());
   does(world, remove, async (session, flags: DeleteFlags, wanted?: string) => {
     const observation = await session.observe(true);
     const found = await session.volume(observation, wanted);
-    const plan = planDelete(observation, found, flags.evenIfConnected === true);
+    const plan = planDelete(observation, found, (flags.evenIfConnected ?? flags.force) === true);
     const lines = (painter: Painter): readonly string[] => [
       `${flags.dryRun === true ? 'Would delete' : 'Delete'} ${painter.name(found.name)}: ${sizeText(found.sizeBytes)}, ${copiesText(found.members.length)}.`,
       ...found.members.map(({ memberId, node, disk }) => `  member ${memberId}  ${node}${disk === null ? '' : `/${disk}`}`),
@@ -210,10 +215,11 @@ function addMapping(volume: Command, world: Surroundings): void {
     description: 'Takes a volume out of service. Its data stays.',
     example: 'volume unmap web-01',
   }).option('--even-if-connected', 'although NBD clients use it: they are cut off');
-  does(world, unmap, async (session, flags: OrderFlags & { evenIfConnected?: true }, wanted?: string) => {
+  unmap.addOption(FORCE());
+  does(world, unmap, async (session, flags: OrderFlags & { evenIfConnected?: true; force?: true }, wanted?: string) => {
     const observation = await session.observe();
     const found = await session.volume(observation, wanted);
-    const plan = planUnmap(observation, found, flags.evenIfConnected === true);
+    const plan = planUnmap(observation, found, (flags.evenIfConnected ?? flags.force) === true);
     if (flags.dryRun === true)
       return printPlan(
         session,
