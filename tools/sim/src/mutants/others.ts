@@ -355,6 +355,16 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: 'a member is passed over for one that nobody has asked whether it can read the chunk',
+    rule: 'I1',
+    edits: [
+      edit(ASSEMBLY, 'grants.flatMap((grant) => grant.unreadable),', ''),
+      edit(POOL_CONTROL, 'this.#readAgain(() =>', '((go: () => void) => go())(() =>'),
+    ],
+    faults: ['bad sectors', 'read error', 'client crash', NOTHING_ELSE],
+    seeds: 300,
+  },
+  {
     name: 'a returning member counts as suspect for what this very client has sent it',
     rule: 'I8',
     edits: [edit(LEG_RETURN, 'this.leg.servedEpoch === epoch ? { ...grant, lastIo: [] } : grant', 'grant')],

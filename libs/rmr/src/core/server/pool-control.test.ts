@@ -1,7 +1,7 @@
 import { CHUNKS_PER_LEAF } from '@rmr/dirty-map';
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAP_CHECK_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
+import { MAP_CHECK_MS, READ_AGAIN_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
 import type { VersionRecord } from '../../pool-store.ts';
 import { CHUNK, claim, ENABLE, mapWith, PoolServerRig, type RigOutcome, record, stage } from '../../testing/pool-server-rig.ts';
 import { POOL, versionOf } from '../../testing/scripted-pool.ts';
@@ -362,6 +362,12 @@ describe('pool control: what others may have to copy', () => {
   const check = (...ranges: { readonly offsetBytes: number; readonly lengthBytes: number }[]): RigOutcome =>
     rig.control({ op: 'read-check', poolUuid: POOL, epoch: 1, ranges });
 
+  /** The disk can't read the chunk, and nothing but the chunk was asked for. */
+  const failAlone = (index: number): void => {
+    check(chunk(index));
+    for (let tries = 0; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${index * CHUNK}+${CHUNK}`, Status.EIO);
+  };
+
   beforeEach(() => {
     rig.control(claim(1));
     rig.store.endAll();
@@ -416,10 +422,30 @@ describe('pool control: what others may have to copy', () => {
     expect(claimed.ended).toBe(false);
     rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
     expect((claimed.result as ClaimResult).unreadable).toEqual([chunk(4)]);
-    // What is known needs no other check.
+    // What is known is read once more, and once only.
     const again = rig.control(claim(3));
     rig.store.end('commit promise 3');
+    rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
     expect((again.result as ClaimResult).unreadable).toEqual([chunk(4)]);
+  });
+
+  test('I1: an error that went away by the time of the claim is not told: this copy may be the last that can be read', () => {
+    failAlone(4);
+    const claimed = rig.control(claim(2));
+    rig.store.end('commit promise 2');
+    expect(claimed.ended).toBe(false);
+    rig.store.end(`read ${4 * CHUNK}+${CHUNK}`);
+    expect((claimed.result as ClaimResult).unreadable).toEqual([]);
+  });
+
+  test('I1: where a disk takes long to give a sector up, the others stay as they are known', () => {
+    failAlone(4);
+    failAlone(6);
+    const claimed = rig.control(claim(2));
+    rig.store.end('commit promise 2');
+    rig.world.run(READ_AGAIN_MS);
+    rig.store.end(`read ${4 * CHUNK}+${CHUNK}`);
+    expect((claimed.result as ClaimResult).unreadable).toEqual([chunk(6)]);
   });
 
   test('ranges beyond the device, and with nothing to be read, are no trap', () => {

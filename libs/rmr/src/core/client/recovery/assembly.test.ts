@@ -4,7 +4,16 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange, MemberRecord, VersionRecord } from '../../../pool-store.ts';
 import { memberOf, OTHER_LINEAGE, versionOf } from '../../../testing/scripted-pool.ts';
 import { PoolMaps } from '../pool-maps.ts';
-import { assembleMaps, type Grant, type Holders, holdersOf, markReturning, passOverUnreadable, reconcile } from './assembly.ts';
+import {
+  assembleMaps,
+  type Grant,
+  type Holders,
+  holdersOf,
+  markReturning,
+  passOverUnreadable,
+  reconcile,
+  suspectRanges,
+} from './assembly.ts';
 
 const CHUNK = 4096;
 const CHUNKS = 16;
@@ -375,6 +384,14 @@ describe('assembly: random pools', () => {
 });
 
 describe('what a disk can not read (I8)', () => {
+  test('I1: all members read it before one of them copies it, after what was being written and before what may be lost', () => {
+    const grants = [
+      grant(1, { unreadable: [range(4, 2)], volatileLost: true, intent: [range(0, 8)] }),
+      grant(2, { unreadable: [range(2)], lastIo: [range(5)] }),
+    ];
+    expect(suspectRanges(maps, grants)).toEqual([range(5), range(2), range(4), range(0, 2), range(3), range(6, 2)]);
+  });
+
   test('is dirty for a member that returns, where one in sync has it; the last copy stays one', () => {
     maps.of(2).set(5, 1);
     const returning = grant(1, { unreadable: [range(4, 2)] });

@@ -90,22 +90,25 @@ function doubtfulChunks(maps: PoolMaps, grants: readonly Grant[]): ReadonlyMap<n
 }
 
 /**
- * The chunks that a crash may have left different, for which {@link reconcile} chooses one copy. Those of `lastIo` come first. No chunk
- * comes twice.
+ * The chunks of which members may be told to copy another's, in the order in which they matter. No chunk comes twice.
+ * - Those of `lastIo`, then what a loss of power may have taken: {@link reconcile} chooses one copy.
+ * - Between these, what a member could not read: {@link passOverUnreadable} has that member copy it from another one.
  */
 export function suspectRanges(maps: PoolMaps, grants: readonly Grant[]): ByteRange[] {
-  const written = chunksOf(
-    maps,
+  const kinds = [
     grants.flatMap((grant) => grant.lastIo),
-  );
-  const lost = chunksOf(
-    maps,
+    grants.flatMap((grant) => grant.unreadable),
     grants.flatMap((grant) => (grant.volatileLost ? grant.intent : [])),
-  );
-  written.forEachRun((first, count) => lost.clear(first, count));
+  ];
+  const told = new DirtyMap(maps.chunkCount);
   const ranges: ByteRange[] = [];
-  for (const chunks of [written, lost]) {
-    chunks.forEachRun((first, count) => void ranges.push(maps.rangeOf(first, count)));
+  for (const kind of kinds) {
+    const chunks = chunksOf(maps, kind);
+    told.forEachRun((first, count) => chunks.clear(first, count));
+    chunks.forEachRun((first, count) => {
+      told.set(first, count);
+      ranges.push(maps.rangeOf(first, count));
+    });
   }
   return ranges;
 }

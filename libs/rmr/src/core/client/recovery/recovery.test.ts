@@ -269,6 +269,19 @@ describe('the assemble rule', () => {
     expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3))).toEqual([false, true, true]);
   });
 
+  test('I1: what one could not read is read by all: it is passed over only for one that is known to read it', () => {
+    recovery.begin();
+    answerProbes();
+    const range = { offsetBytes: 3 * CHUNK, lengthBytes: CHUNK };
+    grant([1, 2, 3], (memberId) => (memberId === 1 ? { unreadable: [range] } : {}));
+    const asked = checkReadable([1, 2, 3], () => [range]);
+    expect(asked).toEqual([[range], [range], [range]]);
+    record([1, 2, 3]);
+    enable([1, 2, 3]);
+    // Each may be able to read what the others can't.
+    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3))).toEqual([false, false, false]);
+  });
+
   test('a member that does not say so ends the attempt', () => {
     recovery.begin();
     answerProbes();

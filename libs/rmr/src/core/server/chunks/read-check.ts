@@ -1,15 +1,15 @@
 import { ChunkGrid } from '@rmr/dirty-map';
 import { type Clock, type DiskSink, Status } from '@rmr/runtime';
-import { IO_BYTES_MAX, READ_CHECK_MS, READ_CHECK_TRIES } from '../../../constants.ts';
+import { IO_BYTES_MAX, READ_CHECK_TRIES } from '../../../constants.ts';
 import type { ByteRange, PoolStore } from '../../../pool-store.ts';
 import { overlapsAny } from '../../../ranges.ts';
 
 /**
  * Reads what others may be told to copy from this member (I1): a bad sector that nobody has met yet is found before it is
  * too late to choose somebody else. Chunks that are dirty here are passed over, as nobody copies them. What fails is read
- * again, as a member that may have the only complete copy should not be passed over for an error that goes away. Disks may
- * take seconds to give a sector up: after {@link READ_CHECK_MS} no more is read, and the rest counts as readable as far as
- * nothing else is known.
+ * again, as a member that may have the only complete copy should not be passed over for an error that goes away. What has
+ * failed before is read once: here that read is the second try. Disks may take seconds to give a sector up: after `limitMs`
+ * no more is read, and the rest counts as readable as far as nothing else is known.
  */
 export class ReadCheck implements DiskSink {
   readonly #store: PoolStore;
@@ -35,9 +35,10 @@ export class ReadCheck implements DiskSink {
     known: readonly ByteRange[],
     submitLater: () => void,
     done: (failed: readonly ByteRange[]) => void,
+    limitMs: number,
   ) {
     this.#clock = clock;
-    this.#untilMs = clock.nowMs() + READ_CHECK_MS;
+    this.#untilMs = clock.nowMs() + limitMs;
     this.#store = store;
     this.#known = known;
     this.#submitLater = submitLater;
@@ -53,11 +54,12 @@ export class ReadCheck implements DiskSink {
   onDiskDone(_tag: number, status: number): void {
     const isLate = this.#clock.nowMs() >= this.#untilMs;
     if (status !== Status.OK) {
-      if (!isLate && this.#tries < READ_CHECK_TRIES) {
-        this.#read(this.#piece as ByteRange);
+      const piece = this.#piece as ByteRange;
+      if (!isLate && this.#tries < READ_CHECK_TRIES && !overlapsAny(piece, this.#known)) {
+        this.#read(piece);
         return;
       }
-      this.#failed.push(this.#piece as ByteRange);
+      this.#failed.push(piece);
     }
     if (isLate) this.#giveUp();
     if (isLate || !this.#next()) this.#done(this.#failed);

@@ -46,8 +46,17 @@ export class UnreadableChunks {
 
   /** Returns where the suspects lie, and forgets them. The caller reads them one by one, and notes those that fail. */
   takeSuspects(): ByteRange[] {
-    const ranges = this.#rangesOf(this.#suspects);
-    this.#suspects.clear();
+    return this.#take(this.#suspects);
+  }
+
+  /** Returns what {@link ranges} does, and forgets it. The caller reads each once more, and notes those that fail again. */
+  takeKnown(): ByteRange[] {
+    return this.#take(this.#chunks);
+  }
+
+  #take(chunks: Set<number>): ByteRange[] {
+    const ranges = this.#rangesOf(chunks);
+    chunks.clear();
     return ranges;
   }
 
