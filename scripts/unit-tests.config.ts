@@ -6,7 +6,7 @@ import { ROOT } from './lib/workspace.mjs';
 export default defineConfig({
   root: ROOT,
   test: {
-    projects: ['libs/*', 'apps/*', 'tools/*', '!tools/acceptance', 'scripts'],
+    projects: ['libs/*', 'apps/*', 'examples/*', 'tools/*', '!tools/acceptance', 'scripts'],
     maxWorkers: 2,
   },
 });

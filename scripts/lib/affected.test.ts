@@ -18,17 +18,18 @@ function affectedBy(name: string): string[] {
 const PROCESSES = ['acceptance', 'bench', 'chaos', 'cluster'];
 const DAEMONS = ['client-node', 'storage-node'];
 const SIMULATOR = ['sim', 'simulation'];
+const EXAMPLES = ['replicated-log'];
 
 test.each([
-  ['nbd', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
-  ['rtrs', ['rmr', 'brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
-  ['rmr', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
-  ['bitmap-store', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
-  ['dirty-map', ['bitmap-store', 'rmr', 'brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
-  ['brmr', [...DAEMONS, ...PROCESSES, ...SIMULATOR]],
+  ['nbd', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
+  ['rtrs', ['rmr', 'brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
+  ['rmr', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
+  ['bitmap-store', ['brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
+  ['dirty-map', ['bitmap-store', 'rmr', 'brmr', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
+  ['brmr', [...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
   ['admin-api', ['cluster-view', 'rmrctl', 'simulated-daemons', 'daemon', ...DAEMONS, ...PROCESSES, 'web']],
   ['daemon', ['cluster-view', 'rmrctl', 'simulated-daemons', ...DAEMONS, ...PROCESSES]],
-  ['operations', ['brmr', 'daemon', 'cluster-view', 'rmrctl', 'simulated-daemons', ...DAEMONS, ...PROCESSES, ...SIMULATOR]],
+  ['operations', ['brmr', 'daemon', 'cluster-view', 'rmrctl', 'simulated-daemons', ...DAEMONS, ...PROCESSES, ...SIMULATOR, ...EXAMPLES]],
   [
     'testing',
     [
@@ -45,6 +46,7 @@ test.each([
       ...DAEMONS,
       ...PROCESSES,
       ...SIMULATOR,
+      ...EXAMPLES,
     ],
   ],
   ['cluster-view', ['rmrctl', 'acceptance']],

@@ -27,6 +27,8 @@ export const ALLOWED_LAYERS = {
   tool: ['cluster-view', 'admin-api', 'runtime'],
   /** The cluster tool, the benchmark, chaos and the real-client tests: they start daemons and so know their configuration. */
   harness: ['admin-api', 'daemon', 'runtime', 'app', 'harness', 'simulation', 'tool'],
+  /** What others would build on the libraries. */
+  example: ['brmr', 'rmr', 'rtrs', 'runtime'],
   /** Runs the simulator: the one program that is made of test code. */
   simulator: ['simulation', 'runtime'],
   workspace: [],

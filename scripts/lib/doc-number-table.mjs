@@ -384,6 +384,7 @@ export const FIGURES_ALONE = [
   'docs/nbd-clients.md',
   'docs/simulator-findings.md',
   'apps/web/README.md',
+  'examples/replicated-log/README.md',
   'libs/admin-api/README.md',
   'libs/cluster-view/README.md',
   'libs/simulated-daemons/README.md',

@@ -4,7 +4,7 @@
 export const RULES_DOCUMENT = 'docs/protocol.md';
 
 /** Code that cites them. */
-const CODE = /^(libs|apps|tools)\/.*\.[cm]?[jt]sx?$/;
+const CODE = /^(libs|apps|tools|examples)\/.*\.[cm]?[jt]sx?$/;
 /** Mutants name the step that they leave out by its number alone. */
 const MUTANTS = /^tools\/sim\/src\/mutants\//;
 
