@@ -383,6 +383,7 @@ export const FIGURES_ALONE = [
   'docs/benchmark.md',
   'docs/nbd-clients.md',
   'docs/simulator-findings.md',
+  'docs/tutorial.md',
   'apps/web/README.md',
   'examples/replicated-log/README.md',
   'libs/admin-api/README.md',

@@ -16,6 +16,7 @@ const NEEDED = [
   { probe: 'nbdkit', package: 'nbdkit' },
   { probe: 'nbd-client', package: 'nbd-client' },
   { probe: 'fio', package: 'fio' },
+  { probe: 'jq', package: 'jq' },
   { probe: 'nbdsh', package: 'python3-libnbd' },
   { probe: 'fusermount3', package: 'fuse3' },
   { probe: 'mkfs.ext4', package: 'e2fsprogs' },
