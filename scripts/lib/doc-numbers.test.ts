@@ -13,7 +13,9 @@ test.each(DOCUMENT_NUMBERS)('$path names the numbers that the constants have, an
 test('every document is in the table, or is known to name no numbers of constants', () => {
   const markdown = (folder: string): string[] =>
     readdirSync(join(ROOT, folder)).flatMap((name) => (name.endsWith('.md') ? [join(folder, name)] : []));
-  const projects = ['apps', 'examples', 'libs', 'tools'].flatMap((group) => readdirSync(join(ROOT, group)).map((name) => join(group, name)));
+  const projects = ['apps', 'examples', 'libs', 'tools'].flatMap((group) =>
+    readdirSync(join(ROOT, group)).map((name) => join(group, name)),
+  );
   const documents = ['.', 'docs', 'scripts', ...projects].flatMap(markdown);
   expect(documents.sort()).toEqual([...DOCUMENT_NUMBERS.map(({ path }) => path), ...FIGURES_ALONE].sort());
 });
