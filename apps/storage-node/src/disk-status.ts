@@ -11,7 +11,7 @@ export function diskStatusOf(report: DiskReport, isAttached: (storeUuid: string)
     ...{ capacityBytes, freeBytes, promisedBytes, model, serial, foreign, health },
     stores: report.places.flatMap(({ content, allocatedBytes }) => {
       if (content.kind !== 'store') return [];
-      const { storeUuid, poolUuid, poolName, memberId, deviceBytes: sizeBytes } = content.store;
+      const { storeUuid, poolUuid, poolName, memberId, sizeBytes } = content.store;
       return [{ storeUuid, poolUuid, poolName, memberId, sizeBytes, allocatedBytes, attached: isAttached(storeUuid) }];
     }),
   };

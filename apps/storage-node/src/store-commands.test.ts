@@ -67,8 +67,8 @@ describe('store create', () => {
       poolUuid: POOL_UUID,
       poolName: 'demo',
       memberId: 1,
-      deviceBytes: DEVICE_BYTES,
-      chunkBytes: 131_072,
+      sizeBytes: DEVICE_BYTES,
+      chunkSizeBytes: 131_072,
       queueDepth: 128,
       createdZeroed: true,
     });
@@ -165,7 +165,7 @@ describe('store create', () => {
     );
     const { dataOffset } = await inspection(path);
     expect(statSync(path).size).toBe(dataOffset);
-    expect(await inspection(path)).toMatchObject({ witness: true, deviceBytes: DEVICE_BYTES });
+    expect(await inspection(path)).toMatchObject({ witness: true, sizeBytes: DEVICE_BYTES });
     expect(await store('inspect', '--path', path)).toMatch(/^device +8 MiB \(8388608 bytes\) on other members: this is a witness$/m);
     expect(await refusal(store('checksum', '--path', path))).toMatch(/^UNSUPPORTED .* is the store of a witness/);
     const other = join(folder, 'other');

@@ -169,9 +169,9 @@ function table(path: string, store: StoreInspection): string {
     ['store', store.storeUuid],
     [
       'device',
-      `${formatSize(store.deviceBytes)} (${store.deviceBytes} bytes) ${store.witness ? 'on other members: this is a witness' : `at offset ${store.dataOffset}`}`,
+      `${formatSize(store.sizeBytes)} (${store.sizeBytes} bytes) ${store.witness ? 'on other members: this is a witness' : `at offset ${store.dataOffset}`}`,
     ],
-    ['chunks', formatSize(store.chunkBytes)],
+    ['chunks', formatSize(store.chunkSizeBytes)],
     ['queue depth', String(store.queueDepth)],
     ['quorum', store.policy.quorum],
     [
@@ -196,7 +196,7 @@ function table(path: string, store: StoreInspection): string {
     ]),
     ...store.dirty.map(({ memberId, chunks }): [string, string] => [
       `dirty for ${memberId}`,
-      `${chunks} chunks (${formatSize(chunks * store.chunkBytes)})`,
+      `${chunks} chunks (${formatSize(chunks * store.chunkSizeBytes)})`,
     ]),
     ...(store.damagedSuperblocks.length === 0
       ? []

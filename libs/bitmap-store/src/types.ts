@@ -138,7 +138,7 @@ export interface StoreParameters {
   readonly poolName: string;
   readonly memberId: number;
   /** Size of the pool's device in bytes, and so of the data area, but for a witness, which has none. */
-  readonly deviceBytes: number;
-  readonly chunkBytes: number;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
   readonly queueDepth: number;
 }

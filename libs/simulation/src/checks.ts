@@ -76,7 +76,7 @@ export class Checks {
       this.#seen.clear();
       return;
     }
-    for (const node of this.#cluster.nodes) this.#checkVolatileIsNamed(node, 0, this.#cluster.geometry.deviceBytes);
+    for (const node of this.#cluster.nodes) this.#checkVolatileIsNamed(node, 0, this.#cluster.geometry.sizeBytes);
     this.#checkSourceRemains(holders);
     this.#checkMapDiscipline(holders);
     if (this.#cluster.settled) this.#checkCompleteMaps(holders);
@@ -191,13 +191,13 @@ export class Checks {
   #checkVolatileIsNamed(node: SimulatedStorageNode, offsetBytes: number, lengthBytes: number): void {
     const { store, disk } = node;
     if (store === null || disk.volatileCount === 0) return;
-    const { chunkBytes } = this.#cluster.geometry;
+    const { chunkSizeBytes } = this.#cluster.geometry;
     const intent = store.intentRanges();
     disk.forEachVolatile((diskOffset, changeBytes) => {
       const from = Math.max(diskOffset - store.bitmapStore.dataOffset, offsetBytes);
       const end = Math.min(diskOffset - store.bitmapStore.dataOffset + changeBytes, offsetBytes + lengthBytes);
-      for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < end; chunk++) {
-        const at = Math.max(from, chunk * chunkBytes);
+      for (let chunk = Math.floor(from / chunkSizeBytes); chunk * chunkSizeBytes < end; chunk++) {
+        const at = Math.max(from, chunk * chunkSizeBytes);
         const named = intent.some((range) => range.offsetBytes <= at && at < range.offsetBytes + range.lengthBytes);
         if (!named && !node.isDirty(node.memberId, chunk))
           fail('I1', `${node.name} could lose chunk ${chunk} with its power, which is neither in its write intent nor dirty for it`);
@@ -216,9 +216,9 @@ export class Checks {
     }
     if (request.kind !== 'read' || store === null || poolState(node) !== 'NORMAL') return;
     const from = request.offsetBytes - store.bitmapStore.dataOffset;
-    const { chunkBytes, deviceBytes } = this.#cluster.geometry;
-    if (from < 0 || from >= deviceBytes) return;
-    for (let chunk = Math.floor(from / chunkBytes); chunk * chunkBytes < from + request.lengthBytes; chunk++) {
+    const { chunkSizeBytes, sizeBytes } = this.#cluster.geometry;
+    if (from < 0 || from >= sizeBytes) return;
+    for (let chunk = Math.floor(from / chunkSizeBytes); chunk * chunkSizeBytes < from + request.lengthBytes; chunk++) {
       if (node.isDirty(node.memberId, chunk)) fail('I4', `${node.name} reads chunk ${chunk}, which is dirty for it`);
     }
   }
@@ -307,7 +307,7 @@ export class Checks {
     if (lost.bytes < lostBytes) fail('I8', `${lostBytes} bytes are lost, and the client says ${lost.bytes}`);
     if (lost.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) < lost.bytes) return;
     for (const chunk of chunks) {
-      const offsetBytes = chunk * geometry.chunkBytes;
+      const offsetBytes = chunk * geometry.chunkSizeBytes;
       if (!lost.ranges.some((range) => range.offsetBytes <= offsetBytes && offsetBytes < range.offsetBytes + range.lengthBytes))
         fail('I8', `chunk ${chunk} is lost, and the client does not name it`);
     }
@@ -341,12 +341,12 @@ export class Checks {
 
   /** I5: with nothing dirty and no IO under way, the members have the same bytes. */
   compareMembers(): void {
-    const { deviceBytes } = this.#cluster.geometry;
+    const { sizeBytes } = this.#cluster.geometry;
     const [first, ...others] = this.#cluster.members();
     if (first === undefined) return;
-    const expected = first.disk.peek(first.store?.bitmapStore.dataOffset ?? 0, deviceBytes);
+    const expected = first.disk.peek(first.store?.bitmapStore.dataOffset ?? 0, sizeBytes);
     for (const other of others) {
-      const data = other.disk.peek(other.store?.bitmapStore.dataOffset ?? 0, deviceBytes);
+      const data = other.disk.peek(other.store?.bitmapStore.dataOffset ?? 0, sizeBytes);
       const at = firstDifference(expected, data);
       if (at >= 0) fail('I5', `${first.name} and ${other.name} differ at byte ${at}`);
     }
@@ -569,7 +569,7 @@ export class Checks {
       let expected: Uint8Array | null = null;
       for (const node of holders) {
         if (poolState(node) !== 'NORMAL' || node.isDirty(node.memberId, chunk)) continue;
-        const data = node.disk.peek((node.store?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes, geometry.bytesOf(chunk));
+        const data = node.disk.peek((node.store?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkSizeBytes, geometry.bytesOf(chunk));
         if (first === null || expected === null) {
           first = node;
           expected = data;

@@ -572,9 +572,9 @@ export class SimulatedCluster {
 
   /** A disk with an empty store of the pool. */
   newDisk(memberId: number, witness = false): MemoryDisk {
-    const { deviceBytes, chunkBytes, queueDepth } = this.geometry;
+    const { sizeBytes, chunkSizeBytes, queueDepth } = this.geometry;
     const journal = { ...(this.#journalBytes === undefined ? {} : { journalBytes: this.#journalBytes }), ...(witness ? { witness } : {}) };
-    const disk = new MemoryDisk({ sizeBytes: storeBytes(deviceBytes, chunkBytes, queueDepth, journal) });
+    const disk = new MemoryDisk({ sizeBytes: storeBytes(sizeBytes, chunkSizeBytes, queueDepth, journal) });
     createStore(
       disk,
       {
@@ -584,8 +584,8 @@ export class SimulatedCluster {
         lineageUuid: randomUuid(this.#random),
         poolName: 'pool',
         memberId,
-        deviceBytes,
-        chunkBytes,
+        sizeBytes,
+        chunkSizeBytes,
         queueDepth,
         data: 'known',
         // The disk is known to be empty: no look at what is there.

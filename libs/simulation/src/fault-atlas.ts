@@ -267,7 +267,7 @@ export class FaultAtlas {
 
   #canRead({ disk, lastStore }: SimulatedStorageNode, chunk: number): boolean {
     const { geometry } = this.#cluster;
-    const offset = (lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkBytes;
+    const offset = (lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkSizeBytes;
     return !disk.isBroken(offset, geometry.bytesOf(chunk));
   }
 }

@@ -9,7 +9,7 @@ test('every hot sector lies on the device, in the chunk that counts it', () => {
   for (const geometry of geometries) {
     for (let sector = 0; sector < geometry.hotSectorCount; sector++) {
       const offset = geometry.offsetOf(sector);
-      expect(offset + SECTOR_BYTES).toBeLessThanOrEqual(geometry.deviceBytes);
+      expect(offset + SECTOR_BYTES).toBeLessThanOrEqual(geometry.sizeBytes);
       const chunk = geometry.chunkOf(sector);
       expect(geometry.hotChunks).toContain(chunk);
       const { firstSector, sectorCount } = geometry.sectorsOf(chunk);
@@ -23,7 +23,7 @@ test('the hot chunks have all hot sectors, each once; the last chunk is short', 
   for (const geometry of geometries) {
     const counted = geometry.hotChunks.reduce((sum, chunk) => sum + geometry.sectorsOf(chunk).sectorCount, 0);
     expect(counted).toBe(geometry.hotSectorCount);
-    expect(geometry.bytesOf(geometry.chunkCount - 1)).toBeLessThan(geometry.chunkBytes);
+    expect(geometry.bytesOf(geometry.chunkCount - 1)).toBeLessThan(geometry.chunkSizeBytes);
     expect(geometry.sectorsOf(Math.floor(geometry.chunkCount / 2)).sectorCount).toBe(0);
   }
 });

@@ -26,8 +26,8 @@ export interface Area {
  * so that operations meet. The sectors of these areas are numbered through: the hot sectors, which the model knows.
  */
 export class Geometry {
-  readonly deviceBytes = DEVICE_BYTES;
-  readonly chunkBytes: number;
+  readonly sizeBytes = DEVICE_BYTES;
+  readonly chunkSizeBytes: number;
   readonly chunkCount: number;
   readonly queueDepth: number;
   readonly areas: readonly Area[];
@@ -36,9 +36,9 @@ export class Geometry {
   readonly hotChunks: readonly number[];
 
   constructor(random: SeededRandom) {
-    this.chunkBytes = CHUNK_BYTES[randomBelow(random, CHUNK_BYTES.length)] as number;
+    this.chunkSizeBytes = CHUNK_BYTES[randomBelow(random, CHUNK_BYTES.length)] as number;
     this.queueDepth = QUEUE_DEPTHS[randomBelow(random, QUEUE_DEPTHS.length)] as number;
-    this.chunkCount = Math.ceil(DEVICE_BYTES / this.chunkBytes);
+    this.chunkCount = Math.ceil(DEVICE_BYTES / this.chunkSizeBytes);
     const areaBytes = AREA_SECTORS * SECTOR_BYTES;
     const offsets = [0, REGION_BYTES - areaBytes / 2, DEVICE_BYTES - areaBytes];
     this.areas = offsets.map((offsetBytes, index) => ({ firstSector: index * AREA_SECTORS, sectorCount: AREA_SECTORS, offsetBytes }));
@@ -55,17 +55,17 @@ export class Geometry {
 
   /** The chunk that a hot sector lies in. */
   chunkOf(sector: number): number {
-    return Math.floor(this.offsetOf(sector) / this.chunkBytes);
+    return Math.floor(this.offsetOf(sector) / this.chunkSizeBytes);
   }
 
   /** Bytes of a chunk; the last one is short. */
   bytesOf(chunk: number): number {
-    return Math.min(this.chunkBytes, this.deviceBytes - chunk * this.chunkBytes);
+    return Math.min(this.chunkSizeBytes, this.sizeBytes - chunk * this.chunkSizeBytes);
   }
 
   /** The hot sectors of a chunk: the first and how many. */
   sectorsOf(chunk: number): { readonly firstSector: number; readonly sectorCount: number } {
-    const from = chunk * this.chunkBytes;
+    const from = chunk * this.chunkSizeBytes;
     for (const area of this.areas) {
       const first = Math.max(0, (from - area.offsetBytes) / SECTOR_BYTES);
       const end = Math.min(area.sectorCount, (from + this.bytesOf(chunk) - area.offsetBytes) / SECTOR_BYTES);

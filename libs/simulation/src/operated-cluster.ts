@@ -200,7 +200,7 @@ export class OperatedNode {
       disk,
       {
         ...{ label: path, data: 'known', force: false, storeUuid, poolUuid, poolName, memberId, lineageUuid },
-        ...{ deviceBytes: sizeBytes, chunkBytes: chunkSizeBytes, queueDepth, witness },
+        ...{ sizeBytes, chunkSizeBytes, queueDepth, witness },
       },
       (error) => {
         if (error === null && !this.stores.has(path)) this.stores.set(path, disk);

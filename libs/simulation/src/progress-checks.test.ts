@@ -28,7 +28,7 @@ beforeEach(() => {
     rmr: { pools: () => [{ waits, resync: { isLocked: () => false, sourceOf: () => source } }] },
   };
   const cluster = {
-    ...{ client: null, nodes: [waiter], world: { clock }, geometry: { chunkBytes: 4096, bytesOf: () => 4096 } },
+    ...{ client: null, nodes: [waiter], world: { clock }, geometry: { chunkSizeBytes: 4096, bytesOf: () => 4096 } },
     node: (memberId: number) => (memberId === 1 ? holder : waiter),
   };
   checks = new ProgressChecks(cluster as unknown as SimulatedCluster, {} as Workload);

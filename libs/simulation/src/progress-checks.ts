@@ -131,7 +131,7 @@ export class ProgressChecks {
     return (
       node !== undefined &&
       dataOffset !== undefined &&
-      !node.disk.isBroken(dataOffset + chunk * geometry.chunkBytes, geometry.bytesOf(chunk))
+      !node.disk.isBroken(dataOffset + chunk * geometry.chunkSizeBytes, geometry.bytesOf(chunk))
     );
   }
 

@@ -154,10 +154,10 @@ export class SimulatedStorageNode {
   }
 
   /** Whether the write intent of this node's store names something of the chunk: a power loss may take what was written there. */
-  isSuspect(chunk: number, { chunkBytes }: Geometry): boolean {
-    const start = chunk * chunkBytes;
+  isSuspect(chunk: number, { chunkSizeBytes }: Geometry): boolean {
+    const start = chunk * chunkSizeBytes;
     const ranges = this.store?.bitmapStore.intentRanges() ?? [];
-    return ranges.some(({ offsetBytes, lengthBytes }) => offsetBytes < start + chunkBytes && offsetBytes + lengthBytes > start);
+    return ranges.some(({ offsetBytes, lengthBytes }) => offsetBytes < start + chunkSizeBytes && offsetBytes + lengthBytes > start);
   }
 
   /** Chunks that are dirty for a member, as this node's store says, or said when it was last open. */
@@ -166,9 +166,9 @@ export class SimulatedStorageNode {
   }
 
   /** The chunk at a place on the disk, or -1 when there is metadata. */
-  chunkAt(diskOffset: number, { chunkBytes, deviceBytes }: Geometry): number {
+  chunkAt(diskOffset: number, { chunkSizeBytes, sizeBytes }: Geometry): number {
     const offsetBytes = diskOffset - (this.store?.bitmapStore.dataOffset ?? Number.POSITIVE_INFINITY);
-    return offsetBytes < 0 || offsetBytes >= deviceBytes ? -1 : Math.floor(offsetBytes / chunkBytes);
+    return offsetBytes < 0 || offsetBytes >= sizeBytes ? -1 : Math.floor(offsetBytes / chunkSizeBytes);
   }
 
   /** Whether the request writes a journal record that a power loss may tear: one of more than a sector. */

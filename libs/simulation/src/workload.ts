@@ -241,8 +241,8 @@ export class Workload {
     const client = this.#cluster.client as SimulatedClient;
     const { geometry } = this.#cluster;
     const { firstSector, sectorCount } = geometry.sectorsOf(firstChunk);
-    const offsetBytes = firstChunk * geometry.chunkBytes;
-    const lengthBytes = (chunkCount - 1) * geometry.chunkBytes + geometry.bytesOf(firstChunk + chunkCount - 1);
+    const offsetBytes = firstChunk * geometry.chunkSizeBytes;
+    const lengthBytes = (chunkCount - 1) * geometry.chunkSizeBytes + geometry.bytesOf(firstChunk + chunkCount - 1);
     const type = chunkCount === 1 && this.#chance(50) ? MessageType.WRITE : MessageType.WRITE_ZEROES;
     this.#submit(client, type, 0, firstSector, sectorCount, { range: { offsetBytes, lengthBytes } });
   }
@@ -349,7 +349,7 @@ export class Workload {
       return;
     }
     const area = this.#area ?? (geometry.areas[randomBelow(this.#random, geometry.areas.length)] as Area);
-    const { first, count } = style.range(this.#random, area, geometry.chunkBytes / SECTOR_BYTES);
+    const { first, count } = style.range(this.#random, area, geometry.chunkSizeBytes / SECTOR_BYTES);
     this.#submit(client, type, flags, area.firstSector + first, count, { connection });
   }
 

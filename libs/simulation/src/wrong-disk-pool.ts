@@ -147,7 +147,7 @@ export class WrongDiskPool {
       disk,
       {
         ...{ label: `store ${memberId}`, storeUuid: randomUuid(random), poolUuid: this.poolUuid, lineageUuid: randomUuid(random) },
-        ...{ poolName: 'pool', memberId, deviceBytes: DEVICE_BYTES, chunkBytes: CHUNK_BYTES, queueDepth: QUEUE_DEPTH },
+        ...{ poolName: 'pool', memberId, sizeBytes: DEVICE_BYTES, chunkSizeBytes: CHUNK_BYTES, queueDepth: QUEUE_DEPTH },
         ...{ data: 'known', force: true, ...(witness ? { witness } : {}) },
       },
       (error) => {

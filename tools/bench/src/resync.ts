@@ -40,11 +40,11 @@ export async function runResyncBenchmark(
   const whyNot = whyNoCopy();
   const notMeasured = whyNot === null ? [] : [{ name: 'nbdcopy', why: whyNot }];
   const foregroundBytes = missedBytes / 2;
-  const deviceBytes = missedBytes + foregroundBytes + TRICKLE_BYTES;
+  const sizeBytes = missedBytes + foregroundBytes + TRICKLE_BYTES;
 
   const cleanup = new Cleanup();
   try {
-    const imageBytes = REPLICAS * deviceBytes + (whyNot === null ? COPY_IMAGES * missedBytes : 0);
+    const imageBytes = REPLICAS * sizeBytes + (whyNot === null ? COPY_IMAGES * missedBytes : 0);
     const folder = createFolder(options.folder, imageBytes, cleanup);
     const place = (name: string): string => {
       mkdirSync(join(folder, name));
@@ -53,7 +53,7 @@ export async function runResyncBenchmark(
     const kind = clusterSubject(REPLICAS, transport);
     onProgress(`starting and filling ${kind.name}`);
     const clusterFolder = place('0');
-    const subject = await kind.start({ folder: clusterFolder, sizeBytes: deviceBytes, cleanup, signal });
+    const subject = await kind.start({ folder: clusterFolder, sizeBytes, cleanup, signal });
     const pool: Pool = {
       member: new ReturningMember(clusterFolder, signal),
       target: subject.target,
@@ -92,7 +92,7 @@ export async function runResyncBenchmark(
     for (let round = 1; round <= rounds; round++) {
       foreground.push(await foregroundRound(pool, round, say));
     }
-    const conditions = { folder, fileSystem: fileSystemOf(folder), sizeBytes: deviceBytes, rounds, runMs };
+    const conditions = { folder, fileSystem: fileSystemOf(folder), sizeBytes, rounds, runMs };
     const measurements = { series: [], memory: [], resync: { missedBytes, runs, copies, foreground } };
     return createReport(conditions, [subject], notMeasured, measurements);
   } finally {

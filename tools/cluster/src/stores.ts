@@ -60,7 +60,7 @@ export interface DataArea {
   readonly lengthBytes: number;
 }
 
-const inspectionSchema = z.looseObject({ dataOffset: z.int(), deviceBytes: z.int() });
+const inspectionSchema = z.looseObject({ dataOffset: z.int(), sizeBytes: z.int() });
 
 /** Where the data of every member is, as its store says. */
 export async function dataAreas(directory: string): Promise<DataArea[]> {
@@ -68,8 +68,8 @@ export async function dataAreas(directory: string): Promise<DataArea[]> {
     members(readState(directory)).map(async ({ name }) => {
       const path = layout.store(directory, name);
       const output = await storageNode(['store', 'inspect', '--path', path, '--output', 'json']);
-      const { dataOffset, deviceBytes } = inspectionSchema.parse(JSON.parse(output));
-      return { name, path, offsetBytes: dataOffset, lengthBytes: deviceBytes };
+      const { dataOffset, sizeBytes } = inspectionSchema.parse(JSON.parse(output));
+      return { name, path, offsetBytes: dataOffset, lengthBytes: sizeBytes };
     }),
   );
 }

@@ -5,7 +5,7 @@ import { MEMBER_SLOTS } from '../constants.ts';
 import { BOOT_2, chunks, createdDisk, HeldRequests, Outcomes, opened, SMALL_STORE, StoreRig, testUuid } from '../testing/store-rig.ts';
 
 const NOBODY = new Uint8Array(MEMBER_SLOTS);
-const { chunkBytes } = SMALL_STORE;
+const { chunkSizeBytes } = SMALL_STORE;
 let rig: StoreRig;
 let outcomes: Outcomes;
 
@@ -140,7 +140,7 @@ test('a commit whose flush fails is written again with the loss; writes that wai
   expect(rig.store.volatileLost).toBe(true);
   rig.disk.crash(rig.world.random);
   rig.reopen(BOOT_2);
-  expect(rig.store.dirtyBytes(1)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(1)).toBe(chunkSizeBytes);
 });
 
 test('a journal that can not be written or flushed twice ends everything with an error, and nothing hangs', () => {

@@ -18,7 +18,7 @@ import {
 import type { MemberRecord, MetadataChange, PoolPolicy } from '../types.ts';
 
 const NOBODY = new Uint8Array(MEMBER_SLOTS);
-const { chunkBytes, deviceBytes } = SMALL_STORE;
+const { chunkSizeBytes, sizeBytes } = SMALL_STORE;
 let rig: StoreRig;
 let outcomes: Outcomes;
 
@@ -41,7 +41,7 @@ test('what was committed is there after clean shutdown, process crash and power 
     expect(rig.store.promise).toEqual(promise);
     expect(rig.store.version).toEqual(version);
     expect(rig.store.members).toEqual(members);
-    expect(rig.store.dirtyBytes(2)).toBe(8 * chunkBytes);
+    expect(rig.store.dirtyBytes(2)).toBe(8 * chunkSizeBytes);
     expect(rig.store.dirtyMap(250)?.digest()).toBe(rig.store.dirtyMap(2)?.digest());
     expect(rig.store.dirtyBytes(1)).toBe(0);
   }
@@ -107,13 +107,13 @@ test('a version of another lineage takes the place of the one before, whatever t
 test("a witness's store keeps metadata, takes no writes, and never counts data as lost", () => {
   const options = { ...SMALL_STORE, witness: true };
   expect(diskBytesFor(options)).toBe(rig.store.dataOffset);
-  expect(diskBytesFor(options) + deviceBytes).toBe(diskBytesFor(SMALL_STORE));
+  expect(diskBytesFor(options) + sizeBytes).toBe(diskBytesFor(SMALL_STORE));
   const disk = createdDisk({ witness: true });
   expect(disk.sizeBytes).toBe(diskBytesFor(options));
   rig.take(disk);
-  expect(rig.store.superblock).toMatchObject({ witness: true, deviceBytes, createdZeroed: true });
+  expect(rig.store.superblock).toMatchObject({ witness: true, sizeBytes, createdZeroed: true });
   const version = { lineageUuid: testUuid(3), epoch: 3, seq: 9, inSync: [{ memberId: 1, storeUuid: testUuid(8) }], horizon: 77 };
-  const map = new DirtyMap(deviceBytes / chunkBytes);
+  const map = new DirtyMap(sizeBytes / chunkSizeBytes);
   map.set(5, 10);
   expect(rig.commit({ version, dirtyReplace: [{ memberId: 2, map: map.clone() }] })).toBe(Status.OK);
   rig.store.flush(1, outcomes);
@@ -269,7 +269,7 @@ test.each(['a checkpoint', 'the staging of maps'] as const)(
     if (which === 'a checkpoint') {
       for (let i = 0; held.waiting.length === 0; i++) rig.commit({ dirtyAdd: [{ memberIds: [1, 2], ranges: [chunks(i, 1)] }] });
     } else {
-      const dirtyReplace = [1, 2].map((memberId) => ({ memberId, map: new DirtyMap(deviceBytes / chunkBytes) }));
+      const dirtyReplace = [1, 2].map((memberId) => ({ memberId, map: new DirtyMap(sizeBytes / chunkSizeBytes) }));
       for (const { map } of dirtyReplace) map.set(7, 9);
       rig.store.commit({ dirtyReplace }, (status) => {
         staged = status;
@@ -294,10 +294,10 @@ test.each(['a checkpoint', 'the staging of maps'] as const)(
 test('maps that can not be staged refuse the change, and change nothing', () => {
   rig.commit({ dirtyAdd: [{ memberIds: [1], ranges: [chunks(0, 5)] }] });
   rig.disk.faultOf = ({ kind }) => (kind === 'zero' ? Status.EIO : Status.OK);
-  expect(rig.commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(deviceBytes / chunkBytes) }] })).toBe(Status.EIO);
-  expect(rig.store.dirtyBytes(1)).toBe(5 * chunkBytes);
+  expect(rig.commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(sizeBytes / chunkSizeBytes) }] })).toBe(Status.EIO);
+  expect(rig.store.dirtyBytes(1)).toBe(5 * chunkSizeBytes);
   rig.disk.faultOf = null;
-  expect(rig.commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(deviceBytes / chunkBytes) }] })).toBe(Status.OK);
+  expect(rig.commit({ dirtyReplace: [{ memberId: 1, map: new DirtyMap(sizeBytes / chunkSizeBytes) }] })).toBe(Status.OK);
   rig.reopen(BOOT_2);
   expect(rig.store.dirtyBytes(1)).toBe(0);
 });
@@ -311,19 +311,19 @@ test('a change too large for the journal is one commit all the same', () => {
   rig.reopen(BOOT_2);
   expect(rig.store.promise?.epoch).toBe(2);
   expect(rig.store.dirtyBytes(1)).toBe(0);
-  expect(rig.store.dirtyBytes(2)).toBe(20_000 * chunkBytes);
+  expect(rig.store.dirtyBytes(2)).toBe(20_000 * chunkSizeBytes);
   expect(rig.store.dirtyMap(3)?.digest()).toBe(rig.store.dirtyMap(2)?.digest());
 });
 
 test('a map that is replaced is exactly the new one', () => {
   rig.commit({ dirtyAdd: [{ memberIds: [1], ranges: [chunks(0, 1000)] }] });
-  const map = new DirtyMap(deviceBytes / chunkBytes);
+  const map = new DirtyMap(sizeBytes / chunkSizeBytes);
   map.set(40_000, 3);
   const digest = map.digest();
   expect(rig.commit({ dirtyReplace: [{ memberId: 1, map }], dirtyAdd: [{ memberIds: [7], ranges: [chunks(5, 1)] }] })).toBe(Status.OK);
   rig.reopen(BOOT_2);
   expect(rig.store.dirtyMap(1)?.digest()).toBe(digest);
-  expect(rig.store.dirtyBytes(7)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(7)).toBe(chunkSizeBytes);
 });
 
 test('nine members find no slot until one is erased; erasing is idempotent', () => {
@@ -338,13 +338,13 @@ test('nine members find no slot until one is erased; erasing is idempotent', () 
   expect(add(99)).toBe(Status.OK);
   rig.reopen(BOOT_2);
   expect(rig.store.dirtyBytes(12)).toBe(0);
-  expect(rig.store.dirtyBytes(99)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(99)).toBe(chunkSizeBytes);
 });
 
 test('what is both cleared and added in one change stays dirty', () => {
   const change = [{ memberIds: [1], ranges: [chunks(0, 4)] }];
   expect(rig.commit({ dirtyClear: change, dirtyAdd: change })).toBe(Status.OK);
-  expect(rig.store.dirtyBytes(1)).toBe(4 * chunkBytes);
+  expect(rig.store.dirtyBytes(1)).toBe(4 * chunkSizeBytes);
 });
 
 test.each<[string, MetadataChange]>([
@@ -352,7 +352,7 @@ test.each<[string, MetadataChange]>([
   ['a version with a broken UUID', { version: { lineageUuid: 'x', epoch: 1, seq: 1, inSync: [], horizon: 0 } }],
   ['an epoch beyond 2^53', { promise: { epoch: 2 ** 53, clientInstance: testUuid(1), clientName: '' } }],
   ['a name of 256 bytes', { promise: { epoch: 1, clientInstance: testUuid(1), clientName: 'x'.repeat(256) } }],
-  ['a range beyond the device', { dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: deviceBytes, lengthBytes: 1 }] }] }],
+  ['a range beyond the device', { dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: sizeBytes, lengthBytes: 1 }] }] }],
   ['a member id of 256', { dirtyAdd: [{ memberIds: [256], ranges: [] }] }],
   ['a part of a chunk to be clean', { dirtyClear: [{ memberIds: [1], ranges: [{ offsetBytes: 0, lengthBytes: 512 }] }] }],
   ['a map of another size', { dirtyReplace: [{ memberId: 1, map: new DirtyMap(3) }] }],
@@ -369,7 +369,7 @@ test.each<[string, MetadataChange]>([
 });
 
 test('the last chunk of a device counts with its real size', () => {
-  const disk = createdDisk({ deviceBytes: (256 << 20) + 512 });
+  const disk = createdDisk({ sizeBytes: (256 << 20) + 512 });
   rig.take(disk);
   expect(rig.commit({ dirtyAdd: [{ memberIds: [1], ranges: [{ offsetBytes: 0, lengthBytes: (256 << 20) + 512 }] }] })).toBe(Status.OK);
   expect(rig.store.dirtyBytes(1)).toBe((256 << 20) + 512);
@@ -380,7 +380,7 @@ test('the last chunk of a device counts with its real size', () => {
 
 test('writes to more regions than the set holds go on, at the price of one mark for all regions', () => {
   const regionBytes = 4 << 20;
-  const disk = createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 });
+  const disk = createdDisk({ sizeBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkSizeBytes: 128 << 10 });
   rig.take(disk);
   for (let region = 0; region < INTENT_ACTIVE_MAX + 10; region++) {
     rig.store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
@@ -418,7 +418,7 @@ test('W7: what a former client has left in the write intent leaves it once it is
 /** A store whose write intent is full, with some of the writes resolved; `region` is one that is not in it. */
 function fillIntent(): { readonly region: number; readonly regionBytes: number } {
   const regionBytes = 4 << 20;
-  rig.take(createdDisk({ deviceBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkBytes: 128 << 10 }));
+  rig.take(createdDisk({ sizeBytes: (INTENT_ACTIVE_MAX + 10) * regionBytes, chunkSizeBytes: 128 << 10 }));
   for (let region = 0; region < INTENT_ACTIVE_MAX; region++) {
     rig.store.prepareWrite(region * regionBytes, 4096, region + 1, NOBODY, 0, region, outcomes);
     if (region % 100 === 0) rig.world.run(0);
@@ -460,17 +460,17 @@ test('I6: a member that is erased and becomes dirty again in one record has its 
   expect(rig.commit({ dirtyAdd })).toBe(Status.OK);
   rig.store.commit({ dirtyErase: [5] }, () => {});
   expect(rig.commit({ dirtyAdd })).toBe(Status.OK);
-  expect(rig.store.dirtyBytes(5)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(5)).toBe(chunkSizeBytes);
   rig.store.commit({ dirtyErase: [5] }, () => {});
-  rig.store.prepareWrite(chunkBytes, chunkBytes, 1, Uint8Array.of(5), 1, 1, outcomes);
+  rig.store.prepareWrite(chunkSizeBytes, chunkSizeBytes, 1, Uint8Array.of(5), 1, 1, outcomes);
   rig.world.run(0);
-  expect(rig.store.dirtyBytes(5)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(5)).toBe(chunkSizeBytes);
   rig.reopen();
-  expect(rig.store.dirtyBytes(5)).toBe(chunkBytes);
+  expect(rig.store.dirtyBytes(5)).toBe(chunkSizeBytes);
 });
 
 test('a discard over more regions than a write may enter takes the mark for all regions at once', () => {
-  const disk = createdDisk({ deviceBytes: 2 ** 36, chunkBytes: 128 << 10 });
+  const disk = createdDisk({ sizeBytes: 2 ** 36, chunkSizeBytes: 128 << 10 });
   rig.take(disk);
   expect(rig.store.prepareWrite(0, 2 ** 36, 1, NOBODY, 0, 1, outcomes)).toBe(false);
   rig.world.run(0);

@@ -333,10 +333,7 @@ export class BitmapStore implements Ticked {
   ): boolean {
     const { layout } = this;
     assert(!layout.witness, 'store: a witness takes no writes');
-    assert(
-      lengthBytes > 0 && offsetBytes >= 0 && offsetBytes + lengthBytes <= layout.deviceBytes,
-      'store: the write lies within the device',
-    );
+    assert(lengthBytes > 0 && offsetBytes >= 0 && offsetBytes + lengthBytes <= layout.sizeBytes, 'store: the write lies within the device');
     assert(!this.#closing, 'store: no write while it closes');
     this.#changedSinceAged = true;
     const last = offsetBytes + lengthBytes - 1;

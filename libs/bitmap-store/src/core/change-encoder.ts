@@ -90,7 +90,7 @@ function invalidDirty(layout: Layout, changes: readonly DirtyChange[]): string |
     for (const memberId of change.memberIds) if (!isMemberId(memberId)) return `member id ${memberId} is out of range`;
     for (const { offsetBytes, lengthBytes } of change.ranges) {
       const good = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes) && offsetBytes >= 0 && lengthBytes >= 0;
-      if (!good || offsetBytes + lengthBytes > layout.deviceBytes) return 'a dirty range leaves the device';
+      if (!good || offsetBytes + lengthBytes > layout.sizeBytes) return 'a dirty range leaves the device';
     }
   }
   return null;

@@ -49,21 +49,21 @@ export interface CreateOptions extends StoreParameters {
 
 /** Bytes that a disk must have for a device of that size. Throws INVALID_ARGUMENT. */
 export function storeBytes(
-  deviceBytes: number,
-  chunkBytes: number,
+  sizeBytes: number,
+  chunkSizeBytes: number,
   queueDepth: number,
   options: Pick<CreateOptions, 'witness' | 'journalBytes'> = {},
 ): number {
-  return layoutFor({ ...options, deviceBytes, chunkBytes, queueDepth }).totalBytes;
+  return layoutFor({ ...options, sizeBytes, chunkSizeBytes, queueDepth }).totalBytes;
 }
 
-function layoutFor(sizes: Pick<CreateOptions, 'deviceBytes' | 'chunkBytes' | 'queueDepth' | 'witness' | 'journalBytes'>): Layout {
+function layoutFor(sizes: Pick<CreateOptions, 'sizeBytes' | 'chunkSizeBytes' | 'queueDepth' | 'witness' | 'journalBytes'>): Layout {
   const geometry: Geometry = {
-    deviceBytes: sizes.deviceBytes,
-    chunkBytes: sizes.chunkBytes,
+    sizeBytes: sizes.sizeBytes,
+    chunkSizeBytes: sizes.chunkSizeBytes,
     queueDepth: sizes.queueDepth,
-    regionBytes: regionBytesFor(sizes.deviceBytes, sizes.chunkBytes),
-    journalBytes: sizes.journalBytes ?? journalBytesFor(sizes.deviceBytes),
+    regionBytes: regionBytesFor(sizes.sizeBytes, sizes.chunkSizeBytes),
+    journalBytes: sizes.journalBytes ?? journalBytesFor(sizes.sizeBytes),
     witness: sizes.witness === true,
   };
   const wrong = invalidGeometry(geometry);
@@ -97,7 +97,7 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
   if (disk.sizeBytes < layout.totalBytes) {
     return new OperationError(
       'STORE_TOO_SMALL',
-      `${label} has ${disk.sizeBytes} bytes; ${layout.witness ? "a witness's store" : 'a store'} for a device of ${formatSize(options.deviceBytes)} needs ${layout.totalBytes}`,
+      `${label} has ${disk.sizeBytes} bytes; ${layout.witness ? "a witness's store" : 'a store'} for a device of ${formatSize(options.sizeBytes)} needs ${layout.totalBytes}`,
     );
   }
   if (!options.force) {
@@ -124,8 +124,8 @@ function* create(disk: Disk, options: CreateOptions): Procedure<OperationError |
     lineageUuid: options.lineageUuid,
     poolName: options.poolName,
     memberId: options.memberId,
-    deviceBytes: layout.deviceBytes,
-    chunkBytes: layout.chunkBytes,
+    sizeBytes: layout.sizeBytes,
+    chunkSizeBytes: layout.chunkSizeBytes,
     queueDepth: layout.queueDepth,
     regionBytes: layout.regionBytes,
     journalBytes: layout.journalBytes,

@@ -14,8 +14,9 @@ export interface SuperblockInspection {
   readonly poolUuid: string;
   readonly poolName: string;
   readonly memberId: number;
-  readonly deviceBytes: number;
-  readonly chunkBytes: number;
+  /** Of the pool's device. The store takes `totalBytes`. */
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
   readonly queueDepth: number;
   readonly regionBytes: number;
   readonly journalBytes: number;
@@ -105,8 +106,8 @@ function describeSuperblock(superblock: Superblock, layout: Layout, damagedSuper
     poolUuid: superblock.poolUuid,
     poolName: superblock.poolName,
     memberId: superblock.memberId,
-    deviceBytes: layout.deviceBytes,
-    chunkBytes: layout.chunkBytes,
+    sizeBytes: layout.sizeBytes,
+    chunkSizeBytes: layout.chunkSizeBytes,
     queueDepth: layout.queueDepth,
     regionBytes: layout.regionBytes,
     journalBytes: layout.journalBytes,

@@ -18,7 +18,7 @@ export class LastIoTable {
   readonly bytes: Uint8Array;
   readonly #seed: number;
   readonly #queueDepth: number;
-  readonly #deviceBytes: number;
+  readonly #sizeBytes: number;
   /** Generation in which each entry was recorded. */
   readonly #recordedIn: Uint32Array;
   #generation = 1;
@@ -29,7 +29,7 @@ export class LastIoTable {
     this.bytes = new Uint8Array(layout.lastIoBytes);
     this.#seed = seed;
     this.#queueDepth = layout.queueDepth;
-    this.#deviceBytes = layout.deviceBytes;
+    this.#sizeBytes = layout.sizeBytes;
     this.#recordedIn = new Uint32Array(layout.queueDepth);
   }
 
@@ -40,7 +40,7 @@ export class LastIoTable {
     let bad = 0;
     for (let index = 0; index < this.#queueDepth; index++) {
       const at = index * LAST_IO_ENTRY_BYTES;
-      if (lastIoEmpty(this.bytes, at) || invalidLastIo(this.bytes, at, index, this.#seed, this.#deviceBytes) === null) continue;
+      if (lastIoEmpty(this.bytes, at) || invalidLastIo(this.bytes, at, index, this.#seed, this.#sizeBytes) === null) continue;
       this.#erase(index);
       bad++;
     }
@@ -53,7 +53,7 @@ export class LastIoTable {
     assert(ioUnit >= 0 && ioUnit < this.#queueDepth, 'last_io: the IO unit is one of the pool');
     assert(writeSeq > 0, 'last_io: write sequence numbers start at 1');
     assert(
-      offsetBytes >= 0 && lengthBytes > 0 && offsetBytes + lengthBytes <= this.#deviceBytes,
+      offsetBytes >= 0 && lengthBytes > 0 && offsetBytes + lengthBytes <= this.#sizeBytes,
       'last_io: the range lies within the device',
     );
     const at = ioUnit * LAST_IO_ENTRY_BYTES;
@@ -138,7 +138,7 @@ export class LastIoTable {
     for (let index = 0; index < this.#queueDepth; index++) {
       const at = index * LAST_IO_ENTRY_BYTES;
       if (lastIoEmpty(this.bytes, at)) continue;
-      assert(invalidLastIo(this.bytes, at, index, this.#seed, this.#deviceBytes) === null, 'last_io: every entry is valid');
+      assert(invalidLastIo(this.bytes, at, index, this.#seed, this.#sizeBytes) === null, 'last_io: every entry is valid');
     }
   }
 

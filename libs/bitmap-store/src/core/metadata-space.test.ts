@@ -8,8 +8,8 @@ import type { MetadataChange } from '../types.ts';
 import type { BitmapStore } from './bitmap-store.ts';
 import { createStore } from './create-store.ts';
 
-const CHUNK = SMALL_STORE.chunkBytes;
-const CHUNKS = SMALL_STORE.deviceBytes / CHUNK;
+const CHUNK = SMALL_STORE.chunkSizeBytes;
+const CHUNKS = SMALL_STORE.sizeBytes / CHUNK;
 
 function commit(store: BitmapStore, world: VirtualWorld, change: MetadataChange): number {
   let result = -1;

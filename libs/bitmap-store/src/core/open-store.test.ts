@@ -471,7 +471,7 @@ test.each<[string, Partial<CreateOptions>]>([
   ['no pool name', { poolName: '' }],
   ['a pool name of 256 bytes', { poolName: 'x'.repeat(256) }],
   ['a member id of 256', { memberId: 256 }],
-  ['chunks of 5000 bytes', { chunkBytes: 5000 }],
+  ['chunks of 5000 bytes', { chunkSizeBytes: 5000 }],
   ['data that a witness should keep', { witness: true, data: 'keep' }],
 ])('creating with %s is INVALID_ARGUMENT', (_what, overrides) => {
   expect(createError(new MemoryDisk({ sizeBytes: diskBytesFor(SMALL_STORE) }), overrides)?.code).toBe('INVALID_ARGUMENT');

@@ -8,9 +8,9 @@ import type { ByteRange, MemberRecord, MetadataChange, PoolPolicy } from '../typ
 import { BitmapStore } from './bitmap-store.ts';
 import { openStore } from './open-store.ts';
 
-const { deviceBytes, chunkBytes } = SMALL_STORE;
+const { sizeBytes, chunkSizeBytes } = SMALL_STORE;
 const AT_ONCE = (_request: unknown, end: () => void): void => end();
-const CHUNKS = deviceBytes / chunkBytes;
+const CHUNKS = sizeBytes / chunkSizeBytes;
 /** Members whose maps are changed by commits only, so that every state has an exact expectation. */
 const COMMIT_MEMBERS = [1, 2, 3];
 /** Member whose map is changed by writes only. */
@@ -150,7 +150,7 @@ class Subject {
     for (let i = 0; i < count; i++) {
       const first = randomBelow(this.#random, CHUNKS);
       const length = 1 + randomBelow(this.#random, randomBelow(this.#random, 8) === 0 ? CHUNKS - first : Math.min(20, CHUNKS - first));
-      ranges.push({ offsetBytes: first * chunkBytes, lengthBytes: length * chunkBytes });
+      ranges.push({ offsetBytes: first * chunkSizeBytes, lengthBytes: length * chunkSizeBytes });
     }
     return ranges;
   }
@@ -198,7 +198,7 @@ class Subject {
   #hugeChange(): MetadataChange {
     if (randomBelow(this.#random, 2) === 0) {
       const map = new DirtyMap(CHUNKS);
-      for (const range of this.#ranges(50)) map.set(range.offsetBytes / chunkBytes, range.lengthBytes / chunkBytes);
+      for (const range of this.#ranges(50)) map.set(range.offsetBytes / chunkSizeBytes, range.lengthBytes / chunkSizeBytes);
       this.#seq++;
       return {
         dirtyReplace: [{ memberId: 2, map }],
@@ -207,7 +207,7 @@ class Subject {
     }
     const ranges: ByteRange[] = [];
     for (let chunk = randomBelow(this.#random, 2); chunk < 10_000; chunk += 2)
-      ranges.push({ offsetBytes: chunk * chunkBytes, lengthBytes: chunkBytes });
+      ranges.push({ offsetBytes: chunk * chunkSizeBytes, lengthBytes: chunkSizeBytes });
     return { dirtyClear: [{ memberIds: [1], ranges }], dirtyAdd: [{ memberIds: [3], ranges }] };
   }
 
@@ -216,10 +216,11 @@ class Subject {
     for (const { memberId, map } of change.dirtyReplace ?? []) this.#model.set(memberId, map.clone());
     for (const { memberIds, ranges } of change.dirtyClear ?? []) {
       for (const id of memberIds)
-        for (const r of ranges) this.#model.get(id)?.clear(r.offsetBytes / chunkBytes, r.lengthBytes / chunkBytes);
+        for (const r of ranges) this.#model.get(id)?.clear(r.offsetBytes / chunkSizeBytes, r.lengthBytes / chunkSizeBytes);
     }
     for (const { memberIds, ranges } of change.dirtyAdd ?? []) {
-      for (const id of memberIds) for (const r of ranges) this.#model.get(id)?.set(r.offsetBytes / chunkBytes, r.lengthBytes / chunkBytes);
+      for (const id of memberIds)
+        for (const r of ranges) this.#model.get(id)?.set(r.offsetBytes / chunkSizeBytes, r.lengthBytes / chunkSizeBytes);
     }
     if (change.promise !== undefined) this.#promise = change.promise.epoch;
     if (change.version !== undefined) this.#version = change.version.seq;
@@ -239,10 +240,10 @@ class Subject {
 
   #write(): void {
     const writeSeq = ++this.#writeSeq;
-    const offsetBytes = randomBelow(this.#random, deviceBytes / 512 - 64) * 512;
+    const offsetBytes = randomBelow(this.#random, sizeBytes / 512 - 64) * 512;
     const range = { offsetBytes, lengthBytes: 512 * (1 + randomBelow(this.#random, 64)) };
-    const first = Math.floor(offsetBytes / chunkBytes);
-    const count = Math.floor((offsetBytes + range.lengthBytes - 1) / chunkBytes) - first + 1;
+    const first = Math.floor(offsetBytes / chunkSizeBytes);
+    const count = Math.floor((offsetBytes + range.lengthBytes - 1) / chunkSizeBytes) - first + 1;
     this.asked.set(first, count);
     const missing = Uint8Array.of(WRITE_MEMBER);
     const ready = (): void => {

@@ -7,7 +7,7 @@ import { entryBytes, entryPayloadBytes, entryType, RECORD_HEADER_BYTES, RecordWr
 import { BOOT_1 } from '../testing/store-rig.ts';
 import { StoreState } from './store-state.ts';
 
-const GEOMETRY = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
+const GEOMETRY = { sizeBytes: GIB, chunkSizeBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
 const USAGE = { volatileLost: false, cleanShutdown: true, released: false, bootId: BOOT_1, openCount: 1 };
 
 /** Types of the entries in the home record of such a state. */

@@ -59,7 +59,7 @@ export class StoreState {
   constructor(layout: Layout, usage: Usage) {
     this.layout = layout;
     this.usage = usage;
-    this.intent = new WriteIntent(layout.deviceBytes, layout.regionBytes);
+    this.intent = new WriteIntent(layout.sizeBytes, layout.regionBytes);
     this.maps = [];
     this.changedPages = [];
     for (let slot = 0; slot < MEMBER_SLOTS; slot++) {

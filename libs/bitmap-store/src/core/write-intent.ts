@@ -38,7 +38,7 @@ export type EnterResult = (typeof EnterResult)[keyof typeof EnterResult];
 export class WriteIntent {
   readonly regionBytes: number;
   readonly regionCount: number;
-  readonly #deviceBytes: number;
+  readonly #sizeBytes: number;
   /** Per region: place + 1, or 0. */
   readonly #placeOf: Uint16Array;
   readonly #regionAt = new Uint32Array(INTENT_ACTIVE_MAX + 1);
@@ -61,10 +61,10 @@ export class WriteIntent {
   /** True while a place may be in {@link Hold.FLUSH} or {@link Hold.FLUSHING}. */
   #awaitingFlush = false;
 
-  constructor(deviceBytes: number, regionBytes: number) {
-    this.#deviceBytes = deviceBytes;
+  constructor(sizeBytes: number, regionBytes: number) {
+    this.#sizeBytes = sizeBytes;
     this.regionBytes = regionBytes;
-    this.regionCount = Math.ceil(deviceBytes / regionBytes);
+    this.regionCount = Math.ceil(sizeBytes / regionBytes);
     this.#placeOf = new Uint16Array(this.regionCount);
   }
 
@@ -291,7 +291,7 @@ export class WriteIntent {
 
   /** The byte ranges that may differ after a power loss, in order, neighbours merged. */
   ranges(): readonly ByteRange[] {
-    if (this.overflowed) return [{ offsetBytes: 0, lengthBytes: this.#deviceBytes }];
+    if (this.overflowed) return [{ offsetBytes: 0, lengthBytes: this.#sizeBytes }];
     const ranges: { offsetBytes: number; lengthBytes: number }[] = [];
     const regions: number[] = [];
     for (let place = 0; place < OVERFLOW; place++) {
@@ -299,7 +299,7 @@ export class WriteIntent {
     }
     for (const region of regions.sort((a, b) => a - b)) {
       const offsetBytes = region * this.regionBytes;
-      const lengthBytes = Math.min(this.regionBytes, this.#deviceBytes - offsetBytes);
+      const lengthBytes = Math.min(this.regionBytes, this.#sizeBytes - offsetBytes);
       const last = ranges.at(-1);
       if (last !== undefined && last.offsetBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
       else ranges.push({ offsetBytes, lengthBytes });

@@ -36,8 +36,8 @@ const SUPERBLOCK: Superblock = {
   lineageUuid: 'bbbbbbbb-cccc-4ddd-8eee-ffffffffffff',
   poolName: 'pöol',
   memberId: 3,
-  deviceBytes: GIB,
-  chunkBytes: 128 * KIB,
+  sizeBytes: GIB,
+  chunkSizeBytes: 128 * KIB,
   queueDepth: 128,
   regionBytes: 4 * MIB,
   journalBytes: 4 * MIB,
@@ -108,7 +108,7 @@ test.each<[follows: boolean, what: string, change: Partial<Superblock>]>([
   [true, 'a newer format version, too', { formatVersion: FORMAT_VERSION }],
   [false, 'the same sequence', { sequence: SUPERBLOCK.sequence }],
   [false, 'an older format version', { formatVersion: FORMAT_VERSION_OLDEST }],
-  [false, 'another device size', { deviceBytes: SUPERBLOCK.deviceBytes - 4096 }],
+  [false, 'another device size', { sizeBytes: SUPERBLOCK.sizeBytes - 4096 }],
   [false, 'another store', { storeUuid: testUuid(0x99) }],
 ])('a superblock follows another one (%s) with %s', (follows, _what, change) => {
   const former = { ...SUPERBLOCK, formatVersion: FORMAT_VERSION_OLDEST + (change.formatVersion === FORMAT_VERSION_OLDEST ? 1 : 0) };
@@ -527,40 +527,40 @@ test.each<[number, number]>([
   [GIB + 512, 16 * MIB],
   [64 * TIB, 128 * KIB],
   [128 * TIB, 128 * KIB],
-])('a device of %i bytes in chunks of %i has areas that follow one another, data at a whole MiB', (deviceBytes, chunkBytes) => {
-  const regionBytes = regionBytesFor(deviceBytes, chunkBytes);
+])('a device of %i bytes in chunks of %i has areas that follow one another, data at a whole MiB', (sizeBytes, chunkSizeBytes) => {
+  const regionBytes = regionBytesFor(sizeBytes, chunkSizeBytes);
   const layout = computeLayout({
-    deviceBytes,
-    chunkBytes,
+    sizeBytes,
+    chunkSizeBytes,
     queueDepth: 128,
     regionBytes,
-    journalBytes: journalBytesFor(deviceBytes),
+    journalBytes: journalBytesFor(sizeBytes),
     witness: false,
   });
   expect(layout.dataOffset % MIB).toBe(0);
   expect(mapOffset(layout, 7, 1) + layout.mapBytes).toBeLessThanOrEqual(layout.dataOffset);
   expect(layout.mapPages * CHUNKS_PER_PAGE).toBeGreaterThanOrEqual(layout.grid.chunkCount);
-  expect(layout.totalBytes).toBe(layout.dataOffset + deviceBytes);
+  expect(layout.totalBytes).toBe(layout.dataOffset + sizeBytes);
   expect(layout.regionCount).toBeLessThanOrEqual(2 ** 20);
 });
 
 test.each<[string, Partial<Geometry>]>([
-  ['chunks that are no power of two', { chunkBytes: 12 * KIB }],
-  ['chunks below 4 KiB', { chunkBytes: 2 * KIB }],
-  ['chunks above 16 MiB', { chunkBytes: 32 * MIB, regionBytes: 32 * MIB }],
-  ['no device', { deviceBytes: 0 }],
-  ['half a sector', { deviceBytes: GIB + 100 }],
-  ['too many chunks', { deviceBytes: 64 * TIB, chunkBytes: 4 * KIB, regionBytes: 64 * MIB }],
+  ['chunks that are no power of two', { chunkSizeBytes: 12 * KIB }],
+  ['chunks below 4 KiB', { chunkSizeBytes: 2 * KIB }],
+  ['chunks above 16 MiB', { chunkSizeBytes: 32 * MIB, regionBytes: 32 * MIB }],
+  ['no device', { sizeBytes: 0 }],
+  ['half a sector', { sizeBytes: GIB + 100 }],
+  ['too many chunks', { sizeBytes: 64 * TIB, chunkSizeBytes: 4 * KIB, regionBytes: 64 * MIB }],
   ['no IO unit', { queueDepth: 0 }],
   ['too many IO units', { queueDepth: 4097 }],
   ['a fraction of an IO unit', { queueDepth: 1.5 }],
-  ['regions smaller than chunks', { chunkBytes: 16 * MIB }],
-  ['too many regions', { deviceBytes: 64 * TIB }],
+  ['regions smaller than chunks', { chunkSizeBytes: 16 * MIB }],
+  ['too many regions', { sizeBytes: 64 * TIB }],
   ['a journal that holds no four records', { journalBytes: 128 * KIB }],
   ['a journal larger than is read at open', { journalBytes: 128 * MIB }],
-  ['a size that is no number', { deviceBytes: Number.NaN }],
+  ['a size that is no number', { sizeBytes: Number.NaN }],
 ])('a geometry with %s is refused', (_what, change) => {
-  const geometry = { deviceBytes: GIB, chunkBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
+  const geometry = { sizeBytes: GIB, chunkSizeBytes: 128 * KIB, queueDepth: 128, regionBytes: 4 * MIB, journalBytes: MIB, witness: false };
   expect(invalidGeometry(geometry)).toBeNull();
   expect(invalidGeometry({ ...geometry, ...change })).not.toBeNull();
 });

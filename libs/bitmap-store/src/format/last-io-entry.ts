@@ -56,15 +56,15 @@ export function lastIoEmpty(bytes: Uint8Array, offset: number): boolean {
   return true;
 }
 
-/** Why a non-empty entry is not acceptable, or null. */
-export function invalidLastIo(bytes: Uint8Array, offset: number, index: number, seed: number, deviceBytes: number): string | null {
+/** Why a non-empty entry is not acceptable in the store of a device of `sizeBytes`, or null. */
+export function invalidLastIo(bytes: Uint8Array, offset: number, index: number, seed: number, sizeBytes: number): string | null {
   if (readU32(bytes, offset + OFFSET_MIX) !== mix(bytes, offset, index, seed)) return 'its check value is wrong';
   if (readU32(bytes, offset + OFFSET_RESERVED) !== 0) return 'reserved bytes are not zero';
   const writeSeq = readU64(bytes, offset + OFFSET_SEQ);
   const offsetBytes = readU64(bytes, offset + OFFSET_OFFSET);
   const lengthBytes = readU64(bytes, offset + OFFSET_LENGTH);
   if (!(writeSeq > 0)) return 'its write sequence is out of range';
-  if (!(lengthBytes > 0) || !(offsetBytes + lengthBytes <= deviceBytes)) return 'its range leaves the device';
+  if (!(lengthBytes > 0) || !(offsetBytes + lengthBytes <= sizeBytes)) return 'its range leaves the device';
   return null;
 }
 

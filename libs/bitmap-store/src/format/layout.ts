@@ -41,8 +41,9 @@ assert(
 
 /** Sizes that determine the layout. */
 export interface Geometry {
-  readonly deviceBytes: number;
-  readonly chunkBytes: number;
+  /** Of the pool's device. */
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
   readonly queueDepth: number;
   readonly regionBytes: number;
   readonly journalBytes: number;
@@ -71,24 +72,24 @@ function isPowerOfTwo(value: number): boolean {
 
 /** Why the geometry is not acceptable, or null. */
 export function invalidGeometry(geometry: Geometry): string | null {
-  const { deviceBytes, chunkBytes, queueDepth, regionBytes, journalBytes } = geometry;
-  if (!isPowerOfTwo(chunkBytes) || chunkBytes < CHUNK_BYTES_MIN || chunkBytes > CHUNK_BYTES_MAX) {
-    return `the chunk size is ${chunkBytes}; it must be a power of two from ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX} bytes`;
+  const { sizeBytes, chunkSizeBytes, queueDepth, regionBytes, journalBytes } = geometry;
+  if (!isPowerOfTwo(chunkSizeBytes) || chunkSizeBytes < CHUNK_BYTES_MIN || chunkSizeBytes > CHUNK_BYTES_MAX) {
+    return `the chunk size is ${chunkSizeBytes}; it must be a power of two from ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX} bytes`;
   }
-  if (!Number.isSafeInteger(deviceBytes) || deviceBytes <= 0 || deviceBytes % DEVICE_BYTES_STEP !== 0) {
-    return `the device size is ${deviceBytes}; it must be a positive multiple of ${DEVICE_BYTES_STEP} bytes`;
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % DEVICE_BYTES_STEP !== 0) {
+    return `the device size is ${sizeBytes}; it must be a positive multiple of ${DEVICE_BYTES_STEP} bytes`;
   }
-  if (Math.ceil(deviceBytes / chunkBytes) > CHUNK_COUNT_MAX) {
-    return `a device of ${deviceBytes} bytes has more than ${CHUNK_COUNT_MAX} chunks of ${chunkBytes} bytes; choose larger chunks`;
+  if (Math.ceil(sizeBytes / chunkSizeBytes) > CHUNK_COUNT_MAX) {
+    return `a device of ${sizeBytes} bytes has more than ${CHUNK_COUNT_MAX} chunks of ${chunkSizeBytes} bytes; choose larger chunks`;
   }
   if (!Number.isInteger(queueDepth) || queueDepth < 1 || queueDepth > LAST_IO_ENTRIES_MAX) {
     return `the queue depth is ${queueDepth}; it must be from 1 to ${LAST_IO_ENTRIES_MAX}`;
   }
-  if (!isPowerOfTwo(regionBytes) || regionBytes < chunkBytes || regionBytes > 2 ** 40) {
+  if (!isPowerOfTwo(regionBytes) || regionBytes < chunkSizeBytes || regionBytes > 2 ** 40) {
     return `the write-intent region size is ${regionBytes}; it must be a power of two, at least the chunk size and at most 1 TiB`;
   }
-  if (Math.ceil(deviceBytes / regionBytes) > INTENT_REGION_COUNT_MAX) {
-    return `a device of ${deviceBytes} bytes has more than ${INTENT_REGION_COUNT_MAX} write-intent regions of ${regionBytes} bytes`;
+  if (Math.ceil(sizeBytes / regionBytes) > INTENT_REGION_COUNT_MAX) {
+    return `a device of ${sizeBytes} bytes has more than ${INTENT_REGION_COUNT_MAX} write-intent regions of ${regionBytes} bytes`;
   }
   if (
     !Number.isInteger(journalBytes) ||
@@ -102,30 +103,30 @@ export function invalidGeometry(geometry: Geometry): string | null {
 }
 
 /** Region size for a device: the smallest that keeps the number of regions bounded. */
-export function regionBytesFor(deviceBytes: number, chunkBytes: number): number {
-  let regionBytes = Math.max(INTENT_REGION_BYTES_MIN, chunkBytes);
-  while (Math.ceil(deviceBytes / regionBytes) > INTENT_REGION_COUNT_MAX) regionBytes *= 2;
+export function regionBytesFor(sizeBytes: number, chunkSizeBytes: number): number {
+  let regionBytes = Math.max(INTENT_REGION_BYTES_MIN, chunkSizeBytes);
+  while (Math.ceil(sizeBytes / regionBytes) > INTENT_REGION_COUNT_MAX) regionBytes *= 2;
   return regionBytes;
 }
 
 /** Journal size for a device. */
-export function journalBytesFor(deviceBytes: number): number {
-  return deviceBytes >= JOURNAL_LARGE_DEVICE_BYTES ? JOURNAL_BYTES_LARGE : JOURNAL_BYTES_SMALL;
+export function journalBytesFor(sizeBytes: number): number {
+  return sizeBytes >= JOURNAL_LARGE_DEVICE_BYTES ? JOURNAL_BYTES_LARGE : JOURNAL_BYTES_SMALL;
 }
 
 /** The layout of a valid geometry. */
 export function computeLayout(geometry: Geometry): Layout {
   assert(invalidGeometry(geometry) === null, 'layout: geometry is valid');
-  const grid = new ChunkGrid(geometry.deviceBytes, geometry.chunkBytes);
-  const regionCount = Math.ceil(geometry.deviceBytes / geometry.regionBytes);
+  const grid = new ChunkGrid(geometry.sizeBytes, geometry.chunkSizeBytes);
+  const regionCount = Math.ceil(geometry.sizeBytes / geometry.regionBytes);
   const mapPages = Math.ceil(grid.chunkCount / CHUNKS_PER_PAGE);
   const mapBytes = mapPages * PAGE_BYTES;
   const mapsOffset = JOURNAL_OFFSET + geometry.journalBytes;
   const metadataBytes = mapsOffset + MEMBER_SLOTS * MAP_SIDES * mapBytes;
   const dataOffset = Math.ceil(metadataBytes / DATA_ALIGN_BYTES) * DATA_ALIGN_BYTES;
   return {
-    deviceBytes: geometry.deviceBytes,
-    chunkBytes: geometry.chunkBytes,
+    sizeBytes: geometry.sizeBytes,
+    chunkSizeBytes: geometry.chunkSizeBytes,
     queueDepth: geometry.queueDepth,
     regionBytes: geometry.regionBytes,
     journalBytes: geometry.journalBytes,
@@ -137,7 +138,7 @@ export function computeLayout(geometry: Geometry): Layout {
     mapPages,
     mapsOffset,
     dataOffset,
-    totalBytes: dataOffset + (geometry.witness ? 0 : geometry.deviceBytes),
+    totalBytes: dataOffset + (geometry.witness ? 0 : geometry.sizeBytes),
   };
 }
 

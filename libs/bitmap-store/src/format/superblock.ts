@@ -97,8 +97,8 @@ export function encodeSuperblock(page: Uint8Array, superblock: Superblock): void
   encodeUuid(superblock.poolUuid, page, OFFSET_POOL_UUID);
   encodeUuid(superblock.lineageUuid, page, OFFSET_LINEAGE_UUID);
   writeU64(page, OFFSET_SEQUENCE, superblock.sequence);
-  writeU64(page, OFFSET_DEVICE_BYTES, superblock.deviceBytes);
-  writeU32(page, OFFSET_CHUNK_BYTES, superblock.chunkBytes);
+  writeU64(page, OFFSET_DEVICE_BYTES, superblock.sizeBytes);
+  writeU32(page, OFFSET_CHUNK_BYTES, superblock.chunkSizeBytes);
   writeU32(page, OFFSET_QUEUE_DEPTH, superblock.queueDepth);
   writeU64(page, OFFSET_REGION_BYTES, superblock.regionBytes);
   writeU32(page, OFFSET_JOURNAL_BYTES, superblock.journalBytes);
@@ -189,8 +189,8 @@ export function mapSeed(seed: number, slot: number, side: number): number {
 
 function geometryOf(page: Uint8Array): Geometry {
   return {
-    deviceBytes: readU64(page, OFFSET_DEVICE_BYTES),
-    chunkBytes: readU32(page, OFFSET_CHUNK_BYTES),
+    sizeBytes: readU64(page, OFFSET_DEVICE_BYTES),
+    chunkSizeBytes: readU32(page, OFFSET_CHUNK_BYTES),
     queueDepth: readU32(page, OFFSET_QUEUE_DEPTH),
     regionBytes: readU64(page, OFFSET_REGION_BYTES),
     journalBytes: readU32(page, OFFSET_JOURNAL_BYTES),

@@ -33,8 +33,8 @@ export const SMALL_STORE: CreateOptions = {
   lineageUuid: testUuid(3),
   poolName: 'pool',
   memberId: 0,
-  deviceBytes: 256 << 20,
-  chunkBytes: 4096,
+  sizeBytes: 256 << 20,
+  chunkSizeBytes: 4096,
   queueDepth: 32,
   data: 'known',
   force: false,
@@ -43,7 +43,7 @@ export const SMALL_STORE: CreateOptions = {
 
 /** Bytes of a disk for {@link SMALL_STORE} and the like. */
 export function diskBytesFor(options: CreateOptions): number {
-  return storeBytes(options.deviceBytes, options.chunkBytes, options.queueDepth, options);
+  return storeBytes(options.sizeBytes, options.chunkSizeBytes, options.queueDepth, options);
 }
 
 /** A disk with a new store on it. */
@@ -127,7 +127,7 @@ export class StoreRig {
 
 /** A range of whole chunks of {@link SMALL_STORE}, in bytes. */
 export function chunks(first: number, count: number): { offsetBytes: number; lengthBytes: number } {
-  return { offsetBytes: first * SMALL_STORE.chunkBytes, lengthBytes: count * SMALL_STORE.chunkBytes };
+  return { offsetBytes: first * SMALL_STORE.chunkSizeBytes, lengthBytes: count * SMALL_STORE.chunkSizeBytes };
 }
 
 /** Collects outcomes by tag. */

@@ -67,9 +67,9 @@ export function kernelBootId(): string {
  * PERMISSION_DENIED, NOT_FOUND (the directory), IO_ERROR; for exports those of `openNbdDisk`.
  */
 export async function createStore(options: CreateStoreOptions): Promise<void> {
-  const chunkBytes = options.chunkSizeBytes ?? CHUNK_BYTES_DEFAULT;
+  const chunkSizeBytes = options.chunkSizeBytes ?? CHUNK_BYTES_DEFAULT;
   const witness = options.witness === true;
-  const totalBytes = storeBytes(options.sizeBytes, chunkBytes, options.queueDepth, { witness });
+  const totalBytes = storeBytes(options.sizeBytes, chunkSizeBytes, options.queueDepth, { witness });
   const isExport = isNbdUri(options.path);
   const fresh = !isExport && prepareFile(options.path, totalBytes);
   let disk: Disk | null = null;
@@ -82,8 +82,8 @@ export async function createStore(options: CreateStoreOptions): Promise<void> {
       lineageUuid: options.lineageUuid,
       poolName: options.poolName,
       memberId: options.memberId,
-      deviceBytes: options.sizeBytes,
-      chunkBytes,
+      sizeBytes: options.sizeBytes,
+      chunkSizeBytes,
       queueDepth: options.queueDepth,
       data: options.keepData === true && (witness || !fresh) ? 'keep' : fresh ? 'known' : 'erase',
       witness,
@@ -200,15 +200,15 @@ const DIGEST_BYTES = 1024 * 1024;
  * stop writing first, or the digest is of a mixture. Rejects as {@link inspect}; UNSUPPORTED: the store of a witness.
  */
 export async function dataDigest(path: string): Promise<string> {
-  const { dataOffset, deviceBytes, witness } = await inspect(path);
+  const { dataOffset, sizeBytes, witness } = await inspect(path);
   if (witness) throw new OperationError('UNSUPPORTED', `${path} is the store of a witness, which has no data: there is no checksum of it`);
-  if (isNbdUri(path)) return await digestOfDisk(path, dataOffset, deviceBytes);
+  if (isNbdUri(path)) return await digestOfDisk(path, dataOffset, sizeBytes);
   const hash = createHash('sha256');
   const buffer = new Uint8Array(DIGEST_BYTES);
   const zeroes = new Uint8Array(DIGEST_BYTES);
   const fd = openSync(path, constants.O_RDONLY);
   try {
-    const end = dataOffset + deviceBytes;
+    const end = dataOffset + sizeBytes;
     for (let at = dataOffset; at < end; ) {
       const data = nextData(fd, at, end);
       for (let left = data - at; left > 0; left -= DIGEST_BYTES) hash.update(left < DIGEST_BYTES ? zeroes.subarray(0, left) : zeroes);

@@ -16,7 +16,7 @@ import { ScriptedStore } from './scripted-store.ts';
 
 export interface ResyncSetting {
   readonly chunks?: number;
-  readonly chunkBytes?: number;
+  readonly chunkSizeBytes?: number;
   /** Bytes that the last chunk lacks. */
   readonly short?: number;
   readonly options?: ResyncOptions;
@@ -36,11 +36,11 @@ export class ResyncRig {
   refused = 0;
   /** What was pulled, in order. */
   readonly pulled: ByteRange[] = [];
-  readonly #chunkBytes: number;
+  readonly #chunkSizeBytes: number;
 
-  constructor({ chunks = 64, chunkBytes = 4096, short = 0, options = {} }: ResyncSetting = {}) {
-    this.#chunkBytes = chunkBytes;
-    this.store = new ScriptedStore(identityOf(1, chunks, chunkBytes, short));
+  constructor({ chunks = 64, chunkSizeBytes = 4096, short = 0, options = {} }: ResyncSetting = {}) {
+    this.#chunkSizeBytes = chunkSizeBytes;
+    this.store = new ScriptedStore(identityOf(1, chunks, chunkSizeBytes, short));
     this.store.members = [1, 2, 3].map((memberId) => memberOf(memberId));
     this.peers = new SyncPeers(this.world, this.store, this.sessions, () => this.resync.poke());
     this.budget = new ResyncBudget(options);
@@ -68,7 +68,7 @@ export class ResyncRig {
   /** Reads under way at a member, as `firstChunk+count`. */
   reads(memberId: number): string[] {
     return this.session(memberId).ios.map(
-      ({ message }) => `${message.offsetBytes / this.#chunkBytes}+${Math.ceil(message.lengthBytes / this.#chunkBytes)}`,
+      ({ message }) => `${message.offsetBytes / this.#chunkSizeBytes}+${Math.ceil(message.lengthBytes / this.#chunkSizeBytes)}`,
     );
   }
 
@@ -79,7 +79,7 @@ export class ResyncRig {
 
   /** A chunk run as the store notes it. */
   at(first: number, count = 1): string {
-    return `${first * this.#chunkBytes}+${count * this.#chunkBytes}`;
+    return `${first * this.#chunkSizeBytes}+${count * this.#chunkSizeBytes}`;
   }
 
   /** Version 3.`seq`. */

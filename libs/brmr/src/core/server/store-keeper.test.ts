@@ -125,7 +125,7 @@ function newDisk(poolDigit: number, storeDigit = 8, witness = false): MemoryDisk
   };
   createStore(
     disk,
-    { label: 'disk', data: 'known', force: false, deviceBytes: SIZE, chunkBytes: 65_536, queueDepth: 8, witness, ...parameters },
+    { label: 'disk', data: 'known', force: false, sizeBytes: SIZE, chunkSizeBytes: 65_536, queueDepth: 8, witness, ...parameters },
     (error) => expect(error).toBeNull(),
   );
   return disk;

@@ -171,7 +171,7 @@ export class DiskCatalogue {
       const { content } = place;
       const isThere = content.kind === 'store' && content.store.storeUuid === store.storeUuid;
       if (isThere && place.unavailable === null && content.store.poolUuid === store.poolUuid && content.store.memberId === store.memberId) {
-        if (content.store.deviceBytes === store.sizeBytes && content.store.witness === (store.witness === true))
+        if (content.store.sizeBytes === store.sizeBytes && content.store.witness === (store.witness === true))
           return { path, existed: true };
       }
       refuse(checkPlace(purpose, place, wanted));

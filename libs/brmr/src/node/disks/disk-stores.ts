@@ -46,7 +46,7 @@ export async function createInDirectory(directory: string, store: NewStore, opti
   const { places, beforeStep } = options;
   const [path, unfinished] = [storePath(directory, store.storeUuid), unfinishedPath(directory, store.storeUuid)];
   const format = { ...formatOptions(store, path), ...({ data: 'known', force: false } as const) };
-  const totalBytes = storeBytes(format.deviceBytes, format.chunkBytes, format.queueDepth, { witness: format.witness });
+  const totalBytes = storeBytes(format.sizeBytes, format.chunkSizeBytes, format.queueDepth, { witness: format.witness });
   beforeStep('remove what an earlier attempt has left');
   await inPool(places, () => removeFile(unfinished));
   beforeStep('make a file under a name of its own');
@@ -85,7 +85,7 @@ export async function createOnDisk(
 }
 
 function formatOptions({ sizeBytes, chunkSizeBytes = CHUNK_BYTES_DEFAULT, witness = false, ...rest }: NewStore, label: string) {
-  return { ...rest, label, deviceBytes: sizeBytes, chunkBytes: chunkSizeBytes, witness };
+  return { ...rest, label, sizeBytes, chunkSizeBytes, witness };
 }
 
 /** Wipes the store in a file, and removes the file. A file that is not there was removed before. Rejects as {@link wipeOnDisk}. */

@@ -15,7 +15,7 @@ describe('resync: holes at the target', () => {
   let rig: ResyncRig;
 
   beforeEach(() => {
-    rig = new ResyncRig({ chunks: 4096, chunkBytes: CHUNK });
+    rig = new ResyncRig({ chunks: 4096, chunkSizeBytes: CHUNK });
   });
 
   /** One pull from member 2, from the answer to its end. */
@@ -93,7 +93,7 @@ describe('resync: holes at the target', () => {
   });
 
   test('I12: no pull locks more chunks than the bound, however small they are', () => {
-    rig = new ResyncRig({ chunks: 40_000, chunkBytes: 4096 });
+    rig = new ResyncRig({ chunks: 40_000, chunkSizeBytes: 4096 });
     rig.store.mapOf(1).set(0, 40_000);
     rig.resync.options = { depth: 1 };
     rig.start([2], rig.version(5, [1, 2]));
@@ -107,7 +107,7 @@ describe('resync: holes at the target', () => {
   });
 
   test('a chunk larger than a message goes on piece by piece, where an answer covers a part of it', () => {
-    rig = new ResyncRig({ chunks: 4, chunkBytes: 4 * MIB });
+    rig = new ResyncRig({ chunks: 4, chunkSizeBytes: 4 * MIB });
     rig.store.mapOf(1).set(1, 1);
     rig.start([2], rig.version(5, [1, 2]));
     const at = 4 * MIB;

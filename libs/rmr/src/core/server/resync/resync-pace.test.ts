@@ -164,7 +164,7 @@ describe('resync: bounds (I12)', () => {
   });
 
   test('as many bytes as the way carries without a queue, between two bounds, in requests as large as a message at most', () => {
-    rig = new ResyncRig({ chunks: 4096, chunkBytes: 131072 });
+    rig = new ResyncRig({ chunks: 4096, chunkSizeBytes: 131072 });
     rig.store.mapOf(1).set(0, 4096);
     rig.start([2], rig.version(5, [1, 2]));
     const inFlight = (): number => rig.session(2).ios.reduce((sum, { message }) => sum + message.lengthBytes, 0);
@@ -213,7 +213,7 @@ describe('resync: bounds (I12)', () => {
   });
 
   test('chunks larger than a message are read in pieces', () => {
-    rig = new ResyncRig({ chunks: 4, chunkBytes: 4 * IO_BYTES_MAX, short: 1000 });
+    rig = new ResyncRig({ chunks: 4, chunkSizeBytes: 4 * IO_BYTES_MAX, short: 1000 });
     rig.store.mapOf(1).set(2, 2);
     rig.start([2], rig.version(5, [1, 2]));
     for (const { message } of rig.session(2).ios) expect(message.lengthBytes).toBeLessThanOrEqual(4 * IO_BYTES_MAX);
@@ -222,7 +222,7 @@ describe('resync: bounds (I12)', () => {
   });
 
   test('an all-dirty device without anybody to read from costs no step per chunk', () => {
-    rig = new ResyncRig({ chunks: 2 ** 28, chunkBytes: 4096 });
+    rig = new ResyncRig({ chunks: 2 ** 28, chunkSizeBytes: 4096 });
     rig.store.mapOf(1).set(0, 2 ** 28);
     let looked = 0;
     const { dirtyMap } = rig.store;
@@ -244,7 +244,7 @@ describe('resync: bounds (I12)', () => {
   });
 
   test('an all-dirty device whose only source has no permit costs no step per chunk', () => {
-    rig = new ResyncRig({ chunks: 2 ** 28, chunkBytes: 4096 });
+    rig = new ResyncRig({ chunks: 2 ** 28, chunkSizeBytes: 4096 });
     rig.store.mapOf(1).set(0, 2 ** 28);
     rig.start([], rig.version(5, [1, 2]));
     let tried = 0;
@@ -278,7 +278,7 @@ describe('resync: rate', () => {
   }
 
   beforeEach(() => {
-    rig = new ResyncRig({ chunks: 1024, chunkBytes: 131072, options: { rateBytes: 4 * 1048576, loadedRateBytes: 1048576 } });
+    rig = new ResyncRig({ chunks: 1024, chunkSizeBytes: 131072, options: { rateBytes: 4 * 1048576, loadedRateBytes: 1048576 } });
     rig.store.mapOf(1).set(0, 1024);
   });
 
