@@ -110,6 +110,11 @@ export interface MetadataChange {
   readonly promise?: PromiseRecord;
   readonly version?: VersionRecord;
   readonly members?: readonly MemberRecord[];
+  /**
+   * Changes the member table as it will be when this change has its turn, after all that was committed before. A table that was computed
+   * earlier could take back what a version has brought meanwhile. It returns the same array if nothing changes, and changes marks alone.
+   */
+  readonly changeMembers?: (members: readonly MemberRecord[]) => readonly MemberRecord[];
   readonly policy?: PoolPolicy;
   /** These members are gone for good: their maps are emptied and their slots are free again. */
   readonly dirtyErase?: readonly number[];

@@ -90,6 +90,25 @@ test('a pool has no quorum and no past until the policy says so; policy, roles a
   expect(rig.commit({ members: [{ ...(members[0] as MemberRecord), role: 'judge' as never }] })).toBe(Status.EINVAL);
 });
 
+test('a change of the member table starts from what was committed before it, also in the same record, and outlives a crash', () => {
+  const member = (memberId: number, age: number): MemberRecord => ({
+    ...{ memberId, storeUuid: testUuid(memberId), name: `storage-${memberId}`, addresses: [] },
+    seen: { lifeUuid: testUuid(0x11fe), age, atMs: 0 },
+  });
+  const older = (members: readonly MemberRecord[]): readonly MemberRecord[] => members.map(({ memberId }) => member(memberId, 9));
+  expect(rig.commit({ members: [member(1, 1)] })).toBe(Status.OK);
+  const { age } = rig.store;
+  rig.store.commit({ members: [member(1, 2), member(2, 2)] }, () => {});
+  rig.store.commit({ changeMembers: older }, () => {});
+  rig.world.run(0);
+  expect({ records: rig.store.age - age, members: rig.store.members }).toEqual({ records: 1, members: [member(1, 9), member(2, 9)] });
+  // Nothing changes: there is no record.
+  expect(rig.commit({ changeMembers: (members) => members })).toBe(Status.OK);
+  expect(rig.store.age - age).toBe(1);
+  rig.reopen();
+  expect(rig.store.members).toEqual([member(1, 9), member(2, 9)]);
+});
+
 test('a version of another lineage takes the place of the one before, whatever their numbers, and outlives a crash', () => {
   const before = { lineageUuid: SMALL_STORE.lineageUuid, epoch: 9, seq: 9, inSync: [{ memberId: 1, storeUuid: testUuid(8) }], horizon: 5 };
   const forced = { ...before, lineageUuid: testUuid(0xf0), epoch: 2, seq: 1, horizon: 0 };

@@ -21,7 +21,7 @@ import { invalidMembers, MEMBERS } from '../format/member-entry.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import { encodeText } from '../format/text.ts';
 import { isCount } from '../format/u64.ts';
-import type { ByteRange, DirtyChange, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
+import type { ByteRange, DirtyChange, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 
 /** A change as the engine commits it: what callers may ask for, and the store's own bookkeeping. */
@@ -109,12 +109,13 @@ export function needsStaging(change: MetadataChange): boolean {
   return weight > RANGES_PER_RECORD_MAX;
 }
 
-/** An upper bound of the bytes the change takes in a record, its maps being staged or not. */
-export function changeBytesMax(change: StoreChange, staged: boolean): number {
+/** An upper bound of the bytes the change takes in a record that has come as far as the plan says, its maps being staged or not. */
+export function changeBytesMax(change: StoreChange, plan: RecordPlan, staged: boolean): number {
   let bytes = entryBytes(MEMBER_SLOTS * 2) + entryBytes(32);
   if (change.promise !== undefined) bytes += entryBytes(PROMISE.size(change.promise));
   if (change.version !== undefined) bytes += entryBytes(VERSION.size(change.version));
-  if (change.members !== undefined) bytes += entryBytes(MEMBERS.size(change.members));
+  const members = membersAfter(plan.members, change);
+  if (members !== null) bytes += entryBytes(MEMBERS.size(members));
   if (change.policy !== undefined) bytes += entryBytes(POLICY.size(change.policy));
   if (change.promise !== undefined || change.lives !== undefined) bytes += entryBytes(LIVES_BYTES_MAX);
   if (staged) return bytes + MEMBER_SLOTS * entryBytes(8);
@@ -124,15 +125,20 @@ export function changeBytesMax(change: StoreChange, staged: boolean): number {
   return bytes;
 }
 
-/** Which member has which slot, how the store is used and what its lives are, as it will be once the record under construction is durable. */
+/**
+ * Which member has which slot, the member table, how the store is used and what its lives are, as it will be once the record under
+ * construction is durable.
+ */
 export class RecordPlan {
   readonly memberIds = new Int16Array(MEMBER_SLOTS);
   /** As it will be by what is in the record so far. */
   readonly #recordedIds = new Int16Array(MEMBER_SLOTS);
+  members: readonly MemberRecord[];
   usage: Usage;
   lives: Lives;
 
   constructor(state: StoreState) {
+    this.members = state.members;
     this.usage = state.usage;
     this.lives = state.lives;
     this.begin(state);
@@ -142,6 +148,7 @@ export class RecordPlan {
   begin(state: StoreState): void {
     this.memberIds.set(state.slotMembers);
     this.#recordedIds.set(state.slotMembers);
+    this.members = state.members;
     this.usage = state.usage;
     this.lives = state.lives;
   }
@@ -191,7 +198,11 @@ export function encodeChange(
 ): void {
   if (change.promise !== undefined) addEntry(writer, PROMISE, change.promise);
   if (change.version !== undefined) addEntry(writer, VERSION, change.version);
-  if (change.members !== undefined) addEntry(writer, MEMBERS, change.members);
+  const members = membersAfter(plan.members, change);
+  if (members !== null) {
+    plan.members = members;
+    addEntry(writer, MEMBERS, members);
+  }
   if (change.policy !== undefined) addEntry(writer, POLICY, change.policy);
   if (staged === null) {
     for (const memberId of change.dirtyErase ?? []) {
@@ -216,6 +227,16 @@ export function encodeChange(
   if (usage === null) return;
   plan.usage = usage;
   addEntry(writer, USAGE, usage);
+}
+
+/** The member table as the change leaves it; null: the change has none. */
+function membersAfter(members: readonly MemberRecord[], change: MetadataChange): readonly MemberRecord[] | null {
+  const given = change.members ?? members;
+  const changed = change.changeMembers?.(given) ?? given;
+  if (change.members === undefined && changed === members) return null;
+  // What its caller took from a peer was checked by the caller: a store that can't be read any more is found out here.
+  assert(invalidMembers(changed) === null, 'store: the changed member table is well formed');
+  return changed;
 }
 
 /** Gives slots to the members of a staged change, and takes those of erased ones. */

@@ -255,7 +255,7 @@ export class CommitEngine implements DiskSink, TurnTask {
           this.#refuseForSlots(unit);
           continue;
         }
-        if (changeBytesMax(unit.change, false) > this.#writer.bytesLeft) break;
+        if (changeBytesMax(unit.change, this.#plan, false) > this.#writer.bytesLeft) break;
         encodeChange(this.#writer, this.#parts.state, this.#plan, this.#changeOf(unit), null);
         this.#inRecord.push(unit);
       } else {

@@ -208,6 +208,7 @@ export class ScriptedStore implements PoolStore {
         if (change.promise !== undefined) this.promise = change.promise;
         if (change.version !== undefined) this.version = change.version;
         if (change.members !== undefined) this.members = change.members;
+        if (change.changeMembers !== undefined) this.members = change.changeMembers(this.members);
         if (change.policy !== undefined) this.policy = change.policy;
         if (change.volatileLost === true) this.volatileLost = true;
         if (change.reconciled === true) this.volatileLost = false;

@@ -40,7 +40,7 @@ const promiseSchema = z.strictObject({ epoch: u32.min(1), clientInstance: uuid, 
 /** A place in the order of versions. */
 const placeSchema = z.strictObject({ epoch: u32.min(1), seq: u32.min(1) });
 /** How old a store is in its present life. */
-const markSchema = z.strictObject({ lifeUuid: uuid, age: exact });
+const markSchema = z.strictObject({ lifeUuid: uuid, age: exact.min(1) });
 const memberSchema = z.strictObject({
   memberId,
   storeUuid: uuid,

@@ -109,7 +109,7 @@ export const STORES: readonly Mutant[] = [
   {
     name: 'members do not remember what they hear of the stores of others',
     rule: 'L8',
-    edits: [edit(POOL_CONTROL, 'store.commit({ ages: true, members }, (status) => {', 'store.commit({ ages: true }, (status) => {')],
+    edits: [edit(POOL_CONTROL, '{ ages: true, changeMembers: (members) => withMarks(members, marks) }', '{ ages: true }')],
     seeds: 60,
   },
   {

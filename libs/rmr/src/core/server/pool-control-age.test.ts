@@ -1,6 +1,7 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS } from '../../constants.ts';
+import type { MemberRecord } from '../../pool-store.ts';
 import { claim, PoolServerRig, type RigOutcome, record } from '../../testing/pool-server-rig.ts';
 import { identityOf, lifeOf, POOL, RIVAL, seenOf, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedStore } from '../../testing/scripted-store.ts';
@@ -198,6 +199,34 @@ describe('what others tell of their stores is remembered (L8)', () => {
   test('not of a store that the table has not', () => {
     renew({ ...heard(2, 7), storeUuid: storeOf(8) }, heard(5, 7));
     expect([rig.held(), seen()]).toEqual([[], [undefined, undefined, undefined]]);
+  });
+
+  test('and takes nothing back of a version that is recorded right behind the renewal: its table stays, with the mark', () => {
+    // Both wait behind a request that is slow, and so have their turn at once.
+    ask('age');
+    const renewal = renew(heard(2, 7));
+    const members = [...rig.store.members, { ...(rig.store.members[2] as MemberRecord), memberId: 4, storeUuid: storeOf(4) }];
+    const recorded = rig.control(record(2, [1, 2, 3], { members }));
+    rig.store.endAll();
+    expect({
+      renewed: renewal.ended,
+      recorded: recorded.failure,
+      members: rig.store.members.map((member) => member.memberId),
+      seen: seen()[1],
+    }).toEqual({
+      renewed: true,
+      recorded: null,
+      members: [1, 2, 3, 4],
+      seen: 7,
+    });
+  });
+
+  test('nor what a renewal has brought that is still being recorded, with a release that says nothing new', () => {
+    renew(heard(2, 7));
+    ask('release');
+    rig.store.endAll();
+    rig.store.endAll();
+    expect({ seen: seen()[1], released: rig.store.released }).toEqual({ seen: 7, released: true });
   });
 
   test('with a release, together with that the client has ended in order', () => {

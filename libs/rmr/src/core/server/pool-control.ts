@@ -339,6 +339,7 @@ export class PoolControl {
         done(null, fail('STORE_ERROR', `the version could not be recorded (${statusName(status)})`, null));
         return;
       }
+      assert(isTableOf(this.#store.members, members), 'V1: a version is recorded with its member table');
       if (this.#serving.epoch === request.epoch) {
         this.#serving.versionSeq = next.seq;
         this.#serving.horizon = next.horizon;
@@ -480,12 +481,12 @@ export class PoolControl {
   #ageAndRemember(marks: HeardMarks): void {
     const store = this.#store;
     const sinceMs = this.#world.clock.nowMs() - this.#agedAtMs;
-    const members = withMarks(store.members, marks);
+    const hears = withMarks(store.members, marks) !== store.members;
     const ages = store.changedSinceAged && sinceMs >= (store.flushedSinceAged ? AGE_FLUSHED_MS : AGE_UNFLUSHED_MS);
-    if (this.#isAgeing || this.#closing || !(ages || (members !== store.members && sinceMs >= AGE_FLUSHED_MS))) return;
+    if (this.#isAgeing || this.#closing || !(ages || (hears && sinceMs >= AGE_FLUSHED_MS))) return;
     this.#isAgeing = true;
     this.#agedAtMs = this.#world.clock.nowMs();
-    store.commit({ ages: true, members }, (status) => {
+    store.commit({ ages: true, changeMembers: (members) => withMarks(members, marks) }, (status) => {
       this.#isAgeing = false;
       // A store that can't record is found by all else that it is asked for.
       if (status === Status.OK && ages) this.#toldAge = Math.max(this.#toldAge, store.age);
@@ -531,7 +532,7 @@ export class PoolControl {
       if (this.#serving.state !== 'REGISTERED') this.#serving.setState('REGISTERED', 'released by the client');
       done({}, null);
     };
-    this.#host.drain(() => this.#flushAndForget(released, { released: true, members: withMarks(this.#store.members, marks) }));
+    this.#host.drain(() => this.#flushAndForget(released, { released: true, changeMembers: (members) => withMarks(members, marks) }));
   }
 
   #notHolder(session: RtrsServerSession, epoch: number): ControlFailure | null {
@@ -553,6 +554,16 @@ function copyVersion(version: VersionRecord | null): ProbeResult['version'] {
 
 function copyPolicy(policy: PoolStore['policy']): ClaimResult['policy'] {
   return { ...policy, formerLineages: [...policy.formerLineages] };
+}
+
+/** What a version says of a member: all but what was heard of its store meanwhile. */
+function described({ memberId, storeUuid, name, addresses, role, maintenance, left, joined, anew }: MemberRecord): string {
+  return JSON.stringify([memberId, storeUuid, name, addresses, role === 'witness', maintenance === true, left, joined, anew]);
+}
+
+/** Whether the recorded table is the one that came with a version, whatever was heard of stores meanwhile. */
+function isTableOf(members: readonly MemberRecord[], given: readonly MemberRecord[]): boolean {
+  return members.length === given.length && members.every((member, index) => described(member) === described(given[index] as MemberRecord));
 }
 
 /** The table with these marks in it; the same array where they say nothing new. */

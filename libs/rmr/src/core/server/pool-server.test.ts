@@ -105,6 +105,7 @@ class ScriptedStore {
       if (status === Status.OK) {
         if (change.promise) this.promise = change.promise;
         if (change.version) this.version = change.version;
+        if (change.members) this.members = change.members;
         if (change.volatileLost) this.volatileLost = true;
       }
       done(status);
@@ -479,7 +480,7 @@ describe('pool server: claims', () => {
     serve();
     const outcome = control({ op: 'release', poolUuid: POOL, epoch: 1, marks: [] });
     store.end('flush');
-    store.end('commit members,reconciled,released');
+    store.end('commit changeMembers,reconciled,released');
     expect(outcome.failure).toBeNull();
     expect(pool.state).toBe('REGISTERED');
   });
@@ -541,7 +542,7 @@ describe('pool server: claims', () => {
     store.end('write 0');
     store.end('flush');
     expect(closed).toBe(false);
-    store.end('commit members,reconciled,released');
+    store.end('commit changeMembers,reconciled,released');
     expect([released.failure, closed]).toEqual([null, true]);
   });
 });
