@@ -1,9 +1,8 @@
 import { Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS } from '../../constants.ts';
-import type { MemberRecord } from '../../pool-store.ts';
 import { claim, PoolServerRig, type RigOutcome, record } from '../../testing/pool-server-rig.ts';
-import { identityOf, lifeOf, POOL, RIVAL, seenOf, storeOf } from '../../testing/scripted-pool.ts';
+import { identityOf, lifeOf, memberOf, POOL, RIVAL, seenOf, storeOf } from '../../testing/scripted-pool.ts';
 import { ScriptedStore } from '../../testing/scripted-store.ts';
 import type { ClaimResult, HeardMarks, MarkResult, ProbeResult } from '../../wire/control-message.ts';
 
@@ -205,7 +204,7 @@ describe('what others tell of their stores is remembered (L8)', () => {
     // Both wait behind a request that is slow, and so have their turn at once.
     ask('age');
     const renewal = renew(heard(2, 7));
-    const members = [...rig.store.members, { ...(rig.store.members[2] as MemberRecord), memberId: 4, storeUuid: storeOf(4) }];
+    const members = [1, 2, 3, 4].map((memberId) => memberOf(memberId));
     const recorded = rig.control(record(2, [1, 2, 3], { members }));
     rig.store.endAll();
     expect({
