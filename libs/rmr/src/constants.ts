@@ -208,7 +208,7 @@ export const READ_CHECK_BYTES = 64 * MIB;
 export const READ_CHECK_BYTES_MAX = 1 * GIB;
 export const READ_CHECK_TRIES = 8;
 export const READ_CHECK_MS = 10_000;
-/** Before a grant a member reads once more what its disk could not read. None of these reads is begun after so long. */
+/** Before a grant a member reads again what its disk could not read, as often as in a read check. None of these reads is begun after so long. */
 export const READ_AGAIN_MS = 1_000;
 /** Pools of a storage node that pull at a time. One that has had a place for so long makes room for others that wait for one. */
 export const RESYNC_POOLS_MAX = 4;

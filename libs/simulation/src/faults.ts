@@ -93,6 +93,12 @@ const KINDS: readonly FaultKind[] = [
 /** Chunks that may be worn out at one member: one of so many. */
 const WORN_STRIDE = 3;
 
+/**
+ * Reads of a disk that fail on end: fewer than the tries of a read check (`READ_CHECK_TRIES`). What fails oftener is not an error that
+ * goes away, but a bad sector, which is a fault of its own.
+ */
+const READ_FAILURES_MAX = 6;
+
 /** Names of all kinds. */
 export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
 
@@ -364,7 +370,9 @@ export class Faults implements FaultContext {
   failRead(): boolean {
     const node = this.#node();
     if (node.store === null) return false;
-    node.disk.fail('read', Status.EIO, 1 + this.#below(3));
+    const times = 1 + this.#below(3);
+    if (node.disk.failuresDue('read') + times > READ_FAILURES_MAX) return false;
+    node.disk.fail('read', Status.EIO, times);
     return true;
   }
 

@@ -261,6 +261,11 @@ export class MemoryDisk implements Disk {
     return this.#faults.length;
   }
 
+  /** How many requests of a kind {@link fail} has yet to end. */
+  failuresDue(kind: DiskRequestKind): number {
+    return this.#faults.reduce((due, fault) => (fault.kind === kind ? due + fault.times : due), 0);
+  }
+
   /** The faults of {@link fail} that have not struck yet never will. */
   clearFaults(): void {
     this.#faults = [];

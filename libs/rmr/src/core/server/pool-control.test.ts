@@ -422,10 +422,10 @@ describe('pool control: what others may have to copy', () => {
     expect(claimed.ended).toBe(false);
     rig.store.end(`read ${5 * CHUNK}+${CHUNK}`);
     expect((claimed.result as ClaimResult).unreadable).toEqual([chunk(4)]);
-    // What is known is read once more, and once only.
+    // What is known is read again, as often as anything else.
     const again = rig.control(claim(3));
     rig.store.end('commit promise 3');
-    rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
+    for (let tries = 0; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
     expect((again.result as ClaimResult).unreadable).toEqual([chunk(4)]);
   });
 
@@ -433,6 +433,7 @@ describe('pool control: what others may have to copy', () => {
     failAlone(4);
     const claimed = rig.control(claim(2));
     rig.store.end('commit promise 2');
+    for (let tries = 1; tries < READ_CHECK_TRIES; tries++) rig.store.end(`read ${4 * CHUNK}+${CHUNK}`, Status.EIO);
     expect(claimed.ended).toBe(false);
     rig.store.end(`read ${4 * CHUNK}+${CHUNK}`);
     expect((claimed.result as ClaimResult).unreadable).toEqual([]);

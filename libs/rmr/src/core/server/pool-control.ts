@@ -1,7 +1,7 @@
 import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { RtrsServerSession } from '@rmr/rtrs';
 import { assert, Status, statusName, type World } from '@rmr/runtime';
-import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS, READ_AGAIN_MS, READ_CHECK_MS } from '../../constants.ts';
+import { AGE_FLUSHED_MS, AGE_UNFLUSHED_MS, READ_AGAIN_MS, READ_CHECK_MS, READ_CHECK_TRIES } from '../../constants.ts';
 import type { ByteRange, MemberRecord, MetadataChange, PoolStore, PromiseRecord, StoreMark, VersionRecord } from '../../pool-store.ts';
 import { mergeRanges } from '../../ranges.ts';
 import { compareVersions, formatVersion, isInSync, sameVersion } from '../../version.ts';
@@ -389,25 +389,31 @@ export class PoolControl {
 
   /** I1: which of these chunks nobody should have to copy from here. */
   #readCheck(ranges: readonly ByteRange[], done: ControlDone): void {
-    this.#read(ranges, this.#host.unreadable.ranges(), READ_CHECK_MS, (failed) => done({ unreadable: mergeRanges(failed) }, null));
+    this.#read(ranges, this.#host.unreadable.ranges(), 1, READ_CHECK_MS, (failed) => done({ unreadable: mergeRanges(failed) }, null));
   }
 
   /**
-   * I1: what the disk could not read is read once more before a grant tells it. The error may have been one that goes away, and this
+   * I1: what the disk could not read is read again before a grant tells it. The error may have been one that goes away, and this
    * copy may be the last one that can be read.
    */
   #readAgain(done: () => void): void {
     const known = this.#host.unreadable.takeKnown();
-    this.#read(known, known, READ_AGAIN_MS, done);
+    this.#read(known, known, READ_CHECK_TRIES, READ_AGAIN_MS, done);
   }
 
-  #read(ranges: readonly ByteRange[], known: readonly ByteRange[], limitMs: number, done: (failed: readonly ByteRange[]) => void): void {
+  #read(
+    ranges: readonly ByteRange[],
+    known: readonly ByteRange[],
+    triesOfKnown: number,
+    limitMs: number,
+    done: (failed: readonly ByteRange[]) => void,
+  ): void {
     const finished = (failed: readonly ByteRange[]): void => {
       for (const { offsetBytes, lengthBytes } of failed) this.#host.unreadable.note(offsetBytes, lengthBytes);
       done(failed);
     };
     const submitLater = (): void => this.#host.submitLater();
-    if (!new ReadCheck(this.#world.clock, this.#store, ranges, known, submitLater, finished, limitMs).begin()) finished([]);
+    if (!new ReadCheck(this.#world.clock, this.#store, ranges, known, triesOfKnown, submitLater, finished, limitMs).begin()) finished([]);
   }
 
   /** V5: adds that were owed. */

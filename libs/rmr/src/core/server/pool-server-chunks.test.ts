@@ -463,7 +463,7 @@ describe('pool server: requests that end as the pool leaves IO', () => {
     rig.turn();
     const granted = rig.control(claim(2));
     rig.store.end('commit promise 2');
-    rig.store.endOne('read', Status.EIO);
+    while (!granted.ended) rig.store.endOne('read', Status.EIO);
     expect(granted.result).toMatchObject({ unreadable: [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }] });
   });
 });

@@ -7,9 +7,8 @@ import { overlapsAny } from '../../../ranges.ts';
 /**
  * Reads what others may be told to copy from this member (I1): a bad sector that nobody has met yet is found before it is
  * too late to choose somebody else. Chunks that are dirty here are passed over, as nobody copies them. What fails is read
- * again, as a member that may have the only complete copy should not be passed over for an error that goes away. What has
- * failed before is read once: here that read is the second try. Disks may take seconds to give a sector up: after `limitMs`
- * no more is read, and the rest counts as readable as far as nothing else is known.
+ * again, as a member that may have the only complete copy should not be passed over for an error that goes away. Disks may take
+ * seconds to give a sector up: after `limitMs` no more is read, and the rest counts as readable as far as nothing else is known.
  */
 export class ReadCheck implements DiskSink {
   readonly #store: PoolStore;
@@ -22,10 +21,11 @@ export class ReadCheck implements DiskSink {
   readonly #clock: Clock;
   readonly #untilMs: number;
   readonly #known: readonly ByteRange[];
+  readonly #triesOfKnown: number;
   readonly #failed: ByteRange[] = [];
 
   /**
-   * `known` is what the disk could not read before. `done` gets what it can't read now, no piece larger than a chunk; once,
+   * `known` is what the disk could not read before, and is tried `triesOfKnown` times, from 1 on. `done` gets what it can't read now, no piece larger than a chunk; once,
    * and only when {@link begin} says so.
    */
   constructor(
@@ -33,6 +33,7 @@ export class ReadCheck implements DiskSink {
     store: PoolStore,
     ranges: readonly ByteRange[],
     known: readonly ByteRange[],
+    triesOfKnown: number,
     submitLater: () => void,
     done: (failed: readonly ByteRange[]) => void,
     limitMs: number,
@@ -41,6 +42,7 @@ export class ReadCheck implements DiskSink {
     this.#untilMs = clock.nowMs() + limitMs;
     this.#store = store;
     this.#known = known;
+    this.#triesOfKnown = triesOfKnown;
     this.#submitLater = submitLater;
     this.#done = done;
     this.#pieces = pieces(store, ranges);
@@ -55,7 +57,8 @@ export class ReadCheck implements DiskSink {
     const isLate = this.#clock.nowMs() >= this.#untilMs;
     if (status !== Status.OK) {
       const piece = this.#piece as ByteRange;
-      if (!isLate && this.#tries < READ_CHECK_TRIES && !overlapsAny(piece, this.#known)) {
+      const triesMax = overlapsAny(piece, this.#known) ? this.#triesOfKnown : READ_CHECK_TRIES;
+      if (!isLate && this.#tries < triesMax) {
         this.#read(piece);
         return;
       }
