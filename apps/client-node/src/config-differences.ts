@@ -1,9 +1,6 @@
 import type { Logger, Ticked } from '@rmr/runtime';
 import type { MappedPool } from './mapped-pools.ts';
 
-/** The time between two looks for new differences. A person reads the log, so a second is fast enough. */
-const LOOK_MS = 1000;
-
 /**
  * Logs each difference between the configuration and the records of a pool. It warns when a difference appears or changes, and does not
  * repeat the warning while the difference stays. A pool that is being assembled again reports no differences meanwhile; they are not
@@ -37,3 +34,6 @@ export class ConfigDifferences implements Ticked {
     }
   }
 }
+
+/** The time between two looks for new differences. A person reads the log, so a second is fast enough. */
+const LOOK_MS = 1000;

@@ -9,14 +9,6 @@ import { OperationError, type World } from '@rmr/runtime';
 import type { ClientPoolConfig } from './config.ts';
 import { poolHealth } from './status.ts';
 
-/** A pool that this node maps: its configuration and its client. */
-export interface MappedPool {
-  readonly config: ClientPoolConfig;
-  readonly client: PoolClient;
-  /** Whether the configuration file names it. Such a pool is changed there, and not at run time. */
-  readonly isStatic: boolean;
-}
-
 /** Opens and closes pools. What {@link list} holds is what the node maps at the moment. */
 export class MappedPools {
   readonly #world: World;
@@ -135,6 +127,14 @@ export class MappedPools {
       },
     };
   }
+}
+
+/** A pool that this node maps: its configuration and its client. */
+export interface MappedPool {
+  readonly config: ClientPoolConfig;
+  readonly client: PoolClient;
+  /** Whether the configuration file names it. Such a pool is changed there, and not at run time. */
+  readonly isStatic: boolean;
 }
 
 /** The name under which a pool is exported. */

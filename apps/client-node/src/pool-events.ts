@@ -4,23 +4,6 @@ import type { PoolClientStatus } from '@rmr/rmr';
 import type { Ticked } from '@rmr/runtime';
 import type { MappedPool } from './mapped-pools.ts';
 
-/** The time between two looks, in milliseconds. What changes more often than that is told as it is then. */
-const LOOK_MS = 1_000;
-
-interface SeenMember {
-  readonly node: string;
-  readonly storeUuid: string;
-  readonly maintenance: boolean;
-}
-
-/** What was seen of a pool. */
-interface Seen {
-  readonly state: PoolClientStatus['state'];
-  /** Empty before the pool was served. */
-  readonly members: ReadonlyMap<number, SeenMember>;
-  readonly legs: ReadonlyMap<number, string>;
-}
-
 export class PoolEvents implements Ticked {
   readonly #pools: readonly MappedPool[];
   readonly #events: Pick<DaemonEvents, 'record'>;
@@ -82,4 +65,21 @@ export class PoolEvents implements Ticked {
     for (const [memberId, { node }] of before)
       if (!now.has(memberId)) this.#events.record('member-removed', uuid, { pool, memberId, node });
   }
+}
+
+/** The time between two looks, in milliseconds. What changes more often than that is told as it is then. */
+const LOOK_MS = 1_000;
+
+interface SeenMember {
+  readonly node: string;
+  readonly storeUuid: string;
+  readonly maintenance: boolean;
+}
+
+/** What was seen of a pool. */
+interface Seen {
+  readonly state: PoolClientStatus['state'];
+  /** Empty before the pool was served. */
+  readonly members: ReadonlyMap<number, SeenMember>;
+  readonly legs: ReadonlyMap<number, string>;
 }

@@ -5,21 +5,6 @@ import { RtrsServer } from '@rmr/rtrs';
 import { SILENT_LOGGER, SlabPool, type StreamListener } from '@rmr/runtime';
 import { createSystemWorld, SocketTransport } from '@rmr/runtime/node';
 
-export const TEST_QUEUE_DEPTH = 16;
-
-/** The options of the sessions in tests. */
-export function testSession(hostName: string) {
-  const local = { hostUuid: randomUUID(), hostName, bootId: randomUUID(), incarnation: randomUUID() };
-  return {
-    local,
-    queueDepth: 64,
-    maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
-    payloadChecksum: false,
-    heartbeatIntervalMs: 200,
-    deadAfterMs: 5_000,
-  };
-}
-
 /** A storage node inside the process of a test. It has the real classes, a real file and a real socket. */
 export class TestingStorageNode {
   readonly address: string;
@@ -79,4 +64,19 @@ export class TestingStorageNode {
     await new Promise<void>((resolve) => this.#rmr.unregister(this.#pool, resolve));
     await new Promise<void>((resolve) => this.#pool.store.close(() => resolve()));
   }
+}
+
+export const TEST_QUEUE_DEPTH = 16;
+
+/** The options of the sessions in tests. */
+export function testSession(hostName: string) {
+  const local = { hostUuid: randomUUID(), hostName, bootId: randomUUID(), incarnation: randomUUID() };
+  return {
+    local,
+    queueDepth: 64,
+    maxPayloadBytes: MESSAGE_PAYLOAD_BYTES_MAX,
+    payloadChecksum: false,
+    heartbeatIntervalMs: 200,
+    deadAfterMs: 5_000,
+  };
 }

@@ -43,18 +43,6 @@ import { configOf } from './mappings.ts';
 import { findPool } from './pool-orders.ts';
 import { isoTime } from './status.ts';
 
-export interface VolumeDriverParts {
-  readonly world: World;
-  readonly client: RmrClient;
-  readonly mapped: MappedPools;
-  readonly mappings: RecordDirectory<Mapping>;
-  readonly journal: OperationJournal & { settled(): Promise<void> };
-  readonly events: Pick<DaemonEvents, 'record'>;
-}
-
-/** How often what is remembered of the members is compared with what the pools know, in milliseconds. */
-const CORRECT_MS = 5_000;
-
 export class VolumeDriver implements VolumeOrders, Operations, Ticked {
   readonly #parts: VolumeDriverParts;
   readonly #host: VolumeHost;
@@ -325,6 +313,18 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
     };
   }
 }
+
+export interface VolumeDriverParts {
+  readonly world: World;
+  readonly client: RmrClient;
+  readonly mapped: MappedPools;
+  readonly mappings: RecordDirectory<Mapping>;
+  readonly journal: OperationJournal & { settled(): Promise<void> };
+  readonly events: Pick<DaemonEvents, 'record'>;
+}
+
+/** How often what is remembered of the members is compared with what the pools know, in milliseconds. */
+const CORRECT_MS = 5_000;
 
 /** The mapping with the members that the pool has now. Null: the pool is not served, and so does not know them for certain. */
 function asMapping(known: Mapping, { state, members, policy }: PoolClientStatus): Mapping | null {

@@ -6,8 +6,6 @@ import { nearest } from '@rmr/daemon';
 import { isNbdUri } from '@rmr/nbd';
 import { errorMessage, type Logger } from '@rmr/runtime';
 
-const FILE = 'doubtful-stores.json';
-
 /**
  * Remembers the doubtful stores in a file of the state directory. The file has to survive this process. It need not survive
  * the host: after a power loss every store that was open is doubtful anyway. So the file is never flushed. It is written in the
@@ -105,6 +103,8 @@ export class DoubtfulStoreFile implements DoubtfulStores {
     });
   }
 }
+
+const FILE = 'doubtful-stores.json';
 
 /** Whether two paths lead to one file or device: through links, or through another node of the same device. */
 function leadToOne(a: string, b: string): boolean {

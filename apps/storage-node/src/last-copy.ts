@@ -3,39 +3,6 @@ import { onlyCopyBytes } from '@rmr/rmr';
 import { formatSize, type Logger, type Ticked, type Ticker } from '@rmr/runtime';
 import { attachedStores } from './status.ts';
 
-/** The time between two looks whether other members have copies by now, while a stop waits. */
-const LOOK_MS = 200;
-
-/** Data that only one member of this node has: it would be gone with that member. */
-export interface OnlyCopy {
-  readonly pool: string;
-  readonly member: number;
-  readonly bytes: number;
-}
-
-/** The members of this node that hold the only copy of some data. */
-export function onlyCopies(keeper: StoreKeeper): OnlyCopy[] {
-  return attachedStores(keeper).flatMap(({ pool: { store } }) => {
-    const bytes = onlyCopyBytes(store);
-    return bytes === 0 ? [] : [{ pool: store.identity.poolName, member: store.identity.memberId, bytes }];
-  });
-}
-
-/** The same in words, to follow a subject: `holds the only copy of …`. Null: no member holds the only copy of anything. */
-export function onlyCopyText(copies: readonly OnlyCopy[]): string | null {
-  if (copies.length === 0) return null;
-  return `holds the only copy of ${copies.map(({ pool, bytes }) => `${formatSize(bytes)} of pool ${pool}`).join(' and of ')}`;
-}
-
-/** The things that a {@link LastCopyWait} works with. */
-export interface LastCopyWaitParts {
-  readonly ticker: Ticker;
-  readonly log: Logger;
-  /** How long a stop waits at most, in milliseconds. 0: it does not wait. */
-  readonly waitMs: number;
-  look(): readonly OnlyCopy[];
-}
-
 /**
  * Delays the orderly stop of a node that holds the only copy of some data. The stop is logged as a warning, and may wait for a while. The
  * node goes on serving meanwhile, so that other members can pull what they lack.
@@ -102,4 +69,37 @@ export class LastCopyWait implements Ticked {
     this.#parts.ticker.unsubscribe(this);
     done?.();
   }
+}
+
+/** The time between two looks whether other members have copies by now, while a stop waits. */
+const LOOK_MS = 200;
+
+/** Data that only one member of this node has: it would be gone with that member. */
+export interface OnlyCopy {
+  readonly pool: string;
+  readonly member: number;
+  readonly bytes: number;
+}
+
+/** The members of this node that hold the only copy of some data. */
+export function onlyCopies(keeper: StoreKeeper): OnlyCopy[] {
+  return attachedStores(keeper).flatMap(({ pool: { store } }) => {
+    const bytes = onlyCopyBytes(store);
+    return bytes === 0 ? [] : [{ pool: store.identity.poolName, member: store.identity.memberId, bytes }];
+  });
+}
+
+/** The same in words, to follow a subject: `holds the only copy of …`. Null: no member holds the only copy of anything. */
+export function onlyCopyText(copies: readonly OnlyCopy[]): string | null {
+  if (copies.length === 0) return null;
+  return `holds the only copy of ${copies.map(({ pool, bytes }) => `${formatSize(bytes)} of pool ${pool}`).join(' and of ')}`;
+}
+
+/** The things that a {@link LastCopyWait} works with. */
+export interface LastCopyWaitParts {
+  readonly ticker: Ticker;
+  readonly log: Logger;
+  /** How long a stop waits at most, in milliseconds. 0: it does not wait. */
+  readonly waitMs: number;
+  look(): readonly OnlyCopy[];
 }

@@ -11,26 +11,6 @@ import type { StorageNodeConfig } from './config.ts';
 import { diskSpecsOf } from './disk-config.ts';
 import { diskStatusOf } from './disk-status.ts';
 
-const VERSION = 1;
-/** A disk hangs when it has requests and has done nothing for this long: as the default of `stores`. */
-const IO_TIMEOUT_MS = 20_000;
-/** How often the disks are looked at while a store that should be open is not, in milliseconds. */
-const LOOK_MS = 10_000;
-
-const rememberedSchema: z.ZodType<RememberedStore> = z.strictObject({
-  order: storeOrderSchema,
-  stage: z.enum(['MAKING', 'KEPT', 'GOING']),
-  closed: z.boolean(),
-  by: z.string(),
-});
-
-export interface NodeDisksParts {
-  readonly world: World;
-  readonly config: StorageNodeConfig;
-  readonly hostUuid: string;
-  readonly threads: ThreadPlaces;
-}
-
 export class NodeDisks implements Disks, Ticked {
   readonly #parts: NodeDisksParts;
   readonly #catalogue: DiskCatalogue;
@@ -110,4 +90,24 @@ export class NodeDisks implements Disks, Ticked {
     const reports = await this.#catalogue.lookAll();
     return reports.map((report) => diskStatusOf(report, (storeUuid) => this.#service?.isOpen(storeUuid) === true));
   }
+}
+
+const VERSION = 1;
+/** A disk hangs when it has requests and has done nothing for this long: as the default of `stores`. */
+const IO_TIMEOUT_MS = 20_000;
+/** How often the disks are looked at while a store that should be open is not, in milliseconds. */
+const LOOK_MS = 10_000;
+
+const rememberedSchema: z.ZodType<RememberedStore> = z.strictObject({
+  order: storeOrderSchema,
+  stage: z.enum(['MAKING', 'KEPT', 'GOING']),
+  closed: z.boolean(),
+  by: z.string(),
+});
+
+export interface NodeDisksParts {
+  readonly world: World;
+  readonly config: StorageNodeConfig;
+  readonly hostUuid: string;
+  readonly threads: ThreadPlaces;
 }

@@ -3,9 +3,6 @@ import type { StoreKeeper } from '@rmr/brmr';
 import type { DaemonEvents } from '@rmr/daemon';
 import type { Ticked } from '@rmr/runtime';
 
-/** The time between two looks, in milliseconds. */
-const LOOK_MS = 1_000;
-
 export class StoreEvents implements Ticked {
   readonly #keeper: StoreKeeper;
   readonly #events: Pick<DaemonEvents, 'record'>;
@@ -58,3 +55,6 @@ export class StoreEvents implements Ticked {
     }
   }
 }
+
+/** The time between two looks, in milliseconds. */
+const LOOK_MS = 1_000;

@@ -5,11 +5,6 @@ import { type Logger, MIB, OperationError } from '@rmr/runtime';
 import { LogClient, LogNode, type LogNodeOptions } from './node.ts';
 import { ReplicatedLog } from './replicated-log.ts';
 
-const MEMBER_IDS = [1, 2, 3];
-const KEYS = 200;
-/** Within this time, in milliseconds, each step has happened, even on a busy machine. */
-const STEP_MS = 30_000;
-
 /** Where a life takes place, and to whom it is told. */
 export interface Life {
   /** An empty folder, for the copies of the log. */
@@ -17,6 +12,11 @@ export interface Life {
   readonly log: Logger;
   readonly say: (line: string) => void;
 }
+
+const MEMBER_IDS = [1, 2, 3];
+const KEYS = 200;
+/** Within this time, in milliseconds, each step has happened, even on a busy machine. */
+const STEP_MS = 30_000;
 
 /** Goes through the life of a log. Rejects with an OperationError when a step does not happen or a value is not the one that was put. */
 export async function runLife({ folder, log, say }: Life): Promise<void> {

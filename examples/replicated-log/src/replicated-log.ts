@@ -3,14 +3,6 @@ import { IO_BYTES_MAX, IoFlag, IoRequest, type IoType, MessageType, type PoolCli
 import { OperationError, Status, statusName } from '@rmr/runtime';
 import { decodeRecord, encodeRecord, type LogRecord } from './record.ts';
 
-/** Where the newest value of a key lies: its record, with what is needed to read it again. */
-interface Place {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  readonly sequence: number;
-  readonly previousCrc: number;
-}
-
 /**
  * A log of keys and values in a pool. What {@link put} has promised is on every member of the pool's in-sync set, durably, and any one of
  * them is enough to read it. One process at a time has a pool: RMR refuses the others, or fences this one off.
@@ -123,4 +115,12 @@ export class ReplicatedLog {
       this.#pool.submit(request);
     });
   }
+}
+
+/** Where the newest value of a key lies: its record, with what is needed to read it again. */
+interface Place {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly sequence: number;
+  readonly previousCrc: number;
 }

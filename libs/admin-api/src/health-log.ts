@@ -1,38 +1,6 @@
 import type { Logger, Ticked } from '@rmr/runtime';
 import type { Health, HealthLevel } from './status-common.ts';
 
-/** The time between two looks at health. A person reads the log, so a second is fast enough. */
-const LOOK_MS = 1_000;
-/** A node that starts has not found the others yet. So bad health is logged only if it lasts for this long after the start. */
-export const START_MS = 5_000;
-
-/** One thing whose health is logged. */
-export interface Watched {
-  readonly pool: string;
-  /** The member that this storage node keeps. Absent on a client node, which looks at whole pools. */
-  readonly member?: number;
-  readonly health: Health;
-  /** What a person can do about it. Undefined: the node knows of nothing. */
-  readonly remedy?: string | undefined;
-}
-
-interface Told {
-  readonly level: HealthLevel;
-  readonly sentence: string;
-}
-
-/** For each bad level of health, the level of the log line that tells it. `healthy` is always told at `info`. */
-export type HealthLevels = Readonly<Record<Exclude<HealthLevel, 'healthy'>, 'warn' | 'error'>>;
-
-/** Told of a change of the level of health. */
-export type HealthTold = (change: {
-  readonly pool: string;
-  readonly member: number | undefined;
-  readonly from: string;
-  readonly to: string;
-  readonly why: string;
-}) => void;
-
 /**
  * Logs the health of pools. It writes a line when the level changes, and when the level stays and the trouble changes. So a log that shows
  * only warnings still shows every loss of redundancy and of service, with pool and members, whatever the cause was.
@@ -74,3 +42,35 @@ export class HealthLog implements Ticked {
     if (told?.level !== level) this.#toldOf({ pool, member, from: told?.level ?? 'unknown', to: level, why: sentence });
   }
 }
+
+/** The time between two looks at health. A person reads the log, so a second is fast enough. */
+const LOOK_MS = 1_000;
+/** A node that starts has not found the others yet. So bad health is logged only if it lasts for this long after the start. */
+export const START_MS = 5_000;
+
+/** One thing whose health is logged. */
+export interface Watched {
+  readonly pool: string;
+  /** The member that this storage node keeps. Absent on a client node, which looks at whole pools. */
+  readonly member?: number;
+  readonly health: Health;
+  /** What a person can do about it. Undefined: the node knows of nothing. */
+  readonly remedy?: string | undefined;
+}
+
+interface Told {
+  readonly level: HealthLevel;
+  readonly sentence: string;
+}
+
+/** For each bad level of health, the level of the log line that tells it. `healthy` is always told at `info`. */
+export type HealthLevels = Readonly<Record<Exclude<HealthLevel, 'healthy'>, 'warn' | 'error'>>;
+
+/** Told of a change of the level of health. */
+export type HealthTold = (change: {
+  readonly pool: string;
+  readonly member: number | undefined;
+  readonly from: string;
+  readonly to: string;
+  readonly why: string;
+}) => void;

@@ -1,6 +1,18 @@
 /** What a person can do about something: in the words of a daemon, or as an action that a program can offer. */
 import { OperationError, type OperationErrorCode } from '@rmr/runtime';
 
+/** A failure with what a person can do about it, and whether anything has changed. Its message says what happened and why. */
+export class AdvisedError extends OperationError {
+  readonly advice: readonly Advice[];
+  readonly changed: Changed;
+
+  constructor(code: OperationErrorCode, message: string, advice: readonly Advice[], changed: Changed, options?: { cause?: unknown }) {
+    super(code, message, options);
+    this.advice = advice;
+    this.changed = changed;
+  }
+}
+
 /** An action that would help. A command line shows it as a command, a page as a button. Null: the person has to choose that part. */
 export type Action =
   | { readonly do: 'status' }
@@ -20,15 +32,3 @@ export type Advice = string | { readonly sentence: string; readonly action: Acti
 
 /** Whether anything has changed when something failed. `unknown`: the order may have been taken. */
 export type Changed = 'nothing' | 'unknown' | 'goes on';
-
-/** A failure with what a person can do about it, and whether anything has changed. Its message says what happened and why. */
-export class AdvisedError extends OperationError {
-  readonly advice: readonly Advice[];
-  readonly changed: Changed;
-
-  constructor(code: OperationErrorCode, message: string, advice: readonly Advice[], changed: Changed, options?: { cause?: unknown }) {
-    super(code, message, options);
-    this.advice = advice;
-    this.changed = changed;
-  }
-}

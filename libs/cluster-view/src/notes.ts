@@ -5,6 +5,12 @@ import type { Observation } from './observe.ts';
 import { choosePlaces } from './placing.ts';
 import type { MemberPicture, VolumePicture } from './volumes.ts';
 
+export interface Notes {
+  /** The gravest first. */
+  readonly needed: readonly Note[];
+  readonly moving: readonly Note[];
+}
+
 /** How a note is marked. `failed`: something is broken. `waits`: IO or an operation waits. `idle`: it was made so on purpose. */
 export type NoteMark = 'failed' | 'waits' | 'degraded' | 'moves' | 'idle' | 'unknown';
 
@@ -20,12 +26,6 @@ export interface Note {
   readonly remedy: string | null;
   /** What to do about it, as an action; null: there is none that would help for sure. */
   readonly action: Action | null;
-}
-
-export interface Notes {
-  /** The gravest first. */
-  readonly needed: readonly Note[];
-  readonly moving: readonly Note[];
 }
 
 /** IO that waits is graver than what is broken and hurts nobody yet. Lost data comes before everything. */

@@ -12,6 +12,11 @@ import {
 import { OperationError } from '@rmr/runtime';
 import type { Cluster, ClusterNode } from './cluster-file.ts';
 
+/** Looks at every daemon once. Never rejects for a daemon. */
+export function observe(cluster: Cluster, options: ObserveOptions = {}): Promise<Observation> {
+  return new Observer(cluster, options).observe();
+}
+
 /** How long a daemon is waited for, in milliseconds. */
 export const ANSWER_MS = 3_000;
 /** How long a storage node may take to look at its disks. A disk that hangs is told by its node within this time. */
@@ -80,11 +85,6 @@ export async function ask<T>(node: ClusterNode, call: (admin: AdminClient) => Pr
   } catch (error) {
     throw adminError(error, node.admin);
   }
-}
-
-/** Looks at every daemon once. Never rejects for a daemon. */
-export function observe(cluster: Cluster, options: ObserveOptions = {}): Promise<Observation> {
-  return new Observer(cluster, options).observe();
 }
 
 /** Looks at a cluster again and again, and remembers since when a node has not answered. */

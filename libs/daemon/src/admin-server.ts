@@ -8,6 +8,14 @@ import { parseAdminAddress } from './config/config-values.ts';
 import type { Metrics } from './metrics.ts';
 import { limitQuietConnections } from './quiet-connections.ts';
 
+/** A running admin interface. */
+export interface AdminServer {
+  /** The address that it listens on, with the port that was taken. */
+  readonly url: string;
+  /** Takes no more connections, and closes the idle ones. Resolves when the last connection has ended. */
+  close(): Promise<void>;
+}
+
 /** The longest request body. No procedure takes more than a few names. */
 const BODY_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -35,14 +43,6 @@ export interface AdminServerOptions extends AdminConfig {
   readonly service: AdminService;
   readonly metrics: Metrics;
   readonly log: Logger;
-}
-
-/** A running admin interface. */
-export interface AdminServer {
-  /** The address that it listens on, with the port that was taken. */
-  readonly url: string;
-  /** Takes no more connections, and closes the idle ones. Resolves when the last connection has ended. */
-  close(): Promise<void>;
 }
 
 /**

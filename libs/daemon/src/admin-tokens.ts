@@ -4,14 +4,6 @@ import { readFileSync } from 'node:fs';
 import { type Caller, ROLES, type Role } from '@rmr/admin-api';
 import { errorMessage, OperationError } from '@rmr/runtime';
 
-/** A token that is shorter than this, in characters, could be guessed. */
-const TOKEN_LENGTH_MIN = 16;
-/** The file has a line for each token; so many lines are more than people and programs that one daemon serves. */
-const TOKEN_FILE_BYTES_MAX = 16 * 1024;
-const TOKENS_MAX = 64;
-const TOKEN_LENGTH_MAX = 4096;
-const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s+(\S+)\s+sha256:([0-9a-fA-F]{64})$/;
-
 /** The tokens that a daemon knows. It keeps their digests alone. */
 export class AdminTokens {
   readonly #known: readonly (Caller & { readonly digest: Uint8Array })[];
@@ -28,6 +20,14 @@ export class AdminTokens {
     return found;
   }
 }
+
+/** A token that is shorter than this, in characters, could be guessed. */
+const TOKEN_LENGTH_MIN = 16;
+/** The file has a line for each token; so many lines are more than people and programs that one daemon serves. */
+const TOKEN_FILE_BYTES_MAX = 16 * 1024;
+const TOKENS_MAX = 64;
+const TOKEN_LENGTH_MAX = 4096;
+const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s+(\S+)\s+sha256:([0-9a-fA-F]{64})$/;
 
 /**
  * Reads a token file. It holds either one line with a token, whose sender is an admin; or a line `NAME ROLE sha256:DIGEST` for each token,

@@ -4,9 +4,6 @@ import { type EventFields, type EventKind, EventLog, type NodeEvent } from '@rmr
 import { EventFiles } from '@rmr/operations/node';
 import type { World } from '@rmr/runtime';
 
-/** Kinds that are told as they happen. Orders have a way of their own, as they are told before they are carried out. */
-type ToldKind = Exclude<EventKind, 'order-given'>;
-
 export class DaemonEvents implements Events {
   readonly #log: EventLog;
   readonly #name: string;
@@ -53,6 +50,9 @@ export class DaemonEvents implements Events {
     return new Promise((resolve) => this.#log.stop(() => resolve()));
   }
 }
+
+/** Kinds that are told as they happen. Orders have a way of their own, as they are told before they are carried out. */
+type ToldKind = Exclude<EventKind, 'order-given'>;
 
 function viewOf({ number, atMs, kind, severity, target, sentence, fields }: NodeEvent): EventView {
   return { number, at: new Date(atMs).toISOString(), kind, severity, target, sentence, fields: { ...fields } };

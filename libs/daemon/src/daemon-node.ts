@@ -6,19 +6,6 @@ import type { TransportConfig } from './config/daemon-schema.ts';
 import { type HostIdentity, type HostIdentityOptions, loadHostIdentity } from './host-identity.ts';
 import type { DaemonSurroundings } from './run-command.ts';
 
-/** The part of a daemon's configuration that {@link DaemonNode} needs. */
-export interface DaemonNodeConfig extends HostIdentityOptions {
-  readonly transport: TransportConfig;
-}
-
-/** What all sessions of a node have in common, whichever part of the node opens them. */
-export interface NodeSessionOptions {
-  readonly local: HostIdentity;
-  readonly payloadChecksum: boolean;
-  readonly heartbeatIntervalMs: number;
-  readonly deadAfterMs: number;
-}
-
 /** The node that this process is, since its start. */
 export class DaemonNode {
   readonly world: World;
@@ -76,4 +63,17 @@ export class DaemonNode {
   closeListeners(): void {
     for (const listener of this.#listeners) listener.close();
   }
+}
+
+/** The part of a daemon's configuration that {@link DaemonNode} needs. */
+export interface DaemonNodeConfig extends HostIdentityOptions {
+  readonly transport: TransportConfig;
+}
+
+/** What all sessions of a node have in common, whichever part of the node opens them. */
+export interface NodeSessionOptions {
+  readonly local: HostIdentity;
+  readonly payloadChecksum: boolean;
+  readonly heartbeatIntervalMs: number;
+  readonly deadAfterMs: number;
 }

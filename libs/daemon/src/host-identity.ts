@@ -3,9 +3,6 @@ import { join } from 'node:path';
 import { errorMessage, isUuid, OperationError, randomUuid } from '@rmr/runtime';
 import { replaceFileDurably, SystemRandom } from '@rmr/runtime/node';
 
-const HOST_UUID_FILE = 'host-uuid';
-const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
-
 /** The identity by which its peers know this process. */
 export interface HostIdentity {
   /** The host's lasting identity. */
@@ -17,6 +14,9 @@ export interface HostIdentity {
   /** Drawn anew at every start of the process. */
   readonly incarnation: string;
 }
+
+const HOST_UUID_FILE = 'host-uuid';
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 /** The part of a daemon's configuration that {@link loadHostIdentity} needs. */
 export interface HostIdentityOptions {

@@ -2,22 +2,6 @@ import { readdirSync } from 'node:fs';
 import { assert } from '@rmr/runtime';
 import { Counter, Gauge, Registry } from 'prom-client';
 
-/** Reports the value of one series. The label values come in the order of {@link MetricOptions.labels}. */
-export type Observe = (value: number, ...labelValues: readonly (string | number)[]) => void;
-
-/** Describes a metric. Its values are read at each scrape. Between scrapes it costs nothing. */
-export interface MetricOptions {
-  /** `rmr_…`, with the unit at the end (`_bytes`, `_seconds`). The name of a counter ends in `_total`. */
-  readonly name: string;
-  readonly help: string;
-  readonly labels?: readonly string[];
-  /** Called at every scrape. It calls `observe` once for each series. A series that is not observed is absent from the scrape. */
-  readonly read: (observe: Observe) => void;
-}
-
-const COUNTER_NAME = /^rmr_[a-z0-9_]+_total$/;
-const GAUGE_NAME = /^rmr_[a-z0-9_]+$/;
-
 /** The metrics of a daemon. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -63,6 +47,22 @@ export class Metrics {
     return this.#registry.metrics();
   }
 }
+
+/** Reports the value of one series. The label values come in the order of {@link MetricOptions.labels}. */
+export type Observe = (value: number, ...labelValues: readonly (string | number)[]) => void;
+
+/** Describes a metric. Its values are read at each scrape. Between scrapes it costs nothing. */
+export interface MetricOptions {
+  /** `rmr_…`, with the unit at the end (`_bytes`, `_seconds`). The name of a counter ends in `_total`. */
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** Called at every scrape. It calls `observe` once for each series. A series that is not observed is absent from the scrape. */
+  readonly read: (observe: Observe) => void;
+}
+
+const COUNTER_NAME = /^rmr_[a-z0-9_]+_total$/;
+const GAUGE_NAME = /^rmr_[a-z0-9_]+$/;
 
 function labelsOf(names: readonly string[], values: readonly (string | number)[]): Record<string, string | number> {
   assert(names.length === values.length, 'metrics: as many label values as labels');

@@ -1,27 +1,5 @@
 import { assert, crc32c } from '@rmr/runtime';
 
-/** Bytes of bitmap in a leaf. A page of 4 KiB on disk has room for so many beside the headers of its eight sectors. */
-export const LEAF_BYTES = 4032;
-/** Chunks in a leaf: 3.94 GiB in chunks of 128 KiB. */
-export const CHUNKS_PER_LEAF = LEAF_BYTES * 8;
-
-const WORDS_PER_LEAF = LEAF_BYTES / 4;
-const ALL_ONES = 0xffffffff;
-
-assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'dirty map: the host is little-endian, as the disk format is');
-
-/** Stands for every leaf that is full. It is shared, and so it is never written to. */
-const FULL_LEAF = new Uint32Array(WORDS_PER_LEAF).fill(ALL_ONES);
-
-/** How many of a leaf's chunks are dirty: none (`empty`), all (`full`), or some (`mixed`). */
-export type LeafState = 'empty' | 'full' | 'mixed';
-
-/** A run of dirty chunks. The chunks before and after it are clean. */
-export interface ChunkRun {
-  readonly first: number;
-  readonly count: number;
-}
-
 /**
  * The set of chunks that a member has missed. It is a bitmap of two levels. A leaf has {@link CHUNKS_PER_LEAF} chunks,
  * which is one page on disk. A leaf takes memory only while it is mixed: neither empty nor full.
@@ -424,6 +402,28 @@ export class DirtyMap {
     }
     return end;
   }
+}
+
+/** Bytes of bitmap in a leaf. A page of 4 KiB on disk has room for so many beside the headers of its eight sectors. */
+export const LEAF_BYTES = 4032;
+/** Chunks in a leaf: 3.94 GiB in chunks of 128 KiB. */
+export const CHUNKS_PER_LEAF = LEAF_BYTES * 8;
+
+const WORDS_PER_LEAF = LEAF_BYTES / 4;
+const ALL_ONES = 0xffffffff;
+
+assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'dirty map: the host is little-endian, as the disk format is');
+
+/** Stands for every leaf that is full. It is shared, and so it is never written to. */
+const FULL_LEAF = new Uint32Array(WORDS_PER_LEAF).fill(ALL_ONES);
+
+/** How many of a leaf's chunks are dirty: none (`empty`), all (`full`), or some (`mixed`). */
+export type LeafState = 'empty' | 'full' | 'mixed';
+
+/** A run of dirty chunks. The chunks before and after it are clean. */
+export interface ChunkRun {
+  readonly first: number;
+  readonly count: number;
 }
 
 const EMPTY_BYTES = new Uint8Array(LEAF_BYTES);

@@ -1,40 +1,5 @@
 import { assert, type DiskExtent, type Slab } from '@rmr/runtime';
 
-/** What a request asks of a device. The numbers are those of the NBD protocol, so that requests pass from the wire as they are. */
-export const DeviceOperation = {
-  READ: 0,
-  WRITE: 1,
-  FLUSH: 3,
-  TRIM: 4,
-  CACHE: 5,
-  WRITE_ZEROES: 6,
-  BLOCK_STATUS: 7,
-} as const;
-
-export type DeviceOperation = (typeof DeviceOperation)[keyof typeof DeviceOperation];
-
-/** The flags of a request to a device. The bits are those of the NBD command flags. */
-export const DeviceFlag = {
-  /** WRITE, TRIM, WRITE_ZEROES: the request ends only after its effect is durable. */
-  FUA: 1 << 0,
-  /** WRITE_ZEROES: the range has to be allocated afterwards. */
-  NO_HOLE: 1 << 1,
-  /** BLOCK_STATUS: one run is enough. */
-  ONE_EXTENT: 1 << 3,
-  /** WRITE_ZEROES: the client wants it only if it is faster than writing. The server has checked {@link BlockDevice.fastZero}. */
-  FAST_ZERO: 1 << 4,
-} as const;
-
-/** Gets what a device says about its requests. */
-export interface DeviceRequestSink {
-  onPart(request: DeviceRequest, offsetBytes: number, data: Uint8Array | null, lengthBytes: number, slab: Slab | null): void;
-  onExtents(request: DeviceRequest, extents: readonly DiskExtent[]): void;
-  onDone(request: DeviceRequest, status: number, errorOffsetBytes: number): void;
-}
-
-/** {@link DeviceRequest.done} without a known place of the error. */
-export const NO_OFFSET = -1;
-
 /**
  * One request to a device. Objects are used again: after `done` the device forgets the request.
  *
@@ -116,3 +81,38 @@ export class DeviceRequest {
     this.#sink.onDone(this, status, errorOffsetBytes);
   }
 }
+
+/** What a request asks of a device. The numbers are those of the NBD protocol, so that requests pass from the wire as they are. */
+export const DeviceOperation = {
+  READ: 0,
+  WRITE: 1,
+  FLUSH: 3,
+  TRIM: 4,
+  CACHE: 5,
+  WRITE_ZEROES: 6,
+  BLOCK_STATUS: 7,
+} as const;
+
+export type DeviceOperation = (typeof DeviceOperation)[keyof typeof DeviceOperation];
+
+/** The flags of a request to a device. The bits are those of the NBD command flags. */
+export const DeviceFlag = {
+  /** WRITE, TRIM, WRITE_ZEROES: the request ends only after its effect is durable. */
+  FUA: 1 << 0,
+  /** WRITE_ZEROES: the range has to be allocated afterwards. */
+  NO_HOLE: 1 << 1,
+  /** BLOCK_STATUS: one run is enough. */
+  ONE_EXTENT: 1 << 3,
+  /** WRITE_ZEROES: the client wants it only if it is faster than writing. The server has checked {@link BlockDevice.fastZero}. */
+  FAST_ZERO: 1 << 4,
+} as const;
+
+/** Gets what a device says about its requests. */
+export interface DeviceRequestSink {
+  onPart(request: DeviceRequest, offsetBytes: number, data: Uint8Array | null, lengthBytes: number, slab: Slab | null): void;
+  onExtents(request: DeviceRequest, extents: readonly DiskExtent[]): void;
+  onDone(request: DeviceRequest, status: number, errorOffsetBytes: number): void;
+}
+
+/** {@link DeviceRequest.done} without a known place of the error. */
+export const NO_OFFSET = -1;

@@ -1,6 +1,113 @@
 import type { DirtyMap } from '@rmr/dirty-map';
 import type { DiskExtent, DiskFeatures, DiskSink, DiskSpace } from '@rmr/runtime';
 
+/**
+ * A pool member's backing store, as RMR-server sees it. BRMR-server implements and registers it. Data-path calls are
+ * queued during a turn and started by {@link submit}; they end through the sink with the caller's tag and a `Status`,
+ * never from within the call. Offsets are in bytes of the device.
+ *
+ * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
+ * of this turn is.
+ *
+ * A write or zero that ends with ENOSPC has changed nothing.
+ */
+export interface PoolStore {
+  readonly identity: StoreIdentity;
+  readonly features: DiskFeatures;
+  readonly promise: PromiseRecord | null;
+  readonly version: VersionRecord | null;
+  readonly members: readonly MemberRecord[];
+  /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
+  readonly policy: PoolPolicy;
+  /** The store's age: how many records its journal has had. Durable, and only ever grows; it is raised by every commit and every opening. */
+  readonly age: number;
+  /** The lives of the store, the present one last. Of the former ones the newest that were told to a client, at most 32 in all. */
+  readonly lives: readonly StoreLife[];
+  /**
+   * Whether the client that made the store's version has ended in order: it made no further version, and every write had ended and was
+   * durable here. It stays true until another version is recorded.
+   */
+  readonly released: boolean;
+  /**
+   * The age of the newest record that vouches for data which no earlier record vouches for, whatever the record was made for. 0: there
+   * was none since the store was opened. If a member was told a lower age only, a copy without that data could pass for this store.
+   */
+  readonly dataAge: number;
+  /** Data was changed since the change that raised the age last was begun; and somebody has asked for a flush since. */
+  readonly changedSinceAged: boolean;
+  readonly flushedSinceAged: boolean;
+  /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
+  readonly volatileLost: boolean;
+  /**
+   * A flush failed, or the disk was away, and the host has not been down since: what can be read may be in the page cache
+   * alone, where no later flush finds it. Until `reconciled`.
+   */
+  readonly cacheDoubtful: boolean;
+  /**
+   * The pool sets this. It is called when a flush of the disk has failed, whatever the flush was for, before anything else hears of it.
+   * `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
+   */
+  onDoubt: () => void;
+  /**
+   * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
+   * flush ends with EIO until the store is opened anew. Reads go on.
+   */
+  readonly failed: boolean;
+  /** The free space on what the store is kept on. Null: the store needs no further space, or that is not known. */
+  readonly space: DiskSpace | null;
+
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /**
+   * Asks for the space that a write or zero of the range needs (W3): see `Disk.reserve`. False: the sink is told, with ENOSPC where there is none,
+   * and nothing has been changed then.
+   */
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
+  /** Makes every data change that has ended durable. It allows write-intent regions whose newest write is resolved to leave (W7), soon or later. */
+  flush(tag: number, sink: DiskSink): void;
+  submit(): void;
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
+
+  /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
+  recordLastIo(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
+  lastIo(): readonly LastIo[];
+  /** The entries of `lastIo` that touch the range and are not known to be resolved on all legs (W7). Usually there are none. */
+  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[];
+
+  /**
+   * Before data of a write may be submitted: its regions are in the write intent, durably (◆4), and its chunks are
+   * durably dirty for `missingMemberIds` (first `missingCount` entries; I6). True when that is so already: the write
+   * goes on at once and nothing is called. False: the sink is called when it has become so; concurrent calls share a commit.
+   */
+  prepareWrite(
+    offsetBytes: number,
+    lengthBytes: number,
+    writeSeq: number,
+    missingMemberIds: Uint8Array,
+    missingCount: number,
+    tag: number,
+    sink: DiskSink,
+  ): boolean;
+  /** Every write up to this sequence number is resolved on all legs (W7). */
+  setCompletedThrough(writeSeq: number): void;
+  /** The regions that may differ after a power loss. */
+  intentRanges(): readonly ByteRange[];
+
+  /** Bytes in chunks that are dirty for the member. */
+  dirtyBytes(memberId: number): number;
+  /** The member's dirty map as it is durable, to read only; null = all clean. It changes with commits and prepared writes: hold it for a turn at most. */
+  dirtyMap(memberId: number): DirtyMap | null;
+  /** The members that have a dirty map, be there dirty chunks in it or not. */
+  mappedMemberIds(): readonly number[];
+
+  /** Durable when `done(Status.OK)` is called; commits are applied in the order of the calls. EINVAL: never acceptable, as a clear of half a chunk. ENOSPC: maps of too many members. EIO: the disk. */
+  commit(change: MetadataChange, done: (status: number) => void): void;
+  /** Waits for what is in flight, flushes, records a clean shutdown, and closes. */
+  close(done: (status: number) => void): void;
+}
+
 /** A place in the in-sync set: the member and the very store it had then. */
 export interface InSyncMember {
   readonly memberId: number;
@@ -159,111 +266,4 @@ export interface MetadataChange {
   readonly released?: boolean;
   /** True: the change has a record, and so raises the store's age, even if nothing else is changed. */
   readonly ages?: boolean;
-}
-
-/**
- * A pool member's backing store, as RMR-server sees it. BRMR-server implements and registers it. Data-path calls are
- * queued during a turn and started by {@link submit}; they end through the sink with the caller's tag and a `Status`,
- * never from within the call. Offsets are in bytes of the device.
- *
- * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
- * of this turn is.
- *
- * A write or zero that ends with ENOSPC has changed nothing.
- */
-export interface PoolStore {
-  readonly identity: StoreIdentity;
-  readonly features: DiskFeatures;
-  readonly promise: PromiseRecord | null;
-  readonly version: VersionRecord | null;
-  readonly members: readonly MemberRecord[];
-  /** Quorum `none`, no member id and no former lineage until another policy is committed. A commit replaces it as a whole. */
-  readonly policy: PoolPolicy;
-  /** The store's age: how many records its journal has had. Durable, and only ever grows; it is raised by every commit and every opening. */
-  readonly age: number;
-  /** The lives of the store, the present one last. Of the former ones the newest that were told to a client, at most 32 in all. */
-  readonly lives: readonly StoreLife[];
-  /**
-   * Whether the client that made the store's version has ended in order: it made no further version, and every write had ended and was
-   * durable here. It stays true until another version is recorded.
-   */
-  readonly released: boolean;
-  /**
-   * The age of the newest record that vouches for data which no earlier record vouches for, whatever the record was made for. 0: there
-   * was none since the store was opened. If a member was told a lower age only, a copy without that data could pass for this store.
-   */
-  readonly dataAge: number;
-  /** Data was changed since the change that raised the age last was begun; and somebody has asked for a flush since. */
-  readonly changedSinceAged: boolean;
-  readonly flushedSinceAged: boolean;
-  /** True after a power loss without clean shutdown, a failed flush, or any other reason to doubt unflushed data; until `reconciled`. */
-  readonly volatileLost: boolean;
-  /**
-   * A flush failed, or the disk was away, and the host has not been down since: what can be read may be in the page cache
-   * alone, where no later flush finds it. Until `reconciled`.
-   */
-  readonly cacheDoubtful: boolean;
-  /**
-   * The pool sets this. It is called when a flush of the disk has failed, whatever the flush was for, before anything else hears of it.
-   * `volatileLost` is true from then on: the next flush may succeed, and vouches for nothing.
-   */
-  onDoubt: () => void;
-  /**
-   * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
-   * flush ends with EIO until the store is opened anew. Reads go on.
-   */
-  readonly failed: boolean;
-  /** The free space on what the store is kept on. Null: the store needs no further space, or that is not known. */
-  readonly space: DiskSpace | null;
-
-  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  /**
-   * Asks for the space that a write or zero of the range needs (W3): see `Disk.reserve`. False: the sink is told, with ENOSPC where there is none,
-   * and nothing has been changed then.
-   */
-  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
-  /** Makes every data change that has ended durable. It allows write-intent regions whose newest write is resolved to leave (W7), soon or later. */
-  flush(tag: number, sink: DiskSink): void;
-  submit(): void;
-  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
-
-  /** Records the newest write of an IO unit; survives the process, not the host (◆2 ◆3). */
-  recordLastIo(ioUnit: number, writeSeq: number, offsetBytes: number, lengthBytes: number): void;
-  lastIo(): readonly LastIo[];
-  /** The entries of `lastIo` that touch the range and are not known to be resolved on all legs (W7). Usually there are none. */
-  unresolvedWrites(offsetBytes: number, lengthBytes: number): readonly LastIo[];
-
-  /**
-   * Before data of a write may be submitted: its regions are in the write intent, durably (◆4), and its chunks are
-   * durably dirty for `missingMemberIds` (first `missingCount` entries; I6). True when that is so already: the write
-   * goes on at once and nothing is called. False: the sink is called when it has become so; concurrent calls share a commit.
-   */
-  prepareWrite(
-    offsetBytes: number,
-    lengthBytes: number,
-    writeSeq: number,
-    missingMemberIds: Uint8Array,
-    missingCount: number,
-    tag: number,
-    sink: DiskSink,
-  ): boolean;
-  /** Every write up to this sequence number is resolved on all legs (W7). */
-  setCompletedThrough(writeSeq: number): void;
-  /** The regions that may differ after a power loss. */
-  intentRanges(): readonly ByteRange[];
-
-  /** Bytes in chunks that are dirty for the member. */
-  dirtyBytes(memberId: number): number;
-  /** The member's dirty map as it is durable, to read only; null = all clean. It changes with commits and prepared writes: hold it for a turn at most. */
-  dirtyMap(memberId: number): DirtyMap | null;
-  /** The members that have a dirty map, be there dirty chunks in it or not. */
-  mappedMemberIds(): readonly number[];
-
-  /** Durable when `done(Status.OK)` is called; commits are applied in the order of the calls. EINVAL: never acceptable, as a clear of half a chunk. ENOSPC: maps of too many members. EIO: the disk. */
-  commit(change: MetadataChange, done: (status: number) => void): void;
-  /** Waits for what is in flight, flushes, records a clean shutdown, and closes. */
-  close(done: (status: number) => void): void;
 }

@@ -12,48 +12,6 @@ import {
 } from './wire/frame-header.ts';
 import { encodeHandshake, type Handshake } from './wire/handshake.ts';
 
-export interface FrameFields {
-  userHeader?: Uint8Array;
-  slot?: number;
-  generation?: number;
-  status?: number;
-  payload?: Uint8Array;
-  payloadLength?: number;
-  flags?: number;
-  payloadChecksum?: number;
-}
-
-/** A frame with a right header checksum, whatever else is wrong with it. */
-export function rawFrame(kind: FrameKind, fields: FrameFields = {}): Uint8Array {
-  const user = fields.userHeader ?? new Uint8Array(0);
-  const payload = fields.payload ?? new Uint8Array(0);
-  const bytes = new Uint8Array(FRAME_HEADER_BYTES + user.length + payload.length);
-  bytes.set(user, FRAME_HEADER_BYTES);
-  bytes.set(payload, FRAME_HEADER_BYTES + user.length);
-  encodeFrameHeader(
-    bytes,
-    0,
-    kind,
-    user.length,
-    fields.slot ?? 0,
-    fields.generation ?? 0,
-    fields.status ?? 0,
-    fields.payloadLength ?? payload.length,
-    fields.flags ?? 0,
-    fields.payloadChecksum ?? 0,
-  );
-  return bytes;
-}
-
-export function rawHandshake(kind: typeof FrameKind.HELLO | typeof FrameKind.WELCOME, handshake: Handshake): Uint8Array {
-  const body = new Uint8Array(HANDSHAKE_BYTES);
-  encodeHandshake(handshake, body, 0);
-  return rawFrame(kind, { userHeader: body });
-}
-
-/** What a peer keeps of what it receives; the rest is dropped. */
-const RECORDED_BYTES_MAX = 64 * 1024;
-
 /** One end of a connection, as bytes. */
 export class RawPeer {
   readonly stream: ByteStream;
@@ -121,3 +79,45 @@ export class RawPeer {
     return new TextDecoder().decode(frame?.userHeader);
   }
 }
+
+export interface FrameFields {
+  userHeader?: Uint8Array;
+  slot?: number;
+  generation?: number;
+  status?: number;
+  payload?: Uint8Array;
+  payloadLength?: number;
+  flags?: number;
+  payloadChecksum?: number;
+}
+
+/** A frame with a right header checksum, whatever else is wrong with it. */
+export function rawFrame(kind: FrameKind, fields: FrameFields = {}): Uint8Array {
+  const user = fields.userHeader ?? new Uint8Array(0);
+  const payload = fields.payload ?? new Uint8Array(0);
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES + user.length + payload.length);
+  bytes.set(user, FRAME_HEADER_BYTES);
+  bytes.set(payload, FRAME_HEADER_BYTES + user.length);
+  encodeFrameHeader(
+    bytes,
+    0,
+    kind,
+    user.length,
+    fields.slot ?? 0,
+    fields.generation ?? 0,
+    fields.status ?? 0,
+    fields.payloadLength ?? payload.length,
+    fields.flags ?? 0,
+    fields.payloadChecksum ?? 0,
+  );
+  return bytes;
+}
+
+export function rawHandshake(kind: typeof FrameKind.HELLO | typeof FrameKind.WELCOME, handshake: Handshake): Uint8Array {
+  const body = new Uint8Array(HANDSHAKE_BYTES);
+  encodeHandshake(handshake, body, 0);
+  return rawFrame(kind, { userHeader: body });
+}
+
+/** What a peer keeps of what it receives; the rest is dropped. */
+const RECORDED_BYTES_MAX = 64 * 1024;

@@ -2,34 +2,6 @@ import type { LogFields, Logger } from './logger.ts';
 import { SUMMARY_MS_MAX, SUMMARY_MS_MIN } from './repeats.ts';
 import type { Clock } from './world.ts';
 
-/** How many lines of one kind are written as they come. A start or a failover writes fewer lines on one subject. */
-export const LINES_AT_ONCE = 4;
-/** After so long without a line of a kind, the next one counts as news: it is written at once again. */
-export const QUIET_MS = 600_000;
-/** How many kinds of lines are counted at a time. When there are more, the kind that was quiet for longest is forgotten. */
-export const KINDS_MAX = 1024;
-
-/** Fields that name the subject of a line. Lines that differ in one of them are of different kinds. */
-const SUBJECTS = ['pool', 'member', 'node', 'store', 'export', 'client', 'path', 'address', 'peer', 'from', 'to', 'order', 'code', 'kind'];
-/** Fields with sentences, which also tell kinds apart. Figures and quoted parts of a sentence are ignored: they vary while it says the same. */
-const SENTENCES = ['waitingFor', 'what', 'reason'];
-
-type Level = 'debug' | 'info' | 'warn' | 'error';
-
-/** The state of one kind of line: when it was last written, and how many lines were held back since. */
-interface Kind {
-  readonly log: Logger;
-  readonly level: Level;
-  readonly event: string;
-  lines: number;
-  /** Lines that were held back since the last one that was written. */
-  held: number;
-  heldFields: LogFields | undefined;
-  lastMs: number;
-  intervalMs: number;
-  summaryMs: number;
-}
-
 /**
  * Limits the lines that a log gets, however often something repeats. The first {@link LINES_AT_ONCE} lines of a kind are written as they
  * come. Later lines are counted. The newest of them is written with their number (`repeated`), at intervals that double from a minute up
@@ -114,6 +86,34 @@ export class BoundedLog {
       return;
     }
   }
+}
+
+/** How many lines of one kind are written as they come. A start or a failover writes fewer lines on one subject. */
+export const LINES_AT_ONCE = 4;
+/** After so long without a line of a kind, the next one counts as news: it is written at once again. */
+export const QUIET_MS = 600_000;
+/** How many kinds of lines are counted at a time. When there are more, the kind that was quiet for longest is forgotten. */
+export const KINDS_MAX = 1024;
+
+/** Fields that name the subject of a line. Lines that differ in one of them are of different kinds. */
+const SUBJECTS = ['pool', 'member', 'node', 'store', 'export', 'client', 'path', 'address', 'peer', 'from', 'to', 'order', 'code', 'kind'];
+/** Fields with sentences, which also tell kinds apart. Figures and quoted parts of a sentence are ignored: they vary while it says the same. */
+const SENTENCES = ['waitingFor', 'what', 'reason'];
+
+type Level = 'debug' | 'info' | 'warn' | 'error';
+
+/** The state of one kind of line: when it was last written, and how many lines were held back since. */
+interface Kind {
+  readonly log: Logger;
+  readonly level: Level;
+  readonly event: string;
+  lines: number;
+  /** Lines that were held back since the last one that was written. */
+  held: number;
+  heldFields: LogFields | undefined;
+  lastMs: number;
+  intervalMs: number;
+  summaryMs: number;
 }
 
 function subjectOf(fields: LogFields): string {

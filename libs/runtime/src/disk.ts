@@ -1,4 +1,51 @@
 /**
+ * Every later read sees a write, punch or zero that has ended. It is durable once a flush that was queued after its end
+ * has ended with status 0. Requests that overlap and are in flight together have no order.
+ * A write or zero that ends with ENOSPC has changed nothing. If the disk can't be sure of that, the request ends with EIO.
+ * Offsets and lengths are in bytes. Ranges lie within the disk; else the request ends with EINVAL.
+ */
+export interface Disk {
+  readonly sizeBytes: number;
+  readonly features: DiskFeatures;
+  /**
+   * The space as it was last seen. While the disk is in use, that was a few seconds ago at most. Null: the disk shares its space with
+   * nothing else, or its space is not known.
+   */
+  readonly space: DiskSpace | null;
+  /** Fills `target` from `offsetBytes`. */
+  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
+  /** Writes `source`. The caller leaves `source` unchanged until the request has ended. */
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  /** Makes every write that has ended durable. */
+  flush(tag: number, sink: DiskSink): void;
+  /** The range reads as zeroes afterwards; its space is freed where the disk can. */
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /** The range reads as zeroes afterwards and stays allocated. */
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /**
+   * Asks for space, so that a write or zero of the range does not end with ENOSPC. Content and size stay as they are. True: there is
+   * space, or the disk can't tell; the sink is not called. False: {@link submit} starts the request, and the sink is told its outcome, which
+   * is ENOSPC when there is no space. The disk decides in the order of the calls. So the disks of equal members, which get the same calls in
+   * the same order, decide alike.
+   */
+  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
+  /**
+   * Gives the range space of its own for good, as {@link zero} does, and keeps its content. Control path. ENOTSUP: the disk can't do it;
+   * writing all of the range has the same effect.
+   */
+  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  /** Starts what has been queued, merging neighbours where that is faster. */
+  submit(): void;
+  /**
+   * Tells which parts of the range are holes, as adjoining runs, at least one. When there are many runs, they cover only the first part of
+   * the range. A disk without the `extents` feature tells one run of data. Control path.
+   */
+  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
+  /** Waits until no request is in flight, then gives up the lock and closes. */
+  close(done: (status: number) => void): void;
+}
+
+/**
  * A disk, on which a store is kept. The interface is built for batches: requests are queued during a turn, `submit`
  * starts them, and completions carry a tag in place of a closure.
  */
@@ -51,51 +98,4 @@ export interface DiskSpace {
   readonly totalBytes: number;
   /** The space that this disk would still take if all of it was written. */
   readonly wantedBytes: number;
-}
-
-/**
- * Every later read sees a write, punch or zero that has ended. It is durable once a flush that was queued after its end
- * has ended with status 0. Requests that overlap and are in flight together have no order.
- * A write or zero that ends with ENOSPC has changed nothing. If the disk can't be sure of that, the request ends with EIO.
- * Offsets and lengths are in bytes. Ranges lie within the disk; else the request ends with EINVAL.
- */
-export interface Disk {
-  readonly sizeBytes: number;
-  readonly features: DiskFeatures;
-  /**
-   * The space as it was last seen. While the disk is in use, that was a few seconds ago at most. Null: the disk shares its space with
-   * nothing else, or its space is not known.
-   */
-  readonly space: DiskSpace | null;
-  /** Fills `target` from `offsetBytes`. */
-  read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
-  /** Writes `source`. The caller leaves `source` unchanged until the request has ended. */
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
-  /** Makes every write that has ended durable. */
-  flush(tag: number, sink: DiskSink): void;
-  /** The range reads as zeroes afterwards; its space is freed where the disk can. */
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  /** The range reads as zeroes afterwards and stays allocated. */
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  /**
-   * Asks for space, so that a write or zero of the range does not end with ENOSPC. Content and size stay as they are. True: there is
-   * space, or the disk can't tell; the sink is not called. False: {@link submit} starts the request, and the sink is told its outcome, which
-   * is ENOSPC when there is no space. The disk decides in the order of the calls. So the disks of equal members, which get the same calls in
-   * the same order, decide alike.
-   */
-  reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean;
-  /**
-   * Gives the range space of its own for good, as {@link zero} does, and keeps its content. Control path. ENOTSUP: the disk can't do it;
-   * writing all of the range has the same effect.
-   */
-  allocate(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  /** Starts what has been queued, merging neighbours where that is faster. */
-  submit(): void;
-  /**
-   * Tells which parts of the range are holes, as adjoining runs, at least one. When there are many runs, they cover only the first part of
-   * the range. A disk without the `extents` feature tells one run of data. Control path.
-   */
-  extents(offsetBytes: number, lengthBytes: number, done: (status: number, extents: readonly DiskExtent[]) => void): void;
-  /** Waits until no request is in flight, then gives up the lock and closes. */
-  close(done: (status: number) => void): void;
 }

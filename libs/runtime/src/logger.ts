@@ -1,6 +1,3 @@
-/** Values a log line may carry. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>>;
-
 /**
  * Structured logging, for the control path only. `event` is a short constant sentence; everything that varies is in
  * `fields`. One line per state transition, with pool, member, from, to and why.
@@ -13,6 +10,9 @@ export interface Logger {
   /** A logger that adds `fields` to every line. */
   child(fields: LogFields): Logger;
 }
+
+/** Values a log line may carry. */
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>>;
 
 /** Drops everything. */
 export const SILENT_LOGGER: Logger = {

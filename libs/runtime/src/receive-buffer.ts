@@ -1,9 +1,6 @@
 import { assert } from './errors.ts';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slab.ts';
 
-/** The least room for a read. A smaller read is not worth a system call: the buffer moves to a fresh slab instead. */
-const TAIL_BYTES_MIN = 16 * 1024;
-
 /**
  * The receiving side of a stream: bytes are read into slabs and parsed in place. A frame is always contiguous. A payload can
  * be kept as a view, by retaining {@link slab}. Bytes are moved only when a frame would cross the end of its slab, and then
@@ -109,3 +106,6 @@ export class ReceiveBuffer {
     this.end = unread;
   }
 }
+
+/** The least room for a read. A smaller read is not worth a system call: the buffer moves to a fresh slab instead. */
+const TAIL_BYTES_MIN = 16 * 1024;

@@ -1,12 +1,5 @@
 import type { Clock } from './world.ts';
 
-/** The time after which a condition that repeats gets its first summary. */
-export const SUMMARY_MS_MIN = 60_000;
-/** The interval between summaries doubles up to this: a condition that lasts leaves 24 lines a day. */
-export const SUMMARY_MS_MAX = 3_600_000;
-/** How many different reasons of one condition are said at once, each when it comes. Later reasons wait for the summary. */
-export const REASONS_MAX = 8;
-
 /**
  * A condition that makes itself felt again and again while it lasts, such as a failing attempt. It is said when it begins, when it
  * shows a new reason, and then in summaries at growing intervals ({@link SUMMARY_MS_MIN} to {@link SUMMARY_MS_MAX}).
@@ -67,3 +60,10 @@ export class Repeats {
     this.#reasons.clear();
   }
 }
+
+/** The time after which a condition that repeats gets its first summary. */
+export const SUMMARY_MS_MIN = 60_000;
+/** The interval between summaries doubles up to this: a condition that lasts leaves 24 lines a day. */
+export const SUMMARY_MS_MAX = 3_600_000;
+/** How many different reasons of one condition are said at once, each when it comes. Later reasons wait for the summary. */
+export const REASONS_MAX = 8;

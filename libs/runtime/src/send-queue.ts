@@ -3,12 +3,6 @@ import { SLAB_BYTES, type Slab, type SlabPool } from './slab.ts';
 import type { ByteStream } from './stream.ts';
 
 /**
- * Payloads up to this size are copied behind their header. Larger ones are sent from where they are. A stream write
- * costs about a microsecond, and copying this many bytes costs the same.
- */
-export const COPY_BYTES_MAX = 16 * 1024;
-
-/**
  * The sending side of a stream: frames are put together in slabs during a turn and leave in one gathered write.
  * Memory is released when the transport has taken it.
  */
@@ -170,3 +164,9 @@ export class SendQueue {
     this.#heldHead = 0;
   }
 }
+
+/**
+ * Payloads up to this size are copied behind their header. Larger ones are sent from where they are. A stream write
+ * costs about a microsecond, and copying this many bytes costs the same.
+ */
+export const COPY_BYTES_MAX = 16 * 1024;

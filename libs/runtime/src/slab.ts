@@ -1,16 +1,5 @@
 import { assert } from './errors.ts';
 
-/** Bytes in a standard slab: one large socket read. */
-export const SLAB_BYTES = 256 * 1024;
-/** Bytes in the small slab with which a stream begins to receive. Most handshakes need no more, so an idle peer holds no more. */
-export const SMALL_SLAB_BYTES = 16 * 1024;
-/** Free small slabs a pool keeps. */
-const FREE_SMALL_MAX = 64;
-/** Free standard slabs a pool keeps; more are given back to the allocator. */
-const FREE_STANDARD_MAX = 64;
-/** Free large slabs a pool keeps. */
-const FREE_LARGE_MAX = 16;
-
 /**
  * A reference-counted piece of memory that sockets read into and write from. An owner that keeps a view into a slab beyond
  * the call that showed the view retains the slab, and releases it when done. At zero references the memory is used again.
@@ -46,6 +35,17 @@ export class Slab {
     this.#references = 1;
   }
 }
+
+/** Bytes in a standard slab: one large socket read. */
+export const SLAB_BYTES = 256 * 1024;
+/** Bytes in the small slab with which a stream begins to receive. Most handshakes need no more, so an idle peer holds no more. */
+export const SMALL_SLAB_BYTES = 16 * 1024;
+/** Free small slabs a pool keeps. */
+const FREE_SMALL_MAX = 64;
+/** Free standard slabs a pool keeps; more are given back to the allocator. */
+const FREE_STANDARD_MAX = 64;
+/** Free large slabs a pool keeps. */
+const FREE_LARGE_MAX = 16;
 
 /**
  * Hands out slabs and takes them back. It never refuses. Memory is bounded by the flow control of the callers: permits on a

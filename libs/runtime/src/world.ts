@@ -6,6 +6,15 @@
 import type { Logger } from './logger.ts';
 import type { Random } from './random.ts';
 
+/** Everything that a core gets from the world. */
+export interface World {
+  readonly clock: Clock;
+  readonly ticker: Ticker;
+  readonly turn: Turn;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
 /** Time. Reading it is free: adapters serve a coarse value that they refresh per turn. */
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary start. Used for every timeout. */
@@ -43,13 +52,4 @@ export interface TurnTask {
 export interface Turn {
   /** Queues `task` for the end of this turn; a task that is queued already stays queued once. */
   defer(task: TurnTask): void;
-}
-
-/** Everything that a core gets from the world. */
-export interface World {
-  readonly clock: Clock;
-  readonly ticker: Ticker;
-  readonly turn: Turn;
-  readonly random: Random;
-  readonly log: Logger;
 }

@@ -6,14 +6,6 @@ import type { Operations, OperationView, PoolOrders, VolumeOrders } from '@rmr/a
 import { OperationError } from '@rmr/runtime';
 import { newMember, newVolume, SINCE, type SimulatedState, type SimulatedVolume, uuidOf } from './model.ts';
 
-interface Running {
-  view: OperationView;
-  readonly requestId: string | null;
-  readonly steps: readonly string[];
-  /** Changes the state once the last step is done. Its answer is the result. */
-  readonly effect: () => Record<string, unknown>;
-}
-
 /** Drives the operations of one simulated client node. */
 export class SimulatedDriver implements VolumeOrders, Operations {
   readonly #state: SimulatedState;
@@ -245,4 +237,12 @@ export class SimulatedDriver implements VolumeOrders, Operations {
       };
     else running.view = { ...view, state: 'SUCCEEDED', waitingFor: null, result: effect(), endedAt: SINCE };
   }
+}
+
+interface Running {
+  view: OperationView;
+  readonly requestId: string | null;
+  readonly steps: readonly string[];
+  /** Changes the state once the last step is done. Its answer is the result. */
+  readonly effect: () => Record<string, unknown>;
 }

@@ -6,35 +6,6 @@ import { SimulatedDriver } from './driver.ts';
 import type { SimulatedDisk, SimulatedState } from './model.ts';
 import { clientNodeStatus, diskStatuses, storageNodeStatus } from './statuses.ts';
 
-/** A simulated daemon. */
-export interface SimulatedNode {
-  readonly name: string;
-  readonly role: 'storage-node' | 'client-node';
-  /** Null: a storage node. */
-  readonly driver: SimulatedDriver | null;
-  readonly events: EventView[];
-  /** The number of the oldest event that is still kept. */
-  oldest: number;
-  /** How often its status was asked for. */
-  asked: number;
-  /** Where it can be reached, `http://127.0.0.1:PORT`. */
-  url: string;
-  /** Ends it: connections are refused. */
-  stop(): Promise<void>;
-  /** Starts it again, at the same address. */
-  start(): Promise<void>;
-  /** Has it answer nothing any more, until the returned function is called. Connections are taken. */
-  hang(): () => void;
-}
-
-export interface SimulatedClusterOptions {
-  /** The storage nodes, with their disks. */
-  readonly storage: Readonly<Record<string, readonly SimulatedDisk[]>>;
-  readonly clients: readonly string[];
-  /** Storage nodes that run on the host of another one: their name, and that of the other. */
-  readonly sameHost?: Readonly<Record<string, string>>;
-}
-
 export class SimulatedCluster {
   readonly state: SimulatedState = { volumes: [], disks: new Map() };
   readonly #nodes: SimulatedNode[] = [];
@@ -127,6 +98,35 @@ export class SimulatedCluster {
     await node.start();
     this.#nodes.push(node);
   }
+}
+
+/** A simulated daemon. */
+export interface SimulatedNode {
+  readonly name: string;
+  readonly role: 'storage-node' | 'client-node';
+  /** Null: a storage node. */
+  readonly driver: SimulatedDriver | null;
+  readonly events: EventView[];
+  /** The number of the oldest event that is still kept. */
+  oldest: number;
+  /** How often its status was asked for. */
+  asked: number;
+  /** Where it can be reached, `http://127.0.0.1:PORT`. */
+  url: string;
+  /** Ends it: connections are refused. */
+  stop(): Promise<void>;
+  /** Starts it again, at the same address. */
+  start(): Promise<void>;
+  /** Has it answer nothing any more, until the returned function is called. Connections are taken. */
+  hang(): () => void;
+}
+
+export interface SimulatedClusterOptions {
+  /** The storage nodes, with their disks. */
+  readonly storage: Readonly<Record<string, readonly SimulatedDisk[]>>;
+  readonly clients: readonly string[];
+  /** Storage nodes that run on the host of another one: their name, and that of the other. */
+  readonly sameHost?: Readonly<Record<string, string>>;
 }
 
 const SEVERITIES = ['info', 'notice', 'warning', 'critical'];

@@ -6,11 +6,6 @@ import { type FaultContext, strikeWhen } from './fault-context.ts';
 import type { Moment, Moments } from './moments.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** By then a store that is not slow has recorded that a flush failed. */
-const FLUSH_RECORDED_MS = 50;
-/** Latency from which on a disk counts as slow. */
-const SLOW_DISK_MS = 10;
-
 /**
  * Crashes while data is on its way, or has just been acknowledged. Disks have carried out some of what they were given, and some of what
  * was not flushed is lost. Faults that come at random hardly ever meet these moments.
@@ -137,3 +132,8 @@ export class AimedCrashes {
     return randomBelow(this.#random, bound);
   }
 }
+
+/** By then a store that is not slow has recorded that a flush failed. */
+const FLUSH_RECORDED_MS = 50;
+/** Latency from which on a disk counts as slow. */
+const SLOW_DISK_MS = 10;

@@ -6,13 +6,6 @@ import type { SimulatedCluster } from './cluster.ts';
 import { type FaultContext, strikeWhen } from './fault-context.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Bytes per second of resync, so that members are behind for seconds. */
-const SLOW_RESYNC_BYTES = 16 * 1024;
-/** Sessions are given up after two seconds of silence: what is late comes before that. */
-const LATE_MS_MAX = 1_700;
-/** How long a disk may be busy with one write while others go on. */
-const STUCK_MS_MAX = 6_000;
-
 /**
  * Faults that strike between two steps of the protocol, such as when one member has recorded a version and the next has not, or when
  * something was sent and then becomes stale. Two faults that are drawn at random hardly ever meet like that.
@@ -248,3 +241,10 @@ export class AimedFaults {
     return randomBelow(this.#random, bound);
   }
 }
+
+/** Bytes per second of resync, so that members are behind for seconds. */
+const SLOW_RESYNC_BYTES = 16 * 1024;
+/** Sessions are given up after two seconds of silence: what is late comes before that. */
+const LATE_MS_MAX = 1_700;
+/** How long a disk may be busy with one write while others go on. */
+const STUCK_MS_MAX = 6_000;

@@ -6,29 +6,6 @@ import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import { isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 import { CONCURRENCY_MAX, type Operation, type Workload } from './workload.ts';
 
-/** Bytes that wait to be sent, on all connections together (I12). */
-const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
-/** Requests that a storage node executes: the permits of its sessions. */
-const EXECUTING_MAX = 8 * (128 + 16);
-/** Ends of connections, those that nobody is at included. */
-const CONNECTION_ENDS_MAX = 2_000;
-/** Events that wait for their time. */
-const EVENTS_MAX = 50_000;
-
-/** In which the others know that a store has become older, while a client serves all of them. */
-const AGE_KNOWN_MS = 9_000;
-
-/** Chunks that are named in a description. */
-const CHUNKS_NAMED_MAX = 12;
-
-/** What one store said about the hot chunks, under which version. */
-interface SeenMaps {
-  readonly store: object;
-  readonly version: VersionRecord;
-  /** By member, then by hot chunk. */
-  readonly dirty: ReadonlyMap<number, readonly boolean[]>;
-}
-
 /**
  * The invariants, by name, as they can be seen from outside: in the stores, on the disks, in what the client says. What
  * reads return is the sector model's matter (I1, I2, I4, I10). A violation is thrown, and ends the run.
@@ -580,6 +557,29 @@ export class Checks {
       }
     }
   }
+}
+
+/** Bytes that wait to be sent, on all connections together (I12). */
+const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
+/** Requests that a storage node executes: the permits of its sessions. */
+const EXECUTING_MAX = 8 * (128 + 16);
+/** Ends of connections, those that nobody is at included. */
+const CONNECTION_ENDS_MAX = 2_000;
+/** Events that wait for their time. */
+const EVENTS_MAX = 50_000;
+
+/** In which the others know that a store has become older, while a client serves all of them. */
+const AGE_KNOWN_MS = 9_000;
+
+/** Chunks that are named in a description. */
+const CHUNKS_NAMED_MAX = 12;
+
+/** What one store said about the hot chunks, under which version. */
+interface SeenMaps {
+  readonly store: object;
+  readonly version: VersionRecord;
+  /** By member, then by hot chunk. */
+  readonly dirty: ReadonlyMap<number, readonly boolean[]>;
 }
 
 /** Whether the request changes the data area. */

@@ -5,54 +5,6 @@ import { MemoryDisk, MemoryNetwork, VirtualWorld } from '@rmr/testing';
 import { Geometry } from './geometry.ts';
 import { addressOf, isAt, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
-const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
-/** Percentage of runs in which resync is slow, so that members are dirty for seconds, and how slow it may be. */
-const SLOW_RESYNC_PERCENT = 35;
-const SLOW_RESYNC_BYTES = [32 * 1024, 128 * 1024, 512 * 1024] as const;
-/** How long a member that left for its own fault waits at most. */
-const RETURN_DELAY_MS_MAX = 15_000;
-/** Percentage of runs in which IO that waits for too long fails, and for how long. */
-const IO_TIMEOUT_PERCENT = 20;
-const IO_TIMEOUTS_MS = [200, 1_000, 4_000] as const;
-/** After which a service manager or an operator starts again what can't go on by itself, in virtual milliseconds. */
-const RESTART_MS = 500;
-/** After which a service manager kills what does not end by itself. */
-const KILL_MS = 8_000;
-/** In which a client that is asked to end does so: what it takes at most, by a clock that may be slow. */
-const CLIENT_STOP_MS = 13_000;
-/** Percentage of clients that are asked to end while IO is under way. */
-const STOP_AT_ONCE_PERCENT = 50;
-/** How long a client that was robbed of the pool stays around: it must have noticed by then. */
-const ROBBED_MS = 10_000;
-/** How often, if it has not noticed. */
-const ROBBED_TIMES = 3;
-/** Percentage of clients whose configuration lacks a member, and in which the addresses of two are exchanged. */
-const INCOMPLETE_PERCENT = 8;
-const EXCHANGED_PERCENT = 8;
-/** Percentage of clients whose configuration names members that have moved where they were before. */
-const FORMER_PERCENT = 25;
-/** How long a client is left with a configuration that leads to nothing but an empty store. */
-const MISLED_MS = 3_000;
-/** How often an operator looks whether the pool has to be created. */
-const BIRTH_MS = 100;
-/** After which a rival that could not get the pool gives up. */
-const RIVAL_MS = 15_000;
-
-/** Is told what happens to the cluster. */
-export interface ClusterListener {
-  /** Whether none of the client's IO is under way. */
-  isIdle(client: SimulatedClient): boolean;
-  /** Nobody waits for this client's IO any more. */
-  onClientGone(client: SimulatedClient): void;
-  /** These hosts have lost power. */
-  onPowerLost(nodes: readonly SimulatedStorageNode[]): void;
-  /** A node has its store open: what is on its disk can be seen. */
-  onOpened(): void;
-  /** Another store is in the place of the one that the node had, with the same UUID. */
-  onStoreChanged(node: SimulatedStorageNode): void;
-}
-
 /**
  * The pool of a run, and everything around it that is not under test: hosts, network, disks, and the service managers and operators that
  * start and stop processes. All of it is drawn from the seed.
@@ -610,4 +562,52 @@ export class SimulatedCluster {
   #chance(percent: number): boolean {
     return randomBelow(this.#random, 100) < percent;
   }
+}
+
+/** Percentages of runs with 1, 2, 3, 4 and 5 storage nodes. */
+const NODE_COUNT_PERCENT = [8, 37, 40, 10, 5] as const;
+/** Percentage of runs in which resync is slow, so that members are dirty for seconds, and how slow it may be. */
+const SLOW_RESYNC_PERCENT = 35;
+const SLOW_RESYNC_BYTES = [32 * 1024, 128 * 1024, 512 * 1024] as const;
+/** How long a member that left for its own fault waits at most. */
+const RETURN_DELAY_MS_MAX = 15_000;
+/** Percentage of runs in which IO that waits for too long fails, and for how long. */
+const IO_TIMEOUT_PERCENT = 20;
+const IO_TIMEOUTS_MS = [200, 1_000, 4_000] as const;
+/** After which a service manager or an operator starts again what can't go on by itself, in virtual milliseconds. */
+const RESTART_MS = 500;
+/** After which a service manager kills what does not end by itself. */
+const KILL_MS = 8_000;
+/** In which a client that is asked to end does so: what it takes at most, by a clock that may be slow. */
+const CLIENT_STOP_MS = 13_000;
+/** Percentage of clients that are asked to end while IO is under way. */
+const STOP_AT_ONCE_PERCENT = 50;
+/** How long a client that was robbed of the pool stays around: it must have noticed by then. */
+const ROBBED_MS = 10_000;
+/** How often, if it has not noticed. */
+const ROBBED_TIMES = 3;
+/** Percentage of clients whose configuration lacks a member, and in which the addresses of two are exchanged. */
+const INCOMPLETE_PERCENT = 8;
+const EXCHANGED_PERCENT = 8;
+/** Percentage of clients whose configuration names members that have moved where they were before. */
+const FORMER_PERCENT = 25;
+/** How long a client is left with a configuration that leads to nothing but an empty store. */
+const MISLED_MS = 3_000;
+/** How often an operator looks whether the pool has to be created. */
+const BIRTH_MS = 100;
+/** After which a rival that could not get the pool gives up. */
+const RIVAL_MS = 15_000;
+
+/** Is told what happens to the cluster. */
+export interface ClusterListener {
+  /** Whether none of the client's IO is under way. */
+  isIdle(client: SimulatedClient): boolean;
+  /** Nobody waits for this client's IO any more. */
+  onClientGone(client: SimulatedClient): void;
+  /** These hosts have lost power. */
+  onPowerLost(nodes: readonly SimulatedStorageNode[]): void;
+  /** A node has its store open: what is on its disk can be seen. */
+  onOpened(): void;
+  /** Another store is in the place of the one that the node had, with the same UUID. */
+  onStoreChanged(node: SimulatedStorageNode): void;
 }

@@ -7,40 +7,6 @@ import type { SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 import type { Workload } from './workload.ts';
 
-/** As a kind of fault: its name. */
-export const DISASTER = 'disaster';
-
-/** Percentage of runs in which members go for so long that an operator forces the pool into service without them. */
-const RUNS_PERCENT = 6;
-/** Percentage of them in which all go that were in sync, where there are others. */
-const ALL_IN_SYNC_PERCENT = 50;
-/** Percentage in which it strikes while the version with a member that returns is on its way to its members. */
-const AMID_PERCENT = 40;
-/** Percentage in which the client dies when one of those that were left behind is about to be in the set again. */
-const CRASH_ON_RETURN_PERCENT = 50;
-/** Between two looks at how things stand. */
-const LOOK_MS = 100;
-/** How long a pool has waited before it is forced. */
-const PATIENCE_MS = 4_000;
-/** How often the operator asks. */
-const ASK_MS = 1_000;
-/** How long a pool that is served may wait for a majority before an operator starts its client again. */
-const PAUSED_MS = 8_000;
-/** Chunks without hot sectors that are overwritten at a time. */
-const OVERWRITE_CHUNKS = 64;
-
-/** What a disaster has to do with. */
-interface Surroundings {
-  readonly cluster: SimulatedCluster;
-  readonly model: SectorModel;
-  readonly atlas: FaultAtlas;
-  readonly operator: Operator;
-  readonly workload: Workload;
-}
-
-/** `PLANNED`, `STRUCK`: members are gone. `FORCED`: the pool is served as a new lineage. `OVER`: nobody is kept down any more, or it never came to pass. */
-type Stage = 'PLANNED' | 'STRUCK' | 'FORCED' | 'OVER';
-
 /**
  * Members are gone for long, and the pool can't be served without them. An operator forces it into service with the members that are
  * there. The others come back later, and what they have does not count.
@@ -347,6 +313,40 @@ export class Disaster {
     return randomBelow(this.#random, bound);
   }
 }
+
+/** As a kind of fault: its name. */
+export const DISASTER = 'disaster';
+
+/** Percentage of runs in which members go for so long that an operator forces the pool into service without them. */
+const RUNS_PERCENT = 6;
+/** Percentage of them in which all go that were in sync, where there are others. */
+const ALL_IN_SYNC_PERCENT = 50;
+/** Percentage in which it strikes while the version with a member that returns is on its way to its members. */
+const AMID_PERCENT = 40;
+/** Percentage in which the client dies when one of those that were left behind is about to be in the set again. */
+const CRASH_ON_RETURN_PERCENT = 50;
+/** Between two looks at how things stand. */
+const LOOK_MS = 100;
+/** How long a pool has waited before it is forced. */
+const PATIENCE_MS = 4_000;
+/** How often the operator asks. */
+const ASK_MS = 1_000;
+/** How long a pool that is served may wait for a majority before an operator starts its client again. */
+const PAUSED_MS = 8_000;
+/** Chunks without hot sectors that are overwritten at a time. */
+const OVERWRITE_CHUNKS = 64;
+
+/** What a disaster has to do with. */
+interface Surroundings {
+  readonly cluster: SimulatedCluster;
+  readonly model: SectorModel;
+  readonly atlas: FaultAtlas;
+  readonly operator: Operator;
+  readonly workload: Workload;
+}
+
+/** `PLANNED`, `STRUCK`: members are gone. `FORCED`: the pool is served as a new lineage. `OVER`: nobody is kept down any more, or it never came to pass. */
+type Stage = 'PLANNED' | 'STRUCK' | 'FORCED' | 'OVER';
 
 function holds(node: SimulatedStorageNode, version: VersionRecord): boolean {
   return node.version !== null && sameVersion(node.version, version);

@@ -2,15 +2,6 @@ import type { DiskRequest } from '@rmr/testing';
 import type { Geometry } from './geometry.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Those of one process: it forgets them when it ends. */
-interface Failures {
-  readonly store: object;
-  /** Chunks in which a read has failed, or may have. */
-  readonly chunks: Set<number>;
-  /** By chunk with a bad sector that a read of this chunk alone has met: the epoch that was promised at that time. */
-  readonly met: Map<number, number>;
-}
-
 /** What the storage nodes can know of what their disks can't read, as it is seen from outside. */
 export class FailedReads {
   readonly #geometry: Geometry;
@@ -67,4 +58,13 @@ export class FailedReads {
     const failures = this.#failures.get(node);
     return failures?.store === node.store ? failures : undefined;
   }
+}
+
+/** Those of one process: it forgets them when it ends. */
+interface Failures {
+  readonly store: object;
+  /** Chunks in which a read has failed, or may have. */
+  readonly chunks: Set<number>;
+  /** By chunk with a bad sector that a read of this chunk alone has met: the epoch that was promised at that time. */
+  readonly met: Map<number, number>;
 }

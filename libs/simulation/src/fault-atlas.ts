@@ -4,14 +4,6 @@ import { FailedReads } from './failed-reads.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** A member that may have lost what it had not flushed. */
-interface Loss {
-  /** The highest version when it was last seen to have lost something: only a newer one can have counted that in. */
-  since: VersionRecord | null;
-  /** The disk has been told to fail a flush, and has not yet. */
-  flushFaultDue: boolean;
-}
-
 /**
  * Says which faults are allowed now. Power losses and crashes always are. A disk may lose data only if at least one member of the in-sync
  * set keeps a good copy of each chunk concerned.
@@ -270,4 +262,12 @@ export class FaultAtlas {
     const offset = (lastStore?.bitmapStore.dataOffset ?? 0) + chunk * geometry.chunkSizeBytes;
     return !disk.isBroken(offset, geometry.bytesOf(chunk));
   }
+}
+
+/** A member that may have lost what it had not flushed. */
+interface Loss {
+  /** The highest version when it was last seen to have lost something: only a newer one can have counted that in. */
+  since: VersionRecord | null;
+  /** The disk has been told to fail a flush, and has not yet. */
+  flushFaultDue: boolean;
 }

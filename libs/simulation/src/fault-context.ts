@@ -1,9 +1,6 @@
 import type { SimulatedCluster } from './cluster.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** How long a moment to strike is waited for. */
-const MOMENT_AWAITED_MS = 6_000;
-
 /** What aimed faults need from the code that draws them. */
 export interface FaultContext {
   readonly cluster: SimulatedCluster;
@@ -18,6 +15,9 @@ export interface FaultContext {
   /** An operator adds a member, and asks for it until it is one; null: not now. */
   addMember(): SimulatedStorageNode | null;
 }
+
+/** How long a moment to strike is waited for. */
+const MOMENT_AWAITED_MS = 6_000;
 
 /** What is waited for by {@link strikeWhen}. */
 export interface AwaitedMoment {

@@ -9,99 +9,6 @@ import type { Moments } from './moments.ts';
 import { OldCopies } from './old-copies.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
-const KIND_PERCENT = [30, 60, 100] as const;
-/** Mean virtual milliseconds between two faults. */
-const INTERVAL_MS = [200, 600, 1_000] as const;
-/** Kinds that are drawn in vain, as they are impossible or forbidden now, before the next moment is waited for. */
-const TRIES_MAX = 4;
-/** How long a version change is waited for, to strike within it. */
-const CHANGE_AWAITED_MS = 4_000;
-/** Clocks differ by up to this share: far more than any crystal. */
-const DRIFT_MAX = 0.1;
-
-/** An operator puts an older copy of a store back. */
-const OLDER_COPY = 'older copy put back';
-
-/** A kind of fault. `strike` says whether it could be made now. */
-interface FaultKind {
-  readonly name: string;
-  /** How often it is drawn, relative to the others. */
-  readonly weight: number;
-  readonly strike: (faults: Faults) => boolean;
-}
-
-const KINDS: readonly FaultKind[] = [
-  // Processes.
-  { name: 'client crash', weight: 6, strike: (faults) => faults.crashClient() },
-  { name: 'crash in a version change', weight: 4, strike: (faults) => faults.crashInVersionChange() },
-  { name: 'client stop', weight: 2, strike: (faults) => faults.stopClient() },
-  { name: 'client pause', weight: 2, strike: (faults) => faults.pauseClient() },
-  { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver(false) },
-  { name: 'take-over of a live client', weight: 1, strike: (faults) => faults.cluster.takeOver(true) },
-  { name: 'node crash', weight: 4, strike: (faults) => faults.crashNodes(1) },
-  { name: 'crash of several', weight: 2, strike: (faults) => faults.crashNodes(faults.some()) },
-  { name: 'node stop', weight: 2, strike: (faults) => faults.stopNode() },
-  { name: 'node pause', weight: 3, strike: (faults) => faults.pauseNode() },
-  { name: 'witness crash', weight: 1, strike: (faults) => faults.crashWitness() },
-  { name: 'crash of everything', weight: 1, strike: (faults) => faults.crashEverything() },
-  // Between two steps of the protocol.
-  { name: 'answers lost in a shrink', weight: 3, strike: (faults) => faults.aimed.answersLost() },
-  { name: 'crash in a return', weight: 3, strike: (faults) => faults.aimed.crashInReturn() },
-  { name: 'late map answers', weight: 3, strike: (faults) => faults.aimed.lateMapAnswers() },
-  { name: 'take-over overtakes requests', weight: 2, strike: (faults) => faults.aimed.takeOverOvertakes() },
-  { name: 'race for the pool', weight: 1, strike: (faults) => faults.aimed.raceForPool() },
-  { name: 'late path', weight: 4, strike: (faults) => faults.aimed.latePath() },
-  { name: 'stuck write', weight: 4, strike: (faults) => faults.aimed.stuckWrite() },
-  // While data is on its way.
-  { name: 'crash at a write', weight: 4, strike: (faults) => faults.crashes.crashAtWrite() },
-  { name: 'crash at an acknowledgement', weight: 4, strike: (faults) => faults.crashes.crashAtAcknowledgement() },
-  { name: 'left alone behind', weight: 5, strike: (faults) => faults.crashes.leaveAloneBehind() },
-  { name: 'crash after a failed flush', weight: 4, strike: (faults) => faults.crashes.crashAfterFailedFlush() },
-  // Power.
-  { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
-  { name: 'power loss of several', weight: 2, strike: (faults) => faults.losePower(faults.some()) },
-  { name: 'power loss of all', weight: 1, strike: (faults) => faults.losePower(faults.cluster.nodes.length) },
-  // Network.
-  { name: 'cut', weight: 3, strike: (faults) => faults.cut() },
-  { name: 'frame cut', weight: 4, strike: (faults) => faults.cutFrame() },
-  { name: 'half-open connection', weight: 3, strike: (faults) => faults.halveConnection() },
-  { name: 'silent connection', weight: 3, strike: (faults) => faults.silenceConnection() },
-  { name: 'slow connection', weight: 3, strike: (faults) => faults.slowConnection() },
-  { name: 'slow link', weight: 3, strike: (faults) => faults.slowLink() },
-  { name: 'partition', weight: 4, strike: (faults) => faults.partition() },
-  { name: 'isolation', weight: 2, strike: (faults) => faults.isolate() },
-  // Disks.
-  { name: 'full disk', weight: 2, strike: (faults) => faults.fillDisk() },
-  { name: 'full disks', weight: 2, strike: (faults) => faults.fillDisks() },
-  { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
-  { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
-  { name: 'read error', weight: 3, strike: (faults) => faults.failRead() },
-  { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
-  { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
-  { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
-  { name: 'worn sectors', weight: 5, strike: (faults) => faults.wearOut() },
-  // Operators.
-  { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
-  { name: 'client with an empty store', weight: 1, strike: (faults) => faults.cluster.misleadClient() },
-  { name: OLDER_COPY, weight: 6, strike: (faults) => faults.oldCopies.strike() },
-  // Clocks.
-  { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
-  { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
-];
-
-/** Chunks that may be worn out at one member: one of so many. */
-const WORN_STRIDE = 3;
-
-/**
- * Reads of a disk that fail on end: fewer than the tries of a read check (`READ_CHECK_TRIES`). What fails oftener is not an error that
- * goes away, but a bad sector, which is a fault of its own.
- */
-const READ_FAILURES_MAX = 6;
-
-/** Names of all kinds. */
-export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);
-
 /** Breaks the cluster: draws kinds of faults that the atlas allows, and ends those that don't end by themselves. */
 export class Faults implements FaultContext {
   readonly cluster: SimulatedCluster;
@@ -541,3 +448,96 @@ export class Faults implements FaultContext {
     return randomBelow(this.#random, bound);
   }
 }
+
+/** Percentage of the kinds of faults that a run has: with few, each happens often enough to meet itself. */
+const KIND_PERCENT = [30, 60, 100] as const;
+/** Mean virtual milliseconds between two faults. */
+const INTERVAL_MS = [200, 600, 1_000] as const;
+/** Kinds that are drawn in vain, as they are impossible or forbidden now, before the next moment is waited for. */
+const TRIES_MAX = 4;
+/** How long a version change is waited for, to strike within it. */
+const CHANGE_AWAITED_MS = 4_000;
+/** Clocks differ by up to this share: far more than any crystal. */
+const DRIFT_MAX = 0.1;
+
+/** An operator puts an older copy of a store back. */
+const OLDER_COPY = 'older copy put back';
+
+/** A kind of fault. `strike` says whether it could be made now. */
+interface FaultKind {
+  readonly name: string;
+  /** How often it is drawn, relative to the others. */
+  readonly weight: number;
+  readonly strike: (faults: Faults) => boolean;
+}
+
+const KINDS: readonly FaultKind[] = [
+  // Processes.
+  { name: 'client crash', weight: 6, strike: (faults) => faults.crashClient() },
+  { name: 'crash in a version change', weight: 4, strike: (faults) => faults.crashInVersionChange() },
+  { name: 'client stop', weight: 2, strike: (faults) => faults.stopClient() },
+  { name: 'client pause', weight: 2, strike: (faults) => faults.pauseClient() },
+  { name: 'take-over', weight: 2, strike: (faults) => faults.cluster.takeOver(false) },
+  { name: 'take-over of a live client', weight: 1, strike: (faults) => faults.cluster.takeOver(true) },
+  { name: 'node crash', weight: 4, strike: (faults) => faults.crashNodes(1) },
+  { name: 'crash of several', weight: 2, strike: (faults) => faults.crashNodes(faults.some()) },
+  { name: 'node stop', weight: 2, strike: (faults) => faults.stopNode() },
+  { name: 'node pause', weight: 3, strike: (faults) => faults.pauseNode() },
+  { name: 'witness crash', weight: 1, strike: (faults) => faults.crashWitness() },
+  { name: 'crash of everything', weight: 1, strike: (faults) => faults.crashEverything() },
+  // Between two steps of the protocol.
+  { name: 'answers lost in a shrink', weight: 3, strike: (faults) => faults.aimed.answersLost() },
+  { name: 'crash in a return', weight: 3, strike: (faults) => faults.aimed.crashInReturn() },
+  { name: 'late map answers', weight: 3, strike: (faults) => faults.aimed.lateMapAnswers() },
+  { name: 'take-over overtakes requests', weight: 2, strike: (faults) => faults.aimed.takeOverOvertakes() },
+  { name: 'race for the pool', weight: 1, strike: (faults) => faults.aimed.raceForPool() },
+  { name: 'late path', weight: 4, strike: (faults) => faults.aimed.latePath() },
+  { name: 'stuck write', weight: 4, strike: (faults) => faults.aimed.stuckWrite() },
+  // While data is on its way.
+  { name: 'crash at a write', weight: 4, strike: (faults) => faults.crashes.crashAtWrite() },
+  { name: 'crash at an acknowledgement', weight: 4, strike: (faults) => faults.crashes.crashAtAcknowledgement() },
+  { name: 'left alone behind', weight: 5, strike: (faults) => faults.crashes.leaveAloneBehind() },
+  { name: 'crash after a failed flush', weight: 4, strike: (faults) => faults.crashes.crashAfterFailedFlush() },
+  // Power.
+  { name: 'power loss', weight: 4, strike: (faults) => faults.losePower(1) },
+  { name: 'power loss of several', weight: 2, strike: (faults) => faults.losePower(faults.some()) },
+  { name: 'power loss of all', weight: 1, strike: (faults) => faults.losePower(faults.cluster.nodes.length) },
+  // Network.
+  { name: 'cut', weight: 3, strike: (faults) => faults.cut() },
+  { name: 'frame cut', weight: 4, strike: (faults) => faults.cutFrame() },
+  { name: 'half-open connection', weight: 3, strike: (faults) => faults.halveConnection() },
+  { name: 'silent connection', weight: 3, strike: (faults) => faults.silenceConnection() },
+  { name: 'slow connection', weight: 3, strike: (faults) => faults.slowConnection() },
+  { name: 'slow link', weight: 3, strike: (faults) => faults.slowLink() },
+  { name: 'partition', weight: 4, strike: (faults) => faults.partition() },
+  { name: 'isolation', weight: 2, strike: (faults) => faults.isolate() },
+  // Disks.
+  { name: 'full disk', weight: 2, strike: (faults) => faults.fillDisk() },
+  { name: 'full disks', weight: 2, strike: (faults) => faults.fillDisks() },
+  { name: 'slow disk', weight: 2, strike: (faults) => faults.slowDisk() },
+  { name: 'hanging disk', weight: 2, strike: (faults) => faults.hangDisk() },
+  { name: 'read error', weight: 3, strike: (faults) => faults.failRead() },
+  { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
+  { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
+  { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
+  { name: 'worn sectors', weight: 5, strike: (faults) => faults.wearOut() },
+  // Operators.
+  { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
+  { name: 'client with an empty store', weight: 1, strike: (faults) => faults.cluster.misleadClient() },
+  { name: OLDER_COPY, weight: 6, strike: (faults) => faults.oldCopies.strike() },
+  // Clocks.
+  { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
+  { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
+];
+
+/** Chunks that may be worn out at one member: one of so many. */
+const WORN_STRIDE = 3;
+
+/**
+ * Reads of a disk that fail on end: fewer than the tries of a read check (`READ_CHECK_TRIES`). What fails oftener is not an error that
+ * goes away, but a bad sector, which is a fault of its own.
+ */
+const READ_FAILURES_MAX = 6;
+
+/** Names of all kinds. */
+export const FAULT_KINDS: readonly string[] = KINDS.map(({ name }) => name);

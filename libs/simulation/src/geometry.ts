@@ -2,25 +2,6 @@ import type { SeededRandom } from '@rmr/runtime';
 import { randomBelow } from '@rmr/runtime';
 import { SECTOR_BYTES } from './sector-model.ts';
 
-/** The smallest write-intent region that a store has. */
-const REGION_BYTES = 4 * 1024 * 1024;
-/** A whole region and a short one, as what is resynced after a power loss is whole regions; the last chunk is short, too. */
-const DEVICE_BYTES = REGION_BYTES + 96 * 1024 + 5 * SECTOR_BYTES;
-/** Where the workload plays: at the start, across the border of two regions, and at the end. */
-const AREA_SECTORS = 64;
-const AREA_COUNT = 3;
-const CHUNK_BYTES = [4096, 8192, 16384] as const;
-const QUEUE_DEPTHS = [4, 16, 32] as const;
-
-/** A run of hot sectors that adjoin on the device. Operations stay within one. */
-export interface Area {
-  /** Number of the first hot sector. */
-  readonly firstSector: number;
-  readonly sectorCount: number;
-  /** Where it lies on the device. */
-  readonly offsetBytes: number;
-}
-
 /**
  * The device of a run. It has more than one write-intent region; the workload uses a few small areas of it,
  * so that operations meet. The sectors of these areas are numbered through: the hot sectors, which the model knows.
@@ -73,4 +54,23 @@ export class Geometry {
     }
     return { firstSector: 0, sectorCount: 0 };
   }
+}
+
+/** The smallest write-intent region that a store has. */
+const REGION_BYTES = 4 * 1024 * 1024;
+/** A whole region and a short one, as what is resynced after a power loss is whole regions; the last chunk is short, too. */
+const DEVICE_BYTES = REGION_BYTES + 96 * 1024 + 5 * SECTOR_BYTES;
+/** Where the workload plays: at the start, across the border of two regions, and at the end. */
+const AREA_SECTORS = 64;
+const AREA_COUNT = 3;
+const CHUNK_BYTES = [4096, 8192, 16384] as const;
+const QUEUE_DEPTHS = [4, 16, 32] as const;
+
+/** A run of hot sectors that adjoin on the device. Operations stay within one. */
+export interface Area {
+  /** Number of the first hot sector. */
+  readonly firstSector: number;
+  readonly sectorCount: number;
+  /** Where it lies on the device. */
+  readonly offsetBytes: number;
 }

@@ -1,15 +1,5 @@
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/**
- * Moments at which a fault does most harm:
- * - `write`: a node is about to write data to its disk;
- * - `write behind`: the same, into a chunk that is dirty for it: a pull, or a write that replaces the chunk;
- * - `acknowledged`: a change that is not durable has been acknowledged;
- * - `durable`: a flush or FUA write has been acknowledged;
- * - `record`: a node is about to write a journal record that takes more than one sector.
- */
-export type Moment = 'write' | 'write behind' | 'acknowledged' | 'durable' | 'record';
-
 /** Lets faults wait for a moment. */
 export class Moments {
   readonly #waiting = new Map<Moment, (node: SimulatedStorageNode | null) => void>();
@@ -36,3 +26,13 @@ export class Moments {
     strike(node);
   }
 }
+
+/**
+ * Moments at which a fault does most harm:
+ * - `write`: a node is about to write data to its disk;
+ * - `write behind`: the same, into a chunk that is dirty for it: a pull, or a write that replaces the chunk;
+ * - `acknowledged`: a change that is not durable has been acknowledged;
+ * - `durable`: a flush or FUA write has been acknowledged;
+ * - `record`: a node is about to write a journal record that takes more than one sector.
+ */
+export type Moment = 'write' | 'write behind' | 'acknowledged' | 'durable' | 'record';

@@ -6,30 +6,6 @@ import type { FaultContext } from './fault-context.ts';
 import { copyOf, mayBeVouchedFor, type OlderCopy } from './older-copy.ts';
 import type { SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Copies that are kept at a time, and how often one is made, in virtual milliseconds. */
-const COPIES_MAX = 8;
-const COPY_MS = 1_500;
-/** How long a pool may wait for a store that went back in time before an operator puts the right one back. */
-const PATIENCE_MS = 6_000;
-/** Percentage of copies that are put back while their member is out of the set. */
-const OUT_PERCENT = 40;
-/** Percentage of copies that are opened again and again before anybody hears of them, and how often at most: they become as old as their original. */
-const AGED_PERCENT = 30;
-const OPENINGS_MAX = 60;
-/** Percentage after which everything else goes down, too, before the pool has been told. */
-const ALL_DOWN_PERCENT = 25;
-
-/** A store in whose place an older copy of it was put. */
-interface PutBack {
-  readonly node: SimulatedStorageNode;
-  readonly storeUuid: string;
-  /** The disk as it was; null: it is the right one no more, as the pool has accepted the copy. */
-  readonly right: MemoryDisk | null;
-  /** When the pool had accepted the member anew before, as the tables say. */
-  readonly anewBefore: string;
-  readonly sinceMs: number;
-}
-
 /**
  * An operator that puts older copies of stores back (L8). The member may have been stopped, killed, or in service when the copy was made.
  * A copy is put back at any time when every member and client that could vouch for the store knows it to be newer: that is what the marks
@@ -237,4 +213,28 @@ export class OldCopies {
   #below(bound: number): number {
     return randomBelow(this.#random, bound);
   }
+}
+
+/** Copies that are kept at a time, and how often one is made, in virtual milliseconds. */
+const COPIES_MAX = 8;
+const COPY_MS = 1_500;
+/** How long a pool may wait for a store that went back in time before an operator puts the right one back. */
+const PATIENCE_MS = 6_000;
+/** Percentage of copies that are put back while their member is out of the set. */
+const OUT_PERCENT = 40;
+/** Percentage of copies that are opened again and again before anybody hears of them, and how often at most: they become as old as their original. */
+const AGED_PERCENT = 30;
+const OPENINGS_MAX = 60;
+/** Percentage after which everything else goes down, too, before the pool has been told. */
+const ALL_DOWN_PERCENT = 25;
+
+/** A store in whose place an older copy of it was put. */
+interface PutBack {
+  readonly node: SimulatedStorageNode;
+  readonly storeUuid: string;
+  /** The disk as it was; null: it is the right one no more, as the pool has accepted the copy. */
+  readonly right: MemoryDisk | null;
+  /** When the pool had accepted the member anew before, as the tables say. */
+  readonly anewBefore: string;
+  readonly sinceMs: number;
 }

@@ -23,6 +23,47 @@ import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SlabPool, Status } from '@rmr/runtime';
 import { MemoryDisk, MemoryNetwork, type VirtualHost, VirtualWorld } from '@rmr/testing';
 
+export class OperatedCluster {
+  readonly world: VirtualWorld;
+  readonly network: MemoryNetwork;
+  readonly nodes: readonly OperatedNode[];
+  readonly client: OperatedClient;
+
+  constructor(seed: number, nodes: number) {
+    this.world = new VirtualWorld(seed);
+    this.network = new MemoryNetwork(this.world);
+    this.nodes = Array.from({ length: nodes }, (_, index) => new OperatedNode(this, `storage-${index + 1}`));
+    this.client = new OperatedClient(this, 'client-1');
+    for (const node of this.nodes) node.start();
+    this.client.start();
+  }
+
+  node(number: number): OperatedNode {
+    return this.nodes[number - 1] as OperatedNode;
+  }
+
+  /** Writes bytes of one value to the start of a pool, and returns how that ended. */
+  write(uuid: string, value: number, lengthBytes = 4096): number {
+    let status: number | null = null;
+    const slab = new SlabPool().take();
+    slab.bytes.fill(value, 0, lengthBytes);
+    const request = new IoRequest({
+      onIoDone: (_request, result) => {
+        status = result;
+      },
+    });
+    request.type = MessageType.WRITE;
+    request.offsetBytes = 0;
+    request.lengthBytes = lengthBytes;
+    request.payload = slab.bytes.subarray(0, lengthBytes);
+    const pool = this.client.pool(uuid);
+    if (pool === null) return Status.ENOPOOL;
+    pool.submit(request);
+    this.world.runUntil(() => status !== null, 60_000, 'the write to end');
+    return status ?? Status.EIO;
+  }
+}
+
 const HEARTBEAT_MS = 500;
 const DEAD_AFTER_MS = 2_000;
 const SESSION = {
@@ -345,46 +386,5 @@ export class OperatedClient {
       uuid,
       this.#client.open(options, () => {}),
     );
-  }
-}
-
-export class OperatedCluster {
-  readonly world: VirtualWorld;
-  readonly network: MemoryNetwork;
-  readonly nodes: readonly OperatedNode[];
-  readonly client: OperatedClient;
-
-  constructor(seed: number, nodes: number) {
-    this.world = new VirtualWorld(seed);
-    this.network = new MemoryNetwork(this.world);
-    this.nodes = Array.from({ length: nodes }, (_, index) => new OperatedNode(this, `storage-${index + 1}`));
-    this.client = new OperatedClient(this, 'client-1');
-    for (const node of this.nodes) node.start();
-    this.client.start();
-  }
-
-  node(number: number): OperatedNode {
-    return this.nodes[number - 1] as OperatedNode;
-  }
-
-  /** Writes bytes of one value to the start of a pool, and returns how that ended. */
-  write(uuid: string, value: number, lengthBytes = 4096): number {
-    let status: number | null = null;
-    const slab = new SlabPool().take();
-    slab.bytes.fill(value, 0, lengthBytes);
-    const request = new IoRequest({
-      onIoDone: (_request, result) => {
-        status = result;
-      },
-    });
-    request.type = MessageType.WRITE;
-    request.offsetBytes = 0;
-    request.lengthBytes = lengthBytes;
-    request.payload = slab.bytes.subarray(0, lengthBytes);
-    const pool = this.client.pool(uuid);
-    if (pool === null) return Status.ENOPOOL;
-    pool.submit(request);
-    this.world.runUntil(() => status !== null, 60_000, 'the write to end');
-    return status ?? Status.EIO;
   }
 }

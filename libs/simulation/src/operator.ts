@@ -4,30 +4,6 @@ import type { SimulatedCluster } from './cluster.ts';
 import type { FaultAtlas } from './fault-atlas.ts';
 import { addressOf, isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Members with data at most: what the runs are drawn for. */
-const NODES_MAX = 6;
-/** Percentage of runs that have an operator at all. */
-const RUNS_PERCENT = 50;
-/** Until the operator looks again at what was not done. */
-const RETRY_MS = 400;
-/** Percentage of replaced disks after which all others lose power before the pool is told: they may come to rely on the old one. */
-const POWER_LOSS_PERCENT = 25;
-/** How often a replacement is refused, as the store that is gone has the last clean copy of something, before that is given up. */
-const REFUSALS_MAX = 10;
-
-/** What the operator wants, step by step; a step is asked for until it is done or refused for good. */
-interface Wish {
-  readonly what: string;
-  /** Asks for the next step. */
-  readonly ask: (done: OperationDone) => void;
-  /** Whether it has come true, however that came about. */
-  readonly fulfilled: () => boolean;
-  /** What follows once it has. */
-  readonly onFulfilled: () => void;
-  /** Whether it may be given up when it is refused. */
-  readonly optional: boolean;
-}
-
 /** An operator that changes the membership while everything else goes on: maintenance, new members, removals, new disks, the quorum. */
 export class Operator {
   changeCount = 0;
@@ -270,4 +246,28 @@ export class Operator {
   #chance(percent: number): boolean {
     return randomBelow(this.#random, 100) < percent;
   }
+}
+
+/** Members with data at most: what the runs are drawn for. */
+const NODES_MAX = 6;
+/** Percentage of runs that have an operator at all. */
+const RUNS_PERCENT = 50;
+/** Until the operator looks again at what was not done. */
+const RETRY_MS = 400;
+/** Percentage of replaced disks after which all others lose power before the pool is told: they may come to rely on the old one. */
+const POWER_LOSS_PERCENT = 25;
+/** How often a replacement is refused, as the store that is gone has the last clean copy of something, before that is given up. */
+const REFUSALS_MAX = 10;
+
+/** What the operator wants, step by step; a step is asked for until it is done or refused for good. */
+interface Wish {
+  readonly what: string;
+  /** Asks for the next step. */
+  readonly ask: (done: OperationDone) => void;
+  /** Whether it has come true, however that came about. */
+  readonly fulfilled: () => boolean;
+  /** What follows once it has. */
+  readonly onFulfilled: () => void;
+  /** Whether it may be given up when it is refused. */
+  readonly optional: boolean;
 }

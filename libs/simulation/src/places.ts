@@ -4,31 +4,6 @@ import type { FaultContext } from './fault-context.ts';
 import { copyOf, mayBeVouchedFor } from './older-copy.ts';
 import { isAt, type SimulatedStorageNode } from './simulated-nodes.ts';
 
-/** Percentage of runs in which members move, and in which hosts are cloned. */
-const MOVED_PERCENT = 12;
-const CLONED_PERCENT = 12;
-/** Between two of them, in virtual milliseconds. */
-const INTERVAL_MS = 6_000;
-/** How long an operator waits before the client gets the new address of a member that has moved. */
-const CONFIGURED_MS = 3_000;
-/** How long a pool may wait with a configuration that is wrong, before an operator corrects it and starts the client again. */
-const PATIENCE_MS = 8_000;
-/** How long a clone is up. */
-const CLONE_MS = 9_000;
-/** After which a clone is not started any more, as nobody has come to know that it is older. */
-const KNOWN_MS = 6_000;
-/** Percentage of clones that have the host UUID of the original, too. */
-const HOST_CLONED_PERCENT = 50;
-/** Percentage of clones beside which the original dies, and the client. */
-const ORIGINAL_DIES_PERCENT = 60;
-const CLIENT_DIES_PERCENT = 80;
-
-const MOVED = 'member moved';
-const CLONED = 'host cloned';
-
-/** Kinds of faults. */
-export const PLACE_KINDS: readonly string[] = [MOVED, CLONED];
-
 /**
  * Members that are elsewhere than the pool knows them, and hosts that are there twice (L9).
  *
@@ -183,3 +158,28 @@ export class Places {
     return randomBelow(this.#random, bound);
   }
 }
+
+/** Percentage of runs in which members move, and in which hosts are cloned. */
+const MOVED_PERCENT = 12;
+const CLONED_PERCENT = 12;
+/** Between two of them, in virtual milliseconds. */
+const INTERVAL_MS = 6_000;
+/** How long an operator waits before the client gets the new address of a member that has moved. */
+const CONFIGURED_MS = 3_000;
+/** How long a pool may wait with a configuration that is wrong, before an operator corrects it and starts the client again. */
+const PATIENCE_MS = 8_000;
+/** How long a clone is up. */
+const CLONE_MS = 9_000;
+/** After which a clone is not started any more, as nobody has come to know that it is older. */
+const KNOWN_MS = 6_000;
+/** Percentage of clones that have the host UUID of the original, too. */
+const HOST_CLONED_PERCENT = 50;
+/** Percentage of clones beside which the original dies, and the client. */
+const ORIGINAL_DIES_PERCENT = 60;
+const CLIENT_DIES_PERCENT = 80;
+
+const MOVED = 'member moved';
+const CLONED = 'host cloned';
+
+/** Kinds of faults. */
+export const PLACE_KINDS: readonly string[] = [MOVED, CLONED];

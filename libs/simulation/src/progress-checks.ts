@@ -3,40 +3,6 @@ import type { SimulatedCluster } from './cluster.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 import type { Operation, Workload } from './workload.ts';
 
-/** Clocks run at least this fast, and at most the inverse of it, as the faults have it. */
-const CLOCK_RATE_MIN = 0.9;
-/** From when a leg has to leave until it has to be gone: several ticks of a client. */
-const LEAVING_MS = 1_000;
-/** What was ready to be sent has been, after two ticks of a client. */
-const SENT_MS = 250;
-/** After so long what an operation waits for is named, if it waits for anything. */
-const NAMED_MS = 3_000;
-/** After so long nothing waits any more for a chunk that can't be had, and that another member has; and so often it is looked at again. */
-const PASSED_BY_MS = 2_000;
-const STUCK_MAX = 8;
-/** A source that could not read a chunk is asked again after so long at most: a disk may take seconds to fail a read. It may have been mended since. */
-const ASKED_AGAIN_MS = 10_000;
-/** Times are sums of fractions. */
-const ROUNDING_MS = 1;
-/** The beginning of the reason with which a leg leaves that does not answer. */
-const UNANSWERED = 'an IO was not answered';
-
-type Leg = PoolClientStatus['legs'][number];
-type Pool = ReturnType<NonNullable<SimulatedStorageNode['rmr']>['pools']>[number];
-
-/** The oldest operation, as long as nothing is known to hold it up but the legs that have not answered it. */
-interface Watch {
-  readonly operation: Operation;
-  /** What has not changed since: the version, and what has been sent anew. */
-  readonly situation: string;
-  /** There were a unit and permits for it then, and nothing that it had to wait for: it was sent in the next moment at the latest. */
-  readyMs: number | null;
-  /** When a leg had last answered everything, by member: the operation too, if that had been sent. */
-  readonly idleMs: Map<number, number>;
-  /** Since when a leg should have left, as another has answered and is not slow. */
-  overdueMs: number | null;
-}
-
 /**
  * IO of a pool that is served goes on or says why it does not: a leg that leaves it unanswered leaves (L7), and what else it
  * waits for is in the status (I11). Seen from outside: in the status, and in how old the oldest operation is.
@@ -220,6 +186,40 @@ export class ProgressChecks {
     if (watch !== null && watch.operation === operation && watch.situation === situation) return watch;
     return { operation, situation, readyMs: null, idleMs: new Map(), overdueMs: null };
   }
+}
+
+/** Clocks run at least this fast, and at most the inverse of it, as the faults have it. */
+const CLOCK_RATE_MIN = 0.9;
+/** From when a leg has to leave until it has to be gone: several ticks of a client. */
+const LEAVING_MS = 1_000;
+/** What was ready to be sent has been, after two ticks of a client. */
+const SENT_MS = 250;
+/** After so long what an operation waits for is named, if it waits for anything. */
+const NAMED_MS = 3_000;
+/** After so long nothing waits any more for a chunk that can't be had, and that another member has; and so often it is looked at again. */
+const PASSED_BY_MS = 2_000;
+const STUCK_MAX = 8;
+/** A source that could not read a chunk is asked again after so long at most: a disk may take seconds to fail a read. It may have been mended since. */
+const ASKED_AGAIN_MS = 10_000;
+/** Times are sums of fractions. */
+const ROUNDING_MS = 1;
+/** The beginning of the reason with which a leg leaves that does not answer. */
+const UNANSWERED = 'an IO was not answered';
+
+type Leg = PoolClientStatus['legs'][number];
+type Pool = ReturnType<NonNullable<SimulatedStorageNode['rmr']>['pools']>[number];
+
+/** The oldest operation, as long as nothing is known to hold it up but the legs that have not answered it. */
+interface Watch {
+  readonly operation: Operation;
+  /** What has not changed since: the version, and what has been sent anew. */
+  readonly situation: string;
+  /** There were a unit and permits for it then, and nothing that it had to wait for: it was sent in the next moment at the latest. */
+  readyMs: number | null;
+  /** When a leg had last answered everything, by member: the operation too, if that had been sent. */
+  readonly idleMs: Map<number, number>;
+  /** Since when a leg should have left, as another has answered and is not slow. */
+  overdueMs: number | null;
 }
 
 /** Whether the node does not ask a source for the chunk, as that could not read it a moment ago. */

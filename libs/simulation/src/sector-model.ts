@@ -1,52 +1,3 @@
-/**
- * What a device may answer: one linearizable register per sector, with crashes.
- *
- * A write is a value that took effect at some moment between its begin and its end. One that was never acknowledged
- * ends with the crash of its client, and may or may not have taken effect by then. A read says which value was there.
- * From both follows which values a later read may no longer return; returning one is a violation.
- */
-
-/** Bytes of a sector: what a disk writes whole or not at all, and so the unit of the model. */
-export const SECTOR_BYTES = 512;
-
-/** Values of a sector from which on old ones are forgotten. */
-const PRUNE_FROM = 6;
-
-/** The stamp of a value that may be any that the sector ever had. */
-const ANY = Number.NaN;
-
-/** When sectors got their first value: before everything, and after nothing. */
-const LONG_AGO_MS = -Number.MAX_VALUE;
-
-/** A value that a sector has had, or may have had. */
-interface Value {
-  readonly stamp: number;
-  /** Virtual times. `endMs` is infinite while the write may still take effect. */
-  readonly beganMs: number;
-  endMs: number;
-  /** Reads that begin after this may not return it. */
-  deadMs: number;
-  /** Nothing can bring it back: what replaced it was durable when it did, or has become so. */
-  buried: boolean;
-  /** When it was dead by a write that the next flush makes durable for certain: infinite until then. */
-  replacedMs: number;
-}
-
-/** One sector: its values, and what has befallen it. */
-interface Sector {
-  values: Value[];
-  /** Stamps of everything that was ever written to it. */
-  readonly written: Set<number>;
-  /** When power took what was not flushed, the last time: what was answered before proves nothing after. */
-  volatileLostMs: number;
-  /** When a flush failed, the last time: what was not durable by then need not be after a later flush either. */
-  flushFailedMs: number;
-}
-
-function newValue(stamp: number, beganMs: number, endMs: number): Value {
-  return { stamp, beganMs, endMs, deadMs: Number.POSITIVE_INFINITY, buried: false, replacedMs: Number.POSITIVE_INFINITY };
-}
-
 /** Finds the first thing that is wrong; the text names the sector and the values. */
 export class SectorModel {
   readonly #sectors: Sector[];
@@ -234,6 +185,55 @@ export class SectorModel {
   #report(sector: number, what: string): void {
     this.#violation ??= `sector ${sector}: ${what}`;
   }
+}
+
+/**
+ * What a device may answer: one linearizable register per sector, with crashes.
+ *
+ * A write is a value that took effect at some moment between its begin and its end. One that was never acknowledged
+ * ends with the crash of its client, and may or may not have taken effect by then. A read says which value was there.
+ * From both follows which values a later read may no longer return; returning one is a violation.
+ */
+
+/** Bytes of a sector: what a disk writes whole or not at all, and so the unit of the model. */
+export const SECTOR_BYTES = 512;
+
+/** Values of a sector from which on old ones are forgotten. */
+const PRUNE_FROM = 6;
+
+/** The stamp of a value that may be any that the sector ever had. */
+const ANY = Number.NaN;
+
+/** When sectors got their first value: before everything, and after nothing. */
+const LONG_AGO_MS = -Number.MAX_VALUE;
+
+/** A value that a sector has had, or may have had. */
+interface Value {
+  readonly stamp: number;
+  /** Virtual times. `endMs` is infinite while the write may still take effect. */
+  readonly beganMs: number;
+  endMs: number;
+  /** Reads that begin after this may not return it. */
+  deadMs: number;
+  /** Nothing can bring it back: what replaced it was durable when it did, or has become so. */
+  buried: boolean;
+  /** When it was dead by a write that the next flush makes durable for certain: infinite until then. */
+  replacedMs: number;
+}
+
+/** One sector: its values, and what has befallen it. */
+interface Sector {
+  values: Value[];
+  /** Stamps of everything that was ever written to it. */
+  readonly written: Set<number>;
+  /** When power took what was not flushed, the last time: what was answered before proves nothing after. */
+  volatileLostMs: number;
+  /** When a flush failed, the last time: what was not durable by then need not be after a later flush either. */
+  flushFailedMs: number;
+}
+
+function newValue(stamp: number, beganMs: number, endMs: number): Value {
+  return { stamp, beganMs, endMs, deadMs: Number.POSITIVE_INFINITY, buried: false, replacedMs: Number.POSITIVE_INFINITY };
 }
 
 /** From `nowMs` on nobody may return `value`, as `killer` has replaced it. */

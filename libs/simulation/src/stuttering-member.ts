@@ -4,52 +4,6 @@ import type { FaultContext } from './fault-context.ts';
 import type { SimulatedClient, SimulatedStorageNode } from './simulated-nodes.ts';
 import type { Workload } from './workload.ts';
 
-/** The name of the fault. */
-export const STUTTERING_MEMBER = 'stuttering member';
-/** Faults that have nothing to do with how fast members answer: beside these alone the bounds are checked. */
-export const HARMLESS_BESIDE_IT = 'wall clock jump';
-/** Percentage of runs that have it. */
-const RUNS_PERCENT = 12;
-/** How long the host does not run, of each period: less than what makes a path dead. And how long it does. */
-const STALLED_MS_MIN = 1_200;
-const STALLED_MS_MAX = 1_700;
-const AWAKE_MS_MAX = 150;
-const FOR_MS_MIN = 8_000;
-const FOR_MS_MAX = 40_000;
-/** From when a leg is seen to hold up IO for long enough until it has to be gone, beyond what the rule gives it. */
-const LEAVING_MS = 1_000;
-/** In the reason for which it leaves. */
-const HELD_UP = 'it held up IO';
-/** What has been sent for so long is held up for certain. */
-const HELD_MS = 200;
-/** Returns of a stuttering member while that goes on: some soon, then fewer. */
-const RETURNS_FREE = 6;
-const RETURN_EVERY_MS = 8_000;
-/** What a return costs clients, at most: IO is held for so long. */
-const RETURN_COST_MS = 1_000;
-
-type Leg = PoolClientStatus['legs'][number];
-
-/** A member that stutters, and what was seen of that since. */
-interface Stutter {
-  readonly node: SimulatedStorageNode;
-  readonly sinceMs: number;
-  /** Since when its host has not run; null: it runs. */
-  stalledSinceMs: number | null;
-  returns: number;
-  wasInSync: boolean;
-  /** What it was seen to hold up under one version, in virtual milliseconds. */
-  situation: string;
-  heldMs: number;
-  busyMs: number;
-  heldSinceMs: number | null;
-  /** Since when its return has held up IO. */
-  returnHoldsSinceMs: number | null;
-  /** It has left for holding up IO: it may do so for a moment only. And since when it does without a break. */
-  isKnown: boolean;
-  holdsSinceMs: number | null;
-}
-
 /**
  * L7: a host that does not run for most of each period. So its member answers now and then, and paths to it stay open. The pool has to
  * go on without the member. It leaves within a bound, stays out for longer after each return, and its returns cost clients little.
@@ -195,6 +149,52 @@ export class StutteringMember {
   #below(bound: number): number {
     return randomBelow(this.#random, bound);
   }
+}
+
+/** The name of the fault. */
+export const STUTTERING_MEMBER = 'stuttering member';
+/** Faults that have nothing to do with how fast members answer: beside these alone the bounds are checked. */
+export const HARMLESS_BESIDE_IT = 'wall clock jump';
+/** Percentage of runs that have it. */
+const RUNS_PERCENT = 12;
+/** How long the host does not run, of each period: less than what makes a path dead. And how long it does. */
+const STALLED_MS_MIN = 1_200;
+const STALLED_MS_MAX = 1_700;
+const AWAKE_MS_MAX = 150;
+const FOR_MS_MIN = 8_000;
+const FOR_MS_MAX = 40_000;
+/** From when a leg is seen to hold up IO for long enough until it has to be gone, beyond what the rule gives it. */
+const LEAVING_MS = 1_000;
+/** In the reason for which it leaves. */
+const HELD_UP = 'it held up IO';
+/** What has been sent for so long is held up for certain. */
+const HELD_MS = 200;
+/** Returns of a stuttering member while that goes on: some soon, then fewer. */
+const RETURNS_FREE = 6;
+const RETURN_EVERY_MS = 8_000;
+/** What a return costs clients, at most: IO is held for so long. */
+const RETURN_COST_MS = 1_000;
+
+type Leg = PoolClientStatus['legs'][number];
+
+/** A member that stutters, and what was seen of that since. */
+interface Stutter {
+  readonly node: SimulatedStorageNode;
+  readonly sinceMs: number;
+  /** Since when its host has not run; null: it runs. */
+  stalledSinceMs: number | null;
+  returns: number;
+  wasInSync: boolean;
+  /** What it was seen to hold up under one version, in virtual milliseconds. */
+  situation: string;
+  heldMs: number;
+  busyMs: number;
+  heldSinceMs: number | null;
+  /** Since when its return has held up IO. */
+  returnHoldsSinceMs: number | null;
+  /** It has left for holding up IO: it may do so for a moment only. And since when it does without a break. */
+  isKnown: boolean;
+  holdsSinceMs: number | null;
 }
 
 function fail(rule: string, what: string): never {

@@ -5,175 +5,6 @@ import type { Area } from './geometry.ts';
 import { SECTOR_BYTES, type SectorModel } from './sector-model.ts';
 import type { SimulatedClient } from './simulated-nodes.ts';
 
-const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
-
-/** For the log. */
-const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
-
-/** Operations under way at a time, at most. */
-export const CONCURRENCY_MAX = 24;
-/** Connections that operations come in on, and the percentage of moments at which one of them is gone. */
-const CONNECTIONS = 3;
-const CONNECTION_GONE_PERCENT = 3;
-/** Percentage of moments at which a client that was robbed of the pool is used too. */
-const ROBBED_PERCENT = 30;
-
-/** How the device is used for a while. */
-interface Style {
-  readonly name: string;
-  /** Share of each operation, in percent; the rest are reads. */
-  readonly write: number;
-  readonly fua: number;
-  readonly discard: number;
-  readonly zeroes: number;
-  readonly flush: number;
-  /** Milliseconds between two operations, at most. */
-  readonly pauseMsMax: number;
-  readonly concurrency: number;
-  /** How long it goes on, at most. */
-  readonly forMsMax: number;
-  /** The sectors of the next operation, within an area and relative to it. */
-  readonly range: (random: SeededRandom, area: Area, chunkSectors: number) => { readonly first: number; readonly count: number };
-  /** Instead of these, chunks that a member lacks, whole or in part, while there are any. */
-  readonly aimsAtDirty?: true;
-}
-
-function anywhere(random: SeededRandom, area: Area): { first: number; count: number } {
-  const count = 1 + randomBelow(random, randomBelow(random, 100) < 15 ? area.sectorCount : 4);
-  return { first: randomBelow(random, area.sectorCount - count + 1), count };
-}
-
-/** Whole chunks, and now and then some sectors more or less: what heals a chunk, and what just does not. */
-function wholeChunks(random: SeededRandom, area: Area, chunkSectors: number): { first: number; count: number } {
-  const shift = (area.offsetBytes / SECTOR_BYTES) % chunkSectors;
-  const chunks = 1 + randomBelow(random, 2);
-  const start = randomBelow(random, Math.max(1, Math.floor(area.sectorCount / chunkSectors))) * chunkSectors;
-  const crooked = randomBelow(random, 4) === 0 ? 1 : 0;
-  const first = Math.max(0, start - shift + crooked);
-  return { first, count: Math.max(1, Math.min(chunks * chunkSectors, area.sectorCount - first)) };
-}
-
-const STYLES: readonly Style[] = [
-  { name: 'mixed', write: 45, fua: 10, discard: 5, zeroes: 4, flush: 8, pauseMsMax: 8, concurrency: 10, forMsMax: 6_000, range: anywhere },
-  {
-    name: 'hammer',
-    write: 50,
-    fua: 5,
-    discard: 5,
-    zeroes: 5,
-    flush: 3,
-    pauseMsMax: 4,
-    concurrency: CONCURRENCY_MAX,
-    forMsMax: 2_000,
-    range: (random) => ({ first: randomBelow(random, 6), count: 1 + randomBelow(random, 3) }),
-  },
-  {
-    name: 'adjacent',
-    write: 60,
-    fua: 5,
-    discard: 0,
-    zeroes: 5,
-    flush: 5,
-    pauseMsMax: 6,
-    concurrency: 16,
-    forMsMax: 4_000,
-    range: (random, area) => ({ first: randomBelow(random, area.sectorCount / 2) * 2, count: 1 + randomBelow(random, 2) }),
-  },
-  {
-    name: 'chunks',
-    write: 50,
-    fua: 5,
-    discard: 10,
-    zeroes: 5,
-    flush: 8,
-    pauseMsMax: 12,
-    concurrency: 8,
-    forMsMax: 5_000,
-    range: wholeChunks,
-  },
-  {
-    name: 'behind',
-    write: 45,
-    fua: 5,
-    discard: 10,
-    zeroes: 5,
-    flush: 10,
-    pauseMsMax: 12,
-    concurrency: 8,
-    forMsMax: 5_000,
-    range: wholeChunks,
-    aimsAtDirty: true,
-  },
-  { name: 'reads', write: 8, fua: 2, discard: 1, zeroes: 0, flush: 2, pauseMsMax: 6, concurrency: 8, forMsMax: 3_000, range: anywhere },
-  {
-    name: 'flushes',
-    write: 40,
-    fua: 15,
-    discard: 2,
-    zeroes: 2,
-    flush: 25,
-    pauseMsMax: 12,
-    concurrency: 6,
-    forMsMax: 3_000,
-    range: anywhere,
-  },
-  // Little is durable, and no more in flight than a few: a crash finds what a flush or another write would have covered.
-  {
-    name: 'unflushed',
-    write: 60,
-    fua: 0,
-    discard: 4,
-    zeroes: 4,
-    flush: 2,
-    pauseMsMax: 12,
-    concurrency: 3,
-    forMsMax: 6_000,
-    range: anywhere,
-  },
-  // Long enough for regions to leave the write intent by themselves.
-  {
-    name: 'idle',
-    write: 50,
-    fua: 0,
-    discard: 0,
-    zeroes: 0,
-    flush: 20,
-    pauseMsMax: 4_000,
-    concurrency: 2,
-    forMsMax: 25_000,
-    range: anywhere,
-  },
-];
-
-/** An operation under way. */
-export interface Operation {
-  readonly client: SimulatedClient;
-  readonly request: IoRequest;
-  /** What it writes: every word of it. 0 for what writes zeroes, and for reads and flushes. */
-  readonly stamp: number;
-  readonly beganMs: number;
-  readonly firstSector: number;
-  readonly sectorCount: number;
-  /** Which connection it has come in on; negative: none that ever goes away. */
-  readonly connection: number;
-  /** Wants to know how a flush has ended. */
-  readonly onEnd?: (status: number) => void;
-}
-
-/** What is not the rule for an operation. */
-interface SubmitOptions {
-  /** Instead of the place of its sectors. */
-  readonly range?: ByteRange;
-  readonly onEnd?: (status: number) => void;
-  readonly connection?: number;
-}
-
-/** Whether the operation changes data. */
-export function isChange(operation: Operation): boolean {
-  const { type } = operation.request;
-  return type === MessageType.WRITE || type === MessageType.DISCARD || type === MessageType.WRITE_ZEROES;
-}
-
 /** Uses the device through the cluster's client, and tells the model what was asked and answered. */
 export class Workload {
   readonly operations = new Set<Operation>();
@@ -494,4 +325,173 @@ export class Workload {
   #chance(percent: number): boolean {
     return randomBelow(this.#random, 100) < percent;
   }
+}
+
+const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
+
+/** For the log. */
+const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
+
+/** Operations under way at a time, at most. */
+export const CONCURRENCY_MAX = 24;
+/** Connections that operations come in on, and the percentage of moments at which one of them is gone. */
+const CONNECTIONS = 3;
+const CONNECTION_GONE_PERCENT = 3;
+/** Percentage of moments at which a client that was robbed of the pool is used too. */
+const ROBBED_PERCENT = 30;
+
+/** How the device is used for a while. */
+interface Style {
+  readonly name: string;
+  /** Share of each operation, in percent; the rest are reads. */
+  readonly write: number;
+  readonly fua: number;
+  readonly discard: number;
+  readonly zeroes: number;
+  readonly flush: number;
+  /** Milliseconds between two operations, at most. */
+  readonly pauseMsMax: number;
+  readonly concurrency: number;
+  /** How long it goes on, at most. */
+  readonly forMsMax: number;
+  /** The sectors of the next operation, within an area and relative to it. */
+  readonly range: (random: SeededRandom, area: Area, chunkSectors: number) => { readonly first: number; readonly count: number };
+  /** Instead of these, chunks that a member lacks, whole or in part, while there are any. */
+  readonly aimsAtDirty?: true;
+}
+
+function anywhere(random: SeededRandom, area: Area): { first: number; count: number } {
+  const count = 1 + randomBelow(random, randomBelow(random, 100) < 15 ? area.sectorCount : 4);
+  return { first: randomBelow(random, area.sectorCount - count + 1), count };
+}
+
+/** Whole chunks, and now and then some sectors more or less: what heals a chunk, and what just does not. */
+function wholeChunks(random: SeededRandom, area: Area, chunkSectors: number): { first: number; count: number } {
+  const shift = (area.offsetBytes / SECTOR_BYTES) % chunkSectors;
+  const chunks = 1 + randomBelow(random, 2);
+  const start = randomBelow(random, Math.max(1, Math.floor(area.sectorCount / chunkSectors))) * chunkSectors;
+  const crooked = randomBelow(random, 4) === 0 ? 1 : 0;
+  const first = Math.max(0, start - shift + crooked);
+  return { first, count: Math.max(1, Math.min(chunks * chunkSectors, area.sectorCount - first)) };
+}
+
+const STYLES: readonly Style[] = [
+  { name: 'mixed', write: 45, fua: 10, discard: 5, zeroes: 4, flush: 8, pauseMsMax: 8, concurrency: 10, forMsMax: 6_000, range: anywhere },
+  {
+    name: 'hammer',
+    write: 50,
+    fua: 5,
+    discard: 5,
+    zeroes: 5,
+    flush: 3,
+    pauseMsMax: 4,
+    concurrency: CONCURRENCY_MAX,
+    forMsMax: 2_000,
+    range: (random) => ({ first: randomBelow(random, 6), count: 1 + randomBelow(random, 3) }),
+  },
+  {
+    name: 'adjacent',
+    write: 60,
+    fua: 5,
+    discard: 0,
+    zeroes: 5,
+    flush: 5,
+    pauseMsMax: 6,
+    concurrency: 16,
+    forMsMax: 4_000,
+    range: (random, area) => ({ first: randomBelow(random, area.sectorCount / 2) * 2, count: 1 + randomBelow(random, 2) }),
+  },
+  {
+    name: 'chunks',
+    write: 50,
+    fua: 5,
+    discard: 10,
+    zeroes: 5,
+    flush: 8,
+    pauseMsMax: 12,
+    concurrency: 8,
+    forMsMax: 5_000,
+    range: wholeChunks,
+  },
+  {
+    name: 'behind',
+    write: 45,
+    fua: 5,
+    discard: 10,
+    zeroes: 5,
+    flush: 10,
+    pauseMsMax: 12,
+    concurrency: 8,
+    forMsMax: 5_000,
+    range: wholeChunks,
+    aimsAtDirty: true,
+  },
+  { name: 'reads', write: 8, fua: 2, discard: 1, zeroes: 0, flush: 2, pauseMsMax: 6, concurrency: 8, forMsMax: 3_000, range: anywhere },
+  {
+    name: 'flushes',
+    write: 40,
+    fua: 15,
+    discard: 2,
+    zeroes: 2,
+    flush: 25,
+    pauseMsMax: 12,
+    concurrency: 6,
+    forMsMax: 3_000,
+    range: anywhere,
+  },
+  // Little is durable, and no more in flight than a few: a crash finds what a flush or another write would have covered.
+  {
+    name: 'unflushed',
+    write: 60,
+    fua: 0,
+    discard: 4,
+    zeroes: 4,
+    flush: 2,
+    pauseMsMax: 12,
+    concurrency: 3,
+    forMsMax: 6_000,
+    range: anywhere,
+  },
+  // Long enough for regions to leave the write intent by themselves.
+  {
+    name: 'idle',
+    write: 50,
+    fua: 0,
+    discard: 0,
+    zeroes: 0,
+    flush: 20,
+    pauseMsMax: 4_000,
+    concurrency: 2,
+    forMsMax: 25_000,
+    range: anywhere,
+  },
+];
+
+/** An operation under way. */
+export interface Operation {
+  readonly client: SimulatedClient;
+  readonly request: IoRequest;
+  /** What it writes: every word of it. 0 for what writes zeroes, and for reads and flushes. */
+  readonly stamp: number;
+  readonly beganMs: number;
+  readonly firstSector: number;
+  readonly sectorCount: number;
+  /** Which connection it has come in on; negative: none that ever goes away. */
+  readonly connection: number;
+  /** Wants to know how a flush has ended. */
+  readonly onEnd?: (status: number) => void;
+}
+
+/** What is not the rule for an operation. */
+interface SubmitOptions {
+  /** Instead of the place of its sectors. */
+  readonly range?: ByteRange;
+  readonly onEnd?: (status: number) => void;
+  readonly connection?: number;
+}
+
+/** Whether the operation changes data. */
+export function isChange(operation: Operation): boolean {
+  const { type } = operation.request;
+  return type === MessageType.WRITE || type === MessageType.DISCARD || type === MessageType.WRITE_ZEROES;
 }

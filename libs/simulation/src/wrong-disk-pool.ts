@@ -5,43 +5,6 @@ import { MemoryDisk, MemoryNetwork, VirtualWorld } from '@rmr/testing';
 import { SECTOR_BYTES, SectorModel } from './sector-model.ts';
 import { addressOf, SimulatedClient, type SimulatedPool, SimulatedStorageNode } from './simulated-nodes.ts';
 
-const CHUNK_BYTES = 4096;
-const CHUNK_COUNT = 16;
-const DEVICE_BYTES = CHUNK_BYTES * CHUNK_COUNT;
-const SECTOR_COUNT = DEVICE_BYTES / SECTOR_BYTES;
-const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
-const QUEUE_DEPTH = 8;
-/** A disk request takes up to this, in virtual milliseconds: long enough for writes to be under way when a copy is made. */
-const DISK_MS = 2;
-/** How often the pool is looked at, in virtual milliseconds. */
-const LOOK_MS = 50;
-/** In which whatever is waited for has to come about, in virtual milliseconds. */
-const PATIENCE_MS = 40_000;
-/** Reads under way at a time, of those that go on all the time. */
-const READS_MAX = 3;
-/** Sectors of such a read. */
-const READ_SECTORS = 8;
-
-export interface WrongDiskPoolOptions {
-  readonly memberCount: number;
-  readonly witness: boolean;
-  readonly quorum: PoolPolicy['quorum'];
-  readonly seed: number;
-  /** Of a pool that has no right to be called so; absent: one of its own. */
-  readonly poolUuid?: string;
-  /** The stores that the members begin with, by member id; absent: new ones. */
-  readonly disks?: ReadonlyMap<number, MemoryDisk>;
-}
-
-/** A write or a read that has not ended. */
-interface Operation {
-  readonly request: IoRequest;
-  readonly first: number;
-  readonly count: number;
-  readonly stamp: number;
-  readonly beganMs: number;
-}
-
 /**
  * A small pool whose member 2 can be given any disk: storage nodes with real stores, a real client, and a model that knows what
  * every sector of the device may read as. Sectors are read all the time. A wrong read throws, and so does a version of a lineage that
@@ -382,6 +345,43 @@ export class WrongDiskPool {
     node.diskLatencyMs = DISK_MS;
     return node;
   }
+}
+
+const CHUNK_BYTES = 4096;
+const CHUNK_COUNT = 16;
+const DEVICE_BYTES = CHUNK_BYTES * CHUNK_COUNT;
+const SECTOR_COUNT = DEVICE_BYTES / SECTOR_BYTES;
+const WORDS_PER_SECTOR = SECTOR_BYTES / Float64Array.BYTES_PER_ELEMENT;
+const QUEUE_DEPTH = 8;
+/** A disk request takes up to this, in virtual milliseconds: long enough for writes to be under way when a copy is made. */
+const DISK_MS = 2;
+/** How often the pool is looked at, in virtual milliseconds. */
+const LOOK_MS = 50;
+/** In which whatever is waited for has to come about, in virtual milliseconds. */
+const PATIENCE_MS = 40_000;
+/** Reads under way at a time, of those that go on all the time. */
+const READS_MAX = 3;
+/** Sectors of such a read. */
+const READ_SECTORS = 8;
+
+export interface WrongDiskPoolOptions {
+  readonly memberCount: number;
+  readonly witness: boolean;
+  readonly quorum: PoolPolicy['quorum'];
+  readonly seed: number;
+  /** Of a pool that has no right to be called so; absent: one of its own. */
+  readonly poolUuid?: string;
+  /** The stores that the members begin with, by member id; absent: new ones. */
+  readonly disks?: ReadonlyMap<number, MemoryDisk>;
+}
+
+/** A write or a read that has not ended. */
+interface Operation {
+  readonly request: IoRequest;
+  readonly first: number;
+  readonly count: number;
+  readonly stamp: number;
+  readonly beganMs: number;
 }
 
 /** What was written to a sector; it has to be one thing. */

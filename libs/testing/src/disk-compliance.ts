@@ -1,47 +1,6 @@
 import { type Disk, type DiskExtent, randomBelow, SeededRandom, Status } from '@rmr/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-/** A disk under test. */
-export interface DiskUnderTest {
-  /** At least 8 MiB, reading as zeroes. */
-  readonly disk: Disk;
-  /** Opens what the disk was once more, after `disk` was closed. */
-  readonly reopen: () => Promise<Disk>;
-  /** Removes it; every disk on it is closed. */
-  readonly remove: () => Promise<void>;
-}
-
-const MIB = 1024 * 1024;
-
-/** Collects outcomes; fails on a second answer. */
-class Answers {
-  readonly statuses = new Map<number, number>();
-  #nextTag = 1;
-  /** True while a call to the disk is on the stack in which no answer may come. */
-  inQueueing = false;
-  answeredWhileQueueing = false;
-
-  readonly onDiskDone = (tag: number, status: number): void => {
-    if (this.inQueueing) this.answeredWhileQueueing = true;
-    if (this.statuses.has(tag)) throw new Error(`request ${tag} was answered twice`);
-    this.statuses.set(tag, status);
-  };
-
-  /** Makes a request with a new tag. */
-  ask(make: (tag: number) => void): number {
-    const tag = this.#nextTag++;
-    this.inQueueing = true;
-    make(tag);
-    this.inQueueing = false;
-    return tag;
-  }
-
-  async of(tag: number): Promise<number> {
-    await expect.poll(() => this.statuses.has(tag), { timeout: 30_000, interval: 1 }).toBe(true);
-    return this.statuses.get(tag) as number;
-  }
-}
-
 /** What every {@link Disk} does. `make` gives a new disk for each test. */
 export function diskCompliance(name: string, make: () => Promise<DiskUnderTest>): void {
   describe(`disk compliance: ${name}`, () => {
@@ -266,6 +225,47 @@ export function diskCompliance(name: string, make: () => Promise<DiskUnderTest>)
       expect(same(await read(0, size), model)).toBe(true);
     });
   });
+}
+
+/** A disk under test. */
+export interface DiskUnderTest {
+  /** At least 8 MiB, reading as zeroes. */
+  readonly disk: Disk;
+  /** Opens what the disk was once more, after `disk` was closed. */
+  readonly reopen: () => Promise<Disk>;
+  /** Removes it; every disk on it is closed. */
+  readonly remove: () => Promise<void>;
+}
+
+const MIB = 1024 * 1024;
+
+/** Collects outcomes; fails on a second answer. */
+class Answers {
+  readonly statuses = new Map<number, number>();
+  #nextTag = 1;
+  /** True while a call to the disk is on the stack in which no answer may come. */
+  inQueueing = false;
+  answeredWhileQueueing = false;
+
+  readonly onDiskDone = (tag: number, status: number): void => {
+    if (this.inQueueing) this.answeredWhileQueueing = true;
+    if (this.statuses.has(tag)) throw new Error(`request ${tag} was answered twice`);
+    this.statuses.set(tag, status);
+  };
+
+  /** Makes a request with a new tag. */
+  ask(make: (tag: number) => void): number {
+    const tag = this.#nextTag++;
+    this.inQueueing = true;
+    make(tag);
+    this.inQueueing = false;
+    return tag;
+  }
+
+  async of(tag: number): Promise<number> {
+    await expect.poll(() => this.statuses.has(tag), { timeout: 30_000, interval: 1 }).toBe(true);
+    return this.statuses.get(tag) as number;
+  }
 }
 
 function close(disk: Disk): Promise<void> {

@@ -1,3 +1,29 @@
+/** The tables of one document, and which of them a test has compared with something. */
+export class CheckedTables {
+  readonly #tables: readonly DocumentTable[];
+  readonly #taken = new Set<DocumentTable>();
+
+  /** `markdown`: the part of a document that the test is for. */
+  constructor(markdown: string) {
+    this.#tables = tablesOf(markdown);
+  }
+
+  /** The table below the heading that has these names of columns, of which the first few suffice. There has to be exactly one. */
+  take(section: string, ...columns: readonly string[]): DocumentTable {
+    const fitting = this.#tables.filter((table) => table.section === section && columns.every((name, i) => table.header[i] === name));
+    const [table] = fitting;
+    if (table === undefined || fitting.length > 1)
+      throw new Error(`"${section}" has ${fitting.length} tables with the columns ${columns.join(', ')}`);
+    this.#taken.add(table);
+    return table;
+  }
+
+  /** Those that nothing has taken. */
+  get left(): readonly string[] {
+    return this.#tables.filter((table) => !this.#taken.has(table)).map(({ section, header }) => `${section}: ${header.join(' | ')}`);
+  }
+}
+
 /**
  * Tables of the documents that describe formats, for tests that compare them with code. A table is found by the heading that it stands
  * below.
@@ -35,32 +61,6 @@ export function tablesOf(markdown: string): readonly DocumentTable[] {
   }
   end();
   return tables;
-}
-
-/** The tables of one document, and which of them a test has compared with something. */
-export class CheckedTables {
-  readonly #tables: readonly DocumentTable[];
-  readonly #taken = new Set<DocumentTable>();
-
-  /** `markdown`: the part of a document that the test is for. */
-  constructor(markdown: string) {
-    this.#tables = tablesOf(markdown);
-  }
-
-  /** The table below the heading that has these names of columns, of which the first few suffice. There has to be exactly one. */
-  take(section: string, ...columns: readonly string[]): DocumentTable {
-    const fitting = this.#tables.filter((table) => table.section === section && columns.every((name, i) => table.header[i] === name));
-    const [table] = fitting;
-    if (table === undefined || fitting.length > 1)
-      throw new Error(`"${section}" has ${fitting.length} tables with the columns ${columns.join(', ')}`);
-    this.#taken.add(table);
-    return table;
-  }
-
-  /** Those that nothing has taken. */
-  get left(): readonly string[] {
-    return this.#tables.filter((table) => !this.#taken.has(table)).map(({ section, header }) => `${section}: ${header.join(' | ')}`);
-  }
 }
 
 /** What stands in the bytes of a field: a number, little-endian; bytes; or anything, where another test knows better. */

@@ -10,103 +10,6 @@ import {
   Status,
 } from '@rmr/runtime';
 
-/** The block in which it has holes. */
-export const PAGE_BYTES = 4096;
-/** What the disk writes whole or not at all. */
-const SECTOR_BYTES = 512;
-
-/** What a request does. */
-export type DiskRequestKind = 'read' | 'write' | 'flush' | 'punch' | 'zero' | 'reserve' | 'allocate';
-
-/** A request that has been submitted. */
-export interface DiskRequest {
-  readonly kind: DiskRequestKind;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  /** What a write writes; null: something else. */
-  readonly bytes: Uint8Array | null;
-}
-
-export interface MemoryDiskOptions {
-  readonly sizeBytes: number;
-  /** Called for every submitted request; `end` lets it take effect and answers it, once. Default: at once. */
-  readonly schedule?: (request: DiskRequest, end: () => void) => void;
-  readonly features?: Partial<DiskFeatures>;
-  /** Bytes that may be allocated; beyond them writes end with ENOSPC. Default: all. */
-  readonly capacityBytes?: number;
-  /** With it, some sectors of a write that fails are on the disk all the same. Default: nothing is. */
-  readonly tearFailedWrites?: Random;
-}
-
-interface Request extends DiskRequest {
-  readonly tag: number;
-  readonly sink: DiskSink;
-  /** For a flush: how many changes had ended when it was queued. */
-  readonly changesBefore: number;
-  /** For a reservation: how it ends. */
-  readonly decided: number;
-  ended: boolean;
-}
-
-interface Change {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  /** null = zeroes. */
-  readonly bytes: Uint8Array | null;
-}
-
-/** Sparse content whose copies share pages until one of them changes. */
-class Image {
-  readonly pages = new Map<number, Uint8Array>();
-  readonly #owned = new Set<number>();
-
-  fork(): Image {
-    const copy = new Image();
-    for (const [index, page] of this.pages) copy.pages.set(index, page);
-    this.#owned.clear();
-    return copy;
-  }
-
-  read(offsetBytes: number, target: Uint8Array): void {
-    for (let at = 0; at < target.length; ) {
-      const index = Math.floor((offsetBytes + at) / PAGE_BYTES);
-      const within = offsetBytes + at - index * PAGE_BYTES;
-      const length = Math.min(PAGE_BYTES - within, target.length - at);
-      const page = this.pages.get(index);
-      if (page === undefined) target.fill(0, at, at + length);
-      else target.set(page.subarray(within, within + length), at);
-      at += length;
-    }
-  }
-
-  apply(change: Change, from = 0, to = change.lengthBytes): void {
-    for (let at = from; at < to; ) {
-      const position = change.offsetBytes + at;
-      const index = Math.floor(position / PAGE_BYTES);
-      const within = position - index * PAGE_BYTES;
-      const length = Math.min(PAGE_BYTES - within, to - at);
-      if (change.bytes === null && length === PAGE_BYTES) {
-        this.pages.delete(index);
-        this.#owned.delete(index);
-      } else if (change.bytes !== null) {
-        this.#own(index).set(change.bytes.subarray(at, at + length), within);
-      } else if (this.pages.has(index)) {
-        this.#own(index).fill(0, within, within + length);
-      }
-      at += length;
-    }
-  }
-
-  #own(index: number): Uint8Array {
-    const page = this.pages.get(index);
-    if (page !== undefined && this.#owned.has(index)) return page;
-    const own = page === undefined ? new Uint8Array(PAGE_BYTES) : page.slice();
-    this.pages.set(index, own);
-    this.#owned.add(index);
-    return own;
-  }
-}
-
 /**
  * A {@link Disk} in memory, with what real ones do to their users: a volatile cache that loses, tears and reorders
  * what was not flushed, errors, hangs, a file system that is full. Sparse: a 64 TiB disk costs what is written.
@@ -560,6 +463,103 @@ export class MemoryDisk implements Disk {
       return;
     }
     for (let index = first; index < end; index++) this.#reserved.delete(index);
+  }
+}
+
+/** The block in which it has holes. */
+export const PAGE_BYTES = 4096;
+/** What the disk writes whole or not at all. */
+const SECTOR_BYTES = 512;
+
+/** What a request does. */
+export type DiskRequestKind = 'read' | 'write' | 'flush' | 'punch' | 'zero' | 'reserve' | 'allocate';
+
+/** A request that has been submitted. */
+export interface DiskRequest {
+  readonly kind: DiskRequestKind;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** What a write writes; null: something else. */
+  readonly bytes: Uint8Array | null;
+}
+
+export interface MemoryDiskOptions {
+  readonly sizeBytes: number;
+  /** Called for every submitted request; `end` lets it take effect and answers it, once. Default: at once. */
+  readonly schedule?: (request: DiskRequest, end: () => void) => void;
+  readonly features?: Partial<DiskFeatures>;
+  /** Bytes that may be allocated; beyond them writes end with ENOSPC. Default: all. */
+  readonly capacityBytes?: number;
+  /** With it, some sectors of a write that fails are on the disk all the same. Default: nothing is. */
+  readonly tearFailedWrites?: Random;
+}
+
+interface Request extends DiskRequest {
+  readonly tag: number;
+  readonly sink: DiskSink;
+  /** For a flush: how many changes had ended when it was queued. */
+  readonly changesBefore: number;
+  /** For a reservation: how it ends. */
+  readonly decided: number;
+  ended: boolean;
+}
+
+interface Change {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** null = zeroes. */
+  readonly bytes: Uint8Array | null;
+}
+
+/** Sparse content whose copies share pages until one of them changes. */
+class Image {
+  readonly pages = new Map<number, Uint8Array>();
+  readonly #owned = new Set<number>();
+
+  fork(): Image {
+    const copy = new Image();
+    for (const [index, page] of this.pages) copy.pages.set(index, page);
+    this.#owned.clear();
+    return copy;
+  }
+
+  read(offsetBytes: number, target: Uint8Array): void {
+    for (let at = 0; at < target.length; ) {
+      const index = Math.floor((offsetBytes + at) / PAGE_BYTES);
+      const within = offsetBytes + at - index * PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - within, target.length - at);
+      const page = this.pages.get(index);
+      if (page === undefined) target.fill(0, at, at + length);
+      else target.set(page.subarray(within, within + length), at);
+      at += length;
+    }
+  }
+
+  apply(change: Change, from = 0, to = change.lengthBytes): void {
+    for (let at = from; at < to; ) {
+      const position = change.offsetBytes + at;
+      const index = Math.floor(position / PAGE_BYTES);
+      const within = position - index * PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - within, to - at);
+      if (change.bytes === null && length === PAGE_BYTES) {
+        this.pages.delete(index);
+        this.#owned.delete(index);
+      } else if (change.bytes !== null) {
+        this.#own(index).set(change.bytes.subarray(at, at + length), within);
+      } else if (this.pages.has(index)) {
+        this.#own(index).fill(0, within, within + length);
+      }
+      at += length;
+    }
+  }
+
+  #own(index: number): Uint8Array {
+    const page = this.pages.get(index);
+    if (page !== undefined && this.#owned.has(index)) return page;
+    const own = page === undefined ? new Uint8Array(PAGE_BYTES) : page.slice();
+    this.pages.set(index, own);
+    this.#owned.add(index);
+    return own;
   }
 }
 

@@ -1,16 +1,5 @@
 import type { Clock, LogFields, Logger } from '@rmr/runtime';
 
-/** One captured line. */
-export interface LogEntry {
-  readonly atMs: number;
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
-/** Lines kept; the oldest go first. Long simulations would otherwise hold everything. */
-const ENTRIES_MAX = 20_000;
-
 /** Keeps log lines in memory. Children share the entries of their parent. */
 export class MemoryLog implements Logger {
   readonly entries: LogEntry[];
@@ -53,3 +42,14 @@ export class MemoryLog implements Logger {
     this.entries.push({ atMs: this.#clock.nowMs(), level, event, fields: { ...this.#fields, ...fields } });
   }
 }
+
+/** One captured line. */
+export interface LogEntry {
+  readonly atMs: number;
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** Lines kept; the oldest go first. Long simulations would otherwise hold everything. */
+const ENTRIES_MAX = 20_000;

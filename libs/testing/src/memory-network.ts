@@ -3,39 +3,6 @@ import { MemoryStream } from './memory-stream.ts';
 import type { ScheduledEvent } from './scheduler.ts';
 import type { VirtualWorld } from './virtual-world.ts';
 
-/** How the network behaves. May be changed at any time; it holds from the next byte on. */
-export interface MemoryNetworkOptions {
-  /** Delay of every run of bytes, drawn uniformly; a connection keeps its order. Connections overtake one another. */
-  delayMsMin: number;
-  delayMsMax: number;
-  /** Bytes arrive in pieces of 1 to this many, at random. */
-  runBytesMax: number;
-  /** Bytes of one direction of a connection that may be under way: beyond it the sender's queue grows (back-pressure). */
-  windowBytes: number;
-  /** Percentage of connection attempts of which the listener sees a second one with nobody at its other end, as after a repeated SYN. */
-  ghostConnectPercent: number;
-}
-
-const DEFAULTS: MemoryNetworkOptions = {
-  delayMsMin: 0.05,
-  delayMsMax: 0.05,
-  runBytesMax: 64 * 1024,
-  windowBytes: 256 * 1024,
-  ghostConnectPercent: 0,
-};
-
-/** Between two tries to get a connection through a partition, as TCP's SYN. */
-const CONNECT_RETRY_MS = 500;
-/** After which a connect through a partition fails, as Linux does. */
-const CONNECT_TIMEOUT_MS = 120_000;
-
-const ADDRESS = /^memory:[A-Za-z0-9._-]+$/;
-
-interface Listener {
-  readonly host: string;
-  readonly onConnection: (stream: ByteStream) => void;
-}
-
 /**
  * A network in memory on virtual time. Hosts have names; each uses its own {@link Transport} of {@link host}.
  *
@@ -318,6 +285,39 @@ export class MemoryNetwork {
   #pumpAll(): void {
     for (const stream of this.#streams) stream.pump();
   }
+}
+
+/** How the network behaves. May be changed at any time; it holds from the next byte on. */
+export interface MemoryNetworkOptions {
+  /** Delay of every run of bytes, drawn uniformly; a connection keeps its order. Connections overtake one another. */
+  delayMsMin: number;
+  delayMsMax: number;
+  /** Bytes arrive in pieces of 1 to this many, at random. */
+  runBytesMax: number;
+  /** Bytes of one direction of a connection that may be under way: beyond it the sender's queue grows (back-pressure). */
+  windowBytes: number;
+  /** Percentage of connection attempts of which the listener sees a second one with nobody at its other end, as after a repeated SYN. */
+  ghostConnectPercent: number;
+}
+
+const DEFAULTS: MemoryNetworkOptions = {
+  delayMsMin: 0.05,
+  delayMsMax: 0.05,
+  runBytesMax: 64 * 1024,
+  windowBytes: 256 * 1024,
+  ghostConnectPercent: 0,
+};
+
+/** Between two tries to get a connection through a partition, as TCP's SYN. */
+const CONNECT_RETRY_MS = 500;
+/** After which a connect through a partition fails, as Linux does. */
+const CONNECT_TIMEOUT_MS = 120_000;
+
+const ADDRESS = /^memory:[A-Za-z0-9._-]+$/;
+
+interface Listener {
+  readonly host: string;
+  readonly onConnection: (stream: ByteStream) => void;
 }
 
 /** What one host sees of a {@link MemoryNetwork}. Addresses are `memory:NAME`; names are the whole network's. */

@@ -2,14 +2,6 @@ import { assert, type ByteStream, type ByteStreamHandler } from '@rmr/runtime';
 import type { MemoryNetwork } from './memory-network.ts';
 import type { ScheduledEvent } from './scheduler.ts';
 
-/** Bytes on their way, or the end of the stream. */
-interface Run {
-  /** Null: the sender has closed. */
-  readonly bytes: Uint8Array | null;
-  readonly dueMs: number;
-  from: number;
-}
-
 /** One end of a connection in memory. Made in pairs by {@link MemoryNetwork}. */
 export class MemoryStream implements ByteStream {
   readonly peerDescription: string;
@@ -265,4 +257,12 @@ export class MemoryStream implements ByteStream {
       handler?.onClosed(this.#closeReason);
     });
   }
+}
+
+/** Bytes on their way, or the end of the stream. */
+interface Run {
+  /** Null: the sender has closed. */
+  readonly bytes: Uint8Array | null;
+  readonly dueMs: number;
+  from: number;
 }

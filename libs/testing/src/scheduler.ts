@@ -1,30 +1,5 @@
 import { assert } from '@rmr/runtime';
 
-/** Events at one instant after which the run is taken for a livelock. */
-const EVENTS_PER_INSTANT_MAX = 1_000_000;
-
-/** Something that will happen. */
-export interface ScheduledEvent {
-  /** It does not happen. Harmless when it has happened already. */
-  cancel(): void;
-}
-
-class Event implements ScheduledEvent {
-  readonly atMs: number;
-  readonly seq: number;
-  action: (() => void) | null;
-
-  constructor(atMs: number, seq: number, action: () => void) {
-    this.atMs = atMs;
-    this.seq = seq;
-    this.action = action;
-  }
-
-  cancel(): void {
-    this.action = null;
-  }
-}
-
 /**
  * Virtual time: events in order of their time, and of their making at the same time. A binary heap, and a queue beside
  * it for what is due at once, which is most.
@@ -141,6 +116,31 @@ export class Scheduler {
     }
     heap[at] = last;
     return first;
+  }
+}
+
+/** Events at one instant after which the run is taken for a livelock. */
+const EVENTS_PER_INSTANT_MAX = 1_000_000;
+
+/** Something that will happen. */
+export interface ScheduledEvent {
+  /** It does not happen. Harmless when it has happened already. */
+  cancel(): void;
+}
+
+class Event implements ScheduledEvent {
+  readonly atMs: number;
+  readonly seq: number;
+  action: (() => void) | null;
+
+  constructor(atMs: number, seq: number, action: () => void) {
+    this.atMs = atMs;
+    this.seq = seq;
+    this.action = action;
+  }
+
+  cancel(): void {
+    this.action = null;
   }
 }
 

@@ -1,82 +1,6 @@
 import { type ByteStream, type ByteStreamHandler, SeededRandom, type StreamListener, type Transport } from '@rmr/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-/** A transport under test. Made anew for every test. */
-export interface ComplianceSubject {
-  readonly transport: Transport;
-  /** Where to listen; a port 0 is fine. */
-  readonly address: string;
-  /** A second address, nobody listening there. */
-  readonly otherAddress: string;
-  /** An address of a form that the transport does not understand. */
-  readonly invalidAddress: string;
-  /** Lets events happen until `predicate` holds; rejects when it does not within a generous bound. */
-  waitFor(predicate: () => boolean, what: string): Promise<void>;
-  dispose(): void;
-}
-
-/** Records what happens at one end. */
-class End implements ByteStreamHandler {
-  readonly stream: ByteStream;
-  readonly #target: Uint8Array;
-  readonly #chunks: Uint8Array[] = [];
-  receivedBytes = 0;
-  reads = 0;
-  written: number[] = [];
-  closed: string[] = [];
-  callsAfterClose = 0;
-  onBytes: (() => void) | null = null;
-
-  constructor(stream: ByteStream, targetBytes = 64 * 1024) {
-    this.stream = stream;
-    this.#target = new Uint8Array(targetBytes);
-  }
-
-  attach(): this {
-    this.stream.attach(this);
-    return this;
-  }
-
-  receiveTarget(): Uint8Array {
-    return this.#target;
-  }
-
-  onReceived(byteCount: number): void {
-    if (this.closed.length > 0) this.callsAfterClose++;
-    this.reads++;
-    this.receivedBytes += byteCount;
-    this.#chunks.push(this.#target.slice(0, byteCount));
-    this.onBytes?.();
-  }
-
-  onWritten(totalBytes: number): void {
-    if (this.closed.length > 0) this.callsAfterClose++;
-    this.written.push(totalBytes);
-  }
-
-  onClosed(reason: string): void {
-    this.closed.push(reason);
-  }
-
-  received(): Uint8Array {
-    const all = new Uint8Array(this.receivedBytes);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      all.set(chunk, at);
-      at += chunk.length;
-    }
-    return all;
-  }
-}
-
-/** Bytes without a pattern, the same for the same seed. */
-function noise(byteCount: number, seed: number): Uint8Array {
-  const random = new SeededRandom(seed);
-  const words = new Uint32Array(Math.ceil(byteCount / 4));
-  for (let i = 0; i < words.length; i++) words[i] = random.u32();
-  return new Uint8Array(words.buffer, 0, byteCount);
-}
-
 /** The suite that every {@link Transport} passes, on whatever it is built. */
 export function transportCompliance(name: string, create: () => ComplianceSubject): void {
   describe(`transport compliance: ${name}`, () => {
@@ -407,4 +331,80 @@ export function transportCompliance(name: string, create: () => ComplianceSubjec
       await listen(listener.address, () => {});
     });
   });
+}
+
+/** A transport under test. Made anew for every test. */
+export interface ComplianceSubject {
+  readonly transport: Transport;
+  /** Where to listen; a port 0 is fine. */
+  readonly address: string;
+  /** A second address, nobody listening there. */
+  readonly otherAddress: string;
+  /** An address of a form that the transport does not understand. */
+  readonly invalidAddress: string;
+  /** Lets events happen until `predicate` holds; rejects when it does not within a generous bound. */
+  waitFor(predicate: () => boolean, what: string): Promise<void>;
+  dispose(): void;
+}
+
+/** Records what happens at one end. */
+class End implements ByteStreamHandler {
+  readonly stream: ByteStream;
+  readonly #target: Uint8Array;
+  readonly #chunks: Uint8Array[] = [];
+  receivedBytes = 0;
+  reads = 0;
+  written: number[] = [];
+  closed: string[] = [];
+  callsAfterClose = 0;
+  onBytes: (() => void) | null = null;
+
+  constructor(stream: ByteStream, targetBytes = 64 * 1024) {
+    this.stream = stream;
+    this.#target = new Uint8Array(targetBytes);
+  }
+
+  attach(): this {
+    this.stream.attach(this);
+    return this;
+  }
+
+  receiveTarget(): Uint8Array {
+    return this.#target;
+  }
+
+  onReceived(byteCount: number): void {
+    if (this.closed.length > 0) this.callsAfterClose++;
+    this.reads++;
+    this.receivedBytes += byteCount;
+    this.#chunks.push(this.#target.slice(0, byteCount));
+    this.onBytes?.();
+  }
+
+  onWritten(totalBytes: number): void {
+    if (this.closed.length > 0) this.callsAfterClose++;
+    this.written.push(totalBytes);
+  }
+
+  onClosed(reason: string): void {
+    this.closed.push(reason);
+  }
+
+  received(): Uint8Array {
+    const all = new Uint8Array(this.receivedBytes);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      all.set(chunk, at);
+      at += chunk.length;
+    }
+    return all;
+  }
+}
+
+/** Bytes without a pattern, the same for the same seed. */
+function noise(byteCount: number, seed: number): Uint8Array {
+  const random = new SeededRandom(seed);
+  const words = new Uint32Array(Math.ceil(byteCount / 4));
+  for (let i = 0; i < words.length; i++) words[i] = random.u32();
+  return new Uint8Array(words.buffer, 0, byteCount);
 }

@@ -6,6 +6,42 @@ import type { ResyncMeasurements } from './resync-figures.ts';
 import { isOurs, type Subject, type SubjectProcess } from './subject.ts';
 import type { Workload } from './workloads.ts';
 
+/**
+ * Runs every workload on every subject, `rounds` times, the subjects taking turns within each workload and the workloads
+ * within each round: a slow minute of the machine hits all of them, and costs each a round rather than its median.
+ * Every other round goes backwards, so that no subject always comes after the same neighbour. The sweep over request sizes
+ * compares this project with itself, so the peers don't run it.
+ */
+export async function measure(
+  subjects: readonly Subject[],
+  workloads: readonly Workload[],
+  options: MeasureOptions,
+): Promise<Measurements> {
+  const memory = new Map<number, ProcessMemory>();
+  const scratchPath = join(options.scratchFolder, 'fio.json');
+  for (const subject of subjects) {
+    options.onProgress(`warming up ${subject.name}`);
+    await measureOnce(subject, WARM_UP, { ...options, runMs: warmUpMs(subject, options.runMs) }, scratchPath);
+  }
+  const turns = workloads.flatMap((workload) =>
+    subjects
+      .filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name))
+      .map((subject) => ({ workload, subject, runs: [] as Run[] })),
+  );
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const [index, { workload, subject, runs }] of (round % 2 === 1 ? turns : turns.toReversed()).entries()) {
+      options.signal.throwIfAborted();
+      options.onProgress(`round ${round}/${options.rounds} · ${index + 1}/${turns.length} · ${workload.name} · ${subject.name}`);
+      runs.push(await measureOnce(subject, workload, options, scratchPath));
+      for (const each of subject.processes) memory.set(each.pid, largest(subject, each, memory.get(each.pid)));
+    }
+  }
+  return {
+    series: turns.map(({ workload, subject, runs }) => ({ workload, subject: subject.name, runs })),
+    memory: [...memory.values()],
+  };
+}
+
 /** One run of one workload on one subject. */
 export interface Run extends FioResult {
   /** CPU seconds per 100,000 requests, by role; null when the subject has no such daemon of ours to look at. */
@@ -61,42 +97,6 @@ export interface Measurements {
   readonly memory: readonly ProcessMemory[];
   /** What `--resync` measured, which measures nothing else. */
   readonly resync?: ResyncMeasurements;
-}
-
-/**
- * Runs every workload on every subject, `rounds` times, the subjects taking turns within each workload and the workloads
- * within each round: a slow minute of the machine hits all of them, and costs each a round rather than its median.
- * Every other round goes backwards, so that no subject always comes after the same neighbour. The sweep over request sizes
- * compares this project with itself, so the peers don't run it.
- */
-export async function measure(
-  subjects: readonly Subject[],
-  workloads: readonly Workload[],
-  options: MeasureOptions,
-): Promise<Measurements> {
-  const memory = new Map<number, ProcessMemory>();
-  const scratchPath = join(options.scratchFolder, 'fio.json');
-  for (const subject of subjects) {
-    options.onProgress(`warming up ${subject.name}`);
-    await measureOnce(subject, WARM_UP, { ...options, runMs: warmUpMs(subject, options.runMs) }, scratchPath);
-  }
-  const turns = workloads.flatMap((workload) =>
-    subjects
-      .filter((subject) => workload.group !== 'request sizes' || isOurs(subject.name))
-      .map((subject) => ({ workload, subject, runs: [] as Run[] })),
-  );
-  for (let round = 1; round <= options.rounds; round++) {
-    for (const [index, { workload, subject, runs }] of (round % 2 === 1 ? turns : turns.toReversed()).entries()) {
-      options.signal.throwIfAborted();
-      options.onProgress(`round ${round}/${options.rounds} · ${index + 1}/${turns.length} · ${workload.name} · ${subject.name}`);
-      runs.push(await measureOnce(subject, workload, options, scratchPath));
-      for (const each of subject.processes) memory.set(each.pid, largest(subject, each, memory.get(each.pid)));
-    }
-  }
-  return {
-    series: turns.map(({ workload, subject, runs }) => ({ workload, subject: subject.name, runs })),
-    memory: [...memory.values()],
-  };
 }
 
 /** The peers are compiled already. */

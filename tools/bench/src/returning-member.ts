@@ -4,13 +4,6 @@ import { assert, OperationError } from '@rmr/runtime';
 import { cluster, readClusterFile } from './cluster-tool.ts';
 import { hasEnded, type ResyncRun, type ResyncSample, resyncRun } from './resync-figures.ts';
 
-/** The member that misses something and comes back. */
-const NAME = 'storage-2';
-/** How often it is asked how far it is: often against a second, seldom against what an answer costs it. */
-const POLL_MS = 20;
-/** How long a return or a resync may take before something is wrong. Generous: nothing here depends on it. */
-const RESYNC_MS_MAX = 300_000;
-
 /** Storage-2 of a cluster in `folder`, which is killed and comes back to pull what it has missed. */
 export class ReturningMember {
   readonly #folder: string;
@@ -96,3 +89,10 @@ export class ReturningMember {
     return cluster([command, ...args, '--dir', this.#folder], this.#signal);
   }
 }
+
+/** The member that misses something and comes back. */
+const NAME = 'storage-2';
+/** How often it is asked how far it is: often against a second, seldom against what an answer costs it. */
+const POLL_MS = 20;
+/** How long a return or a resync may take before something is wrong. Generous: nothing here depends on it. */
+const RESYNC_MS_MAX = 300_000;

@@ -1,14 +1,6 @@
 import type { Cleanup } from './cleanup.ts';
 import type { FioTarget } from './fio.ts';
 
-/** One daemon of a subject. */
-export interface SubjectProcess {
-  /** `client`: what the NBD client talks to and what replicates; `storage`: what owns an image. */
-  readonly role: 'client' | 'storage';
-  readonly name: string;
-  readonly pid: number;
-}
-
 /** What is measured: a running system with a device. */
 export interface Subject {
   readonly name: string;
@@ -20,6 +12,14 @@ export interface Subject {
   readonly processes: readonly SubjectProcess[];
   /** Milliseconds until it served, by kind of start: `new device`, `existing device`. */
   readonly startUpMs: Readonly<Record<string, number>>;
+}
+
+/** One daemon of a subject. */
+export interface SubjectProcess {
+  /** `client`: what the NBD client talks to and what replicates; `storage`: what owns an image. */
+  readonly role: 'client' | 'storage';
+  readonly name: string;
+  readonly pid: number;
 }
 
 /** What a subject is given to be started with. */

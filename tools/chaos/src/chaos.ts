@@ -9,61 +9,6 @@ import { describeDifference } from './member-difference.ts';
 import { VerifiedWriter } from './verified-writer.ts';
 import { pause } from './waiting.ts';
 
-/** The device: our writer's part, and fio's behind it. */
-const WRITER_BYTES = 32 * MIB;
-const FIO_BYTES = 16 * MIB;
-const CHUNK_BYTES = 64 * KIB;
-
-/** A cluster without faults that has not converged by now is stuck. Generous: it takes seconds. */
-const CONVERGE_MS_MAX = 180_000;
-/** The same for requests of a healthy cluster. */
-const ANSWER_MS_MAX = 60_000;
-const LOOK_MS = 100;
-/** How often a cluster may fall apart again while it is brought to rest without a fault. */
-const REST_ATTEMPTS_MAX = 10;
-const PROGRESS_MS = 10_000;
-
-export interface ChaosOptions {
-  readonly minutes: number;
-  readonly seed: number;
-  readonly replicas: number;
-  /** How many members have to record a version, and whether there is a witness. */
-  readonly quorum: 'none' | 'majority';
-  readonly witness: boolean;
-  readonly directory: string;
-  readonly faults: readonly FaultKind[];
-  /** Stores forget what was not flushed when their storage node dies. */
-  readonly volatileCache: boolean;
-  /** No part of the load may be left out, whatever is not installed: as in CI. */
-  readonly complete: boolean;
-  /** Told what happens, line by line. */
-  readonly say: (line: string) => void;
-  /** Ends the run before its time. */
-  readonly signal: AbortSignal;
-}
-
-/** What a run did. */
-export interface ChaosTotals {
-  readonly seed: number;
-  readonly minutes: number;
-  readonly replicas: number;
-  readonly quorum: 'none' | 'majority';
-  readonly witness: boolean;
-  readonly volatileCache: boolean;
-  readonly rounds: number;
-  readonly faults: Readonly<Record<string, number>>;
-  readonly operations: number;
-  readonly writtenBytes: number;
-  readonly readBytes: number;
-  readonly errors: number;
-  readonly reconnects: number;
-  readonly fioPasses: number | null;
-  readonly convergences: number;
-  readonly convergeSecondsMax: number;
-  /** Null: everything held. */
-  readonly failure: string | null;
-}
-
 /** One run: a cluster under load and faults, whose data is checked all the time, and whose members are compared after every round. */
 export class Chaos {
   readonly #options: ChaosOptions;
@@ -292,6 +237,61 @@ export class Chaos {
   #say(line: string): void {
     this.#options.say(`${((performance.now() - this.#startedMs) / 1000).toFixed(1).padStart(6)} s  ${line}`);
   }
+}
+
+/** The device: our writer's part, and fio's behind it. */
+const WRITER_BYTES = 32 * MIB;
+const FIO_BYTES = 16 * MIB;
+const CHUNK_BYTES = 64 * KIB;
+
+/** A cluster without faults that has not converged by now is stuck. Generous: it takes seconds. */
+const CONVERGE_MS_MAX = 180_000;
+/** The same for requests of a healthy cluster. */
+const ANSWER_MS_MAX = 60_000;
+const LOOK_MS = 100;
+/** How often a cluster may fall apart again while it is brought to rest without a fault. */
+const REST_ATTEMPTS_MAX = 10;
+const PROGRESS_MS = 10_000;
+
+export interface ChaosOptions {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly replicas: number;
+  /** How many members have to record a version, and whether there is a witness. */
+  readonly quorum: 'none' | 'majority';
+  readonly witness: boolean;
+  readonly directory: string;
+  readonly faults: readonly FaultKind[];
+  /** Stores forget what was not flushed when their storage node dies. */
+  readonly volatileCache: boolean;
+  /** No part of the load may be left out, whatever is not installed: as in CI. */
+  readonly complete: boolean;
+  /** Told what happens, line by line. */
+  readonly say: (line: string) => void;
+  /** Ends the run before its time. */
+  readonly signal: AbortSignal;
+}
+
+/** What a run did. */
+export interface ChaosTotals {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly replicas: number;
+  readonly quorum: 'none' | 'majority';
+  readonly witness: boolean;
+  readonly volatileCache: boolean;
+  readonly rounds: number;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly operations: number;
+  readonly writtenBytes: number;
+  readonly readBytes: number;
+  readonly errors: number;
+  readonly reconnects: number;
+  readonly fioPasses: number | null;
+  readonly convergences: number;
+  readonly convergeSecondsMax: number;
+  /** Null: everything held. */
+  readonly failure: string | null;
 }
 
 function toMib(bytes: number): number {

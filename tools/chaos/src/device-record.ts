@@ -3,26 +3,6 @@ import { SectorModel } from '@rmr/simulation/sector-model';
 import { type DeviceRequest, describeRequest, RequestKind } from './device-request.ts';
 import { SECTOR_BYTES, stampedSectors, stampsOf } from './stamp.ts';
 
-/** A request under way. */
-export interface Operation {
-  readonly request: DeviceRequest;
-  /** Stamp of a write; 0 for everything else. */
-  readonly stamp: number;
-  /** When it began, on the record's own clock. */
-  readonly began: number;
-}
-
-/** What has been answered. */
-export interface RecordCounters {
-  reads: number;
-  writes: number;
-  discards: number;
-  flushes: number;
-  errors: number;
-  readBytes: number;
-  writtenBytes: number;
-}
-
 /**
  * What a device was told and what it answered, held against the rules of a register per sector. No acknowledged write is lost. No
  * overwritten write comes back. No write appears in part or in the wrong place. A write that was never acknowledged is there or not there,
@@ -129,6 +109,26 @@ export class DeviceRecord {
     const oldest: Operation | undefined = this.#underWay.values().next().value;
     this.#model.oldestOperationMs = oldest?.began ?? this.#now;
   }
+}
+
+/** A request under way. */
+export interface Operation {
+  readonly request: DeviceRequest;
+  /** Stamp of a write; 0 for everything else. */
+  readonly stamp: number;
+  /** When it began, on the record's own clock. */
+  readonly began: number;
+}
+
+/** What has been answered. */
+export interface RecordCounters {
+  reads: number;
+  writes: number;
+  discards: number;
+  flushes: number;
+  errors: number;
+  readBytes: number;
+  writtenBytes: number;
 }
 
 function changesData({ kind }: DeviceRequest): boolean {

@@ -1,7 +1,3 @@
-/** What can be asked of a device; the values are those of NBD's commands. */
-export const RequestKind = { READ: 0, WRITE: 1, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
-export type RequestKind = (typeof RequestKind)[keyof typeof RequestKind];
-
 /** A request, in sectors of the writer's part of the device. A flush has no place. */
 export interface DeviceRequest {
   readonly kind: RequestKind;
@@ -10,6 +6,10 @@ export interface DeviceRequest {
   readonly firstSector: number;
   readonly sectorCount: number;
 }
+
+/** What can be asked of a device; the values are those of NBD's commands. */
+export const RequestKind = { READ: 0, WRITE: 1, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
+export type RequestKind = (typeof RequestKind)[keyof typeof RequestKind];
 
 /** A request for people. */
 export function describeRequest({ kind, fua, firstSector, sectorCount }: DeviceRequest): string {

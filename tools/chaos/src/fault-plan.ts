@@ -1,80 +1,5 @@
 import { OperationError, type Random, randomBelow } from '@rmr/runtime';
 
-/** What a fault does. Each can be undone by a restart, a signal or a route: none takes a copy away for good. */
-export const FAULT_KINDS = [
-  'kill-storage',
-  'kill-client',
-  'kill-several',
-  'pause-storage',
-  'pause-client',
-  'partition-client',
-  'partition-storage',
-  'half-write',
-  'take-over',
-  'power-cycle',
-] as const;
-export type FaultKind = (typeof FAULT_KINDS)[number];
-
-/** How often each kind is drawn, relative to the others. */
-const WEIGHTS: Readonly<Record<FaultKind, number>> = {
-  'kill-storage': 25,
-  'kill-client': 12,
-  'kill-several': 10,
-  'pause-storage': 14,
-  'pause-client': 5,
-  'partition-client': 12,
-  'partition-storage': 10,
-  'half-write': 10,
-  'take-over': 6,
-  'power-cycle': 10,
-};
-
-/** A step of a round, `atMs` after its beginning. Steps are carried out in their order, late ones at once. */
-export type Step = { readonly atMs: number; readonly fault: FaultKind } & Deed;
-
-export type Deed =
-  | { readonly deed: 'kill' | 'start' | 'pause' | 'resume' | 'lose-power'; readonly nodes: readonly string[] }
-  | { readonly deed: 'cut' | 'join'; readonly nodes: readonly [string, string] }
-  /** Another client node takes the pool over from one that was killed, or from one that is paused and comes back too late. */
-  | { readonly deed: 'take-over'; readonly nodes: readonly [from: string, to: string]; readonly after: 'kill' | 'pause' };
-
-/** The cluster that faults are for. */
-export interface FaultTargets {
-  /** Storage nodes with data, and those without. */
-  readonly members: readonly string[];
-  readonly witnesses: readonly string[];
-  readonly clients: readonly string[];
-  /** Whether stores forget what was not flushed when their node dies. */
-  readonly volatileCache: boolean;
-  /** Kinds to draw from. */
-  readonly kinds: readonly FaultKind[];
-}
-
-const FAULTS_MIN = 2;
-const FAULTS_MAX = 6;
-/** Between the beginnings of two faults: at times none, so that two come together. */
-const GAP_MS_MAX = 2500;
-/** A fault that is over before anybody has noticed, one that is noticed, and one that outlasts every timeout. */
-const SHORT_MS_MAX = 400;
-const MEDIUM_MS_MAX = 3000;
-const LONG_MS_MIN = 6000;
-const LONG_MS_MAX = 9000;
-/** How long after the pause of a storage node that node and the client node are killed. Writes of that time are on the other members only. */
-const HALF_WRITE_MS_MIN = 50;
-const HALF_WRITE_MS_MAX = 500;
-/** What a take-over takes, generously, in the plan. */
-const TAKE_OVER_MS = 1000;
-
-/** Understands a list of fault kinds. Throws INVALID_ARGUMENT with the kinds that there are. */
-export function parseFaultKinds(text: string): readonly FaultKind[] {
-  return text.split(',').map((word) => {
-    const kind = FAULT_KINDS.find((each) => each === word.trim());
-    if (kind === undefined)
-      throw new OperationError('INVALID_ARGUMENT', `--faults "${word.trim()}": write some of ${FAULT_KINDS.join(',')}`);
-    return kind;
-  });
-}
-
 /** Draws the faults of round after round. The same random numbers give the same plan. */
 export class FaultPlan {
   readonly #random: Random;
@@ -222,6 +147,81 @@ export class FaultPlan {
     const chosen = names.filter(() => randomBelow(this.#random, 2) === 0);
     return chosen.length === 0 ? [this.#pick(names)] : chosen;
   }
+}
+
+/** What a fault does. Each can be undone by a restart, a signal or a route: none takes a copy away for good. */
+export const FAULT_KINDS = [
+  'kill-storage',
+  'kill-client',
+  'kill-several',
+  'pause-storage',
+  'pause-client',
+  'partition-client',
+  'partition-storage',
+  'half-write',
+  'take-over',
+  'power-cycle',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** How often each kind is drawn, relative to the others. */
+const WEIGHTS: Readonly<Record<FaultKind, number>> = {
+  'kill-storage': 25,
+  'kill-client': 12,
+  'kill-several': 10,
+  'pause-storage': 14,
+  'pause-client': 5,
+  'partition-client': 12,
+  'partition-storage': 10,
+  'half-write': 10,
+  'take-over': 6,
+  'power-cycle': 10,
+};
+
+/** A step of a round, `atMs` after its beginning. Steps are carried out in their order, late ones at once. */
+export type Step = { readonly atMs: number; readonly fault: FaultKind } & Deed;
+
+export type Deed =
+  | { readonly deed: 'kill' | 'start' | 'pause' | 'resume' | 'lose-power'; readonly nodes: readonly string[] }
+  | { readonly deed: 'cut' | 'join'; readonly nodes: readonly [string, string] }
+  /** Another client node takes the pool over from one that was killed, or from one that is paused and comes back too late. */
+  | { readonly deed: 'take-over'; readonly nodes: readonly [from: string, to: string]; readonly after: 'kill' | 'pause' };
+
+/** The cluster that faults are for. */
+export interface FaultTargets {
+  /** Storage nodes with data, and those without. */
+  readonly members: readonly string[];
+  readonly witnesses: readonly string[];
+  readonly clients: readonly string[];
+  /** Whether stores forget what was not flushed when their node dies. */
+  readonly volatileCache: boolean;
+  /** Kinds to draw from. */
+  readonly kinds: readonly FaultKind[];
+}
+
+const FAULTS_MIN = 2;
+const FAULTS_MAX = 6;
+/** Between the beginnings of two faults: at times none, so that two come together. */
+const GAP_MS_MAX = 2500;
+/** A fault that is over before anybody has noticed, one that is noticed, and one that outlasts every timeout. */
+const SHORT_MS_MAX = 400;
+const MEDIUM_MS_MAX = 3000;
+const LONG_MS_MIN = 6000;
+const LONG_MS_MAX = 9000;
+/** How long after the pause of a storage node that node and the client node are killed. Writes of that time are on the other members only. */
+const HALF_WRITE_MS_MIN = 50;
+const HALF_WRITE_MS_MAX = 500;
+/** What a take-over takes, generously, in the plan. */
+const TAKE_OVER_MS = 1000;
+
+/** Understands a list of fault kinds. Throws INVALID_ARGUMENT with the kinds that there are. */
+export function parseFaultKinds(text: string): readonly FaultKind[] {
+  return text.split(',').map((word) => {
+    const kind = FAULT_KINDS.find((each) => each === word.trim());
+    if (kind === undefined)
+      throw new OperationError('INVALID_ARGUMENT', `--faults "${word.trim()}": write some of ${FAULT_KINDS.join(',')}`);
+    return kind;
+  });
 }
 
 function pairName(pair: readonly [string, string]): string {

@@ -16,22 +16,6 @@ import { OperationError } from '@rmr/runtime';
 import { describeStep, type FaultKind, type FaultTargets, type Step } from './fault-plan.ts';
 import { pause } from './waiting.ts';
 
-/** How long a rival may take to serve after the old client node was paused; its sessions have to be given up first. */
-const TAKE_OVER_MS_MAX = 15_000;
-/** How long a client node that came back too late may take to notice. */
-const NOTICE_MS_MAX = 30_000;
-const LOOK_MS = 50;
-
-/** Is told what a fault means for the users of the device. */
-export interface FaultObserver {
-  /** The process that serves the device is gone, or about to be replaced. */
-  serverLost(): void;
-  /** No connection to the former client node may be used from now on: another one serves. */
-  serverReplaced(): void;
-  /** Everything that was not flushed may be gone. */
-  volatileLost(): void;
-}
-
 /** Carries out the steps of rounds, and undoes what is left of them. */
 export class FaultRunner {
   /** Faults so far, by kind. */
@@ -200,6 +184,22 @@ export class FaultRunner {
   #count(kind: FaultKind): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
+}
+
+/** How long a rival may take to serve after the old client node was paused; its sessions have to be given up first. */
+const TAKE_OVER_MS_MAX = 15_000;
+/** How long a client node that came back too late may take to notice. */
+const NOTICE_MS_MAX = 30_000;
+const LOOK_MS = 50;
+
+/** Is told what a fault means for the users of the device. */
+export interface FaultObserver {
+  /** The process that serves the device is gone, or about to be replaced. */
+  serverLost(): void;
+  /** No connection to the former client node may be used from now on: another one serves. */
+  serverReplaced(): void;
+  /** Everything that was not flushed may be gone. */
+  volatileLost(): void;
 }
 
 /** Whether a fault begins with this step. A step may also undo a fault, or be the second part of a half write. */

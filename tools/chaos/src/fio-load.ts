@@ -4,54 +4,6 @@ import { OperationError } from '@rmr/runtime';
 import { NbdClient } from './nbd-client.ts';
 import { pause } from './waiting.ts';
 
-/** Jobs of a pass, each on a connection and a part of its own. */
-const JOBS = 2;
-/** Writes per second and job: a pass takes some seconds, and daemons have time for everything else. */
-const WRITES_PER_SECOND = 300;
-const RETRY_MS = 100;
-/** The end of fio's output that is kept: enough for its reasons, however much it says. */
-const OUTPUT_CHARACTERS_MAX = 16_384;
-/** What fio says of a block that is not what it wrote. */
-const MISMATCH = /\bverify: bad\b|verify failed/;
-
-export interface FioOptions {
-  /** fio's part of the device. */
-  readonly firstByte: number;
-  readonly lengthBytes: number;
-  /** Where the device is served; null while nobody is known to serve. */
-  readonly uri: () => string | null;
-  /** fio may leave files here. */
-  readonly folder: string;
-}
-
-/** What decides about a load by fio. */
-export interface FioNeeds {
-  readonly volatileCache: boolean;
-  /** Nothing may be left out, as in CI. */
-  readonly complete: boolean;
-  readonly available: () => boolean;
-}
-
-/** Whether fio with its NBD engine is installed. */
-export function fioAvailable(): boolean {
-  return spawnSync('fio', ['--enghelp=nbd'], { stdio: 'ignore' }).status === 0;
-}
-
-/**
- * Why there is no load by fio, or null. It can't be used with stores that have a volatile cache, as fio does not know what a power loss may
- * take. Throws UNAVAILABLE if fio is missing although nothing may be left out.
- */
-export function whyWithoutFio({ volatileCache, complete, available }: FioNeeds): string | null {
-  if (volatileCache) return 'it does not know what a power loss may take';
-  if (available()) return null;
-  const missing = 'fio with its NBD engine is not installed ("fio --enghelp=nbd" fails)';
-  if (!complete) return missing;
-  throw new OperationError(
-    'UNAVAILABLE',
-    `${missing}, and with CI=true no part of the load may be left out. Install it (Debian: apt-get install fio), or run without CI=true to go on without its load`,
-  );
-}
-
 /** A load by somebody else: fio writes a part of the device, verifies it on the way and at the end, and begins anew. */
 export class FioLoad {
   readonly #options: FioOptions;
@@ -181,6 +133,54 @@ export class FioLoad {
       '--group_reporting',
     ];
   }
+}
+
+/** Jobs of a pass, each on a connection and a part of its own. */
+const JOBS = 2;
+/** Writes per second and job: a pass takes some seconds, and daemons have time for everything else. */
+const WRITES_PER_SECOND = 300;
+const RETRY_MS = 100;
+/** The end of fio's output that is kept: enough for its reasons, however much it says. */
+const OUTPUT_CHARACTERS_MAX = 16_384;
+/** What fio says of a block that is not what it wrote. */
+const MISMATCH = /\bverify: bad\b|verify failed/;
+
+export interface FioOptions {
+  /** fio's part of the device. */
+  readonly firstByte: number;
+  readonly lengthBytes: number;
+  /** Where the device is served; null while nobody is known to serve. */
+  readonly uri: () => string | null;
+  /** fio may leave files here. */
+  readonly folder: string;
+}
+
+/** What decides about a load by fio. */
+export interface FioNeeds {
+  readonly volatileCache: boolean;
+  /** Nothing may be left out, as in CI. */
+  readonly complete: boolean;
+  readonly available: () => boolean;
+}
+
+/** Whether fio with its NBD engine is installed. */
+export function fioAvailable(): boolean {
+  return spawnSync('fio', ['--enghelp=nbd'], { stdio: 'ignore' }).status === 0;
+}
+
+/**
+ * Why there is no load by fio, or null. It can't be used with stores that have a volatile cache, as fio does not know what a power loss may
+ * take. Throws UNAVAILABLE if fio is missing although nothing may be left out.
+ */
+export function whyWithoutFio({ volatileCache, complete, available }: FioNeeds): string | null {
+  if (volatileCache) return 'it does not know what a power loss may take';
+  if (available()) return null;
+  const missing = 'fio with its NBD engine is not installed ("fio --enghelp=nbd" fails)';
+  if (!complete) return missing;
+  throw new OperationError(
+    'UNAVAILABLE',
+    `${missing}, and with CI=true no part of the load may be left out. Install it (Debian: apt-get install fio), or run without CI=true to go on without its load`,
+  );
 }
 
 /** Whether the export can be had at the moment. */

@@ -4,36 +4,6 @@ import { errorMessage, OperationError } from '@rmr/runtime';
 import { ByteReader } from './byte-reader.ts';
 import { RequestKind } from './device-request.ts';
 
-// The client's side of the NBD protocol (NetworkBlockDevice/nbd, doc/proto.md): fixed newstyle, GO, simple replies.
-
-const GREETING = 'NBDMAGICIHAVEOPT';
-const GREETING_BYTES = 18;
-/** Fixed newstyle, no zeroes. */
-const CLIENT_FLAGS = 3;
-const OPTION_GO = 7;
-const OPTION_REPLY_BYTES = 20;
-const REPLY_ACK = 1;
-const REPLY_INFO = 3;
-const REPLY_ERROR_BIT = 0x8000_0000;
-const INFO_EXPORT = 0;
-const REQUEST_MAGIC = 0x2560_9513;
-const REQUEST_BYTES = 28;
-const FLAG_FUA = 1;
-const SIMPLE_REPLY_MAGIC = 0x6744_6698;
-const SIMPLE_REPLY_BYTES = 16;
-const DISCONNECT = 2;
-
-/** A server that neither answers nor refuses for so long is one that is stuck. */
-const HANDSHAKE_MS_MAX = 10_000;
-
-/** Told of everything that a connection brings. */
-export interface NbdEvents {
-  /** Exactly once per request, unless the connection ends before. `payload`: the bytes of a read without error. */
-  onReply(cookie: number, error: number, payload: Uint8Array | null): void;
-  /** Once; nothing follows. */
-  onClosed(reason: string): void;
-}
-
 /** A connection to an NBD server, with as many requests in flight as the caller likes. */
 export class NbdClient {
   readonly #socket: Socket;
@@ -104,6 +74,36 @@ export class NbdClient {
       this.#events.onClosed(errorMessage(error));
     }
   }
+}
+
+// The client's side of the NBD protocol (NetworkBlockDevice/nbd, doc/proto.md): fixed newstyle, GO, simple replies.
+
+const GREETING = 'NBDMAGICIHAVEOPT';
+const GREETING_BYTES = 18;
+/** Fixed newstyle, no zeroes. */
+const CLIENT_FLAGS = 3;
+const OPTION_GO = 7;
+const OPTION_REPLY_BYTES = 20;
+const REPLY_ACK = 1;
+const REPLY_INFO = 3;
+const REPLY_ERROR_BIT = 0x8000_0000;
+const INFO_EXPORT = 0;
+const REQUEST_MAGIC = 0x2560_9513;
+const REQUEST_BYTES = 28;
+const FLAG_FUA = 1;
+const SIMPLE_REPLY_MAGIC = 0x6744_6698;
+const SIMPLE_REPLY_BYTES = 16;
+const DISCONNECT = 2;
+
+/** A server that neither answers nor refuses for so long is one that is stuck. */
+const HANDSHAKE_MS_MAX = 10_000;
+
+/** Told of everything that a connection brings. */
+export interface NbdEvents {
+  /** Exactly once per request, unless the connection ends before. `payload`: the bytes of a read without error. */
+  onReply(cookie: number, error: number, payload: Uint8Array | null): void;
+  /** Once; nothing follows. */
+  onClosed(reason: string): void;
 }
 
 function requestHeader(type: number, flags: number, cookie: number, offsetBytes: number, lengthBytes: number): Buffer {

@@ -6,13 +6,6 @@ import type { NbdAddress } from '@rmr/cluster';
 import { ByteReader } from './byte-reader.ts';
 import { RequestKind } from './device-request.ts';
 
-/** A request as it arrives at the server. */
-export interface ArrivedRequest {
-  readonly kind: number;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-}
-
 /** An NBD server over memory, for tests: honest, unless told to do something else. */
 export class TestingServer {
   readonly memory: Uint8Array;
@@ -97,6 +90,13 @@ export class TestingServer {
     const answersBytes = kind === RequestKind.READ && (error ?? 0) === 0;
     return answersBytes ? Buffer.concat([head, this.memory.slice(offsetBytes, offsetBytes + lengthBytes)]) : head;
   }
+}
+
+/** A request as it arrives at the server. */
+export interface ArrivedRequest {
+  readonly kind: number;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
 }
 
 function optionReply(type: number, data: Uint8Array): Buffer {

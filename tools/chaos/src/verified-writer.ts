@@ -7,35 +7,6 @@ import { SECTOR_BYTES } from './stamp.ts';
 import { pause } from './waiting.ts';
 import { nextRequest } from './workload.ts';
 
-/** How long to wait before a server that is not there is tried again. */
-const RECONNECT_MS = 25;
-/** Requests are issued in portions, one per so many milliseconds. */
-const PACE_MS = 10;
-/** Sectors of a request that reads everything back. */
-const SWEEP_SECTORS = 512;
-
-/** Where the device is served at the moment. */
-export interface Endpoint {
-  readonly address: NbdAddress;
-  /** Which process serves: another one after every restart. */
-  readonly instance: string;
-}
-
-export interface WriterOptions {
-  readonly seed: number;
-  /** The writer's part of the device: nobody else writes there, and it reads as zeroes at first. */
-  readonly firstByte: number;
-  readonly lengthBytes: number;
-  /** Where to connect; null while nobody is known to serve. Asked again at every attempt. */
-  readonly endpoint: () => Endpoint | null;
-  /** Requests in flight. */
-  readonly depth?: number;
-  /** Requests per second at most: a load that leaves the daemons time for everything else they have to do. */
-  readonly requestsPerSecondMax?: number;
-  /** Whether a flush, or a write that is to be durable, may fail (power was lost); otherwise every error is a violation. */
-  readonly mayFailFlush?: () => boolean;
-}
-
 /**
  * A client of the device that knows what it may read. It writes stamped sectors with several requests in flight, reads
  * them back, and holds every answer against its record. When its connection ends it connects again; what was in flight
@@ -276,4 +247,33 @@ export class VerifiedWriter {
       await pause(PACE_MS);
     }
   }
+}
+
+/** How long to wait before a server that is not there is tried again. */
+const RECONNECT_MS = 25;
+/** Requests are issued in portions, one per so many milliseconds. */
+const PACE_MS = 10;
+/** Sectors of a request that reads everything back. */
+const SWEEP_SECTORS = 512;
+
+/** Where the device is served at the moment. */
+export interface Endpoint {
+  readonly address: NbdAddress;
+  /** Which process serves: another one after every restart. */
+  readonly instance: string;
+}
+
+export interface WriterOptions {
+  readonly seed: number;
+  /** The writer's part of the device: nobody else writes there, and it reads as zeroes at first. */
+  readonly firstByte: number;
+  readonly lengthBytes: number;
+  /** Where to connect; null while nobody is known to serve. Asked again at every attempt. */
+  readonly endpoint: () => Endpoint | null;
+  /** Requests in flight. */
+  readonly depth?: number;
+  /** Requests per second at most: a load that leaves the daemons time for everything else they have to do. */
+  readonly requestsPerSecondMax?: number;
+  /** Whether a flush, or a write that is to be durable, may fail (power was lost); otherwise every error is a violation. */
+  readonly mayFailFlush?: () => boolean;
 }

@@ -14,27 +14,6 @@ import { adminUrl, type ClusterState, nodeNames, readState, runningProcess } fro
 import { clientStatus, storageStatus } from './probes.ts';
 import { type ProcessIdentity, processState } from './process-identity.ts';
 
-/** A node as `status` shows it. */
-export interface NodeReport {
-  readonly name: string;
-  readonly state: 'running' | 'paused' | 'stopped';
-  readonly pid: number | null;
-  readonly health: Health;
-}
-
-export interface ClusterReport {
-  readonly health: Health;
-  readonly nodes: readonly NodeReport[];
-  readonly partitions: readonly (readonly [string, string])[];
-  /** The client node that serves; where none does, one that answers; null when none answers. */
-  readonly client: ClientNodeStatus | null;
-  /** Every client node that answers. */
-  readonly clients: readonly ClientNodeStatus[];
-  /** Every storage node that answers. */
-  readonly storage: readonly StorageNodeStatus[];
-  readonly exitCode: number;
-}
-
 /** How the whole cluster is. */
 export async function report(directory: string): Promise<ClusterReport> {
   const state = readState(directory);
@@ -58,6 +37,27 @@ export async function report(directory: string): Promise<ClusterReport> {
     storage,
     exitCode: HEALTH_EXIT_CODES[health.level],
   };
+}
+
+/** A node as `status` shows it. */
+export interface NodeReport {
+  readonly name: string;
+  readonly state: 'running' | 'paused' | 'stopped';
+  readonly pid: number | null;
+  readonly health: Health;
+}
+
+export interface ClusterReport {
+  readonly health: Health;
+  readonly nodes: readonly NodeReport[];
+  readonly partitions: readonly (readonly [string, string])[];
+  /** The client node that serves; where none does, one that answers; null when none answers. */
+  readonly client: ClientNodeStatus | null;
+  /** Every client node that answers. */
+  readonly clients: readonly ClientNodeStatus[];
+  /** Every storage node that answers. */
+  readonly storage: readonly StorageNodeStatus[];
+  readonly exitCode: number;
 }
 
 /** What every node's process does, without asking the nodes. */

@@ -2,6 +2,23 @@ import { type ClientPoolStatus, describeResync, type IoWait, type LegStatus, typ
 import { formatSize } from '@rmr/runtime';
 import type { ClusterReport } from './report.ts';
 
+/** How a cluster is, for people: the verdict, the nodes, the members with their resync, what is not as it should be, and what IO waits for. */
+export function statusTable(report: StatusView): string {
+  const { health, nodes, partitions } = report;
+  const blocks = [
+    [`${health.level}: ${health.sentence}`],
+    columns(nodes.map((node) => [node.name, node.state, String(node.pid ?? '-').padStart(7), node.health.sentence])),
+    memberLines(report),
+    [
+      ...doubtLines(report),
+      ...waitLines(report),
+      ...partitions.map(([a, b]) => `${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`),
+    ],
+  ];
+  const text = blocks.filter((lines) => lines.length > 0).map((lines) => lines.join('\n'));
+  return `${text.join('\n\n')}\n`;
+}
+
 interface Named {
   readonly node: { readonly name: string };
 }
@@ -21,23 +38,6 @@ export interface StatusView extends Pick<ClusterReport, 'health' | 'nodes' | 'pa
   readonly storage: readonly (Named & {
     readonly pools: readonly Pick<ServerPoolStatus, 'uuid' | 'memberId' | 'state' | 'sync' | 'waits'>[];
   })[];
-}
-
-/** How a cluster is, for people: the verdict, the nodes, the members with their resync, what is not as it should be, and what IO waits for. */
-export function statusTable(report: StatusView): string {
-  const { health, nodes, partitions } = report;
-  const blocks = [
-    [`${health.level}: ${health.sentence}`],
-    columns(nodes.map((node) => [node.name, node.state, String(node.pid ?? '-').padStart(7), node.health.sentence])),
-    memberLines(report),
-    [
-      ...doubtLines(report),
-      ...waitLines(report),
-      ...partitions.map(([a, b]) => `${a} and ${b} are cut off from one another; "cluster heal ${a} ${b}" lets them connect`),
-    ],
-  ];
-  const text = blocks.filter((lines) => lines.length > 0).map((lines) => lines.join('\n'));
-  return `${text.join('\n\n')}\n`;
 }
 
 /** One line per member: what the client node knows of its leg, and what the storage node says of its store. */

@@ -23,24 +23,6 @@ import { programPath } from './repository.ts';
 import { startNodes, waitUntilServing } from './starting.ts';
 import { checkStores, createStores } from './stores.ts';
 
-export interface UpRequest {
-  readonly directory: string;
-  readonly asked: AskedOptions;
-  readonly web: boolean;
-  /** Told of every step as it begins. */
-  readonly progress: (step: string) => void;
-  /** Gives up, and stops what was started. */
-  readonly signal: AbortSignal;
-}
-
-export interface UpResult {
-  readonly state: ClusterState;
-  /** The processes that were started now, in order. */
-  readonly launched: readonly Launched[];
-  /** Whether the cluster was made now. */
-  readonly created: boolean;
-}
-
 /**
  * Creates the cluster, or reopens the one that is there, and starts every node that does not run. The pool of a new one is created
  * then, by an order to its client node. Returns when IO is served. What it has started is stopped again when it fails.
@@ -60,6 +42,24 @@ export async function up(request: UpRequest): Promise<UpResult> {
     }
     return { state, launched, created };
   });
+}
+
+export interface UpRequest {
+  readonly directory: string;
+  readonly asked: AskedOptions;
+  readonly web: boolean;
+  /** Told of every step as it begins. */
+  readonly progress: (step: string) => void;
+  /** Gives up, and stops what was started. */
+  readonly signal: AbortSignal;
+}
+
+export interface UpResult {
+  readonly state: ClusterState;
+  /** The processes that were started now, in order. */
+  readonly launched: readonly Launched[];
+  /** Whether the cluster was made now. */
+  readonly created: boolean;
 }
 
 async function openOrPrepare(request: UpRequest): Promise<{ state: ClusterState; created: boolean }> {

@@ -4,6 +4,9 @@ import { OPERATION_ERRORS, OperationError, type OperationErrorCode } from '@rmr/
 import { adviceText } from './action-command.ts';
 import type { Painter } from './painter.ts';
 
+/** The failure of an operation: its order was taken, and the operation ended badly. */
+export class OperationFailure extends OperationError {}
+
 /** The first word: what happened. */
 const WORDS: Partial<Record<OperationErrorCode, string>> = {
   INVALID_ARGUMENT: 'Not understood',
@@ -24,9 +27,6 @@ const CHANGED = {
   unknown: 'Whether anything has changed is not known.',
   'goes on': 'It goes on by itself.',
 } as const;
-
-/** The failure of an operation: its order was taken, and the operation ended badly. */
-export class OperationFailure extends OperationError {}
 
 export function failureText(painter: Painter, error: OperationError): string {
   const word = error instanceof OperationFailure ? 'Failed' : (WORDS[error.code] ?? 'Failed');

@@ -5,57 +5,6 @@ import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
 import type { Surroundings } from './surroundings.ts';
 
-/** How the output is wanted. */
-export interface Look {
-  /** Columns of the terminal. In a pipe lines are never cut: infinite. */
-  readonly width: number;
-  readonly ascii: boolean;
-  readonly colour: boolean;
-}
-
-export type Mark = 'good' | 'degraded' | 'down' | 'moves' | 'waits' | 'idle' | 'unknown';
-
-const MARKS: Readonly<Record<Mark, readonly [string, string]>> = {
-  good: ['✓', '+'],
-  degraded: ['!', '!'],
-  down: ['✗', 'x'],
-  moves: ['…', '>'],
-  waits: ['⧗', 'w'],
-  idle: ['·', '-'],
-  unknown: ['?', '?'],
-};
-
-/** Up to this width, each row of a table becomes a block. */
-const BLOCKS_WIDTH = 60;
-/** Between two columns. */
-const GAP = 2;
-
-/** The look of a stream, as flags and the environment have it. */
-export function lookOf(world: Surroundings, stream: 'stdout' | 'stderr', ascii: boolean): Look {
-  const { env, isTerminal, columns } = world;
-  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
-  const terminal = isTerminal[stream];
-  return {
-    width: terminal ? columns : Number.POSITIVE_INFINITY,
-    ascii: ascii || (locale !== '' && !/utf-?8/i.test(locale)),
-    colour: terminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
-  };
-}
-
-/** One column wide, and never broken. */
-const FILLER = '#';
-/** A line has room for so much at least, however narrow the terminal is. */
-const ROOM_MIN = 20;
-/** A number stays on the line of its unit: `22 min`, `61.3 GiB`. */
-const NUMBER_AND_UNIT = /(\d) (s|min|h|days|B|[KMGTP]iB)\b/g;
-
-/** A column of a table. */
-export interface TableColumn {
-  readonly title: string;
-  /** Whether the column may go where the terminal is narrow, and in which order: 1 goes first. Absent: it stays. */
-  readonly goes?: number | undefined;
-}
-
 export class Painter {
   readonly look: Look;
   readonly #colours: ReturnType<typeof pc.createColors>;
@@ -137,6 +86,57 @@ export class Painter {
       })
       .join('\n\n');
   }
+}
+
+/** How the output is wanted. */
+export interface Look {
+  /** Columns of the terminal. In a pipe lines are never cut: infinite. */
+  readonly width: number;
+  readonly ascii: boolean;
+  readonly colour: boolean;
+}
+
+export type Mark = 'good' | 'degraded' | 'down' | 'moves' | 'waits' | 'idle' | 'unknown';
+
+const MARKS: Readonly<Record<Mark, readonly [string, string]>> = {
+  good: ['✓', '+'],
+  degraded: ['!', '!'],
+  down: ['✗', 'x'],
+  moves: ['…', '>'],
+  waits: ['⧗', 'w'],
+  idle: ['·', '-'],
+  unknown: ['?', '?'],
+};
+
+/** Up to this width, each row of a table becomes a block. */
+const BLOCKS_WIDTH = 60;
+/** Between two columns. */
+const GAP = 2;
+
+/** The look of a stream, as flags and the environment have it. */
+export function lookOf(world: Surroundings, stream: 'stdout' | 'stderr', ascii: boolean): Look {
+  const { env, isTerminal, columns } = world;
+  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
+  const terminal = isTerminal[stream];
+  return {
+    width: terminal ? columns : Number.POSITIVE_INFINITY,
+    ascii: ascii || (locale !== '' && !/utf-?8/i.test(locale)),
+    colour: terminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+  };
+}
+
+/** One column wide, and never broken. */
+const FILLER = '#';
+/** A line has room for so much at least, however narrow the terminal is. */
+const ROOM_MIN = 20;
+/** A number stays on the line of its unit: `22 min`, `61.3 GiB`. */
+const NUMBER_AND_UNIT = /(\d) (s|min|h|days|B|[KMGTP]iB)\b/g;
+
+/** A column of a table. */
+export interface TableColumn {
+  readonly title: string;
+  /** Whether the column may go where the terminal is narrow, and in which order: 1 goes first. Absent: it stays. */
+  readonly goes?: number | undefined;
 }
 
 const NO_LINES = {

@@ -10,28 +10,6 @@ import { lookOf, Painter } from './painter.ts';
 import { repaintOn } from './repaint.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** The flags that every command takes. */
-export interface GlobalFlags {
-  readonly cluster?: string;
-  readonly context?: string;
-  readonly output: 'table' | 'json' | 'yaml';
-  readonly ascii?: true;
-  readonly uuids?: true;
-}
-
-/** How often `--watch` looks, in milliseconds. */
-const WATCH_MS = 1_000;
-
-/** What a command shows. */
-export interface Shown {
-  /** The answer for programs. */
-  readonly data: unknown;
-  /** The answer for people. */
-  readonly text: (painter: Painter) => string;
-  /** Zero unless said otherwise. */
-  readonly exitCode?: number;
-}
-
 export class Session {
   readonly world: Surroundings;
   readonly flags: GlobalFlags;
@@ -162,6 +140,28 @@ export class Session {
     });
     if (isCancel(typed)) throw cancelled();
   }
+}
+
+/** The flags that every command takes. */
+export interface GlobalFlags {
+  readonly cluster?: string;
+  readonly context?: string;
+  readonly output: 'table' | 'json' | 'yaml';
+  readonly ascii?: true;
+  readonly uuids?: true;
+}
+
+/** How often `--watch` looks, in milliseconds. */
+const WATCH_MS = 1_000;
+
+/** What a command shows. */
+export interface Shown {
+  /** The answer for programs. */
+  readonly data: unknown;
+  /** The answer for people. */
+  readonly text: (painter: Painter) => string;
+  /** Zero unless said otherwise. */
+  readonly exitCode?: number;
 }
 
 function cancelled(): AdvisedError {

@@ -5,11 +5,6 @@ import { LEVEL_MARKS, NOTE_MARKS } from './marks.ts';
 import type { Painter } from './painter.ts';
 import { countText, sinceText, sizeText } from './words.ts';
 
-/** How many notes of a kind are shown. More of them say no more. */
-const NOTES_MAX = 20;
-/** Narrower terminals get the text of a note below its name. */
-const BESIDE_WIDTH = 80;
-
 export function statusScreen(painter: Painter, { at }: Observation, overview: Overview): string {
   const nowMs = Date.parse(at);
   const first = overview.needed.find(({ remedy, action }) => remedy !== null || action !== null);
@@ -22,6 +17,11 @@ export function statusScreen(painter: Painter, { at }: Observation, overview: Ov
     ...counts(painter, overview),
   ].join('\n');
 }
+
+/** How many notes of a kind are shown. More of them say no more. */
+const NOTES_MAX = 20;
+/** Narrower terminals get the text of a note below its name. */
+const BESIDE_WIDTH = 80;
 
 function todoOf({ remedy, action }: Note): string {
   return remedy ?? (action === null ? '' : commandOf(action));

@@ -8,21 +8,6 @@ import { LEVEL_MARKS, OPERATION_MARKS, VOLUME_MARKS } from './marks.ts';
 import type { Painter } from './painter.ts';
 import { countText, sinceText, sizeText } from './words.ts';
 
-/** Facts below one another: names on the left, texts on the right. Empty texts are left out. */
-function facts(painter: Painter, rows: readonly (readonly [string, string])[]): readonly string[] {
-  const shown = rows.filter(([, text]) => text !== '');
-  const label = Math.max(...shown.map(([name]) => name.length));
-  return shown.map(([name, text]) => painter.lines(`${name.padEnd(label)}  `, text));
-}
-
-/** The sentence of something, behind its name. Most sentences begin with the name already. */
-function headOf(painter: Painter, name: string, sentence: string): string {
-  const [called] = /^(pool )?/.exec(sentence) ?? [''];
-  const plain = sentence.slice(called.length);
-  const text = plain.startsWith(`${name} `) ? plain.slice(name.length) : `  ${sentence}`;
-  return `${painter.name(name)}${text.replace(/\.$/, '')}.`;
-}
-
 export function volumeScreen(
   painter: Painter,
   volume: VolumePicture,
@@ -61,6 +46,21 @@ export function volumeScreen(
     lines.push('', listText(painter, rows, OPERATION_COLUMNS, uuids, ''));
   }
   return lines.join('\n');
+}
+
+/** Facts below one another: names on the left, texts on the right. Empty texts are left out. */
+function facts(painter: Painter, rows: readonly (readonly [string, string])[]): readonly string[] {
+  const shown = rows.filter(([, text]) => text !== '');
+  const label = Math.max(...shown.map(([name]) => name.length));
+  return shown.map(([name, text]) => painter.lines(`${name.padEnd(label)}  `, text));
+}
+
+/** The sentence of something, behind its name. Most sentences begin with the name already. */
+function headOf(painter: Painter, name: string, sentence: string): string {
+  const [called] = /^(pool )?/.exec(sentence) ?? [''];
+  const plain = sentence.slice(called.length);
+  const text = plain.startsWith(`${name} `) ? plain.slice(name.length) : `  ${sentence}`;
+  return `${painter.name(name)}${text.replace(/\.$/, '')}.`;
 }
 
 export function operationScreen(painter: Painter, operation: OperationView, nowMs: number): string {

@@ -1,12 +1,3 @@
-/** A place in a source file where a text is replaced by another. */
-export interface Edit {
-  /** Relative to the root of the repository. */
-  readonly file: string;
-  /** Stands exactly once in the file. Short, so that it survives changes of what is around it. */
-  readonly find: string;
-  readonly replace: string;
-}
-
 /**
  * Production code with one rule broken. The simulator has to catch it: a mutant that nothing catches means that a
  * workload, a fault or a check is missing.
@@ -28,6 +19,15 @@ export interface Mutant {
   readonly faults?: readonly string[];
   /** Seeds, from 1 on, within which it must be caught. */
   readonly seeds: number;
+}
+
+/** A place in a source file where a text is replaced by another. */
+export interface Edit {
+  /** Relative to the root of the repository. */
+  readonly file: string;
+  /** Stands exactly once in the file. Short, so that it survives changes of what is around it. */
+  readonly find: string;
+  readonly replace: string;
 }
 
 /** `W3 ◆2`, for people. */

@@ -7,6 +7,90 @@ import { build } from 'esbuild';
 import { type Edit, type Mutant, ruleOf } from './mutant.ts';
 import { runSeeds } from './workers.ts';
 
+/**
+ * Runs mutants, and for every seed that one of them fails the same simulator without it: a seed that fails then too says
+ * nothing about the mutant.
+ */
+export class MutationSuite {
+  readonly #options: MutationOptions;
+  /** Simulators without a rule broken, by the settings that mutants need. */
+  readonly #references = new Map<string, Promise<Program>>();
+  readonly #programs = new Set<Program>();
+
+  constructor(options: MutationOptions) {
+    this.#options = options;
+    process.once('exit', () => {
+      for (const program of this.#programs) program.remove();
+    });
+  }
+
+  /** `onResult` hears of every mutant when it is through. */
+  async run(mutants: readonly Mutant[], onResult: (result: MutationResult) => void): Promise<MutationResult[]> {
+    const results: MutationResult[] = [];
+    const left = [...mutants];
+    const work = async (): Promise<void> => {
+      for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) {
+        const result = await this.#runMutant(mutant);
+        results.push(result);
+        onResult(result);
+      }
+    };
+    await Promise.all(Array.from({ length: this.#options.jobs }, work));
+    return results.sort((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant));
+  }
+
+  async #build(edits: readonly Edit[], mutant: string): Promise<Program> {
+    const program = await Program.build(edits, mutant);
+    this.#programs.add(program);
+    return program;
+  }
+
+  async #runMutant(mutant: Mutant): Promise<MutationResult> {
+    const { settings = [], edits, faults } = mutant;
+    const { first, last } = this.#options.seeds ?? { first: 1, last: mutant.seeds };
+    const startedMs = performance.now();
+    const program = await this.#build([...settings, ...edits], mutant.name);
+    const end = (seed: number | null, how: string): MutationResult => {
+      program.remove();
+      return { mutant, seed, how, seconds: Math.round((performance.now() - startedMs) / 1000) };
+    };
+    let excused = 0;
+    for (let next = first; next <= last; ) {
+      let failed: SimulationResult | null = null;
+      await program.run(range(next, last), faults, (result) => {
+        next = result.seed + 1;
+        if (result.failure !== null) failed = result;
+        return failed === null && performance.now() - startedMs < this.#options.limitMs;
+      });
+      const caught = failed as SimulationResult | null;
+      if (caught !== null) {
+        if (await this.#holds(mutant, caught.seed)) return end(caught.seed, (caught.failure as string).split('\n')[0] as string);
+        excused++;
+      }
+      if (performance.now() - startedMs >= this.#options.limitMs && next <= last)
+        return end(null, `not caught by seeds ${first}..${next - 1}, when its time was up`);
+    }
+    const besides = excused === 0 ? '' : `; ${excused} of them fail without the mutant too`;
+    return end(null, `not caught by seeds ${first}..${last}${besides}`);
+  }
+
+  /** Whether the seed passes without the mutant. */
+  async #holds({ settings = [], faults, name }: Mutant, seed: number): Promise<boolean> {
+    const key = JSON.stringify(settings);
+    let reference = this.#references.get(key);
+    if (reference === undefined) {
+      reference = this.#build(settings, name);
+      this.#references.set(key, reference);
+    }
+    let holds = false;
+    await (await reference).run([seed], faults, (result) => {
+      holds = result.failure === null;
+      return false;
+    });
+    return holds;
+  }
+}
+
 /** This program is tools/sim/dist/main.mjs. */
 const ROOT = resolve(fileURLToPath(import.meta.url), '../../../..');
 
@@ -102,90 +186,6 @@ class Program {
 
   remove(): void {
     if (existsSync(this.#folder)) rmSync(this.#folder, { recursive: true });
-  }
-}
-
-/**
- * Runs mutants, and for every seed that one of them fails the same simulator without it: a seed that fails then too says
- * nothing about the mutant.
- */
-export class MutationSuite {
-  readonly #options: MutationOptions;
-  /** Simulators without a rule broken, by the settings that mutants need. */
-  readonly #references = new Map<string, Promise<Program>>();
-  readonly #programs = new Set<Program>();
-
-  constructor(options: MutationOptions) {
-    this.#options = options;
-    process.once('exit', () => {
-      for (const program of this.#programs) program.remove();
-    });
-  }
-
-  /** `onResult` hears of every mutant when it is through. */
-  async run(mutants: readonly Mutant[], onResult: (result: MutationResult) => void): Promise<MutationResult[]> {
-    const results: MutationResult[] = [];
-    const left = [...mutants];
-    const work = async (): Promise<void> => {
-      for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) {
-        const result = await this.#runMutant(mutant);
-        results.push(result);
-        onResult(result);
-      }
-    };
-    await Promise.all(Array.from({ length: this.#options.jobs }, work));
-    return results.sort((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant));
-  }
-
-  async #build(edits: readonly Edit[], mutant: string): Promise<Program> {
-    const program = await Program.build(edits, mutant);
-    this.#programs.add(program);
-    return program;
-  }
-
-  async #runMutant(mutant: Mutant): Promise<MutationResult> {
-    const { settings = [], edits, faults } = mutant;
-    const { first, last } = this.#options.seeds ?? { first: 1, last: mutant.seeds };
-    const startedMs = performance.now();
-    const program = await this.#build([...settings, ...edits], mutant.name);
-    const end = (seed: number | null, how: string): MutationResult => {
-      program.remove();
-      return { mutant, seed, how, seconds: Math.round((performance.now() - startedMs) / 1000) };
-    };
-    let excused = 0;
-    for (let next = first; next <= last; ) {
-      let failed: SimulationResult | null = null;
-      await program.run(range(next, last), faults, (result) => {
-        next = result.seed + 1;
-        if (result.failure !== null) failed = result;
-        return failed === null && performance.now() - startedMs < this.#options.limitMs;
-      });
-      const caught = failed as SimulationResult | null;
-      if (caught !== null) {
-        if (await this.#holds(mutant, caught.seed)) return end(caught.seed, (caught.failure as string).split('\n')[0] as string);
-        excused++;
-      }
-      if (performance.now() - startedMs >= this.#options.limitMs && next <= last)
-        return end(null, `not caught by seeds ${first}..${next - 1}, when its time was up`);
-    }
-    const besides = excused === 0 ? '' : `; ${excused} of them fail without the mutant too`;
-    return end(null, `not caught by seeds ${first}..${last}${besides}`);
-  }
-
-  /** Whether the seed passes without the mutant. */
-  async #holds({ settings = [], faults, name }: Mutant, seed: number): Promise<boolean> {
-    const key = JSON.stringify(settings);
-    let reference = this.#references.get(key);
-    if (reference === undefined) {
-      reference = this.#build(settings, name);
-      this.#references.set(key, reference);
-    }
-    let holds = false;
-    await (await reference).run([seed], faults, (result) => {
-      holds = result.failure === null;
-      return false;
-    });
-    return holds;
   }
 }
 

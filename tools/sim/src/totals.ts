@@ -1,8 +1,5 @@
 import type { SimulationResult } from '@rmr/simulation';
 
-/** Seeds that are named in the totals, at most. */
-const FAILED_SEEDS_MAX = 100;
-
 /** What all runs together did; printed as the last line. */
 export class Totals {
   seeds = 0;
@@ -58,6 +55,9 @@ export class Totals {
     };
   }
 }
+
+/** Seeds that are named in the totals, at most. */
+const FAILED_SEEDS_MAX = 100;
 
 function round(value: number): number {
   return Math.round(value * 10_000) / 10_000;

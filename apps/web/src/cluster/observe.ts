@@ -6,6 +6,19 @@ import { readClusterFile } from './cluster-file.ts';
 import { overallHealth } from './health.ts';
 import type { ObservedNode, Overview } from './overview.ts';
 
+/** Asks every daemon, at the same time. Never throws: what can't be found out is in the answer. */
+export async function observe(options: ObserveOptions): Promise<Overview> {
+  const observedAt = new Date().toISOString();
+  try {
+    const { nodes: known, nbdUri } = await knownNodes(options);
+    const token = options.tokenFile === undefined ? undefined : (await readFile(options.tokenFile, 'utf8')).trim();
+    const nodes = await Promise.all(known.map((node) => askNode(node, token)));
+    return { observedAt, health: overallHealth(nodes), nbdUri, nodes };
+  } catch (error) {
+    return { observedAt, health: { level: 'unknown', sentence: errorMessage(error) }, nbdUri: null, nodes: [] };
+  }
+}
+
 /** A daemon that takes longer than this to say how it is, is not well. */
 const STATUS_TIMEOUT_MS = 2000;
 
@@ -52,18 +65,5 @@ async function askNode(known: KnownNode, token: string | undefined): Promise<Obs
     return { ...known, name: status.node.name, role: status.role, status, error: null };
   } catch (error) {
     return { ...known, status: null, error: adminError(error, known.admin).message };
-  }
-}
-
-/** Asks every daemon, at the same time. Never throws: what can't be found out is in the answer. */
-export async function observe(options: ObserveOptions): Promise<Overview> {
-  const observedAt = new Date().toISOString();
-  try {
-    const { nodes: known, nbdUri } = await knownNodes(options);
-    const token = options.tokenFile === undefined ? undefined : (await readFile(options.tokenFile, 'utf8')).trim();
-    const nodes = await Promise.all(known.map((node) => askNode(node, token)));
-    return { observedAt, health: overallHealth(nodes), nbdUri, nodes };
-  } catch (error) {
-    return { observedAt, health: { level: 'unknown', sentence: errorMessage(error) }, nbdUri: null, nodes: [] };
   }
 }

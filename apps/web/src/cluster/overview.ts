@@ -1,5 +1,14 @@
 import type { HealthLevel, NodeStatus } from '@rmr/admin-api';
 
+/** Everything that the page shows, observed at one moment. */
+export interface Overview {
+  /** ISO 8601, UTC. */
+  readonly observedAt: string;
+  readonly health: OverviewHealth;
+  readonly nbdUri: string | null;
+  readonly nodes: readonly ObservedNode[];
+}
+
 /** One daemon as the page sees it: what is known of it, and either its answer or why there is none. */
 export interface ObservedNode {
   readonly name: string;
@@ -19,13 +28,4 @@ export interface OverviewHealth {
   readonly level: OverviewLevel;
   /** Answers, first of all: is the data safe, and if not, what is it waiting for? */
   readonly sentence: string;
-}
-
-/** Everything that the page shows, observed at one moment. */
-export interface Overview {
-  /** ISO 8601, UTC. */
-  readonly observedAt: string;
-  readonly health: OverviewHealth;
-  readonly nbdUri: string | null;
-  readonly nodes: readonly ObservedNode[];
 }

@@ -17,23 +17,6 @@ import { askForMetadataSpace } from './metadata-space.ts';
 import { ProcedureRun } from './procedure.ts';
 import type { StoreState } from './store-state.ts';
 
-/** What a store needs from outside. */
-export interface StoreWorld {
-  readonly turn: Turn;
-  readonly ticker: Ticker;
-  readonly log: Logger;
-}
-
-/** Figures of a store, for status and metrics. */
-export interface StoreCounters {
-  readonly journalRecords: number;
-  readonly diskFlushes: number;
-  readonly checkpoints: number;
-  readonly intentRegions: number;
-  readonly intentOverflow: boolean;
-  readonly journalLiveBytes: number;
-}
-
 /**
  * An open store: everything on the disk except the data, which the caller moves itself at {@link dataOffset}. Calls
  * that wait end through a sink or callback, never from within the call.
@@ -529,4 +512,21 @@ export class BitmapStore implements Ticked {
     if (change.promise !== undefined) this.#state.intent.holdAll();
     if (change.reconciled === true) this.#state.intent.release();
   }
+}
+
+/** What a store needs from outside. */
+export interface StoreWorld {
+  readonly turn: Turn;
+  readonly ticker: Ticker;
+  readonly log: Logger;
+}
+
+/** Figures of a store, for status and metrics. */
+export interface StoreCounters {
+  readonly journalRecords: number;
+  readonly diskFlushes: number;
+  readonly checkpoints: number;
+  readonly intentRegions: number;
+  readonly intentOverflow: boolean;
+  readonly journalLiveBytes: number;
 }

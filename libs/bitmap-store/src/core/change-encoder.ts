@@ -24,6 +24,66 @@ import { isCount } from '../format/u64.ts';
 import type { ByteRange, DirtyChange, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 
+/**
+ * Which member has which slot, the member table, how the store is used and what its lives are, as it will be once the record under
+ * construction is durable.
+ */
+export class RecordPlan {
+  readonly memberIds = new Int16Array(MEMBER_SLOTS);
+  /** As it will be by what is in the record so far. */
+  readonly #recordedIds = new Int16Array(MEMBER_SLOTS);
+  members: readonly MemberRecord[];
+  usage: Usage;
+  lives: Lives;
+
+  constructor(state: StoreState) {
+    this.members = state.members;
+    this.usage = state.usage;
+    this.lives = state.lives;
+    this.begin(state);
+  }
+
+  /** Starts from what is durable. */
+  begin(state: StoreState): void {
+    this.memberIds.set(state.slotMembers);
+    this.#recordedIds.set(state.slotMembers);
+    this.members = state.members;
+    this.usage = state.usage;
+    this.lives = state.lives;
+  }
+
+  /** The member's slot; a free one is given to it where it has none. -1 when all are taken. */
+  slotFor(memberId: number): number {
+    const slot = this.memberIds.indexOf(memberId);
+    if (slot >= 0) return slot;
+    const free = this.memberIds.indexOf(-1);
+    if (free >= 0) this.memberIds[free] = memberId;
+    return free;
+  }
+
+  /**
+   * Adds the slots to the record where they are not the recorded ones. I3, I6: each record with a dirty bit compares them. A slot may
+   * have been given by a write that is not in this record, as that write found the write intent full.
+   */
+  recordSlots(writer: RecordWriter): void {
+    if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
+    addEntry(writer, SLOTS, this.memberIds);
+    this.#recordedIds.set(this.memberIds);
+  }
+
+  /** Whether the change's members find slots. */
+  hasRoomFor(change: MetadataChange): boolean {
+    const wanted = new Set<number>(change.dirtyReplace?.map((replacement) => replacement.memberId) ?? []);
+    for (const { memberIds } of change.dirtyAdd ?? NO_CHANGES) for (const memberId of memberIds) wanted.add(memberId);
+    let free = 0;
+    for (const memberId of this.memberIds) {
+      if (memberId === -1 || change.dirtyErase?.includes(memberId) === true) free++;
+      else wanted.delete(memberId);
+    }
+    return wanted.size <= free;
+  }
+}
+
 /** A change as the engine commits it: what callers may ask for, and the store's own bookkeeping. */
 export interface StoreChange extends MetadataChange {
   /** The store is opened or closed. */
@@ -123,66 +183,6 @@ export function changeBytesMax(change: StoreChange, plan: RecordPlan, staged: bo
   for (const { ranges } of change.dirtyClear ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
   for (const { ranges } of change.dirtyAdd ?? NO_CHANGES) bytes += entryBytes(8 + ranges.length * 8);
   return bytes;
-}
-
-/**
- * Which member has which slot, the member table, how the store is used and what its lives are, as it will be once the record under
- * construction is durable.
- */
-export class RecordPlan {
-  readonly memberIds = new Int16Array(MEMBER_SLOTS);
-  /** As it will be by what is in the record so far. */
-  readonly #recordedIds = new Int16Array(MEMBER_SLOTS);
-  members: readonly MemberRecord[];
-  usage: Usage;
-  lives: Lives;
-
-  constructor(state: StoreState) {
-    this.members = state.members;
-    this.usage = state.usage;
-    this.lives = state.lives;
-    this.begin(state);
-  }
-
-  /** Starts from what is durable. */
-  begin(state: StoreState): void {
-    this.memberIds.set(state.slotMembers);
-    this.#recordedIds.set(state.slotMembers);
-    this.members = state.members;
-    this.usage = state.usage;
-    this.lives = state.lives;
-  }
-
-  /** The member's slot; a free one is given to it where it has none. -1 when all are taken. */
-  slotFor(memberId: number): number {
-    const slot = this.memberIds.indexOf(memberId);
-    if (slot >= 0) return slot;
-    const free = this.memberIds.indexOf(-1);
-    if (free >= 0) this.memberIds[free] = memberId;
-    return free;
-  }
-
-  /**
-   * Adds the slots to the record where they are not the recorded ones. I3, I6: each record with a dirty bit compares them. A slot may
-   * have been given by a write that is not in this record, as that write found the write intent full.
-   */
-  recordSlots(writer: RecordWriter): void {
-    if (this.memberIds.every((memberId, slot) => memberId === this.#recordedIds[slot])) return;
-    addEntry(writer, SLOTS, this.memberIds);
-    this.#recordedIds.set(this.memberIds);
-  }
-
-  /** Whether the change's members find slots. */
-  hasRoomFor(change: MetadataChange): boolean {
-    const wanted = new Set<number>(change.dirtyReplace?.map((replacement) => replacement.memberId) ?? []);
-    for (const { memberIds } of change.dirtyAdd ?? NO_CHANGES) for (const memberId of memberIds) wanted.add(memberId);
-    let free = 0;
-    for (const memberId of this.memberIds) {
-      if (memberId === -1 || change.dirtyErase?.includes(memberId) === true) free++;
-      else wanted.delete(memberId);
-    }
-    return wanted.size <= free;
-  }
 }
 
 /**

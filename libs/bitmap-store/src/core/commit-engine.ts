@@ -14,38 +14,6 @@ import type { StagedMap, StoreState } from './store-state.ts';
 import { type CommitUnit, type PrepareUnit, PrepareUnits, type RefusedUnit, UnitKind, type WaitUnit } from './wait-unit.ts';
 import { EnterResult } from './write-intent.ts';
 
-const TAG_RECORD = 1;
-const TAG_RECORD_FLUSH = 2;
-const TAG_STARVED_FLUSH = 3;
-const TAG_IDLE_FLUSH = 4;
-
-/** Room kept in every record for saying that a flush failed. */
-const RESERVE_BYTES = entryBytes(32);
-/** Bytes that the dirty bits of one write take at most: slots and one range. */
-const DIRTY_BYTES = entryBytes(16) + entryBytes(16);
-/** Bytes below which a record takes no further write. */
-const PREPARE_BYTES = DIRTY_BYTES + 2 * entryBytes(4);
-
-/** What the engine works on. */
-export interface EngineParts {
-  readonly disk: Disk;
-  readonly turn: Turn;
-  readonly log: Logger;
-  readonly label: string;
-  readonly seed: number;
-  readonly state: StoreState;
-  readonly ring: JournalRing;
-  readonly flushes: FlushGroup;
-  readonly homeGeneration: number;
-  readonly homeIndex: number;
-  /** A record begins to be written: the age rises when it is durable. */
-  readonly onRecordBegins: () => void;
-  /** A change has been applied. */
-  readonly onApplied: (change: StoreChange) => void;
-  /** The journal can't be written any more: the engine has failed. */
-  readonly onFailed: () => void;
-}
-
 /**
  * Makes changes durable. It gathers what was asked for during a turn into one journal record, writes the record, has the disk
  * flushed, applies the record, and tells those that wait. One record is under way at a time, so that only the newest can be torn.
@@ -544,4 +512,36 @@ export class CommitEngine implements DiskSink, TurnTask {
     this.#idleWaiter = null;
     done();
   }
+}
+
+const TAG_RECORD = 1;
+const TAG_RECORD_FLUSH = 2;
+const TAG_STARVED_FLUSH = 3;
+const TAG_IDLE_FLUSH = 4;
+
+/** Room kept in every record for saying that a flush failed. */
+const RESERVE_BYTES = entryBytes(32);
+/** Bytes that the dirty bits of one write take at most: slots and one range. */
+const DIRTY_BYTES = entryBytes(16) + entryBytes(16);
+/** Bytes below which a record takes no further write. */
+const PREPARE_BYTES = DIRTY_BYTES + 2 * entryBytes(4);
+
+/** What the engine works on. */
+export interface EngineParts {
+  readonly disk: Disk;
+  readonly turn: Turn;
+  readonly log: Logger;
+  readonly label: string;
+  readonly seed: number;
+  readonly state: StoreState;
+  readonly ring: JournalRing;
+  readonly flushes: FlushGroup;
+  readonly homeGeneration: number;
+  readonly homeIndex: number;
+  /** A record begins to be written: the age rises when it is durable. */
+  readonly onRecordBegins: () => void;
+  /** A change has been applied. */
+  readonly onApplied: (change: StoreChange) => void;
+  /** The journal can't be written any more: the engine has failed. */
+  readonly onFailed: () => void;
 }

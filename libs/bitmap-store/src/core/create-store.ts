@@ -31,6 +31,15 @@ import { askForMetadataSpace } from './metadata-space.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 import { StoreState } from './store-state.ts';
 
+/**
+ * Puts a new store on a disk. Errors: INVALID_ARGUMENT, STORE_TOO_SMALL, ALREADY_EXISTS (a store is there),
+ * CONFLICT (something else is), NO_SPACE, IO_ERROR. The superblocks are written last: a creation that is cut short
+ * leaves no store. The disk stays open.
+ */
+export function createStore(disk: Disk, options: CreateOptions, done: (result: OperationError | null) => void): void {
+  new ProcedureRun(disk, create(disk, options), done);
+}
+
 /** How a store is created. */
 export interface CreateOptions extends StoreParameters {
   readonly label: string;
@@ -69,15 +78,6 @@ function layoutFor(sizes: Pick<CreateOptions, 'sizeBytes' | 'chunkSizeBytes' | '
   const wrong = invalidGeometry(geometry);
   if (wrong !== null) throw new OperationError('INVALID_ARGUMENT', `a store can't be created like this: ${wrong}`);
   return computeLayout(geometry);
-}
-
-/**
- * Puts a new store on a disk. Errors: INVALID_ARGUMENT, STORE_TOO_SMALL, ALREADY_EXISTS (a store is there),
- * CONFLICT (something else is), NO_SPACE, IO_ERROR. The superblocks are written last: a creation that is cut short
- * leaves no store. The disk stays open.
- */
-export function createStore(disk: Disk, options: CreateOptions, done: (result: OperationError | null) => void): void {
-  new ProcedureRun(disk, create(disk, options), done);
 }
 
 function* create(disk: Disk, options: CreateOptions): Procedure<OperationError | null> {

@@ -1,16 +1,5 @@
 import { assert, type Disk, type DiskSink, type Turn, type TurnTask } from '@rmr/runtime';
 
-/** What a flush group tells its owner. */
-export interface FlushObserver {
-  /** A disk flush begins. */
-  onFlushBegins(): void;
-  /**
-   * It has ended; those it covers are told next. When `status` is an error, only internal requests are told at once;
-   * the others wait for {@link FlushGroup.answerFailed}.
-   */
-  onFlushEnds(status: number): void;
-}
-
 /**
  * Lets concurrent flush requests share disk flushes. A request is covered by a disk flush that began after it; one
  * disk flush runs at a time.
@@ -113,4 +102,15 @@ export class FlushGroup implements DiskSink, TurnTask {
     assert(this.#waitingTags.length === this.#waitingInternal.length, 'flush group: every tag has a kind');
     assert(this.#running || this.#coveredTags.length === 0, 'flush group: nothing is covered by no flush');
   }
+}
+
+/** What a flush group tells its owner. */
+export interface FlushObserver {
+  /** A disk flush begins. */
+  onFlushBegins(): void;
+  /**
+   * It has ended; those it covers are told next. When `status` is an error, only internal requests are told at once;
+   * the others wait for {@link FlushGroup.answerFailed}.
+   */
+  onFlushEnds(status: number): void;
 }

@@ -6,6 +6,11 @@ import type { LastIo, MemberRecord, PoolPolicy, PromiseRecord, StoreLife, Versio
 import { type ExpectedStore, endsTooEarly, type LoadedStore, loadStore, readSuperblocks } from './load-store.ts';
 import { type Procedure, ProcedureRun } from './procedure.ts';
 
+/** Reads a store's metadata without changing the disk. The same errors as opening. */
+export function inspectStore(disk: Disk, expected: ExpectedStore, done: (result: StoreInspection | OperationError) => void): void {
+  new ProcedureRun(disk, loadStore(disk, expected), (loaded) => done(loaded instanceof OperationError ? loaded : describe(loaded)));
+}
+
 /** What the superblocks say of a store. Sizes and offsets in bytes. */
 export interface SuperblockInspection {
   /** As it is on the disk. */
@@ -68,11 +73,6 @@ function* lookAtSuperblocks(disk: Disk, label: string): Procedure<SuperblockInsp
   if (found instanceof OperationError) return found;
   const layout = computeLayout(found.superblock);
   return endsTooEarly(disk, label, layout) ?? describeSuperblock(found.superblock, layout, found.damaged);
-}
-
-/** Reads a store's metadata without changing the disk. The same errors as opening. */
-export function inspectStore(disk: Disk, expected: ExpectedStore, done: (result: StoreInspection | OperationError) => void): void {
-  new ProcedureRun(disk, loadStore(disk, expected), (loaded) => done(loaded instanceof OperationError ? loaded : describe(loaded)));
 }
 
 function describe({ superblock, layout, state, ring, lastIo, damagedSuperblocks }: LoadedStore): StoreInspection {

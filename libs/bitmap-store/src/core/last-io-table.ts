@@ -11,8 +11,6 @@ import {
 import type { Layout } from '../format/layout.ts';
 import type { LastIo } from '../types.ts';
 
-const NONE: readonly LastIo[] = [];
-
 /** The last_io array in memory, with the range that has yet to reach the kernel. */
 export class LastIoTable {
   readonly bytes: Uint8Array;
@@ -152,3 +150,5 @@ export class LastIoTable {
     this.giveBackChanged(at, at + LAST_IO_ENTRY_BYTES);
   }
 }
+
+const NONE: readonly LastIo[] = [];

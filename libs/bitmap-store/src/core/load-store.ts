@@ -47,60 +47,6 @@ import { LastIoTable } from './last-io-table.ts';
 import type { Procedure } from './procedure.ts';
 import { type StagedMap, StoreState } from './store-state.ts';
 
-/** What is wrong but does not prevent use; `repair` is a superblock copy to write again. */
-export interface LoadWarning {
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
-/** A record with its place on the disk. */
-export interface StoredRecord {
-  readonly offsetBytes: number;
-  readonly bytes: Uint8Array;
-}
-
-/** A store as read from its disk. */
-export interface LoadedStore {
-  readonly superblock: Superblock;
-  readonly layout: Layout;
-  readonly seed: number;
-  readonly state: StoreState;
-  readonly ring: JournalRing;
-  readonly lastIo: LastIoTable;
-  /** Generation of the newest home record, and which of the two it is. */
-  readonly homeGeneration: number;
-  readonly homeIndex: number;
-  /** Offsets of superblock copies that must be written again: damaged, or not as new as the other one. */
-  readonly damagedSuperblocks: readonly number[];
-  /**
-   * The home record and journal records that the state was read from, where they lie. A flush that failed makes the kernel
-   * drop what it could not write, and the page cache go on to show it: what was read may never reach the disk by itself.
-   */
-  readonly records: readonly StoredRecord[];
-  /** last_io has entries that say nothing: writes may have been forgotten. */
-  readonly lastIoDamaged: boolean;
-  /** A flush failed in the process that had the store open last, and it could not record that (L6). */
-  readonly flushFailed: boolean;
-  readonly warnings: readonly LoadWarning[];
-  /** Some of its metadata has no space of its own yet, and finds none. */
-  readonly lacksMetadataSpace: boolean;
-}
-
-/** Which store is expected. */
-export interface ExpectedStore {
-  /** What the disk is called in messages, for example its path. */
-  readonly label: string;
-  readonly poolUuid?: string;
-  readonly storeUuid?: string;
-}
-
-/** What is missing may be away, and not lost: the first thing to do is to look for it. */
-const NO_STORE_ADVICE =
-  'If a store was here, this is another file or disk, or one that was overwritten: attach the right one, mount its file system, or correct the path. A new store is only for a new member, or to replace this one when its data is lost (client-node replace-store): it never brings data back';
-
-const NIL_UUID = '00000000-0000-0000-0000-000000000000';
-const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, released: false, bootId: NIL_UUID, openCount: 0 };
-
 /** Reads a whole store without changing anything on the disk. */
 export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<LoadedStore | OperationError> {
   const superblocks = yield* readSuperblocks(disk, expected);
@@ -166,6 +112,60 @@ export function* loadStore(disk: Disk, expected: ExpectedStore): Procedure<Loade
     lacksMetadataSpace: false,
   };
 }
+
+/** What is wrong but does not prevent use; `repair` is a superblock copy to write again. */
+export interface LoadWarning {
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** A record with its place on the disk. */
+export interface StoredRecord {
+  readonly offsetBytes: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A store as read from its disk. */
+export interface LoadedStore {
+  readonly superblock: Superblock;
+  readonly layout: Layout;
+  readonly seed: number;
+  readonly state: StoreState;
+  readonly ring: JournalRing;
+  readonly lastIo: LastIoTable;
+  /** Generation of the newest home record, and which of the two it is. */
+  readonly homeGeneration: number;
+  readonly homeIndex: number;
+  /** Offsets of superblock copies that must be written again: damaged, or not as new as the other one. */
+  readonly damagedSuperblocks: readonly number[];
+  /**
+   * The home record and journal records that the state was read from, where they lie. A flush that failed makes the kernel
+   * drop what it could not write, and the page cache go on to show it: what was read may never reach the disk by itself.
+   */
+  readonly records: readonly StoredRecord[];
+  /** last_io has entries that say nothing: writes may have been forgotten. */
+  readonly lastIoDamaged: boolean;
+  /** A flush failed in the process that had the store open last, and it could not record that (L6). */
+  readonly flushFailed: boolean;
+  readonly warnings: readonly LoadWarning[];
+  /** Some of its metadata has no space of its own yet, and finds none. */
+  readonly lacksMetadataSpace: boolean;
+}
+
+/** Which store is expected. */
+export interface ExpectedStore {
+  /** What the disk is called in messages, for example its path. */
+  readonly label: string;
+  readonly poolUuid?: string;
+  readonly storeUuid?: string;
+}
+
+/** What is missing may be away, and not lost: the first thing to do is to look for it. */
+const NO_STORE_ADVICE =
+  'If a store was here, this is another file or disk, or one that was overwritten: attach the right one, mount its file system, or correct the path. A new store is only for a new member, or to replace this one when its data is lost (client-node replace-store): it never brings data back';
+
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+const UNUSED: Usage = { volatileLost: false, cleanShutdown: true, released: false, bootId: NIL_UUID, openCount: 0 };
 
 /** Reads both superblocks and decides which one counts. */
 export function* readSuperblocks(

@@ -8,19 +8,6 @@ import { type ExpectedStore, type LoadedStore, loadStore } from './load-store.ts
 import { allocateMetadata } from './metadata-space.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 
-/** How a store is opened. */
-export interface OpenOptions extends ExpectedStore {
-  readonly world: StoreWorld;
-  /** The kernel's boot id: another one than last time means that the page cache is gone. */
-  readonly bootId: string;
-  /** Names the life that begins: a UUID that is drawn at random for this opening. */
-  readonly lifeUuid: string;
-  /** The wall clock, for people. */
-  readonly wallMs: number;
-  /** True: the disk failed or was away since the store was last open, so that unflushed data may be gone (L6). Default false. */
-  readonly doubtful?: boolean;
-}
-
 /**
  * Opens the store on a disk. Errors: STORE_NOT_FORMATTED, STORE_VERSION_UNKNOWN, STORE_DAMAGED, STORE_FOREIGN,
  * STORE_TOO_SMALL, IO_ERROR, NO_SPACE. After an error the disk is still open, and unless it is one of the last two, untouched.
@@ -65,6 +52,19 @@ export function openStore(disk: Disk, options: OpenOptions, done: (result: Bitma
       },
     );
   });
+}
+
+/** How a store is opened. */
+export interface OpenOptions extends ExpectedStore {
+  readonly world: StoreWorld;
+  /** The kernel's boot id: another one than last time means that the page cache is gone. */
+  readonly bootId: string;
+  /** Names the life that begins: a UUID that is drawn at random for this opening. */
+  readonly lifeUuid: string;
+  /** The wall clock, for people. */
+  readonly wallMs: number;
+  /** True: the disk failed or was away since the store was last open, so that unflushed data may be gone (L6). Default false. */
+  readonly doubtful?: boolean;
 }
 
 /** Reads the store, gives its metadata the space that it may need, and brings the disk to the state that was read. */

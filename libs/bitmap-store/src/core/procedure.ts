@@ -1,23 +1,5 @@
 import { assert, type Disk, type DiskSink } from '@rmr/runtime';
 
-/** One disk request of a procedure. */
-export type DiskStep =
-  | { readonly kind: 'read'; readonly offsetBytes: number; readonly target: Uint8Array }
-  | { readonly kind: 'write'; readonly offsetBytes: number; readonly source: Uint8Array }
-  | { readonly kind: 'zero' | 'punch' | 'allocate'; readonly offsetBytes: number; readonly lengthBytes: number }
-  | { readonly kind: 'flush' };
-
-/**
- * Something that takes several disk requests, one after the other (control path only): a generator that yields
- * requests and is resumed with their status. It runs without promises, and so in step with virtual time.
- */
-export type Procedure<Result> = Generator<DiskStep, Result, number>;
-
-export const FLUSH_STEP: DiskStep = { kind: 'flush' };
-
-/** Where a procedure's requests go: a disk, or what stands in front of it. */
-export type StepTarget = Pick<Disk, 'read' | 'write' | 'zero' | 'punch' | 'allocate' | 'flush' | 'submit'>;
-
 /** Runs a procedure to its end. */
 export class ProcedureRun<Result> implements DiskSink {
   readonly #target: StepTarget;
@@ -85,3 +67,21 @@ export class ProcedureRun<Result> implements DiskSink {
     }
   }
 }
+
+/** One disk request of a procedure. */
+export type DiskStep =
+  | { readonly kind: 'read'; readonly offsetBytes: number; readonly target: Uint8Array }
+  | { readonly kind: 'write'; readonly offsetBytes: number; readonly source: Uint8Array }
+  | { readonly kind: 'zero' | 'punch' | 'allocate'; readonly offsetBytes: number; readonly lengthBytes: number }
+  | { readonly kind: 'flush' };
+
+/**
+ * Something that takes several disk requests, one after the other (control path only): a generator that yields
+ * requests and is resumed with their status. It runs without promises, and so in step with virtual time.
+ */
+export type Procedure<Result> = Generator<DiskStep, Result, number>;
+
+export const FLUSH_STEP: DiskStep = { kind: 'flush' };
+
+/** Where a procedure's requests go: a disk, or what stands in front of it. */
+export type StepTarget = Pick<Disk, 'read' | 'write' | 'zero' | 'punch' | 'allocate' | 'flush' | 'submit'>;

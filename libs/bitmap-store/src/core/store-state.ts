@@ -28,12 +28,6 @@ import { entryBytes, entryPayloadBytes, entryType, RECORD_HEADER_BYTES, type Rec
 import type { MemberRecord, PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { WriteIntent } from './write-intent.ts';
 
-/** A map that a record's MAP_SWITCH entry brings into use. */
-export interface StagedMap {
-  readonly slot: number;
-  readonly map: DirtyMap;
-}
-
 /**
  * Everything durable except superblock and last_io, as of the newest record that was applied. The same code applies a
  * record that has just become durable and one that is replayed at open.
@@ -209,4 +203,10 @@ export class StoreState {
     assert(changed === this.changedPageCount, 'store state: changed pages are counted');
     this.intent.verify();
   }
+}
+
+/** A map that a record's MAP_SWITCH entry brings into use. */
+export interface StagedMap {
+  readonly slot: number;
+  readonly map: DirtyMap;
 }

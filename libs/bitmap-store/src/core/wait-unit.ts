@@ -2,50 +2,6 @@ import { assert, type DiskSink } from '@rmr/runtime';
 import { MEMBER_SLOTS } from '../constants.ts';
 import type { StoreChange } from './change-encoder.ts';
 
-/** What may wait for the commit engine. */
-export const UnitKind = { PREPARE: 0, COMMIT: 1, REFUSED: 2 } as const;
-
-/** A change of the control path. */
-export interface CommitUnit {
-  readonly kind: typeof UnitKind.COMMIT;
-  readonly change: StoreChange;
-  /** How many flushes of the disk had failed when it was asked for. */
-  readonly failuresBefore: number;
-  readonly done: (status: number) => void;
-}
-
-/** A request that is answered with an error, in its turn. */
-export interface RefusedUnit {
-  readonly kind: typeof UnitKind.REFUSED;
-  readonly status: number;
-  readonly tag: number;
-  readonly sink: DiskSink;
-}
-
-/** A write that waits for its regions and dirty bits. Used again and again. */
-export interface PrepareUnit {
-  readonly kind: typeof UnitKind.PREPARE;
-  firstRegion: number;
-  lastRegion: number;
-  firstChunk: number;
-  chunkCount: number;
-  writeSeq: number;
-  readonly missing: Uint8Array;
-  missingCount: number;
-  tag: number;
-  sink: DiskSink;
-  /** It has waited for a flush already because the write intent was full. */
-  starved: boolean;
-}
-
-export type WaitUnit = CommitUnit | RefusedUnit | PrepareUnit;
-
-const NOBODY: DiskSink = {
-  onDiskDone() {
-    assert(false, 'prepare unit: a free one is not answered');
-  },
-};
-
 /** Free prepare units. */
 export class PrepareUnits {
   readonly #free: PrepareUnit[] = [];
@@ -93,3 +49,47 @@ export class PrepareUnits {
     this.#free.push(unit);
   }
 }
+
+/** What may wait for the commit engine. */
+export const UnitKind = { PREPARE: 0, COMMIT: 1, REFUSED: 2 } as const;
+
+/** A change of the control path. */
+export interface CommitUnit {
+  readonly kind: typeof UnitKind.COMMIT;
+  readonly change: StoreChange;
+  /** How many flushes of the disk had failed when it was asked for. */
+  readonly failuresBefore: number;
+  readonly done: (status: number) => void;
+}
+
+/** A request that is answered with an error, in its turn. */
+export interface RefusedUnit {
+  readonly kind: typeof UnitKind.REFUSED;
+  readonly status: number;
+  readonly tag: number;
+  readonly sink: DiskSink;
+}
+
+/** A write that waits for its regions and dirty bits. Used again and again. */
+export interface PrepareUnit {
+  readonly kind: typeof UnitKind.PREPARE;
+  firstRegion: number;
+  lastRegion: number;
+  firstChunk: number;
+  chunkCount: number;
+  writeSeq: number;
+  readonly missing: Uint8Array;
+  missingCount: number;
+  tag: number;
+  sink: DiskSink;
+  /** It has waited for a flush already because the write intent was full. */
+  starved: boolean;
+}
+
+export type WaitUnit = CommitUnit | RefusedUnit | PrepareUnit;
+
+const NOBODY: DiskSink = {
+  onDiskDone() {
+    assert(false, 'prepare unit: a free one is not answered');
+  },
+};

@@ -8,6 +8,15 @@ import { readSuperblocks } from './load-store.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 
 /**
+ * Wipes a store. Wiping one that is wiped already does nothing; one whose wiping or creation was cut short is wiped to its end. The disk reads as
+ * empty afterwards. A disk that frees space is freed as a whole. On others the data of the store stays until another store is made there.
+ * Errors: STORE_FOREIGN (another store, or something else), STORE_DAMAGED (unless told), STORE_VERSION_UNKNOWN, IO_ERROR.
+ */
+export function wipeStore(disk: Disk, options: WipeOptions, done: (result: OperationError | null) => void): void {
+  new ProcedureRun(disk, wipe(disk, options), done);
+}
+
+/**
  * The end of a store: its superblocks are destroyed durably, and then everything else that it wrote.
  *
  * A crash at any step leaves the whole store, or none and the mark of its wiping. So wiping can go on after a crash, and knows what it goes
@@ -36,15 +45,6 @@ export function storeRemains(head: Uint8Array): StoreRemains | null {
   const superblocks = [SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET].map((at) => head.subarray(at, at + SUPERBLOCK_BYTES));
   // As long as one superblock is whole there is a store.
   return superblocks.some((page) => invalidSuperblock(page) === null) ? null : remainsIn(head);
-}
-
-/**
- * Wipes a store. Wiping one that is wiped already does nothing; one whose wiping or creation was cut short is wiped to its end. The disk reads as
- * empty afterwards. A disk that frees space is freed as a whole. On others the data of the store stays until another store is made there.
- * Errors: STORE_FOREIGN (another store, or something else), STORE_DAMAGED (unless told), STORE_VERSION_UNKNOWN, IO_ERROR.
- */
-export function wipeStore(disk: Disk, options: WipeOptions, done: (result: OperationError | null) => void): void {
-  new ProcedureRun(disk, wipe(disk, options), done);
 }
 
 function* wipe(disk: Disk, options: WipeOptions): Procedure<OperationError | null> {

@@ -5,27 +5,6 @@ import { addEntry } from '../format/entry.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
 import type { ByteRange } from '../types.ts';
 
-/** Life of a place in the set. FREE → ENTERING → ACTIVE → FREE. */
-const PlaceState = { FREE: 0, ENTERING: 1, ACTIVE: 2 } as const;
-
-/** Why a region may not leave although its newest write is resolved. */
-const Hold = {
-  NONE: 0,
-  /** It was entered under an earlier process or client epoch, or before a flush that failed: only reconciliation lets go of it. */
-  RECONCILE: 1,
-  /** Reconciled; data of earlier writes may still be unflushed: the next flush lets go of it. */
-  FLUSH: 2,
-  /** That flush is running. */
-  FLUSHING: 3,
-} as const;
-
-/** The place that stands for "every region", used when the set is full and nothing can leave. */
-const OVERFLOW = INTENT_ACTIVE_MAX;
-
-/** What {@link WriteIntent.enter} did. */
-export const EnterResult = { DONE: 0, RECORD_FULL: 1, SET_FULL: 2 } as const;
-export type EnterResult = (typeof EnterResult)[keyof typeof EnterResult];
-
 /**
  * The write intent: regions that may differ between members after a power loss. A region is entered durably before
  * the first byte of data goes into it (◆4) and leaves only when its newest write is resolved on all legs *and* a local
@@ -379,3 +358,24 @@ export class WriteIntent {
     for (let place = 0; place <= OVERFLOW; place++) if (this.#hold[place] === from) this.#hold[place] = to;
   }
 }
+
+/** Life of a place in the set. FREE → ENTERING → ACTIVE → FREE. */
+const PlaceState = { FREE: 0, ENTERING: 1, ACTIVE: 2 } as const;
+
+/** Why a region may not leave although its newest write is resolved. */
+const Hold = {
+  NONE: 0,
+  /** It was entered under an earlier process or client epoch, or before a flush that failed: only reconciliation lets go of it. */
+  RECONCILE: 1,
+  /** Reconciled; data of earlier writes may still be unflushed: the next flush lets go of it. */
+  FLUSH: 2,
+  /** That flush is running. */
+  FLUSHING: 3,
+} as const;
+
+/** The place that stands for "every region", used when the set is full and nothing can leave. */
+const OVERFLOW = INTENT_ACTIVE_MAX;
+
+/** What {@link WriteIntent.enter} did. */
+export const EnterResult = { DONE: 0, RECORD_FULL: 1, SET_FULL: 2 } as const;
+export type EnterResult = (typeof EnterResult)[keyof typeof EnterResult];

@@ -7,6 +7,54 @@ import { type CreateOptions, createStore, storeBytes } from '../core/create-stor
 import { openStore } from '../core/open-store.ts';
 import type { MetadataChange } from '../types.ts';
 
+/** One store over its lives, on a disk that ends requests at once. */
+export class StoreRig {
+  readonly world = new VirtualWorld(7);
+  disk = createdDisk();
+  store = opened(this.disk, this.world);
+
+  /** Goes on with another disk, and opens the store on it. */
+  take(disk: MemoryDisk): void {
+    this.disk = disk;
+    this.store = opened(disk, this.world);
+  }
+
+  /** Commits, and lets everything happen. */
+  commit(change: MetadataChange): number {
+    let result = -1;
+    this.store.commit(change, (status) => {
+      result = status;
+    });
+    this.world.run(0);
+    this.store.verify();
+    return result;
+  }
+
+  close(): number {
+    let result = -1;
+    this.store.close((status) => {
+      result = status;
+    });
+    this.world.run(0);
+    return result;
+  }
+
+  /** Opens the store again, as the next process does. */
+  reopen(bootId = BOOT_1): void {
+    this.disk.abandon();
+    this.store = opened(this.disk, this.world, bootId);
+    this.store.verify();
+  }
+
+  /** Lets so much time pass that regions which nobody writes to may leave the write intent. */
+  idle(): void {
+    for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
+      this.store.tick();
+      this.world.run(0);
+    }
+  }
+}
+
 /** A UUID that ends in a number, for tests. */
 export function testUuid(number: number): string {
   return `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`;
@@ -75,54 +123,6 @@ export function opened(disk: MemoryDisk, world = new VirtualWorld(1), bootId = B
   const result = open(disk, world, bootId);
   if (result instanceof BitmapStoreClass) return result;
   throw result;
-}
-
-/** One store over its lives, on a disk that ends requests at once. */
-export class StoreRig {
-  readonly world = new VirtualWorld(7);
-  disk = createdDisk();
-  store = opened(this.disk, this.world);
-
-  /** Goes on with another disk, and opens the store on it. */
-  take(disk: MemoryDisk): void {
-    this.disk = disk;
-    this.store = opened(disk, this.world);
-  }
-
-  /** Commits, and lets everything happen. */
-  commit(change: MetadataChange): number {
-    let result = -1;
-    this.store.commit(change, (status) => {
-      result = status;
-    });
-    this.world.run(0);
-    this.store.verify();
-    return result;
-  }
-
-  close(): number {
-    let result = -1;
-    this.store.close((status) => {
-      result = status;
-    });
-    this.world.run(0);
-    return result;
-  }
-
-  /** Opens the store again, as the next process does. */
-  reopen(bootId = BOOT_1): void {
-    this.disk.abandon();
-    this.store = opened(this.disk, this.world, bootId);
-    this.store.verify();
-  }
-
-  /** Lets so much time pass that regions which nobody writes to may leave the write intent. */
-  idle(): void {
-    for (let tick = 0; tick < INTENT_IDLE_TICKS * 5; tick++) {
-      this.store.tick();
-      this.world.run(0);
-    }
-  }
 }
 
 /** A range of whole chunks of {@link SMALL_STORE}, in bytes. */

@@ -1,8 +1,3 @@
-/** What is told apart: no file system that is used here has smaller pages, and where blocks are smaller whole ones of these are asked for. */
-const BLOCK_BYTES = 4096;
-/** Blocks of one part of the set, which has a bit for each. */
-const PART_BLOCKS = 32_768;
-
 /**
  * The blocks of a file that are known to be allocated: a bit for each, in parts that exist where something is known, so 32 KiB per
  * GiB that was touched. Offsets and lengths are in bytes.
@@ -71,3 +66,8 @@ export class AllocatedBlocks {
     this.#parts.clear();
   }
 }
+
+/** What is told apart: no file system that is used here has smaller pages, and where blocks are smaller whole ones of these are asked for. */
+const BLOCK_BYTES = 4096;
+/** Blocks of one part of the set, which has a bit for each. */
+const PART_BLOCKS = 32_768;

@@ -2,13 +2,6 @@ import { close as closeFd, constants, openSync, read as readFd } from 'node:fs';
 import { addressOf } from '@rmr/runtime/node';
 import type { StorePlaces } from '../core/server/thread-places.ts';
 
-/** Alignment that direct reads need on every device. */
-const ALIGN_BYTES = 4096;
-/** How often the device is asked, in milliseconds: ten small reads a second cost nothing and bound how long a hang goes unseen. */
-const INTERVAL_MS = 100;
-/** An answer that takes longer than this, in milliseconds, tells of a device in trouble: far above a busy disk's queue. */
-const LATE_MS = 50;
-
 /**
  * Asks the device behind a file, around the page cache and in the thread pool, whether it still answers. When a device hangs, writes into
  * the page cache succeed for a while. Then one of them hangs, too, and with it the thread that made it. The canary finds out earlier.
@@ -72,3 +65,10 @@ export class DeviceCanary {
     this.#whenQuiet?.();
   };
 }
+
+/** Alignment that direct reads need on every device. */
+const ALIGN_BYTES = 4096;
+/** How often the device is asked, in milliseconds: ten small reads a second cost nothing and bound how long a hang goes unseen. */
+const INTERVAL_MS = 100;
+/** An answer that takes longer than this, in milliseconds, tells of a device in trouble: far above a busy disk's queue. */
+const LATE_MS = 50;

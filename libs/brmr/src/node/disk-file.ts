@@ -17,6 +17,29 @@ import {
 } from './libc.ts';
 import { describeMissing } from './missing-path.ts';
 
+/** An open file or block device, and what it can do. */
+export interface DiskFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** What tells it from every other file or device that exists at the same time. */
+  readonly identity: string;
+  /** MAJOR:MINOR of the block device that it is, or whose file system it is on. */
+  readonly device: string;
+  readonly blockDevice: boolean;
+  /** It is kept in memory (tmpfs). */
+  readonly inMemory: boolean;
+  /** It is on another host, or behind another process. */
+  readonly remote: boolean;
+  readonly punch: boolean;
+  /** The block in which it frees space, a power of two in bytes. */
+  readonly holeBytes: number;
+  readonly zeroRange: boolean;
+  readonly seekData: boolean;
+  /** The space that it finds where it is; null: a device, or a file system that does not tell. */
+  readonly space: DiskSpace | null;
+}
+
 /** statfs magic of file systems that live in memory: reads and writes never wait for a device. */
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
@@ -50,29 +73,6 @@ export interface DiskFileOptions {
   readonly readOnly?: boolean;
   /** Where sysfs is mounted, for tests. */
   readonly sysfs?: string;
-}
-
-/** An open file or block device, and what it can do. */
-export interface DiskFile {
-  readonly fd: number;
-  readonly path: string;
-  readonly sizeBytes: number;
-  /** What tells it from every other file or device that exists at the same time. */
-  readonly identity: string;
-  /** MAJOR:MINOR of the block device that it is, or whose file system it is on. */
-  readonly device: string;
-  readonly blockDevice: boolean;
-  /** It is kept in memory (tmpfs). */
-  readonly inMemory: boolean;
-  /** It is on another host, or behind another process. */
-  readonly remote: boolean;
-  readonly punch: boolean;
-  /** The block in which it frees space, a power of two in bytes. */
-  readonly holeBytes: number;
-  readonly zeroRange: boolean;
-  readonly seekData: boolean;
-  /** The space that it finds where it is; null: a device, or a file system that does not tell. */
-  readonly space: DiskSpace | null;
 }
 
 /** Opens, locks (a device: claims) and examines a file or block device. Errors: NOT_FOUND, PERMISSION_DENIED, STORE_LOCKED, INVALID_ARGUMENT, IO_ERROR. */

@@ -22,81 +22,6 @@ import {
 } from './libc.ts';
 import { WriteBack } from './write-back.ts';
 
-/** Requests merged into one system call (the kernel takes 1024). */
-const VECTOR_MAX = 64;
-/** Bytes merged into one system call: beyond, the call no longer matters. */
-const MERGED_BYTES_MAX = 1024 * 1024;
-/** An inline batch that takes longer than this, in milliseconds, is a stall: far above any copy into the page cache. */
-const STALL_MS = 50;
-/** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
-const FLUSH_SLOW_MS = 100;
-/** The same for a hole or zeroes: a file system has the file locked meanwhile. */
-const ALLOCATION_SLOW_MS = 20;
-/** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
-const DEVICE_STALL_MS = 1000;
-/** How long a disk that stalled stays in the thread pool, in milliseconds. */
-const POOL_HOLD_MS = 10_000;
-/** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
-const POOL_IN_FLIGHT_MAX = 8;
-/** Of these, holes and zeroes: each may take long, and reads are not to wait for all of them. */
-const ALLOCATIONS_IN_FLIGHT_MAX = 2;
-/** The same while it stalls, so that it leaves threads to other disks. */
-const POOL_IN_FLIGHT_STALLED_MAX = 2;
-/** Bytes of zeroes written at a time where the disk can't zero by itself. */
-const ZEROES_BYTES = 1024 * 1024;
-const ZEROES = new Uint8Array(ZEROES_BYTES);
-
-const NO_BYTES = new Uint8Array(0);
-
-/** How store IO is done; `docs/store-io.md` has the measurements behind the default. */
-export interface FileDiskTuning {
-  /**
-   * `adaptive`: into the page cache in this thread, and in the thread pool while the disk stalls; remote file systems
-   * always there. `pool`: always there.
-   */
-  readonly mode: 'adaptive' | 'pool';
-}
-
-export interface FileDiskOptions extends DiskFileOptions {
-  readonly tuning?: FileDiskTuning;
-  /** Its places in the thread pool, beside those of other stores; default: as many as a disk takes at most. */
-  readonly places?: StorePlaces;
-}
-
-/** Figures of a disk, for metrics. */
-export interface FileDiskCounters {
-  inlineCalls: number;
-  inlineRequests: number;
-  pooledRequests: number;
-  stalls: number;
-}
-
-/** A request on its way. Used again and again. */
-class Request {
-  kind: DiskOperation = DiskOperation.READ;
-  offsetBytes = 0;
-  lengthBytes = 0;
-  /** The file system can't make a hole or zeroes of this range: zeroes are written. */
-  writesZeroes = false;
-  /** It has waited for room, and has it. */
-  released = false;
-  /** Bytes that are done. */
-  doneBytes = 0;
-  bytes: Uint8Array = NO_BYTES;
-  tag = 0;
-  sink: DiskSink | null = null;
-  /** For {@link DiskProgress}. */
-  generation = 0;
-  /** Callbacks made once, so that none is made per request. */
-  readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
-  readonly onAllocated: (error: Error | null, result: number) => void;
-
-  constructor(disk: FileDisk) {
-    this.onMoved = (error, count) => disk.onMoved(this, error, count);
-    this.onAllocated = (error, result) => disk.onAllocated(this, error, result);
-  }
-}
-
 /**
  * A {@link Disk} on a file or block device. In the caller's thread, writes go into the page cache, and reads come from the page cache if
  * it has their data. All that could wait for the device goes to the thread pool: cold reads, flushes, allocation. After a call has
@@ -644,6 +569,81 @@ export class FileDisk implements Disk {
     const quiet = this.#whenQuiet;
     this.#whenQuiet = null;
     quiet();
+  }
+}
+
+/** Requests merged into one system call (the kernel takes 1024). */
+const VECTOR_MAX = 64;
+/** Bytes merged into one system call: beyond, the call no longer matters. */
+const MERGED_BYTES_MAX = 1024 * 1024;
+/** An inline batch that takes longer than this, in milliseconds, is a stall: far above any copy into the page cache. */
+const STALL_MS = 50;
+/** While a flush takes longer than this, in milliseconds, nothing runs in the caller's thread: a write might get stuck behind it. */
+const FLUSH_SLOW_MS = 100;
+/** The same for a hole or zeroes: a file system has the file locked meanwhile. */
+const ALLOCATION_SLOW_MS = 20;
+/** A flush or a canary that takes longer than this, in milliseconds, is a stall. */
+const DEVICE_STALL_MS = 1000;
+/** How long a disk that stalled stays in the thread pool, in milliseconds. */
+const POOL_HOLD_MS = 10_000;
+/** Requests of one disk in the thread pool: enough to keep an SSD busy with reads. */
+const POOL_IN_FLIGHT_MAX = 8;
+/** Of these, holes and zeroes: each may take long, and reads are not to wait for all of them. */
+const ALLOCATIONS_IN_FLIGHT_MAX = 2;
+/** The same while it stalls, so that it leaves threads to other disks. */
+const POOL_IN_FLIGHT_STALLED_MAX = 2;
+/** Bytes of zeroes written at a time where the disk can't zero by itself. */
+const ZEROES_BYTES = 1024 * 1024;
+const ZEROES = new Uint8Array(ZEROES_BYTES);
+
+const NO_BYTES = new Uint8Array(0);
+
+/** How store IO is done; `docs/store-io.md` has the measurements behind the default. */
+export interface FileDiskTuning {
+  /**
+   * `adaptive`: into the page cache in this thread, and in the thread pool while the disk stalls; remote file systems
+   * always there. `pool`: always there.
+   */
+  readonly mode: 'adaptive' | 'pool';
+}
+
+export interface FileDiskOptions extends DiskFileOptions {
+  readonly tuning?: FileDiskTuning;
+  /** Its places in the thread pool, beside those of other stores; default: as many as a disk takes at most. */
+  readonly places?: StorePlaces;
+}
+
+/** Figures of a disk, for metrics. */
+export interface FileDiskCounters {
+  inlineCalls: number;
+  inlineRequests: number;
+  pooledRequests: number;
+  stalls: number;
+}
+
+/** A request on its way. Used again and again. */
+class Request {
+  kind: DiskOperation = DiskOperation.READ;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  /** The file system can't make a hole or zeroes of this range: zeroes are written. */
+  writesZeroes = false;
+  /** It has waited for room, and has it. */
+  released = false;
+  /** Bytes that are done. */
+  doneBytes = 0;
+  bytes: Uint8Array = NO_BYTES;
+  tag = 0;
+  sink: DiskSink | null = null;
+  /** For {@link DiskProgress}. */
+  generation = 0;
+  /** Callbacks made once, so that none is made per request. */
+  readonly onMoved: (error: NodeJS.ErrnoException | null, count: number) => void;
+  readonly onAllocated: (error: Error | null, result: number) => void;
+
+  constructor(disk: FileDisk) {
+    this.onMoved = (error, count) => disk.onMoved(this, error, count);
+    this.onAllocated = (error, result) => disk.onAllocated(this, error, result);
   }
 }
 

@@ -6,40 +6,6 @@ import { AllocatedBlocks } from './allocated-blocks.ts';
 import { Errno, errno, FALLOC_FL_KEEP_SIZE, fallocate } from './libc.ts';
 
 /**
- * With so much free space, in bytes, a file system is not asked for space before a write: nobody fills that much between two looks at it.
- * With less, the first write of each place asks. So a write finds space for all of its range, or changes nothing.
- */
-export const AMPLE_BYTES = GIB;
-/** How often the file system is looked at while there is IO, in milliseconds. */
-const LOOK_MS = 200;
-/** For so long, in milliseconds, what was seen then counts. The keeper of the store has the disk look once a second. */
-const LOOK_STALE_MS = 3_000;
-/** What `st_blocks` counts in. */
-const STAT_BLOCK_BYTES = 512;
-
-/** What the room of a file needs from its disk. */
-export interface RoomHost {
-  readonly fd: number;
-  readonly path: string;
-  readonly sizeBytes: number;
-  /** Whether it is a file. A device has its space for itself, or nothing tells how much space is behind it. */
-  readonly isFile: boolean;
-  readonly progress: DiskProgress;
-  /** Its places in the thread pool: looking takes one. */
-  readonly places: StorePlaces;
-  /** Starts a call in the thread pool as soon as there is a place; `done` gives the place back. */
-  inPool(start: (done: () => void) => void): void;
-}
-
-/** A request for space that waits for its turn. */
-interface Waiting {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  readonly tag: number;
-  readonly sink: DiskSink;
-}
-
-/**
  * The space that a file finds on its file system. While there is plenty it costs nothing. When it gets scarce, a range is given
  * blocks (`fallocate`) before it is written for the first time, one range after the other, in the order in which they came.
  */
@@ -153,6 +119,40 @@ export class FileRoom {
       next.sink.onDiskDone(next.tag, isFull ? Status.ENOSPC : Status.OK);
     });
   }
+}
+
+/**
+ * With so much free space, in bytes, a file system is not asked for space before a write: nobody fills that much between two looks at it.
+ * With less, the first write of each place asks. So a write finds space for all of its range, or changes nothing.
+ */
+export const AMPLE_BYTES = GIB;
+/** How often the file system is looked at while there is IO, in milliseconds. */
+const LOOK_MS = 200;
+/** For so long, in milliseconds, what was seen then counts. The keeper of the store has the disk look once a second. */
+const LOOK_STALE_MS = 3_000;
+/** What `st_blocks` counts in. */
+const STAT_BLOCK_BYTES = 512;
+
+/** What the room of a file needs from its disk. */
+export interface RoomHost {
+  readonly fd: number;
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Whether it is a file. A device has its space for itself, or nothing tells how much space is behind it. */
+  readonly isFile: boolean;
+  readonly progress: DiskProgress;
+  /** Its places in the thread pool: looking takes one. */
+  readonly places: StorePlaces;
+  /** Starts a call in the thread pool as soon as there is a place; `done` gives the place back. */
+  inPool(start: (done: () => void) => void): void;
+}
+
+/** A request for space that waits for its turn. */
+interface Waiting {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly tag: number;
+  readonly sink: DiskSink;
 }
 
 /** What a file system says, as the space of a file on it. Null: it has no limit, or does not tell it. */

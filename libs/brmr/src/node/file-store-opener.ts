@@ -8,15 +8,6 @@ import { openError } from './disk-file.ts';
 import { FileDisk } from './file-disk.ts';
 import { openStoreOn } from './store-files.ts';
 
-/** Bytes that are read before a file counts as answering: a sector of any disk. */
-const PROBE_BYTES = 4096;
-
-/** A store in a file or on a block device. */
-export interface FileStoreSpec extends StoreSpec {
-  /** For tests of power loss: what was not flushed dies with the process. */
-  readonly volatileCache: boolean;
-}
-
 /** Opens stores in files and on block devices. */
 export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
   readonly #world: World;
@@ -88,6 +79,15 @@ export class FileStoreOpener implements StoreOpener<FileStoreSpec> {
       whenKnown(reason);
     });
   }
+}
+
+/** Bytes that are read before a file counts as answering: a sector of any disk. */
+const PROBE_BYTES = 4096;
+
+/** A store in a file or on a block device. */
+export interface FileStoreSpec extends StoreSpec {
+  /** For tests of power loss: what was not flushed dies with the process. */
+  readonly volatileCache: boolean;
 }
 
 /** Opens and reads in the thread pool what is then opened in this thread: where a disk hangs, this is what hangs. */

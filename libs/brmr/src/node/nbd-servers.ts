@@ -7,11 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
-/** Whether a server is installed. */
-export function hasServer(program: 'nbdkit' | 'qemu-nbd'): boolean {
-  return spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
-}
-
 /** A server process, which can be killed and started again. */
 export class OtherServer {
   readonly folder = mkdtempSync(join(tmpdir(), 'brmr-nbd-'));
@@ -81,6 +76,11 @@ export class OtherServer {
     await this.kill();
     rmSync(this.folder, { recursive: true });
   }
+}
+
+/** Whether a server is installed. */
+export function hasServer(program: 'nbdkit' | 'qemu-nbd'): boolean {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
 function listens(path: string): Promise<boolean> {

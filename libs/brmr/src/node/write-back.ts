@@ -4,24 +4,6 @@ import type { StorePlaces } from '../core/server/thread-places.ts';
 import { UnwrittenLimit } from '../core/server/unwritten-limit.ts';
 import { CACHESTAT, Errno, errno, SYNC_FILE_RANGE_ALL, syncFileRange, syscall } from './libc.ts';
 
-/** How often a disk with old requests is asked how much it has left to write, in milliseconds. */
-const LOOK_MS = 500;
-/** What was seen so long ago, in milliseconds, says nothing of what goes on. */
-const FORGET_MS = 5_000;
-/** Places of `struct cachestat`. */
-const DIRTY = 1;
-const WRITEBACK = 2;
-/** The field of a device's `stat` in sysfs that counts sectors written. */
-const SECTORS_WRITTEN = 6;
-
-/** What a write-back tells its disk of. */
-export interface WriteBackObserver {
-  /** Bytes have reached the device. */
-  onProgress(): void;
-  /** A write-back has ended: there may be room. */
-  onRoom(): void;
-}
-
 /**
  * Has the kernel write back what a disk's page cache holds before it gets much, and finds out whether that goes on. It
  * has a descriptor of its own: what fails is told to each descriptor once, and has to be told to the flush.
@@ -148,4 +130,22 @@ export class WriteBack {
     this.#whenQuiet = () => {};
     quiet();
   }
+}
+
+/** How often a disk with old requests is asked how much it has left to write, in milliseconds. */
+const LOOK_MS = 500;
+/** What was seen so long ago, in milliseconds, says nothing of what goes on. */
+const FORGET_MS = 5_000;
+/** Places of `struct cachestat`. */
+const DIRTY = 1;
+const WRITEBACK = 2;
+/** The field of a device's `stat` in sysfs that counts sectors written. */
+const SECTORS_WRITTEN = 6;
+
+/** What a write-back tells its disk of. */
+export interface WriteBackObserver {
+  /** Bytes have reached the device. */
+  onProgress(): void;
+  /** A write-back has ended: there may be room. */
+  onRoom(): void;
 }

@@ -2,6 +2,14 @@ import { formatSize } from '@rmr/runtime';
 import { z } from 'zod';
 import { durationText } from './config-values.ts';
 
+/** The reference of all keys of a configuration, those inside of lists included, as a Markdown table. */
+export function configReference(schema: z.ZodType): string {
+  const rows: KeyRow[] = [];
+  collect(unwrap(schema).schema, '', rows);
+  const lines = rows.map(({ key, value, otherwise, description }) => `| \`${key}\` | ${value} | ${otherwise} | ${description} |`);
+  return ['| key | value | default | what it is |', '| --- | --- | --- | --- |', ...lines].join('\n');
+}
+
 /** One key, as the reference shows it. */
 interface KeyRow {
   /** `pools[].members[].name`. */
@@ -23,14 +31,6 @@ interface Unwrapped {
   readonly defaultValue: unknown;
   readonly optional: boolean;
   readonly nullable: boolean;
-}
-
-/** The reference of all keys of a configuration, those inside of lists included, as a Markdown table. */
-export function configReference(schema: z.ZodType): string {
-  const rows: KeyRow[] = [];
-  collect(unwrap(schema).schema, '', rows);
-  const lines = rows.map(({ key, value, otherwise, description }) => `| \`${key}\` | ${value} | ${otherwise} | ${description} |`);
-  return ['| key | value | default | what it is |', '| --- | --- | --- | --- |', ...lines].join('\n');
 }
 
 function collect(schema: z.core.$ZodType, prefix: string, rows: KeyRow[]): void {

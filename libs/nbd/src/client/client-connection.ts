@@ -46,56 +46,6 @@ import { ClientNegotiation, violation } from './client-negotiation.ts';
 import { CoveredRange } from './covered-range.ts';
 import type { ExportFailure, RemoteExport } from './remote-export.ts';
 
-/** More bytes have to come. */
-const WAIT = '';
-
-/** A request, of which a connection carries out a piece. */
-export interface PiecedRequest {
-  readonly command: number;
-  readonly flags: number;
-  /** READ: where data goes. WRITE: the data. It belongs to the whole request, which begins at {@link offsetBytes}. */
-  readonly bytes: Uint8Array;
-  readonly offsetBytes: number;
-}
-
-/** Gets what happens on a connection. */
-export interface ConnectionOwner<Request extends PiecedRequest> {
-  /** The handshake is over: pieces may be sent. */
-  onReady(connection: ClientConnection<Request>, found: RemoteExport): void;
-  /** A piece has ended with a status of `Status`. `extents`: of a BLOCK_STATUS that succeeded, the runs from the piece's offset on, cut to its length. */
-  onPieceEnded(request: Request, status: number, extents: readonly DiskExtent[] | null): void;
-  /** Pieces have ended, and there is room for others. */
-  onRoom(): void;
-  /** The connection is no more. Its pieces have not been answered, and may or may not have been carried out. Once, last, from within nothing of this connection but the stream's own calls. */
-  onLost(connection: ClientConnection<Request>, failure: ExportFailure): void;
-}
-
-/** A piece under way. Used again and again. */
-class Slot<Request extends PiecedRequest> {
-  readonly index: number;
-  /** How often it has been used: the upper half of the cookie, so that a late reply finds nobody. */
-  age = 0;
-  request: Request | null = null;
-  offsetBytes = 0;
-  lengthBytes = 0;
-  /** Total of bytes sent that has its payload. */
-  sentBytes = 0;
-  /** What an error chunk has said. */
-  status: number = Status.OK;
-  /** It is answered, and waits for the transport to let go of its payload. */
-  answered = false;
-  readonly covered = new CoveredRange();
-  extents: DiskExtent[] | null = null;
-
-  constructor(index: number) {
-    this.index = index;
-  }
-}
-
-/** What of a reply is being read. */
-const Reading = { HEADER: 0, DATA: 1, DESCRIPTORS: 2 } as const;
-type Reading = (typeof Reading)[keyof typeof Reading];
-
 /** See the head of this file. */
 export class ClientConnection<Request extends PiecedRequest> implements ByteStreamHandler {
   readonly #owner: ConnectionOwner<Request>;
@@ -481,6 +431,56 @@ export class ClientConnection<Request extends PiecedRequest> implements ByteStre
     return slot;
   }
 }
+
+/** More bytes have to come. */
+const WAIT = '';
+
+/** A request, of which a connection carries out a piece. */
+export interface PiecedRequest {
+  readonly command: number;
+  readonly flags: number;
+  /** READ: where data goes. WRITE: the data. It belongs to the whole request, which begins at {@link offsetBytes}. */
+  readonly bytes: Uint8Array;
+  readonly offsetBytes: number;
+}
+
+/** Gets what happens on a connection. */
+export interface ConnectionOwner<Request extends PiecedRequest> {
+  /** The handshake is over: pieces may be sent. */
+  onReady(connection: ClientConnection<Request>, found: RemoteExport): void;
+  /** A piece has ended with a status of `Status`. `extents`: of a BLOCK_STATUS that succeeded, the runs from the piece's offset on, cut to its length. */
+  onPieceEnded(request: Request, status: number, extents: readonly DiskExtent[] | null): void;
+  /** Pieces have ended, and there is room for others. */
+  onRoom(): void;
+  /** The connection is no more. Its pieces have not been answered, and may or may not have been carried out. Once, last, from within nothing of this connection but the stream's own calls. */
+  onLost(connection: ClientConnection<Request>, failure: ExportFailure): void;
+}
+
+/** A piece under way. Used again and again. */
+class Slot<Request extends PiecedRequest> {
+  readonly index: number;
+  /** How often it has been used: the upper half of the cookie, so that a late reply finds nobody. */
+  age = 0;
+  request: Request | null = null;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  /** Total of bytes sent that has its payload. */
+  sentBytes = 0;
+  /** What an error chunk has said. */
+  status: number = Status.OK;
+  /** It is answered, and waits for the transport to let go of its payload. */
+  answered = false;
+  readonly covered = new CoveredRange();
+  extents: DiskExtent[] | null = null;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+/** What of a reply is being read. */
+const Reading = { HEADER: 0, DATA: 1, DESCRIPTORS: 2 } as const;
+type Reading = (typeof Reading)[keyof typeof Reading];
 
 /** Notes that a stretch of a READ comes. Returns what is wrong with it. */
 function cover(slot: Slot<PiecedRequest>, offsetBytes: number, lengthBytes: number): string | null {

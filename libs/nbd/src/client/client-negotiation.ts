@@ -36,15 +36,6 @@ import {
 import { ALLOCATION_CONTEXT, InfoType, Option, OptionReply, TransmissionFlag } from '../wire/protocol.ts';
 import type { ExportFailure, RemoteExport } from './remote-export.ts';
 
-/** An error reply has this bit. */
-const ERROR_BIT = 0x8000_0000;
-/** Characters of a server's text that are shown. */
-const TEXT_MAX = 200;
-/** What the protocol has a client assume of a server that does not tell its block sizes. */
-const DEFAULT_BLOCK_SIZES: BlockSizes = { minBytes: 1, preferredBytes: 4096, maxBytes: PAYLOAD_BYTES_MAX };
-
-const NO_DATA = new Uint8Array(0);
-
 /** One handshake. {@link parse} is called whenever bytes have come, until it returns something else than null. */
 export class ClientNegotiation {
   readonly #receive: ReceiveBuffer;
@@ -181,6 +172,15 @@ export class ClientNegotiation {
     return null;
   }
 }
+
+/** An error reply has this bit. */
+const ERROR_BIT = 0x8000_0000;
+/** Characters of a server's text that are shown. */
+const TEXT_MAX = 200;
+/** What the protocol has a client assume of a server that does not tell its block sizes. */
+const DEFAULT_BLOCK_SIZES: BlockSizes = { minBytes: 1, preferredBytes: 4096, maxBytes: PAYLOAD_BYTES_MAX };
+
+const NO_DATA = new Uint8Array(0);
 
 /** The server does not do what the protocol says. */
 export function violation(reason: string): ExportFailure {

@@ -33,52 +33,6 @@ import { ClientConnection, type ConnectionOwner, type PiecedRequest } from './cl
 import type { NbdUri } from './nbd-uri.ts';
 import { type ExportFailure, type RemoteExport, sameExport } from './remote-export.ts';
 
-const NO_BYTES = new Uint8Array(0);
-
-/** What a client works with. */
-export interface NbdClientParts {
-  readonly world: Pick<World, 'clock' | 'ticker' | 'log'>;
-  readonly transport: Transport;
-  readonly slabs: SlabPool;
-}
-
-/** Gets what becomes of a client. */
-export interface NbdClientListener {
-  /** The export is there: requests are taken. Once, unless {@link onLost} comes first. */
-  onReady(found: RemoteExport): void;
-  /** The export can't be had, or the attachment is lost. Once, and last. What is in flight has ended with EIO before, what comes later ends so. */
-  onLost(failure: ExportFailure): void;
-  /** The server has answered (a part of) a request with this command of the protocol. Often. */
-  onAnswer(command: number): void;
-}
-
-/** A request on its way. Used again and again. */
-class Request implements PiecedRequest {
-  command = 0;
-  flags = 0;
-  bytes: Uint8Array = NO_BYTES;
-  offsetBytes = 0;
-  lengthBytes = 0;
-  /** Bytes for which pieces were sent. */
-  sentBytes = 0;
-  /** A piece has been sent. */
-  begun = false;
-  /** It is in the queue. It does not end before it has left it. */
-  queued = false;
-  pieces = 0;
-  status: number = Status.OK;
-  tag = 0;
-  sink: DiskSink | null = null;
-  /** BLOCK_STATUS. */
-  extents: DiskExtent[] | null = null;
-  onExtents: ((status: number, extents: readonly DiskExtent[]) => void) | null = null;
-
-  /** Whether all pieces were sent, or no other is to be. */
-  get isSent(): boolean {
-    return this.status !== Status.OK || (this.begun && this.sentBytes === this.lengthBytes);
-  }
-}
-
 /** See the head of this file. Offsets and lengths are in bytes. Outcomes come through a {@link DiskSink} with a status of `Status`. */
 export class NbdClient implements Ticked, ConnectionOwner<Request> {
   readonly #parts: NbdClientParts;
@@ -502,6 +456,52 @@ export class NbdClient implements Ticked, ConnectionOwner<Request> {
     const done = this.#closing;
     this.#closing = null;
     done?.(status);
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What a client works with. */
+export interface NbdClientParts {
+  readonly world: Pick<World, 'clock' | 'ticker' | 'log'>;
+  readonly transport: Transport;
+  readonly slabs: SlabPool;
+}
+
+/** Gets what becomes of a client. */
+export interface NbdClientListener {
+  /** The export is there: requests are taken. Once, unless {@link onLost} comes first. */
+  onReady(found: RemoteExport): void;
+  /** The export can't be had, or the attachment is lost. Once, and last. What is in flight has ended with EIO before, what comes later ends so. */
+  onLost(failure: ExportFailure): void;
+  /** The server has answered (a part of) a request with this command of the protocol. Often. */
+  onAnswer(command: number): void;
+}
+
+/** A request on its way. Used again and again. */
+class Request implements PiecedRequest {
+  command = 0;
+  flags = 0;
+  bytes: Uint8Array = NO_BYTES;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  /** Bytes for which pieces were sent. */
+  sentBytes = 0;
+  /** A piece has been sent. */
+  begun = false;
+  /** It is in the queue. It does not end before it has left it. */
+  queued = false;
+  pieces = 0;
+  status: number = Status.OK;
+  tag = 0;
+  sink: DiskSink | null = null;
+  /** BLOCK_STATUS. */
+  extents: DiskExtent[] | null = null;
+  onExtents: ((status: number, extents: readonly DiskExtent[]) => void) | null = null;
+
+  /** Whether all pieces were sent, or no other is to be. */
+  get isSent(): boolean {
+    return this.status !== Status.OK || (this.begun && this.sentBytes === this.lengthBytes);
   }
 }
 

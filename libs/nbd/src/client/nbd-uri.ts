@@ -7,9 +7,6 @@ import { OperationError } from '@rmr/runtime';
 import { STRING_BYTES_MAX } from '../constants.ts';
 import { encodeText } from '../wire/bytes.ts';
 
-/** The port that IANA has given to NBD. */
-const DEFAULT_PORT = 10_809;
-
 /** What an NBD URI says. */
 export interface NbdUri {
   /** Where the server listens, as transports write it: `tcp://HOST:PORT` or `unix:/PATH`. */
@@ -17,6 +14,9 @@ export interface NbdUri {
   /** May be empty: the server's default export. */
   readonly exportName: string;
 }
+
+/** The port that IANA has given to NBD. */
+const DEFAULT_PORT = 10_809;
 
 /** Whether a text is meant to be an NBD URI: it begins with one of the schemes. It may be a wrong one all the same. */
 export function isNbdUri(text: string): boolean {

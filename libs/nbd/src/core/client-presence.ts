@@ -1,9 +1,6 @@
 import type { ByteStream } from '@rmr/runtime';
 import { CLIENT_TRUST_MS } from '../constants.ts';
 
-/** Whether the client of a connection is there. `UNKNOWN`: its host has not answered yet. */
-export type Presence = 'THERE' | 'GONE' | 'UNKNOWN';
-
 /**
  * Tells whether a client is still there, and so whether its requests may be begun. A client that lost its connection sends its
  * writes again on a new connection, and goes on from there. A write from the old connection that had not begun by then would
@@ -67,3 +64,6 @@ export class ClientPresence {
     return 'THERE';
   }
 }
+
+/** Whether the client of a connection is there. `UNKNOWN`: its host has not answered yet. */
+export type Presence = 'THERE' | 'GONE' | 'UNKNOWN';

@@ -17,9 +17,6 @@ import type { ConnectionHost } from './nbd-server.ts';
 import { Negotiation } from './negotiation.ts';
 import { Transmission } from './transmission.ts';
 
-/** The reason with which a connection ends when its client is found gone before the stream says so. */
-const GONE = 'closed by peer';
-
 /** The connection of one client. It owns the buffers, the state and the deadlines. The phases (negotiation, transmission) do the work. */
 export class Connection implements ByteStreamHandler, TurnTask, Link {
   turnQueued = false;
@@ -375,3 +372,6 @@ export class Connection implements ByteStreamHandler, TurnTask, Link {
     this.#state = next;
   }
 }
+
+/** The reason with which a connection ends when its client is found gone before the stream says so. */
+const GONE = 'closed by peer';

@@ -18,78 +18,6 @@ import { ExportEntry } from './export-entry.ts';
 import type { AnnouncedExport, ExportDirectory } from './negotiation.ts';
 import { TransactionPool } from './transaction.ts';
 
-/** What a server can be told. */
-export interface NbdServerOptions {
-  /**
-   * The export for clients that name none. When this is not given, or there is no such export, such a client gets the export
-   * with the empty name. If there is none either, it gets the only export, if there is only one.
-   */
-  readonly defaultExportName?: string;
-  /**
-   * Connections at the same time. A further one takes the place of a connection that negotiates: of these, the one that has been silent for
-   * longest. When none negotiates, the new connection is closed at once.
-   */
-  readonly connectionsMax?: number;
-  /**
-   * How long a client waits for an announced export, in milliseconds. It may be infinite. 0 is the default: the client is told at once why
-   * the export is not served.
-   */
-  readonly exportWaitMs?: number;
-  /** Bytes in flight on all connections together. */
-  readonly inFlightBytesMax?: number;
-  readonly listener?: NbdServerListener;
-}
-
-/** Told about connections, besides the log. */
-export interface NbdServerListener {
-  onConnected?(connection: NbdConnectionInfo): void;
-  /** The client chose an export. */
-  onNegotiated?(connection: NbdConnectionInfo): void;
-  onClosed?(connection: NbdConnectionInfo, reason: string): void;
-}
-
-/** A connection, for status. */
-export interface NbdConnectionInfo {
-  readonly id: number;
-  readonly peer: string;
-  readonly state: ConnectionState;
-  /** Null before an export is chosen. */
-  readonly exportName: string | null;
-  readonly structuredReplies: boolean;
-  readonly requestsInFlight: number;
-  readonly bytesInFlight: number;
-  /** Bytes of replies that the client has not taken. */
-  readonly pendingReplyBytes: number;
-  /** True while the client is not read from. That ends when some of its requests end, or when it reads its replies. */
-  readonly readingPaused: boolean;
-  /** `Clock.nowMs` at the time of the connection. */
-  readonly connectedAtMs: number;
-  /** Live: goes on counting. */
-  readonly counters: NbdCounters;
-}
-
-/** An export, for status. */
-export interface NbdExportInfo {
-  readonly device: BlockDevice;
-  readonly connections: number;
-  /** Live: goes on counting. */
-  readonly counters: NbdCounters;
-}
-
-/** What a connection sees of its server. */
-export interface ConnectionHost extends ExportDirectory {
-  readonly world: World;
-  readonly slabs: SlabPool;
-  /** A slab of zeroes. */
-  readonly zeroes: Slab;
-  readonly transactions: TransactionPool;
-  /** Bytes that each connection may have in flight at the moment. */
-  readonly inFlightBytesMax: number;
-  readonly exportWaitMs: number;
-  onNegotiated(connection: Connection): void;
-  onClosed(connection: Connection, reason: string, violation: boolean): void;
-}
-
 /**
  * An NBD server: exports block devices to the clients on the streams that it is given. It listens to nothing itself;
  * the application passes what its listeners accept to {@link accept}.
@@ -366,6 +294,78 @@ export class NbdServer implements ConnectionHost, Ticked {
       drain.onDone();
     }
   }
+}
+
+/** What a server can be told. */
+export interface NbdServerOptions {
+  /**
+   * The export for clients that name none. When this is not given, or there is no such export, such a client gets the export
+   * with the empty name. If there is none either, it gets the only export, if there is only one.
+   */
+  readonly defaultExportName?: string;
+  /**
+   * Connections at the same time. A further one takes the place of a connection that negotiates: of these, the one that has been silent for
+   * longest. When none negotiates, the new connection is closed at once.
+   */
+  readonly connectionsMax?: number;
+  /**
+   * How long a client waits for an announced export, in milliseconds. It may be infinite. 0 is the default: the client is told at once why
+   * the export is not served.
+   */
+  readonly exportWaitMs?: number;
+  /** Bytes in flight on all connections together. */
+  readonly inFlightBytesMax?: number;
+  readonly listener?: NbdServerListener;
+}
+
+/** Told about connections, besides the log. */
+export interface NbdServerListener {
+  onConnected?(connection: NbdConnectionInfo): void;
+  /** The client chose an export. */
+  onNegotiated?(connection: NbdConnectionInfo): void;
+  onClosed?(connection: NbdConnectionInfo, reason: string): void;
+}
+
+/** A connection, for status. */
+export interface NbdConnectionInfo {
+  readonly id: number;
+  readonly peer: string;
+  readonly state: ConnectionState;
+  /** Null before an export is chosen. */
+  readonly exportName: string | null;
+  readonly structuredReplies: boolean;
+  readonly requestsInFlight: number;
+  readonly bytesInFlight: number;
+  /** Bytes of replies that the client has not taken. */
+  readonly pendingReplyBytes: number;
+  /** True while the client is not read from. That ends when some of its requests end, or when it reads its replies. */
+  readonly readingPaused: boolean;
+  /** `Clock.nowMs` at the time of the connection. */
+  readonly connectedAtMs: number;
+  /** Live: goes on counting. */
+  readonly counters: NbdCounters;
+}
+
+/** An export, for status. */
+export interface NbdExportInfo {
+  readonly device: BlockDevice;
+  readonly connections: number;
+  /** Live: goes on counting. */
+  readonly counters: NbdCounters;
+}
+
+/** What a connection sees of its server. */
+export interface ConnectionHost extends ExportDirectory {
+  readonly world: World;
+  readonly slabs: SlabPool;
+  /** A slab of zeroes. */
+  readonly zeroes: Slab;
+  readonly transactions: TransactionPool;
+  /** Bytes that each connection may have in flight at the moment. */
+  readonly inFlightBytesMax: number;
+  readonly exportWaitMs: number;
+  onNegotiated(connection: Connection): void;
+  onClosed(connection: Connection, reason: string, violation: boolean): void;
 }
 
 function infoOf(connection: Connection): NbdConnectionInfo {

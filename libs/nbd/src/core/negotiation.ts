@@ -18,79 +18,6 @@ import { type ExportEntry, transmissionFlags } from './export-entry.ts';
 import type { Link } from './link.ts';
 import { BASE_ALLOCATION_ID } from './reply-writer.ts';
 
-/** Where a negotiation finds exports. */
-export interface ExportDirectory {
-  /** The export that clients call `name`; the empty name is the default export. */
-  findExport(name: string): ExportEntry | null;
-  listExports(): Iterable<ExportEntry>;
-  /** The announced export that clients call `name`, while it is not served; null: there is none of that name, or it is served. */
-  findAnnounced(name: string): AnnouncedExport | null;
-  /** The exports that are announced and not served. */
-  listAnnounced(): Iterable<AnnouncedExport>;
-}
-
-/** An export that is to come: it is listed, and clients that ask for it wait or are told why it is not there. */
-export interface AnnouncedExport {
-  readonly name: string;
-  readonly description: string;
-  /** Why it is not served yet, as the end of a sentence: `pool demo waits for …`. */
-  readonly why: () => string;
-}
-
-const BASE_NAMESPACE = 'base:';
-
-const NO_DATA = new Uint8Array(0);
-
-/** Why an option is refused: an error reply, or a violation (no reply type), which ends the connection. */
-interface Refusal {
-  readonly replyType: number | null;
-  readonly message: string;
-}
-
-function refusal(replyType: number, message: string): Refusal {
-  return { replyType, message };
-}
-
-function violation(message: string): Refusal {
-  return { replyType: null, message };
-}
-
-const BAD_QUERIES = refusal(OptionReply.ERR_INVALID, 'metadata context options take an export name and a list of queries');
-
-/** Reads the data of one option; every read checks that there is enough. */
-class OptionReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get left(): number {
-    return this.#bytes.length - this.#at;
-  }
-
-  u16(): number | null {
-    if (this.left < 2) return null;
-    this.#at += 2;
-    return readU16(this.#bytes, this.#at - 2);
-  }
-
-  u32(): number | null {
-    if (this.left < 4) return null;
-    this.#at += 4;
-    return readU32(this.#bytes, this.#at - 4);
-  }
-
-  /** A string behind its 32-bit length. Null when it is cut off, too long, not UTF-8, or contains NUL. */
-  text(): string | null {
-    const lengthBytes = this.u32();
-    if (lengthBytes === null || lengthBytes > this.left || lengthBytes > STRING_BYTES_MAX) return null;
-    this.#at += lengthBytes;
-    return decodeText(this.#bytes.subarray(this.#at - lengthBytes, this.#at));
-  }
-}
-
 /** Option haggling of one connection (proto.md, "Fixed newstyle negotiation" and "Option types"). */
 export class Negotiation {
   /** The next option waits until the client has taken more of the replies, or for an export. */
@@ -348,5 +275,78 @@ export class Negotiation {
     const at = send.reserve(OPTION_REPLY_HEADER_BYTES);
     encodeOptionReplyHeader(send.bytes, at, option, replyType, data.length);
     send.append(data, null);
+  }
+}
+
+/** Where a negotiation finds exports. */
+export interface ExportDirectory {
+  /** The export that clients call `name`; the empty name is the default export. */
+  findExport(name: string): ExportEntry | null;
+  listExports(): Iterable<ExportEntry>;
+  /** The announced export that clients call `name`, while it is not served; null: there is none of that name, or it is served. */
+  findAnnounced(name: string): AnnouncedExport | null;
+  /** The exports that are announced and not served. */
+  listAnnounced(): Iterable<AnnouncedExport>;
+}
+
+/** An export that is to come: it is listed, and clients that ask for it wait or are told why it is not there. */
+export interface AnnouncedExport {
+  readonly name: string;
+  readonly description: string;
+  /** Why it is not served yet, as the end of a sentence: `pool demo waits for …`. */
+  readonly why: () => string;
+}
+
+const BASE_NAMESPACE = 'base:';
+
+const NO_DATA = new Uint8Array(0);
+
+/** Why an option is refused: an error reply, or a violation (no reply type), which ends the connection. */
+interface Refusal {
+  readonly replyType: number | null;
+  readonly message: string;
+}
+
+function refusal(replyType: number, message: string): Refusal {
+  return { replyType, message };
+}
+
+function violation(message: string): Refusal {
+  return { replyType: null, message };
+}
+
+const BAD_QUERIES = refusal(OptionReply.ERR_INVALID, 'metadata context options take an export name and a list of queries');
+
+/** Reads the data of one option; every read checks that there is enough. */
+class OptionReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  u16(): number | null {
+    if (this.left < 2) return null;
+    this.#at += 2;
+    return readU16(this.#bytes, this.#at - 2);
+  }
+
+  u32(): number | null {
+    if (this.left < 4) return null;
+    this.#at += 4;
+    return readU32(this.#bytes, this.#at - 4);
+  }
+
+  /** A string behind its 32-bit length. Null when it is cut off, too long, not UTF-8, or contains NUL. */
+  text(): string | null {
+    const lengthBytes = this.u32();
+    if (lengthBytes === null || lengthBytes > this.left || lengthBytes > STRING_BYTES_MAX) return null;
+    this.#at += lengthBytes;
+    return decodeText(this.#bytes.subarray(this.#at - lengthBytes, this.#at));
   }
 }

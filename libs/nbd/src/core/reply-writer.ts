@@ -20,9 +20,6 @@ import {
 import { describeAllocation } from './allocation.ts';
 import type { Transaction } from './transaction.ts';
 
-/** Id of `base:allocation`, the only metadata context so far. */
-export const BASE_ALLOCATION_ID = 1;
-
 /** Puts replies into a send queue. */
 export class ReplyWriter {
   readonly #send: SendQueue;
@@ -141,3 +138,6 @@ export class ReplyWriter {
     }
   }
 }
+
+/** Id of `base:allocation`, the only metadata context so far. */
+export const BASE_ALLOCATION_ID = 1;

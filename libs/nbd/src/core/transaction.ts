@@ -3,14 +3,6 @@ import type { BlockDevice } from '../block-device.ts';
 import { DeviceRequest, type DeviceRequestSink } from '../device-request.ts';
 import { NbdCommand } from '../wire/protocol.ts';
 
-/** What a transaction tells the connection that it belongs to. */
-export interface TransactionOwner {
-  onPart(transaction: Transaction, offsetBytes: number, data: Uint8Array | null, lengthBytes: number, slab: Slab | null): void;
-  onExtents(transaction: Transaction, extents: readonly DiskExtent[]): void;
-  /** One of the transaction's device requests has ended. */
-  onRequestDone(transaction: Transaction, operationBytes: number, status: number, errorOffsetBytes: number): void;
-}
-
 /**
  * One request of a client, from its header to its reply, with the device requests that serve it: one, or several for
  * a large WRITE. A transaction outlives its connection until the device is done with it; what the device then says
@@ -156,6 +148,14 @@ export class Transaction implements DeviceRequestSink {
       assert(end <= (this.partOffsets[i] as number), 'transaction: parts overlap');
     }
   }
+}
+
+/** What a transaction tells the connection that it belongs to. */
+export interface TransactionOwner {
+  onPart(transaction: Transaction, offsetBytes: number, data: Uint8Array | null, lengthBytes: number, slab: Slab | null): void;
+  onExtents(transaction: Transaction, extents: readonly DiskExtent[]): void;
+  /** One of the transaction's device requests has ended. */
+  onRequestDone(transaction: Transaction, operationBytes: number, status: number, errorOffsetBytes: number): void;
 }
 
 /** Free transactions kept for later; more go to the garbage collector. */

@@ -20,16 +20,6 @@ import { ReplyWriter } from './reply-writer.ts';
 import type { Transaction, TransactionOwner, TransactionPool } from './transaction.ts';
 import { REJECTIONS, type Rejection, requestRejection } from './validate.ts';
 
-/** Flags that a device request inherits from its command, by command. */
-const INHERITED_FLAGS: readonly number[] = (() => {
-  const inherited: number[] = new Array(8).fill(0);
-  inherited[NbdCommand.WRITE] = DeviceFlag.FUA;
-  inherited[NbdCommand.TRIM] = DeviceFlag.FUA;
-  inherited[NbdCommand.WRITE_ZEROES] = DeviceFlag.FUA | DeviceFlag.NO_HOLE | DeviceFlag.FAST_ZERO;
-  inherited[NbdCommand.BLOCK_STATUS] = DeviceFlag.ONE_EXTENT;
-  return inherited;
-})();
-
 /**
  * The transmission phase of one connection: requests in, device requests down, replies out. All bytes of a read from the
  * socket are parsed at once. Requests run concurrently. Replies leave in the order in which they are ready, once per turn.
@@ -384,3 +374,13 @@ export class Transmission implements TransactionOwner {
     this.entry.counters.count(command, lengthBytes, failed);
   }
 }
+
+/** Flags that a device request inherits from its command, by command. */
+const INHERITED_FLAGS: readonly number[] = (() => {
+  const inherited: number[] = new Array(8).fill(0);
+  inherited[NbdCommand.WRITE] = DeviceFlag.FUA;
+  inherited[NbdCommand.TRIM] = DeviceFlag.FUA;
+  inherited[NbdCommand.WRITE_ZEROES] = DeviceFlag.FUA | DeviceFlag.NO_HOLE | DeviceFlag.FAST_ZERO;
+  inherited[NbdCommand.BLOCK_STATUS] = DeviceFlag.ONE_EXTENT;
+  return inherited;
+})();

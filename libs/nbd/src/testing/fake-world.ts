@@ -9,13 +9,6 @@ import {
   type World,
 } from '@rmr/runtime';
 
-/** A log line as a test sees it. */
-export interface LoggedLine {
-  readonly level: string;
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
 /** A world that stands still unless the test moves it. */
 export class FakeWorld implements World {
   readonly lines: LoggedLine[] = [];
@@ -62,6 +55,13 @@ export class FakeWorld implements World {
     this.#nowMs += milliseconds;
     for (const target of this.ticked) target.tick(this.#nowMs);
   }
+}
+
+/** A log line as a test sees it. */
+export interface LoggedLine {
+  readonly level: string;
+  readonly event: string;
+  readonly fields: LogFields;
 }
 
 /** The server's end of a connection whose other end is the test. */

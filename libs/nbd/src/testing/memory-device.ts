@@ -3,31 +3,6 @@ import type { BlockDevice } from '../block-device.ts';
 import type { DeviceRequest } from '../device-request.ts';
 import { DeviceFlag, DeviceOperation } from '../device-request.ts';
 
-/** Granularity in which a {@link MemoryDevice} knows holes. */
-export const HOLE_BYTES = 4096;
-
-export interface MemoryDeviceOptions {
-  readonly name?: string;
-  readonly description?: string;
-  readonly readOnly?: boolean;
-  readonly rotational?: boolean;
-  readonly blockSizeMinBytes?: number;
-  readonly fastZero?: boolean;
-  readonly fastZeroNoHole?: boolean;
-  /** Reads come in parts that end at multiples of this. */
-  readonly readPartBytes?: number;
-  /** Holes are told as such: in parts of reads, and in block status. */
-  readonly sparse?: boolean;
-}
-
-/** What a test can see of a request that the device has executed. */
-export interface ExecutedRequest {
-  readonly operation: DeviceOperation;
-  readonly flags: number;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-}
-
 /**
  * A device in memory, as a double for tests and for real clients. Requests are executed at the end of the turn, or,
  * while it is held, when the test says so and in the order that the test chooses.
@@ -156,4 +131,29 @@ export class MemoryDevice implements BlockDevice, TurnTask {
   #isHole(offsetBytes: number): boolean {
     return this.#sparse && this.#allocated[Math.floor(offsetBytes / HOLE_BYTES)] === 0;
   }
+}
+
+/** Granularity in which a {@link MemoryDevice} knows holes. */
+export const HOLE_BYTES = 4096;
+
+export interface MemoryDeviceOptions {
+  readonly name?: string;
+  readonly description?: string;
+  readonly readOnly?: boolean;
+  readonly rotational?: boolean;
+  readonly blockSizeMinBytes?: number;
+  readonly fastZero?: boolean;
+  readonly fastZeroNoHole?: boolean;
+  /** Reads come in parts that end at multiples of this. */
+  readonly readPartBytes?: number;
+  /** Holes are told as such: in parts of reads, and in block status. */
+  readonly sparse?: boolean;
+}
+
+/** What a test can see of a request that the device has executed. */
+export interface ExecutedRequest {
+  readonly operation: DeviceOperation;
+  readonly flags: number;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
 }

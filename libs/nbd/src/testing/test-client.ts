@@ -5,76 +5,6 @@ import { Option, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC } fro
 import { FakeStream, FakeWorld } from './fake-world.ts';
 import type { MemoryDevice } from './memory-device.ts';
 
-/** A server in a world of its own. */
-export class TestBed {
-  readonly world = new FakeWorld();
-  readonly slabs = new SlabPool();
-  readonly server: NbdServer;
-  readonly streams: FakeStream[] = [];
-
-  constructor(options: NbdServerOptions = {}) {
-    this.server = new NbdServer(this.world, this.slabs, options);
-  }
-
-  /** Lets everything happen that can, and rechecks all invariants on the way. */
-  settle(): void {
-    for (let rounds = 0; ; rounds++) {
-      if (rounds > 1_000_000) throw new Error('the server does not come to rest');
-      let moved = false;
-      for (const stream of this.streams) moved = stream.step() || moved;
-      moved = this.world.endTurn() || moved;
-      this.server.verify();
-      if (!moved) return;
-    }
-  }
-
-  connect(): TestClient {
-    const stream = new FakeStream();
-    this.streams.push(stream);
-    this.server.accept(stream);
-    this.settle();
-    return new TestClient(this, stream);
-  }
-
-  /** A client in transmission. */
-  attach(device: MemoryDevice, structured = true, contexts = structured): TestClient {
-    const client = this.connect();
-    client.take();
-    client.send(u32(3));
-    if (structured) client.option(Option.STRUCTURED_REPLY);
-    if (contexts) client.option(Option.SET_META_CONTEXT, metaData(device.name, ['base:allocation']));
-    client.option(Option.GO, infoData(device.name, []));
-    client.take();
-    return client;
-  }
-
-  /** Every connection is gone: what is still held is a leak. */
-  heldBytes(): number {
-    for (const stream of this.streams) stream.reset();
-    this.settle();
-    return this.slabs.heldBytes;
-  }
-}
-
-/** A reply to an option. */
-export interface OptionAnswer {
-  readonly option: number;
-  readonly type: number;
-  readonly data: Uint8Array;
-}
-
-/** A simple reply, or a chunk of a structured one. */
-export interface Reply {
-  readonly kind: 'simple' | 'chunk';
-  readonly cookie: number;
-  /** Simple: the error. */
-  readonly error: number;
-  /** Chunk: its type and whether it is the last. */
-  readonly type: number;
-  readonly done: boolean;
-  readonly data: Uint8Array;
-}
-
 /** The client's side of a connection. */
 export class TestClient {
   readonly bed: TestBed;
@@ -145,6 +75,76 @@ export class TestClient {
   request(command: number, flags: number, cookie: number, offset: number, length: number, payload?: Uint8Array): void {
     this.send(requestBytes(command, flags, cookie, offset, length, payload));
   }
+}
+
+/** A server in a world of its own. */
+export class TestBed {
+  readonly world = new FakeWorld();
+  readonly slabs = new SlabPool();
+  readonly server: NbdServer;
+  readonly streams: FakeStream[] = [];
+
+  constructor(options: NbdServerOptions = {}) {
+    this.server = new NbdServer(this.world, this.slabs, options);
+  }
+
+  /** Lets everything happen that can, and rechecks all invariants on the way. */
+  settle(): void {
+    for (let rounds = 0; ; rounds++) {
+      if (rounds > 1_000_000) throw new Error('the server does not come to rest');
+      let moved = false;
+      for (const stream of this.streams) moved = stream.step() || moved;
+      moved = this.world.endTurn() || moved;
+      this.server.verify();
+      if (!moved) return;
+    }
+  }
+
+  connect(): TestClient {
+    const stream = new FakeStream();
+    this.streams.push(stream);
+    this.server.accept(stream);
+    this.settle();
+    return new TestClient(this, stream);
+  }
+
+  /** A client in transmission. */
+  attach(device: MemoryDevice, structured = true, contexts = structured): TestClient {
+    const client = this.connect();
+    client.take();
+    client.send(u32(3));
+    if (structured) client.option(Option.STRUCTURED_REPLY);
+    if (contexts) client.option(Option.SET_META_CONTEXT, metaData(device.name, ['base:allocation']));
+    client.option(Option.GO, infoData(device.name, []));
+    client.take();
+    return client;
+  }
+
+  /** Every connection is gone: what is still held is a leak. */
+  heldBytes(): number {
+    for (const stream of this.streams) stream.reset();
+    this.settle();
+    return this.slabs.heldBytes;
+  }
+}
+
+/** A reply to an option. */
+export interface OptionAnswer {
+  readonly option: number;
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+/** A simple reply, or a chunk of a structured one. */
+export interface Reply {
+  readonly kind: 'simple' | 'chunk';
+  readonly cookie: number;
+  /** Simple: the error. */
+  readonly error: number;
+  /** Chunk: its type and whether it is the last. */
+  readonly type: number;
+  readonly done: boolean;
+  readonly data: Uint8Array;
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {

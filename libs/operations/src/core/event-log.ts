@@ -23,119 +23,6 @@ import {
 } from './event-kinds.ts';
 import { SummedEvents } from './summed-events.ts';
 
-/** Events that are kept, and the bytes that they take as lines of JSON. The oldest go first. */
-export const EVENTS_MAX = 10_000;
-export const EVENTS_BYTES_MAX = 16 * 1024 * 1024;
-/** Numbers that are reserved at a time. */
-export const RESERVED_NUMBERS = 1_000;
-/** An event is written so long, in milliseconds, after it happened at most, if the disk takes it. */
-export const FLUSH_MS = 500;
-/** Events that wait to be written, at most. */
-export const BUFFER_MAX = 2_000;
-/** After so long, in milliseconds, the disk is tried again. */
-export const STORAGE_RETRY_MS = 1_000;
-/** Events that a subscriber gets at a time, at most. */
-export const BATCH_MAX = 500;
-
-/** An event as it is told, and kept: it does not change when a later version has another sentence. */
-export interface NodeEvent {
-  /** From 1 on, rising. */
-  readonly number: number;
-  /** Wall clock. */
-  readonly atMs: number;
-  readonly kind: string;
-  readonly severity: EventSeverity;
-  /** What it is about; see {@link EventKindSpec.about}. */
-  readonly target: string;
-  readonly sentence: string;
-  readonly fields: Readonly<Record<string, string | number>>;
-}
-
-/** What a storage had when it was opened. */
-export interface FoundEvents {
-  /** In the order of their numbers. */
-  readonly events: readonly NodeEvent[];
-  /** Up to here numbers may have been given. Null: that is not known. */
-  readonly reservedUpTo: number | null;
-  /** Lines that could not be read. */
-  readonly damaged: readonly { readonly file: string; readonly count: number }[];
-}
-
-type Done = (error: OperationError | null) => void;
-
-const TOO_MANY = 'more happened at once than can wait to be written';
-
-/** Where events survive the process. Calls of one method do not overlap; they end later, and not from within the call. */
-export interface EventStorage {
-  /** What is there. Called once, before everything else. Throws INVALID_CONFIG for what can't be understood, with what to do. */
-  load(): FoundEvents;
-  /** Numbers up to this one count as given from now on. `done(null)`: that is durable. */
-  reserve(upTo: number, done: Done): void;
-  /** Writes events behind those that are there. After an error the same ones are given again, with others behind them. */
-  append(events: readonly { readonly number: number; readonly line: string }[], done: Done): void;
-  /** Events with lower numbers are not needed any more. */
-  forget(below: number, done: Done): void;
-}
-
-/** What somebody asked for and does not get: events with these numbers. */
-export interface EventGap {
-  /** `FORGOTTEN`: they were too old to be kept. `UNKNOWN`: such numbers were never given here, so that all that is kept is told. */
-  readonly reason: 'FORGOTTEN' | 'UNKNOWN';
-  readonly firstNumber: number;
-  readonly lastNumber: number;
-}
-
-export interface EventPageRequest {
-  /** The oldest events after this number, oldest first. Null: the newest ones, newest first. */
-  readonly after?: number | null;
-  /** Only events with lower numbers. */
-  readonly before?: number | null;
-  readonly limit: number;
-  /** Events of this severity and worse. */
-  readonly severity?: EventSeverity | null;
-  readonly kind?: string | null;
-  readonly target?: string | null;
-}
-
-export interface EventPage {
-  readonly events: readonly NodeEvent[];
-  /** Whether more events are kept that the request is for. */
-  readonly more: boolean;
-  /** The numbers of the oldest and the newest event that are kept; 0: there are none. */
-  readonly oldest: number;
-  readonly newest: number;
-  /** Events that were asked for and are not kept any more. Null: none are known to be missing. */
-  readonly gap: EventGap | null;
-}
-
-export interface EventListener {
-  /** Gets events in order, at most {@link BATCH_MAX} at a time. `gap`: what is missing before them. */
-  onEvents(events: readonly NodeEvent[], gap: EventGap | null): void;
-}
-
-export interface EventSubscription {
-  /** Tells nothing more, until `resume`: for a listener that can't keep up. Nothing is kept for it; what is forgotten meanwhile is a gap. */
-  pause(): void;
-  resume(): void;
-  end(): void;
-}
-
-export interface EventLogOptions {
-  readonly world: World;
-  readonly storage: EventStorage;
-  readonly eventsMax?: number;
-  readonly bytesMax?: number;
-}
-
-/** An event without its number. */
-type Draft = Omit<NodeEvent, 'number'> & { readonly done: Done | null };
-
-interface Unwritten {
-  readonly number: number;
-  readonly line: string;
-  done: Done | null;
-}
-
 export class EventLog implements Ticked, TurnTask {
   turnQueued = false;
   readonly #world: World;
@@ -476,6 +363,119 @@ export class EventLog implements Ticked, TurnTask {
     const from = this.#indexAfter(gap?.reason === 'UNKNOWN' ? 0 : after);
     return { events: this.#kept.slice(from, from + BATCH_MAX).map(({ event }) => event), gap };
   }
+}
+
+/** Events that are kept, and the bytes that they take as lines of JSON. The oldest go first. */
+export const EVENTS_MAX = 10_000;
+export const EVENTS_BYTES_MAX = 16 * 1024 * 1024;
+/** Numbers that are reserved at a time. */
+export const RESERVED_NUMBERS = 1_000;
+/** An event is written so long, in milliseconds, after it happened at most, if the disk takes it. */
+export const FLUSH_MS = 500;
+/** Events that wait to be written, at most. */
+export const BUFFER_MAX = 2_000;
+/** After so long, in milliseconds, the disk is tried again. */
+export const STORAGE_RETRY_MS = 1_000;
+/** Events that a subscriber gets at a time, at most. */
+export const BATCH_MAX = 500;
+
+/** An event as it is told, and kept: it does not change when a later version has another sentence. */
+export interface NodeEvent {
+  /** From 1 on, rising. */
+  readonly number: number;
+  /** Wall clock. */
+  readonly atMs: number;
+  readonly kind: string;
+  readonly severity: EventSeverity;
+  /** What it is about; see {@link EventKindSpec.about}. */
+  readonly target: string;
+  readonly sentence: string;
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
+/** What a storage had when it was opened. */
+export interface FoundEvents {
+  /** In the order of their numbers. */
+  readonly events: readonly NodeEvent[];
+  /** Up to here numbers may have been given. Null: that is not known. */
+  readonly reservedUpTo: number | null;
+  /** Lines that could not be read. */
+  readonly damaged: readonly { readonly file: string; readonly count: number }[];
+}
+
+type Done = (error: OperationError | null) => void;
+
+const TOO_MANY = 'more happened at once than can wait to be written';
+
+/** Where events survive the process. Calls of one method do not overlap; they end later, and not from within the call. */
+export interface EventStorage {
+  /** What is there. Called once, before everything else. Throws INVALID_CONFIG for what can't be understood, with what to do. */
+  load(): FoundEvents;
+  /** Numbers up to this one count as given from now on. `done(null)`: that is durable. */
+  reserve(upTo: number, done: Done): void;
+  /** Writes events behind those that are there. After an error the same ones are given again, with others behind them. */
+  append(events: readonly { readonly number: number; readonly line: string }[], done: Done): void;
+  /** Events with lower numbers are not needed any more. */
+  forget(below: number, done: Done): void;
+}
+
+/** What somebody asked for and does not get: events with these numbers. */
+export interface EventGap {
+  /** `FORGOTTEN`: they were too old to be kept. `UNKNOWN`: such numbers were never given here, so that all that is kept is told. */
+  readonly reason: 'FORGOTTEN' | 'UNKNOWN';
+  readonly firstNumber: number;
+  readonly lastNumber: number;
+}
+
+export interface EventPageRequest {
+  /** The oldest events after this number, oldest first. Null: the newest ones, newest first. */
+  readonly after?: number | null;
+  /** Only events with lower numbers. */
+  readonly before?: number | null;
+  readonly limit: number;
+  /** Events of this severity and worse. */
+  readonly severity?: EventSeverity | null;
+  readonly kind?: string | null;
+  readonly target?: string | null;
+}
+
+export interface EventPage {
+  readonly events: readonly NodeEvent[];
+  /** Whether more events are kept that the request is for. */
+  readonly more: boolean;
+  /** The numbers of the oldest and the newest event that are kept; 0: there are none. */
+  readonly oldest: number;
+  readonly newest: number;
+  /** Events that were asked for and are not kept any more. Null: none are known to be missing. */
+  readonly gap: EventGap | null;
+}
+
+export interface EventListener {
+  /** Gets events in order, at most {@link BATCH_MAX} at a time. `gap`: what is missing before them. */
+  onEvents(events: readonly NodeEvent[], gap: EventGap | null): void;
+}
+
+export interface EventSubscription {
+  /** Tells nothing more, until `resume`: for a listener that can't keep up. Nothing is kept for it; what is forgotten meanwhile is a gap. */
+  pause(): void;
+  resume(): void;
+  end(): void;
+}
+
+export interface EventLogOptions {
+  readonly world: World;
+  readonly storage: EventStorage;
+  readonly eventsMax?: number;
+  readonly bytesMax?: number;
+}
+
+/** An event without its number. */
+type Draft = Omit<NodeEvent, 'number'> & { readonly done: Done | null };
+
+interface Unwritten {
+  readonly number: number;
+  readonly line: string;
+  done: Done | null;
 }
 
 /** What a subscription needs of the log. */

@@ -16,70 +16,6 @@ import {
   type StepEnd,
 } from './operation.ts';
 
-/** Operations that run or wait at a time. Others are queued. */
-export const RUNNING_MAX = 8;
-/** Operations that are queued or run: more would mean a program that asks without end. */
-export const UNFINISHED_MAX = 256;
-/** Ended operations that are kept, the newest. */
-export const HISTORY_MAX = 1_000;
-/** How soon a record that could not be made durable is tried again, in milliseconds. */
-const RECORD_RETRY_MS = 1_000;
-
-/**
- * Where operations are kept. `done` is called once the change is durable, or has failed, and not from within the call. Changes of one
- * operation take effect in the order in which they were asked for. After one that has failed the operation is as before, or as wanted.
- */
-export interface OperationJournal {
-  /** All that is kept, in no order. */
-  readonly entries: readonly OperationRecord[];
-  record(operation: OperationRecord, done: (error: OperationError | null) => void): void;
-  forget(id: string, done: (error: OperationError | null) => void): void;
-}
-
-/** What an operation is asked for with. */
-export interface OperationRequest {
-  readonly kind: string;
-  readonly target: string;
-  readonly targetName: string;
-  readonly requestedBy: string;
-  readonly requestId: string | null;
-  readonly input: unknown;
-}
-
-export interface OperationRunnerOptions {
-  readonly world: Pick<World, 'clock' | 'ticker' | 'random'> & { readonly log: Logger };
-  readonly journal: OperationJournal;
-  readonly kinds: readonly OperationKind<never>[];
-  /** Told of every change of an operation: its state, its step, what it waits for. Not of mere progress. */
-  readonly onChange?: (operation: Operation) => void;
-}
-
-/** An operation of this process. */
-class Driven {
-  record: OperationRecord;
-  progress: OperationProgress | null = null;
-  waitingFor: Operation['waitingFor'] = null;
-  /** What is known to be in the journal. Null: nothing yet. */
-  durable: OperationRecord | null;
-  /** A step, or a record, is under way. */
-  busy = false;
-  /** A record is under way, or is to be tried again. */
-  recording = false;
-  /** Those that want its end, and were not answered yet. */
-  wishes: ((result: Operation | OperationError) => void)[] = [];
-  /** When the step is run again, in clock milliseconds. */
-  retryAtMs = 0;
-
-  constructor(record: OperationRecord, durable: OperationRecord | null) {
-    this.record = record;
-    this.durable = durable;
-  }
-
-  get view(): Operation {
-    return { ...this.record, progress: this.progress, waitingFor: this.waitingFor };
-  }
-}
-
 export class OperationRunner implements Ticked {
   readonly #options: OperationRunnerOptions;
   readonly #kinds = new Map<string, OperationKind>();
@@ -495,6 +431,70 @@ export class OperationRunner implements Ticked {
           this.#options.world.log.warn('an old operation could not be forgotten', { operation: record.id, why: error.message });
       });
     }
+  }
+}
+
+/** Operations that run or wait at a time. Others are queued. */
+export const RUNNING_MAX = 8;
+/** Operations that are queued or run: more would mean a program that asks without end. */
+export const UNFINISHED_MAX = 256;
+/** Ended operations that are kept, the newest. */
+export const HISTORY_MAX = 1_000;
+/** How soon a record that could not be made durable is tried again, in milliseconds. */
+const RECORD_RETRY_MS = 1_000;
+
+/**
+ * Where operations are kept. `done` is called once the change is durable, or has failed, and not from within the call. Changes of one
+ * operation take effect in the order in which they were asked for. After one that has failed the operation is as before, or as wanted.
+ */
+export interface OperationJournal {
+  /** All that is kept, in no order. */
+  readonly entries: readonly OperationRecord[];
+  record(operation: OperationRecord, done: (error: OperationError | null) => void): void;
+  forget(id: string, done: (error: OperationError | null) => void): void;
+}
+
+/** What an operation is asked for with. */
+export interface OperationRequest {
+  readonly kind: string;
+  readonly target: string;
+  readonly targetName: string;
+  readonly requestedBy: string;
+  readonly requestId: string | null;
+  readonly input: unknown;
+}
+
+export interface OperationRunnerOptions {
+  readonly world: Pick<World, 'clock' | 'ticker' | 'random'> & { readonly log: Logger };
+  readonly journal: OperationJournal;
+  readonly kinds: readonly OperationKind<never>[];
+  /** Told of every change of an operation: its state, its step, what it waits for. Not of mere progress. */
+  readonly onChange?: (operation: Operation) => void;
+}
+
+/** An operation of this process. */
+class Driven {
+  record: OperationRecord;
+  progress: OperationProgress | null = null;
+  waitingFor: Operation['waitingFor'] = null;
+  /** What is known to be in the journal. Null: nothing yet. */
+  durable: OperationRecord | null;
+  /** A step, or a record, is under way. */
+  busy = false;
+  /** A record is under way, or is to be tried again. */
+  recording = false;
+  /** Those that want its end, and were not answered yet. */
+  wishes: ((result: Operation | OperationError) => void)[] = [];
+  /** When the step is run again, in clock milliseconds. */
+  retryAtMs = 0;
+
+  constructor(record: OperationRecord, durable: OperationRecord | null) {
+    this.record = record;
+    this.durable = durable;
+  }
+
+  get view(): Operation {
+    return { ...this.record, progress: this.progress, waitingFor: this.waitingFor };
   }
 }
 

@@ -4,6 +4,13 @@
  */
 import type { OperationError, OperationErrorCode } from '@rmr/runtime';
 
+/** An operation, with what is not durable. */
+export interface Operation extends OperationRecord {
+  readonly progress: OperationProgress | null;
+  /** What it waits for, since when (wall clock), and what a person can do about it. */
+  readonly waitingFor: { readonly what: string; readonly sinceMs: number; readonly remedy?: string | undefined } | null;
+}
+
 /** Every state, with the states that may follow and why. */
 export const OPERATION_TRANSITIONS = {
   QUEUED: { RUNNING: 'it is its turn', CANCELLED: 'somebody cancelled it before its first step', FAILED: 'its kind is not known any more' },
@@ -63,13 +70,6 @@ export interface OperationProgress {
   readonly done: number;
   readonly total: number;
   readonly unit: 'bytes' | 'members' | 'stores';
-}
-
-/** An operation, with what is not durable. */
-export interface Operation extends OperationRecord {
-  readonly progress: OperationProgress | null;
-  /** What it waits for, since when (wall clock), and what a person can do about it. */
-  readonly waitingFor: { readonly what: string; readonly sinceMs: number; readonly remedy?: string | undefined } | null;
 }
 
 /** How a run of a step ended. */

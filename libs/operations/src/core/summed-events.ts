@@ -1,30 +1,6 @@
 // Events that anybody can cause who reaches the node, summed up: they must not push out the others.
 import type { EventKind } from './event-kinds.ts';
 
-/** So many events of one cause are told as they come. Later ones are counted, and told together. */
-export const TOLD_AT_ONCE = 4;
-/** What was counted is told after so long, in milliseconds, and then after pauses that double up to the second figure. */
-export const SUM_MS = 60_000;
-export const SUM_MS_MAX = 3_600_000;
-/** A cause that was quiet for so long, in milliseconds, is news again. */
-export const QUIET_MS = 600_000;
-/** Causes that are told apart at a time. Beyond, all that is of one kind counts as one. */
-export const CAUSES_MAX = 32;
-
-type Fields = Readonly<Record<string, string | number>>;
-
-/** One kind of event, and who has caused it. */
-interface Cause {
-  readonly kind: EventKind;
-  target: string;
-  fields: Fields;
-  told: number;
-  counted: number;
-  lastMs: number;
-  intervalMs: number;
-  dueMs: number;
-}
-
 export class SummedEvents {
   readonly #tell: (kind: EventKind, target: string, fields: Fields) => void;
   readonly #causes = new Map<string, Cause>();
@@ -73,4 +49,28 @@ export class SummedEvents {
     cause.dueMs = nowMs + cause.intervalMs;
     this.#tell(kind, target, { ...fields, times: counted });
   }
+}
+
+/** So many events of one cause are told as they come. Later ones are counted, and told together. */
+export const TOLD_AT_ONCE = 4;
+/** What was counted is told after so long, in milliseconds, and then after pauses that double up to the second figure. */
+export const SUM_MS = 60_000;
+export const SUM_MS_MAX = 3_600_000;
+/** A cause that was quiet for so long, in milliseconds, is news again. */
+export const QUIET_MS = 600_000;
+/** Causes that are told apart at a time. Beyond, all that is of one kind counts as one. */
+export const CAUSES_MAX = 32;
+
+type Fields = Readonly<Record<string, string | number>>;
+
+/** One kind of event, and who has caused it. */
+interface Cause {
+  readonly kind: EventKind;
+  target: string;
+  fields: Fields;
+  told: number;
+  counted: number;
+  lastMs: number;
+  intervalMs: number;
+  dueMs: number;
 }

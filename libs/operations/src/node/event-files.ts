@@ -16,56 +16,6 @@ import { EVENT_SEVERITIES } from '../core/event-kinds.ts';
 import type { EventStorage, FoundEvents, NodeEvent } from '../core/event-log.ts';
 import { type FileCalls, SYSTEM_CALLS } from './record-directory.ts';
 
-/** A segment that has so many events or bytes gets no more. */
-export const SEGMENT_EVENTS_MAX = 1_000;
-export const SEGMENT_BYTES_MAX = 1024 * 1024;
-const VERSION = 1;
-const HEADER = `${JSON.stringify({ format: 'rmr-events', version: VERSION })}\n`;
-const SEGMENT = /^events-\d{16}\.jsonl$/;
-const NUMBERS = 'numbers.json';
-const TEMPORARY = '.new';
-
-const headerSchema = z.object({ format: z.literal('rmr-events'), version: z.int() });
-const numbersSchema = z.object({ version: z.int(), reservedUpTo: z.int().min(0).optional() });
-const eventSchema: z.ZodType<NodeEvent> = z.strictObject({
-  number: z.int().min(1),
-  atMs: z.number(),
-  kind: z.string(),
-  severity: z.enum(EVENT_SEVERITIES),
-  target: z.string(),
-  sentence: z.string(),
-  fields: z.record(z.string(), z.union([z.string(), z.number()])),
-});
-
-/** The calls to the file system. Tests put others in their place. */
-export interface EventFileCalls extends FileCalls {
-  /** Writes at the end of a file, and flushes it. */
-  append(path: string, content: string): Promise<void>;
-}
-
-export const EVENT_SYSTEM_CALLS: EventFileCalls = {
-  ...SYSTEM_CALLS,
-  async append(path, content) {
-    const file = await open(path, 'a');
-    try {
-      await file.writeFile(content);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-  },
-};
-
-interface Segment {
-  readonly path: string;
-  /** The number of its newest event. */
-  last: number;
-  events: number;
-  bytes: number;
-}
-
-type Done = (error: OperationError | null) => void;
-
 export class EventFiles implements EventStorage {
   readonly #path: string;
   readonly #calls: EventFileCalls;
@@ -230,6 +180,56 @@ export class EventFiles implements EventStorage {
     return wrong;
   }
 }
+
+/** A segment that has so many events or bytes gets no more. */
+export const SEGMENT_EVENTS_MAX = 1_000;
+export const SEGMENT_BYTES_MAX = 1024 * 1024;
+const VERSION = 1;
+const HEADER = `${JSON.stringify({ format: 'rmr-events', version: VERSION })}\n`;
+const SEGMENT = /^events-\d{16}\.jsonl$/;
+const NUMBERS = 'numbers.json';
+const TEMPORARY = '.new';
+
+const headerSchema = z.object({ format: z.literal('rmr-events'), version: z.int() });
+const numbersSchema = z.object({ version: z.int(), reservedUpTo: z.int().min(0).optional() });
+const eventSchema: z.ZodType<NodeEvent> = z.strictObject({
+  number: z.int().min(1),
+  atMs: z.number(),
+  kind: z.string(),
+  severity: z.enum(EVENT_SEVERITIES),
+  target: z.string(),
+  sentence: z.string(),
+  fields: z.record(z.string(), z.union([z.string(), z.number()])),
+});
+
+/** The calls to the file system. Tests put others in their place. */
+export interface EventFileCalls extends FileCalls {
+  /** Writes at the end of a file, and flushes it. */
+  append(path: string, content: string): Promise<void>;
+}
+
+export const EVENT_SYSTEM_CALLS: EventFileCalls = {
+  ...SYSTEM_CALLS,
+  async append(path, content) {
+    const file = await open(path, 'a');
+    try {
+      await file.writeFile(content);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+  },
+};
+
+interface Segment {
+  readonly path: string;
+  /** The number of its newest event. */
+  last: number;
+  events: number;
+  bytes: number;
+}
+
+type Done = (error: OperationError | null) => void;
 
 function jsonOf(text: string): unknown {
   try {

@@ -9,60 +9,6 @@ import { join } from 'node:path';
 import { assert, errorMessage, OperationError } from '@rmr/runtime';
 import { z } from 'zod';
 
-/** The largest record. Each holds a few names, addresses and UUIDs. */
-export const RECORD_BYTES_MAX = 256 * 1024;
-/** Records of one directory. */
-export const RECORDS_MAX = 4_096;
-const SUFFIX = '.json';
-const TEMPORARY = '.new';
-const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-
-/** The calls to the file system that make a record durable. Tests put others in their place. */
-export interface FileCalls {
-  /** Writes a file, and flushes it. */
-  write(path: string, content: string): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
-  unlink(path: string): Promise<void>;
-  /** Makes the names in a directory durable. */
-  flushDirectory(path: string): Promise<void>;
-}
-
-export const SYSTEM_CALLS: FileCalls = {
-  async write(path, content) {
-    const file = await open(path, 'w', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  },
-  rename,
-  unlink,
-  async flushDirectory(path) {
-    const directory = await open(path, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  },
-};
-
-export interface RecordDirectoryOptions<T> {
-  /** It is made if it is not there. */
-  readonly path: string;
-  /** What the records are, for people: "operations". */
-  readonly what: string;
-  /** The version of the schema, from 1. A record of another one is refused. */
-  readonly version: number;
-  readonly schema: z.ZodType<T>;
-  readonly idOf: (record: T) => string;
-  readonly calls?: FileCalls;
-}
-
-type Done = (error: OperationError | null) => void;
-
 export class RecordDirectory<T> {
   readonly #options: RecordDirectoryOptions<T>;
   readonly #calls: FileCalls;
@@ -199,3 +145,57 @@ export class RecordDirectory<T> {
     return join(this.#options.path, `${id}${SUFFIX}`);
   }
 }
+
+/** The largest record. Each holds a few names, addresses and UUIDs. */
+export const RECORD_BYTES_MAX = 256 * 1024;
+/** Records of one directory. */
+export const RECORDS_MAX = 4_096;
+const SUFFIX = '.json';
+const TEMPORARY = '.new';
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** The calls to the file system that make a record durable. Tests put others in their place. */
+export interface FileCalls {
+  /** Writes a file, and flushes it. */
+  write(path: string, content: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Makes the names in a directory durable. */
+  flushDirectory(path: string): Promise<void>;
+}
+
+export const SYSTEM_CALLS: FileCalls = {
+  async write(path, content) {
+    const file = await open(path, 'w', 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  },
+  rename,
+  unlink,
+  async flushDirectory(path) {
+    const directory = await open(path, 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  },
+};
+
+export interface RecordDirectoryOptions<T> {
+  /** It is made if it is not there. */
+  readonly path: string;
+  /** What the records are, for people: "operations". */
+  readonly what: string;
+  /** The version of the schema, from 1. A record of another one is refused. */
+  readonly version: number;
+  readonly schema: z.ZodType<T>;
+  readonly idOf: (record: T) => string;
+  readonly calls?: FileCalls;
+}
+
+type Done = (error: OperationError | null) => void;

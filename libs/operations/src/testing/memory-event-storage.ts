@@ -1,12 +1,6 @@
 import type { OperationError } from '@rmr/runtime';
 import type { EventStorage, FoundEvents, NodeEvent } from '../core/event-log.ts';
 
-/** What survives a crash. */
-export class DurableEvents {
-  readonly lines = new Map<number, string>();
-  reservedUpTo: number | null = null;
-}
-
 /** For tests: a storage of events in memory, of one process. It can die with any call, and fail. */
 export class MemoryEventStorage implements EventStorage {
   readonly durable: DurableEvents;
@@ -62,4 +56,10 @@ export class MemoryEventStorage implements EventStorage {
       else done(this.failure);
     });
   }
+}
+
+/** What survives a crash. */
+export class DurableEvents {
+  readonly lines = new Map<number, string>();
+  reservedUpTo: number | null = null;
 }

@@ -11,12 +11,6 @@ import {
 } from '../wire/control-message.ts';
 import type { SharedSession } from './shared-session.ts';
 
-/** The outcome of a control call: a result, or a failure (with code null when the member did not answer). */
-export type CallDone<T> = (
-  result: T | null,
-  failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
-) => void;
-
 /** Sends a control request. `whom` names the peer in messages. `done` is called once, never from within this call. */
 export function controlCall<T>(
   session: SharedSession,
@@ -41,6 +35,12 @@ export function controlCall<T>(
     else done(null, { code: null, message: `${whom} refused ${request.op} (status ${status})`, failure: null });
   });
 }
+
+/** The outcome of a control call: a result, or a failure (with code null when the member did not answer). */
+export type CallDone<T> = (
+  result: T | null,
+  failure: { readonly code: ControlFailure['code'] | null; readonly message: string; readonly failure: ControlFailure | null } | null,
+) => void;
 
 /**
  * C3: whether a member refused a request because another client has claimed the pool. A request that it refused because of this client's

@@ -2,12 +2,6 @@ import type { SlabPool, Ticked, Transport, World } from '@rmr/runtime';
 import { SESSION_IDLE_MS } from '../constants.ts';
 import { type SessionOptions, SharedSession } from './shared-session.ts';
 
-/** A session, and when somebody used it last, in clock milliseconds. */
-interface Entry {
-  readonly session: SharedSession;
-  usedMs: number;
-}
-
 /** The sessions of one process to other hosts: all pools with business at the same host share one. One that nobody uses is closed. */
 export class Sessions implements Ticked {
   readonly #world: World;
@@ -56,4 +50,10 @@ export class Sessions implements Ticked {
     for (const { session } of this.#sessions.values()) session.close(reason);
     this.#sessions.clear();
   }
+}
+
+/** A session, and when somebody used it last, in clock milliseconds. */
+interface Entry {
+  readonly session: SharedSession;
+  usedMs: number;
 }

@@ -2,25 +2,6 @@ import { type RtrsClientHandler, type RtrsClientOptions, RtrsClientSession, type
 import { type Slab, type SlabPool, Status, type Ticked, type Transport, type World } from '@rmr/runtime';
 import { CONTROL_TIMEOUT_MS } from '../constants.ts';
 
-/** A pool's interest in a session. */
-export interface SessionUser {
-  onSessionUp(session: SharedSession): void;
-  /** Called before what is in flight ends with ESESSION. */
-  onSessionDown(session: SharedSession, reason: string): void;
-  onSessionPermit(session: SharedSession): void;
-}
-
-/** A control call that waits for a permit or an answer. */
-interface ControlCall {
-  readonly header: (bytes: Uint8Array, at: number) => number;
-  readonly body: Uint8Array;
-  readonly deadlineMs: number;
-  readonly done: (status: number, payload: Uint8Array | null) => void;
-}
-
-/** How sessions are set up; the addresses come from each member. */
-export type SessionOptions = Omit<RtrsClientOptions, 'addresses'>;
-
 /** The session to one host, which all pools with a leg there share. */
 export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticked {
   readonly rtrs: RtrsClientSession;
@@ -169,3 +150,22 @@ export class SharedSession implements RtrsClientHandler, RtrsResponseSink, Ticke
     for (const call of calls) call.done(Status.ESESSION, null);
   }
 }
+
+/** A pool's interest in a session. */
+export interface SessionUser {
+  onSessionUp(session: SharedSession): void;
+  /** Called before what is in flight ends with ESESSION. */
+  onSessionDown(session: SharedSession, reason: string): void;
+  onSessionPermit(session: SharedSession): void;
+}
+
+/** A control call that waits for a permit or an answer. */
+interface ControlCall {
+  readonly header: (bytes: Uint8Array, at: number) => number;
+  readonly body: Uint8Array;
+  readonly deadlineMs: number;
+  readonly done: (status: number, payload: Uint8Array | null) => void;
+}
+
+/** How sessions are set up; the addresses come from each member. */
+export type SessionOptions = Omit<RtrsClientOptions, 'addresses'>;

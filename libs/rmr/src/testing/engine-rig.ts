@@ -6,8 +6,6 @@ import type { Leg } from '../core/client/legs/leg.ts';
 import { MessageType } from '../wire/io-message.ts';
 import { ScriptedLeg } from './scripted-leg.ts';
 
-const UNITS = 4;
-
 /**
  * An IO engine with three legs. The first two are in the in-sync set, under version 5.1, which member 3 misses. The test answers for the
  * members, and is the engine's host through {@link host}: a leg that fails leaves, and waits for a version.
@@ -128,3 +126,5 @@ export class EngineRig {
     this.engine.verify();
   }
 }
+
+const UNITS = 4;

@@ -12,26 +12,6 @@ import { CLIENT, identityOf, memberOf, POLICY, POOL, ScriptedSessions, storeOf, 
 import type { ScriptedSession } from './scripted-session.ts';
 import { ScriptedStore } from './scripted-store.ts';
 
-export const CHUNK = 4096;
-export const CHUNKS = 16;
-/** The last chunk is short. */
-const SHORT = 512;
-
-/** An IO request: whole chunks, unless offset and length are given. */
-export interface RigIo extends Partial<Omit<IoMessage, 'missingMemberIds' | 'missingCount'>> {
-  readonly chunk?: number;
-  readonly chunks?: number;
-  /** Members that miss it (piggyback). */
-  readonly missing?: readonly number[];
-}
-
-/** The end of a control request, once it has ended. */
-export interface RigOutcome {
-  result: unknown;
-  failure: ControlFailure | null;
-  ended: boolean;
-}
-
 /** Member 1's pool on its storage node; its client, the other members and its store are the test. */
 export class PoolServerRig {
   readonly world = new VirtualWorld();
@@ -144,6 +124,26 @@ export class PoolServerRig {
       this.turn();
     }
   }
+}
+
+export const CHUNK = 4096;
+export const CHUNKS = 16;
+/** The last chunk is short. */
+const SHORT = 512;
+
+/** An IO request: whole chunks, unless offset and length are given. */
+export interface RigIo extends Partial<Omit<IoMessage, 'missingMemberIds' | 'missingCount'>> {
+  readonly chunk?: number;
+  readonly chunks?: number;
+  /** Members that miss it (piggyback). */
+  readonly missing?: readonly number[];
+}
+
+/** The end of a control request, once it has ended. */
+export interface RigOutcome {
+  result: unknown;
+  failure: ControlFailure | null;
+  ended: boolean;
 }
 
 /** A source's answer to a read: nines. */

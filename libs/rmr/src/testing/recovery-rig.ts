@@ -10,9 +10,6 @@ import type { ClaimResult, ControlRequest, ProbeResult } from '../wire/control-m
 import { CLIENT, claimOf, MARK, memberOf, POOL, probeOf, versionOf } from './scripted-pool.ts';
 import { ScriptedSession } from './scripted-session.ts';
 
-/** What a member is found with; both its answers say so. */
-export type RigStore = Pick<ProbeResult, 'version' | 'members' | 'policy' | 'past'>;
-
 /**
  * A client that brings a pool of three members into service; the members are the test. Unless it says something else, they hold
  * version 5.4 of all three.
@@ -158,3 +155,6 @@ export class RecoveryRig {
     return this.assembled?.version;
   }
 }
+
+/** What a member is found with; both its answers say so. */
+export type RigStore = Pick<ProbeResult, 'version' | 'members' | 'policy' | 'past'>;

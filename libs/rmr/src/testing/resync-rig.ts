@@ -14,14 +14,6 @@ import { identityOf, memberOf, ScriptedSessions, storeOf, versionOf } from './sc
 import type { ScriptedSession } from './scripted-session.ts';
 import { ScriptedStore } from './scripted-store.ts';
 
-export interface ResyncSetting {
-  readonly chunks?: number;
-  readonly chunkSizeBytes?: number;
-  /** Bytes that the last chunk lacks. */
-  readonly short?: number;
-  readonly options?: ResyncOptions;
-}
-
 /** The resync of member 1, in a pool with members 2 and 3, whose ends of the sync legs are the test. */
 export class ResyncRig {
   readonly world = new VirtualWorld();
@@ -144,6 +136,14 @@ export class ResyncRig {
       }
     }
   }
+}
+
+export interface ResyncSetting {
+  readonly chunks?: number;
+  readonly chunkSizeBytes?: number;
+  /** Bytes that the last chunk lacks. */
+  readonly short?: number;
+  readonly options?: ResyncOptions;
 }
 
 /** The answer of a source that leaves out blocks of zeroes of 4 KiB. */

@@ -3,6 +3,37 @@ import type { MemberRecord, SeenMark, StoreIdentity, VersionRecord } from '../po
 import type { ClaimResult, MarkResult, ProbeResult, StorePast } from '../wire/control-message.ts';
 import { ScriptedSession } from './scripted-session.ts';
 
+/** The sessions to members, opened when they are asked for. */
+export class ScriptedSessions {
+  readonly #sessions = new Map<string, ScriptedSession>();
+
+  /** What production code asks. */
+  to(addresses: readonly string[]): SharedSession {
+    return this.at(addresses.join(' ')).shared;
+  }
+
+  /** The session to a member. */
+  of({ memberId }: Pick<MemberRecord, 'memberId'>): ScriptedSession {
+    return this.at(`memory:${memberId}`);
+  }
+
+  at(address: string): ScriptedSession {
+    const session = this.#sessions.get(address) ?? new ScriptedSession();
+    this.#sessions.set(address, session);
+    return session;
+  }
+
+  /** The addresses of those that somebody uses. */
+  get inUse(): string[] {
+    return [...this.#sessions].filter(([, { users }]) => users.size > 0).map(([address]) => address);
+  }
+
+  /** All of them, by address. */
+  all(): [address: string, session: ScriptedSession][] {
+    return [...this.#sessions];
+  }
+}
+
 /** A pool as unit tests know it: members 1 to 9, and what belongs to them. */
 export const POOL = '00000000-0000-4000-8000-000000000001';
 export const LINEAGE = '00000000-0000-4000-8000-000000000002';
@@ -100,35 +131,4 @@ export function claimOf(fields: Partial<ClaimResult> = {}): ClaimResult {
     past: PAST,
     ...fields,
   };
-}
-
-/** The sessions to members, opened when they are asked for. */
-export class ScriptedSessions {
-  readonly #sessions = new Map<string, ScriptedSession>();
-
-  /** What production code asks. */
-  to(addresses: readonly string[]): SharedSession {
-    return this.at(addresses.join(' ')).shared;
-  }
-
-  /** The session to a member. */
-  of({ memberId }: Pick<MemberRecord, 'memberId'>): ScriptedSession {
-    return this.at(`memory:${memberId}`);
-  }
-
-  at(address: string): ScriptedSession {
-    const session = this.#sessions.get(address) ?? new ScriptedSession();
-    this.#sessions.set(address, session);
-    return session;
-  }
-
-  /** The addresses of those that somebody uses. */
-  get inUse(): string[] {
-    return [...this.#sessions].filter(([, { users }]) => users.size > 0).map(([address]) => address);
-  }
-
-  /** All of them, by address. */
-  all(): [address: string, session: ScriptedSession][] {
-    return [...this.#sessions];
-  }
 }

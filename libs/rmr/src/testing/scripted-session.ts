@@ -12,44 +12,6 @@ import {
 } from '../wire/control-message.ts';
 import { decodeIoMessage, IoMessage, invalidIoMessage } from '../wire/io-message.ts';
 
-const SLOTS = 64;
-const HEADER_BYTES = 64;
-
-/** A control request that was sent, as the other side sees it. */
-export class ScriptedCall {
-  readonly request: ControlRequest;
-  readonly #done: (status: number, payload: Uint8Array | null) => void;
-
-  constructor(request: ControlRequest, done: (status: number, payload: Uint8Array | null) => void) {
-    this.request = request;
-    this.#done = done;
-  }
-
-  answer(result: ControlResult = {}): void {
-    this.#done(Status.OK, encodeControlBody(result));
-  }
-
-  refuse(code: ControlFailure['code'], message = 'no', promise: ControlFailure['promise'] = null): void {
-    this.#done(CONTROL_FAILURE_STATUS[code], encodeControlBody({ code, message, promise }));
-  }
-
-  /** No answer comes: the session has ended, or the time is up. */
-  drop(status: number = Status.ESESSION): void {
-    this.#done(status, null);
-  }
-
-  /** What no member answers. */
-  garble(): void {
-    this.#done(Status.OK, new TextEncoder().encode('{"no": "such answer"}'));
-  }
-}
-
-/** An IO request that was sent. */
-export interface ScriptedIo {
-  readonly message: IoMessage;
-  readonly answer: (status: number, payload?: Uint8Array) => void;
-}
-
 /** A session whose other end is the test: it sees every request, and answers when it wants. */
 export class ScriptedSession {
   readonly calls: ScriptedCall[] = [];
@@ -148,4 +110,42 @@ export class ScriptedSession {
       },
     });
   }
+}
+
+const SLOTS = 64;
+const HEADER_BYTES = 64;
+
+/** A control request that was sent, as the other side sees it. */
+export class ScriptedCall {
+  readonly request: ControlRequest;
+  readonly #done: (status: number, payload: Uint8Array | null) => void;
+
+  constructor(request: ControlRequest, done: (status: number, payload: Uint8Array | null) => void) {
+    this.request = request;
+    this.#done = done;
+  }
+
+  answer(result: ControlResult = {}): void {
+    this.#done(Status.OK, encodeControlBody(result));
+  }
+
+  refuse(code: ControlFailure['code'], message = 'no', promise: ControlFailure['promise'] = null): void {
+    this.#done(CONTROL_FAILURE_STATUS[code], encodeControlBody({ code, message, promise }));
+  }
+
+  /** No answer comes: the session has ended, or the time is up. */
+  drop(status: number = Status.ESESSION): void {
+    this.#done(status, null);
+  }
+
+  /** What no member answers. */
+  garble(): void {
+    this.#done(Status.OK, new TextEncoder().encode('{"no": "such answer"}'));
+  }
+}
+
+/** An IO request that was sent. */
+export interface ScriptedIo {
+  readonly message: IoMessage;
+  readonly answer: (status: number, payload?: Uint8Array) => void;
 }

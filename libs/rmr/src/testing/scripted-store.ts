@@ -3,14 +3,6 @@ import { type DiskExtent, type DiskSink, Status } from '@rmr/runtime';
 import type { ByteRange, DirtyChange, LastIo, MetadataChange, PoolStore, StoreIdentity } from '../pool-store.ts';
 import { formatVersion } from '../version.ts';
 
-const NEW_POLICY = { quorum: 'none' as const, highestMemberId: 0, formerLineages: [] as readonly string[] };
-
-/** One request to a {@link ScriptedStore} that has not ended. */
-interface HeldRequest {
-  readonly what: string;
-  readonly end: (status: number) => void;
-}
-
 /**
  * A store whose requests end when the test says so, and which notes what it is asked. Its dirty maps are real: they
  * change when a commit or a prepared write ends well.
@@ -267,6 +259,14 @@ export class ScriptedStore implements PoolStore {
       })
       .join(' ');
   }
+}
+
+const NEW_POLICY = { quorum: 'none' as const, highestMemberId: 0, formerLineages: [] as readonly string[] };
+
+/** One request to a {@link ScriptedStore} that has not ended. */
+interface HeldRequest {
+  readonly what: string;
+  readonly end: (status: number) => void;
 }
 
 function run(first: number, count: number): string {

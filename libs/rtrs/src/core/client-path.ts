@@ -8,41 +8,6 @@ import { Backoff } from './backoff.ts';
 import type { ResolvedClientOptions } from './client-options.ts';
 import { type FrameSink, FrameStream } from './frame-stream.ts';
 
-/** The session, as its paths see it. */
-export interface ClientPathOwner {
-  readonly world: World;
-  readonly transport: Transport;
-  readonly slabs: SlabPool;
-  readonly options: ResolvedClientOptions;
-  readonly counters: RtrsCounters;
-  /** What the next HELLO says. */
-  hello(): Handshake;
-  /** Null takes the path up; a reason closes it. */
-  onWelcome(path: ClientPath, welcome: Handshake): string | null;
-  onUp(path: ClientPath): void;
-  onRefused(path: ClientPath, code: number, reason: string): void;
-  /** The path went down from `from`. It tries again when its session lets it. */
-  onDown(path: ClientPath, from: ClientPathState, reason: string): void;
-  /** Null, or why this response is out of place. */
-  onResponse(path: ClientPath): string | null;
-  onFenced(path: ClientPath, pathId: number): string | null;
-  /** The server ended the session on purpose. */
-  onServerClose(path: ClientPath, reason: string): void;
-  onFramesEnd(): void;
-}
-
-/** Legal transitions, each with its cause. */
-const TRANSITIONS: Readonly<Record<ClientPathState, readonly ClientPathState[]>> = {
-  // An attempt begins.
-  DOWN: ['CONNECTING'],
-  // The transport connected; it failed, took too long, or the session ended.
-  CONNECTING: ['HANDSHAKING', 'DOWN'],
-  // WELCOME came; refused, closed, took too long, or the session ended.
-  HANDSHAKING: ['UP', 'DOWN'],
-  // Closed, silent for too long, sent nonsense, or the session ended.
-  UP: ['DOWN'],
-};
-
 /** One path of a client's session: connects, shakes hands, carries frames, and comes back after a loss. */
 export class ClientPath implements FrameSink {
   readonly index: number;
@@ -261,3 +226,38 @@ export class ClientPath implements FrameSink {
     this.#frames?.verify();
   }
 }
+
+/** The session, as its paths see it. */
+export interface ClientPathOwner {
+  readonly world: World;
+  readonly transport: Transport;
+  readonly slabs: SlabPool;
+  readonly options: ResolvedClientOptions;
+  readonly counters: RtrsCounters;
+  /** What the next HELLO says. */
+  hello(): Handshake;
+  /** Null takes the path up; a reason closes it. */
+  onWelcome(path: ClientPath, welcome: Handshake): string | null;
+  onUp(path: ClientPath): void;
+  onRefused(path: ClientPath, code: number, reason: string): void;
+  /** The path went down from `from`. It tries again when its session lets it. */
+  onDown(path: ClientPath, from: ClientPathState, reason: string): void;
+  /** Null, or why this response is out of place. */
+  onResponse(path: ClientPath): string | null;
+  onFenced(path: ClientPath, pathId: number): string | null;
+  /** The server ended the session on purpose. */
+  onServerClose(path: ClientPath, reason: string): void;
+  onFramesEnd(): void;
+}
+
+/** Legal transitions, each with its cause. */
+const TRANSITIONS: Readonly<Record<ClientPathState, readonly ClientPathState[]>> = {
+  // An attempt begins.
+  DOWN: ['CONNECTING'],
+  // The transport connected; it failed, took too long, or the session ended.
+  CONNECTING: ['HANDSHAKING', 'DOWN'],
+  // WELCOME came; refused, closed, took too long, or the session ended.
+  HANDSHAKING: ['UP', 'DOWN'],
+  // Closed, silent for too long, sent nonsense, or the session ended.
+  UP: ['DOWN'],
+};

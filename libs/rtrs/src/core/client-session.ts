@@ -30,19 +30,6 @@ import { FenceList } from './fence-list.ts';
 import { InFlightTable, SlotState } from './in-flight-table.ts';
 import { PathChooser } from './path-policy.ts';
 
-/** Legal transitions, each with its cause. */
-const TRANSITIONS: Readonly<Record<ClientSessionState, readonly ClientSessionState[]>> = {
-  // start(); close().
-  IDLE: ['CONNECTING', 'CLOSED'],
-  // A server welcomed a path with a new generation; close().
-  CONNECTING: ['CONNECTED', 'CLOSED'],
-  // The last path is gone, a drain took too long, the server closed it or does not know it any more; close().
-  CONNECTED: ['CONNECTING', 'CLOSED'],
-  CLOSED: [],
-};
-
-const NO_BYTES = new Uint8Array(0);
-
 /**
  * The client's side of a session: permits, requests and their responses over one or several paths.
  *
@@ -563,3 +550,16 @@ export class RtrsClientSession implements Ticked, TurnTask, ClientPathOwner {
     assert(this.#fences.count === 0 || this.#state === 'CONNECTED', 'rtrs client: a fence without a session');
   }
 }
+
+/** Legal transitions, each with its cause. */
+const TRANSITIONS: Readonly<Record<ClientSessionState, readonly ClientSessionState[]>> = {
+  // start(); close().
+  IDLE: ['CONNECTING', 'CLOSED'],
+  // A server welcomed a path with a new generation; close().
+  CONNECTING: ['CONNECTED', 'CLOSED'],
+  // The last path is gone, a drain took too long, the server closed it or does not know it any more; close().
+  CONNECTED: ['CONNECTING', 'CLOSED'],
+  CLOSED: [],
+};
+
+const NO_BYTES = new Uint8Array(0);

@@ -1,13 +1,5 @@
 import type { ClientPath } from './client-path.ts';
 
-/** The fence of a lost path. The server has not yet confirmed that nothing of that path executes any more. */
-export interface Fence {
-  readonly pathId: number;
-  readonly deadlineMs: number;
-  /** The path that carries the question. */
-  carrier: ClientPath;
-}
-
 /**
  * The fences of a session that wait for their confirmation (I10). Their number is bounded by the requests in flight:
  * only a path that took requests with it needs one.
@@ -56,4 +48,12 @@ export class FenceList {
   clear(): void {
     this.#fences.length = 0;
   }
+}
+
+/** The fence of a lost path. The server has not yet confirmed that nothing of that path executes any more. */
+export interface Fence {
+  readonly pathId: number;
+  readonly deadlineMs: number;
+  /** The path that carries the question. */
+  carrier: ClientPath;
 }

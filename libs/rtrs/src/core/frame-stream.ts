@@ -32,22 +32,6 @@ import {
 } from '../wire/frame-header.ts';
 import { encodeHandshake, encodeText, type Handshake } from '../wire/handshake.ts';
 
-/** The path that the frames are for. */
-export interface FrameSink {
-  /**
-   * A whole, undamaged frame has arrived. Its fields are in the {@link FrameStream}. Returns null, or the reason why such a frame is
-   * out of place; then the stream closes. It is never called for heartbeats.
-   */
-  onFrame(kind: FrameKind): string | null;
-  /** Everything that has arrived has been handled. */
-  onFramesEnd(): void;
-  /**
-   * The stream is gone, whatever the cause. Called exactly once. Of the calls to the {@link FrameStream}, only `fail`, `beat` and `end` may
-   * call it from within.
-   */
-  onStreamEnded(reason: string): void;
-}
-
 /**
  * Frames on one byte stream: parses in place, encodes into the send queue, flushes once per turn, and keeps up the
  * heartbeat. The same for both sides of a path.
@@ -363,6 +347,22 @@ export class FrameStream implements ByteStreamHandler, TurnTask, Ticked {
     assert(!this.#readingPaused || this.#holdsBack, 'frame stream: holds back a peer that it must always read from');
     assert(this.rttMs === null || this.rttMs >= 0, 'frame stream: a round trip took less than no time');
   }
+}
+
+/** The path that the frames are for. */
+export interface FrameSink {
+  /**
+   * A whole, undamaged frame has arrived. Its fields are in the {@link FrameStream}. Returns null, or the reason why such a frame is
+   * out of place; then the stream closes. It is never called for heartbeats.
+   */
+  onFrame(kind: FrameKind): string | null;
+  /** Everything that has arrived has been handled. */
+  onFramesEnd(): void;
+  /**
+   * The stream is gone, whatever the cause. Called exactly once. Of the calls to the {@link FrameStream}, only `fail`, `beat` and `end` may
+   * call it from within.
+   */
+  onStreamEnded(reason: string): void;
 }
 
 /** Not a reason: the frame is not there in full. */

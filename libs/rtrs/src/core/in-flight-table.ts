@@ -3,19 +3,6 @@ import type { RtrsResponseSink } from '../client-types.ts';
 import { CONTROL_PERMITS, USER_HEADER_BYTES_MAX } from '../constants.ts';
 import type { ClientPath } from './client-path.ts';
 
-/** What a slot is at. Numbers, as they are kept in a typed array. */
-export const SlotState = {
-  FREE: 0,
-  /** The permit is held, nothing submitted. */
-  ALLOCATED: 1,
-  /** Sent on `path`, unanswered. */
-  SENT: 2,
-  /** Its path is gone; waits for the fence of that path to be confirmed (I10). */
-  FENCED: 3,
-  /** Submitted without a session; ends with ESESSION when the turn does. */
-  REFUSED: 4,
-} as const;
-
 /**
  * Permits and what is in flight under them, in parallel arrays indexed by slot. Slots 0 to CONTROL_PERMITS - 1 are
  * control's, the rest IO's.
@@ -136,3 +123,16 @@ export class InFlightTable {
     }
   }
 }
+
+/** What a slot is at. Numbers, as they are kept in a typed array. */
+export const SlotState = {
+  FREE: 0,
+  /** The permit is held, nothing submitted. */
+  ALLOCATED: 1,
+  /** Sent on `path`, unanswered. */
+  SENT: 2,
+  /** Its path is gone; waits for the fence of that path to be confirmed (I10). */
+  FENCED: 3,
+  /** Submitted without a session; ends with ESESSION when the turn does. */
+  REFUSED: 4,
+} as const;

@@ -6,18 +6,6 @@ import { type FrameSink, FrameStream } from './frame-stream.ts';
 import type { RtrsServer } from './server.ts';
 import type { RtrsServerSession } from './server-session.ts';
 
-type ServerPathState = 'HANDSHAKING' | 'UP' | 'CLOSED';
-
-/** Legal transitions, each with its cause. */
-const TRANSITIONS: Readonly<Record<ServerPathState, readonly ServerPathState[]>> = {
-  // A good HELLO; refused, closed, too slow.
-  HANDSHAKING: ['UP', 'CLOSED'],
-  // Closed, silent for too long, sent nonsense, fenced, or the session ended.
-  UP: ['CLOSED'],
-  // It may live on until what it brought has been responded to.
-  CLOSED: [],
-};
-
 /** One connection that a server has accepted: a path of a session once it has shaken hands. */
 export class ServerPath implements FrameSink {
   readonly frames: FrameStream;
@@ -120,3 +108,15 @@ export class ServerPath implements FrameSink {
     this.#state = to;
   }
 }
+
+type ServerPathState = 'HANDSHAKING' | 'UP' | 'CLOSED';
+
+/** Legal transitions, each with its cause. */
+const TRANSITIONS: Readonly<Record<ServerPathState, readonly ServerPathState[]>> = {
+  // A good HELLO; refused, closed, too slow.
+  HANDSHAKING: ['UP', 'CLOSED'],
+  // Closed, silent for too long, sent nonsense, fenced, or the session ended.
+  UP: ['CLOSED'],
+  // It may live on until what it brought has been responded to.
+  CLOSED: [],
+};

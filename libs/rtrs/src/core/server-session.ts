@@ -9,15 +9,6 @@ import type { RtrsServer } from './server.ts';
 import type { ServerPath } from './server-path.ts';
 import { RtrsServerRequest } from './server-request.ts';
 
-/** Legal transitions, each with its cause. */
-const TRANSITIONS: Readonly<Record<ServerSessionState, readonly ServerSessionState[]>> = {
-  // The last path is gone, the client or the upper layer closed it.
-  OPEN: ['DRAINING'],
-  // Everything has been responded to.
-  DRAINING: ['DRAINED'],
-  DRAINED: [],
-};
-
 /** The server's side of a session. */
 export class RtrsServerSession {
   readonly peer: PeerIdentity;
@@ -203,3 +194,12 @@ export class RtrsServerSession {
     assert(this.#state !== 'DRAINED' || executing === 0, 'rtrs server: drained, and yet something executes');
   }
 }
+
+/** Legal transitions, each with its cause. */
+const TRANSITIONS: Readonly<Record<ServerSessionState, readonly ServerSessionState[]>> = {
+  // The last path is gone, the client or the upper layer closed it.
+  OPEN: ['DRAINING'],
+  // Everything has been responded to.
+  DRAINING: ['DRAINED'],
+  DRAINED: [],
+};

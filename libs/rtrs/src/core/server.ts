@@ -19,9 +19,6 @@ import { checkRange, checkSessionOptions } from './client-options.ts';
 import { ServerPath } from './server-path.ts';
 import { RtrsServerSession } from './server-session.ts';
 
-/** Generations are `start * 2^32 + count`: the part drawn at the start of the server has this many values. */
-const GENERATION_STARTS = 0x20_0000;
-
 /** The accepting side: makes sessions of the connections that it is given. */
 export class RtrsServer implements Ticked {
   readonly options: Required<RtrsServerOptions>;
@@ -196,3 +193,6 @@ export class RtrsServer implements Ticked {
     }
   }
 }
+
+/** Generations are `start * 2^32 + count`: the part drawn at the start of the server has this many values. */
+const GENERATION_STARTS = 0x20_0000;

@@ -5,27 +5,6 @@ import { writeDirectly } from './direct-writer.ts';
 import { isPeerGone, keepAlive, silentMs, unacknowledgedBytes } from './peer-state.ts';
 import { setSendBuffer } from './send-buffer.ts';
 
-/** How many unread bytes a unix socket holds: the largest message fits. */
-const UNIX_SEND_BYTES = 1024 * 1024;
-
-/** The part of a libuv stream handle that is used here. */
-interface StreamHandle {
-  readonly fd: number;
-}
-
-/** `net.Socket` with the option that `net.connect` has documented and accepted sockets lack. */
-interface UserBufferSocketOptions extends SocketConstructorOpts {
-  handle?: StreamHandle;
-  manualStart?: boolean;
-  onread?: OnReadOptions;
-}
-
-/** `net.connect`'s documented `onread`. */
-export interface OnReadOptions {
-  buffer: () => Uint8Array;
-  callback: (byteCount: number, buffer: Uint8Array) => boolean;
-}
-
 /**
  * A connected socket as a {@link ByteStream}. Reads go straight into the handler's memory (`onread`), in place of a
  * fresh 64 KiB buffer per read; writes of a turn leave as one `writev`, directly as long as the kernel takes everything.
@@ -206,6 +185,27 @@ export class SocketStream implements ByteStream {
     if (this.#resets) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
+}
+
+/** How many unread bytes a unix socket holds: the largest message fits. */
+const UNIX_SEND_BYTES = 1024 * 1024;
+
+/** The part of a libuv stream handle that is used here. */
+interface StreamHandle {
+  readonly fd: number;
+}
+
+/** `net.Socket` with the option that `net.connect` has documented and accepted sockets lack. */
+interface UserBufferSocketOptions extends SocketConstructorOpts {
+  handle?: StreamHandle;
+  manualStart?: boolean;
+  onread?: OnReadOptions;
+}
+
+/** `net.connect`'s documented `onread`. */
+export interface OnReadOptions {
+  buffer: () => Uint8Array;
+  callback: (byteCount: number, buffer: Uint8Array) => boolean;
 }
 
 /** The socket's file descriptor, or -1 when it has none any more. */

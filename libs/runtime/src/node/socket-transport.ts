@@ -4,39 +4,6 @@ import type { ByteStream, ConnectAttempt, StreamListener, Transport } from '../s
 import { bindUnixSocket, restrictsAccess, type SocketAccess } from './socket-access.ts';
 import { acceptedStream, onReadOptions, SocketStream } from './socket-stream.ts';
 
-/** The longest path a unix socket can have on Linux (sun_path, with its terminating zero). */
-const UNIX_PATH_BYTES_MAX = 107;
-
-const NO_ROUTES: ReadonlyMap<string, string> = new Map();
-
-type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
-
-/** `tcp://HOST:PORT` (IPv6 in brackets) or `unix:/PATH`. Null when it is neither. */
-export function parseSocketAddress(address: string): SocketAddress | null {
-  if (address.startsWith('unix:')) {
-    const path = address.slice(5);
-    return path.startsWith('/') && Buffer.byteLength(path) <= UNIX_PATH_BYTES_MAX ? { path } : null;
-  }
-  const match = /^tcp:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]]+):(\d{1,5})$/.exec(address);
-  if (match === null || Number(match[2]) > 65535) return null;
-  const host = (match[1] as string).replace(/^\[|\]$/g, '');
-  return { host, port: Number(match[2]) };
-}
-
-/** The URL form of a host and a port. */
-export function tcpAddress(host: string, port: number): string {
-  return isIP(host) === 6 ? `tcp://[${host}]:${port}` : `tcp://${host}:${port}`;
-}
-
-/** How a transport deals with its sockets. */
-export interface SocketOptions {
-  /**
-   * A TCP stream that is destroyed resets its connection. So what the kernel still had to send is dropped, where it would otherwise go on
-   * trying to deliver it for minutes. For connections whose bytes must not arrive late. Default false.
-   */
-  readonly resets?: boolean;
-}
-
 /** TCP and unix sockets of this host. */
 export class SocketTransport implements Transport {
   readonly #resets: boolean;
@@ -164,6 +131,39 @@ export class SocketTransport implements Transport {
     });
     start();
   }
+}
+
+/** The longest path a unix socket can have on Linux (sun_path, with its terminating zero). */
+const UNIX_PATH_BYTES_MAX = 107;
+
+const NO_ROUTES: ReadonlyMap<string, string> = new Map();
+
+type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** `tcp://HOST:PORT` (IPv6 in brackets) or `unix:/PATH`. Null when it is neither. */
+export function parseSocketAddress(address: string): SocketAddress | null {
+  if (address.startsWith('unix:')) {
+    const path = address.slice(5);
+    return path.startsWith('/') && Buffer.byteLength(path) <= UNIX_PATH_BYTES_MAX ? { path } : null;
+  }
+  const match = /^tcp:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]]+):(\d{1,5})$/.exec(address);
+  if (match === null || Number(match[2]) > 65535) return null;
+  const host = (match[1] as string).replace(/^\[|\]$/g, '');
+  return { host, port: Number(match[2]) };
+}
+
+/** The URL form of a host and a port. */
+export function tcpAddress(host: string, port: number): string {
+  return isIP(host) === 6 ? `tcp://[${host}]:${port}` : `tcp://${host}:${port}`;
+}
+
+/** How a transport deals with its sockets. */
+export interface SocketOptions {
+  /**
+   * A TCP stream that is destroyed resets its connection. So what the kernel still had to send is dropped, where it would otherwise go on
+   * trying to deliver it for minutes. For connections whose bytes must not arrive late. Default false.
+   */
+  readonly resets?: boolean;
 }
 
 /** `file` is the inode of the socket's file, which is removed when the listener closes. Null: Node removes the file. */

@@ -2,19 +2,6 @@ import type { SimulatedClient, SimulatedStorageNode } from '../simulated-nodes.t
 import { CONCURRENCY_MAX } from '../workload.ts';
 import type { Stage } from './scheme.ts';
 
-/** Bytes per second of resync while only what IO asks for is to be pulled. */
-export const STANDSTILL_BYTES = 1024;
-/** Chunks that are overwritten at a time. */
-const OVERWRITES = 3;
-
-/** What comes after {@link fallBehind}. */
-interface Then {
-  /** The member is back in the set and lacks chunks. Resync stands nearly still until `endLimit` is called. */
-  readonly behind: (endLimit: () => void) => void;
-  /** It did not come to that. */
-  readonly inVain?: () => void;
-}
-
 /** A member misses writes, and is back before it could pull them. */
 export function fallBehind(stage: Stage, client: SimulatedClient, node: SimulatedStorageNode, then: Then): void {
   const { cluster } = stage;
@@ -38,6 +25,19 @@ export function fallBehind(stage: Stage, client: SimulatedClient, node: Simulate
       then.inVain?.();
     },
   });
+}
+
+/** Bytes per second of resync while only what IO asks for is to be pulled. */
+export const STANDSTILL_BYTES = 1024;
+/** Chunks that are overwritten at a time. */
+const OVERWRITES = 3;
+
+/** What comes after {@link fallBehind}. */
+interface Then {
+  /** The member is back in the set and lacks chunks. Resync stands nearly still until `endLimit` is called. */
+  readonly behind: (endLimit: () => void) => void;
+  /** It did not come to that. */
+  readonly inVain?: () => void;
 }
 
 /** Replaces some of the chunks, each as a whole. */

@@ -14,26 +14,6 @@ import { type Scheme, Stage } from './scheme.ts';
 import { SUPERSEDED_ADDITION } from './superseded-addition.ts';
 import { UNFLUSHED_COPY_AWAY } from './unflushed-copy-away.ts';
 
-/** Percentage of runs in which a scheme is carried out, again and again. */
-const RUNS_PERCENT = 12;
-
-const SCHEMES: readonly Scheme[] = [
-  ONLY_COPY_AWAY,
-  AHEAD_AT_A_CRASH,
-  LAST_KEEPER_OUT,
-  POWER_LOSS_AT_A_RECORD,
-  LATE_PULL,
-  AHEAD_OF_A_PULL,
-  BOUNCED_AT_A_CRASH,
-  POWER_LOSS_AFTER_A_CRASH,
-  BAD_SECTOR_AT_A_POWER_LOSS,
-  SUPERSEDED_ADDITION,
-  UNFLUSHED_COPY_AWAY,
-];
-
-/** Names of all schemes: they count as kinds of faults. */
-export const SCHEME_NAMES: readonly string[] = SCHEMES.map(({ name }) => name);
-
 /** Carries schemes out. A run has one at most, and repeats it. */
 export class Schemes {
   readonly counts = new Map<string, number>();
@@ -66,3 +46,23 @@ export class Schemes {
     });
   }
 }
+
+/** Percentage of runs in which a scheme is carried out, again and again. */
+const RUNS_PERCENT = 12;
+
+const SCHEMES: readonly Scheme[] = [
+  ONLY_COPY_AWAY,
+  AHEAD_AT_A_CRASH,
+  LAST_KEEPER_OUT,
+  POWER_LOSS_AT_A_RECORD,
+  LATE_PULL,
+  AHEAD_OF_A_PULL,
+  BOUNCED_AT_A_CRASH,
+  POWER_LOSS_AFTER_A_CRASH,
+  BAD_SECTOR_AT_A_POWER_LOSS,
+  SUPERSEDED_ADDITION,
+  UNFLUSHED_COPY_AWAY,
+];
+
+/** Names of all schemes: they count as kinds of faults. */
+export const SCHEME_NAMES: readonly string[] = SCHEMES.map(({ name }) => name);

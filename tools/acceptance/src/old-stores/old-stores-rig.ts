@@ -10,179 +10,6 @@ import { isAlive } from '../support/processes.ts';
 import { freePort } from '../support/raw-connection.ts';
 import { eventually, newFolder } from '../support/test-cluster.ts';
 
-/** The device, and the part of it that patterns fill. */
-export const DEVICE_BYTES = 16 * MIB;
-const PATTERN_BYTES = 8 * MIB;
-const CHUNK_BYTES = 64 * KIB;
-const IO_BYTES = 128 * KIB;
-
-/** The member that only votes. */
-export const WITNESS_ID = 3;
-
-export const POOL_UUID = '6b1f6c0e-57a5-4d0c-8a4a-0c5f1d5a9e01';
-
-interface MemberConfig {
-  readonly memberId: number;
-  readonly name: string;
-  readonly addresses: readonly string[];
-}
-
-/** What a test may say about the pool in the client node's configuration. */
-export interface PoolConfig {
-  readonly name?: string;
-  readonly quorum?: 'none' | 'majority';
-  readonly members?: readonly MemberConfig[];
-  readonly witness?: MemberConfig;
-}
-
-/** A line of a daemon's log. */
-interface LogLine {
-  readonly level: string;
-  readonly event: string;
-  readonly [field: string]: unknown;
-}
-
-/** A daemon that is stopped, killed and started again, with a configuration of its own. */
-class Daemon {
-  readonly name: string;
-  readonly folder: string;
-  readonly admin: string;
-  readonly #program: string;
-  #running: Running | null = null;
-  #logs = '';
-
-  constructor(program: string, name: string, folder: string, port: number) {
-    this.#program = program;
-    this.name = name;
-    this.folder = folder;
-    this.admin = `http://127.0.0.1:${port}`;
-    mkdirSync(join(folder, 'state'), { recursive: true });
-  }
-
-  get configPath(): string {
-    return join(this.folder, 'config.json');
-  }
-
-  get stateDir(): string {
-    return join(this.folder, 'state');
-  }
-
-  get isRunning(): boolean {
-    return this.#running !== null;
-  }
-
-  /** All that it has logged since it was started for the first time. */
-  get log(): string {
-    return this.#logs + (this.#running?.stderr() ?? '');
-  }
-
-  /** What it has logged since it was started last. */
-  lines(): LogLine[] {
-    const text = this.#running?.stderr() ?? '';
-    return text
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as LogLine);
-  }
-
-  async start(config: unknown): Promise<void> {
-    expect(this.#running, `${this.name} runs already`).toBeNull();
-    writeFileSync(this.configPath, JSON.stringify(config, null, 2));
-    this.#running = startProgram(process.execPath, [this.#program, 'run', '--config', this.configPath]);
-    await eventually(async () => {
-      expect(isAlive(this.#running?.pid ?? -1), this.log).toBe(true);
-      await createAdminClient({ url: this.admin }).status.query();
-    });
-  }
-
-  /** Ends in order. */
-  async stop(): Promise<void> {
-    const outcome = await this.#end('SIGTERM');
-    if (outcome !== null) expect(outcome.code, describe(outcome)).toBe(0);
-  }
-
-  async kill(): Promise<void> {
-    await this.#end('SIGKILL');
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#running?.signal(signal);
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<Outcome | null> {
-    const running = this.#running;
-    if (running === null) return null;
-    running.signal(signal);
-    const outcome = await running.ended;
-    this.#logs += outcome.stderr;
-    this.#running = null;
-    return outcome;
-  }
-}
-
-/** A storage node with one store at most. */
-export class StorageDaemon extends Daemon {
-  readonly address: string;
-  readonly store: string;
-  /** The member whose store it has; null: it has none. */
-  memberId: number | null;
-
-  constructor(name: string, folder: string, port: number, memberId: number | null) {
-    super(STORAGE_NODE, name, folder, port);
-    this.address = `unix:${join(folder, 'rtrs.sock')}`;
-    this.store = join(folder, 'store.img');
-    this.memberId = memberId;
-  }
-
-  override start(): Promise<void> {
-    return super.start({
-      name: this.name,
-      stateDir: this.stateDir,
-      admin: { listen: this.admin },
-      rtrs: { listen: [this.address] },
-      stores: this.memberId === null ? [] : [{ path: this.store }],
-    });
-  }
-
-  /** `storage-node store create` in the place of whatever is there. */
-  createStore(...flags: readonly string[]): Promise<string> {
-    if (!flags.includes('--keep-data')) rmSync(this.store, { force: true });
-    const values = ['--path', this.store, '--size', `${DEVICE_BYTES}`, '--chunk-size', `${CHUNK_BYTES}`, '--pool-name', 'demo'];
-    const ids = ['--pool-uuid', POOL_UUID, '--member-id', `${this.memberId}`];
-    return run(process.execPath, STORAGE_NODE, 'store', 'create', ...values, ...ids, ...flags);
-  }
-
-  /** Copies the store as it is at this moment; returns where the copy is. */
-  async copyStore(): Promise<string> {
-    const copy = `${this.store}.copy`;
-    await run('cp', '--sparse=always', this.store, copy);
-    return copy;
-  }
-
-  /** Puts a copy in the place of the store. */
-  async putBack(copy: string): Promise<void> {
-    expect(this.isRunning, `${this.name} has its store open`).toBe(false);
-    rmSync(this.store, { force: true });
-    await run('cp', '--sparse=always', copy, this.store);
-  }
-
-  async digest(): Promise<string> {
-    const output = await run(process.execPath, STORAGE_NODE, 'store', 'checksum', '--path', this.store);
-    return /^([0-9a-f]{64})\b/m.exec(output)?.[1] ?? output;
-  }
-
-  async status(): Promise<StorageNodeStatus> {
-    const status = await createAdminClient({ url: this.admin }).status.query();
-    if (status.role !== 'storage-node') throw new Error(`${this.name} says that it is a ${status.role}`);
-    return status;
-  }
-
-  /** As its member is in the client node's configuration. */
-  member(): MemberConfig {
-    return { memberId: this.memberId ?? 0, name: this.name, addresses: [this.address] };
-  }
-}
-
 /** Two members, if asked a witness or a third storage node without a store, and a client node: all stopped and started one by one. */
 export class OldStoresRig {
   readonly folder: string;
@@ -435,6 +262,179 @@ export class OldStoresRig {
     client.end();
     if (failure !== null) throw new Error(`${failure}\n${this.client.log}`);
     return answers;
+  }
+}
+
+/** The device, and the part of it that patterns fill. */
+export const DEVICE_BYTES = 16 * MIB;
+const PATTERN_BYTES = 8 * MIB;
+const CHUNK_BYTES = 64 * KIB;
+const IO_BYTES = 128 * KIB;
+
+/** The member that only votes. */
+export const WITNESS_ID = 3;
+
+export const POOL_UUID = '6b1f6c0e-57a5-4d0c-8a4a-0c5f1d5a9e01';
+
+interface MemberConfig {
+  readonly memberId: number;
+  readonly name: string;
+  readonly addresses: readonly string[];
+}
+
+/** What a test may say about the pool in the client node's configuration. */
+export interface PoolConfig {
+  readonly name?: string;
+  readonly quorum?: 'none' | 'majority';
+  readonly members?: readonly MemberConfig[];
+  readonly witness?: MemberConfig;
+}
+
+/** A line of a daemon's log. */
+interface LogLine {
+  readonly level: string;
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+/** A daemon that is stopped, killed and started again, with a configuration of its own. */
+class Daemon {
+  readonly name: string;
+  readonly folder: string;
+  readonly admin: string;
+  readonly #program: string;
+  #running: Running | null = null;
+  #logs = '';
+
+  constructor(program: string, name: string, folder: string, port: number) {
+    this.#program = program;
+    this.name = name;
+    this.folder = folder;
+    this.admin = `http://127.0.0.1:${port}`;
+    mkdirSync(join(folder, 'state'), { recursive: true });
+  }
+
+  get configPath(): string {
+    return join(this.folder, 'config.json');
+  }
+
+  get stateDir(): string {
+    return join(this.folder, 'state');
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== null;
+  }
+
+  /** All that it has logged since it was started for the first time. */
+  get log(): string {
+    return this.#logs + (this.#running?.stderr() ?? '');
+  }
+
+  /** What it has logged since it was started last. */
+  lines(): LogLine[] {
+    const text = this.#running?.stderr() ?? '';
+    return text
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as LogLine);
+  }
+
+  async start(config: unknown): Promise<void> {
+    expect(this.#running, `${this.name} runs already`).toBeNull();
+    writeFileSync(this.configPath, JSON.stringify(config, null, 2));
+    this.#running = startProgram(process.execPath, [this.#program, 'run', '--config', this.configPath]);
+    await eventually(async () => {
+      expect(isAlive(this.#running?.pid ?? -1), this.log).toBe(true);
+      await createAdminClient({ url: this.admin }).status.query();
+    });
+  }
+
+  /** Ends in order. */
+  async stop(): Promise<void> {
+    const outcome = await this.#end('SIGTERM');
+    if (outcome !== null) expect(outcome.code, describe(outcome)).toBe(0);
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#running?.signal(signal);
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<Outcome | null> {
+    const running = this.#running;
+    if (running === null) return null;
+    running.signal(signal);
+    const outcome = await running.ended;
+    this.#logs += outcome.stderr;
+    this.#running = null;
+    return outcome;
+  }
+}
+
+/** A storage node with one store at most. */
+export class StorageDaemon extends Daemon {
+  readonly address: string;
+  readonly store: string;
+  /** The member whose store it has; null: it has none. */
+  memberId: number | null;
+
+  constructor(name: string, folder: string, port: number, memberId: number | null) {
+    super(STORAGE_NODE, name, folder, port);
+    this.address = `unix:${join(folder, 'rtrs.sock')}`;
+    this.store = join(folder, 'store.img');
+    this.memberId = memberId;
+  }
+
+  override start(): Promise<void> {
+    return super.start({
+      name: this.name,
+      stateDir: this.stateDir,
+      admin: { listen: this.admin },
+      rtrs: { listen: [this.address] },
+      stores: this.memberId === null ? [] : [{ path: this.store }],
+    });
+  }
+
+  /** `storage-node store create` in the place of whatever is there. */
+  createStore(...flags: readonly string[]): Promise<string> {
+    if (!flags.includes('--keep-data')) rmSync(this.store, { force: true });
+    const values = ['--path', this.store, '--size', `${DEVICE_BYTES}`, '--chunk-size', `${CHUNK_BYTES}`, '--pool-name', 'demo'];
+    const ids = ['--pool-uuid', POOL_UUID, '--member-id', `${this.memberId}`];
+    return run(process.execPath, STORAGE_NODE, 'store', 'create', ...values, ...ids, ...flags);
+  }
+
+  /** Copies the store as it is at this moment; returns where the copy is. */
+  async copyStore(): Promise<string> {
+    const copy = `${this.store}.copy`;
+    await run('cp', '--sparse=always', this.store, copy);
+    return copy;
+  }
+
+  /** Puts a copy in the place of the store. */
+  async putBack(copy: string): Promise<void> {
+    expect(this.isRunning, `${this.name} has its store open`).toBe(false);
+    rmSync(this.store, { force: true });
+    await run('cp', '--sparse=always', copy, this.store);
+  }
+
+  async digest(): Promise<string> {
+    const output = await run(process.execPath, STORAGE_NODE, 'store', 'checksum', '--path', this.store);
+    return /^([0-9a-f]{64})\b/m.exec(output)?.[1] ?? output;
+  }
+
+  async status(): Promise<StorageNodeStatus> {
+    const status = await createAdminClient({ url: this.admin }).status.query();
+    if (status.role !== 'storage-node') throw new Error(`${this.name} says that it is a ${status.role}`);
+    return status;
+  }
+
+  /** As its member is in the client node's configuration. */
+  member(): MemberConfig {
+    return { memberId: this.memberId ?? 0, name: this.name, addresses: [this.address] };
   }
 }
 

@@ -3,12 +3,6 @@ import { join } from 'node:path';
 import { type Running, run, startProgram } from './command.ts';
 import { eventually } from './test-cluster.ts';
 
-/** The store's name on its disk. */
-const FILE = 'store';
-
-/** What {@link FailingDisk} needs of the machine. */
-export const FAILING_DISK_NEEDS = ['nbdkit', 'nbdfuse', 'FUSE', 'fusermount3'] as const;
-
 /**
  * A disk that fails, or hangs, when it is told to: nbdkit serves a copy of a store and answers with EIO while a certain file exists
  * (nbdkit-error-filter(1)); nbdfuse makes a file of it, which takes the store's place.
@@ -94,6 +88,12 @@ export class FailingDisk {
     await this.#server.ended;
   }
 }
+
+/** The store's name on its disk. */
+const FILE = 'store';
+
+/** What {@link FailingDisk} needs of the machine. */
+export const FAILING_DISK_NEEDS = ['nbdkit', 'nbdfuse', 'FUSE', 'fusermount3'] as const;
 
 /** The files whose existence makes requests fail. */
 function triggersIn(folder: string): { readonly reads: string; readonly others: string } {

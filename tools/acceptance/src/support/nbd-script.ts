@@ -1,6 +1,11 @@
 import { type Outcome, runProgram } from './command.ts';
 import { PYTHON } from './requirements.ts';
 
+/** Runs Python code with libnbd's handle `h` connected to `uri`, and the device's `size`. */
+export function nbdScript(uri: string, code: string): Promise<Outcome> {
+  return runProgram(PYTHON, ['-', uri], { input: `${PRELUDE}\n${code}` });
+}
+
 /** What every script starts with: a connected handle `h`, and a way to demand an error. */
 const PRELUDE = `
 import errno, nbd, sys
@@ -32,8 +37,3 @@ def extents(handle, count, offset):
 h = connect()
 size = h.get_size()
 `;
-
-/** Runs Python code with libnbd's handle `h` connected to `uri`, and the device's `size`. */
-export function nbdScript(uri: string, code: string): Promise<Outcome> {
-  return runProgram(PYTHON, ['-', uri], { input: `${PRELUDE}\n${code}` });
-}

@@ -1,8 +1,5 @@
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net';
 
-/** Reads and closings are waited for so long at most. */
-const ANSWER_MS_MAX = 20_000;
-
 /** A connection on which a test says whatever it likes. */
 export class RawConnection {
   readonly #socket: Socket;
@@ -106,6 +103,9 @@ export class RawConnection {
     }
   }
 }
+
+/** Reads and closings are waited for so long at most. */
+const ANSWER_MS_MAX = 20_000;
 
 /** A TCP port of loopback that nobody uses at the moment. */
 export function freePort(): Promise<number> {

@@ -3,12 +3,6 @@ import { join } from 'node:path';
 import { type Running, run, startProgram } from './command.ts';
 import { eventually } from './test-cluster.ts';
 
-/** What {@link SlowDisk} needs of the machine. */
-export const SLOW_DISK_NEEDS = ['nbdkit', 'nbdfuse', 'FUSE', 'fusermount3', 'losetup', 'loop devices'] as const;
-
-/** Bits per second that no test notices. */
-const FAST = '100G';
-
 /**
  * A disk with a pace: nbdkit serves a copy of a store at the rate that a file says (nbdkit-rate-filter(1)), nbdfuse makes a file
  * of it, and a loop device makes a disk of that, with a page cache in front. It takes the store's place.
@@ -86,3 +80,9 @@ export class SlowDisk {
     await this.#server.ended;
   }
 }
+
+/** What {@link SlowDisk} needs of the machine. */
+export const SLOW_DISK_NEEDS = ['nbdkit', 'nbdfuse', 'FUSE', 'fusermount3', 'losetup', 'loop devices'] as const;
+
+/** Bits per second that no test notices. */
+const FAST = '100G';

@@ -13,83 +13,6 @@ import { describe, type Outcome, runProgram, succeeded } from './command.ts';
 import { CLUSTER_TOOL } from './paths.ts';
 import { isAlive } from './processes.ts';
 
-interface ClientNodeEntry {
-  readonly name: string;
-  readonly pid: number | null;
-  readonly admin: string;
-  readonly nbdUri: string;
-}
-
-/** `cluster.json`, as far as its interface is promised. */
-export interface ClusterFile {
-  readonly pool: { readonly name: string; readonly uuid: string; readonly chunkSize: number; readonly size: number };
-  readonly storageNodes: readonly {
-    readonly name: string;
-    readonly pid: number | null;
-    readonly rtrs: string;
-    readonly admin: string;
-    readonly store: string | null;
-  }[];
-  readonly clientNode: ClientNodeEntry;
-  readonly clientNodes: readonly ClientNodeEntry[];
-  readonly web: { readonly name: string; readonly pid: number | null; readonly url: string } | null;
-}
-
-/** What a cluster is started with; the rest is the tool's default. */
-export interface ClusterOptions {
-  readonly size?: string;
-  readonly storageNodes?: number;
-  readonly transport?: 'tcp' | 'unix';
-  readonly paths?: number;
-  readonly nbd?: 'socket' | { readonly port: number };
-  readonly chunkSize?: string;
-  readonly clientNodes?: number;
-  readonly volatileCache?: boolean;
-  /** Bytes per second, as a size. */
-  readonly resyncRate?: string;
-  /** How long IO is held for a member that returns. */
-  readonly returnHold?: string;
-  readonly quorum?: 'none' | 'majority';
-  readonly witness?: boolean;
-}
-
-/** Bound of every wait for a condition. Generous: nothing depends on it unless something is broken. */
-export const WAIT_MS_MAX = 60_000;
-
-/** Waits until `check` no longer throws. */
-export function eventually<T>(check: () => T | Promise<T>, timeoutMs = WAIT_MS_MAX): Promise<T> {
-  return vi.waitFor(check, { timeout: timeoutMs, interval: 25 });
-}
-
-/** A new empty folder for this test file; the end of the run removes it. */
-export function newFolder(prefix: string): string {
-  return mkdtempSync(join(inject('baseFolder'), `${prefix}-`));
-}
-
-/** The cluster tool's command line: the one place that knows how to call it. */
-export function clusterTool(...args: readonly string[]): Promise<Outcome> {
-  return runProgram(process.execPath, [CLUSTER_TOOL, ...args]);
-}
-
-/** Arguments of `cluster up`. */
-export function upArguments(folder: string, options: ClusterOptions): string[] {
-  const args = ['up', '--dir', folder, '--no-web', '--detach'];
-  if (options.size !== undefined) args.push('--size', options.size);
-  if (options.chunkSize !== undefined) args.push('--chunk-size', options.chunkSize);
-  if (options.storageNodes !== undefined) args.push('--storage-nodes', `${options.storageNodes}`, '--replicas', `${options.storageNodes}`);
-  if (options.clientNodes !== undefined) args.push('--client-nodes', `${options.clientNodes}`);
-  if (options.volatileCache === true) args.push('--volatile-cache');
-  if (options.returnHold !== undefined) args.push('--return-hold', options.returnHold);
-  if (options.quorum !== undefined) args.push('--quorum', options.quorum);
-  if (options.witness === true) args.push('--witness');
-  if (options.resyncRate !== undefined) args.push('--resync-rate', options.resyncRate);
-  if (options.transport !== undefined) args.push('--transport', options.transport);
-  if (options.paths !== undefined) args.push('--paths', `${options.paths}`);
-  if (options.nbd === 'socket') args.push('--nbd-socket', join(folder, 'nbd.sock'));
-  if (options.nbd !== undefined && options.nbd !== 'socket') args.push('--nbd-port', `${options.nbd.port}`);
-  return args;
-}
-
 /** A cluster of real processes. */
 export class TestCluster {
   readonly folder: string;
@@ -229,4 +152,81 @@ export class TestCluster {
     expect(this.pids().sort()).toEqual([...pids].sort());
     for (const pid of pids) expect(isAlive(pid), `process ${pid} died`).toBe(true);
   }
+}
+
+interface ClientNodeEntry {
+  readonly name: string;
+  readonly pid: number | null;
+  readonly admin: string;
+  readonly nbdUri: string;
+}
+
+/** `cluster.json`, as far as its interface is promised. */
+export interface ClusterFile {
+  readonly pool: { readonly name: string; readonly uuid: string; readonly chunkSize: number; readonly size: number };
+  readonly storageNodes: readonly {
+    readonly name: string;
+    readonly pid: number | null;
+    readonly rtrs: string;
+    readonly admin: string;
+    readonly store: string | null;
+  }[];
+  readonly clientNode: ClientNodeEntry;
+  readonly clientNodes: readonly ClientNodeEntry[];
+  readonly web: { readonly name: string; readonly pid: number | null; readonly url: string } | null;
+}
+
+/** What a cluster is started with; the rest is the tool's default. */
+export interface ClusterOptions {
+  readonly size?: string;
+  readonly storageNodes?: number;
+  readonly transport?: 'tcp' | 'unix';
+  readonly paths?: number;
+  readonly nbd?: 'socket' | { readonly port: number };
+  readonly chunkSize?: string;
+  readonly clientNodes?: number;
+  readonly volatileCache?: boolean;
+  /** Bytes per second, as a size. */
+  readonly resyncRate?: string;
+  /** How long IO is held for a member that returns. */
+  readonly returnHold?: string;
+  readonly quorum?: 'none' | 'majority';
+  readonly witness?: boolean;
+}
+
+/** Bound of every wait for a condition. Generous: nothing depends on it unless something is broken. */
+export const WAIT_MS_MAX = 60_000;
+
+/** Waits until `check` no longer throws. */
+export function eventually<T>(check: () => T | Promise<T>, timeoutMs = WAIT_MS_MAX): Promise<T> {
+  return vi.waitFor(check, { timeout: timeoutMs, interval: 25 });
+}
+
+/** A new empty folder for this test file; the end of the run removes it. */
+export function newFolder(prefix: string): string {
+  return mkdtempSync(join(inject('baseFolder'), `${prefix}-`));
+}
+
+/** The cluster tool's command line: the one place that knows how to call it. */
+export function clusterTool(...args: readonly string[]): Promise<Outcome> {
+  return runProgram(process.execPath, [CLUSTER_TOOL, ...args]);
+}
+
+/** Arguments of `cluster up`. */
+export function upArguments(folder: string, options: ClusterOptions): string[] {
+  const args = ['up', '--dir', folder, '--no-web', '--detach'];
+  if (options.size !== undefined) args.push('--size', options.size);
+  if (options.chunkSize !== undefined) args.push('--chunk-size', options.chunkSize);
+  if (options.storageNodes !== undefined) args.push('--storage-nodes', `${options.storageNodes}`, '--replicas', `${options.storageNodes}`);
+  if (options.clientNodes !== undefined) args.push('--client-nodes', `${options.clientNodes}`);
+  if (options.volatileCache === true) args.push('--volatile-cache');
+  if (options.returnHold !== undefined) args.push('--return-hold', options.returnHold);
+  if (options.quorum !== undefined) args.push('--quorum', options.quorum);
+  if (options.witness === true) args.push('--witness');
+  if (options.resyncRate !== undefined) args.push('--resync-rate', options.resyncRate);
+  if (options.transport !== undefined) args.push('--transport', options.transport);
+  if (options.paths !== undefined) args.push('--paths', `${options.paths}`);
+  if (options.nbd === 'socket') args.push('--nbd-socket', join(folder, 'nbd.sock'));
+  if (options.nbd !== undefined && options.nbd !== 'socket') args.push('--nbd-port', `${options.nbd.port}`);
+  return args;
 }

@@ -19,15 +19,6 @@ import { Gate } from './gate.ts';
 import { NbdQuestion } from './nbd-question.ts';
 import { type ClusterOptions, eventually, TestCluster, WAIT_MS_MAX } from './test-cluster.ts';
 
-/** The writer's part: the first bytes of the device. */
-const PART_BYTES = 16 * MIB;
-
-export interface VerifiedOptions extends ClusterOptions {
-  readonly seed: number;
-  /** Power will be lost: flushes may fail. */
-  readonly mayFailFlush?: boolean;
-}
-
 /**
  * A cluster under a client that knows what it wrote, whatever happens. Faults are calls of the cluster tool's functions,
  * which take less time than its command line.
@@ -189,4 +180,13 @@ export class VerifiedDevice {
     this.writer.stop();
     await this.cluster.dispose();
   }
+}
+
+/** The writer's part: the first bytes of the device. */
+const PART_BYTES = 16 * MIB;
+
+export interface VerifiedOptions extends ClusterOptions {
+  readonly seed: number;
+  /** Power will be lost: flushes may fail. */
+  readonly mayFailFlush?: boolean;
 }

@@ -3,15 +3,6 @@ import { join } from 'node:path';
 import { type Running, run, startProgram } from './command.ts';
 import { eventually } from './test-cluster.ts';
 
-/** The store's name on its disk. */
-const FILE = 'store';
-
-/** Where a disk takes nothing, in bytes from its start. */
-export interface WornRange {
-  readonly firstByte: number;
-  readonly lengthBytes: number;
-}
-
 /**
  * A disk that has run out of spare sectors in one place, when it is told to: what is written there fails with EIO, all else goes on.
  * An nbdkit script serves a copy of a store; nbdfuse makes a file of it, which takes the store's place.
@@ -84,4 +75,13 @@ export class WornDisk {
     this.#server.signal('SIGTERM');
     await this.#server.ended;
   }
+}
+
+/** The store's name on its disk. */
+const FILE = 'store';
+
+/** Where a disk takes nothing, in bytes from its start. */
+export interface WornRange {
+  readonly firstByte: number;
+  readonly lengthBytes: number;
 }

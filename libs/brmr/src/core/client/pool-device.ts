@@ -14,30 +14,6 @@ import {
 import { assert, type DiskExtent, type Slab, Status, type TurnTask, type World } from '@rmr/runtime';
 import { RangeQueue, type WaitingRest } from './range-queue.ts';
 
-/** What a device is called, and how it may be used. */
-export interface PoolDeviceOptions {
-  readonly name: string;
-  readonly description: string;
-  readonly readOnly: boolean;
-}
-
-/** A device request that is being carried out: the number of its IOs that have not ended, and its first error. */
-class Operation {
-  request: DeviceRequest | null = null;
-  /** Of a range. */
-  type: IoType = MessageType.DISCARD;
-  flags = 0;
-  /** Pieces of the range wait for their turn. */
-  queued = false;
-  /** It waits here for what came before and overlaps it. */
-  held = false;
-  /** The first such thing that was found; null: it is to be looked for anew. */
-  waitsFor: WaitingRest | Operation | null = null;
-  readonly ios: IoRequest[] = [];
-  status: number = Status.OK;
-  errorOffsetBytes = NO_OFFSET;
-}
-
 /**
  * BRMR-client: a pool as a block device. It splits requests into IOs that RMR takes, and puts the answers together. Reads are split at
  * multiples of `IO_BYTES_MAX`, so that neighbours never share one. Ranges are split by {@link RangeQueue}.
@@ -314,6 +290,30 @@ export class PoolDevice implements BlockDevice, IoSink, TurnTask {
     operation.ios.push(io);
     this.#pool.submit(io);
   }
+}
+
+/** What a device is called, and how it may be used. */
+export interface PoolDeviceOptions {
+  readonly name: string;
+  readonly description: string;
+  readonly readOnly: boolean;
+}
+
+/** A device request that is being carried out: the number of its IOs that have not ended, and its first error. */
+class Operation {
+  request: DeviceRequest | null = null;
+  /** Of a range. */
+  type: IoType = MessageType.DISCARD;
+  flags = 0;
+  /** Pieces of the range wait for their turn. */
+  queued = false;
+  /** It waits here for what came before and overlaps it. */
+  held = false;
+  /** The first such thing that was found; null: it is to be looked for anew. */
+  waitsFor: WaitingRest | Operation | null = null;
+  readonly ios: IoRequest[] = [];
+  status: number = Status.OK;
+  errorOffsetBytes = NO_OFFSET;
 }
 
 /** Whether the request reads or changes what it covers. A flush covers nothing. Extents and hints may be of any moment. */

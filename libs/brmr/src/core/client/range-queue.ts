@@ -1,25 +1,6 @@
 import { assert } from '@rmr/runtime';
 import { RANGE_MS, RANGES_BYTES_MAX, RANGES_BYTES_MIN, RANGES_IN_FLIGHT_MAX, RANGES_PER_WINDOW } from '../../constants.ts';
 
-/** The waiting rest of a range that is not wholly in flight yet. */
-export interface WaitingRest {
-  /** Where it begins on the device, and where it ends. Equal: nothing waits any more. */
-  readonly nextBytes: number;
-  readonly endBytes: number;
-}
-
-class Queued<Owner> implements WaitingRest {
-  readonly owner: Owner;
-  nextBytes: number;
-  readonly endBytes: number;
-
-  constructor(owner: Owner, startBytes: number, endBytes: number) {
-    this.owner = owner;
-    this.nextBytes = startBytes;
-    this.endBytes = endBytes;
-  }
-}
-
 /**
  * The ranges of TRIM and WRITE_ZEROES that are under way. They are cut into pieces. No more pieces are in flight than disks carry out in
  * a fraction of a second. So a client that discards terabytes leaves the units of the pool and the disks to others, too, and no disk has
@@ -126,6 +107,25 @@ export class RangeQueue<Owner> {
       this.#inFlightBytes += stop - nextBytes;
       this.#send(owner, nextBytes, stop - nextBytes, stop === endBytes);
     }
+  }
+}
+
+/** The waiting rest of a range that is not wholly in flight yet. */
+export interface WaitingRest {
+  /** Where it begins on the device, and where it ends. Equal: nothing waits any more. */
+  readonly nextBytes: number;
+  readonly endBytes: number;
+}
+
+class Queued<Owner> implements WaitingRest {
+  readonly owner: Owner;
+  nextBytes: number;
+  readonly endBytes: number;
+
+  constructor(owner: Owner, startBytes: number, endBytes: number) {
+    this.owner = owner;
+    this.nextBytes = startBytes;
+    this.endBytes = endBytes;
   }
 }
 

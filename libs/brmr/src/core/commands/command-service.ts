@@ -6,20 +6,6 @@ import { COMMAND_TEXT_MAX, type CommandHandler } from '@rmr/rmr';
 import { assert, type Logger, OperationError } from '@rmr/runtime';
 import { decodeCommand, encodeAnswer, type NodeAnswer, type NodeCommand, type StoreOrder, type StoreState } from './node-commands.ts';
 
-type Done<T> = (result: T | OperationError) => void;
-
-/** What a storage node can do with its disks and stores. `done` is called once, soon: what takes long goes on, and is asked for again. */
-export interface NodeStores {
-  look(done: Done<NodeAnswer<'look'>>): void;
-  /** Has the store made and opened, unless it is there. */
-  create(order: StoreOrder, by: string, done: Done<StoreState>): void;
-  close(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
-  open(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
-  /** Has the store closed and destroyed, unless it is gone. */
-  delete(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
-  setResyncPaused(poolUuid: string, paused: boolean, by: string, done: Done<NodeAnswer<'resync'>>): void;
-}
-
 /** Takes commands for `stores`. For {@link RmrServer.onCommand}. */
 export function commandService(log: Logger, stores: NodeStores): CommandHandler {
   return (client, text, done) => {
@@ -43,6 +29,20 @@ export function commandService(log: Logger, stores: NodeStores): CommandHandler 
       );
     });
   };
+}
+
+type Done<T> = (result: T | OperationError) => void;
+
+/** What a storage node can do with its disks and stores. `done` is called once, soon: what takes long goes on, and is asked for again. */
+export interface NodeStores {
+  look(done: Done<NodeAnswer<'look'>>): void;
+  /** Has the store made and opened, unless it is there. */
+  create(order: StoreOrder, by: string, done: Done<StoreState>): void;
+  close(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
+  open(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
+  /** Has the store closed and destroyed, unless it is gone. */
+  delete(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
+  setResyncPaused(poolUuid: string, paused: boolean, by: string, done: Done<NodeAnswer<'resync'>>): void;
 }
 
 function carryOut(stores: NodeStores, command: NodeCommand, by: string, done: Done<NodeAnswer<NodeCommand['do']>>): void {

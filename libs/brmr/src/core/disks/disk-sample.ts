@@ -1,33 +1,6 @@
 import { STORE_HEAD_BYTES } from '@rmr/bitmap-store';
 import { assert, MIB, readU16, readU32 } from '@rmr/runtime';
 
-/**
- * What is read of a disk to find out what is on it: its head and its tail. All formats that matter begin or end there, and so do stores. A
- * store is only created where both read as zeroes.
- */
-
-/** Bytes of the tail: ZFS keeps two labels of 256 KiB there, after which it rounds down to 256 KiB. */
-const TAIL_BYTES = MIB;
-/** Disks are read in whole pages. */
-const PAGE_BYTES = 4096;
-
-/** A range of a disk, in bytes. */
-export interface SampleRange {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-}
-
-/** What has to be read of a disk of this size: one range or two, which don't overlap. */
-export function sampleRanges(sizeBytes: number): readonly SampleRange[] {
-  const headBytes = Math.min(sizeBytes, STORE_HEAD_BYTES);
-  const tailOffset = Math.max(headBytes, Math.floor((sizeBytes - TAIL_BYTES) / PAGE_BYTES) * PAGE_BYTES);
-  const ranges = [
-    { offsetBytes: 0, lengthBytes: headBytes },
-    { offsetBytes: tailOffset, lengthBytes: sizeBytes - tailOffset },
-  ];
-  return ranges.filter(({ lengthBytes }) => lengthBytes > 0);
-}
-
 /** The bytes of {@link sampleRanges}. Reads beyond them find nothing. */
 export class DiskSample {
   readonly sizeBytes: number;
@@ -87,6 +60,33 @@ export class DiskSample {
     }
     return null;
   }
+}
+
+/**
+ * What is read of a disk to find out what is on it: its head and its tail. All formats that matter begin or end there, and so do stores. A
+ * store is only created where both read as zeroes.
+ */
+
+/** Bytes of the tail: ZFS keeps two labels of 256 KiB there, after which it rounds down to 256 KiB. */
+const TAIL_BYTES = MIB;
+/** Disks are read in whole pages. */
+const PAGE_BYTES = 4096;
+
+/** A range of a disk, in bytes. */
+export interface SampleRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** What has to be read of a disk of this size: one range or two, which don't overlap. */
+export function sampleRanges(sizeBytes: number): readonly SampleRange[] {
+  const headBytes = Math.min(sizeBytes, STORE_HEAD_BYTES);
+  const tailOffset = Math.max(headBytes, Math.floor((sizeBytes - TAIL_BYTES) / PAGE_BYTES) * PAGE_BYTES);
+  const ranges = [
+    { offsetBytes: 0, lengthBytes: headBytes },
+    { offsetBytes: tailOffset, lengthBytes: sizeBytes - tailOffset },
+  ];
+  return ranges.filter(({ lengthBytes }) => lengthBytes > 0);
 }
 
 /** Loops, as a callback per byte takes a hundred times as long. */

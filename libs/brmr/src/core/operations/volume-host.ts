@@ -3,6 +3,27 @@ import type { LastCopies, MemberAddress, OperationDone, PoolClientStatus } from 
 import type { OperationError } from '@rmr/runtime';
 import type { CommandWay, NodePlace } from '../commands/node-commander.ts';
 
+export interface VolumeHost {
+  readonly way: CommandWay;
+  /** The pool that is mapped with this UUID; null: none is. */
+  pool(uuid: string): OperatedPool | null;
+  /** Why a pool can't be mapped beside those that are; null: it can, or it is mapped already. */
+  conflictOf(mapping: Mapping): OperationError | null;
+  /** Opens the pool and its export, unless they are open. */
+  map(mapping: Mapping): void;
+  /** Takes the pool and its export out of service, if they are in service. */
+  unmap(uuid: string, done: () => void): void;
+  /** The number of IO units with which new stores of the pool are made: at least what the pool is mapped with. */
+  queueDepthOf(uuid: string): number;
+  /** NBD clients that use the export at the moment. */
+  connectionsOf(uuid: string): number;
+  /** Remembers durably that the pool is mapped. `done` is called once that is so, or has failed. */
+  remember(mapping: Mapping, done: (error: OperationError | null) => void): void;
+  /** Forgets durably that the pool is mapped. */
+  forget(uuid: string, done: (error: OperationError | null) => void): void;
+  newUuid(): string;
+}
+
 /** A pool as a client node maps it, and remembers it beyond its restart. */
 export interface Mapping {
   readonly uuid: string;
@@ -31,25 +52,4 @@ export interface OperatedPool {
     copyAnew(memberId: number, lastCopies: LastCopies, done: OperationDone): void;
   };
   create(done: OperationDone): void;
-}
-
-export interface VolumeHost {
-  readonly way: CommandWay;
-  /** The pool that is mapped with this UUID; null: none is. */
-  pool(uuid: string): OperatedPool | null;
-  /** Why a pool can't be mapped beside those that are; null: it can, or it is mapped already. */
-  conflictOf(mapping: Mapping): OperationError | null;
-  /** Opens the pool and its export, unless they are open. */
-  map(mapping: Mapping): void;
-  /** Takes the pool and its export out of service, if they are in service. */
-  unmap(uuid: string, done: () => void): void;
-  /** The number of IO units with which new stores of the pool are made: at least what the pool is mapped with. */
-  queueDepthOf(uuid: string): number;
-  /** NBD clients that use the export at the moment. */
-  connectionsOf(uuid: string): number;
-  /** Remembers durably that the pool is mapped. `done` is called once that is so, or has failed. */
-  remember(mapping: Mapping, done: (error: OperationError | null) => void): void;
-  /** Forgets durably that the pool is mapped. */
-  forget(uuid: string, done: (error: OperationError | null) => void): void;
-  newUuid(): string;
 }

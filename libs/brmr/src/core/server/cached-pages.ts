@@ -1,53 +1,5 @@
 import { assert } from '@rmr/runtime';
 
-/** Unit in which changes are kept: what most of them are, and what a page cache has. */
-export const PAGE_BYTES = 4096;
-
-/** What a range of a cache holds. */
-export const PageKind = { DATA: 0, PUNCHED: 1, ZEROED: 2 } as const;
-export type PageKind = (typeof PageKind)[keyof typeof PageKind];
-
-const NO_BYTES = new Uint8Array(0);
-
-/** What is known of one page. */
-export class CachedPage {
-  kind: PageKind = PageKind.DATA;
-  /** The content of a page of data; empty for a page that was punched or zeroed as a whole. */
-  bytes: Uint8Array = NO_BYTES;
-  /** Which bytes are known: 1 where they are. Null = all of them. */
-  known: Uint8Array | null = null;
-
-  /** Makes it a page of data that can be changed; what is not known yet stays so. */
-  toData(): void {
-    if (this.bytes.length === PAGE_BYTES) return;
-    assert(this.kind !== PageKind.DATA && this.known === null, 'cached page: only whole pages have no bytes');
-    this.kind = PageKind.DATA;
-    this.bytes = new Uint8Array(PAGE_BYTES);
-  }
-
-  /** The bytes from `from` to `to` are known from now on. */
-  learn(from: number, to: number): void {
-    if (this.known === null) return;
-    if (from === 0 && to === PAGE_BYTES) this.known = null;
-    else this.known.fill(1, from, to);
-  }
-
-  /** Calls back for each run of known bytes between `from` and `to`. */
-  forEachRun(from: number, to: number, visit: (from: number, to: number) => void): void {
-    const { known } = this;
-    if (known === null) {
-      visit(from, to);
-      return;
-    }
-    for (let at = known.indexOf(1, from); at >= 0 && at < to; ) {
-      const end = known.indexOf(0, at);
-      const stop = end < 0 || end > to ? to : end;
-      visit(at, stop);
-      at = stop >= to ? -1 : known.indexOf(1, stop);
-    }
-  }
-}
-
 /** Changes of a disk that exist in memory only, page by page, in the order in which the pages were first changed. */
 export class CachedPages {
   readonly #pages: Map<number, CachedPage>;
@@ -121,6 +73,54 @@ export class CachedPages {
     const page = new CachedPage();
     this.#pages.set(index, page);
     return page;
+  }
+}
+
+/** Unit in which changes are kept: what most of them are, and what a page cache has. */
+export const PAGE_BYTES = 4096;
+
+/** What a range of a cache holds. */
+export const PageKind = { DATA: 0, PUNCHED: 1, ZEROED: 2 } as const;
+export type PageKind = (typeof PageKind)[keyof typeof PageKind];
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What is known of one page. */
+export class CachedPage {
+  kind: PageKind = PageKind.DATA;
+  /** The content of a page of data; empty for a page that was punched or zeroed as a whole. */
+  bytes: Uint8Array = NO_BYTES;
+  /** Which bytes are known: 1 where they are. Null = all of them. */
+  known: Uint8Array | null = null;
+
+  /** Makes it a page of data that can be changed; what is not known yet stays so. */
+  toData(): void {
+    if (this.bytes.length === PAGE_BYTES) return;
+    assert(this.kind !== PageKind.DATA && this.known === null, 'cached page: only whole pages have no bytes');
+    this.kind = PageKind.DATA;
+    this.bytes = new Uint8Array(PAGE_BYTES);
+  }
+
+  /** The bytes from `from` to `to` are known from now on. */
+  learn(from: number, to: number): void {
+    if (this.known === null) return;
+    if (from === 0 && to === PAGE_BYTES) this.known = null;
+    else this.known.fill(1, from, to);
+  }
+
+  /** Calls back for each run of known bytes between `from` and `to`. */
+  forEachRun(from: number, to: number, visit: (from: number, to: number) => void): void {
+    const { known } = this;
+    if (known === null) {
+      visit(from, to);
+      return;
+    }
+    for (let at = known.indexOf(1, from); at >= 0 && at < to; ) {
+      const end = known.indexOf(0, at);
+      const stop = end < 0 || end > to ? to : end;
+      visit(at, stop);
+      at = stop >= to ? -1 : known.indexOf(1, stop);
+    }
   }
 }
 

@@ -2,105 +2,6 @@ import { isNbdUri } from '@rmr/nbd';
 import type { PoolServer, PoolStore, StoreIdentity } from '@rmr/rmr';
 import { assert, type LogFields, OperationError, type OperationErrorCode, Repeats, Status, statusName, type World } from '@rmr/runtime';
 
-/** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
-export const RETRY_MS = 1_000;
-export const RETRY_MS_MAX = 30_000;
-/** When a store has been open for so long, in milliseconds, the trouble for which it was detached counts as over. The pauses start anew. */
-export const STEADY_MS = 2 * RETRY_MS_MAX;
-/** A disk with a request that is older than this, in milliseconds, is slow: above what writes wait for when much is unwritten. */
-export const SLOW_MS = 8_000;
-/** For so long, in milliseconds, no request of a slow disk has to be old for it not to be slow any more. */
-export const QUICK_MS = 10_000;
-/** When a disk has not answered a request for so long, in milliseconds, the status of clients says so, long before the disk counts as slow or hung. */
-export const SLOW_ANSWER_MS = 2_000;
-/** How often an open store is asked whether its path still leads to it, in milliseconds. */
-export const PRESENCE_MS = 1_000;
-
-/** A store that a storage node is to keep. */
-export interface StoreSpec {
-  /** File or block device, or the NBD URI of an export. */
-  readonly path: string;
-  /** Refuse any other pool's. */
-  readonly poolUuid?: string | undefined;
-  /** A disk hangs when it has requests and has done nothing for so many milliseconds. A disk that goes on is only slow. */
-  readonly ioTimeoutMs: number;
-}
-
-/** How a disk gets on. */
-export interface DiskPace {
-  /** For how long the oldest request has been under way, in milliseconds, at least. */
-  readonly oldestMs: number;
-  /** Bytes that were written and are not on the disk yet, at most. */
-  readonly unwrittenBytes: number;
-  /** Bytes per second that it writes, as measured; null: not yet. */
-  readonly bytesPerSecond: number | null;
-}
-
-/** An open store, and what can be asked of its disk. */
-export interface OpenedStore {
-  readonly store: PoolStore;
-  /** Milliseconds for which requests to the disk have waited without any progress of the disk, at least. Asked regularly. */
-  waitingMs(nowMs: number): number;
-  /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
-  pace(): DiskPace;
-  /** Why its disk is gone for good, where that is known without asking; null: it is there. Absent: only {@link checkPresence} tells. */
-  gone?(): string | null;
-  /** Calls back why the path no longer leads to this store; null = it does. */
-  checkPresence(done: (reason: string | null) => void): void;
-}
-
-/** Opens stores. */
-export interface StoreOpener<Spec extends StoreSpec = StoreSpec> {
-  /**
-   * Opens a store, which is a check as well: all metadata is read, some is written and flushed. `doubtful`: data that
-   * was accepted and not flushed may be gone, and the store has to remember that (L6).
-   */
-  open(spec: Spec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void;
-  /** The store is kept no longer: what was held for it can go, unless its disk still holds it. */
-  forget(spec: Spec): void;
-}
-
-/**
- * The stores of which unflushed data may be gone although the host has not lost power (L6): their disk failed or was
- * away. Remembered beyond the end of the process, because the stores themselves can't be written.
- */
-export interface DoubtfulStores {
-  has(path: string): boolean;
-  add(path: string): void;
-  delete(path: string): void;
-}
-
-/** Where open stores are offered to clients. */
-export interface StoreRegistry {
-  register(store: PoolStore): PoolServer;
-  unregister(pool: PoolServer, done: () => void): void;
-}
-
-export type KeptStoreState = 'DETACHED' | 'OPENING' | 'ATTACHED' | 'DETACHING' | 'STOPPED';
-
-/** Every legal transition, with the reason for which it exists. */
-const TRANSITIONS: { readonly [From in KeptStoreState]: { readonly [To in KeptStoreState]?: string } } = {
-  DETACHED: { OPENING: 'it is time to try', STOPPED: 'the node stops' },
-  OPENING: {
-    ATTACHED: 'its metadata could be read, and a write to it flushed',
-    DETACHED: 'it could not be opened',
-    STOPPED: 'the node stops',
-  },
-  ATTACHED: { DETACHING: 'its journal broke, its disk hangs, its path leads elsewhere, a copy of it is there too, or the node stops' },
-  DETACHING: { DETACHED: 'nothing of it executes any more, and it is closed', STOPPED: 'the node stops' },
-  STOPPED: {},
-};
-
-/** What a kept store works with. */
-export interface KeptStoreParts<Spec extends StoreSpec> {
-  readonly world: Pick<World, 'clock' | 'log'>;
-  readonly opener: StoreOpener<Spec>;
-  readonly registry: StoreRegistry;
-  readonly doubtful: DoubtfulStores;
-  /** Why a store must not be attached beside the others; null = it may. */
-  readonly conflictOf: (identity: StoreIdentity, path: string) => OperationError | null;
-}
-
 /**
  * One store of a storage node, from the first attempt to open it to the end of the node. When something is wrong with its disk, the store
  * is taken away from its clients. The next attempt to open it that succeeds brings it back. The node and its other stores go on.
@@ -464,6 +365,105 @@ export class KeptStore<Spec extends StoreSpec = StoreSpec> {
   #whose(): LogFields {
     return this.#identity === null ? {} : { pool: this.#identity.poolName, member: this.#identity.memberId };
   }
+}
+
+/** Pause before a store is tried again, in milliseconds: at first, and at most. It doubles from try to try. */
+export const RETRY_MS = 1_000;
+export const RETRY_MS_MAX = 30_000;
+/** When a store has been open for so long, in milliseconds, the trouble for which it was detached counts as over. The pauses start anew. */
+export const STEADY_MS = 2 * RETRY_MS_MAX;
+/** A disk with a request that is older than this, in milliseconds, is slow: above what writes wait for when much is unwritten. */
+export const SLOW_MS = 8_000;
+/** For so long, in milliseconds, no request of a slow disk has to be old for it not to be slow any more. */
+export const QUICK_MS = 10_000;
+/** When a disk has not answered a request for so long, in milliseconds, the status of clients says so, long before the disk counts as slow or hung. */
+export const SLOW_ANSWER_MS = 2_000;
+/** How often an open store is asked whether its path still leads to it, in milliseconds. */
+export const PRESENCE_MS = 1_000;
+
+/** A store that a storage node is to keep. */
+export interface StoreSpec {
+  /** File or block device, or the NBD URI of an export. */
+  readonly path: string;
+  /** Refuse any other pool's. */
+  readonly poolUuid?: string | undefined;
+  /** A disk hangs when it has requests and has done nothing for so many milliseconds. A disk that goes on is only slow. */
+  readonly ioTimeoutMs: number;
+}
+
+/** How a disk gets on. */
+export interface DiskPace {
+  /** For how long the oldest request has been under way, in milliseconds, at least. */
+  readonly oldestMs: number;
+  /** Bytes that were written and are not on the disk yet, at most. */
+  readonly unwrittenBytes: number;
+  /** Bytes per second that it writes, as measured; null: not yet. */
+  readonly bytesPerSecond: number | null;
+}
+
+/** An open store, and what can be asked of its disk. */
+export interface OpenedStore {
+  readonly store: PoolStore;
+  /** Milliseconds for which requests to the disk have waited without any progress of the disk, at least. Asked regularly. */
+  waitingMs(nowMs: number): number;
+  /** How the disk gets on, as it was when {@link waitingMs} was asked last. */
+  pace(): DiskPace;
+  /** Why its disk is gone for good, where that is known without asking; null: it is there. Absent: only {@link checkPresence} tells. */
+  gone?(): string | null;
+  /** Calls back why the path no longer leads to this store; null = it does. */
+  checkPresence(done: (reason: string | null) => void): void;
+}
+
+/** Opens stores. */
+export interface StoreOpener<Spec extends StoreSpec = StoreSpec> {
+  /**
+   * Opens a store, which is a check as well: all metadata is read, some is written and flushed. `doubtful`: data that
+   * was accepted and not flushed may be gone, and the store has to remember that (L6).
+   */
+  open(spec: Spec, doubtful: boolean, done: (result: OpenedStore | OperationError) => void): void;
+  /** The store is kept no longer: what was held for it can go, unless its disk still holds it. */
+  forget(spec: Spec): void;
+}
+
+/**
+ * The stores of which unflushed data may be gone although the host has not lost power (L6): their disk failed or was
+ * away. Remembered beyond the end of the process, because the stores themselves can't be written.
+ */
+export interface DoubtfulStores {
+  has(path: string): boolean;
+  add(path: string): void;
+  delete(path: string): void;
+}
+
+/** Where open stores are offered to clients. */
+export interface StoreRegistry {
+  register(store: PoolStore): PoolServer;
+  unregister(pool: PoolServer, done: () => void): void;
+}
+
+export type KeptStoreState = 'DETACHED' | 'OPENING' | 'ATTACHED' | 'DETACHING' | 'STOPPED';
+
+/** Every legal transition, with the reason for which it exists. */
+const TRANSITIONS: { readonly [From in KeptStoreState]: { readonly [To in KeptStoreState]?: string } } = {
+  DETACHED: { OPENING: 'it is time to try', STOPPED: 'the node stops' },
+  OPENING: {
+    ATTACHED: 'its metadata could be read, and a write to it flushed',
+    DETACHED: 'it could not be opened',
+    STOPPED: 'the node stops',
+  },
+  ATTACHED: { DETACHING: 'its journal broke, its disk hangs, its path leads elsewhere, a copy of it is there too, or the node stops' },
+  DETACHING: { DETACHED: 'nothing of it executes any more, and it is closed', STOPPED: 'the node stops' },
+  STOPPED: {},
+};
+
+/** What a kept store works with. */
+export interface KeptStoreParts<Spec extends StoreSpec> {
+  readonly world: Pick<World, 'clock' | 'log'>;
+  readonly opener: StoreOpener<Spec>;
+  readonly registry: StoreRegistry;
+  readonly doubtful: DoubtfulStores;
+  /** Why a store must not be attached beside the others; null = it may. */
+  readonly conflictOf: (identity: StoreIdentity, path: string) => OperationError | null;
 }
 
 /** What would happen to a copy from earlier, which is what is at hand when a store is lost. */

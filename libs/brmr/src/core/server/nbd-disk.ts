@@ -28,79 +28,6 @@ import {
 import { DiskProgress } from './disk-progress.ts';
 import type { DiskPace } from './kept-store.ts';
 
-/** Bytes of zeroes that are written at a time where the server can't zero by itself. */
-const ZEROES_BYTES = MIB;
-const ZEROES = new Uint8Array(ZEROES_BYTES);
-/** Blocks in which a server counts as freeing space: what it prefers, within these bounds. */
-const HOLE_BYTES_MIN = 4096;
-const HOLE_BYTES_MAX = 65_536;
-
-/** How an export is opened. */
-export interface NbdDiskOptions {
-  /** An NBD URI. */
-  readonly uri: string;
-  /** For looking at a store that may be in use. */
-  readonly readOnly?: boolean;
-}
-
-/** A request on its way. Used again and again; its place in the list is its tag with the client. */
-class Pending {
-  readonly index: number;
-  sink: DiskSink | null = null;
-  tag = 0;
-  isRead = false;
-  /** For {@link DiskProgress}. */
-  generation = 0;
-  /** It lies within the disk: if the server calls it invalid all the same, that is an error of the server. */
-  inRange = false;
-  /** Zeroes that are still to be written as data. */
-  zeroesOffset = 0;
-  zeroesLeft = 0;
-
-  constructor(index: number) {
-    this.index = index;
-  }
-}
-
-/**
- * Attaches to an export. Errors: INVALID_ARGUMENT (the URI, or an export whose smallest block is too large), NOT_FOUND, PERMISSION_DENIED,
- * UNSUPPORTED, UNAVAILABLE, TIMEOUT.
- */
-export function openNbdDisk(parts: NbdClientParts, options: NbdDiskOptions, done: (result: NbdDisk | OperationError) => void): void {
-  let disk: NbdDisk;
-  try {
-    disk = new NbdDisk(parts, options.uri);
-  } catch (error) {
-    done(error instanceof OperationError ? error : new OperationError('INVALID_ARGUMENT', errorMessage(error)));
-    return;
-  }
-  disk.onOpened = (failure) => {
-    const wrong = failure ?? unsuitable(disk, options);
-    if (wrong === null) {
-      done(disk);
-      return;
-    }
-    const error = new OperationError(wrong.code, `${options.uri} can't be opened: ${wrong.reason}`);
-    disk.close(() => done(error));
-  };
-}
-
-function unsuitable({ remote }: NbdDisk, { readOnly = false }: NbdDiskOptions): ExportFailure | null {
-  const { transmissionFlags: flags, blockSizes } = remote;
-  if (blockSizes.minBytes > 1) {
-    return {
-      code: 'INVALID_ARGUMENT',
-      reason: `the server takes only multiples of ${blockSizes.minBytes} bytes, and a store reads and writes any number of bytes: have the server take them, for example with nbdkit's blocksize filter`,
-    };
-  }
-  if (readOnly) return null;
-  if ((flags & TransmissionFlag.READ_ONLY) !== 0)
-    return { code: 'PERMISSION_DENIED', reason: 'the server offers it for reading only: have it offer the export for writing' };
-  if ((flags & TransmissionFlag.SEND_FLUSH) === 0)
-    return { code: 'UNSUPPORTED', reason: 'the server offers no flush, so nothing that is written there would be known to be durable' };
-  return null;
-}
-
 /** See the head of this file. */
 export class NbdDisk implements Disk {
   readonly uri: string;
@@ -294,6 +221,79 @@ export class NbdDisk implements Disk {
     this.onOpened = null;
     tell?.(failure);
   }
+}
+
+/** Bytes of zeroes that are written at a time where the server can't zero by itself. */
+const ZEROES_BYTES = MIB;
+const ZEROES = new Uint8Array(ZEROES_BYTES);
+/** Blocks in which a server counts as freeing space: what it prefers, within these bounds. */
+const HOLE_BYTES_MIN = 4096;
+const HOLE_BYTES_MAX = 65_536;
+
+/** How an export is opened. */
+export interface NbdDiskOptions {
+  /** An NBD URI. */
+  readonly uri: string;
+  /** For looking at a store that may be in use. */
+  readonly readOnly?: boolean;
+}
+
+/** A request on its way. Used again and again; its place in the list is its tag with the client. */
+class Pending {
+  readonly index: number;
+  sink: DiskSink | null = null;
+  tag = 0;
+  isRead = false;
+  /** For {@link DiskProgress}. */
+  generation = 0;
+  /** It lies within the disk: if the server calls it invalid all the same, that is an error of the server. */
+  inRange = false;
+  /** Zeroes that are still to be written as data. */
+  zeroesOffset = 0;
+  zeroesLeft = 0;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+/**
+ * Attaches to an export. Errors: INVALID_ARGUMENT (the URI, or an export whose smallest block is too large), NOT_FOUND, PERMISSION_DENIED,
+ * UNSUPPORTED, UNAVAILABLE, TIMEOUT.
+ */
+export function openNbdDisk(parts: NbdClientParts, options: NbdDiskOptions, done: (result: NbdDisk | OperationError) => void): void {
+  let disk: NbdDisk;
+  try {
+    disk = new NbdDisk(parts, options.uri);
+  } catch (error) {
+    done(error instanceof OperationError ? error : new OperationError('INVALID_ARGUMENT', errorMessage(error)));
+    return;
+  }
+  disk.onOpened = (failure) => {
+    const wrong = failure ?? unsuitable(disk, options);
+    if (wrong === null) {
+      done(disk);
+      return;
+    }
+    const error = new OperationError(wrong.code, `${options.uri} can't be opened: ${wrong.reason}`);
+    disk.close(() => done(error));
+  };
+}
+
+function unsuitable({ remote }: NbdDisk, { readOnly = false }: NbdDiskOptions): ExportFailure | null {
+  const { transmissionFlags: flags, blockSizes } = remote;
+  if (blockSizes.minBytes > 1) {
+    return {
+      code: 'INVALID_ARGUMENT',
+      reason: `the server takes only multiples of ${blockSizes.minBytes} bytes, and a store reads and writes any number of bytes: have the server take them, for example with nbdkit's blocksize filter`,
+    };
+  }
+  if (readOnly) return null;
+  if ((flags & TransmissionFlag.READ_ONLY) !== 0)
+    return { code: 'PERMISSION_DENIED', reason: 'the server offers it for reading only: have it offer the export for writing' };
+  if ((flags & TransmissionFlag.SEND_FLUSH) === 0)
+    return { code: 'UNSUPPORTED', reason: 'the server offers no flush, so nothing that is written there would be known to be durable' };
+  return null;
 }
 
 function featuresOf({ transmissionFlags, blockSizes, allocationContextId }: RemoteExport): DiskFeatures {

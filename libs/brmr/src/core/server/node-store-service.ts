@@ -11,49 +11,6 @@ import type { NodeAnswer, StoreOrder, StoreState } from '../commands/node-comman
 import type { StoreSpec } from './kept-store.ts';
 import type { StoreKeeper } from './store-keeper.ts';
 
-/** What a node remembers of a store that it was told to keep. */
-export interface RememberedStore {
-  readonly order: StoreOrder;
-  /** `MAKING`: it may be there in part. `KEPT`: it is whole. `GOING`: it is being destroyed, or is to be. */
-  readonly stage: 'MAKING' | 'KEPT' | 'GOING';
-  /** It is not opened until somebody asks for that. */
-  readonly closed: boolean;
-  /** The client that asked for it, for people. */
-  readonly by: string;
-}
-
-type Done = (error: OperationError | null) => void;
-
-/** Where the node remembers its stores. `done` is called once the change is durable, or has failed. */
-export interface StoreMemory {
-  entries(): readonly RememberedStore[];
-  put(store: RememberedStore, done: Done): void;
-  delete(storeUuid: string, done: Done): void;
-}
-
-/** The disks of the node, as places for stores. */
-export interface StoreDisks<Spec extends StoreSpec> {
-  look(done: (look: NodeAnswer<'look'> | OperationError) => void): void;
-  /** Makes a store. One that is there already and is this very store is left as it is; anything else that is there is refused. */
-  make(order: StoreOrder, done: Done): void;
-  /** Destroys a store's metadata, then gives its place back. A store that is gone is no error. */
-  destroy(order: StoreOrder, done: Done): void;
-  /** How the store is opened. Null: its disk is not configured any more. */
-  specOf(order: StoreOrder): Spec | null;
-}
-
-export interface NodeStoreServiceParts<Spec extends StoreSpec> {
-  readonly log: Logger;
-  readonly keeper: StoreKeeper<Spec>;
-  readonly memory: StoreMemory;
-  readonly disks: StoreDisks<Spec>;
-  /** Pauses the resync of a pool, or ends the pause. False: no open store is of this pool. */
-  readonly pauseResync: (poolUuid: string, paused: boolean) => boolean;
-}
-
-const OPEN: StoreState = { state: 'OPEN', reason: '' };
-const ABSENT: StoreState = { state: 'ABSENT', reason: '' };
-
 export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements NodeStores {
   readonly #parts: NodeStoreServiceParts<Spec>;
   /** Stores for which something is under way, by UUID. */
@@ -368,6 +325,49 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
     this.#parts.log.error(event, { ...fieldsOf(order), code: error.code, why: error.message });
   }
 }
+
+/** What a node remembers of a store that it was told to keep. */
+export interface RememberedStore {
+  readonly order: StoreOrder;
+  /** `MAKING`: it may be there in part. `KEPT`: it is whole. `GOING`: it is being destroyed, or is to be. */
+  readonly stage: 'MAKING' | 'KEPT' | 'GOING';
+  /** It is not opened until somebody asks for that. */
+  readonly closed: boolean;
+  /** The client that asked for it, for people. */
+  readonly by: string;
+}
+
+type Done = (error: OperationError | null) => void;
+
+/** Where the node remembers its stores. `done` is called once the change is durable, or has failed. */
+export interface StoreMemory {
+  entries(): readonly RememberedStore[];
+  put(store: RememberedStore, done: Done): void;
+  delete(storeUuid: string, done: Done): void;
+}
+
+/** The disks of the node, as places for stores. */
+export interface StoreDisks<Spec extends StoreSpec> {
+  look(done: (look: NodeAnswer<'look'> | OperationError) => void): void;
+  /** Makes a store. One that is there already and is this very store is left as it is; anything else that is there is refused. */
+  make(order: StoreOrder, done: Done): void;
+  /** Destroys a store's metadata, then gives its place back. A store that is gone is no error. */
+  destroy(order: StoreOrder, done: Done): void;
+  /** How the store is opened. Null: its disk is not configured any more. */
+  specOf(order: StoreOrder): Spec | null;
+}
+
+export interface NodeStoreServiceParts<Spec extends StoreSpec> {
+  readonly log: Logger;
+  readonly keeper: StoreKeeper<Spec>;
+  readonly memory: StoreMemory;
+  readonly disks: StoreDisks<Spec>;
+  /** Pauses the resync of a pool, or ends the pause. False: no open store is of this pool. */
+  readonly pauseResync: (poolUuid: string, paused: boolean) => boolean;
+}
+
+const OPEN: StoreState = { state: 'OPEN', reason: '' };
+const ABSENT: StoreState = { state: 'ABSENT', reason: '' };
 
 function isOther(identity: StoreIdentity | null, order: StoreOrder): boolean {
   return identity !== null && identity.poolUuid === order.poolUuid && identity.storeUuid !== order.storeUuid;

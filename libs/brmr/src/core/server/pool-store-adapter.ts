@@ -14,33 +14,6 @@ import type {
 } from '@rmr/rmr';
 import { assert, type Disk, type DiskExtent, type DiskFeatures, DiskOperation, type DiskSink, type DiskSpace, Status } from '@rmr/runtime';
 
-const NO_BYTES = new Uint8Array(0);
-
-/** A data change, from the call to its end. Used again and again. */
-class Change implements DiskSink {
-  operation: DiskOperation = DiskOperation.WRITE;
-  offsetBytes = 0;
-  lengthBytes = 0;
-  bytes: Uint8Array = NO_BYTES;
-  sink: DiskSink | null = null;
-  readonly #owner: PoolStoreAdapter;
-
-  constructor(owner: PoolStoreAdapter) {
-    this.#owner = owner;
-  }
-
-  onDiskDone(tag: number, status: number): void {
-    const { sink } = this;
-    assert(sink !== null, 'pool store: a change ends once');
-    this.bytes = NO_BYTES;
-    this.sink = null;
-    // Before anybody hears of it: a record that is under way was begun without it.
-    this.#owner.bitmapStore.dataChanged();
-    sink.onDiskDone(tag, status);
-    this.#owner.onChangeDone(this);
-  }
-}
-
 /**
  * A pool member's store: the metadata of a {@link BitmapStore} and the data area of its disk as the one
  * {@link PoolStore} that RMR-server works on. Keeps the order of W3: a data change goes to the disk only when every
@@ -312,5 +285,32 @@ export class PoolStoreAdapter implements PoolStore {
     }
     this.#release();
     this.#disk.submit();
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** A data change, from the call to its end. Used again and again. */
+class Change implements DiskSink {
+  operation: DiskOperation = DiskOperation.WRITE;
+  offsetBytes = 0;
+  lengthBytes = 0;
+  bytes: Uint8Array = NO_BYTES;
+  sink: DiskSink | null = null;
+  readonly #owner: PoolStoreAdapter;
+
+  constructor(owner: PoolStoreAdapter) {
+    this.#owner = owner;
+  }
+
+  onDiskDone(tag: number, status: number): void {
+    const { sink } = this;
+    assert(sink !== null, 'pool store: a change ends once');
+    this.bytes = NO_BYTES;
+    this.sink = null;
+    // Before anybody hears of it: a record that is under way was begun without it.
+    this.#owner.bitmapStore.dataChanged();
+    sink.onDiskDone(tag, status);
+    this.#owner.onChangeDone(this);
   }
 }

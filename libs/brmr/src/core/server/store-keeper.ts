@@ -2,17 +2,6 @@ import type { StoreIdentity } from '@rmr/rmr';
 import { assert, OperationError, type OperationErrorCode, type Ticked, type World } from '@rmr/runtime';
 import { type DoubtfulStores, KeptStore, type StoreOpener, type StoreRegistry, type StoreSpec } from './kept-store.ts';
 
-/** What no retry mends: the configuration names the wrong thing. */
-const MISTAKES: ReadonlySet<OperationErrorCode> = new Set(['INVALID_ARGUMENT', 'STORE_FOREIGN', 'CONFLICT']);
-
-/** What a keeper works with. */
-export interface StoreKeeperOptions<Spec extends StoreSpec> {
-  readonly world: Pick<World, 'clock' | 'ticker' | 'log'>;
-  readonly opener: StoreOpener<Spec>;
-  readonly registry: StoreRegistry;
-  readonly doubtful: DoubtfulStores;
-}
-
 /**
  * Owns the stores of a storage node: opens them, offers them to clients, watches their disks, takes a store away whose
  * disk has failed, and tries again, with growing pauses, until it can be brought back.
@@ -175,6 +164,17 @@ export class StoreKeeper<Spec extends StoreSpec = StoreSpec> implements Ticked {
     other.displace(twinsConflict(identity, otherPath, path));
     return twinsConflict(identity, path, otherPath);
   }
+}
+
+/** What no retry mends: the configuration names the wrong thing. */
+const MISTAKES: ReadonlySet<OperationErrorCode> = new Set(['INVALID_ARGUMENT', 'STORE_FOREIGN', 'CONFLICT']);
+
+/** What a keeper works with. */
+export interface StoreKeeperOptions<Spec extends StoreSpec> {
+  readonly world: Pick<World, 'clock' | 'ticker' | 'log'>;
+  readonly opener: StoreOpener<Spec>;
+  readonly registry: StoreRegistry;
+  readonly doubtful: DoubtfulStores;
 }
 
 function twinsConflict({ storeUuid, poolName, poolUuid }: StoreIdentity, path: string, other: string): OperationError {

@@ -1,29 +1,6 @@
 import { assert } from '@rmr/runtime';
 
 /**
- * Calls of one store that may wait for its disk at the same time: eight requests, a flush, a write-back, the canary, and a call that asks
- * what has become of the disk. A disk that hangs holds so many threads.
- */
-export const THREADS_PER_STORE = 12;
-/** Of these, the places that requests don't get. Whatever the requests wait for, a flush has to start, and the disk has to be looked at. */
-const THREADS_BESIDE_REQUESTS = 4;
-/** Threads that stores never get: for the files of the process itself, and for looking up names. */
-export const THREADS_KEPT = 8;
-/** Stores that may be opened later, and have their threads then. */
-export const STORES_SPARE = 4;
-/** Threads that libuv has at most. */
-export const THREADS_MAX = 1024;
-/** Stores of one process: each has four threads at least. */
-export const STORES_MAX = 250;
-
-assert(THREADS_KEPT + 4 * STORES_MAX <= THREADS_MAX, 'thread places: four threads for each store');
-
-/** Threads that a process with so many stores needs, so that a disk that hangs holds up no other store. */
-export function threadsFor(stores: number): number {
-  return Math.min(THREADS_MAX, THREADS_KEPT + THREADS_PER_STORE * (stores + STORES_SPARE));
-}
-
-/**
  * Shares the threads of a process between its stores. Each store has a share, which no other store ever takes, however many of them hang.
  * Beyond its share a store takes threads that are in no store's share. A store that finds no place waits until one is free.
  */
@@ -102,6 +79,29 @@ export class ThreadPlaces {
   #wake(): void {
     for (const member of this.#members) if (member.wanting) member.wake();
   }
+}
+
+/**
+ * Calls of one store that may wait for its disk at the same time: eight requests, a flush, a write-back, the canary, and a call that asks
+ * what has become of the disk. A disk that hangs holds so many threads.
+ */
+export const THREADS_PER_STORE = 12;
+/** Of these, the places that requests don't get. Whatever the requests wait for, a flush has to start, and the disk has to be looked at. */
+const THREADS_BESIDE_REQUESTS = 4;
+/** Threads that stores never get: for the files of the process itself, and for looking up names. */
+export const THREADS_KEPT = 8;
+/** Stores that may be opened later, and have their threads then. */
+export const STORES_SPARE = 4;
+/** Threads that libuv has at most. */
+export const THREADS_MAX = 1024;
+/** Stores of one process: each has four threads at least. */
+export const STORES_MAX = 250;
+
+assert(THREADS_KEPT + 4 * STORES_MAX <= THREADS_MAX, 'thread places: four threads for each store');
+
+/** Threads that a process with so many stores needs, so that a disk that hangs holds up no other store. */
+export function threadsFor(stores: number): number {
+  return Math.min(THREADS_MAX, THREADS_KEPT + THREADS_PER_STORE * (stores + STORES_SPARE));
 }
 
 /** The places of one store. */

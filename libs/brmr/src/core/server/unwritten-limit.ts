@@ -1,18 +1,5 @@
 import { GIB, MIB } from '@rmr/runtime';
 
-/** What a flush may owe, in milliseconds of the disk's time. */
-export const OWED_MS = 4_000;
-/** Bounds of what may be unwritten, in bytes: below, a disk has no work; above, no disk gets faster. */
-export const UNWRITTEN_BYTES_MIN = 4 * MIB;
-export const UNWRITTEN_BYTES_MAX = GIB;
-/** What may be unwritten before anything is known of the disk. */
-export const UNWRITTEN_BYTES_FIRST = 8 * MIB;
-/** The factor by which the limit grows at most from one measurement to the next. A single one may have measured data that was on the disk already. */
-const GROWTH_MAX = 4;
-/** A measurement of fewer bytes than this that took fewer milliseconds than this tells of latency, and not of pace. */
-const SAMPLE_BYTES_MIN = MIB;
-const SAMPLE_MS_MIN = 1_000;
-
 /**
  * Bounds what is in the page cache and not on the disk, so that a flush never owes more than a few seconds of the disk's own pace.
  * Left to itself, the kernel takes in a share of the host's memory, however slow the disk is. The bytes of all writes are counted: a
@@ -74,3 +61,16 @@ export class UnwrittenLimit {
     this.#limitBytes = Math.min(wanted, this.#limitBytes * GROWTH_MAX);
   }
 }
+
+/** What a flush may owe, in milliseconds of the disk's time. */
+export const OWED_MS = 4_000;
+/** Bounds of what may be unwritten, in bytes: below, a disk has no work; above, no disk gets faster. */
+export const UNWRITTEN_BYTES_MIN = 4 * MIB;
+export const UNWRITTEN_BYTES_MAX = GIB;
+/** What may be unwritten before anything is known of the disk. */
+export const UNWRITTEN_BYTES_FIRST = 8 * MIB;
+/** The factor by which the limit grows at most from one measurement to the next. A single one may have measured data that was on the disk already. */
+const GROWTH_MAX = 4;
+/** A measurement of fewer bytes than this that took fewer milliseconds than this tells of latency, and not of pace. */
+const SAMPLE_BYTES_MIN = MIB;
+const SAMPLE_MS_MIN = 1_000;

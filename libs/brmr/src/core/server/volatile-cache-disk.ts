@@ -11,23 +11,6 @@ import {
 } from '@rmr/runtime';
 import { type CachedPage, CachedPages, forEachPage, PAGE_BYTES, PageKind } from './cached-pages.ts';
 
-/** Bytes that the cache holds by default: as much as a drive has, and a bound on this process's memory. */
-export const VOLATILE_CACHE_BYTES_MAX = 64 * MIB;
-
-interface Request {
-  readonly kind: DiskOperation;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  readonly bytes: Uint8Array | null;
-  readonly tag: number;
-  readonly sink: DiskSink;
-}
-
-export interface VolatileCacheOptions {
-  /** Bytes kept at most; a request that finds less than that may still exceed it. Default {@link VOLATILE_CACHE_BYTES_MAX}. */
-  readonly cacheBytesMax?: number;
-}
-
 /**
  * A disk with a volatile write cache, around another disk: changes stay in the memory of this process until a flush
  * writes them down, oldest first, and flushes the disk underneath. So the death of the process is to its store what a
@@ -299,6 +282,23 @@ export class VolatileCacheDisk implements Disk {
     this.#next();
     this.#inner.submit();
   }
+}
+
+/** Bytes that the cache holds by default: as much as a drive has, and a bound on this process's memory. */
+export const VOLATILE_CACHE_BYTES_MAX = 64 * MIB;
+
+interface Request {
+  readonly kind: DiskOperation;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly bytes: Uint8Array | null;
+  readonly tag: number;
+  readonly sink: DiskSink;
+}
+
+export interface VolatileCacheOptions {
+  /** Bytes kept at most; a request that finds less than that may still exceed it. Default {@link VOLATILE_CACHE_BYTES_MAX}. */
+  readonly cacheBytesMax?: number;
 }
 
 function copyKnown(page: CachedPage | undefined, from: number, to: number, target: Uint8Array, at: number): void {

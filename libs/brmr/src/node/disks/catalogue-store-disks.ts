@@ -6,17 +6,6 @@ import type { StoreDisks } from '../../core/server/node-store-service.ts';
 import type { DiskReport } from './catalogued-disk.ts';
 import type { DiskCatalogue } from './disk-catalogue.ts';
 
-/** How long a question what disks there are waits for a disk, in milliseconds. One that takes longer is told as it was last seen. */
-const ANSWER_MS = 2000;
-/** As the schema of the answer has it. */
-const PROBLEM_LENGTH_MAX = 512;
-
-/** What a node is called in its answers. */
-export interface NodeNames {
-  readonly hostName: string;
-  readonly hostUuid: string;
-}
-
 /** The disks of a catalogue, as places for the stores that a storage node is told to keep. */
 export class CatalogueStoreDisks<Spec extends StoreSpec> implements StoreDisks<Spec> {
   readonly #catalogue: DiskCatalogue;
@@ -74,6 +63,17 @@ export class CatalogueStoreDisks<Spec extends StoreSpec> implements StoreDisks<S
       problem: reason.slice(0, PROBLEM_LENGTH_MAX),
     };
   }
+}
+
+/** How long a question what disks there are waits for a disk, in milliseconds. One that takes longer is told as it was last seen. */
+const ANSWER_MS = 2000;
+/** As the schema of the answer has it. */
+const PROBLEM_LENGTH_MAX = 512;
+
+/** What a node is called in its answers. */
+export interface NodeNames {
+  readonly hostName: string;
+  readonly hostUuid: string;
 }
 
 /** A change has ended. What is no operating failure is a bug. */

@@ -16,93 +16,6 @@ import { type StepOptions, storePath, unfinishedPath, withFile, writeMarker } fr
 import { closeDisk, scanDisk } from './place-scan.ts';
 import type { Smartctl } from './smartctl.ts';
 
-/**
- * Deadlines in milliseconds. A look at superblocks: a disk that is well answers within a second. A look at all metadata of a store: hundreds of
- * MiB for the largest.
- */
-const LOOK_MS = 10_000;
-const DEEP_LOOK_MS = 60_000;
-export const LOOK_TIMEOUTS = { superblocks: LOOK_MS, everything: DEEP_LOOK_MS } as const;
-/** How long what SMART says is good for. */
-const SMART_AGE_MS = 10 * 60_000;
-/** Changes of one disk that wait for one another. */
-const CHANGES_MAX = 16;
-
-/** Opens remote exports as disks. */
-export interface ExportOpener {
-  /** Rejects with an OperationError. `write`: the export is claimed as far as it can be. */
-  open(uri: string, mode: 'read' | 'write'): Promise<Disk>;
-}
-
-/** What the disks of a node share. */
-export interface DiskSurroundings {
-  readonly world: Pick<World, 'clock' | 'random' | 'log'>;
-  readonly records: DirectoryRecords;
-  readonly system: SystemPaths;
-  readonly smartctl: Smartctl;
-  readonly exports: ExportOpener | null;
-  readonly timeouts: { readonly superblocks: number; readonly everything: number };
-}
-
-/** What was seen of a disk. Sizes in bytes; null: not known. */
-export interface DiskReport {
-  readonly spec: DiskSpec;
-  /** Why it can't be used at all; null: it can. */
-  readonly unavailable: Refusal | null;
-  /** What else uses it, to be read after "is"; null: nothing that can be seen. */
-  readonly use: string | null;
-  /** Why no store can be made on it, in a sentence; null: one can. */
-  readonly problem: string | null;
-  readonly facts: DeviceFacts | null;
-  readonly smart: SmartReport | null;
-  readonly model: string | null;
-  readonly serial: string | null;
-  /** Where the file system of a directory is mounted. */
-  readonly mountedAt: string | null;
-  readonly fileSystem: string | null;
-  readonly capacityBytes: number | null;
-  readonly freeBytes: number | null;
-  /** What its stores have taken, and what they may take in all. */
-  readonly allocatedBytes: number | null;
-  readonly promisedBytes: number;
-  /** The largest store that can be made. */
-  readonly roomBytes: number;
-  /** The files of stores, or the one place that it is. */
-  readonly places: readonly ScannedPlace[];
-  /** What is on it that is no store, for people; null: nothing that is known. */
-  readonly foreign: string | null;
-  readonly health: DiskHealth;
-  /** Wall clock. */
-  readonly lookedAtMs: number;
-}
-
-/** What a look finds, before anything is concluded. */
-interface Seen {
-  readonly unavailable: Refusal | null;
-  readonly use: string | null;
-  readonly facts: DeviceFacts | null;
-  readonly mountedAt: string | null;
-  readonly fileSystem: string | null;
-  readonly space: DirectorySpace | null;
-  readonly places: readonly ScannedPlace[];
-  /** A directory that was never used. */
-  readonly unmarked: boolean;
-}
-
-const NOTHING: Seen = {
-  unavailable: null,
-  use: null,
-  facts: null,
-  mountedAt: null,
-  fileSystem: null,
-  space: null,
-  places: [],
-  unmarked: false,
-};
-const NIL_UUID = '00000000-0000-0000-0000-000000000000';
-/** A store that fits everywhere: what is refused to it is refused to every store. */
-const SMALLEST: WantedStore = { storeUuid: NIL_UUID, poolUuid: NIL_UUID, poolName: '', memberId: 0, totalBytes: 1, metadataBytes: 1 };
-
 /** One disk of the catalogue: looks at it one after the other, and changes one after the other. */
 export class CataloguedDisk {
   readonly spec: DiskSpec;
@@ -324,3 +237,90 @@ export class CataloguedDisk {
     return message.startsWith(label) ? message : `${label} can't be used: ${message}`;
   }
 }
+
+/**
+ * Deadlines in milliseconds. A look at superblocks: a disk that is well answers within a second. A look at all metadata of a store: hundreds of
+ * MiB for the largest.
+ */
+const LOOK_MS = 10_000;
+const DEEP_LOOK_MS = 60_000;
+export const LOOK_TIMEOUTS = { superblocks: LOOK_MS, everything: DEEP_LOOK_MS } as const;
+/** How long what SMART says is good for. */
+const SMART_AGE_MS = 10 * 60_000;
+/** Changes of one disk that wait for one another. */
+const CHANGES_MAX = 16;
+
+/** Opens remote exports as disks. */
+export interface ExportOpener {
+  /** Rejects with an OperationError. `write`: the export is claimed as far as it can be. */
+  open(uri: string, mode: 'read' | 'write'): Promise<Disk>;
+}
+
+/** What the disks of a node share. */
+export interface DiskSurroundings {
+  readonly world: Pick<World, 'clock' | 'random' | 'log'>;
+  readonly records: DirectoryRecords;
+  readonly system: SystemPaths;
+  readonly smartctl: Smartctl;
+  readonly exports: ExportOpener | null;
+  readonly timeouts: { readonly superblocks: number; readonly everything: number };
+}
+
+/** What was seen of a disk. Sizes in bytes; null: not known. */
+export interface DiskReport {
+  readonly spec: DiskSpec;
+  /** Why it can't be used at all; null: it can. */
+  readonly unavailable: Refusal | null;
+  /** What else uses it, to be read after "is"; null: nothing that can be seen. */
+  readonly use: string | null;
+  /** Why no store can be made on it, in a sentence; null: one can. */
+  readonly problem: string | null;
+  readonly facts: DeviceFacts | null;
+  readonly smart: SmartReport | null;
+  readonly model: string | null;
+  readonly serial: string | null;
+  /** Where the file system of a directory is mounted. */
+  readonly mountedAt: string | null;
+  readonly fileSystem: string | null;
+  readonly capacityBytes: number | null;
+  readonly freeBytes: number | null;
+  /** What its stores have taken, and what they may take in all. */
+  readonly allocatedBytes: number | null;
+  readonly promisedBytes: number;
+  /** The largest store that can be made. */
+  readonly roomBytes: number;
+  /** The files of stores, or the one place that it is. */
+  readonly places: readonly ScannedPlace[];
+  /** What is on it that is no store, for people; null: nothing that is known. */
+  readonly foreign: string | null;
+  readonly health: DiskHealth;
+  /** Wall clock. */
+  readonly lookedAtMs: number;
+}
+
+/** What a look finds, before anything is concluded. */
+interface Seen {
+  readonly unavailable: Refusal | null;
+  readonly use: string | null;
+  readonly facts: DeviceFacts | null;
+  readonly mountedAt: string | null;
+  readonly fileSystem: string | null;
+  readonly space: DirectorySpace | null;
+  readonly places: readonly ScannedPlace[];
+  /** A directory that was never used. */
+  readonly unmarked: boolean;
+}
+
+const NOTHING: Seen = {
+  unavailable: null,
+  use: null,
+  facts: null,
+  mountedAt: null,
+  fileSystem: null,
+  space: null,
+  places: [],
+  unmarked: false,
+};
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+/** A store that fits everywhere: what is refused to it is refused to every store. */
+const SMALLEST: WantedStore = { storeUuid: NIL_UUID, poolUuid: NIL_UUID, poolName: '', memberId: 0, totalBytes: 1, metadataBytes: 1 };

@@ -3,26 +3,6 @@ import { basename, dirname, join } from 'node:path';
 import type { DeviceFacts } from '../../core/disks/disk-types.ts';
 import { deviceNumber } from '../block-limits.ts';
 
-/** Where the kernel and udev tell of devices. A container may hide each of them; tests have their own. */
-export interface SystemPaths {
-  readonly sysfs: string;
-  readonly udev: string;
-  readonly proc: string;
-}
-
-export const SYSTEM_PATHS: SystemPaths = { sysfs: '/sys', udev: '/run/udev', proc: '/proc' };
-
-/** Sectors in which sysfs counts, whatever the device has. */
-const SYSFS_SECTOR_BYTES = 512;
-/** Longer values are no names. */
-const TEXT_MAX = 256;
-
-/** MAJOR:MINOR of a packed device number. */
-export function numberText(rdev: number): string {
-  const { major, minor } = deviceNumber(rdev);
-  return `${major}:${minor}`;
-}
-
 /** What is known of the block device with this number (`rdev` or `dev` of `stat`), without extra rights; null: sysfs does not know it. */
 export async function deviceFacts(rdev: number, { sysfs, udev }: SystemPaths): Promise<DeviceFacts | null> {
   const number = numberText(rdev);
@@ -57,6 +37,26 @@ export async function deviceFacts(rdev: number, { sysfs, udev }: SystemPaths): P
     holders: await names(join(folder, 'holders')),
     partitions: isPartition ? [] : await partitionsIn(folder),
   };
+}
+
+/** Where the kernel and udev tell of devices. A container may hide each of them; tests have their own. */
+export interface SystemPaths {
+  readonly sysfs: string;
+  readonly udev: string;
+  readonly proc: string;
+}
+
+export const SYSTEM_PATHS: SystemPaths = { sysfs: '/sys', udev: '/run/udev', proc: '/proc' };
+
+/** Sectors in which sysfs counts, whatever the device has. */
+const SYSFS_SECTOR_BYTES = 512;
+/** Longer values are no names. */
+const TEXT_MAX = 256;
+
+/** MAJOR:MINOR of a packed device number. */
+export function numberText(rdev: number): string {
+  const { major, minor } = deviceNumber(rdev);
+  return `${major}:${minor}`;
 }
 
 async function typeOf(whole: string, isPartition: boolean): Promise<DeviceFacts['type']> {

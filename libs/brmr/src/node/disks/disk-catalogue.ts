@@ -10,43 +10,6 @@ import type { DirectoryRecords } from './directory-records.ts';
 import { createInDirectory, createOnDisk, type NewStore, storePath, wipeFile, wipeOnDisk } from './disk-stores.ts';
 import { Smartctl } from './smartctl.ts';
 
-/** What a catalogue is made of. */
-export interface DiskCatalogueOptions {
-  readonly specs: readonly DiskSpec[];
-  readonly world: Pick<World, 'clock' | 'random' | 'log'>;
-  /** Threads of the process. Each disk joins as a store does: count disks and stores together in `threadsFor`. */
-  readonly threads: ThreadPlaces;
-  readonly records: DirectoryRecords;
-  /** What opens remote exports; absent: this release can't, and says so. */
-  readonly exports?: ExportOpener;
-  readonly system?: SystemPaths;
-  readonly smartctl?: Smartctl;
-  /** Deadlines of a look at superblocks and of one at all metadata, in milliseconds. */
-  readonly timeouts?: DiskSurroundings['timeouts'];
-  /** For tests: called before each step of a change. */
-  readonly beforeStep?: (step: string) => void;
-}
-
-/** What an operator accepts although it is refused otherwise. */
-export interface CreateAcceptance {
-  /** Default `create`. */
-  readonly purpose?: 'create' | 'replace';
-  readonly acceptSameDisk?: boolean;
-}
-
-export interface CreatedStore {
-  /** To be opened by: a file, a device or a URI. */
-  readonly path: string;
-  /** It was there already, whole, from an earlier call. */
-  readonly existed: boolean;
-}
-
-/** A store, and where it was found. */
-export interface FoundPlace {
-  readonly disk: string;
-  readonly path: string;
-}
-
 /**
  * The disks of a storage node: what they are, what is on them, and the changes of what is on them. The daemon drives it: nothing happens by
  * itself. A disk that hangs holds up nobody but those that ask for it, and these until a deadline.
@@ -234,6 +197,43 @@ export class DiskCatalogue {
     const names = this.names.length === 0 ? 'there are none' : `there are ${this.names.join(', ')}`;
     throw new OperationError('NOT_FOUND', `disk "${name}" is not among those that this node is configured with (${names})`);
   }
+}
+
+/** What a catalogue is made of. */
+export interface DiskCatalogueOptions {
+  readonly specs: readonly DiskSpec[];
+  readonly world: Pick<World, 'clock' | 'random' | 'log'>;
+  /** Threads of the process. Each disk joins as a store does: count disks and stores together in `threadsFor`. */
+  readonly threads: ThreadPlaces;
+  readonly records: DirectoryRecords;
+  /** What opens remote exports; absent: this release can't, and says so. */
+  readonly exports?: ExportOpener;
+  readonly system?: SystemPaths;
+  readonly smartctl?: Smartctl;
+  /** Deadlines of a look at superblocks and of one at all metadata, in milliseconds. */
+  readonly timeouts?: DiskSurroundings['timeouts'];
+  /** For tests: called before each step of a change. */
+  readonly beforeStep?: (step: string) => void;
+}
+
+/** What an operator accepts although it is refused otherwise. */
+export interface CreateAcceptance {
+  /** Default `create`. */
+  readonly purpose?: 'create' | 'replace';
+  readonly acceptSameDisk?: boolean;
+}
+
+export interface CreatedStore {
+  /** To be opened by: a file, a device or a URI. */
+  readonly path: string;
+  /** It was there already, whole, from an earlier call. */
+  readonly existed: boolean;
+}
+
+/** A store, and where it was found. */
+export interface FoundPlace {
+  readonly disk: string;
+  readonly path: string;
 }
 
 function placesOf(storeUuid: string, reports: readonly (DiskReport | null)[]): readonly FoundPlace[] {

@@ -5,15 +5,6 @@ import { statusOfErrno } from '../errno-status.ts';
 import { Errno, errno, lseek, SEEK_END } from '../libc.ts';
 import { failureAt } from './disk-errors.ts';
 
-interface Read {
-  readonly offsetBytes: number;
-  readonly target: Uint8Array;
-  readonly tag: number;
-  readonly sink: DiskSink;
-}
-
-const READ_ONLY: DiskFeatures = { fastPunch: false, fastZero: false, holeBytes: 4096, extents: false, survivesProcessCrash: true };
-
 /**
  * A file or block device to look at: every call is made in the thread pool, one at a time, with no lock and no claim. So it may be in use, and
  * it may hang. Whatever would change it ends with EINVAL.
@@ -128,3 +119,12 @@ export class ReadOnlyDisk implements Disk {
     done(Status.OK, [{ lengthBytes, hole: false }]);
   }
 }
+
+interface Read {
+  readonly offsetBytes: number;
+  readonly target: Uint8Array;
+  readonly tag: number;
+  readonly sink: DiskSink;
+}
+
+const READ_ONLY: DiskFeatures = { fastPunch: false, fastZero: false, holeBytes: 4096, extents: false, survivesProcessCrash: true };

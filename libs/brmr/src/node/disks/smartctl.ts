@@ -1,11 +1,6 @@
 import { execFile } from 'node:child_process';
 import { parseSmart, type SmartReport } from '../../core/disks/smart-report.ts';
 
-/** A disk that sleeps is not woken, and a disk that is busy answers within seconds. */
-const TIMEOUT_MS = 10_000;
-/** What smartctl prints of a disk has some ten KiB. */
-const OUTPUT_BYTES_MAX = 1024 * 1024;
-
 /** Asks a disk through `smartctl`, if that is installed. */
 export class Smartctl {
   readonly #program: string;
@@ -37,3 +32,8 @@ export class Smartctl {
     });
   }
 }
+
+/** A disk that sleeps is not woken, and a disk that is busy answers within seconds. */
+const TIMEOUT_MS = 10_000;
+/** What smartctl prints of a disk has some ten KiB. */
+const OUTPUT_BYTES_MAX = 1024 * 1024;

@@ -3,14 +3,6 @@ import { ORDERLY_STOP_MS_MAX } from '../../constants.ts';
 import type { IoEngine } from './io/io-engine.ts';
 import type { Versions } from './versions/versions.ts';
 
-/** What keeps the members from being released. Null if nothing does. */
-export function unfinished(engine: IoEngine, versions: Versions): string | null {
-  const { executing, waiting, gate } = engine;
-  if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
-  if (gate.writesWait) return 'a version change';
-  return versions.owes ? 'marks for writes that a member misses' : null;
-}
-
 /**
  * The end of a client that serves a pool: its IO ends, then everything is flushed, then the members are released. Until then the pool is
  * served as ever: members leave and return, and IO that had to wait goes on with them.
@@ -62,6 +54,14 @@ export class OrderlyStop {
     this.#log.warn('the pool stops, and its members are not released: they reconcile when it is served again', { why });
     this.#host.stopped();
   }
+}
+
+/** What keeps the members from being released. Null if nothing does. */
+export function unfinished(engine: IoEngine, versions: Versions): string | null {
+  const { executing, waiting, gate } = engine;
+  if (executing + waiting > 0) return `IO that has not ended (${executing + waiting})`;
+  if (gate.writesWait) return 'a version change';
+  return versions.owes ? 'marks for writes that a member misses' : null;
 }
 
 /** What an orderly stop needs from the pool's client. */

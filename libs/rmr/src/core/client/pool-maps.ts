@@ -2,17 +2,6 @@ import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { ByteRange } from '../../pool-store.ts';
 import type { Leg } from './legs/leg.ts';
 
-/** The number of ranges of lost or unreadable chunks that status names. */
-const RANGES_NAMED = 16;
-
-/** Data that no member has any more, or that no member can read (I8). */
-export interface LostData {
-  /** A whole number of chunks, except at the end of the device. */
-  readonly bytes: number;
-  /** The first ranges in order, with neighbours merged. If they add up to less than `bytes`, there are more. */
-  readonly ranges: readonly ByteRange[];
-}
-
 /**
  * The dirty maps of all members, as the client holds them while it serves the pool. They are complete. They may be dirtier than the
  * truth, as the client hears later of what has become clean. They are kept in memory only: a new client reads them from the members.
@@ -219,4 +208,15 @@ export class PoolMaps extends ChunkGrid {
   verify(): void {
     for (const map of this.#maps.values()) map.verify();
   }
+}
+
+/** The number of ranges of lost or unreadable chunks that status names. */
+const RANGES_NAMED = 16;
+
+/** Data that no member has any more, or that no member can read (I8). */
+export interface LostData {
+  /** A whole number of chunks, except at the end of the device. */
+  readonly bytes: number;
+  /** The first ranges in order, with neighbours merged. If they add up to less than `bytes`, there are more. */
+  readonly ranges: readonly ByteRange[];
 }

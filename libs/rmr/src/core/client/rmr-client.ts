@@ -6,15 +6,6 @@ import type { SessionOptions, SharedSession } from '../shared-session.ts';
 import { PoolClient } from './pool-client.ts';
 import type { PoolClientOptions } from './pool-client-types.ts';
 
-/** The identity of the client. */
-export interface RmrClientOptions {
-  /** UUID of this process: drawn anew at every start. It is what epochs are granted to. */
-  readonly instanceUuid: string;
-  /** Host name, for people. */
-  readonly name: string;
-  readonly session: SessionOptions;
-}
-
 /** RMR-client: the pools of one compute client and the sessions that they share. */
 export class RmrClient {
   readonly instanceUuid: string;
@@ -109,4 +100,13 @@ export class RmrClient {
       });
     }
   }
+}
+
+/** The identity of the client. */
+export interface RmrClientOptions {
+  /** UUID of this process: drawn anew at every start. It is what epochs are granted to. */
+  readonly instanceUuid: string;
+  /** Host name, for people. */
+  readonly name: string;
+  readonly session: SessionOptions;
 }

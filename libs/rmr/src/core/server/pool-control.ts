@@ -24,9 +24,6 @@ import type { UnreadableChunks } from './chunks/unreadable-chunks.ts';
 import type { Serving } from './serving.ts';
 import type { SpaceWatch } from './space-watch.ts';
 
-/** The outcome of a control request. */
-export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
-
 /**
  * What a client asks of a pool on a storage node besides IO, one request after the other: claims and versions, maps,
  * enabling and leaving.
@@ -549,6 +546,9 @@ export class PoolControl {
     return fail(code, `epoch ${epoch} is not served here; the promise is held by ${holder}`, promise);
   }
 }
+
+/** The outcome of a control request. */
+export type ControlDone = (result: ControlResult | null, failure: ControlFailure | null) => void;
 
 function fail(code: ControlFailure['code'], message: string, promise: PromiseRecord | null): ControlFailure {
   return { code, message, promise };

@@ -18,9 +18,6 @@ import type { ResyncOptions } from './resync/resync-types.ts';
 import type { SessionOpener } from './resync/sync-peers.ts';
 import { SyncServing } from './resync/sync-serving.ts';
 
-/** Carries out a command of the layer above for `client`, the name of its host. `done` is called once, with the answer. */
-export type CommandHandler = (client: string, command: string, done: (answer: string) => void) => void;
-
 /**
  * RMR-server: the pools of one storage node. BRMR-server registers stores with it; RTRS brings it requests, which it
  * validates once, here, and hands to their pool.
@@ -183,3 +180,6 @@ export class RmrServer implements RtrsServerHandler {
     request.respond(CONTROL_FAILURE_STATUS[failure.code], 0, encodeControlBody(failure), null);
   }
 }
+
+/** Carries out a command of the layer above for `client`, the name of its host. `done` is called once, with the answer. */
+export type CommandHandler = (client: string, command: string, done: (answer: string) => void) => void;

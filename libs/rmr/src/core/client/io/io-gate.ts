@@ -1,21 +1,6 @@
 import { assert, type Clock } from '@rmr/runtime';
 import type { IoUnits } from './io-units.ts';
 
-/** What the IO of a pool has to wait for. Each state lets less through than the one before it. */
-export const IoState = {
-  /** For nothing: all IO is sent, and completes. */
-  RUNNING: 0,
-  /** A map update is ahead (L4). Nothing that changes data is sent; what is in flight completes. */
-  QUIESCING: 1,
-  /** A version change is pending (W5). Nothing that changes data is sent or completes. Reads go on. */
-  CHANGING_VERSION: 2,
-  /** Too few members are known to have recorded the version (I7). Reads wait, too, even those in flight: others may go on without these legs. */
-  WITHOUT_QUORUM: 3,
-  /** There is no leg (V6). Nothing is in flight, and everything waits. */
-  WITHOUT_LEGS: 4,
-} as const;
-export type IoState = (typeof IoState)[keyof typeof IoState];
-
 /** Decides what IO may be sent and completed at this moment. {@link IoState} has the reasons why some may not. */
 export class IoGate {
   readonly #clock: Clock;
@@ -97,3 +82,18 @@ export class IoGate {
     this.#onQuiet = null;
   }
 }
+
+/** What the IO of a pool has to wait for. Each state lets less through than the one before it. */
+export const IoState = {
+  /** For nothing: all IO is sent, and completes. */
+  RUNNING: 0,
+  /** A map update is ahead (L4). Nothing that changes data is sent; what is in flight completes. */
+  QUIESCING: 1,
+  /** A version change is pending (W5). Nothing that changes data is sent or completes. Reads go on. */
+  CHANGING_VERSION: 2,
+  /** Too few members are known to have recorded the version (I7). Reads wait, too, even those in flight: others may go on without these legs. */
+  WITHOUT_QUORUM: 3,
+  /** There is no leg (V6). Nothing is in flight, and everything waits. */
+  WITHOUT_LEGS: 4,
+} as const;
+export type IoState = (typeof IoState)[keyof typeof IoState];

@@ -1,19 +1,6 @@
 import { INTERNAL_STATUS_MIN, type Slab } from '@rmr/runtime';
 import { isWriteType, MessageType } from '../../../wire/io-message.ts';
 
-/** The type of an IO request: an IO message's type. */
-export type IoType = Exclude<MessageType, typeof MessageType.CONTROL>;
-
-/** Is told how IO requests end. */
-export interface IoSink {
-  /**
-   * The request has ended. It is the submitter's again. `status`: 0, or an errno of `Status`. READ: `payload` is the data, `lengthBytes`
-   * long. EXTENTS: `payload` has the runs (see wire/extents.ts). Payload and slab are valid during the call. A sink that keeps the
-   * payload retains `slab`. Never called from within `submit`.
-   */
-  onIoDone(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void;
-}
-
 /** One IO on a pool. The submitter owns the object, fills in the upper fields, and can use the object again when the IO has ended. */
 export class IoRequest {
   type: IoType = MessageType.READ;
@@ -56,6 +43,19 @@ export class IoRequest {
   constructor(sink: IoSink) {
     this.sink = sink;
   }
+}
+
+/** The type of an IO request: an IO message's type. */
+export type IoType = Exclude<MessageType, typeof MessageType.CONTROL>;
+
+/** Is told how IO requests end. */
+export interface IoSink {
+  /**
+   * The request has ended. It is the submitter's again. `status`: 0, or an errno of `Status`. READ: `payload` is the data, `lengthBytes`
+   * long. EXTENTS: `payload` has the runs (see wire/extents.ts). Payload and slab are valid during the call. A sink that keeps the
+   * payload retains `slab`. Never called from within `submit`.
+   */
+  onIoDone(request: IoRequest, status: number, payload: Uint8Array | null, slab: Slab | null): void;
 }
 
 /** Whether the request goes to every leg (writes and flushes) and not to one. */

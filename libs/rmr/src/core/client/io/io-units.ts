@@ -1,10 +1,6 @@
 import { assert, Status } from '@rmr/runtime';
 import { type IoRequest, isLegWide } from './io-request.ts';
 
-const LEG_BITS = 3;
-const UNIT_BITS = 10;
-const GENERATION_MAX = 0x1ffff;
-
 /**
  * The IO units of a pool (W1, I12). Each holds one request in flight, and knows which legs have been asked and what they have answered.
  * The fields are arrays by unit, as they are looked at with every message.
@@ -197,6 +193,10 @@ export class IoUnits {
     this.#generations[unit] = ((this.#generations[unit] as number) + 1) & GENERATION_MAX;
   }
 }
+
+const LEG_BITS = 3;
+const UNIT_BITS = 10;
+const GENERATION_MAX = 0x1ffff;
 
 /** The index of the leg that has answered with this tag. */
 export function legIndexOf(tag: number): number {

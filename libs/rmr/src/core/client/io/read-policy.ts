@@ -1,6 +1,3 @@
-/** Which leg a read goes to: in turn; where least is in flight; always the preferred one while it can. */
-export type ReadPolicyName = 'round-robin' | 'min-inflight' | 'preferred';
-
 /** Chooses a leg for each read. Legs are indices; a mask has a bit for each. */
 export class ReadPolicy {
   readonly #name: ReadPolicyName;
@@ -35,3 +32,6 @@ export class ReadPolicy {
     return chosen;
   }
 }
+
+/** Which leg a read goes to: in turn; where least is in flight; always the preferred one while it can. */
+export type ReadPolicyName = 'round-robin' | 'min-inflight' | 'preferred';

@@ -2,13 +2,6 @@ import { assert } from '@rmr/runtime';
 import { isWriteType, MessageType } from '../../../wire/io-message.ts';
 import type { IoRequest } from './io-request.ts';
 
-/** Whether two requests must keep their order: they overlap, and one of them changes data (W1). */
-export function mustKeepOrder(a: IoRequest, b: IoRequest): boolean {
-  if (a.type === MessageType.FLUSH || b.type === MessageType.FLUSH) return false;
-  if (!isWriteType(a.type) && !isWriteType(b.type)) return false;
-  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
-}
-
 /** Requests that wait for a unit, a permit, an overlapping write, a version change or a leg, in order of their tickets. */
 export class WaitingList {
   head: IoRequest | null = null;
@@ -77,4 +70,11 @@ export class WaitingList {
     }
     assert(previous === this.#tail && count === this.#length, 'waiting list: length is off');
   }
+}
+
+/** Whether two requests must keep their order: they overlap, and one of them changes data (W1). */
+export function mustKeepOrder(a: IoRequest, b: IoRequest): boolean {
+  if (a.type === MessageType.FLUSH || b.type === MessageType.FLUSH) return false;
+  if (!isWriteType(a.type) && !isWriteType(b.type)) return false;
+  return a.offsetBytes < b.offsetBytes + b.lengthBytes && b.offsetBytes < a.offsetBytes + a.lengthBytes;
 }

@@ -1,8 +1,5 @@
 import { FAULT_FORGIVEN_MS, FAULTS_MAX, FLAP_MS, FLAPS_FREE, PROBATION_MS, RETURN_RETRY_MS } from '../../../constants.ts';
 
-/** Why a leg leaves the set. `LOST`: its session was lost. `STALL`: it, or its return, held up IO. `OTHER`: another fault of its own. */
-export type LegFault = 'LOST' | 'STALL' | 'OTHER';
-
 /**
  * L7, back-off: how long a leg that has left the set waits before its return is tried. Each fault doubles the wait. Time in the set
  * without a fault makes up for faults. A node that restarts is back at once. A node whose session is lost again and again is not.
@@ -67,3 +64,6 @@ export class LegFaults {
     this.#notBeforeMs = nowMs + Math.min(RETURN_RETRY_MS * 2 ** this.#count, delayMsMax);
   }
 }
+
+/** Why a leg leaves the set. `LOST`: its session was lost. `STALL`: it, or its return, held up IO. `OTHER`: another fault of its own. */
+export type LegFault = 'LOST' | 'STALL' | 'OTHER';

@@ -14,20 +14,6 @@ import { MessageType } from '../../../wire/io-message.ts';
 import { type IoRequest, isLegWide } from '../io/io-request.ts';
 import type { IoUnits } from '../io/io-units.ts';
 
-/** When a leg counts as too slow for its peers (L7). */
-export interface HoldUpLimits {
-  /** How many times as long as its peers a leg may take for a write or a flush. Null: any time, and no leg leaves for being slow. */
-  readonly slowFactor: number | null;
-  /** The time over which hold-ups are counted, in milliseconds. */
-  readonly slowForMs: number;
-}
-
-/** Whether a leg may take long for this range, as it has to pull a part of it first. `isSilent`: the leg answers nothing at all. */
-export type Excuse = (legIndex: number, offsetBytes: number, lengthBytes: number, isSilent: boolean) => boolean;
-
-/** A tick that comes later than this shows that this process did not run. Answers may lie unread then, so no leg is judged by that tick. */
-const LATE_TICK_MS = 3 * TICK_INTERVAL_MS;
-
 /**
  * How long each leg holds up IO that others have answered (L7). A leg holds up IO at a moment if at least half of the requests in flight
  * wait for it, and other legs have answered these, or would have. The class looks at the requests in flight with every tick, so it costs
@@ -245,3 +231,17 @@ export class LegHoldUps {
     this.#bucket = bucket;
   }
 }
+
+/** When a leg counts as too slow for its peers (L7). */
+export interface HoldUpLimits {
+  /** How many times as long as its peers a leg may take for a write or a flush. Null: any time, and no leg leaves for being slow. */
+  readonly slowFactor: number | null;
+  /** The time over which hold-ups are counted, in milliseconds. */
+  readonly slowForMs: number;
+}
+
+/** Whether a leg may take long for this range, as it has to pull a part of it first. `isSilent`: the leg answers nothing at all. */
+export type Excuse = (legIndex: number, offsetBytes: number, lengthBytes: number, isSilent: boolean) => boolean;
+
+/** A tick that comes later than this shows that this process did not run. Answers may lie unread then, so no leg is judged by that tick. */
+const LATE_TICK_MS = 3 * TICK_INTERVAL_MS;

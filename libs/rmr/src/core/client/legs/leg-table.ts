@@ -14,24 +14,6 @@ import { awaitedMembers } from './awaited-members.ts';
 import { Leg, type MemberAddress } from './leg.ts';
 import type { LegFault } from './leg-faults.ts';
 
-/** What a pool's legs are made from. */
-export interface LegTableOptions {
-  /** The members that the configuration names, at most {@link MEMBERS_MAX}; the witness is none of them. */
-  readonly members: readonly MemberAddress[];
-  readonly witness: MemberAddress | null;
-  /** The session to the host with these addresses, shared with other pools. */
-  readonly session: (addresses: readonly string[]) => SharedSession;
-  /** Hears of the sessions of all legs, the witness included. */
-  readonly user: SessionUser;
-  /** The longest time, in milliseconds, that a leg waits before its return is tried after it has left for its own fault (L7). */
-  readonly returnDelayMsMax?: number | undefined;
-}
-
-/** L9: a member has moved when its store has been missing for this long where the pool knows it, and answers elsewhere. */
-const MOVED_MS = 3_000;
-/** How often a stray leg asks the node that the configuration names. */
-const STRAY_MS = 2_000;
-
 /**
  * The legs of a pool, one per member. The table knows where each leg leads, and which sessions the legs use.
  *
@@ -395,3 +377,21 @@ export class LegTable {
     return leg;
   }
 }
+
+/** What a pool's legs are made from. */
+export interface LegTableOptions {
+  /** The members that the configuration names, at most {@link MEMBERS_MAX}; the witness is none of them. */
+  readonly members: readonly MemberAddress[];
+  readonly witness: MemberAddress | null;
+  /** The session to the host with these addresses, shared with other pools. */
+  readonly session: (addresses: readonly string[]) => SharedSession;
+  /** Hears of the sessions of all legs, the witness included. */
+  readonly user: SessionUser;
+  /** The longest time, in milliseconds, that a leg waits before its return is tried after it has left for its own fault (L7). */
+  readonly returnDelayMsMax?: number | undefined;
+}
+
+/** L9: a member has moved when its store has been missing for this long where the pool knows it, and answers elsewhere. */
+const MOVED_MS = 3_000;
+/** How often a stray leg asks the node that the configuration names. */
+const STRAY_MS = 2_000;

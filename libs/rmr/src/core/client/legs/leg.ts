@@ -11,18 +11,6 @@ import type { SharedSession } from '../../shared-session.ts';
 import type { RolledBack } from '../return/rolled-back.ts';
 import { LegFaults } from './leg-faults.ts';
 
-/** A member as the client's configuration names it. */
-export interface MemberAddress {
-  readonly memberId: number;
-  /** Name of the storage node, for people. */
-  readonly name: string;
-  /** RTRS addresses, one per path. */
-  readonly addresses: readonly string[];
-}
-
-/** A member table that a member has told, and the version that the table was recorded with. */
-export type HeardTable = Pick<ProbeResult, 'members'> & { readonly version: VersionRecord };
-
 /** One pool's use of the session to one member. */
 export class Leg {
   readonly index: number;
@@ -214,3 +202,15 @@ export class Leg {
     assert(this.#machine.state !== 'NORMAL' || this.session.connected, 'leg: NORMAL without a session');
   }
 }
+
+/** A member as the client's configuration names it. */
+export interface MemberAddress {
+  readonly memberId: number;
+  /** Name of the storage node, for people. */
+  readonly name: string;
+  /** RTRS addresses, one per path. */
+  readonly addresses: readonly string[];
+}
+
+/** A member table that a member has told, and the version that the table was recorded with. */
+export type HeardTable = Pick<ProbeResult, 'members'> & { readonly version: VersionRecord };

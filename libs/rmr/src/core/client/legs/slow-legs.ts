@@ -8,12 +8,6 @@ import type { LegFault } from './leg-faults.ts';
 import type { LegTable } from './leg-table.ts';
 
 /**
- * A tick that comes later than this shows that this process did not run. Answers lie unread then, so no leg leaves for not having
- * answered.
- */
-const STOOD_STILL_MS = 10 * TICK_INTERVAL_MS;
-
-/**
  * L7: a leg that leaves IO unanswered, or holds it up again and again, leaves the set. The last leg never leaves for that, as no other
  * leg could answer. And IO that has waited for longer than `ioTimeout` fails.
  *
@@ -71,6 +65,12 @@ export class SlowLegs {
     return this.#host.maps()?.anyDirty(leg.member.memberId, offsetBytes, lengthBytes) === true;
   };
 }
+
+/**
+ * A tick that comes later than this shows that this process did not run. Answers lie unread then, so no leg leaves for not having
+ * answered.
+ */
+const STOOD_STILL_MS = 10 * TICK_INTERVAL_MS;
 
 const HELD_UP_AGAIN = `it held up IO and answered nothing for ${inSeconds(PROBATION_STALL_MS)}, soon after it had left for that`;
 

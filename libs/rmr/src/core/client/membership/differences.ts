@@ -5,6 +5,20 @@ import type { PoolClientOptions } from '../pool-client-types.ts';
 import { dataMembers, isWitness } from '../versions/member-records.ts';
 import type { Versions } from '../versions/versions.ts';
 
+/** L9: where the configuration differs from what the pool has recorded, for people. */
+export function differences(options: PoolClientOptions, pool: RecordedPool): Difference[] {
+  const { members, policy } = pool;
+  if (members.length === 0) return [];
+  return [
+    ...quorumDifference(options, policy),
+    ...nameDifferences(options, pool),
+    ...options.members.flatMap((configured) => memberDifference(configured.memberId, configured.name, configured.addresses, pool)),
+    ...witnessDifference(options, members),
+    ...unnamed(options, members),
+    ...sameNames(pool),
+  ];
+}
+
 /** A point in which this node's configuration differs from what the pool has recorded. The pool's record counts (L9). */
 export interface Difference {
   readonly what: string;
@@ -27,20 +41,6 @@ export function knownDifferences(options: PoolClientOptions, versions: Versions,
   if (versions.current !== null) return differences(options, { members: versions.members, policy: versions.policy, ...found });
   const informed = found.legs.find((leg) => leg.probe !== null && leg.probe.members.length > 0)?.probe;
   return informed == null ? [] : differences(options, { members: informed.members, policy: informed.policy, ...found });
-}
-
-/** L9: where the configuration differs from what the pool has recorded, for people. */
-export function differences(options: PoolClientOptions, pool: RecordedPool): Difference[] {
-  const { members, policy } = pool;
-  if (members.length === 0) return [];
-  return [
-    ...quorumDifference(options, policy),
-    ...nameDifferences(options, pool),
-    ...options.members.flatMap((configured) => memberDifference(configured.memberId, configured.name, configured.addresses, pool)),
-    ...witnessDifference(options, members),
-    ...unnamed(options, members),
-    ...sameNames(pool),
-  ];
 }
 
 function quorumDifference({ quorum }: PoolClientOptions, policy: PoolPolicy): Difference[] {

@@ -12,47 +12,6 @@ import { geometryText, unfitness } from '../recovery/fitness.ts';
 import { dataMembers, isWitness, majorityOf, withMember } from '../versions/member-records.ts';
 import type { VersionChange, Versions } from '../versions/versions.ts';
 
-/** Called once: when the change is durable (null), or with the reason why it was not made. */
-export type OperationDone = (error: OperationError | null) => void;
-
-/**
- * What to do if only the store that is to go has chunks clean. `KEEP`: the change is refused. `GIVE_UP`: an operator that knows that the
- * store is gone for good accepts that these chunks are LOST (I8).
- */
-export type LastCopies = 'KEEP' | 'GIVE_UP';
-
-/** I8: the change was refused, as it would take the last clean copies of chunks. An operator may give them up. */
-export class LastCopiesError extends OperationError {
-  constructor(message: string) {
-    super('CONFLICT', message);
-  }
-}
-
-/** What a version changes besides the set. */
-export interface MembershipChange extends Omit<VersionChange, 'onDurable' | 'joining'> {
-  /** I8: chunks whose only clean copies are given up. They are LOST when the version is durable, before any IO goes on. */
-  readonly givenUp?: DirtyMap | null;
-}
-
-interface Operation {
-  readonly what: string;
-  readonly run: () => void;
-  readonly done: OperationDone;
-  /** Whether the change itself is durable, so that what is left to do will be done in any case. */
-  readonly isMade: () => boolean;
-}
-
-/** A member that is asked what its store is. */
-interface Asked {
-  readonly leg: Leg;
-  readonly deadlineMs: number;
-  readonly answered: (probe: ProbeResult) => void;
-  readonly done: OperationDone;
-  /** What else is told when it can't be reached: what follows on a sentence, or empty. */
-  readonly elsewhere: () => string;
-  busy: boolean;
-}
-
 /**
  * Changes of a pool's membership. They are made one at a time. Each is a version that is durable on every in-sync member before it
  * counts. A change is refused while the pool is not served, or if it would leave a chunk without a clean copy (I8). A change that a
@@ -521,6 +480,47 @@ export class MembershipOperations {
     this.#host.dropLeg(leg);
     this.#host.goOn();
   }
+}
+
+/** Called once: when the change is durable (null), or with the reason why it was not made. */
+export type OperationDone = (error: OperationError | null) => void;
+
+/**
+ * What to do if only the store that is to go has chunks clean. `KEEP`: the change is refused. `GIVE_UP`: an operator that knows that the
+ * store is gone for good accepts that these chunks are LOST (I8).
+ */
+export type LastCopies = 'KEEP' | 'GIVE_UP';
+
+/** I8: the change was refused, as it would take the last clean copies of chunks. An operator may give them up. */
+export class LastCopiesError extends OperationError {
+  constructor(message: string) {
+    super('CONFLICT', message);
+  }
+}
+
+/** What a version changes besides the set. */
+export interface MembershipChange extends Omit<VersionChange, 'onDurable' | 'joining'> {
+  /** I8: chunks whose only clean copies are given up. They are LOST when the version is durable, before any IO goes on. */
+  readonly givenUp?: DirtyMap | null;
+}
+
+interface Operation {
+  readonly what: string;
+  readonly run: () => void;
+  readonly done: OperationDone;
+  /** Whether the change itself is durable, so that what is left to do will be done in any case. */
+  readonly isMade: () => boolean;
+}
+
+/** A member that is asked what its store is. */
+interface Asked {
+  readonly leg: Leg;
+  readonly deadlineMs: number;
+  readonly answered: (probe: ProbeResult) => void;
+  readonly done: OperationDone;
+  /** What else is told when it can't be reached: what follows on a sentence, or empty. */
+  readonly elsewhere: () => string;
+  busy: boolean;
 }
 
 /** The chunks that the member has clean and none of the others has. Null if there are none. */

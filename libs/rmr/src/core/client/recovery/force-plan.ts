@@ -6,6 +6,17 @@ import type { PoolClientState } from '../pool-client-types.ts';
 import { describeLineages, heardAtMs, newestLineage } from '../versions/lineage.ts';
 import { dataMembers } from '../versions/member-records.ts';
 
+/** What forcing a pool into service would do, by what its members have answered last. */
+export interface ForcePlan {
+  /** Why the pool can't be forced, or need not be. Null if it can. */
+  readonly refusal: string | null;
+  /** The members with which the pool would be served. */
+  readonly members: readonly ForceMember[];
+  readonly leftBehind: readonly ForceMember[];
+  /** What would be lost, in whole sentences. Empty with a refusal. */
+  readonly sentence: string;
+}
+
 /** A member as it is shown to a person that decides whether to leave it behind. */
 export interface ForceMember {
   readonly memberId: number;
@@ -18,17 +29,6 @@ export interface ForceMember {
   readonly missingBytes: number | null;
   /** What is wrong with it. Empty if nothing is known. */
   readonly note: string;
-}
-
-/** What forcing a pool into service would do, by what its members have answered last. */
-export interface ForcePlan {
-  /** Why the pool can't be forced, or need not be. Null if it can. */
-  readonly refusal: string | null;
-  /** The members with which the pool would be served. */
-  readonly members: readonly ForceMember[];
-  readonly leftBehind: readonly ForceMember[];
-  /** What would be lost, in whole sentences. Empty with a refusal. */
-  readonly sentence: string;
 }
 
 /** The plan for a pool that is not served. `rolledBack`: members whose stores went back in time, with their answers (L8). */

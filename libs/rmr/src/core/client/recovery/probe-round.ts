@@ -3,9 +3,6 @@ import type { Leg } from '../legs/leg.ts';
 import { remedyForFailure, remedyForUnfit } from '../status/remedies.ts';
 import { unfitness } from './fitness.ts';
 
-/** A probe is answered at once, unless it waits behind a grant that drains. After this time, in milliseconds, status says so. */
-const TELL_MS = 1_000;
-
 /**
  * One round of probes (C1). It asks members what they have, and notes the answer on each leg, or why the answer does not count. It
  * changes nothing at the members.
@@ -61,3 +58,6 @@ export class ProbeRound {
     this.#ended = true;
   }
 }
+
+/** A probe is answered at once, unless it waits behind a grant that drains. After this time, in milliseconds, status says so. */
+const TELL_MS = 1_000;

@@ -18,10 +18,6 @@ import type { VersionMemory } from '../versions/versions.ts';
 import { type ColumnDigest, MapSpread } from './map-spread.ts';
 import type { RolledBack } from './rolled-back.ts';
 
-const NOBODY: ReadonlySet<Leg> = new Set();
-/** A tick that comes later than this shows that this process did not run. That time is not counted against the member. */
-const LATE_TICK_MS = 10 * TICK_INTERVAL_MS;
-
 /**
  * The return of one member to the in-sync set while others serve (L3). Its steps: drain, mark what the member may lack, spread the maps,
  * begin the map update, record the version, enable. Anything unexpected ends the return. The pool tries again later.
@@ -338,6 +334,10 @@ export class LegReturn {
     });
   }
 }
+
+const NOBODY: ReadonlySet<Leg> = new Set();
+/** A tick that comes later than this shows that this process did not run. That time is not counted against the member. */
+const LATE_TICK_MS = 10 * TICK_INTERVAL_MS;
 
 /** What a return needs from its pool. */
 export interface ReturnHost {

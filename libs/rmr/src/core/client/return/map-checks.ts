@@ -6,11 +6,6 @@ import { clearedRuns } from '../../map-leaves.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 
-/** The time between two questions to all members, in milliseconds. `isUrgent`: something waits for the answer. */
-export function mapCheckIntervalMs(isUrgent: boolean): number {
-  return isUrgent ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
-}
-
 /** Asks members what they have clean by now (R3): a member's own answer is the truth, what the client holds may be dirtier. */
 export class MapChecks {
   readonly #host: MapChecksHost;
@@ -81,6 +76,11 @@ export class MapChecks {
       done(runs.length < CLEARED_RUNS_MAX ? answer.nextLeaf : fromLeaf);
     });
   }
+}
+
+/** The time between two questions to all members, in milliseconds. `isUrgent`: something waits for the answer. */
+export function mapCheckIntervalMs(isUrgent: boolean): number {
+  return isUrgent ? MAP_CHECK_URGENT_MS : MAP_CHECK_MS;
 }
 
 /** What map checks need from the pool's client. */

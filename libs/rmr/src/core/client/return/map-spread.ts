@@ -5,12 +5,6 @@ import { applyLeaf, encodeLeaf } from '../../map-leaves.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 
-/** A column that a version record brings into use, with the digest that it must have. */
-export interface ColumnDigest {
-  readonly memberId: number;
-  readonly digest: string;
-}
-
 /**
  * Map update: stages columns on a member, ahead of the version record that brings them into use. Run it while IO goes
  * on, then once more during the map update: it sends only what has changed since (L4).
@@ -95,4 +89,10 @@ export class MapSpread {
       },
     );
   }
+}
+
+/** A column that a version record brings into use, with the digest that it must have. */
+export interface ColumnDigest {
+  readonly memberId: number;
+  readonly digest: string;
 }

@@ -20,12 +20,6 @@ import {
 import type { VersionMemory, Versions } from '../versions/versions.ts';
 import { type RolledBack, rolledBack } from './rolled-back.ts';
 
-/** The place of a version among others. */
-type Place = Pick<VersionRecord, 'epoch' | 'seq'>;
-
-/** The place of a table that was recorded with no version. */
-const NEVER: Place = { epoch: 0, seq: 0 };
-
 /**
  * Judges the stores with which members return to a pool that is served. Does the store fit? Did it go back in time (L8)? Is it where it
  * should be (L9)? It also has stores copied anew that went back in time.
@@ -119,6 +113,12 @@ export class ReturningStores {
     return !isFormer && counts.every(({ seen }) => seen === undefined || hasInPast(past, seen));
   }
 }
+
+/** The place of a version among others. */
+type Place = Pick<VersionRecord, 'epoch' | 'seq'>;
+
+/** The place of a table that was recorded with no version. */
+const NEVER: Place = { epoch: 0, seq: 0 };
 
 /** What {@link ReturningStores} needs from its pool. */
 export interface ReturningStoresHost {

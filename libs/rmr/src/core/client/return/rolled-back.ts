@@ -6,6 +6,16 @@ import type { Leg } from '../legs/leg.ts';
 import { storeOf } from '../recovery/first-version.ts';
 import type { VersionMemory } from '../versions/versions.ts';
 
+/** A store that went back in time, and how that is known. */
+export interface RolledBack {
+  /** The rest of a sentence that begins with the store's member, without its end. */
+  readonly why: string;
+  /** When the pool last knew the store to be newer, wall clock. Null if that was not recorded. */
+  readonly newerAtMs: number | null;
+  /** Known by a write that the store has answered and does not have, and not by its past. */
+  readonly lacksWrites?: true;
+}
+
 /** Anybody that remembers the stores of a pool: another member by its table, or this client. */
 export interface Rememberer {
   /** `member 1 (storage-1)`, or `this client`, for people. */
@@ -25,16 +35,6 @@ export interface ShownStore {
   readonly past: StorePast;
   /** The store's own member table. It says with which version the store was accepted anew. */
   readonly members: readonly MemberRecord[];
-}
-
-/** A store that went back in time, and how that is known. */
-export interface RolledBack {
-  /** The rest of a sentence that begins with the store's member, without its end. */
-  readonly why: string;
-  /** When the pool last knew the store to be newer, wall clock. Null if that was not recorded. */
-  readonly newerAtMs: number | null;
-  /** Known by a write that the store has answered and does not have, and not by its past. */
-  readonly lacksWrites?: true;
 }
 
 /**

@@ -5,6 +5,27 @@ import type { IoEngine } from '../io/io-engine.ts';
 import type { IoRequest } from '../io/io-request.ts';
 import type { PoolMaps } from '../pool-maps.ts';
 
+/** Says what the requests of a served pool wait for, the oldest first. It goes through all requests, so it is for status only. */
+export function poolWaits(view: WaitView): PoolWait[] {
+  const waits = new Map<string, PoolWait>();
+  const { gate } = view;
+  if (gate !== null) waits.set(gate.what, { ...gate, requests: 0 });
+  let unanswered = 0;
+  view.engine.forEachRequest((request, isSent, pending) => {
+    if (isSent && isOld(view, request)) unanswered |= pending;
+    const found =
+      waitOf(view, request) ??
+      (isSent ? legWait(view, request, pending) : (sessionWait(view, request) ?? legWait(view, request, unanswered)));
+    if (found === null) return;
+    const { kind, what } = found;
+    const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
+    const known = waits.get(what);
+    if (known === undefined) waits.set(what, { kind, what, sinceMs, requests: 1, remedy: found.remedy?.() });
+    else waits.set(what, { ...known, sinceMs: Math.min(known.sinceMs, sinceMs), requests: known.requests + 1 });
+  });
+  return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
+}
+
 /**
  * A request is reported after this time, in milliseconds, if a member has not answered it, has to pull its chunks first, or has no place
  * in a session for it. Before that, it is ordinary work.
@@ -42,27 +63,6 @@ export interface PoolGate {
   readonly what: string;
   readonly sinceMs: number;
   readonly remedy?: string | undefined;
-}
-
-/** Says what the requests of a served pool wait for, the oldest first. It goes through all requests, so it is for status only. */
-export function poolWaits(view: WaitView): PoolWait[] {
-  const waits = new Map<string, PoolWait>();
-  const { gate } = view;
-  if (gate !== null) waits.set(gate.what, { ...gate, requests: 0 });
-  let unanswered = 0;
-  view.engine.forEachRequest((request, isSent, pending) => {
-    if (isSent && isOld(view, request)) unanswered |= pending;
-    const found =
-      waitOf(view, request) ??
-      (isSent ? legWait(view, request, pending) : (sessionWait(view, request) ?? legWait(view, request, unanswered)));
-    if (found === null) return;
-    const { kind, what } = found;
-    const sinceMs = view.wallMs - view.nowMs + request.submittedAtMs;
-    const known = waits.get(what);
-    if (known === undefined) waits.set(what, { kind, what, sinceMs, requests: 1, remedy: found.remedy?.() });
-    else waits.set(what, { ...known, sinceMs: Math.min(known.sinceMs, sinceMs), requests: known.requests + 1 });
-  });
-  return [...waits.values()].sort((a, b) => a.sinceMs - b.sinceMs);
 }
 
 /** The members that have the chunk clean, for people. */

@@ -21,31 +21,6 @@ import type { ColumnDigest } from '../return/map-spread.ts';
 import { rolledBack } from '../return/rolled-back.ts';
 import { dataMembers, datedTable, isWitness, majorityOf, missingMembers, suffices, withMember } from './member-records.ts';
 
-/** What a version changes besides the set. The set is that of the NORMAL legs, and of the joining one. */
-export interface VersionChange {
-  /** The member that comes into the set with this version (V3), and by leg the staged columns that come into use with it. */
-  readonly joining?: {
-    readonly leg: Leg;
-    readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
-    readonly newLineage: boolean;
-    /** The members whose maps the joining member alone erases. */
-    readonly erase: readonly number[];
-  };
-  readonly members?: readonly MemberRecord[];
-  readonly policy?: PoolPolicy;
-  /** The members that become all-dirty: a new member, or a member with a new store. */
-  readonly allDirty?: readonly number[];
-  /** The members among {@link allDirty} that are accepted anew (L8). */
-  readonly anew?: readonly number[];
-  /** The members whose maps are erased everywhere. */
-  readonly erase?: readonly number[];
-  /**
-   * Called when the version is durable on all members of its set. IO still waits then. It goes on waiting while
-   * {@link Versions.paused}.
-   */
-  readonly onDurable: (version: VersionRecord) => void;
-}
-
 /**
  * The versions of a pool, as the client that serves the pool makes them. This class keeps these rules: V1 (numbers rise and are never
  * used twice), V2 and V3 (a version is durable on all members of its set before anything relies on it), V4 (an attempt that may have
@@ -570,6 +545,31 @@ export class Versions {
       );
     }
   }
+}
+
+/** What a version changes besides the set. The set is that of the NORMAL legs, and of the joining one. */
+export interface VersionChange {
+  /** The member that comes into the set with this version (V3), and by leg the staged columns that come into use with it. */
+  readonly joining?: {
+    readonly leg: Leg;
+    readonly columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
+    readonly newLineage: boolean;
+    /** The members whose maps the joining member alone erases. */
+    readonly erase: readonly number[];
+  };
+  readonly members?: readonly MemberRecord[];
+  readonly policy?: PoolPolicy;
+  /** The members that become all-dirty: a new member, or a member with a new store. */
+  readonly allDirty?: readonly number[];
+  /** The members among {@link allDirty} that are accepted anew (L8). */
+  readonly anew?: readonly number[];
+  /** The members whose maps are erased everywhere. */
+  readonly erase?: readonly number[];
+  /**
+   * Called when the version is durable on all members of its set. IO still waits then. It goes on waiting while
+   * {@link Versions.paused}.
+   */
+  readonly onDurable: (version: VersionRecord) => void;
 }
 
 /** L9: the member table with the new places of members that have moved. `legs` lead to these places. */

@@ -3,13 +3,6 @@ import { REFUSED_CHUNKS_MAX, REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from '../.
 import type { ByteRange } from '../../../pool-store.ts';
 import { mergeRanges } from '../../../ranges.ts';
 
-/** A chunk that the disk failed to take. */
-interface Refusal {
-  /** When a pull of it is tried again (clock milliseconds), and how long it waits after the next failure. */
-  retryAtMs: number;
-  delayMs: number;
-}
-
 /**
  * Dirty chunks whose data this member's disk fails to take, as one does that has run out of spare sectors (W10): nothing waits for
  * them, and a pull of one is tried again after a time that grows with each failure. Kept in memory only: the chunks are dirty
@@ -71,4 +64,11 @@ export class RefusedChunks {
   ranges(): ByteRange[] {
     return mergeRanges([...this.#refusals.keys()].map((chunk) => this.#grid.rangeOf(chunk)));
   }
+}
+
+/** A chunk that the disk failed to take. */
+interface Refusal {
+  /** When a pull of it is tried again (clock milliseconds), and how long it waits after the next failure. */
+  retryAtMs: number;
+  delayMs: number;
 }

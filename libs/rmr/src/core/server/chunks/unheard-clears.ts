@@ -2,26 +2,6 @@ import { ChunkGrid, DirtyMap } from '@rmr/dirty-map';
 import type { DirtyChange, PoolStore } from '../../../pool-store.ts';
 import type { MapKnown } from '../../../wire/control-message.ts';
 
-/** All that may be dirty for a member, as the client knows. */
-export interface KnownColumn {
-  readonly memberId: number;
-  readonly map: DirtyMap;
-}
-
-/** The ranges of a version record as columns (V2). */
-export function knownColumns({ identity }: PoolStore, known: readonly MapKnown[]): KnownColumn[] {
-  const grid = ChunkGrid.of(identity);
-  return known.map(({ memberId, dirty }) => {
-    const map = new DirtyMap(grid.chunkCount);
-    for (const { offsetBytes, lengthBytes } of dirty) {
-      const first = grid.firstOf(offsetBytes);
-      const end = Math.min(grid.endOf(offsetBytes, lengthBytes), grid.chunkCount);
-      if (first < end) map.set(first, end - first);
-    }
-    return { memberId, map };
-  });
-}
-
 /**
  * What the client knows to have become clean for other members, and this holder has not heard of. It may never hear of it:
  * a member that is away, or has left, answers no map check. Left dirty here, the last clean copy of a chunk would be
@@ -44,6 +24,26 @@ export function unheardClears(store: PoolStore, known: readonly KnownColumn[]): 
     if (ranges.length > 0) clears.push({ memberIds: [memberId], ranges });
   }
   return clears;
+}
+
+/** All that may be dirty for a member, as the client knows. */
+export interface KnownColumn {
+  readonly memberId: number;
+  readonly map: DirtyMap;
+}
+
+/** The ranges of a version record as columns (V2). */
+export function knownColumns({ identity }: PoolStore, known: readonly MapKnown[]): KnownColumn[] {
+  const grid = ChunkGrid.of(identity);
+  return known.map(({ memberId, dirty }) => {
+    const map = new DirtyMap(grid.chunkCount);
+    for (const { offsetBytes, lengthBytes } of dirty) {
+      const first = grid.firstOf(offsetBytes);
+      const end = Math.min(grid.endOf(offsetBytes, lengthBytes), grid.chunkCount);
+      if (first < end) map.set(first, end - first);
+    }
+    return { memberId, map };
+  });
 }
 
 /** What is dirty by both: as {@link unheardClears}, for a column that was handed over whole and may be scattered. */

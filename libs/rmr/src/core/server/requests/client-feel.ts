@@ -13,63 +13,6 @@ import {
 import { FELT_MAX, feltMs } from '../../../wire/felt.ts';
 
 /**
- * Of a hundred answers the slowest one counts; of fewer than some hundred, one of which the slowest would be chance, so many
- * answers have to be as slow, but no more than a twentieth of them.
- */
-const SLOW_PART = 0.01;
-const SLOW_COUNT = 5;
-const SLOW_PART_MAX = 0.05;
-/**
- * Resync takes less when the slowest answers take more than so many times as long as without it, and a little beside; and more below
- * that. What is promised is twice: a rate that is left behind slowly and lowered at once stays well below that for most of the time.
- */
-const TOO_SLOW = { factor: 1.5, slackMs: 0.03 };
-const STILL_WELL = { factor: 1.25, slackMs: 0.02 };
-const LESS = 0.7;
-/** How the rate grows as long as clients have not felt it. */
-const MORE = 1.4;
-/** The quiet state is that of another load when clients ask for so many times as much now: resync is no reason for that. */
-const OTHER_LOAD = 3;
-
-/** How long answers took, as clients tell: counts for each value of the byte. */
-class Latencies {
-  readonly #counts = new Float64Array(FELT_MAX + 1);
-  count = 0;
-
-  note(felt: number): void {
-    this.#counts[felt] = (this.#counts[felt] as number) + 1;
-    this.count++;
-  }
-
-  /** What all took but this part of the slowest, in milliseconds. */
-  slowMs(part: number): number {
-    let left = this.count * part;
-    for (let felt = FELT_MAX; felt > 0; felt--) {
-      left -= this.#counts[felt] as number;
-      if (left < 0) return feltMs(felt);
-    }
-    return 0;
-  }
-
-  /** What was noted before counts half of what `newer` has noted. */
-  take(newer: Latencies): void {
-    this.count = 0;
-    for (let felt = 0; felt <= FELT_MAX; felt++) {
-      this.#counts[felt] = (this.#counts[felt] as number) / 2 + (newer.#counts[felt] as number);
-      this.count += this.#counts[felt] as number;
-    }
-  }
-
-  clear(): void {
-    this.#counts.fill(0);
-    this.count = 0;
-  }
-}
-
-/** IDLE: clients do little, or nothing is pulled. LISTEN: resync rests, to hear how long answers take without it. RUN: it goes on. */
-type Phase = 'IDLE' | 'LISTEN' | 'RUN';
-
-/**
  * What the clients of a storage node feel of resync: how long their reads, writes and flushes take while it runs, against the
  * quiet state. They tell that with their requests: what they feel of the way, and of how busy both ends are, is not seen here. From that
  * follows how fast resync may be: as fast as it goes beside a trickle, and beside real load as fast as the slowest answers stay well
@@ -204,3 +147,60 @@ export class ClientFeel {
     this.#now.clear();
   }
 }
+
+/**
+ * Of a hundred answers the slowest one counts; of fewer than some hundred, one of which the slowest would be chance, so many
+ * answers have to be as slow, but no more than a twentieth of them.
+ */
+const SLOW_PART = 0.01;
+const SLOW_COUNT = 5;
+const SLOW_PART_MAX = 0.05;
+/**
+ * Resync takes less when the slowest answers take more than so many times as long as without it, and a little beside; and more below
+ * that. What is promised is twice: a rate that is left behind slowly and lowered at once stays well below that for most of the time.
+ */
+const TOO_SLOW = { factor: 1.5, slackMs: 0.03 };
+const STILL_WELL = { factor: 1.25, slackMs: 0.02 };
+const LESS = 0.7;
+/** How the rate grows as long as clients have not felt it. */
+const MORE = 1.4;
+/** The quiet state is that of another load when clients ask for so many times as much now: resync is no reason for that. */
+const OTHER_LOAD = 3;
+
+/** How long answers took, as clients tell: counts for each value of the byte. */
+class Latencies {
+  readonly #counts = new Float64Array(FELT_MAX + 1);
+  count = 0;
+
+  note(felt: number): void {
+    this.#counts[felt] = (this.#counts[felt] as number) + 1;
+    this.count++;
+  }
+
+  /** What all took but this part of the slowest, in milliseconds. */
+  slowMs(part: number): number {
+    let left = this.count * part;
+    for (let felt = FELT_MAX; felt > 0; felt--) {
+      left -= this.#counts[felt] as number;
+      if (left < 0) return feltMs(felt);
+    }
+    return 0;
+  }
+
+  /** What was noted before counts half of what `newer` has noted. */
+  take(newer: Latencies): void {
+    this.count = 0;
+    for (let felt = 0; felt <= FELT_MAX; felt++) {
+      this.#counts[felt] = (this.#counts[felt] as number) / 2 + (newer.#counts[felt] as number);
+      this.count += this.#counts[felt] as number;
+    }
+  }
+
+  clear(): void {
+    this.#counts.fill(0);
+    this.count = 0;
+  }
+}
+
+/** IDLE: clients do little, or nothing is pulled. LISTEN: resync rests, to hear how long answers take without it. RUN: it goes on. */
+type Phase = 'IDLE' | 'LISTEN' | 'RUN';

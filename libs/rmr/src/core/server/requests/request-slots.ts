@@ -2,9 +2,6 @@ import type { RtrsServerRequest } from '@rmr/rtrs';
 import { assert, type Slab } from '@rmr/runtime';
 import { decodeIoMessage, type IoMessage } from '../../../wire/io-message.ts';
 
-/** Places at the beginning; there are twice as many whenever they do not suffice. */
-const SLOTS_FIRST = 64;
-
 /**
  * The requests of one pool that are being executed, by tag, with what is asked for again and again of each. It lies in arrays, so
  * that a request costs no object. A tag is used again when its request has been answered.
@@ -95,6 +92,9 @@ export class RequestSlots {
     this.waitingSinceMs = enlarged(this.waitingSinceMs, new Float64Array(size));
   }
 }
+
+/** Places at the beginning; there are twice as many whenever they do not suffice. */
+const SLOTS_FIRST = 64;
 
 /** The larger array, with what the other one holds at its start. */
 function enlarged<T extends Uint8Array | Uint32Array | Float64Array>(from: T, to: T): T {

@@ -6,14 +6,6 @@ import type { SparseData } from '../../../wire/sparse-data.ts';
 import { firstOfRuns } from '../requests/zeroes.ts';
 import type { SyncPeer } from './sync-peers.ts';
 
-/**
- * What a pull waits for, in this order: the peer's answer, space on the disk, the write intent, the data, its flush, the clear of its
- * bits. ABANDONED: an answer that is of no use any more, as its version has ended. From SPACE on, the disk works for the pull.
- */
-export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, SPACE: 3, PREPARE: 4, WRITE: 5, FLUSH: 6, CLEAR: 7 } as const;
-
-const NO_RUNS: readonly DiskExtent[] = [];
-
 /** One run of chunks on its way from a peer to this disk. One that is FREE is used again for another run. */
 export class Pull {
   /** One of {@link PullPhase}. */
@@ -114,3 +106,11 @@ export class Pull {
     return lacking;
   }
 }
+
+/**
+ * What a pull waits for, in this order: the peer's answer, space on the disk, the write intent, the data, its flush, the clear of its
+ * bits. ABANDONED: an answer that is of no use any more, as its version has ended. From SPACE on, the disk works for the pull.
+ */
+export const PullPhase = { FREE: 0, READ: 1, ABANDONED: 2, SPACE: 3, PREPARE: 4, WRITE: 5, FLUSH: 6, CLEAR: 7 } as const;
+
+const NO_RUNS: readonly DiskExtent[] = [];

@@ -18,10 +18,6 @@ import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
 
-/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
-const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
-type Begun = (typeof Begun)[keyof typeof Begun];
-
 /**
  * Resync of this member: pulls what is dirty for it from members that have it clean (R1). Order: lock the chunks, read, get space,
  * enter the write intent, write, make durable, clear the own bits durably, unlock. A pull belongs to the version at its
@@ -671,3 +667,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#pace.noteFailure(this.#world.clock.nowMs());
   }
 }
+
+/** Whether a pull was begun: not when nobody can be read from, or when a request can't be sent at the moment. */
+const Begun = { YES: 0, NO_SOURCE: 1, NO_PERMIT: 2 } as const;
+type Begun = (typeof Begun)[keyof typeof Begun];

@@ -9,158 +9,6 @@ import { controlCall } from '../../control-call.ts';
 import { clearedRuns } from '../../map-leaves.ts';
 import type { SessionUser, SharedSession } from '../../shared-session.ts';
 
-/** Opens sessions to other hosts; see `Sessions`. */
-export interface SessionOpener {
-  to(addresses: readonly string[]): SharedSession;
-}
-
-/** A sync leg as status shows it. */
-export interface SyncPeerStatus {
-  readonly memberId: number;
-  readonly name: string;
-  readonly addresses: readonly string[];
-  /** Whether it is in the in-sync set under which this member serves: only then is anything read from it (R1). */
-  readonly inSync: boolean;
-  readonly connected: boolean;
-  /** Whether reads can be sent. */
-  readonly ready: boolean;
-  /** Reads in flight. */
-  readonly inFlight: number;
-  /** Why nothing is read from it; empty when it can be. */
-  readonly problem: string;
-}
-
-/** A storage node's sync leg: its way to another member of the pool, for reads and map checks. */
-export class SyncPeer implements SessionUser {
-  readonly member: MemberRecord;
-  /** Reads in flight. */
-  inFlight = 0;
-  /** Whether it leaves blocks of zeroes out of its answers; false: it has refused to, as it is of an older version. */
-  sparse = true;
-  /** Where the next map check goes on. */
-  nextLeaf = 0;
-  checking = false;
-  /** When the round of map checks began that is under way, and the last one that went through all leaves. */
-  roundBeganMs = Number.NEGATIVE_INFINITY;
-  wholeRoundBeganMs = Number.NEGATIVE_INFINITY;
-  #session: SharedSession | null = null;
-  #handle = -1;
-  #joining = false;
-  #joinAtMs = 0;
-  #problem = 'not connected yet';
-  /** It is not read from before, in clock milliseconds. */
-  #restsUntilMs = Number.NEGATIVE_INFINITY;
-  readonly #world: World;
-  readonly #poolUuid: string;
-  readonly #onReady: () => void;
-
-  constructor(world: World, poolUuid: string, member: MemberRecord, onReady: () => void) {
-    this.#world = world;
-    this.#poolUuid = poolUuid;
-    this.member = member;
-    this.#onReady = onReady;
-  }
-
-  /** Whether reads can be sent. */
-  get ready(): boolean {
-    return this.#handle >= 0 && this.#world.clock.nowMs() >= this.#restsUntilMs;
-  }
-
-  /** Why it is not ready. */
-  get problem(): string {
-    const session = this.#session;
-    return session === null || session.connected ? this.#problem : `no session: ${session.lastErrors}`;
-  }
-
-  get session(): SharedSession | null {
-    return this.#session;
-  }
-
-  connect(sessions: SessionOpener): void {
-    if (this.#session !== null) return;
-    this.#session = sessions.to(this.member.addresses);
-    this.#session.addUser(this);
-  }
-
-  close(): void {
-    this.#session?.removeUser(this);
-    this.#session = null;
-    this.#handle = -1;
-  }
-
-  onSessionUp(): void {
-    this.#joinAtMs = 0;
-    this.sparse = true;
-    this.#problem = ASKED;
-    this.join();
-  }
-
-  onSessionDown(_session: SharedSession, reason: string): void {
-    this.#handle = -1;
-    this.checking = false;
-    this.#problem = `no session: ${reason}`;
-  }
-
-  onSessionPermit(): void {
-    this.#onReady();
-  }
-
-  /** Asks the member for its handle of the pool, unless it is known. */
-  join(): void {
-    const session = this.#session;
-    const nowMs = this.#world.clock.nowMs();
-    if (session === null || !session.connected || this.#handle >= 0 || this.#joining || nowMs < this.#joinAtMs) return;
-    this.#joining = true;
-    this.#joinAtMs = nowMs + RESYNC_RETRY_MS;
-    controlCall(session, this.describe(), { op: 'sync-join', poolUuid: this.#poolUuid }, syncJoinResultSchema, (result, failure) => {
-      this.#joining = false;
-      if (this.#session !== session || !session.connected) return;
-      if (result === null) {
-        this.#problem = failure?.message ?? 'no answer';
-      } else if (result.storeUuid !== this.member.storeUuid || result.memberId !== this.member.memberId) {
-        this.#problem = `${this.describe()} has another store now (${result.storeUuid})`;
-      } else {
-        this.#handle = result.poolHandle;
-        this.#problem = '';
-        this.#onReady();
-      }
-    });
-  }
-
-  /**
-   * It does not serve under the version of this member: one of the two has not recorded the newest one yet, or has not been enabled yet.
-   * It is asked again in a moment; others are read from meanwhile.
-   */
-  rest(problem: string): void {
-    this.#restsUntilMs = this.#world.clock.nowMs() + RESYNC_RETRY_MS;
-    this.#problem = problem;
-  }
-
-  /** Its handle turned out to be outdated: the store was registered anew. */
-  rejoin(): void {
-    this.#handle = -1;
-    this.#problem = ASKED;
-    this.join();
-  }
-
-  /** Sends a read under a version; false when there is no permit. */
-  read(message: IoMessage, tag: number, sink: RtrsResponseSink): boolean {
-    const rtrs = (this.#session as SharedSession).rtrs;
-    const slot = rtrs.allocate(false);
-    if (slot < 0) return false;
-    message.type = MessageType.SYNC_READ;
-    message.poolHandle = this.#handle;
-    encodeIoMessage(message, rtrs.headerBytes, rtrs.headerOffset(slot));
-    this.inFlight++;
-    rtrs.submit(slot, IO_MESSAGE_BYTES, null, null, tag, sink);
-    return true;
-  }
-
-  describe(): string {
-    return `member ${this.member.memberId} (${this.member.name})`;
-  }
-}
-
 /**
  * The other members of a pool, as a storage node sees them: opens sync legs when there is something to pull or to clear,
  * and asks in-sync members what they have clean by now, so that the maps drain (R3). An owner is asked until nothing is
@@ -330,6 +178,158 @@ export class SyncPeers implements Ticked {
       const ranges = runs.map(([first, count]) => grid.rangeOf(first, count));
       this.#store.commit({ dirtyClear: [{ memberIds: [peer.member.memberId], ranges }] }, () => this.#onChange());
     });
+  }
+}
+
+/** Opens sessions to other hosts; see `Sessions`. */
+export interface SessionOpener {
+  to(addresses: readonly string[]): SharedSession;
+}
+
+/** A sync leg as status shows it. */
+export interface SyncPeerStatus {
+  readonly memberId: number;
+  readonly name: string;
+  readonly addresses: readonly string[];
+  /** Whether it is in the in-sync set under which this member serves: only then is anything read from it (R1). */
+  readonly inSync: boolean;
+  readonly connected: boolean;
+  /** Whether reads can be sent. */
+  readonly ready: boolean;
+  /** Reads in flight. */
+  readonly inFlight: number;
+  /** Why nothing is read from it; empty when it can be. */
+  readonly problem: string;
+}
+
+/** A storage node's sync leg: its way to another member of the pool, for reads and map checks. */
+export class SyncPeer implements SessionUser {
+  readonly member: MemberRecord;
+  /** Reads in flight. */
+  inFlight = 0;
+  /** Whether it leaves blocks of zeroes out of its answers; false: it has refused to, as it is of an older version. */
+  sparse = true;
+  /** Where the next map check goes on. */
+  nextLeaf = 0;
+  checking = false;
+  /** When the round of map checks began that is under way, and the last one that went through all leaves. */
+  roundBeganMs = Number.NEGATIVE_INFINITY;
+  wholeRoundBeganMs = Number.NEGATIVE_INFINITY;
+  #session: SharedSession | null = null;
+  #handle = -1;
+  #joining = false;
+  #joinAtMs = 0;
+  #problem = 'not connected yet';
+  /** It is not read from before, in clock milliseconds. */
+  #restsUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #world: World;
+  readonly #poolUuid: string;
+  readonly #onReady: () => void;
+
+  constructor(world: World, poolUuid: string, member: MemberRecord, onReady: () => void) {
+    this.#world = world;
+    this.#poolUuid = poolUuid;
+    this.member = member;
+    this.#onReady = onReady;
+  }
+
+  /** Whether reads can be sent. */
+  get ready(): boolean {
+    return this.#handle >= 0 && this.#world.clock.nowMs() >= this.#restsUntilMs;
+  }
+
+  /** Why it is not ready. */
+  get problem(): string {
+    const session = this.#session;
+    return session === null || session.connected ? this.#problem : `no session: ${session.lastErrors}`;
+  }
+
+  get session(): SharedSession | null {
+    return this.#session;
+  }
+
+  connect(sessions: SessionOpener): void {
+    if (this.#session !== null) return;
+    this.#session = sessions.to(this.member.addresses);
+    this.#session.addUser(this);
+  }
+
+  close(): void {
+    this.#session?.removeUser(this);
+    this.#session = null;
+    this.#handle = -1;
+  }
+
+  onSessionUp(): void {
+    this.#joinAtMs = 0;
+    this.sparse = true;
+    this.#problem = ASKED;
+    this.join();
+  }
+
+  onSessionDown(_session: SharedSession, reason: string): void {
+    this.#handle = -1;
+    this.checking = false;
+    this.#problem = `no session: ${reason}`;
+  }
+
+  onSessionPermit(): void {
+    this.#onReady();
+  }
+
+  /** Asks the member for its handle of the pool, unless it is known. */
+  join(): void {
+    const session = this.#session;
+    const nowMs = this.#world.clock.nowMs();
+    if (session === null || !session.connected || this.#handle >= 0 || this.#joining || nowMs < this.#joinAtMs) return;
+    this.#joining = true;
+    this.#joinAtMs = nowMs + RESYNC_RETRY_MS;
+    controlCall(session, this.describe(), { op: 'sync-join', poolUuid: this.#poolUuid }, syncJoinResultSchema, (result, failure) => {
+      this.#joining = false;
+      if (this.#session !== session || !session.connected) return;
+      if (result === null) {
+        this.#problem = failure?.message ?? 'no answer';
+      } else if (result.storeUuid !== this.member.storeUuid || result.memberId !== this.member.memberId) {
+        this.#problem = `${this.describe()} has another store now (${result.storeUuid})`;
+      } else {
+        this.#handle = result.poolHandle;
+        this.#problem = '';
+        this.#onReady();
+      }
+    });
+  }
+
+  /**
+   * It does not serve under the version of this member: one of the two has not recorded the newest one yet, or has not been enabled yet.
+   * It is asked again in a moment; others are read from meanwhile.
+   */
+  rest(problem: string): void {
+    this.#restsUntilMs = this.#world.clock.nowMs() + RESYNC_RETRY_MS;
+    this.#problem = problem;
+  }
+
+  /** Its handle turned out to be outdated: the store was registered anew. */
+  rejoin(): void {
+    this.#handle = -1;
+    this.#problem = ASKED;
+    this.join();
+  }
+
+  /** Sends a read under a version; false when there is no permit. */
+  read(message: IoMessage, tag: number, sink: RtrsResponseSink): boolean {
+    const rtrs = (this.#session as SharedSession).rtrs;
+    const slot = rtrs.allocate(false);
+    if (slot < 0) return false;
+    message.type = MessageType.SYNC_READ;
+    message.poolHandle = this.#handle;
+    encodeIoMessage(message, rtrs.headerBytes, rtrs.headerOffset(slot));
+    this.inFlight++;
+    rtrs.submit(slot, IO_MESSAGE_BYTES, null, null, tag, sink);
+    return true;
+  }
+
+  describe(): string {
+    return `member ${this.member.memberId} (${this.member.name})`;
   }
 }
 
