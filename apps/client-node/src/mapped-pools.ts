@@ -4,7 +4,7 @@
 
 import { PoolDevice } from '@rmr/brmr';
 import type { AnnouncedExport, NbdServer } from '@rmr/nbd';
-import type { PoolClient, RmrClient } from '@rmr/rmr';
+import type { HandoverWish, PoolClient, RmrClient } from '@rmr/rmr';
 import { OperationError, type World } from '@rmr/runtime';
 import type { ClientPoolConfig } from './config.ts';
 import { poolHealth } from './status.ts';
@@ -24,6 +24,9 @@ export class MappedPools {
     this.#server = server;
   }
 
+  /** C4: another client asks for a pool that is served here. Returns why it does not get the pool; empty: it is being handed over. */
+  onAsked: (pool: MappedPool, wish: HandoverWish) => string = () => 'this node is starting';
+
   /** Live: pools come and go. */
   get list(): readonly MappedPool[] {
     return this.#list;
@@ -40,6 +43,7 @@ export class MappedPools {
     if (problem !== null) throw problem;
     const exportName = exportNameOf(config);
     this.announce(config);
+    let pool: MappedPool;
     const client = this.#client.open(
       {
         poolUuid: config.uuid,
@@ -56,6 +60,7 @@ export class MappedPools {
         legReturnDelayMsMax: config.legReturnDelayMax,
         ...(config.quorum === undefined ? {} : { quorum: config.quorum }),
         ...(config.witness === undefined ? {} : { witness: config.witness }),
+        onAsked: (wish) => this.onAsked(pool, wish),
       },
       // The pool is assembled, so its size is known, and NBD clients can be told.
       (assembled) => {
@@ -63,7 +68,7 @@ export class MappedPools {
         this.#server.addExport(new PoolDevice(this.#world, assembled, { name: exportName, description, readOnly: config.readOnly }));
       },
     );
-    const pool = { config, client, isStatic };
+    pool = { config, client, isStatic };
     this.#list.push(pool);
     return pool;
   }

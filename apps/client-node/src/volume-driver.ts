@@ -17,12 +17,14 @@ import type {
   VolumeDeleteInput,
   VolumeMapInput,
   VolumeOrders,
+  VolumeTakeoverInput,
   VolumeUnmapInput,
 } from '@rmr/admin-api';
 import {
   createOrder,
   createProblem,
   doomedStores,
+  handOver,
   isSameNode,
   type Mapping,
   memberPlace,
@@ -74,6 +76,7 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
           why: conflict.message,
         });
     }
+    mapped.onAsked = ({ config }, wish) => handOver({ host: this.#host, runner: this.#runner, log: world.log }, config, wish);
     this.#runner.start();
     world.ticker.subscribe(this);
   }
@@ -112,14 +115,33 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
     return this.#submit('volume-create', { uuid: order.poolUuid, name }, by, requestId, order);
   }
 
-  map({ uuid, name, members, exportName, readOnly, requestId }: VolumeMapInput, by: string): Promise<OperationView> {
-    const mapping: Mapping = {
-      ...{ uuid: uuid.toLowerCase(), name, exportName, readOnly, witness: null, quorum: 'none', queueDepth: QUEUE_DEPTH_DEFAULT },
-      members: members.map(({ memberId, node, addresses }) => ({ memberId, name: node, addresses })),
-    };
+  map(input: VolumeMapInput, by: string): Promise<OperationView> {
+    const { requestId } = input;
+    const mapping = mappingOf(input);
     const conflict = this.#parts.mapped.conflictOf(judged(mapping));
     if (conflict !== null && this.#byRequest(requestId) === null) return Promise.reject(conflict);
     return this.#submit('volume-map', mapping, by, requestId, mapping);
+  }
+
+  takeOver(input: VolumeTakeoverInput, force: boolean, by: string): Promise<OperationView> {
+    const { evenIfConnected, requestId } = input;
+    const known = this.#byRequest(requestId);
+    if (known !== null) return Promise.resolve(known);
+    const mapping = mappingOf(input);
+    const here = this.#parts.mapped.list.find(({ config }) => config.uuid === mapping.uuid);
+    const state = here?.client.state;
+    if (state === 'SERVING') return Promise.reject(new OperationError('CONFLICT', `${mapping.name} is served by this node already`));
+    if (here?.isStatic === true && state === 'FENCED')
+      return Promise.reject(
+        new OperationError(
+          'CONFLICT',
+          `${mapping.name} was taken over from this node, and stands under "pools" in its configuration file: restart the node, then take it over`,
+        ),
+      );
+    const conflict = here === undefined ? this.#parts.mapped.conflictOf(judged(mapping)) : null;
+    if (conflict !== null) return Promise.reject(conflict);
+    const order = { mapping, force, evenIfConnected, wasMapped: here !== undefined };
+    return this.#submit('volume-takeover', mapping, by, requestId, order);
   }
 
   unmap({ pool, evenIfConnected, requestId }: VolumeUnmapInput, by: string): Promise<OperationView> {
@@ -325,6 +347,14 @@ export interface VolumeDriverParts {
 
 /** How often what is remembered of the members is compared with what the pools know, in milliseconds. */
 const CORRECT_MS = 5_000;
+
+/** The mapping of an order that names a volume, and where some of its members were last. */
+function mappingOf({ uuid, name, members, exportName, readOnly }: VolumeMapInput): Mapping {
+  return {
+    ...{ uuid: uuid.toLowerCase(), name, exportName, readOnly, witness: null, quorum: 'none', queueDepth: QUEUE_DEPTH_DEFAULT },
+    members: members.map(({ memberId, node, addresses }) => ({ memberId, name: node, addresses })),
+  };
+}
 
 /** The mapping with the members that the pool has now. Null: the pool is not served, and so does not know them for certain. */
 function asMapping(known: Mapping, { state, members, policy }: PoolClientStatus): Mapping | null {

@@ -54,5 +54,6 @@ export type {
   VolumeDeleteInput,
   VolumeMapInput,
   VolumeOrders,
+  VolumeTakeoverInput,
   VolumeUnmapInput,
 } from './volume-orders.ts';

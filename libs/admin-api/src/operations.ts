@@ -12,6 +12,7 @@ export const OPERATION_KINDS = [
   'volume-create',
   'volume-delete',
   'volume-map',
+  'volume-takeover',
   'volume-unmap',
   'member-add',
   'member-remove',

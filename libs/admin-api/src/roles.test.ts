@@ -14,6 +14,8 @@ const NEEDED: Readonly<Record<string, Role>> = {
   'pool.replaceStore': 'admin',
   'volume.create': 'operator',
   'volume.map': 'operator',
+  'volume.seize': 'admin',
+  'volume.takeOver': 'operator',
   'volume.unmap': 'operator',
   'volume.delete': 'admin',
   'member.add': 'operator',

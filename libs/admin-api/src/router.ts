@@ -24,6 +24,8 @@ import {
   volumeCreateInputSchema,
   volumeDeleteInputSchema,
   volumeMapInputSchema,
+  volumeSeizeInputSchema,
+  volumeTakeoverInputSchema,
   volumeUnmapInputSchema,
 } from './volume-orders.ts';
 
@@ -206,6 +208,17 @@ const volumeDecision = deciding.use(drivesOperations).output(operationViewSchema
 const volumeRouter = trpc.router({
   create: volumeOrder.input(volumeCreateInputSchema).mutation(({ ctx, input }) => ctx.volumes.create(input, ctx.caller.name)),
   map: volumeOrder.input(volumeMapInputSchema).mutation(({ ctx, input }) => ctx.volumes.map(input, ctx.caller.name)),
+  /** Takes a volume over from the client node that serves it, which is asked for it. */
+  takeOver: volumeOrder.input(volumeTakeoverInputSchema).mutation(({ ctx, input }) => ctx.volumes.takeOver(input, false, ctx.caller.name)),
+  /** Takes a volume from a client node that may be alive, and is not asked. */
+  seize: volumeDecision.input(volumeSeizeInputSchema).mutation(({ ctx, input: { confirm, ...input } }) => {
+    if (confirm !== input.name)
+      throw new OperationError(
+        'INVALID_ARGUMENT',
+        `the volume is called ${input.name}, and not ${confirm}: type its name to take it by force`,
+      );
+    return ctx.volumes.takeOver(input, true, ctx.caller.name);
+  }),
   unmap: volumeOrder.input(volumeUnmapInputSchema).mutation(({ ctx, input }) => ctx.volumes.unmap(input, ctx.caller.name)),
   delete: volumeDecision.input(volumeDeleteInputSchema).mutation(({ ctx, input }) => ctx.volumes.delete(input, ctx.caller.name)),
 });

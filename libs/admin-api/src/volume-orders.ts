@@ -53,6 +53,16 @@ export const volumeMapInputSchema = z.strictObject({
 });
 export type VolumeMapInput = z.infer<typeof volumeMapInputSchema>;
 
+/** As for a mapping: the volume may be one that this node has never seen. */
+export const volumeTakeoverInputSchema = volumeMapInputSchema.extend({
+  /** Take it although NBD clients are connected to it there. They are disconnected. */
+  evenIfConnected: z.boolean().default(false),
+});
+export type VolumeTakeoverInput = z.infer<typeof volumeTakeoverInputSchema>;
+
+/** By force, the name is given once more, as typed by a person. */
+export const volumeSeizeInputSchema = volumeTakeoverInputSchema.extend({ confirm: nameValue });
+
 export const volumeUnmapInputSchema = z.strictObject({
   pool: poolValue,
   /** Unmap although NBD clients are connected. They are disconnected. */
@@ -110,6 +120,11 @@ export type ResyncInput = z.infer<typeof resyncInputSchema>;
 export interface VolumeOrders {
   create(input: VolumeCreateInput, by: string): Promise<OperationView>;
   map(input: VolumeMapInput, by: string): Promise<OperationView>;
+  /**
+   * Serves a volume that another client node serves. Unless `force`, that node is asked for it, ends in order and hands it over. With
+   * `force` it is taken although that node is alive: what is in flight there fails.
+   */
+  takeOver(input: VolumeTakeoverInput, force: boolean, by: string): Promise<OperationView>;
   unmap(input: VolumeUnmapInput, by: string): Promise<OperationView>;
   delete(input: VolumeDeleteInput, by: string): Promise<OperationView>;
   addMember(input: MemberAddInput, by: string): Promise<OperationView>;

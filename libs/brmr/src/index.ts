@@ -17,6 +17,7 @@ export {
 } from './core/disks/disk-types.ts';
 export { type ChosenDisk, choosePlacement, type PlacementDisk, type PlacementNode } from './core/disks/placement.ts';
 export type { SmartReport } from './core/disks/smart-report.ts';
+export { handOver } from './core/operations/handover.ts';
 export { type OperationInputs, type VolumeOperation, volumeOperationKinds } from './core/operations/kinds.ts';
 export { isSameNode, type MemberOrder, memberPlace } from './core/operations/member-operations.ts';
 export type { Mapping, OperatedPool, StorePlace, VolumeHost } from './core/operations/volume-host.ts';

@@ -18,7 +18,8 @@ export type Action =
   | { readonly do: 'status' }
   | { readonly do: 'volume-list' }
   | { readonly do: 'volume-show' | 'volume-map' | 'volume-force'; readonly volume: string }
-  | { readonly do: 'volume-unmap'; readonly volume: string; readonly evenIfConnected: boolean }
+  | { readonly do: 'volume-unmap'; readonly volume: string; readonly evenIfConnected: boolean; readonly client?: string }
+  | { readonly do: 'volume-takeover'; readonly volume: string; readonly evenIfConnected: boolean }
   | { readonly do: 'volume-delete'; readonly volume: string; readonly evenIfConnected: boolean }
   | { readonly do: 'member-replace'; readonly volume: string; readonly memberId: number; readonly disk: string | null }
   | { readonly do: 'maintenance-off'; readonly volume: string; readonly memberId: number }

@@ -24,6 +24,7 @@ export {
   planMemberAdd,
   planMemberRemove,
   planMemberReplace,
+  planTakeover,
   planUnmap,
   serverOf,
   start,

@@ -9,6 +9,7 @@ import { findOperation, listOperations } from './operations.ts';
 import { choosePlaces, findPlace } from './placing.ts';
 import * as plans from './plans.ts';
 import { look, startCluster, web } from './testing-cluster.ts';
+import type { VolumePicture } from './volumes.ts';
 
 const CREATE: VolumeCreateInput = {
   ...{ name: 'x', sizeBytes: GIB, chunkSizeBytes: null, quorum: 'none', witness: null, exportName: null, requestId: null },
@@ -104,12 +105,18 @@ describe('orders', () => {
     await run(plans.planUnmap(...(await of()), false));
     await run(plans.planMap(...(await of()), { client: 'client-1' }));
     expect((await of())[1].servedBy).toBe('client-1');
+    const toOther = plans.planTakeover(...(await of()), { client: undefined, evenIfConnected: false, force: false });
+    expect(toOther).toMatchObject({ from: 'client-1', node: { name: 'client-2' }, checks: [{ verdict: 'good' }] });
+    expect(await run(toOther)).toMatchObject({ kind: 'volume-takeover', state: 'SUCCEEDED' });
+    await run(plans.planTakeover(...(await of()), { client: 'client-1', evenIfConnected: false, force: true }));
+    expect((await of())[1].servedBy).toBe('client-1');
     await run(plans.planDelete(...(await of()), false));
     expect(plans.findVolume(await look(cluster), 'db')).toBeNull();
     expect(simulated.driver('client-2').orders.map(({ order }) => order)).toEqual([
       ...['volume-create', 'member-add', 'store-replace', 'maintenance-on', 'maintenance-off', 'member-remove', 'volume-unmap'],
+      'volume-takeover',
     ]);
-    expect(simulated.driver('client-1').orders.map(({ order }) => order)).toEqual(['volume-map', 'volume-delete']);
+    expect(simulated.driver('client-1').orders.map(({ order }) => order)).toEqual(['volume-map', 'volume-takeover', 'volume-delete']);
   });
 
   test('an order that is given twice is carried out once, and a plan alone changes nothing', async () => {
@@ -134,6 +141,8 @@ describe('orders', () => {
     simulated.state.volumes.push(volume, { ...web({ client: null }), uuid: 'ffffffff-0000-4000-8000-000000000000', name: 'idle' });
     const seen = await look(cluster);
     const [one, idle] = [plans.needVolume(seen, 'web'), plans.needVolume(seen, 'idle')];
+    const takeOver = (volume: VolumePicture, order: { readonly client?: string }) =>
+      plans.planTakeover(seen, volume, { evenIfConnected: false, force: false, ...order });
     const refusals: readonly [() => unknown, string, RegExp, unknown?][] = [
       [() => plans.planCreate(seen, { name: 'web', sizeBytes: GIB, replicas: 1 }), 'ALREADY_EXISTS', /there is a volume web already/],
       [
@@ -155,7 +164,22 @@ describe('orders', () => {
         { do: 'volume-delete', volume: 'web', evenIfConnected: true },
       ],
       [() => plans.planUnmap(seen, idle, false), 'UNAVAILABLE', /no client node maps idle/, { do: 'volume-map', volume: 'idle' }],
-      [() => plans.planMap(seen, one, {}), 'CONFLICT', /client-1 maps web already/],
+      [
+        () => plans.planMap(seen, one, {}),
+        'CONFLICT',
+        /client-1 maps web already/,
+        { do: 'volume-takeover', volume: 'web', evenIfConnected: false },
+      ],
+      [() => plans.planUnmap(seen, one, false, 'client-2'), 'NOT_FOUND', /client-2 does not map web; it is mapped by: client-1/],
+      [
+        () => plans.planDelete(seen, { ...one, standby: ['client-2'] }, true),
+        'CONFLICT',
+        /client-2 maps web, too/,
+        { do: 'volume-unmap', volume: 'web', evenIfConnected: false, client: 'client-2' },
+      ],
+      [() => takeOver(one, {}), 'CONFLICT', /1 NBD client uses web/, { do: 'volume-takeover', volume: 'web', evenIfConnected: true }],
+      [() => takeOver(one, { client: 'client-1' }), 'CONFLICT', /client-1 serves web already/],
+      [() => takeOver(idle, {}), 'CONFLICT', /nobody to take it over from/, { do: 'volume-map', volume: 'idle' }],
       [() => plans.planMemberAdd(seen, one, 'storage-1/disk-2'), 'CONFLICT', /storage-1 has member 1 of the volume already/],
       [
         () => plans.planMemberReplace(seen, one, { memberId: 2, disk: 'storage-1/disk-2', giveUp: false }),
@@ -168,6 +192,10 @@ describe('orders', () => {
       expect([error.code, error.message]).toEqual([code, expect.stringMatching(message)]);
       if (advised !== undefined) expect(error.advice).toEqual([expect.objectContaining({ action: advised })]);
     }
+    expect(plans.planTakeover(seen, one, { evenIfConnected: true, force: true }).checks).toEqual([
+      { verdict: 'beware', sentence: 'its NBD clients are cut off, and have to connect to client-2: 10.0.0.7:4000' },
+      { verdict: 'beware', sentence: 'what is in flight at client-1 fails there; what was acknowledged stays' },
+    ]);
     expect(plans.planDelete(seen, one, true).checks.at(-1)).toEqual({
       verdict: 'beware',
       sentence: 'its NBD clients are cut off: 10.0.0.7:4000',

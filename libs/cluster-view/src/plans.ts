@@ -178,6 +178,14 @@ export function planCreate(observation: Observation, order: CreateOrder): Create
 /** Throws UNAVAILABLE for a volume that nobody maps, and CONFLICT while NBD clients use it, unless `evenIfConnected`. */
 export function planDelete(observation: Observation, volume: VolumePicture, evenIfConnected: boolean): Plan {
   const node = serverOf(observation, volume);
+  const [standby] = volume.standby;
+  if (standby !== undefined) {
+    const unmap = {
+      sentence: 'Unmap it there first:',
+      action: { do: 'volume-unmap', volume: volume.name, evenIfConnected: false, client: standby },
+    } as const;
+    throw new AdvisedError('CONFLICT', `${standby} maps ${volume.name}, too, and would wait for it for ever`, [unmap], 'nothing');
+  }
   refuseUsed(volume, evenIfConnected, 'volume-delete');
   const input = { pool: volume.uuid, confirm: volume.name, evenIfConnected, requestId: randomUUID() };
   const copies = `${volume.members.length} ${volume.members.length === 1 ? 'copy' : 'copies'}`;
@@ -186,14 +194,25 @@ export function planDelete(observation: Observation, volume: VolumePicture, even
   return { node, checks, send: (admin) => admin.volume.delete.mutate(input) };
 }
 
-export function planUnmap(observation: Observation, volume: VolumePicture, evenIfConnected: boolean): Plan {
-  const node = serverOf(observation, volume);
-  refuseUsed(volume, evenIfConnected, 'volume-unmap');
+/** `client`: the client node that is to map it no more; absent: the one that serves it. */
+export function planUnmap(observation: Observation, volume: VolumePicture, evenIfConnected: boolean, client?: string): Plan {
+  const { name, servedBy, standby } = volume;
+  if (client !== undefined && client !== servedBy && !standby.includes(client)) {
+    const maps = [...(servedBy === null ? [] : [servedBy]), ...standby].join(', ') || 'no client node that answers';
+    throw new OperationError('NOT_FOUND', `${client} does not map ${name}; it is mapped by: ${maps}`);
+  }
+  const isServer = client === undefined || client === servedBy;
+  const node = isServer ? serverOf(observation, volume) : chooseClient(observation, client);
+  if (isServer) refuseUsed(volume, evenIfConnected, 'volume-unmap');
   const input = { pool: volume.uuid, evenIfConnected, requestId: randomUUID() };
   return { node, checks: [], send: (admin) => admin.volume.unmap.mutate(input) };
 }
 
-function refuseUsed({ name, peers }: VolumePicture, evenIfConnected: boolean, action: 'volume-delete' | 'volume-unmap'): void {
+function refuseUsed(
+  { name, peers }: VolumePicture,
+  evenIfConnected: boolean,
+  action: 'volume-delete' | 'volume-unmap' | 'volume-takeover',
+): void {
   if (peers.length === 0 || evenIfConnected) return;
   const used = peers.length === 1 ? '1 NBD client uses' : `${peers.length} NBD clients use`;
   const cut = { sentence: 'Disconnect them first; or cut them off:', action: { do: action, volume: name, evenIfConnected: true } } as const;
@@ -207,20 +226,14 @@ export function planMap(
   { client, readOnly = false }: { readonly client?: string | undefined; readonly readOnly?: boolean },
 ): Plan {
   if (volume.servedBy !== null) {
-    const unmap = {
-      sentence: 'Take it out of service there first:',
-      action: { do: 'volume-unmap', volume: volume.name, evenIfConnected: false },
+    const takeOver = {
+      sentence: 'To serve it elsewhere:',
+      action: { do: 'volume-takeover', volume: volume.name, evenIfConnected: false },
     } as const;
-    throw new AdvisedError('CONFLICT', `${volume.servedBy} maps ${volume.name} already`, [unmap], 'nothing');
+    throw new AdvisedError('CONFLICT', `${volume.servedBy} maps ${volume.name} already`, [takeOver], 'nothing');
   }
   const node = chooseClient(observation, client);
-  const addresses = new Map(observation.storage.map((seen) => [seen.node.name, seen.status?.rtrsAddresses ?? []]));
-  const members = volume.members.map((member) => ({
-    memberId: member.memberId,
-    node: member.node,
-    addresses: [...(addresses.get(member.node) ?? [])],
-  }));
-  const input = { uuid: volume.uuid, name: volume.name, members, readOnly, requestId: randomUUID() };
+  const input = { uuid: volume.uuid, name: volume.name, members: knownPlaces(observation, volume), readOnly, requestId: randomUUID() };
   const checks: Check[] = [];
   if (volume.state === 'unknown')
     checks.push({
@@ -228,6 +241,60 @@ export function planMap(
       sentence: `${volume.health.sentence}; if it is served, the new client node is refused or takes over`,
     });
   return { node, checks, send: (admin) => admin.volume.map.mutate(input) };
+}
+
+/** Where the members of a volume are whose storage nodes answer. Throws UNAVAILABLE if there is none: nobody could be asked for it. */
+function knownPlaces(observation: Observation, { name, members }: VolumePicture) {
+  const addresses = new Map(observation.storage.map((seen) => [seen.node.name, seen.status?.rtrsAddresses ?? []]));
+  const known = members
+    .map(({ memberId, node }) => ({ memberId, node, addresses: [...(addresses.get(node) ?? [])] }))
+    .filter((member) => member.addresses.length > 0);
+  if (known.length > 0) return known;
+  const nodes = members.map(({ node }) => node).join(', ');
+  throw new AdvisedError('UNAVAILABLE', `no storage node with a member of ${name} answers (${nodes})`, [], 'nothing');
+}
+
+/**
+ * Another client node is to serve the volume. Throws CONFLICT if it does already, if nobody maps the volume, and while NBD clients use it,
+ * unless `evenIfConnected`. With `force` the client node that serves it is not asked.
+ */
+export function planTakeover(
+  observation: Observation,
+  volume: VolumePicture,
+  order: { readonly client?: string | undefined; readonly evenIfConnected: boolean; readonly force: boolean },
+): Plan & { readonly from: string } {
+  const { name, uuid } = volume;
+  const { client, evenIfConnected, force } = order;
+  const from = volume.servedBy ?? volume.promisedTo;
+  if (volume.state === 'unmapped' || from === null) {
+    const map = [{ sentence: 'Map it:', action: { do: 'volume-map', volume: name } }] as const;
+    throw new AdvisedError('CONFLICT', `no client node maps ${name}, so there is nobody to take it over from`, map, 'nothing');
+  }
+  const others = { ...observation, clients: observation.clients.filter(({ node }) => node.name !== from) };
+  if (client === undefined && others.clients.length === 0)
+    throw new AdvisedError('NOT_FOUND', `the cluster has no client node besides ${from}`, [], 'nothing');
+  const node = chooseClient(client === undefined ? others : observation, client);
+  if (node.name === volume.servedBy) {
+    const show = [{ sentence: 'Look at it:', action: { do: 'volume-show', volume: name } }] as const;
+    throw new AdvisedError('CONFLICT', `${from} serves ${name} already`, show, 'nothing');
+  }
+  refuseUsed(volume, evenIfConnected, 'volume-takeover');
+  const silent = observation.clients.some((seen) => seen.node.name === from && seen.problem !== null);
+  const checks: Check[] = [];
+  if (volume.peers.length > 0)
+    checks.push({
+      verdict: 'beware',
+      sentence: `its NBD clients are cut off, and have to connect to ${node.name}: ${volume.peers.join(', ')}`,
+    });
+  if (force) checks.push({ verdict: 'beware', sentence: `what is in flight at ${from} fails there; what was acknowledged stays` });
+  else if (silent)
+    checks.push({ verdict: 'beware', sentence: `${from} does not answer here; it hands ${name} over if the storage nodes reach it` });
+  else checks.push({ verdict: 'good', sentence: `${from} ends its IO, flushes it, and hands ${name} over` });
+  const input = { uuid, name, members: knownPlaces(observation, volume), evenIfConnected, requestId: randomUUID() };
+  return {
+    ...{ node, from, checks },
+    send: (admin) => (force ? admin.volume.seize.mutate({ ...input, confirm: name }) : admin.volume.takeOver.mutate(input)),
+  };
 }
 
 /** The disks have to be part of the observation. Throws CONFLICT for a node that has a member of the volume. */

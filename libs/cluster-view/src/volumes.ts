@@ -68,6 +68,8 @@ export interface VolumePicture {
   readonly health: Health;
   /** The client node that maps it; null: none that answers. */
   readonly servedBy: string | null;
+  /** Other client nodes that map it: each serves it when the one that does is gone. */
+  readonly standby: readonly string[];
   /** The client that its stores have promised to serve. Null: none, or no storage node with a store of it answers. */
   readonly promisedTo: string | null;
   readonly nbdUri: string | null;
@@ -110,7 +112,8 @@ export function volumesOf(observation: Observation): readonly VolumePicture[] {
     // Where two client nodes map a volume, the one that serves it tells the truth.
     const best =
       mappings.find(({ pool }) => pool.state === 'SERVING') ?? mappings.find(({ pool }) => pool.state === 'WAITING') ?? mappings[0];
-    if (best !== undefined) volumes.push(mappedVolume(best, stored.get(uuid) ?? []));
+    const standby = mappings.filter((mapping) => mapping !== best).map(({ node }) => node);
+    if (best !== undefined) volumes.push(mappedVolume(best, standby, stored.get(uuid) ?? []));
     stored.delete(uuid);
   }
   // A volume that is being deleted is not mapped any more, and its operation goes on.
@@ -215,9 +218,14 @@ function append<Value>(map: Map<string, Value[]>, key: string, value: Value): vo
   else list.push(value);
 }
 
-function mappedVolume({ node, pool, exported, nbdAddress, operations }: Mapping, stores: readonly Stored[]): VolumePicture {
+function mappedVolume(
+  { node, pool, exported, nbdAddress, operations }: Mapping,
+  standby: readonly string[],
+  stores: readonly Stored[],
+): VolumePicture {
   return {
     ...{ uuid: pool.uuid, name: pool.name, sizeBytes: pool.sizeBytes, state: pool.health.level, health: pool.health, servedBy: node },
+    standby,
     promisedTo: promisedTo(stores),
     nbdUri: exported === null ? null : nbdUri(nbdAddress, exported.name),
     connections: exported?.connections.length ?? 0,
@@ -245,7 +253,7 @@ function storedVolume(
   return {
     ...{ uuid, name, sizeBytes: stores.find(({ sizeBytes }) => sizeBytes !== null)?.sizeBytes ?? null },
     ...{ state: unknown ? 'unknown' : 'unmapped', health: { level: unknown ? 'degraded' : 'down', sentence } },
-    ...{ servedBy: null, promisedTo: client, nbdUri: null, connections: 0, peers: [], quorum: null, witness: null },
+    ...{ servedBy: null, standby: [], promisedTo: client, nbdUri: null, connections: 0, peers: [], quorum: null, witness: null },
     members: stores.map(storedMember).sort((a, b) => a.memberId - b.memberId),
     ...{ operations, waitingFor: null, waits: [], lost: null, unreadable: null, withoutCleanCopy: null, differences: [] },
   };

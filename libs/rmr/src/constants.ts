@@ -36,6 +36,8 @@ export const CONTROL_TIMEOUT_MS = 60_000;
 /** When recovery looks again while it waits, besides at every event: first, and at most. It is how the end of another client is noticed. */
 export const RECOVERY_RETRY_MS = 500;
 export const RECOVERY_RETRY_MS_MAX = 4_000;
+/** C4: for how long a storage node tells the client that serves a pool that another one asks for it. Whoever still wants it asks again. */
+export const HANDOVER_ASKED_MS = 10_000;
 /** How often a client that has just started looks whether its first attempts to reach members have ended. */
 export const FIRST_CONTACT_MS = 50;
 

@@ -21,6 +21,7 @@ export type { LastCopies, OperationDone } from './core/client/membership/members
 export { PoolClient } from './core/client/pool-client.ts';
 export type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry, WaitingFor } from './core/client/pool-client-types.ts';
 export type { ForceMember, ForcePlan } from './core/client/recovery/force-plan.ts';
+export type { TakeoverWay } from './core/client/recovery/takeover.ts';
 export { RmrClient, type RmrClientOptions } from './core/client/rmr-client.ts';
 export type { PoolWait, PoolWaitKind } from './core/client/status/pool-waits.ts';
 export { onlyCopyBytes } from './core/server/chunks/only-copy.ts';
@@ -51,6 +52,7 @@ export type {
 } from './pool-store.ts';
 export type { LegState, ServerPoolState } from './states.ts';
 export { compareVersions, formatVersion, isInSync, sameVersion } from './version.ts';
+export type { HandoverWish } from './wire/control-message.ts';
 export { decodeExtents } from './wire/extents.ts';
 export { IoFlag, MessageType } from './wire/io-message.ts';
 export { MESSAGE_PAYLOAD_BYTES_MAX } from './wire/unresolved-writes.ts';

@@ -45,6 +45,17 @@ export class SimulatedDriver implements VolumeOrders, Operations {
     });
   }
 
+  async takeOver(input: Parameters<VolumeOrders['takeOver']>[0], force: boolean, by: string): Promise<OperationView> {
+    const volume = this.#state.volumes.find(({ uuid }) => uuid === input.uuid);
+    if (volume === undefined) throw new OperationError('NOT_FOUND', `no member of ${input.name} answers`);
+    const steps = ['maps the volume on this node', 'takes the volume over from the client node that serves it'];
+    const given: typeof input & { readonly force: boolean } = { ...input, force };
+    return this.#begin('volume-takeover', volume, steps, given, by, () => {
+      volume.client = this.#node;
+      return { poolUuid: volume.uuid, name: volume.name };
+    });
+  }
+
   async unmap(input: Parameters<VolumeOrders['unmap']>[0], by: string): Promise<OperationView> {
     const volume = this.#idle(input.pool, input.evenIfConnected);
     return this.#begin('volume-unmap', volume, ['takes the volume out of service on this node'], input, by, () => {

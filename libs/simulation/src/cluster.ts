@@ -1,5 +1,5 @@
 import { createStore, storeBytes } from '@rmr/bitmap-store';
-import { compareVersions, type MemberAddress, type MemberRecord, sameVersion, type VersionRecord } from '@rmr/rmr';
+import { compareVersions, type MemberAddress, type MemberRecord, sameVersion, type TakeoverWay, type VersionRecord } from '@rmr/rmr';
 import { randomBelow, randomUuid, SeededRandom } from '@rmr/runtime';
 import { MemoryDisk, MemoryNetwork, VirtualWorld } from '@rmr/testing';
 import { Geometry } from './geometry.ts';
@@ -53,6 +53,7 @@ export class SimulatedCluster {
   #cloneCount = 0;
   #servedByTwo = false;
   readonly #stops: SeededRandom;
+  readonly #handovers: SeededRandom;
   readonly #configs: SeededRandom;
 
   constructor(seed: number) {
@@ -87,6 +88,7 @@ export class SimulatedCluster {
       ioTimeoutMs: null,
     };
     this.#stops = new SeededRandom(seed ^ 0x570b);
+    this.#handovers = new SeededRandom(seed ^ 0x4a0d);
     this.#configs = new SeededRandom(seed ^ 0xc0f1);
     // Drawn apart, so that all other runs are what they were without it.
     const timeouts = new SeededRandom(seed ^ 0x710e);
@@ -368,13 +370,18 @@ export class SimulatedCluster {
     this.listener.onPowerLost(nodes);
   }
 
+  /** A second client wants the pool, and asks the first one for it, or takes it from one that is alive. False: not now. */
+  takeOverAlive(): boolean {
+    return randomBelow(this.#handovers, 100) < HANDOVERS_PERCENT ? this.takeOver(true, 'ASK') : this.takeOver(true);
+  }
+
   /** A second client wants the pool while the first is cut off: it must wait, then get it, and the first must not serve again. False: not now. */
-  takeOver(live: boolean): boolean {
+  takeOver(live: boolean, way: TakeoverWay = live ? 'FORCE' : 'NO'): boolean {
     const old = this.client;
     if (old === null || this.rival !== null || this.draining) return false;
     if (old.pool.state !== 'SERVING' && !(live && old.pool.state === 'RECOVERING')) return false;
     if (!live) for (const node of this.all) this.network.partition(old.name, node.name);
-    const rival = this.#newClient(live);
+    const rival = this.#newClient(way);
     this.rival = rival;
     const untilMs = this.world.scheduler.nowMs + RIVAL_MS;
     const look = (): void => {
@@ -469,8 +476,21 @@ export class SimulatedCluster {
     this.startClient();
   }
 
-  #newClient(takeover = false): SimulatedClient {
-    return new SimulatedClient(this.#pool, `client-${++this.#clientCount}`, this.#configured(), this.witness, takeover);
+  #newClient(takeover: TakeoverWay = 'NO'): SimulatedClient {
+    const name = `client-${++this.#clientCount}`;
+    return new SimulatedClient(this.#pool, name, this.#configured(), this.witness, takeover, (asked) => this.#handOver(asked));
+  }
+
+  /** C4: another client asks for the pool. It gets it, unless an operator at this client has reasons of his own. */
+  #handOver(client: SimulatedClient): string {
+    if (this.client !== client) return 'it is not the client any more';
+    if (!this.draining && randomBelow(this.#handovers, 100) < HANDOVER_REFUSED_PERCENT) return 'it is in use';
+    this.stopClient();
+    // Whoever has asked may be gone by then.
+    this.world.after(CLIENT_STOP_MS, () => {
+      if (this.client === null && this.rival === null) this.startClient();
+    });
+    return '';
   }
 
   /**
@@ -513,7 +533,7 @@ export class SimulatedCluster {
     const memberId = ++this.#highestMemberId;
     const node = this.#makeNode(memberId, this.newDisk(memberId));
     node.start();
-    const client = new SimulatedClient(this.#pool, `misled-${memberId}`, [addressOf(node)], null, false);
+    const client = new SimulatedClient(this.#pool, `misled-${memberId}`, [addressOf(node)], null, 'NO', () => '');
     this.world.after(MISLED_MS, () => {
       if (client.pool.state === 'SERVING') throw new Error(`C0: ${client.name} serves an empty pool that nobody has created`);
       client.crash();
@@ -597,6 +617,9 @@ const MISLED_MS = 3_000;
 const BIRTH_MS = 100;
 /** After which a rival that could not get the pool gives up. */
 const RIVAL_MS = 15_000;
+/** Percentage of take-overs of a live client that ask it for the pool (C4), and of its answers that refuse that. */
+const HANDOVERS_PERCENT = 50;
+const HANDOVER_REFUSED_PERCENT = 20;
 
 /** Is told what happens to the cluster. */
 export interface ClusterListener {

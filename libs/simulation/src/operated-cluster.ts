@@ -5,6 +5,7 @@
 import { createStore, openStore } from '@rmr/bitmap-store';
 import {
   commandService,
+  handOver,
   type Mapping,
   NodeStoreService,
   PoolStoreAdapter,
@@ -18,7 +19,16 @@ import {
   volumeOperationKinds,
 } from '@rmr/brmr';
 import { type OperationRecord, OperationRunner } from '@rmr/operations';
-import { IoRequest, MESSAGE_PAYLOAD_BYTES_MAX, MessageType, type PoolClient, RmrClient, RmrServer, Sessions } from '@rmr/rmr';
+import {
+  type HandoverWish,
+  IoRequest,
+  MESSAGE_PAYLOAD_BYTES_MAX,
+  MessageType,
+  type PoolClient,
+  RmrClient,
+  RmrServer,
+  Sessions,
+} from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
 import { OperationError, randomUuid, SlabPool, Status } from '@rmr/runtime';
 import { MemoryDisk, MemoryNetwork, type VirtualHost, VirtualWorld } from '@rmr/testing';
@@ -28,12 +38,15 @@ export class OperatedCluster {
   readonly network: MemoryNetwork;
   readonly nodes: readonly OperatedNode[];
   readonly client: OperatedClient;
+  /** Another client node. It is not running at first. */
+  readonly other: OperatedClient;
 
   constructor(seed: number, nodes: number) {
     this.world = new VirtualWorld(seed);
     this.network = new MemoryNetwork(this.world);
     this.nodes = Array.from({ length: nodes }, (_, index) => new OperatedNode(this, `storage-${index + 1}`));
     this.client = new OperatedClient(this, 'client-1');
+    this.other = new OperatedClient(this, 'client-2');
     for (const node of this.nodes) node.start();
     this.client.start();
   }
@@ -43,7 +56,7 @@ export class OperatedCluster {
   }
 
   /** Writes bytes of one value to the start of a pool, and returns how that ended. */
-  write(uuid: string, value: number, lengthBytes = 4096): number {
+  write(uuid: string, value: number, lengthBytes = 4096, client = this.client): number {
     let status: number | null = null;
     const slab = new SlabPool().take();
     slab.bytes.fill(value, 0, lengthBytes);
@@ -56,7 +69,7 @@ export class OperatedCluster {
     request.offsetBytes = 0;
     request.lengthBytes = lengthBytes;
     request.payload = slab.bytes.subarray(0, lengthBytes);
-    const pool = this.client.pool(uuid);
+    const pool = client.pool(uuid);
     if (pool === null) return Status.ENOPOOL;
     pool.submit(request);
     this.world.runUntil(() => status !== null, 60_000, 'the write to end');
@@ -381,7 +394,11 @@ export class OperatedClient {
 
   #map({ uuid, name, members, witness, quorum, queueDepth }: Mapping): void {
     if (this.#pools.has(uuid) || this.#client === null) return;
-    const options = { poolUuid: uuid, poolName: name, members, quorum, queueDepth, ...(witness === null ? {} : { witness }) };
+    const { host } = this;
+    const options = {
+      ...{ poolUuid: uuid, poolName: name, members, quorum, queueDepth, ...(witness === null ? {} : { witness }) },
+      onAsked: (wish: HandoverWish) => handOver({ host: this.volumeHost(), runner: this.runner, log: host.log }, { uuid, name }, wish),
+    };
     this.#pools.set(
       uuid,
       this.#client.open(options, () => {}),

@@ -28,9 +28,9 @@ function order(name: string, nodes: readonly number[]): CreateOrder {
   );
 }
 
-function submit<Kind extends VolumeOperation>(kind: Kind, poolUuid: string, input: OperationInputs[Kind]): string {
+function submit<Kind extends VolumeOperation>(kind: Kind, poolUuid: string, input: OperationInputs[Kind], client = cluster.client): string {
   let operation: Operation | OperationError | null = null;
-  cluster.client.runner.submit({ kind, target: poolUuid, targetName: 'v', requestedBy: 'a test', requestId: null, input }, (result) => {
+  client.runner.submit({ kind, target: poolUuid, targetName: 'v', requestedBy: 'a test', requestId: null, input }, (result) => {
     operation = result;
   });
   cluster.world.runUntil(() => operation !== null, LONG_MS, 'the order to be taken');
@@ -39,10 +39,10 @@ function submit<Kind extends VolumeOperation>(kind: Kind, poolUuid: string, inpu
 }
 
 /** The operation once it has ended. */
-function ended(id: string): Operation {
-  const find = (): Operation | null => (cluster.client.running ? cluster.client.runner.get(id) : null);
+function ended(id: string, client = cluster.client): Operation {
+  const find = (): Operation | null => (client.running ? client.runner.get(id) : null);
   cluster.world.runUntil(() => find() !== null && !isUnfinished((find() as Operation).state), LONG_MS, 'the operation to end');
-  cluster.client.runner.verify();
+  client.runner.verify();
   return find() as Operation;
 }
 
@@ -178,6 +178,74 @@ describe('operations on volumes, on production cores', () => {
   });
 });
 
+describe('a volume is taken over by another client node (C4)', () => {
+  let uuid: string;
+  beforeEach(() => {
+    uuid = create([1, 2]);
+    expect(cluster.write(uuid, 7)).toBe(Status.OK);
+    cluster.other.start();
+  });
+
+  test('which asks for it: the one that serves it ends in order, forgets it, and the other one serves what was written', () => {
+    expect(ended(submit('volume-takeover', uuid, takeover(uuid), cluster.other), cluster.other)).toMatchObject({ state: 'SUCCEEDED' });
+    expect([...cluster.client.journal.values()].find(({ kind }) => kind === 'volume-unmap')).toMatchObject({
+      state: 'SUCCEEDED',
+      requestedBy: 'client-2',
+    });
+    expect({ mapped: cluster.client.mappings.size, there: cluster.other.mappings.size }).toEqual({ mapped: 0, there: 1 });
+    expect(cluster.write(uuid, 8, 4096, cluster.other)).toBe(Status.OK);
+    expect(holders(uuid, 8)).toEqual([1, 2]);
+  });
+
+  test('not while NBD clients use it, which the operation says; with a word it is', () => {
+    cluster.client.connections.set(uuid, 2);
+    const id = submit('volume-takeover', uuid, takeover(uuid), cluster.other);
+    const waits = (): string => cluster.other.runner.get(id)?.waitingFor?.what ?? '';
+    cluster.world.runUntil(() => waits().includes('2 NBD clients are connected'), LONG_MS, 'the refusal to be told');
+    expect(waits()).toMatch(/^client-1 to hand the pool over, which it does not do now: 2 NBD clients are connected to v/);
+    cluster.other.runner.cancel(id, 'a test', () => {});
+    expect(ended(id, cluster.other)).toMatchObject({ state: 'CANCELLED' });
+    expect({ served: cluster.write(uuid, 8), there: cluster.other.mappings.size }).toEqual({ served: Status.OK, there: 0 });
+    const input = takeover(uuid, { evenIfConnected: true });
+    expect(ended(submit('volume-takeover', uuid, input, cluster.other), cluster.other)).toMatchObject({ state: 'SUCCEEDED' });
+    expect(cluster.write(uuid, 9, 4096, cluster.other)).toBe(Status.OK);
+  });
+
+  test('not while an operation on it goes on: that is waited for', () => {
+    cluster.node(3).crash();
+    const store = { ...place(3), memberId: 3, storeUuid: cluster.client.volumeHost().newUuid() };
+    const adding = submit('member-add', uuid, { poolUuid: uuid, poolName: 'v', store });
+    const id = submit('volume-takeover', uuid, takeover(uuid), cluster.other);
+    const waits = (): string => cluster.other.runner.get(id)?.waitingFor?.what ?? '';
+    cluster.world.runUntil(() => waits().includes('the operation member-add'), LONG_MS, 'the refusal to be told');
+    cluster.node(3).start();
+    expect(ended(adding)).toMatchObject({ state: 'SUCCEEDED' });
+    expect(ended(id, cluster.other)).toMatchObject({ state: 'SUCCEEDED' });
+  });
+
+  test('by force: the one that served it stops for good, and gets it back when it asks for it', () => {
+    const input = takeover(uuid, { force: true });
+    cluster.client.connections.set(uuid, 1);
+    expect(ended(submit('volume-takeover', uuid, input, cluster.other), cluster.other)).toMatchObject({ state: 'SUCCEEDED' });
+    cluster.world.runUntil(() => cluster.client.pool(uuid)?.state === 'FENCED', LONG_MS, 'the former client to notice');
+    expect(cluster.write(uuid, 8, 4096, cluster.other)).toBe(Status.OK);
+    expect(ended(submit('volume-takeover', uuid, takeover(uuid, { wasMapped: true })))).toMatchObject({ state: 'SUCCEEDED' });
+    expect(cluster.write(uuid, 9)).toBe(Status.OK);
+    expect(holders(uuid, 9)).toEqual([1, 2]);
+  });
+
+  test('of a client node that is dead, at once', () => {
+    cluster.client.crash();
+    expect(ended(submit('volume-takeover', uuid, takeover(uuid), cluster.other), cluster.other)).toMatchObject({ state: 'SUCCEEDED' });
+  });
+});
+
+function takeover(uuid: string, given: Partial<OperationInputs['volume-takeover']> = {}): OperationInputs['volume-takeover'] {
+  const mapping = cluster.client.mappings.get(uuid) ?? cluster.other.mappings.get(uuid);
+  if (mapping === undefined) throw new Error('nobody maps the volume');
+  return { mapping, force: false, evenIfConnected: false, wasMapped: false, ...given };
+}
+
 function replacement(uuid: string, memberId: number, disk: string): OperationInputs['store-replace'] {
   const host = cluster.client.volumeHost();
   const former = doomedStores(host, uuid).find(({ node }) => node === `storage-${memberId}`);
@@ -233,6 +301,23 @@ describe('an operation during which somebody dies ends as it would have', () => 
       expect(cluster.write(uuid, 5)).toBe(Status.OK);
       cluster.world.runUntil(() => holders(uuid, 5).length === 2, LONG_MS, 'both members to have it');
       expect([...cluster.node(2).stores.keys()]).toEqual([expect.stringMatching(isRefused ? /^\/ssd\// : /^\/hdd\//)]);
+    }
+  });
+
+  test.each([...CRASHES, ['the other client node', () => cluster.other] as const])('a takeover: %s, at every moment', (_who, who) => {
+    for (const atMs of moments.map((ms) => ms * 40)) {
+      cluster = new OperatedCluster(400 + atMs, 3);
+      const uuid = create([1, 2]);
+      expect(cluster.write(uuid, 4)).toBe(Status.OK);
+      cluster.other.start();
+      const id = submit('volume-takeover', uuid, takeover(uuid), cluster.other);
+      cluster.world.run(atMs);
+      who().crash();
+      cluster.world.run(50);
+      who().start();
+      expect(ended(id, cluster.other)).toMatchObject(SUCCESS);
+      expect(cluster.write(uuid, 5, 4096, cluster.other)).toBe(Status.OK);
+      cluster.world.runUntil(() => holders(uuid, 5).length === 2, LONG_MS, 'both members to have it');
     }
   });
 

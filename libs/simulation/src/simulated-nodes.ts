@@ -10,6 +10,7 @@ import {
   RmrClient,
   RmrServer,
   Sessions,
+  type TakeoverWay,
   type VersionRecord,
 } from '@rmr/rmr';
 import { RtrsServer } from '@rmr/rtrs';
@@ -392,13 +393,14 @@ export class SimulatedClient {
   readonly #network: MemoryNetwork;
   readonly #client: RmrClient;
 
-  /** `takeover`: it takes the pool from a client that is alive. */
+  /** `onAsked`: another client asks for the pool (C4). */
   constructor(
     simulated: SimulatedPool,
     name: string,
     members: readonly MemberAddress[],
     witness: SimulatedStorageNode | null,
-    takeover: boolean,
+    takeover: TakeoverWay,
+    onAsked: (asked: SimulatedClient) => string,
   ) {
     const { world, network, poolUuid, queueDepth, heartbeatIntervalMs, deadAfterMs, readPolicy } = simulated;
     const { legTimeoutMs, legSlowForMs, legReturnDelayMsMax } = simulated;
@@ -430,6 +432,7 @@ export class SimulatedClient {
         ...(witness === null ? {} : { witness: addressOf(witness) }),
         quorum: simulated.quorum,
         takeover,
+        onAsked: () => onAsked(this),
       },
       () => {},
     );

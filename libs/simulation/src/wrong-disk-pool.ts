@@ -141,7 +141,7 @@ export class WrongDiskPool {
 
   /** A client starts, with the configuration that there is. */
   startClient(): void {
-    this.client = new SimulatedClient(this.#simulated, `client-${++this.#clientCount}`, this.configured, this.witness, false);
+    this.client = new SimulatedClient(this.#simulated, `client-${++this.#clientCount}`, this.configured, this.witness, 'NO', () => '');
   }
 
   /** The client dies. What it had under way has happened by then, or not. */

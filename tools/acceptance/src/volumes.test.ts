@@ -33,7 +33,7 @@ let writer: VerifiedWriter | null;
 
 beforeEach(async () => {
   writer = null;
-  cluster = await TestCluster.start({ storageNodes: 3 });
+  cluster = await TestCluster.start({ storageNodes: 3, clientNodes: 2 });
 });
 
 afterEach(async () => {
@@ -136,6 +136,44 @@ test('a volume is made, written to, grows to three copies, has a store replaced 
   await eventually(async () => succeeded(await rmrctl('volume', 'delete', 'web', '--yes')));
   expect(await storesOnDisks()).toEqual([]);
   expect((await rmrctl('volume', 'show', 'web')).code).toBe(4);
+});
+
+test('a volume is taken over under a client that writes: asked for, by force, and from a client node that is killed', async () => {
+  let volume = await answer<Volume>('volume', 'create', 'web', '--size', '64MiB', '--disk', 'storage-1/disk-1', 'storage-2/disk-1');
+  let server: string | null = 'client-1';
+  writer = new VerifiedWriter({
+    ...{ seed: 2, firstByte: 0, lengthBytes: 16 * MIB, mayFailFlush: () => false },
+    // The client looks for the volume where it is served now, again and again.
+    endpoint: () => (server === null ? null : { address: parseNbdUri(volume.nbdUri), instance: server }),
+  });
+  writer.write();
+  const verified = writer;
+  const takeOver = async (to: string, ...flags: readonly string[]): Promise<void> => {
+    // What is in flight is left to itself: it may be carried out, but not after the other client node serves.
+    server = null;
+    verified.abandonConnection();
+    await answer('volume', 'takeover', 'web', '--client', to, '--even-if-connected', ...flags);
+    volume = await eventually(async () => {
+      const now = await answer<Volume & { readonly servedBy: string }>('volume', 'show', 'web');
+      expect(now).toMatchObject({ servedBy: to, health: { level: 'healthy' } });
+      return now;
+    });
+    server = to;
+    await verified.progress(100, WAIT_MS_MAX);
+  };
+  await verified.progress(100, WAIT_MS_MAX);
+  await cluster.command('start', 'client-2');
+  await eventually(() => answer('node', 'show', 'client-2'));
+
+  // Its NBD client is in the way, and that is said.
+  const refused = await rmrctl('volume', 'takeover', 'web', '--client', 'client-2');
+  expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('1 NBD client uses web') });
+  await takeOver('client-2');
+  await takeOver('client-1', '--force', '--yes');
+  await takeOver('client-2');
+  await cluster.command('kill', 'client-2');
+  await takeOver('client-1');
+  await expectAllRight(verified, 2);
 });
 
 test('a replacement goes on when the storage node and then the client node are killed in it, under a client that writes', async () => {

@@ -18,8 +18,10 @@ function wordsOf(action: Action): string {
       return `volume map ${action.volume}`;
     case 'volume-force':
       return `volume force ${action.volume}`;
+    case 'volume-takeover':
+      return `volume takeover ${action.volume}${action.evenIfConnected ? ' --even-if-connected' : ''}`;
     case 'volume-unmap':
-      return `volume unmap ${action.volume}${action.evenIfConnected ? ' --even-if-connected' : ''}`;
+      return `volume unmap ${action.volume}${action.client === undefined ? '' : ` --client ${action.client}`}${action.evenIfConnected ? ' --even-if-connected' : ''}`;
     case 'volume-delete':
       return `volume delete ${action.volume}${action.evenIfConnected ? ' --even-if-connected' : ''}`;
     case 'member-replace':

@@ -82,6 +82,8 @@ test('what other programs rely on: a volume through its life, as one JSON docume
   expect(await json('resync anew db 2 --yes')).toEqual({ volume: 'db', memberId: 2 });
   expect(await json('volume unmap db')).toMatchObject({ kind: 'volume-unmap', state: 'SUCCEEDED' });
   expect(await json('volume map db --client client-1')).toMatchObject({ servedBy: 'client-1' });
+  expect(await json('volume takeover db')).toMatchObject({ servedBy: 'client-2', operation: { kind: 'volume-takeover' } });
+  expect(await json('volume takeover db --client client-1 --force --yes')).toMatchObject({ servedBy: 'client-1' });
   const { operation } = await json<Volume>('member add db --disk storage-2/disk-2 --no-wait');
   expect(operation.state).toBe('QUEUED');
   expect(await json(`operation show ${operation.id}`)).toMatchObject({ id: operation.id });

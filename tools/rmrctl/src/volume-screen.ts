@@ -24,6 +24,7 @@ export function volumeScreen(
     ...facts(painter, [
       ['size', sizeText(volume.sizeBytes)],
       ['served by', [volume.servedBy ?? 'nobody that answers', volume.nbdUri ?? ''].join('   ').trimEnd()],
+      ['stands by', volume.standby.join(', ')],
       ['clients', volume.peers.length === 0 ? 'none' : volume.peers.join(', ')],
       ['quorum', volume.quorum ?? ''],
       ['witness', witness === null ? '' : `${witness.name}${witness.ready ? '' : `: ${witness.reason}`}`],

@@ -3,7 +3,8 @@ import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { RECOVERY_RETRY_MS } from '../constants.ts';
 import { Leg } from '../core/client/legs/leg.ts';
 import type { Wanted } from '../core/client/pool-client-types.ts';
-import { type Assembled, Recovery, type RecoveryOptions } from '../core/client/recovery/recovery.ts';
+import { Recovery } from '../core/client/recovery/recovery.ts';
+import type { Assembled, RecoveryOptions } from '../core/client/recovery/recovery-options.ts';
 import type { VersionMemory } from '../core/client/versions/versions.ts';
 import type { MemberRecord, VersionRecord } from '../pool-store.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../wire/control-message.ts';
@@ -39,7 +40,7 @@ export class RecoveryRig {
     this.legs = this.sessions.map(({ shared }, index) => new Leg(index, memberOf(index + 1), shared, SILENT_LOGGER, () => 0));
     this.recovery = new Recovery(this.world, this.legs, {
       ...{ poolUuid: POOL, poolName: 'p', queueDepth: 16, clientInstance: CLIENT, clientName: 'client-1' },
-      ...{ quorum: 'none', takeover: false, witness: () => this.witness, onAttempt: () => {}, onFenced: () => {} },
+      ...{ quorum: 'none', takeover: 'NO', witness: () => this.witness, onAttempt: () => {}, onFenced: () => {} },
       onMembers: (members) => this.onMembers(members),
       twice: (leg) => this.twice(leg),
       strays: () => this.strays,

@@ -73,6 +73,7 @@ export type StorePast = z.infer<typeof pastSchema>;
 /** Length of what a control message says of a disk, and of why it was refused. */
 export const DISK_TEXT_MAX = 256;
 export const FAILURE_TEXT_MAX = 1024;
+export const HANDOVER_TEXT_MAX = 256;
 
 /** What a storage node answers to a probe. A probe changes nothing (C1). */
 export const probeResultSchema = z.strictObject({
@@ -154,11 +155,25 @@ export type OwedResult = z.infer<typeof owedResultSchema>;
 export const recordedResultSchema = z.strictObject({ owed: rangesSchema, mark: markSchema });
 export type RecordedResult = z.infer<typeof recordedResultSchema>;
 
+/** C4: a client wants the pool that another one serves. */
+const handoverWishSchema = z.strictObject({
+  clientName: name,
+  /** Also if NBD clients, or whatever else uses the pool, are cut off by that. */
+  evenIfInUse: z.boolean(),
+});
+export type HandoverWish = z.infer<typeof handoverWishSchema>;
+
+/** C4: why the client that serves the pool does not hand it over. Empty: it has not answered, or is about to hand it over. */
+export const handoverResultSchema = z.strictObject({ refusal: z.string().max(HANDOVER_TEXT_MAX) });
+export type HandoverResult = z.infer<typeof handoverResultSchema>;
+
 /** The mark of the answering member's store, for others to remember. */
 export const markResultSchema = z.strictObject({
   mark: markSchema,
   /** What is wrong with its disk, as the member's node knows, for people; without a subject. Absent: nothing that it knows of. */
   disk: z.string().min(1).max(DISK_TEXT_MAX).optional(),
+  /** C4: the client that asks this one to hand the pool over. Absent: nobody does. */
+  asked: handoverWishSchema.optional(),
 });
 export type MarkResult = z.infer<typeof markResultSchema>;
 
@@ -229,6 +244,8 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('read-check'), poolUuid: uuid, epoch: u32.min(1), ranges: rangesSchema }),
   /** Reads the answering member's own column. What it has clean may be cleared elsewhere (R3). Anybody may ask. */
   z.strictObject({ op: z.literal('map-check'), poolUuid: uuid, fromLeaf: u32 }),
+  /** C4: another client is asked to hand the pool over to this one. Nothing is claimed. Whoever still wants it asks again. */
+  z.strictObject({ op: z.literal('ask-handover'), poolUuid: uuid, clientInstance: uuid, clientName: name, evenIfInUse: z.boolean() }),
   /** Marks chunks dirty for members that are out of the in-sync set: the adds that were owed (V5). */
   z.strictObject({ op: z.literal('map-add'), poolUuid: uuid, epoch: u32.min(1), versionSeq: u32.min(1), add: mapAddSchema }),
   /** Until the next version, requests that would wait for a dirty chunk are bounced (L4). */
@@ -242,7 +259,15 @@ export const controlRequestSchema = z.discriminatedUnion('op', [
   /** The member has been removed from the pool, and is told so. */
   z.strictObject({ op: z.literal('leave'), poolUuid: uuid, epoch: u32.min(1) }),
   /** Asks whether this client is still served. The answer is a failure if it is not, else the member's mark. */
-  z.strictObject({ op: z.literal('renew'), poolUuid: uuid, epoch: u32.min(1), completedThrough: exact, marks: marksSchema }),
+  z.strictObject({
+    op: z.literal('renew'),
+    poolUuid: uuid,
+    epoch: u32.min(1),
+    completedThrough: exact,
+    marks: marksSchema,
+    /** C4: why this client does not hand the pool over to the one that asks for it. Absent: nobody has asked here, or it hands it over. */
+    handoverRefusal: z.string().min(1).max(HANDOVER_TEXT_MAX).optional(),
+  }),
   /** Everything becomes durable, and the store older: the mark in the answer stands for all that was written so far. */
   z.strictObject({ op: z.literal('age'), poolUuid: uuid, epoch: u32.min(1) }),
   /** The client ends in order: nothing is in flight, everything is durable on every member. */
@@ -303,6 +328,7 @@ export type ControlResult =
   | OwedResult
   | RecordedResult
   | MarkResult
+  | HandoverResult
   | SyncJoinResult
   | CommandResult
   | Record<string, never>;

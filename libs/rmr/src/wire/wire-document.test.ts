@@ -13,6 +13,7 @@ import {
   controlRequestSchema,
   emptyResultSchema,
   encodeControlHeader,
+  handoverResultSchema,
   mapReadResultSchema,
   markResultSchema,
   owedResultSchema,
@@ -190,6 +191,7 @@ const ANSWERS: Readonly<Record<string, ObjectSchema>> = {
   'read check': readCheckResultSchema,
   owed: owedResultSchema,
   mark: markResultSchema,
+  handover: handoverResultSchema,
   'sync join': syncJoinResultSchema,
 };
 
@@ -208,6 +210,7 @@ const OBJECTS: Readonly<Record<string, ObjectSchema>> = {
   'one of lives': probe.past.shape.lives.element,
   mark: markResultSchema.shape.mark,
   'one of marks': release.shape.marks.element,
+  asked: markResultSchema.shape.asked.unwrap(),
   'one of columns': claimResultSchema.shape.columns.element,
   range: claimResultSchema.shape.lastIo.element,
 };

@@ -9,6 +9,7 @@ import {
   planCreate,
   planDelete,
   planMap,
+  planTakeover,
   planUnmap,
   serverOf,
   type VolumePicture,
@@ -67,6 +68,7 @@ export function addVolume(program: Command, world: Surroundings): void {
   addCreate(volume, world);
   addDelete(volume, world);
   addMapping(volume, world);
+  addTakeover(volume, world);
   addForce(volume, world);
 }
 
@@ -214,24 +216,75 @@ function addMapping(volume: Command, world: Surroundings): void {
     usage: 'unmap [volume]',
     description: 'Takes a volume out of service. Its data stays.',
     example: 'volume unmap web-01',
-  }).option('--even-if-connected', 'although NBD clients use it: they are cut off');
+  })
+    .option('--client <node>', 'the client node that is to map it no more (default: the one that serves it)')
+    .option('--even-if-connected', 'although NBD clients use it: they are cut off');
   unmap.addOption(FORCE());
-  does(world, unmap, async (session, flags: OrderFlags & { evenIfConnected?: true; force?: true }, wanted?: string) => {
+  does(world, unmap, async (session, flags: OrderFlags & { client?: string; evenIfConnected?: true; force?: true }, wanted?: string) => {
     const observation = await session.observe();
     const found = await session.volume(observation, wanted);
-    const plan = planUnmap(observation, found, (flags.evenIfConnected ?? flags.force) === true);
+    const plan = planUnmap(observation, found, (flags.evenIfConnected ?? flags.force) === true, flags.client);
+    const isServer = plan.node.name === found.servedBy;
     if (flags.dryRun === true)
       return printPlan(
         session,
         plan,
-        (painter) => [`Would take ${painter.name(found.name)} out of service on ${plan.node.name}. Its data stays.`],
+        (painter) => [
+          isServer
+            ? `Would take ${painter.name(found.name)} out of service on ${plan.node.name}. Its data stays.`
+            : `Would unmap ${painter.name(found.name)} on ${plan.node.name}, which stands by. ${found.servedBy ?? 'Nobody'} goes on serving it.`,
+        ],
         { name: found.name },
       );
     const operation = await carryOut(session, plan, flags);
     const done = `is ${flags.wait ? 'out of service' : 'being taken out of service'}. Its data stays.`;
     session.print({
       data: operation,
-      text: (painter) => `${painter.mark('good')} ${painter.name(found.name)} ${done} To serve it again: rmrctl volume map ${found.name}`,
+      text: (painter) =>
+        isServer
+          ? `${painter.mark('good')} ${painter.name(found.name)} ${done} To serve it again: rmrctl volume map ${found.name}`
+          : `${painter.mark('good')} ${plan.node.name} does not stand by for ${painter.name(found.name)} any more.`,
+    });
+  });
+}
+
+interface TakeoverFlags extends OrderFlags {
+  readonly client?: string;
+  readonly evenIfConnected?: true;
+  readonly force?: true;
+  readonly yes?: true;
+}
+
+function addTakeover(volume: Command, world: Surroundings): void {
+  const takeover = order(volume, {
+    usage: 'takeover [volume]',
+    description: 'Serves a volume on another client node. The one that serves it is asked for it, and ends in order.',
+    example: 'volume takeover web-01 --client client-2',
+  })
+    .option('--client <node>', 'the client node that serves it from then on (default: another one with the fewest volumes)')
+    .option('--even-if-connected', 'although NBD clients use it: they are cut off')
+    .option('--force', 'do not ask the client node that serves it: what is in flight there fails')
+    .option('--yes', 'with --force: do not ask for the name');
+  does(world, takeover, async (session, flags: TakeoverFlags, wanted?: string) => {
+    const observation = await session.observe();
+    if (flags.client !== undefined) chooseClient(observation, flags.client);
+    const found = await session.volume(observation, wanted);
+    const force = flags.force === true;
+    const plan = planTakeover(observation, found, { client: flags.client, evenIfConnected: flags.evenIfConnected === true, force });
+    const how = force ? 'by force from' : 'from';
+    const lines = (painter: Painter): readonly string[] => [
+      `${flags.dryRun === true ? 'Would take' : 'Take'} ${painter.name(found.name)} over ${how} ${plan.from}, to be served by ${plan.node.name}.`,
+    ];
+    if (flags.dryRun === true) return printPlan(session, plan, lines, { name: found.name, from: plan.from, force });
+    if (force) {
+      if (flags.yes !== true) session.say([...lines(session.aside), ...checkLines(session.aside, plan)].join('\n'));
+      await session.confirm(found.name, flags.yes, `the takeover of ${found.name} by force`);
+    }
+    const operation = await carryOut(session, plan, flags);
+    const now = findVolume(await session.observe(true), found.uuid);
+    session.print({
+      data: { ...(now ?? found), operation },
+      text: (painter) => (flags.wait && now !== null ? readyText(painter, now) : operationScreen(painter, operation, world.now())),
     });
   });
 }

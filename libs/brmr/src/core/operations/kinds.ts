@@ -27,6 +27,10 @@ import {
   makeStores,
   mapPool,
   mappingOf,
+  mapToTakeOver,
+  stopAsking,
+  type TakeoverOrder,
+  takeOver,
   unmapPool,
   usedProblem,
 } from './volume-operations.ts';
@@ -35,6 +39,7 @@ import {
 export interface OperationInputs {
   readonly 'volume-create': CreateOrder;
   readonly 'volume-map': Mapping;
+  readonly 'volume-takeover': TakeoverOrder;
   readonly 'volume-unmap': { readonly poolUuid: string; readonly name: string; readonly evenIfConnected: boolean };
   readonly 'volume-delete': {
     readonly poolUuid: string;
@@ -121,6 +126,19 @@ export function volumeOperationKinds(host: VolumeHost): OperationKind<never>[] {
         name: 'service',
         sentence: 'waits until the volume is served',
         run: ({ input }, done) => awaitService(host, input.uuid, withResult(done, { poolUuid: input.uuid, name: input.name })),
+      },
+    ]),
+    kind('volume-takeover', [
+      {
+        name: 'map',
+        sentence: 'maps the volume on this node',
+        run: ({ input }, done) => mapToTakeOver(host, input, done),
+        undo: ({ input }, done) => stopAsking(host, input, done),
+      },
+      {
+        name: 'take',
+        sentence: 'takes the volume over from the client node that serves it',
+        run: ({ input }, done) => takeOver(host, input, withResult(done, { poolUuid: input.mapping.uuid, name: input.mapping.name })),
       },
     ]),
     kind('volume-unmap', [

@@ -1,5 +1,5 @@
 /** What the operations of a client node work with: the pools that it maps, what it remembers of them, and the way to storage nodes. */
-import type { LastCopies, MemberAddress, OperationDone, PoolClientStatus } from '@rmr/rmr';
+import type { LastCopies, MemberAddress, OperationDone, PoolClientStatus, TakeoverWay } from '@rmr/rmr';
 import type { OperationError } from '@rmr/runtime';
 import type { CommandWay, NodePlace } from '../commands/node-commander.ts';
 
@@ -52,4 +52,5 @@ export interface OperatedPool {
     copyAnew(memberId: number, lastCopies: LastCopies, done: OperationDone): void;
   };
   create(done: OperationDone): void;
+  takeOver(way: TakeoverWay): void;
 }

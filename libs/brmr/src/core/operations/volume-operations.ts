@@ -195,6 +195,38 @@ export function awaitService(host: VolumeHost, uuid: string, done: StepDone): vo
   }
 }
 
+/** A volume that another client node serves, and that this one is to serve. */
+export interface TakeoverOrder {
+  readonly mapping: Mapping;
+  /** Whether it is taken from a client node that is alive and does not hand it over. Else that node is asked for it. */
+  readonly force: boolean;
+  /** Whether NBD clients of the other client node may be cut off. */
+  readonly evenIfConnected: boolean;
+  /** Whether the volume was mapped here before, and waited to be served. Then it stays mapped when the operation is cancelled. */
+  readonly wasMapped: boolean;
+}
+
+/**
+ * Maps the volume. A pool that was taken from this node before is mapped anew: as it was fenced, it would never be served here again (C3).
+ */
+export function mapToTakeOver(host: VolumeHost, { mapping }: TakeoverOrder, done: StepDone): void {
+  if (host.pool(mapping.uuid)?.status().state !== 'FENCED') mapPool(host, mapping, done);
+  else host.unmap(mapping.uuid, () => mapPool(host, mapping, done));
+}
+
+/** Asks for the volume, or takes it, and ends once it is served here. */
+export function takeOver(host: VolumeHost, { mapping, force, evenIfConnected }: TakeoverOrder, done: StepDone): void {
+  host.pool(mapping.uuid)?.takeOver(force ? 'FORCE' : evenIfConnected ? 'ASK_EVEN_IN_USE' : 'ASK');
+  awaitService(host, mapping.uuid, done);
+}
+
+/** Takes back what {@link takeOver} has asked for. */
+export function stopAsking(host: VolumeHost, { mapping, wasMapped }: TakeoverOrder, done: StepDone): void {
+  host.pool(mapping.uuid)?.takeOver('NO');
+  if (wasMapped) done(DONE);
+  else unmapPool(host, mapping.uuid, done);
+}
+
 /** A member of a volume that is to be deleted: where its store is. */
 export interface DoomedStore extends NodePlace {
   readonly storeUuid: string;

@@ -1,9 +1,11 @@
 import type { MemberRecord, PoolPolicy, VersionRecord } from '../../pool-store.ts';
 import type { LegState } from '../../states.ts';
+import type { HandoverWish } from '../../wire/control-message.ts';
 import type { ReadPolicyName } from './io/read-policy.ts';
 import type { MemberAddress } from './legs/leg.ts';
 import type { Difference } from './membership/differences.ts';
 import type { LostData } from './pool-maps.ts';
+import type { TakeoverWay } from './recovery/takeover.ts';
 import type { PoolWait } from './status/pool-waits.ts';
 
 /** What a pool is served with. */
@@ -36,8 +38,13 @@ export interface PoolClientOptions {
    */
   readonly witness?: MemberAddress;
   readonly quorum?: PoolPolicy['quorum'];
-  /** Whether to take the pool from a client that is alive (C4). */
-  readonly takeover?: boolean;
+  /** What to do about a client that is alive and serves the pool (C4). Absent: it is waited for. See {@link PoolClient.takeOver}. */
+  readonly takeover?: TakeoverWay;
+  /**
+   * C4: another client asks for the pool. Called each second while it does. Returns why it does not get the pool; empty: the pool is
+   * being stopped in order, and the other client gets it then. Absent: no pool is handed over.
+   */
+  readonly onAsked?: (wish: HandoverWish) => string;
 }
 
 /**

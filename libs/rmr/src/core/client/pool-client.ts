@@ -25,7 +25,9 @@ import { OrderlyStop, type OrderlyStopHost, unfinished } from './orderly-stop.ts
 import type { PoolClientOptions, PoolClientState, PoolClientStatus, PoolGeometry } from './pool-client-types.ts';
 import type { PoolMaps } from './pool-maps.ts';
 import { type ForcePlan, servedRefusal } from './recovery/force-plan.ts';
-import { type Assembled, Recovery } from './recovery/recovery.ts';
+import { Recovery } from './recovery/recovery.ts';
+import type { Assembled } from './recovery/recovery-options.ts';
+import type { TakeoverWay } from './recovery/takeover.ts';
 import { disableMember, releaseMembers } from './release.ts';
 import { LegReturn, type ReturnHost } from './return/leg-return.ts';
 import { MapChecks, type MapChecksHost, mapCheckIntervalMs } from './return/map-checks.ts';
@@ -118,6 +120,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       witness: () => this.#legs.witness,
       onFenced: (by) => this.#fence(by),
       onRefused: (leg, reason) => this.onLegsFailed(leg.bit, reason),
+      onAsked: (wish) => options.onAsked?.(wish) ?? `${client.name} hands no pool over`,
     });
     this.#recovery = new Recovery(this.#world, this.#legs.all, {
       poolUuid: options.poolUuid,
@@ -126,7 +129,7 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
       clientInstance: client.instanceUuid,
       clientName: client.name,
       quorum: options.quorum ?? 'none',
-      takeover: options.takeover ?? false,
+      takeover: options.takeover ?? 'NO',
       witness: () => this.#legs.witness,
       onMembers: (members) => this.#legs.learn(members),
       twice: (leg) => this.#legs.twice(leg),
@@ -361,6 +364,11 @@ export class PoolClient implements IoEngineHost, SessionUser, Ticked {
   /** C0: brings the pool into being. See {@link Recovery.create}. */
   create(done: OperationDone): void {
     this.#recovery.create(done);
+  }
+
+  /** C4: what to do about another client that serves the pool. It counts until the pool is served here. */
+  takeOver(way: TakeoverWay): void {
+    this.#recovery.takeOver(way);
   }
 
   /** What {@link force} would do now, and what would be lost. */

@@ -10,6 +10,7 @@ import type {
   ControlFailure,
   ControlRequest,
   ControlResult,
+  HandoverWish,
   HeardMarks,
   ProbeResult,
   StorePast,
@@ -21,6 +22,7 @@ import { CacheRewrite } from './chunks/cache-rewrite.ts';
 import { ReadCheck } from './chunks/read-check.ts';
 import { dirtyByBoth, type KnownColumn, knownColumns, unheardClears } from './chunks/unheard-clears.ts';
 import type { UnreadableChunks } from './chunks/unreadable-chunks.ts';
+import { Handover } from './handover.ts';
 import type { Serving } from './serving.ts';
 import type { SpaceWatch } from './space-watch.ts';
 
@@ -42,6 +44,7 @@ export class PoolControl {
   /** The store goes away. */
   #closing = false;
   /** Columns that the next version may bring into use. */
+  readonly #handover = new Handover();
   readonly #staged = new Map<number, DirtyMap>();
   /**
    * L8: the age that is told. Not every record of the store raises it: members remember what others tell, and that is a
@@ -91,6 +94,9 @@ export class PoolControl {
         return;
       case 'map-check':
         done(this.#mapCheck(request.fromLeaf), null);
+        return;
+      case 'ask-handover':
+        done({ refusal: this.#handover.ask(request, this.#world.clock.nowMs()) }, null);
         return;
       case 'sync-join':
         done({ poolHandle: this.#host.handle, memberId: this.#store.identity.memberId, storeUuid: this.#store.identity.storeUuid }, null);
@@ -148,7 +154,8 @@ export class PoolControl {
             // Answered before anything is recorded: a lease must not wait for a disk (I7). What other records vouch for is told.
             const { age, dataAge } = this.#store;
             if (this.#toldAge < dataAge && dataAge <= age) this.#toldAge = age;
-            finished({ mark: this.#mark(), ...this.#diskTrouble() }, null);
+            this.#handover.answered(request.handoverRefusal ?? '');
+            finished({ mark: this.#mark(), ...this.#diskTrouble(), ...this.#handoverWish() }, null);
             this.#host.resolved(request.completedThrough);
             this.#ageAndRemember(request.marks);
           } else {
@@ -218,6 +225,12 @@ export class PoolControl {
     return disk === '' ? {} : { disk: disk.slice(0, DISK_TEXT_MAX) };
   }
 
+  /** C4: what the client that is served is told of another one that asks for the pool. */
+  #handoverWish(): { readonly asked?: HandoverWish } {
+    const wish = this.#handover.wish(this.#store.promise?.clientInstance ?? '', this.#world.clock.nowMs());
+    return wish === null ? {} : { asked: wish };
+  }
+
   /** C2: a compare-and-set on (epoch, client instance), after everything of older epochs is drained or discarded. */
   #claim(session: RtrsServerSession, request: ControlRequest & { op: 'claim' }, done: ControlDone): void {
     const promise = this.#store.promise;
@@ -247,6 +260,7 @@ export class PoolControl {
         if (session.state === 'OPEN') {
           this.#serving.holder = session;
           this.#serving.epoch = request.epoch;
+          this.#handover.settled();
         }
         this.#serving.versionSeq = 0;
         this.#serving.horizon = 0;

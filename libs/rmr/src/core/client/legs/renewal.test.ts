@@ -19,6 +19,8 @@ let told: [memberId: number, age: number][];
 let renewal: Renewal;
 let majority: boolean;
 let witness: Leg | null;
+/** C4: what is answered to another client that asks for the pool. */
+let refusal: string;
 let engine: { gate: { readsUntilMs: number }; completedThrough: number; retryWaiting: () => void; holdUps: LegHoldUps };
 
 beforeEach(() => {
@@ -33,6 +35,7 @@ beforeEach(() => {
   marks = [];
   told = [];
   witness = null;
+  refusal = '';
   engine = {
     gate: { readsUntilMs: 0 },
     completedThrough: 7,
@@ -58,6 +61,10 @@ beforeEach(() => {
     witness: () => witness,
     onFenced: () => void heard.push('fenced'),
     onRefused: () => void heard.push('refused'),
+    onAsked: ({ clientName, evenIfInUse }) => {
+      heard.push(`asked by ${clientName}${evenIfInUse ? ', even if in use' : ''}`);
+      return refusal;
+    },
   });
 });
 
@@ -100,6 +107,36 @@ describe('renewal (C3)', () => {
     leg.setState('NORMAL', 'enabled');
     session.next('renew').refuse('BAD_STATE', 'NO_IO');
     expect(heard).toEqual([]);
+  });
+});
+
+describe('another client asks for the pool (C4)', () => {
+  const asked = { clientName: 'client-2', evenIfInUse: false };
+
+  test('it is told, and the member hears what it refuses with, as long as it is asked', () => {
+    refusal = 'an NBD client is connected to it there';
+    renewal.tick(RENEW_MS);
+    session.next('renew').answer({ mark: MARK, asked });
+    renewal.tick(2 * RENEW_MS);
+    const question = session.next('renew');
+    expect(question.request).toMatchObject({ handoverRefusal: refusal });
+    question.answer({ mark: MARK });
+    renewal.tick(3 * RENEW_MS);
+    expect({ heard, refusal: session.next('renew').request.handoverRefusal }).toEqual({ heard: ['asked by client-2'], refusal: undefined });
+  });
+
+  test('what is handed over is refused no more', () => {
+    refusal = 'an NBD client is connected to it there';
+    renewal.tick(RENEW_MS);
+    session.next('renew').answer({ mark: MARK, asked });
+    refusal = '';
+    renewal.tick(2 * RENEW_MS);
+    session.next('renew').answer({ mark: MARK, asked: { ...asked, evenIfInUse: true } });
+    renewal.tick(3 * RENEW_MS);
+    expect({ heard, refusal: session.next('renew').request.handoverRefusal }).toEqual({
+      heard: ['asked by client-2', 'asked by client-2, even if in use'],
+      refusal: undefined,
+    });
   });
 });
 

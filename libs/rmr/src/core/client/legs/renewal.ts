@@ -1,6 +1,6 @@
 import type { Logger } from '@rmr/runtime';
 import { LEASE_MS, RENEW_MS } from '../../../constants.ts';
-import { markResultSchema } from '../../../wire/control-message.ts';
+import { HANDOVER_TEXT_MAX, type HandoverWish, markResultSchema } from '../../../wire/control-message.ts';
 import { isFenced } from '../../control-call.ts';
 import type { IoEngine } from '../io/io-engine.ts';
 import type { IoGate } from '../io/io-gate.ts';
@@ -21,6 +21,8 @@ export class Renewal {
   #askedMs = Number.NEGATIVE_INFINITY;
   /** When the newest question that a majority has answered was asked, in clock milliseconds. */
   #confirmedMs = Number.NEGATIVE_INFINITY;
+  /** C4: why the pool is not handed over to the client that asks a member for it, by member. */
+  readonly #refusals = new Map<Leg, string>();
 
   constructor(host: RenewalHost) {
     this.#host = host;
@@ -29,6 +31,7 @@ export class Renewal {
   /** The pool is served from now on. */
   begin(nowMs: number): void {
     this.#askedMs = Number.NEGATIVE_INFINITY;
+    this.#refusals.clear();
     this.extend();
     this.tick(nowMs);
   }
@@ -67,12 +70,22 @@ export class Renewal {
     leg.diskTrouble = trouble;
   }
 
+  /** C4: another client asks for the pool through this member, or does so no more. The member hears the answer with the next question. */
+  #answerWish(leg: Leg, wish: HandoverWish | undefined): void {
+    const refusal = wish === undefined ? '' : this.#host.onAsked(wish);
+    if (refusal === '') this.#refusals.delete(leg);
+    else this.#refusals.set(leg, refusal.slice(0, HANDOVER_TEXT_MAX));
+  }
+
   #ask(leg: Leg, onConfirmed: (leg: Leg) => void): void {
     const host = this.#host;
     const { sinceMs } = leg;
     const epoch = host.epoch();
     const { completedThrough } = host.engine;
-    const question = { op: 'renew' as const, poolUuid: host.poolUuid, epoch, completedThrough, marks: host.versions.marks() };
+    const refusal = this.#refusals.get(leg);
+    const handoverRefusal = refusal === undefined ? {} : { handoverRefusal: refusal };
+    const marks = host.versions.marks();
+    const question = { op: 'renew' as const, poolUuid: host.poolUuid, epoch, completedThrough, marks, ...handoverRefusal };
     leg.call(question, markResultSchema, (result, failure) => {
       // The question is older than this client's newest claim: the answer is late.
       if (epoch !== host.epoch()) return;
@@ -80,6 +93,7 @@ export class Renewal {
         if (leg !== host.witness()) host.engine.holdUps.heard(leg.index);
         if (leg.sinceMs === sinceMs) host.versions.heard(leg, result.mark);
         this.#noteDisk(leg, result.disk ?? '');
+        this.#answerWish(leg, result.asked);
         onConfirmed(leg);
         return;
       }
@@ -104,6 +118,8 @@ export interface RenewalHost {
   readonly inSyncLegs: () => readonly Leg[];
   readonly witness: () => Leg | null;
   readonly onFenced: (by: string) => void;
+  /** C4: another client asks for the pool. Returns why it does not get it; empty: it gets it, once the pool is released. */
+  readonly onAsked: (wish: HandoverWish) => string;
   /** A member has answered that it does not serve this client any more. */
   readonly onRefused: (leg: Leg, reason: string) => void;
 }

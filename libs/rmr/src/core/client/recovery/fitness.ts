@@ -4,7 +4,7 @@ import { formatVersion } from '../../../version.ts';
 import type { ProbeResult } from '../../../wire/control-message.ts';
 import type { Leg } from '../legs/leg.ts';
 import type { PoolGeometry } from '../pool-client-types.ts';
-import type { Assembled } from './recovery.ts';
+import type { Assembled } from './recovery-options.ts';
 
 /** Why a member that answers can't take part in the pool. Empty if it can. */
 export function unfitness(

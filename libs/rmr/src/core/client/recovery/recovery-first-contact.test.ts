@@ -41,7 +41,7 @@ beforeEach(() => {
   waiting = '';
   learned = [];
   recovery = new Recovery(world, legs, {
-    ...{ poolUuid: POOL, poolName: 'p', queueDepth: 16, clientInstance: CLIENT, clientName: 'client-1', quorum: 'none', takeover: false },
+    ...{ poolUuid: POOL, poolName: 'p', queueDepth: 16, clientInstance: CLIENT, clientName: 'client-1', quorum: 'none', takeover: 'NO' },
     witness: () => null,
     onMembers: (members) => {
       learned.push(members);

@@ -23,7 +23,8 @@ import type { ClaimResult, ControlRequest, ProbeResult } from '../../../wire/con
 import { encodeLeaf } from '../../map-leaves.ts';
 import { Leg } from '../legs/leg.ts';
 import type { VersionMemory } from '../versions/versions.ts';
-import { type Assembled, Recovery } from './recovery.ts';
+import { Recovery } from './recovery.ts';
+import type { Assembled } from './recovery-options.ts';
 
 const CHUNK = 4096;
 const CHUNKS = 16;
@@ -134,7 +135,7 @@ beforeEach(() => {
     clientInstance: CLIENT,
     clientName: 'client-1',
     quorum: 'none',
-    takeover: false,
+    takeover: 'NO',
     witness: () => null,
     onMembers: () => false,
     twice: () => '',

@@ -1,6 +1,6 @@
 import { assert, OperationError, type World } from '@rmr/runtime';
 import { FIRST_CONTACT_MS, LEASE_END_MS, READ_CHECK_MS, RECOVERY_RETRY_MS, RECOVERY_RETRY_MS_MAX } from '../../../constants.ts';
-import type { InSyncMember, MemberRecord, PoolPolicy, VersionRecord } from '../../../pool-store.ts';
+import type { InSyncMember, VersionRecord } from '../../../pool-store.ts';
 import { compareVersions, formatVersion, highestVersion, isInSync, sameMember, sameVersion } from '../../../version.ts';
 import { type ClaimResult, claimResultSchema, type ProbeResult } from '../../../wire/control-message.ts';
 import type { SharedSession } from '../../shared-session.ts';
@@ -9,7 +9,6 @@ import { firstContacts, tellAsked } from '../legs/asked-legs.ts';
 import type { Leg } from '../legs/leg.ts';
 import { rolledBackLegs, setRolledBackAside, setTwinsAside } from '../legs/set-aside.ts';
 import type { OperationDone } from '../membership/membership-operations.ts';
-import type { Wanted } from '../pool-client-types.ts';
 import { PoolMaps } from '../pool-maps.ts';
 import { findRolledBack } from '../return/rolled-back.ts';
 import {
@@ -23,7 +22,7 @@ import {
 import { describeLineages, forcedSet, newestLineage } from '../versions/lineage.ts';
 import { dataMembers } from '../versions/member-records.ts';
 import { mayGoOn, type VersionMemory } from '../versions/versions.ts';
-import { type AssemblyView, chooseLegs, chooseVoters, isLegOf, servedByAnother } from './assemble-rule.ts';
+import { type AssemblyView, chooseLegs, chooseVoters, isLegOf } from './assemble-rule.ts';
 import { type Grant, suspectRanges } from './assembly.ts';
 import { Birth } from './birth.ts';
 import { FirstRecord } from './first-record.ts';
@@ -32,6 +31,8 @@ import { describeGeometry, geometryOf, sameGeometry } from './fitness.ts';
 import { type ForcePlan, forcePlan, refusal } from './force-plan.ts';
 import { ProbeRound } from './probe-round.ts';
 import { checkAllReadable, checkPortions } from './read-check.ts';
+import type { RecoveryOptions } from './recovery-options.ts';
+import { Takeover, type TakeoverWay } from './takeover.ts';
 
 /**
  * Brings a pool into service: probe, claim, assemble the maps, reconcile, record the first version of the new epoch, enable. It starts
@@ -80,6 +81,7 @@ export class Recovery {
   #leftBehind: readonly number[] | null = null;
   #onForced: OperationDone | null = null;
   readonly #birth: Birth;
+  readonly #takeover: Takeover;
   /** L8: members whose stores went back in time, with their answers. They take no part in this attempt. */
   readonly #rolledBack = new Map<Leg, ProbeResult>();
   /** L8: what this client knew when it asked. What it hears meanwhile may be younger than the answers. */
@@ -102,6 +104,7 @@ export class Recovery {
     this.#allLegs = legs;
     this.#options = options;
     this.#birth = new Birth(options.poolName);
+    this.#takeover = new Takeover(options.poolUuid, options.clientInstance, options.clientName, options.takeover);
   }
 
   /** The legs that are not being removed. */
@@ -133,6 +136,13 @@ export class Recovery {
     } else {
       done(new OperationError('CONFLICT', `pool ${this.#options.poolName} exists already: it is served`));
     }
+  }
+
+  /** C4: what to do from now on about another client that serves the pool. It counts until the pool is served here. */
+  takeOver(way: TakeoverWay): void {
+    if (this.#takeover.way === way) return;
+    this.#takeover.way = way;
+    this.poke();
   }
 
   /** What {@link force} would do now. */
@@ -174,6 +184,7 @@ export class Recovery {
       this.#onForced?.(null);
       this.#onForced = null;
       this.#forced = false;
+      this.#takeover.way = 'NO';
       this.#birth.end(null);
     }
     this.#abandon();
@@ -294,8 +305,9 @@ export class Recovery {
       }
     }
     const all = witness === null ? this.#legs : [...this.#legs, witness];
-    const served = this.#options.takeover || this.#forced ? null : servedByAnother(all, this.#options.clientInstance);
+    const served = this.#forced ? null : this.#takeover.waitsFor(all);
     if (served !== null) {
+      if (this.#takeover.asks) this.#retryMs = RECOVERY_RETRY_MS;
       this.#wait(served.what, served.remedy);
       return;
     }
@@ -468,7 +480,7 @@ export class Recovery {
           epoch,
           clientInstance: this.#options.clientInstance,
           clientName: this.#options.clientName,
-          takeover: this.#options.takeover && this.#servedEpoch === 0,
+          takeover: this.#takeover.way === 'FORCE' && this.#servedEpoch === 0,
         },
         claimResultSchema,
         (result, failure) => {
@@ -629,68 +641,4 @@ export class Recovery {
     this.#record = new FirstRecord(this.#world.log, host, first, claims);
     this.#record.start();
   }
-}
-
-/** The result of recovery: these legs have recorded this version durably, and are enabled. */
-export interface Assembled {
-  readonly version: VersionRecord;
-  readonly members: readonly MemberRecord[];
-  /** The legs of the version's in-sync set. */
-  readonly legs: readonly Leg[];
-  readonly geometry: {
-    readonly sizeBytes: number;
-    readonly chunkSizeBytes: number;
-    readonly fastPunch: boolean;
-    readonly fastZero: boolean;
-  };
-  readonly policy: PoolPolicy;
-  /** Whether the witness has recorded the version, too. */
-  readonly witnessRecorded: boolean;
-  /** The complete dirty maps of all members. */
-  readonly maps: PoolMaps;
-  /** Whether every member may have lost data that it had accepted and not flushed. */
-  readonly allVolatileLost: boolean;
-}
-
-/** What recovery needs, and the functions by which it reports. */
-export interface RecoveryOptions {
-  readonly poolUuid: string;
-  /** The name of the pool, for people. */
-  readonly poolName: string;
-  /** The number of IO units of this client. A store that was created with fewer is unfit. */
-  readonly queueDepth: number;
-  /** The UUID of this process, to which members grant epochs. The name of the host is for people. */
-  readonly clientInstance: string;
-  readonly clientName: string;
-  /** The quorum that a pool is born with. */
-  readonly quorum: PoolPolicy['quorum'];
-  /** Whether to take the pool from a client that is alive (C4). */
-  readonly takeover: boolean;
-  /** The leg of the witness. Null if no witness is known. */
-  readonly witness: () => Leg | null;
-  /**
-   * Called with the member table of the highest version that was heard of. Legs are made for members that the configuration lacks, and
-   * legs are led to where the table has their members (L9). Returns whether a leg changed. If one did, the answers so far may have come
-   * from the wrong members.
-   */
-  readonly onMembers: (members: readonly MemberRecord[]) => boolean;
-  /** L9: why a leg that answers is not to be believed, as its store or its host is there twice. Empty if nothing of the kind is known. */
-  readonly twice: (leg: Leg) => string;
-  /** The stray legs that have answered: they lead to where the configuration names members that the pool knows elsewhere (L9). */
-  readonly strays: () => readonly Leg[];
-  /** What this client knows from serving the pool. Null before it has served it. */
-  readonly memory: () => VersionMemory | null;
-  /** Called before this version is sent to members: from now on a member may have recorded it (V4). */
-  readonly onAttempt: (version: VersionRecord) => void;
-  /** Says what recovery waits for until the next attempt, for people. */
-  readonly onWaiting: (waiting: Wanted) => void;
-  /** Says what the attempt under way waits for. `narrows`: it is a part of what the attempt waited for before. */
-  readonly onStep: (step: Wanted, narrows: boolean) => void;
-  /**
-   * Called when another client was promised a higher epoch than any under which this client was enabled (C3). `by` names that client and
-   * the epoch.
-   */
-  readonly onFenced: (by: string) => void;
-  /** Called when the pool is in service. Recovery has ended before the call, and may begin again. */
-  readonly onAssembled: (assembled: Assembled) => void;
 }
