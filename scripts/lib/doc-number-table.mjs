@@ -173,6 +173,7 @@ export const DOCUMENT_NUMBERS = [
       '| SYNC_READ | {IO_BYTES_MAX MiB}; with SPARSE {RANGE_BYTES_MAX MiB} |',
       'has a hole of {IO_BYTES_MAX MiB} or more at the start',
       'in steps of {IO_BYTES_MAX MiB}, without',
+      'For {HANDOVER_ASKED_MS s} after another client has asked',
       'how many members miss this write, at most {MEMBERS_MAX}',
       '(UTF-8, at most {CONTROL_BYTES_MAX MiB})',
       'A page has at most {LEAVES_PER_MESSAGE}',
