@@ -190,7 +190,8 @@ export class FaultAtlas {
       const good = readers.filter((member) => !member.isDirty(member.memberId, chunk));
       const was =
         good.length === 0 && isNew && !isSmaller ? this.#readers.get(chunk)?.find((member) => readers.includes(member)) : undefined;
-      if (was !== undefined) throw new Error(`I1: chunk ${chunk} is left to who can't read it, and ${was.name} had it, and can`);
+      if (was !== undefined)
+        throw new Error(`I1: chunk ${chunk} is left to members that can't read it; ${was.name} had it, and can read it`);
       if (isNew) this.#checkPassedOver(chunk, informed, good, version.epoch);
       this.#readers.set(chunk, good);
     }

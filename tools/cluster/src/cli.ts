@@ -50,7 +50,7 @@ function addUp(program: Command): void {
     .option('--paths <number>', `connections per session (default: ${DEFAULTS.paths})`)
     .option('--nbd-socket <path>', 'serve NBD on this unix socket (default: one of the directory)')
     .option('--nbd-port <number>', 'serve NBD on this TCP port of 127.0.0.1')
-    .option('--quorum <policy>', 'none or majority: with majority IO waits unless most members have recorded who is in sync')
+    .option('--quorum <policy>', 'none or majority: with majority IO waits unless most members have recorded which members are in sync')
     .option('--witness', 'a storage node more, without data, which votes')
     .option('--volatile-cache', 'stores keep what was not flushed in a cache that dies with their storage node')
     .option(

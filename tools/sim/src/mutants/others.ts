@@ -324,7 +324,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'a reconciliation chooses who can not read its copy',
+    name: "a reconciliation chooses a member that can't read its copy",
     rule: 'I1, I8',
     edits: [edit(ASSEMBLY, 'readable.length > 0 ? readable : clean', 'clean')],
     faults: ['bad sector at a power loss', NOTHING_ELSE],
@@ -348,7 +348,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 60,
   },
   {
-    name: 'before a reconciliation it does not matter who can not read a chunk',
+    name: "before a reconciliation it does not matter which members can't read a chunk",
     rule: 'I1, I8',
     edits: [edit(FIRST_VERSION, 'passOverUnreadable(maps, grants);', '')],
     faults: ['bad sectors', 'client crash', NOTHING_ELSE],
@@ -388,7 +388,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'who can not read a chunk does not wait for one that is away and has it',
+    name: "a client whose members can't read a chunk does not wait for one that is away and has it",
     rule: 'I8',
     edits: [edit(ENGINE, 'badEverywhere && !split && this.#host', 'badEverywhere && unit < 0 && this.#host')],
     faults: ['bad sectors', 'partition', NOTHING_ELSE],
@@ -550,7 +550,7 @@ export const OTHERS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: 'who was on its way from a former lineage into the set cannot record what follows',
+    name: "a member on its way from a former lineage into the set can't record what follows",
     rule: 'force, I11',
     edits: [edit(FIRST_VERSION, 'foreign: legs.filter((leg) => (', 'foreign: legs.filter((leg) => forced && (')],
     settings: DISASTERS,

@@ -189,7 +189,7 @@ describe('a member returns to a pool that is served', () => {
     expect(member(1).shows.members[1]?.seen?.lifeUuid).toBe(lifeOf(9));
   });
 
-  test('L8, I8: not where it has the last clean copy of a chunk: it waits for an operator, who is told what to do', () => {
+  test('L8, I8: not where it has the last clean copy of a chunk: it waits for an operator, and status says what to do', () => {
     // What the disk of member 1 can't read is dirty for it from its return on.
     member(1).unreadable = [{ offsetBytes: 4096, lengthBytes: 4096 }];
     sessions.at('memory:1').cut();

@@ -159,7 +159,7 @@ describe('pool control: versions and their maps', () => {
     rig.store.end('commit version 1.2{1,2,3}');
   });
 
-  test.each([1, 2])('L3, ◆15: who comes back, or is assembled, takes columns over as they are (epoch %s)', (epoch) => {
+  test.each([1, 2])('L3, ◆15: a member that comes back, or is assembled, takes columns over as they are (epoch %s)', (epoch) => {
     rig.serve({ 2: [4] });
     rig.control(claim(epoch));
     rig.store.endAll();

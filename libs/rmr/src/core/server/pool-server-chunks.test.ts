@@ -173,7 +173,7 @@ describe('pool server: partial writes of dirty chunks (W4)', () => {
     expect([rig.answers, rig.store.mapOf(3).test(4)]).toEqual([[['w', Status.OK]], true]);
   });
 
-  test('who was removed meanwhile is missed by nobody: its map, which was erased, does not come back', () => {
+  test('a member that was removed meanwhile is not marked: its map, which was erased, does not come back', () => {
     rig.serve({ 1: [4, 8] }, [1, 2]);
     rig.write('waits', { chunk: 4, lengthBytes: 512, missing: [3] });
     rig.write('replaces', { chunk: 8, missing: [3] });

@@ -38,7 +38,7 @@ describe('pull sources: whom to ask (R1)', () => {
     expect(best(4)).toBeUndefined();
   });
 
-  test('where nobody can be asked it is said what helps: the network to who serves, or who is away to come back', () => {
+  test('where nobody can be asked, status says what helps: the network to the members that serve, or the return of those that are away', () => {
     expect(sources.remedy(4)).toBeUndefined();
     start([]);
     rig.session(3).cut();
@@ -135,7 +135,7 @@ describe('pull sources: what is lost (I8)', () => {
 });
 
 describe('pull sources: for people', () => {
-  test('who has the chunk clean, and why it can not be read from him', () => {
+  test('status says which members have the chunk clean, and why they are not read from', () => {
     start([2], [1, 2]);
     expect(sources.describe(4)).toMatch(/member 2.* or .*member 3.*\(out of the in-sync set\)$/);
     unreadable.note(4, 1, 2, rig.world.clock.nowMs());
@@ -144,6 +144,6 @@ describe('pull sources: for people', () => {
     rig.store.mapOf(2).set(4, 1);
     expect(sources.describe(4)).toMatch(/^[^()]*member 3[^()]*\(.+\)$/);
     rig.store.mapOf(3).set(4, 1);
-    expect(sources.describe(4)).toBe('the in-sync members to say who has it clean');
+    expect(sources.describe(4)).toBe('the in-sync members to say which of them has it clean');
   });
 });

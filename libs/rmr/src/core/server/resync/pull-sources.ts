@@ -68,7 +68,7 @@ export class PullSources {
   /** The members that have the chunk clean, and of those that can't be read from, why: for people. */
   describe(chunk: number): string {
     const clean = this.#peers.all().filter((peer) => this.#store.dirtyMap(peer.member.memberId)?.test(chunk) !== true);
-    if (clean.length === 0) return 'the in-sync members to say who has it clean';
+    if (clean.length === 0) return 'the in-sync members to say which of them has it clean';
     const inSync = this.#peers.inSync();
     const name = (peer: SyncPeer): string => {
       if (!inSync.includes(peer)) return `${peer.describe()} (out of the in-sync set)`;
