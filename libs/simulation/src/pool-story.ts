@@ -120,7 +120,7 @@ export class PoolStory {
 
   #newClient(): SimulatedClient {
     const addresses = this.#members.map(({ node }) => addressOf(node));
-    return new SimulatedClient(this.#simulated, `client-${this.#clientCount++}`, addresses, null, false);
+    return new SimulatedClient(this.#simulated, `client-${this.#clientCount++}`, addresses, null, 'NO', () => '');
   }
 
   #emptyDisk(memberId: number): MemoryDisk {
