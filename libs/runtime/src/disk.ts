@@ -2,6 +2,11 @@
  * Every later read sees a write, punch or zero that has ended. It is durable once a flush that was queued after its end
  * has ended with status 0. Requests that overlap and are in flight together have no order.
  * A write or zero that ends with ENOSPC has changed nothing. If the disk can't be sure of that, the request ends with EIO.
+ *
+ * A cache may take what the disk can't keep. Then a flush fails, and does not tell for which range. A write, punch or zero with `through`
+ * goes past all caches, as far as the disk can do that: if the disk can't keep it, the request itself ends with an error, and no later flush
+ * fails for it.
+ *
  * Offsets and lengths are in bytes. Ranges lie within the disk; else the request ends with EINVAL.
  */
 export interface Disk {
@@ -15,13 +20,13 @@ export interface Disk {
   /** Fills `target` from `offsetBytes`. */
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
   /** Writes `source`. The caller leaves `source` unchanged until the request has ended. */
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through?: boolean): void;
   /** Makes every write that has ended durable. */
   flush(tag: number, sink: DiskSink): void;
   /** The range reads as zeroes afterwards; its space is freed where the disk can. */
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
   /** The range reads as zeroes afterwards and stays allocated. */
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
   /**
    * Asks for space, so that a write or zero of the range does not end with ENOSPC. Content and size stay as they are. True: there is
    * space, or the disk can't tell; the sink is not called. False: {@link submit} starts the request, and the sink is told its outcome, which

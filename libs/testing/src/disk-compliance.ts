@@ -162,6 +162,35 @@ export function diskCompliance(name: string, make: () => Promise<DiskUnderTest>)
       expect(same(await read(12_345, 70_000), pattern(70_000, 4))).toBe(true);
     });
 
+    test('what is written through is read as anything else is, aligned or not, and is there after a flush', async () => {
+      const expected = pattern(4 * MIB, 11);
+      await write(0, expected);
+      for (const [offset, length] of [
+        [MIB, 2 * MIB],
+        [4096, 512],
+        [10_000, 70_001],
+        [512, 512],
+      ] as const) {
+        const source = pattern(length, offset);
+        expect(await run((t) => disk.write(offset, source, t, answers, true))).toBe(Status.OK);
+        expected.set(source, offset);
+      }
+      expect(await run((t) => disk.punch(2 * MIB, MIB + 100, t, answers, true))).toBe(Status.OK);
+      expect(await run((t) => disk.zero(300_000, 8192, t, answers, true))).toBe(Status.OK);
+      expected.fill(0, 2 * MIB, 3 * MIB + 100).fill(0, 300_000, 308_192);
+      expect(same(await read(0, 4 * MIB), expected)).toBe(true);
+      // Neighbours in one turn, of which some go through.
+      const tags = [1, 2, 3, 4].map((i) => answers.ask((t) => disk.write(i * 4096, pattern(4096, i), t, answers, i % 2 === 0)));
+      disk.submit();
+      for (const tag of tags) expect(await answers.of(tag)).toBe(Status.OK);
+      for (const i of [1, 2, 3, 4]) expected.set(pattern(4096, i), i * 4096);
+      expect(await run((t) => disk.write(disk.sizeBytes, expected.subarray(0, 512), t, answers, true))).toBe(Status.EINVAL);
+      expect(await run((t) => disk.flush(t, answers))).toBe(Status.OK);
+      await close(disk);
+      disk = await subject.reopen();
+      expect(same(await read(0, 4 * MIB), expected)).toBe(true);
+    });
+
     test('closing waits for what is in flight', async () => {
       const tags = Array.from({ length: 50 }, (_, i) => answers.ask((t) => disk.write(i * 65_536, pattern(65_536, i), t, answers)));
       tags.push(answers.ask((t) => disk.flush(t, answers)));

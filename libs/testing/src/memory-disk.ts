@@ -33,6 +33,8 @@ export class MemoryDisk implements Disk {
   /** Numbers of the sectors that can't be read until they are written. They are the medium's: the next process finds them too. */
   #badSectors = new Set<number>();
   #wornSectors = new Set<number>();
+  /** As {@link #wornSectors}, behind the cache: it takes what they don't. */
+  #wornBehindCache = new Set<number>();
   /** Pages that have space without having content. */
   #reserved = new Set<number>();
   readonly #tearFailedWrites: Random | null;
@@ -80,20 +82,20 @@ export class MemoryDisk implements Disk {
     this.#enqueue('read', offsetBytes, target.length, target, tag, sink);
   }
 
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue('write', offsetBytes, source.length, source, tag, sink);
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue('write', offsetBytes, source.length, source, tag, sink, through);
   }
 
   flush(tag: number, sink: DiskSink): void {
     this.#enqueue('flush', 0, 0, null, tag, sink);
   }
 
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue('punch', offsetBytes, lengthBytes, null, tag, sink);
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue('punch', offsetBytes, lengthBytes, null, tag, sink, through);
   }
 
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue('zero', offsetBytes, lengthBytes, null, tag, sink);
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue('zero', offsetBytes, lengthBytes, null, tag, sink, through);
   }
 
   get space(): DiskSpace {
@@ -109,7 +111,8 @@ export class MemoryDisk implements Disk {
     if (!this.#isLimited) return true;
     const decided = this.#findsSpace(offsetBytes, lengthBytes) ? Status.OK : Status.ENOSPC;
     if (decided === Status.OK) this.#keepSpace(offsetBytes, lengthBytes);
-    this.#queue.push({ kind: 'reserve', offsetBytes, lengthBytes, bytes: null, tag, sink, changesBefore: 0, decided, ended: false });
+    const request = { kind: 'reserve' as const, offsetBytes, lengthBytes, bytes: null, tag, sink, through: false };
+    this.#queue.push({ ...request, changesBefore: 0, decided, ended: false });
     return false;
   }
 
@@ -193,9 +196,23 @@ export class MemoryDisk implements Disk {
     for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) this.#wornSectors.add(sector);
   }
 
+  /**
+   * The same behind the cache: it takes what is written there. A flush then ends with EIO, and the sectors still hold what they held before.
+   * What goes past the cache fails by itself. Holes need no sectors.
+   */
+  wearOutBehindCache(offsetBytes: number, lengthBytes: number): void {
+    for (let sector = sectorOf(offsetBytes); sector * SECTOR_BYTES < offsetBytes + lengthBytes; sector++) this.#wornBehindCache.add(sector);
+  }
+
+  /** Whether a flush would fail now, for sectors that are worn out behind the cache. */
+  get losesAtFlush(): boolean {
+    return this.#wornBehindCache.size > 0 && this.#volatile.some((change) => this.#isWornBehindCache(change));
+  }
+
   /** Bad sectors can be read again, with what they held, except at offsets that stay broken. All sectors take writes again. */
   repair(staysBroken: (offsetBytes: number) => boolean = () => false): void {
     this.#wornSectors.clear();
+    this.#wornBehindCache.clear();
     for (const sector of this.#badSectors) if (!staysBroken(sector * SECTOR_BYTES)) this.#badSectors.delete(sector);
   }
 
@@ -255,12 +272,14 @@ export class MemoryDisk implements Disk {
       if (fate === 1) image.apply(change);
       else tear(image, change, random);
     }
+    this.#restoreWorn(image);
     const disk = new MemoryDisk(
       { sizeBytes: this.sizeBytes, features: this.features, ...options },
       { current: image, durable: image.fork() },
     );
     disk.#badSectors = new Set(this.#badSectors);
     disk.#wornSectors = new Set(this.#wornSectors);
+    disk.#wornBehindCache = new Set(this.#wornBehindCache);
     disk.#reserved = new Set(this.#reserved);
     disk.full = this.full;
     return disk;
@@ -280,6 +299,7 @@ export class MemoryDisk implements Disk {
     );
     disk.#badSectors = new Set(this.#badSectors);
     disk.#wornSectors = new Set(this.#wornSectors);
+    disk.#wornBehindCache = new Set(this.#wornBehindCache);
     disk.#reserved = new Set(this.#reserved);
     disk.full = this.full;
     disk.#volatile = [...this.#volatile];
@@ -318,10 +338,18 @@ export class MemoryDisk implements Disk {
     return target;
   }
 
-  #enqueue(kind: DiskRequestKind, offsetBytes: number, lengthBytes: number, bytes: Uint8Array | null, tag: number, sink: DiskSink): void {
+  #enqueue(
+    kind: DiskRequestKind,
+    offsetBytes: number,
+    lengthBytes: number,
+    bytes: Uint8Array | null,
+    tag: number,
+    sink: DiskSink,
+    through = false,
+  ): void {
     assert(!this.#closed, 'memory disk: not used after close');
     const changesBefore = this.#changesDurable + this.#volatile.length;
-    this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink, changesBefore, decided: Status.OK, ended: false });
+    this.#queue.push({ kind, offsetBytes, lengthBytes, bytes, tag, sink, through, changesBefore, decided: Status.OK, ended: false });
   }
 
   #end(request: Request): void {
@@ -356,8 +384,13 @@ export class MemoryDisk implements Disk {
       return Status.OK;
     }
     if (kind === 'flush') {
-      for (const change of this.#takeVolatile(request.changesBefore)) this.#durable.apply(change);
-      return Status.OK;
+      const changes = this.#takeVolatile(request.changesBefore);
+      const fails = this.#wornBehindCache.size > 0 && changes.some((change) => this.#isWornBehindCache(change));
+      const image = fails ? this.#durable.fork() : this.#durable;
+      for (const change of changes) image.apply(change);
+      if (fails) this.#restoreWorn(image);
+      this.#durable = image;
+      return fails ? Status.EIO : Status.OK;
     }
     if (kind !== 'punch' && !this.#findsSpace(offsetBytes, lengthBytes)) return Status.ENOSPC;
     if (kind === 'allocate') this.#keepSpace(offsetBytes, lengthBytes);
@@ -365,11 +398,24 @@ export class MemoryDisk implements Disk {
     return Status.OK;
   }
 
-  #wornFault({ kind, offsetBytes, lengthBytes }: Request): number {
+  /** Whether a flush fails for the change. A hole needs no sector. */
+  #isWornBehindCache({ offsetBytes, lengthBytes, bytes }: Pick<Change, 'offsetBytes' | 'lengthBytes' | 'bytes'>): boolean {
+    return bytes !== null && touches(this.#wornBehindCache, offsetBytes, lengthBytes);
+  }
+
+  /** What was written to sectors that are worn out behind the cache has not got there. */
+  #restoreWorn(image: Image): void {
+    const bytes = new Uint8Array(SECTOR_BYTES);
+    for (const sector of this.#wornBehindCache) {
+      this.#durable.read(sector * SECTOR_BYTES, bytes);
+      image.apply({ offsetBytes: sector * SECTOR_BYTES, lengthBytes: SECTOR_BYTES, bytes: bytes.slice() });
+    }
+  }
+
+  #wornFault({ kind, offsetBytes, lengthBytes, bytes, through }: Request): number {
+    if (through && this.#isWornBehindCache({ offsetBytes, lengthBytes, bytes })) return Status.EIO;
     if (this.#wornSectors.size === 0 || kind === 'read' || kind === 'flush') return Status.OK;
-    for (const sector of this.#wornSectors)
-      if ((sector + 1) * SECTOR_BYTES > offsetBytes && sector * SECTOR_BYTES < offsetBytes + lengthBytes) return Status.EIO;
-    return Status.OK;
+    return touches(this.#wornSectors, offsetBytes, lengthBytes) ? Status.EIO : Status.OK;
   }
 
   #change({ kind, offsetBytes, lengthBytes, bytes }: Request): void {
@@ -399,7 +445,9 @@ export class MemoryDisk implements Disk {
     const { offsetBytes } = request;
     for (let from = 0; from < bytes.length; ) {
       const to = Math.min(bytes.length, (sectorOf(offsetBytes + from) + 1) * SECTOR_BYTES - offsetBytes);
-      if (randomBelow(random, 2) === 0) {
+      // Past the cache nothing gets to sectors that are worn out behind it.
+      const isLeft = request.through && this.#wornBehindCache.has(sectorOf(offsetBytes + from));
+      if (randomBelow(random, 2) === 0 && !isLeft) {
         const part = { offsetBytes: offsetBytes + from, lengthBytes: to - from, bytes: bytes.subarray(from, to) };
         this.#current.apply(part);
         this.#volatile.push(part);
@@ -481,6 +529,8 @@ export interface DiskRequest {
   readonly lengthBytes: number;
   /** What a write writes; null: something else. */
   readonly bytes: Uint8Array | null;
+  /** It goes past the cache. */
+  readonly through: boolean;
 }
 
 export interface MemoryDiskOptions {
@@ -561,6 +611,13 @@ class Image {
     this.#owned.add(index);
     return own;
   }
+}
+
+/** Whether the range touches one of the sectors. */
+function touches(sectors: ReadonlySet<number>, offsetBytes: number, lengthBytes: number): boolean {
+  for (const sector of sectors)
+    if ((sector + 1) * SECTOR_BYTES > offsetBytes && sector * SECTOR_BYTES < offsetBytes + lengthBytes) return true;
+  return false;
 }
 
 function changesData(kind: DiskRequestKind): boolean {

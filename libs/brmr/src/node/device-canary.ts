@@ -1,6 +1,6 @@
 import { close as closeFd, constants, openSync, read as readFd } from 'node:fs';
-import { addressOf } from '@rmr/runtime/node';
 import type { StorePlaces } from '../core/server/thread-places.ts';
+import { ALIGN_BYTES, alignedBytes } from './aligned-bytes.ts';
 
 /**
  * Asks the device behind a file, around the page cache and in the thread pool, whether it still answers. When a device hangs, writes into
@@ -10,7 +10,7 @@ export class DeviceCanary {
   readonly #fd: number;
   readonly #places: StorePlaces;
   readonly #onAnswer: () => void;
-  readonly #buffer: Uint8Array;
+  readonly #buffer = alignedBytes(ALIGN_BYTES);
   #askedMs = Number.NEGATIVE_INFINITY;
   #asking = false;
   #whenQuiet: (() => void) | null = null;
@@ -21,9 +21,6 @@ export class DeviceCanary {
     this.#fd = fd;
     this.#onAnswer = onAnswer;
     this.#places = places;
-    const memory = new Uint8Array(2 * ALIGN_BYTES);
-    const skip = (ALIGN_BYTES - (addressOf(memory) % ALIGN_BYTES)) % ALIGN_BYTES;
-    this.#buffer = memory.subarray(skip, skip + ALIGN_BYTES);
   }
 
   /** A canary for the file or device, which tells of each answer, or null where direct reads are not possible. */
@@ -66,8 +63,6 @@ export class DeviceCanary {
   };
 }
 
-/** Alignment that direct reads need on every device. */
-const ALIGN_BYTES = 4096;
 /** How often the device is asked, in milliseconds: ten small reads a second cost nothing and bound how long a hang goes unseen. */
 const INTERVAL_MS = 100;
 /** An answer that takes longer than this, in milliseconds, tells of a device in trouble: far above a busy disk's queue. */

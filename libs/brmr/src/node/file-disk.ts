@@ -21,6 +21,7 @@ import {
   RWF_NOWAIT,
 } from './libc.ts';
 import { WriteBack } from './write-back.ts';
+import { WriteThrough } from './write-through.ts';
 
 /**
  * A {@link Disk} on a file or block device. In the caller's thread, writes go into the page cache, and reads come from the page cache if
@@ -53,6 +54,7 @@ export class FileDisk implements Disk {
   #inFlight = 0;
   readonly #progress = new DiskProgress();
   readonly #writeBack: WriteBack | null;
+  readonly #through: WriteThrough;
   /** Writes from here on wait while too much is unwritten. */
   #boundedFromBytes = Number.POSITIVE_INFINITY;
   #held: Request[] = [];
@@ -89,6 +91,7 @@ export class FileDisk implements Disk {
         : DeviceCanary.open(file.path, this.#places, () => this.#progress.answered(performance.now()));
     const observer = { onProgress: () => this.#progress.wrote(performance.now()), onRoom: () => this.#release() };
     this.#writeBack = file.inMemory || options.readOnly === true ? null : WriteBack.open(file.fd, file.device, this.#places, observer);
+    this.#through = new WriteThrough(file.fd);
     this.#room = new FileRoom(
       {
         ...{ fd: file.fd, path: file.path, sizeBytes: file.sizeBytes, isFile: !file.blockDevice && options.readOnly !== true },
@@ -184,20 +187,20 @@ export class FileDisk implements Disk {
     this.#enqueue(DiskOperation.READ, offsetBytes, target.length, target, tag, sink);
   }
 
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#enqueue(DiskOperation.WRITE, offsetBytes, source.length, source, tag, sink);
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue(DiskOperation.WRITE, offsetBytes, source.length, source, tag, sink, through);
   }
 
   flush(tag: number, sink: DiskSink): void {
     this.#enqueue(DiskOperation.FLUSH, 0, 0, NO_BYTES, tag, sink);
   }
 
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(DiskOperation.PUNCH, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue(DiskOperation.PUNCH, offsetBytes, lengthBytes, NO_BYTES, tag, sink, through);
   }
 
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#enqueue(DiskOperation.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink);
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#enqueue(DiskOperation.ZERO, offsetBytes, lengthBytes, NO_BYTES, tag, sink, through);
   }
 
   reserve(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): boolean {
@@ -236,7 +239,11 @@ export class FileDisk implements Disk {
       } else if (this.#hasToWait(request)) {
         this.#held.push(request);
         i++;
-      } else if (inline && (request.kind === DiskOperation.WRITE || (request.kind === DiskOperation.READ && this.#readFlags >= 0))) {
+      } else if (
+        inline &&
+        !request.through &&
+        (request.kind === DiskOperation.WRITE || (request.kind === DiskOperation.READ && this.#readFlags >= 0))
+      ) {
         i += this.#moveInline(queue, i);
       } else {
         this.#start(request);
@@ -280,7 +287,8 @@ export class FileDisk implements Disk {
     this.submit();
     this.#closed = true;
     this.#whenQuiet = () => {
-      const closeFile = (): void => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
+      const closeCached = (): void => closeFd(this.#file.fd, (error) => done(error === null ? Status.OK : statusOf(error)));
+      const closeFile = (): void => this.#through.close(closeCached);
       const closeCanary = (): void => (this.#canary === null ? closeFile() : this.#canary.close(closeFile));
       if (this.#writeBack === null) closeCanary();
       else this.#writeBack.close(closeCanary);
@@ -288,7 +296,15 @@ export class FileDisk implements Disk {
     this.#checkQuiet();
   }
 
-  #enqueue(kind: DiskOperation, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+  #enqueue(
+    kind: DiskOperation,
+    offsetBytes: number,
+    lengthBytes: number,
+    bytes: Uint8Array,
+    tag: number,
+    sink: DiskSink,
+    through = false,
+  ): void {
     assert(!this.#closed, 'file disk: not used after close');
     const request = this.#free.pop() ?? new Request(this);
     request.kind = kind;
@@ -296,6 +312,7 @@ export class FileDisk implements Disk {
     request.lengthBytes = lengthBytes;
     request.doneBytes = 0;
     request.writesZeroes = false;
+    request.through = through;
     request.released = false;
     request.bytes = bytes;
     request.tag = tag;
@@ -312,7 +329,7 @@ export class FileDisk implements Disk {
     this.#vector.set(0, addressOf(head.bytes), head.lengthBytes);
     while (count < VECTOR_MAX && first + count < queue.length) {
       const next = queue[first + count] as Request;
-      if (next.kind !== head.kind || next.offsetBytes !== head.offsetBytes + bytes) break;
+      if (next.kind !== head.kind || next.through || next.offsetBytes !== head.offsetBytes + bytes) break;
       if (bytes + next.lengthBytes > MERGED_BYTES_MAX || next.offsetBytes + next.lengthBytes > this.sizeBytes) break;
       this.#vector.set(count, addressOf(next.bytes), next.lengthBytes);
       bytes += next.lengthBytes;
@@ -457,20 +474,24 @@ export class FileDisk implements Disk {
     if (request.kind === DiskOperation.READ) {
       readFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
     } else if (request.kind === DiskOperation.WRITE) {
-      writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
+      if (request.through) this.#through.write(request.bytes, doneBytes, offsetBytes + doneBytes, request.onMoved);
+      else writeFd(this.#file.fd, request.bytes, doneBytes, lengthBytes - doneBytes, offsetBytes + doneBytes, request.onMoved);
     } else if (request.kind === DiskOperation.ALLOCATE) {
       fallocate.async(this.#file.fd, FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else if (mode !== 0) {
       if (request.kind === DiskOperation.PUNCH) this.#room.punched(offsetBytes, lengthBytes);
       fallocate.async(this.#file.fd, mode | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes, request.onAllocated);
     } else {
-      writeFd(this.#file.fd, ZEROES, 0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes), offsetBytes + doneBytes, request.onMoved);
+      const zeroes = ZEROES.subarray(0, Math.min(ZEROES_BYTES, lengthBytes - doneBytes));
+      if (request.through) this.#through.write(zeroes, 0, offsetBytes + doneBytes, request.onMoved);
+      else writeFd(this.#file.fd, zeroes, 0, zeroes.length, offsetBytes + doneBytes, request.onMoved);
     }
   }
 
   /** For requests: the thread pool has moved some bytes. */
   onMoved(request: Request, error: NodeJS.ErrnoException | null, count: number): void {
     if (error === null) request.doneBytes += count;
+    if (request.through) this.#progress.wrote(performance.now());
     const interrupted = error !== null && error.errno === -Errno.EINTR;
     if ((error === null && count > 0 && request.doneBytes < request.lengthBytes) || interrupted) {
       this.#movePooled(request);
@@ -545,7 +566,8 @@ export class FileDisk implements Disk {
 
   /** Whether it has left data in the page cache: a write, or zeroes that were written. */
   #isData(request: Request): boolean {
-    const { kind } = request;
+    const { kind, through } = request;
+    if (through) return false;
     return (
       kind === DiskOperation.WRITE || ((kind === DiskOperation.PUNCH || kind === DiskOperation.ZERO) && this.#allocationMode(request) === 0)
     );
@@ -628,6 +650,8 @@ class Request {
   lengthBytes = 0;
   /** The file system can't make a hole or zeroes of this range: zeroes are written. */
   writesZeroes = false;
+  /** It goes past the page cache. */
+  through = false;
   /** It has waited for room, and has it. */
   released = false;
   /** Bytes that are done. */

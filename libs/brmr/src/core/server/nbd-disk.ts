@@ -106,21 +106,22 @@ export class NbdDisk implements Disk {
     this.#client.read(offsetBytes, target, pending.index, this.#sink);
   }
 
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
     const pending = this.#take(false, offsetBytes, source.length, tag, sink);
-    this.#client.write(offsetBytes, source, false, pending.index, this.#sink);
+    pending.fua = this.#hasFua(through);
+    this.#client.write(offsetBytes, source, pending.fua, pending.index, this.#sink);
   }
 
   flush(tag: number, sink: DiskSink): void {
     this.#client.flush(this.#take(false, 0, 0, tag, sink).index, this.#sink);
   }
 
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#clear(offsetBytes, lengthBytes, 0, tag, sink);
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#clear(offsetBytes, lengthBytes, 0, through, tag, sink);
   }
 
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#clear(offsetBytes, lengthBytes, CommandFlag.NO_HOLE, tag, sink);
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#clear(offsetBytes, lengthBytes, CommandFlag.NO_HOLE, through, tag, sink);
   }
 
   /** Nobody can tell whether there is space. A write that finds none ends with EIO, as the server may have done a part of it. */
@@ -175,14 +176,22 @@ export class NbdDisk implements Disk {
     pending.isRead = isRead;
     pending.inRange = this.#isInRange(offsetBytes, lengthBytes);
     pending.zeroesLeft = 0;
+    pending.fua = false;
     pending.generation = this.#progress.begin(isRead);
     return pending;
   }
 
-  #clear(offsetBytes: number, lengthBytes: number, flags: number, tag: number, sink: DiskSink): void {
+  /** A server that does not offer FUA may keep what goes through in a cache of its own. */
+  #hasFua(through: boolean): boolean {
+    return through && (this.remote.transmissionFlags & TransmissionFlag.SEND_FUA) !== 0;
+  }
+
+  #clear(offsetBytes: number, lengthBytes: number, flags: number, through: boolean, tag: number, sink: DiskSink): void {
     const pending = this.#take(false, offsetBytes, lengthBytes, tag, sink);
+    pending.fua = this.#hasFua(through);
     if (this.features.fastZero || !pending.inRange) {
-      this.#client.writeZeroes(offsetBytes, lengthBytes, flags, pending.index, this.#sink);
+      const all = pending.fua ? flags | CommandFlag.FUA : flags;
+      this.#client.writeZeroes(offsetBytes, lengthBytes, all, pending.index, this.#sink);
       return;
     }
     pending.zeroesOffset = offsetBytes;
@@ -193,7 +202,7 @@ export class NbdDisk implements Disk {
   #writeZeroes(pending: Pending): void {
     const part = Math.min(ZEROES_BYTES, pending.zeroesLeft);
     const source = part === ZEROES_BYTES ? ZEROES : ZEROES.subarray(0, part);
-    this.#client.write(pending.zeroesOffset, source, false, pending.index, this.#sink);
+    this.#client.write(pending.zeroesOffset, source, pending.fua, pending.index, this.#sink);
     pending.zeroesOffset += part;
     pending.zeroesLeft -= part;
   }
@@ -251,6 +260,8 @@ class Pending {
   /** Zeroes that are still to be written as data. */
   zeroesOffset = 0;
   zeroesLeft = 0;
+  /** It is durable when it ends. */
+  fua = false;
 
   constructor(index: number) {
     this.index = index;

@@ -17,7 +17,7 @@ import { type CachedPage, CachedPages, forEachPage, PAGE_BYTES, PageKind } from 
  * power loss is to others. For tests.
  *
  * When the cache is half full it writes its oldest pages down by itself, as drives do. Pages that can't be written
- * down are lost, as after a failed fsync, and the next flush says so. Closing writes everything down.
+ * down are lost, as after a failed fsync, and the next flush says so. Closing writes everything down. What is written through stays in the cache, too.
  */
 export class VolatileCacheDisk implements Disk {
   readonly sizeBytes: number;
