@@ -3,6 +3,7 @@ import {
   type ClientPoolStatus,
   type Health,
   type IoCounters,
+  versionStatus,
   type WaitingFor,
   type Watched,
   worstHealth,
@@ -32,7 +33,7 @@ export function nodeHealth(pools: readonly ClientPoolStatus[]): Health {
 export function poolStatus({ config, client, isStatic }: MappedPool, admin: AdminConfig): ClientPoolStatus {
   const status = client.status();
   const { counters } = client;
-  const { version, geometry } = status;
+  const { version, geometry, witness } = status;
   const io: IoCounters = {
     reads: counters.reads,
     writes: counters.writes,
@@ -54,54 +55,35 @@ export function poolStatus({ config, client, isStatic }: MappedPool, admin: Admi
     // What this node remembers of a pool that an order mapped, it corrects by itself.
     differences: isStatic ? status.differences.map(({ what, remedy }) => ({ what, remedy })) : [],
     epoch: status.epoch === 0 ? null : status.epoch,
-    version:
-      version === null
-        ? null
-        : {
-            lineageUuid: version.lineageUuid,
-            epoch: version.epoch,
-            seq: version.seq,
-            inSync: version.inSync.map((member) => member.memberId).sort((a, b) => a - b),
-          },
+    version: versionStatus(version),
     sizeBytes: geometry?.sizeBytes ?? null,
     chunkSizeBytes: geometry?.chunkSizeBytes ?? null,
     queueDepth: config.queueDepth,
     readPolicy: config.readPolicy,
     quorum: status.policy.quorum,
     witness:
-      status.witness === null
+      witness === null
         ? null
         : {
-            name: status.witness.name,
-            connected: status.witness.connected,
-            ready: status.witness.ready,
-            reason: status.witness.problem,
-            waitingFor: waitingFor(status.witness.waitingFor),
+            name: witness.name,
+            connected: witness.connected,
+            ready: witness.ready,
+            reason: witness.problem,
+            waitingFor: waitingFor(witness.waitingFor),
           },
     versionChangePending: status.versionChangePending,
-    legs: status.legs.map((leg) => ({
-      memberId: leg.memberId,
-      name: leg.name,
-      addresses: [...leg.addresses],
-      storeUuid: leg.storeUuid,
-      state: leg.state,
-      reason: leg.reason,
-      since: isoTime(leg.sinceMs),
-      connected: leg.connected,
-      inSync: leg.inSync,
-      maintenance: leg.maintenance,
-      rolledBack: leg.rolledBack,
-      diskTrouble: leg.diskTrouble,
-      dirtyBytes: leg.dirtyBytes,
-      inFlight: leg.inFlight,
-      heldUp: leg.heldUp === null ? null : { seconds: leg.heldUp.ms / 1_000, withinSeconds: leg.heldUp.withinMs / 1_000 },
-      waitingFor: waitingFor(leg.waitingFor),
+    legs: status.legs.map(({ sinceMs, addresses, heldUp, waitingFor: wanted, ...leg }) => ({
+      ...leg,
+      addresses: [...addresses],
+      since: isoTime(sinceMs),
+      heldUp: heldUp === null ? null : { seconds: heldUp.ms / 1_000, withinSeconds: heldUp.withinMs / 1_000 },
+      waitingFor: waitingFor(wanted),
     })),
     io,
     counters: { readRetries: counters.readRetries, overlapHolds: counters.overlapHolds, bounces: counters.bounces },
     waitingIo: status.waiting,
     oldestIoSince: status.oldestIoSinceMs === null ? null : isoTime(status.oldestIoSinceMs),
-    waits: status.waits.map(({ kind, what, sinceMs, requests, remedy }) => ({ kind, what, since: isoTime(sinceMs), requests, remedy })),
+    waits: status.waits.map(({ sinceMs, ...wait }) => ({ ...wait, since: isoTime(sinceMs) })),
     lost: lostData(status.lost),
     unreadable: lostData(status.unreadable),
     withoutCleanCopy: status.withoutCleanCopy,

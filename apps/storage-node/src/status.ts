@@ -6,6 +6,7 @@ import {
   type ResyncStatus,
   type ServerPoolStatus,
   type SessionStatus,
+  versionStatus,
   type WaitingFor,
   type Watched,
   worstHealth,
@@ -120,16 +121,8 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
     state: described.state,
     reason: described.reason,
     since,
-    promised: promise === null ? null : { epoch: promise.epoch, clientName: promise.clientName, clientInstance: promise.clientInstance },
-    version:
-      version === null
-        ? null
-        : {
-            lineageUuid: version.lineageUuid,
-            epoch: version.epoch,
-            seq: version.seq,
-            inSync: version.inSync.map((member) => member.memberId).sort((a, b) => a - b),
-          },
+    promised: promise,
+    version: versionStatus(version),
     chunkSizeBytes: identity.chunkSizeBytes,
     queueDepth: identity.queueDepth,
     store: {
@@ -143,16 +136,7 @@ export function poolStatus({ kept, pool }: AttachedStore): ServerPoolStatus {
     onlyCopyBytes: onlyCopyBytes(store),
     dirty: [...memberIds].sort((a, b) => a - b).map((memberId) => ({ memberId, dirtyBytes: store.dirtyBytes(memberId) })),
     sync,
-    syncLegs: pool.peers().map(({ memberId, name, addresses, inSync, connected, ready, inFlight, problem }) => ({
-      memberId,
-      name,
-      addresses: [...addresses],
-      inSync,
-      connected,
-      ready,
-      inFlight,
-      reason: problem,
-    })),
+    syncLegs: pool.peers().map(({ addresses, problem, ...peer }) => ({ ...peer, addresses: [...addresses], reason: problem })),
     waits: pool.waits().map(({ what, requests, sinceMs, remedy }) => ({
       kind: 'CHUNK',
       what,

@@ -42,6 +42,7 @@ export type {
   VersionStatus,
   WaitingFor,
 } from './status-common.ts';
+export { versionStatus } from './status-common.ts';
 export type { IoWait, ResyncStatus, SyncLegStatus } from './sync-status.ts';
 export type {
   MaintenanceInput,

@@ -74,6 +74,15 @@ export const versionStatusSchema = z.object({
 });
 export type VersionStatus = z.infer<typeof versionStatusSchema>;
 
+/** A version as it was recorded, for a status. Null stays null: there is no version. */
+export function versionStatus(
+  version: (Omit<VersionStatus, 'inSync'> & { readonly inSync: readonly { readonly memberId: number }[] }) | null,
+): VersionStatus | null {
+  if (version === null) return null;
+  const { lineageUuid, epoch, seq, inSync } = version;
+  return { lineageUuid, epoch, seq, inSync: inSync.map(({ memberId }) => memberId).sort((a, b) => a - b) };
+}
+
 /** How much one member has missed. */
 export const memberDirtySchema = z.object({
   memberId: z.number().int(),
