@@ -15,12 +15,11 @@ import {
   VERSION,
 } from '../format/entries.ts';
 import { addEntry, type Entry } from '../format/entry.ts';
+import { encodeText, isCount } from '../format/fields.ts';
 import type { Layout } from '../format/layout.ts';
 import { LIVES, LIVES_BYTES_MAX, type Lives } from '../format/lives.ts';
 import { invalidMembers, MEMBERS } from '../format/member-entry.ts';
 import { entryBytes, type RecordWriter } from '../format/record.ts';
-import { encodeText } from '../format/text.ts';
-import { isCount } from '../format/u64.ts';
 import type { ByteRange, DirtyChange, MemberRecord, MetadataChange, PromiseRecord, VersionRecord } from '../types.ts';
 import type { StagedMap, StoreState } from './store-state.ts';
 

@@ -1,5 +1,6 @@
 import { type Disk, formatSize, OperationError, Status, statusName } from '@rmr/runtime';
 import { FORMAT_VERSION, MAP_IO_BYTES, PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
+import { allZero } from '../format/fields.ts';
 import {
   computeLayout,
   DOUBT_OFFSET,
@@ -23,7 +24,6 @@ import {
   type Superblock,
   storeSeed,
 } from '../format/superblock.ts';
-import { allZero } from '../format/u64.ts';
 import type { StoreParameters } from '../types.ts';
 import { writeHome } from './checkpoint.ts';
 import { loadStore } from './load-store.ts';

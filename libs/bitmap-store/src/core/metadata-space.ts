@@ -1,7 +1,7 @@
 import { type Disk, Status } from '@rmr/runtime';
 import { MAP_IO_BYTES, PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
+import { allZero } from '../format/fields.ts';
 import { DOUBT_OFFSET, type Layout } from '../format/layout.ts';
-import { allZero } from '../format/u64.ts';
 import type { Procedure } from './procedure.ts';
 
 /**

@@ -2,10 +2,10 @@ import { OperationError, randomBelow, SeededRandom, Status } from '@rmr/runtime'
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { MEMBER_SLOTS } from '../constants.ts';
+import { readU64 } from '../format/fields.ts';
 import { HOME_B_OFFSET, JOURNAL_OFFSET } from '../format/layout.ts';
 import { RecordMagic, RecordWriter } from '../format/record.ts';
 import { storeSeed } from '../format/superblock.ts';
-import { readU64 } from '../format/u64.ts';
 import {
   BOOT_1,
   BOOT_2,

@@ -1,9 +1,9 @@
 import { type Disk, OperationError, Status, statusName } from '@rmr/runtime';
 import { PAGE_BYTES, ZERO_STEP_BYTES } from '../constants.ts';
+import { allZero } from '../format/fields.ts';
 import { computeLayout, JOURNAL_OFFSET, type Layout, SUPERBLOCK_A_OFFSET, SUPERBLOCK_B_OFFSET } from '../format/layout.ts';
 import { remainsIn, remainsPage, type StoreRemains } from '../format/remains.ts';
 import { invalidSuperblock, SUPERBLOCK_BYTES } from '../format/superblock.ts';
-import { allZero } from '../format/u64.ts';
 import { readSuperblocks } from './load-store.ts';
 import { FLUSH_STEP, type Procedure, ProcedureRun } from './procedure.ts';
 

@@ -2,11 +2,10 @@ import { assert, decodeUuid, encodeUuid, isUuid, readU16, readU32, writeU16, wri
 import { FORMER_LINEAGES_MAX, INTENT_ACTIVE_MAX, MAP_SIDES, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX } from '../constants.ts';
 import type { PoolPolicy, PromiseRecord, VersionRecord } from '../types.ts';
 import { type Entry, type EntryLimits, EntryType } from './entry.ts';
+import { allZero, decodeText, encodeText, readU64, writeU64 } from './fields.ts';
 import { LIVES } from './lives.ts';
 import { MEMBERS } from './member-entry.ts';
 import { ENTRY_HEADER_BYTES, entryBytes, entryPayloadBytes, entryType } from './record.ts';
-import { decodeText, encodeText } from './text.ts';
-import { allZero, readU64, writeU64 } from './u64.ts';
 
 /** The kinds of entries, each described once. Of {@link MEMBERS} and {@link LIVES} are files of their own. */
 

@@ -1,5 +1,5 @@
 import { readU32, writeU32 } from '@rmr/runtime';
-import { readU64, writeU64 } from './u64.ts';
+import { readU64, writeU64 } from './fields.ts';
 
 /**
  * One entry of the last_io array: the newest write that was begun in an IO unit. 32 bytes, sixteen to a sector.

@@ -2,7 +2,7 @@ import { assert, decodeUuid, encodeUuid, readU32, writeU32 } from '@rmr/runtime'
 import { LIVES_MAX } from '../constants.ts';
 import type { StoreLife } from '../types.ts';
 import { type Entry, EntryType } from './entry.ts';
-import { allZero, readU64, writeU64 } from './u64.ts';
+import { allZero, readU64, writeU64 } from './fields.ts';
 
 /**
  * The lives of a store: one for each opening, with the ages between which it lasted. A member or client that was told an age in a life

@@ -2,8 +2,7 @@ import { assert, decodeUuid, encodeUuid, isUuid } from '@rmr/runtime';
 import { ADDRESS_BYTES_MAX, ADDRESSES_PER_MEMBER_MAX, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX } from '../constants.ts';
 import type { MemberRecord, SeenMark } from '../types.ts';
 import { type Entry, EntryType } from './entry.ts';
-import { decodeText, encodeText } from './text.ts';
-import { allZero, isCount, readU64, writeU64 } from './u64.ts';
+import { allZero, decodeText, encodeText, isCount, readU64, writeU64 } from './fields.ts';
 
 const HEADER_BYTES = 8;
 

@@ -1,6 +1,6 @@
 import { assert, crc32c, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import { PAGE_BYTES, RECORD_BYTES_MAX } from '../constants.ts';
-import { allZero, readU64, writeU64 } from './u64.ts';
+import { allZero, readU64, writeU64 } from './fields.ts';
 
 /**
  * A record: what journal and home areas are made of. A header and a list of entries under one checksum; either all

@@ -1,9 +1,8 @@
 import { assert, crc32c, decodeUuid, encodeUuid, isUuid, readU16, readU32, writeU16, writeU32 } from '@rmr/runtime';
 import { FORMAT_VERSION, FORMAT_VERSION_OLDEST, MAP_SIDES, MEMBER_ID_MAX, MEMBER_SLOTS, NAME_BYTES_MAX, PAGE_BYTES } from '../constants.ts';
 import type { StoreParameters } from '../types.ts';
+import { allZero, decodeText, encodeText, readU64, writeU64 } from './fields.ts';
 import { computeLayout, type Geometry, HOME_A_OFFSET, HOME_B_OFFSET, invalidGeometry, JOURNAL_OFFSET, LAST_IO_OFFSET } from './layout.ts';
-import { decodeText, encodeText } from './text.ts';
-import { allZero, readU64, writeU64 } from './u64.ts';
 
 /**
  * A superblock: one page, which says what the store is. There are two copies. These are its invariants:

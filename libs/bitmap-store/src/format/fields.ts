@@ -1,6 +1,6 @@
 import { assert, readU64 as readAnyU64, readU32, SAFE_HIGH_WORD_MAX, writeU64 as writeAnyU64 } from '@rmr/runtime';
 
-/** What a disk has more of than a message: 64-bit integers that may be rot, and bytes that have to be zero. */
+/** The fields of what is on a disk, which may be rot: 64-bit integers, texts, and bytes that have to be zero. */
 
 /** Writes an unsigned integer below 2^53. */
 export function writeU64(bytes: Uint8Array, offset: number, value: number): void {
@@ -23,3 +23,21 @@ export function allZero(bytes: Uint8Array, from: number, to: number): boolean {
 export function isCount(value: number, least: number): boolean {
   return Number.isSafeInteger(value) && value >= least;
 }
+
+/** The UTF-8 bytes of a text. */
+export function encodeText(text: string): Uint8Array {
+  return ENCODER.encode(text);
+}
+
+/** The text in `length` bytes at `offset`, or null when it is not UTF-8 or leaves the buffer. */
+export function decodeText(bytes: Uint8Array, offset: number, length: number): string | null {
+  if (offset + length > bytes.length) return null;
+  try {
+    return DECODER.decode(bytes.subarray(offset, offset + length));
+  } catch {
+    return null;
+  }
+}
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder('utf-8', { fatal: true });
