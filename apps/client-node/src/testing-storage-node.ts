@@ -54,7 +54,7 @@ export class TestingStorageNode {
   }
 
   set resyncPaused(paused: boolean) {
-    this.#pool.resync.paused = paused;
+    this.#pool.resync.order = { paused, rateBytes: null };
   }
 
   async stop(): Promise<void> {

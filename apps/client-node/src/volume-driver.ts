@@ -206,14 +206,15 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
     });
   }
 
-  async resync({ pool, paused }: ResyncInput): Promise<void> {
+  async resync({ pool, paused, bytesPerSecond: rateBytes }: ResyncInput): Promise<void> {
     const { config, client } = this.#served(pool);
     const members = client.status().members.filter(({ role }) => role !== 'witness');
+    const change = { ...(paused === undefined ? {} : { paused }), ...(rateBytes === undefined ? {} : { rateBytes }) };
     const failures = await Promise.all(
       members.map(
         ({ name: node, addresses }) =>
           new Promise<OperationError | null>((resolve) => {
-            sendCommand(this.#parts.client, { node, addresses }, { do: 'resync', poolUuid: config.uuid, paused }, (answer) =>
+            sendCommand(this.#parts.client, { node, addresses }, { do: 'resync', poolUuid: config.uuid, ...change }, (answer) =>
               resolve(answer instanceof OperationError ? answer : null),
             );
           }),
@@ -221,7 +222,7 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
     );
     const failed = failures.filter((failure) => failure !== null);
     if (failed.length === 0) return;
-    const what = paused ? 'paused' : 'resumed';
+    const what = paused === undefined ? 'limited so' : paused ? 'paused' : 'resumed';
     const others = members.length - failed.length;
     throw new OperationError(
       'UNAVAILABLE',

@@ -79,6 +79,7 @@ export async function startDaemon(config: StorageNodeConfig, surroundings: Daemo
   const holds = (): string | null => onlyCopyText(onlyCopies(keeper));
 
   try {
+    rmr.resyncOrderOf = (poolUuid) => disks.resyncOrderOf(poolUuid);
     await new Promise<void>((resolve, reject) => {
       keeper.start((mistake) => (mistake === null ? resolve() : reject(mistake)));
     });

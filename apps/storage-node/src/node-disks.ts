@@ -4,7 +4,7 @@ import type { DiskStatus, Disks } from '@rmr/admin-api';
 import { NodeStoreService, type RememberedStore, type StoreKeeper, storeOrderSchema, type ThreadPlaces } from '@rmr/brmr';
 import { CatalogueStoreDisks, DirectoryRecordFile, DiskCatalogue, type FileStoreSpec } from '@rmr/brmr/node';
 import { RecordDirectory } from '@rmr/operations/node';
-import type { RmrServer } from '@rmr/rmr';
+import { NO_RESYNC_ORDER, type ResyncOrder, type RmrServer } from '@rmr/rmr';
 import type { Ticked, World } from '@rmr/runtime';
 import { z } from 'zod';
 import type { StorageNodeConfig } from './config.ts';
@@ -15,6 +15,7 @@ export class NodeDisks implements Disks, Ticked {
   readonly #parts: NodeDisksParts;
   readonly #catalogue: DiskCatalogue;
   readonly #memory: RecordDirectory<RememberedStore>;
+  readonly #resyncOrders: RecordDirectory<RememberedResync>;
   readonly #storeDisks: CatalogueStoreDisks<FileStoreSpec>;
   #service: NodeStoreService<FileStoreSpec> | null = null;
   #lookedMs = 0;
@@ -31,6 +32,13 @@ export class NodeDisks implements Disks, Ticked {
       schema: rememberedSchema,
       idOf: ({ order }) => order.storeUuid,
     });
+    this.#resyncOrders = new RecordDirectory({
+      path: join(config.stateDir, 'resync'),
+      what: 'list of orders for resync',
+      version: VERSION,
+      schema: rememberedResyncSchema,
+      idOf: ({ poolUuid }) => poolUuid,
+    });
     const records = new DirectoryRecordFile(config.stateDir);
     this.#catalogue = new DiskCatalogue({ specs: diskSpecsOf(config.disks), world, threads, records });
     this.#storeDisks = new CatalogueStoreDisks(this.#catalogue, { hostName: config.name, hostUuid }, (path, { poolUuid }) => ({
@@ -41,6 +49,12 @@ export class NodeDisks implements Disks, Ticked {
   /** The paths of the stores that the node was told to keep, as far as they are known before their disks were looked at. */
   get paths(): readonly string[] {
     return this.#memory.entries.flatMap(({ order }) => this.#storeDisks.specOf(order)?.path ?? []);
+  }
+
+  /** What an operator has ordered of the resync of a pool. */
+  resyncOrderOf(poolUuid: string): ResyncOrder {
+    const remembered = this.#resyncOrders.get(poolUuid);
+    return remembered === null ? NO_RESYNC_ORDER : { paused: remembered.paused, rateBytes: remembered.rateBytes };
   }
 
   /** Looks at the disks, then opens the stores on them. Resolves when they are being opened: in a moment, or after the deadline of a look. */
@@ -57,10 +71,12 @@ export class NodeDisks implements Disks, Ticked {
         put: (store, done) => memory.put(store, done),
         delete: (storeUuid, done) => memory.delete(storeUuid, done),
       },
-      pauseResync: (poolUuid, paused) => {
-        const pool = rmr.pools().find(({ store }) => store.identity.poolUuid === poolUuid);
-        if (pool !== undefined) pool.resync.paused = paused;
-        return pool !== undefined;
+      resync: {
+        of: (poolUuid) => rmr.pools().find(({ store }) => store.identity.poolUuid === poolUuid)?.resync ?? null,
+        remember: (poolUuid, order, done) => {
+          if (order.paused || order.rateBytes !== null) this.#resyncOrders.put({ poolUuid, ...order }, done);
+          else this.#resyncOrders.delete(poolUuid, done);
+        },
       },
     });
     this.#service = service;
@@ -72,7 +88,7 @@ export class NodeDisks implements Disks, Ticked {
   /** Begins nothing any more. Resolves when what is being remembered is durable. */
   async stop(): Promise<void> {
     this.#parts.world.ticker.unsubscribe(this);
-    await this.#memory.settled();
+    await Promise.all([this.#memory.settled(), this.#resyncOrders.settled()]);
   }
 
   /** A store that should be open may be on a disk that has another name now, or is there again. */
@@ -103,6 +119,16 @@ const rememberedSchema: z.ZodType<RememberedStore> = z.strictObject({
   stage: z.enum(['MAKING', 'KEPT', 'GOING']),
   closed: z.boolean(),
   by: z.string(),
+});
+
+interface RememberedResync extends ResyncOrder {
+  readonly poolUuid: string;
+}
+
+const rememberedResyncSchema: z.ZodType<RememberedResync> = z.strictObject({
+  poolUuid: z.uuid(),
+  paused: z.boolean(),
+  rateBytes: z.int().min(1).nullable(),
 });
 
 export interface NodeDisksParts {

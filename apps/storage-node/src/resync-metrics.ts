@@ -45,6 +45,11 @@ export function registerResyncMetrics(metrics: Metrics, keeper: StoreKeeper): vo
     'Bytes that the member has missed and that its disk failed to take; only other members have them',
     (sync) => sync.refusedBytes,
   );
+  gauge(
+    'rmr_resync_limit_bytes_per_second',
+    "The volume's own limit for its resync; absent while there is none",
+    (sync) => sync.limitBytesPerSecond,
+  );
   gauge('rmr_resync_paused', '1 while an operator has paused resync', (sync) => (sync.paused ? 1 : 0));
   metrics.counter({
     name: 'rmr_resync_pulled_bytes_total',

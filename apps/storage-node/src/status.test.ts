@@ -13,7 +13,7 @@ function paused(bytesLeft: number): PoolServer {
   return {
     state: 'NORMAL',
     store: { members: [], identity: { poolName: 'demo' } },
-    resync: { paused: true, status: () => status },
+    resync: { order: { paused: true, rateBytes: null }, status: () => status },
   } as unknown as PoolServer;
 }
 
@@ -58,7 +58,11 @@ test('a disk that fails to take something is named, with the place, and with wha
     ...{ state: 'RUNNING', sinceMs: 0, bytesLeft: 4096, bytesPerSecond: 0, etaSeconds: null, sourceMemberIds: [], pulledBytes: 0 },
     ...{ reason: 'the disk of this member fails to take chunk 2', refused },
   };
-  const pool = { state: 'NORMAL', store: { members: [] }, resync: { paused: false, status: () => status } } as unknown as PoolServer;
+  const pool = {
+    state: 'NORMAL',
+    store: { members: [] },
+    resync: { order: { paused: false, rateBytes: null }, status: () => status },
+  } as unknown as PoolServer;
   expect(resyncStatus(pool)).toMatchObject({
     refusedBytes: 4096,
     refusedRanges: refused,

@@ -201,14 +201,15 @@ export function resyncStatus(pool: PoolServer): ResyncStatus {
     pulledBytes,
     refusedBytes: refused.reduce((sum, range) => sum + range.lengthBytes, 0),
     refusedRanges: refused.slice(0, RANGES_NAMED).map((range) => ({ ...range })),
-    paused: pool.resync.paused,
+    paused: pool.resync.order.paused,
+    limitBytesPerSecond: pool.resync.order.rateBytes,
   };
 }
 
 function resyncRemedy(pool: PoolServer, bytesLeft: number, isRefused: boolean): string | undefined {
   if (bytesLeft === 0) return undefined;
   if (isRefused) return REPLACE_DISK;
-  return pool.resync.paused ? `End the pause: rmrctl resync resume ${pool.store.identity.poolName}` : undefined;
+  return pool.resync.order.paused ? `End the pause: rmrctl resync resume ${pool.store.identity.poolName}` : undefined;
 }
 
 function poolHealth(pool: PoolServer, sync: ResyncStatus, path: string): Health {

@@ -15,6 +15,7 @@ const RUNNING: ResyncStatus = {
   refusedBytes: 0,
   refusedRanges: [],
   paused: false,
+  limitBytesPerSecond: null,
 };
 
 test.each<[string, Partial<ResyncStatus>, string]>([

@@ -22,6 +22,7 @@ const NEEDED: Readonly<Record<string, Role>> = {
   'member.remove': 'admin',
   'member.replace': 'admin',
   'member.maintenance': 'operator',
+  'resync.limit': 'operator',
   'resync.pause': 'operator',
   'operation.list': 'viewer',
   'operation.show': 'viewer',

@@ -19,7 +19,8 @@ import {
   memberAddInputSchema,
   memberRemoveInputSchema,
   memberReplaceInputSchema,
-  resyncInputSchema,
+  resyncLimitInputSchema,
+  resyncPauseInputSchema,
   type VolumeOrders,
   volumeCreateInputSchema,
   volumeDeleteInputSchema,
@@ -231,9 +232,19 @@ const memberRouter = trpc.router({
 });
 
 const resyncRouter = trpc.router({
+  /** Members pull no faster than this. */
+  limit: operating
+    .use(drivesOperations)
+    .input(resyncLimitInputSchema)
+    .output(DONE)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.volumes.resync(input, ctx.caller.name);
+      return { done: true as const };
+    }),
+  /** Members pull only what IO waits for, or go on. */
   pause: operating
     .use(drivesOperations)
-    .input(resyncInputSchema)
+    .input(resyncPauseInputSchema)
     .output(DONE)
     .mutation(async ({ ctx, input }) => {
       await ctx.volumes.resync(input, ctx.caller.name);

@@ -31,6 +31,8 @@ export const resyncStatusSchema = z.object({
   refusedRanges: z.array(z.object({ offsetBytes: countValue, lengthBytes: countValue })),
   /** Whether an operator has paused resync. */
   paused: z.boolean(),
+  /** The limit that an operator has set for the resync of this volume, within that of the storage node. Null: there is none. */
+  limitBytesPerSecond: countValue.nullable(),
 });
 export type ResyncStatus = z.infer<typeof resyncStatusSchema>;
 

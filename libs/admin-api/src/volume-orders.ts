@@ -109,8 +109,20 @@ export const maintenanceInputSchema = z.strictObject({
 });
 export type MaintenanceInput = z.infer<typeof maintenanceInputSchema>;
 
-export const resyncInputSchema = z.strictObject({ pool: poolValue, paused: z.boolean() });
-export type ResyncInput = z.infer<typeof resyncInputSchema>;
+export const resyncPauseInputSchema = z.strictObject({ pool: poolValue, paused: z.boolean() });
+
+/** `bytesPerSecond`: for each member of the volume; null: no limit of its own. */
+export const resyncLimitInputSchema = z.strictObject({
+  pool: poolValue,
+  bytesPerSecond: z.int().min(4096).max(Number.MAX_SAFE_INTEGER).nullable(),
+});
+
+/** What the resync of every member of a volume may do from now on. What is not given stays. */
+export interface ResyncInput {
+  readonly pool: string;
+  readonly paused?: boolean;
+  readonly bytesPerSecond?: number | null;
+}
 
 /**
  * What a client node does with volumes for its operators. Every order answers with its operation at once; the operation goes on by
@@ -131,6 +143,9 @@ export interface VolumeOrders {
   removeMember(input: MemberRemoveInput, by: string): Promise<OperationView>;
   replaceStore(input: MemberReplaceInput, by: string): Promise<OperationView>;
   maintenance(input: MaintenanceInput, by: string): Promise<OperationView>;
-  /** Pauses the resync of every member of the volume, or ends the pause. Answers once every member that is there has done so. */
+  /**
+   * Changes what the resync of every member of the volume may do. Resolves once every member has remembered that durably. Throws
+   * UNAVAILABLE if some could not be told: those that were have changed.
+   */
   resync(input: ResyncInput, by: string): Promise<void>;
 }

@@ -191,11 +191,12 @@ function resyncNote({ name }: VolumePicture, member: MemberPicture, needed: Note
 }
 
 /** ` from members 1 and 3, 186 MiB/s, about 6 min` */
-export function describePull({ sources, bytesPerSecond, etaSeconds }: NonNullable<MemberPicture['resync']>): string {
+export function describePull({ sources, bytesPerSecond, etaSeconds, limitBytesPerSecond }: NonNullable<MemberPicture['resync']>): string {
   const ids = sources.map(({ memberId }) => memberId);
   const from = ids.length === 0 ? '' : ` from member${ids.length === 1 ? '' : 's'} ${ids.join(' and ')}`;
   const rate = bytesPerSecond === 0 ? ', at a rate that is not known yet' : `, ${formatSize(bytesPerSecond)}/s`;
-  return `${from}${rate}${etaSeconds === null ? '' : `, about ${spanText(etaSeconds)}`}`;
+  const limit = limitBytesPerSecond === null ? '' : ` of at most ${formatSize(limitBytesPerSecond)}/s`;
+  return `${from}${rate}${limit}${etaSeconds === null ? '' : `, about ${spanText(etaSeconds)}`}`;
 }
 
 /** A duration in seconds for people: `40 s`, `6 min`, `1 h 40 min`, `3 days`. */

@@ -17,6 +17,8 @@ export interface ResyncPicture {
   readonly bytesPerSecond: number;
   readonly etaSeconds: number | null;
   readonly paused: boolean;
+  /** The limit of the volume, for each member; null: it has none. */
+  readonly limitBytesPerSecond: number | null;
   /** Why it stands still; empty: it does not. */
   readonly reason: string;
   readonly remedy: string | null;
@@ -309,11 +311,12 @@ function resyncOf({
   bytesPerSecond,
   etaSeconds,
   paused,
+  limitBytesPerSecond,
   reason,
   remedy,
   sources,
 }: ServerPoolStatus['sync']): ResyncPicture {
-  return { state, bytesLeft, bytesPerSecond, etaSeconds, paused, reason, remedy: remedy ?? null, sources };
+  return { state, bytesLeft, bytesPerSecond, etaSeconds, paused, limitBytesPerSecond, reason, remedy: remedy ?? null, sources };
 }
 
 /** The URI by which NBD clients reach an export, as the NBD URI specification has it. */

@@ -27,7 +27,13 @@ export type { PoolWait, PoolWaitKind } from './core/client/status/pool-waits.ts'
 export { onlyCopyBytes } from './core/server/chunks/only-copy.ts';
 export type { PoolServer } from './core/server/pool-server.ts';
 export { type ChunkWait, PoolServerCounters } from './core/server/pool-server-counters.ts';
-export type { ResyncOptions, ResyncState, ResyncStatus } from './core/server/resync/resync-types.ts';
+export {
+  NO_RESYNC_ORDER,
+  type ResyncOptions,
+  type ResyncOrder,
+  type ResyncState,
+  type ResyncStatus,
+} from './core/server/resync/resync-types.ts';
 export type { SessionOpener, SyncPeerStatus } from './core/server/resync/sync-peers.ts';
 export { type CommandHandler, RmrServer } from './core/server/rmr-server.ts';
 export { lacksSpaceSoon } from './core/server/space-watch.ts';

@@ -122,6 +122,8 @@ export class SimulatedDriver implements VolumeOrders, Operations {
   async resync(input: Parameters<VolumeOrders['resync']>[0], by: string): Promise<void> {
     this.orders.push({ order: 'resync', input, by });
     for (const { resync } of this.#mapped(input.pool).members) {
+      if (input.bytesPerSecond !== undefined) resync.limitBytesPerSecond = input.bytesPerSecond;
+      if (input.paused === undefined) continue;
       resync.paused = input.paused;
       if (input.paused) resync.state = 'PAUSED';
       else delete resync.state;

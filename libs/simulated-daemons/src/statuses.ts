@@ -137,7 +137,7 @@ function resyncOf({ members }: SimulatedVolume, member: SimulatedMember): Resync
   return {
     ...{ state: runs ? 'RUNNING' : 'IDLE', since: SINCE, bytesLeft: member.dirtyBytes, bytesPerSecond: 0, etaSeconds: null },
     sources: sources.map(({ memberId, node }) => ({ memberId, name: node })),
-    ...{ reason: '', pulledBytes: 0, refusedBytes: 0, refusedRanges: [], paused: false, ...member.resync },
+    ...{ reason: '', pulledBytes: 0, refusedBytes: 0, refusedRanges: [], paused: false, limitBytesPerSecond: null, ...member.resync },
   };
 }
 

@@ -24,7 +24,9 @@ import {
   IoRequest,
   MESSAGE_PAYLOAD_BYTES_MAX,
   MessageType,
+  NO_RESYNC_ORDER,
   type PoolClient,
+  type ResyncOrder,
   RmrClient,
   RmrServer,
   Sessions,
@@ -99,6 +101,7 @@ export class OperatedNode {
   /** By path. */
   readonly stores = new Map<string, MemoryDisk>();
   readonly remembered = new Map<string, RememberedStore>();
+  readonly resyncOrders = new Map<string, ResyncOrder>();
   /** Where the data of each store begins on its disk, by path. */
   readonly #dataOffsets = new Map<string, number>();
   /** Disks on which no store can be made, each with the reason. */
@@ -144,13 +147,17 @@ export class OperatedNode {
           }),
       },
       disks: this.#disks(host),
-      pauseResync: (poolUuid, paused) => {
-        const pool = rmr.pools().find(({ store }) => store.identity.poolUuid === poolUuid);
-        if (pool !== undefined) pool.resync.paused = paused;
-        return pool !== undefined;
+      resync: {
+        of: (poolUuid) => rmr.pools().find(({ store }) => store.identity.poolUuid === poolUuid)?.resync ?? null,
+        remember: (poolUuid, resyncOrder, done) =>
+          this.#later(host, () => {
+            this.resyncOrders.set(poolUuid, resyncOrder);
+            done(null);
+          }),
       },
     });
     rmr.onCommand = commandService(host.log, service);
+    rmr.resyncOrderOf = (poolUuid) => this.resyncOrders.get(poolUuid) ?? NO_RESYNC_ORDER;
     rmr.whyAbsent = (poolUuid) => keeper.whyAbsent(poolUuid);
     keeper.start(() => service.start());
     const server = new RtrsServer(host, slabs, { ...SESSION, local }, rmr);

@@ -1,4 +1,12 @@
-import { type CreateOrder, createOrder, doomedStores, type OperationInputs, type StorePlace, type VolumeOperation } from '@rmr/brmr';
+import {
+  type CreateOrder,
+  createOrder,
+  doomedStores,
+  type OperationInputs,
+  type StorePlace,
+  sendCommand,
+  type VolumeOperation,
+} from '@rmr/brmr';
 import { isUnfinished, type Operation } from '@rmr/operations';
 import { OperationError, Status } from '@rmr/runtime';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -176,6 +184,32 @@ describe('operations on volumes, on production cores', () => {
     expect([...cluster.node(1).stores.keys()]).toEqual([expect.stringMatching(/^\/ssd\//)]);
     expect(holders(uuid, 9)).toEqual([1, 2]);
   });
+});
+
+test('what an operator orders of resync holds beyond a restart of the storage node, and of its store', () => {
+  const uuid = create([1, 2]);
+  const order = (change: { readonly paused?: boolean; readonly rateBytes?: number | null }): unknown => {
+    let answer: unknown = null;
+    const { name, addresses } = cluster.node(2);
+    sendCommand(cluster.client.volumeHost().way, { node: name, addresses }, { do: 'resync', poolUuid: uuid, ...change }, (given) => {
+      answer = given;
+    });
+    cluster.world.runUntil(() => answer !== null, LONG_MS, 'the answer');
+    return answer;
+  };
+  expect(order({ paused: true })).toEqual({ paused: true, rateBytes: null });
+  expect(order({ rateBytes: 8192 })).toEqual({ paused: true, rateBytes: 8192 });
+  cluster.node(2).crash();
+  cluster.world.runUntil(() => legs(uuid)?.[1]?.state !== 'NORMAL', LONG_MS, 'the member to leave');
+  for (let i = 0; i < 8; i++) expect(cluster.write(uuid, 9, 65_536)).toBe(Status.OK);
+  cluster.node(2).start();
+  cluster.world.runUntil(() => legs(uuid)?.[1]?.state === 'NORMAL', LONG_MS, 'the member to return');
+  cluster.world.run(30_000);
+  const left = (): number => legs(uuid)?.[1]?.dirtyBytes ?? 0;
+  expect(left()).toBeGreaterThan(0);
+  expect(order({})).toEqual({ paused: true, rateBytes: 8192 });
+  expect(order({ paused: false, rateBytes: null })).toEqual({ paused: false, rateBytes: null });
+  cluster.world.runUntil(() => left() === 0, LONG_MS, 'all to be pulled');
 });
 
 describe('a volume is taken over by another client node (C4)', () => {

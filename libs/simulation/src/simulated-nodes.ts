@@ -311,7 +311,7 @@ export class SimulatedStorageNode {
 
   /** An operator pauses resync here, or ends that. */
   pauseResync(paused: boolean): void {
-    for (const pool of this.rmr?.pools() ?? []) pool.resync.paused = paused;
+    for (const pool of this.rmr?.pools() ?? []) pool.resync.order = { paused, rateBytes: null };
   }
 
   /** From now on the clocks of this host run at this rate. */

@@ -33,7 +33,7 @@ let writer: VerifiedWriter | null;
 
 beforeEach(async () => {
   writer = null;
-  cluster = await TestCluster.start({ storageNodes: 3, clientNodes: 2 });
+  cluster = await TestCluster.start({ storageNodes: 3 });
 });
 
 afterEach(async () => {
@@ -139,6 +139,8 @@ test('a volume is made, written to, grows to three copies, has a store replaced 
 });
 
 test('a volume is taken over under a client that writes: asked for, by force, and from a client node that is killed', async () => {
+  await cluster.dispose();
+  cluster = await TestCluster.start({ storageNodes: 3, clientNodes: 2 });
   let volume = await answer<Volume>('volume', 'create', 'web', '--size', '64MiB', '--disk', 'storage-1/disk-1', 'storage-2/disk-1');
   let server: string | null = 'client-1';
   writer = new VerifiedWriter({
@@ -196,6 +198,10 @@ test('a replacement goes on when the storage node and then the client node are k
   await start(cluster.folder, ['storage-2']);
   await cluster.killNow('client-1');
   await start(cluster.folder, ['client-1']);
+  // The pause holds beyond the death of the storage node.
+  await eventually(async () => expect((await show()).members[1]).toMatchObject({ inSync: true, resync: { paused: true } }));
+  await answer('resync', 'limit', 'web', '1GiB');
+  await answer('resync', 'resume', 'web');
   const ended = await answer<Operation>('operation', 'wait', operation.id, '--timeout', '60s');
   expect(ended).toMatchObject({ state: 'SUCCEEDED', error: null });
   await expectAllRight(verified, 2);

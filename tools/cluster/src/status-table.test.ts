@@ -19,6 +19,7 @@ const IDLE: ResyncStatus = {
   refusedBytes: 0,
   refusedRanges: [],
   paused: false,
+  limitBytesPerSecond: null,
 };
 
 function store(name: string, memberId: number, sync: ResyncStatus = IDLE, waits: IoWait[] = []): StatusView['storage'][number] {

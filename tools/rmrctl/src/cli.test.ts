@@ -79,6 +79,8 @@ test('what other programs rely on: a volume through its life, as one JSON docume
   expect(places(await json('member remove db 3 --yes'))).toHaveLength(2);
   expect(await json('resync pause db')).toEqual({ volume: 'db', paused: true });
   expect(await json('resync resume db')).toEqual({ volume: 'db', paused: false });
+  expect(await json('resync limit db 50MiB')).toEqual({ volume: 'db', limitBytesPerSecond: 50 * 1024 * 1024 });
+  expect(await json('resync limit db none')).toEqual({ volume: 'db', limitBytesPerSecond: null });
   expect(await json('resync anew db 2 --yes')).toEqual({ volume: 'db', memberId: 2 });
   expect(await json('volume unmap db')).toMatchObject({ kind: 'volume-unmap', state: 'SUCCEEDED' });
   expect(await json('volume map db --client client-1')).toMatchObject({ servedBy: 'client-1' });

@@ -13,6 +13,7 @@ import {
   type VolumePicture,
   volumesOf,
 } from '@rmr/cluster-view';
+import { parseSize } from '@rmr/runtime';
 import type { Command } from 'commander';
 import { RESYNC_COLUMNS } from '../columns.ts';
 import { addListFlags, type ListFlags, listText, selectRows } from '../lists.ts';
@@ -171,6 +172,23 @@ export function addResync(program: Command, world: Surroundings): void {
       });
     });
   }
+  const limit = verb(resync, {
+    usage: 'limit <volume> <rate>',
+    description: 'Members of the volume pull no faster than this, each; none: as fast as the storage nodes allow.',
+    example: 'resync limit web-01 50MiB',
+  });
+  does(world, limit, async (session, _flags: object, wanted: string, rate: string) => {
+    const bytesPerSecond = rate === 'none' ? null : parseSize(rate.replace(/\/s$/, ''));
+    const observation = await session.observe();
+    const volume = await session.volume(observation, wanted);
+    await ask(serverOf(observation, volume), (admin) => admin.resync.limit.mutate({ pool: volume.uuid, bytesPerSecond }), RECORD_MS);
+    const done =
+      bytesPerSecond === null ? 'has no limit of its own any more' : `is limited to ${sizeText(bytesPerSecond)}/s for each member`;
+    session.print({
+      data: { volume: volume.name, limitBytesPerSecond: bytesPerSecond },
+      text: (painter) => `${painter.mark('good')} Resync of ${painter.name(volume.name)} ${done}.`,
+    });
+  });
   const anew = verb(resync, {
     usage: 'anew [volume] [member]',
     description: 'Copies all data of a member from the others: for a store that is not trusted.',

@@ -2,7 +2,7 @@
  * The side of a storage node that takes commands: it checks each, hands it to whatever keeps the node's disks and stores, and answers
  * once. What it does for one store is done one after the other.
  */
-import { COMMAND_TEXT_MAX, type CommandHandler } from '@rmr/rmr';
+import { COMMAND_TEXT_MAX, type CommandHandler, type ResyncOrder } from '@rmr/rmr';
 import { assert, type Logger, OperationError } from '@rmr/runtime';
 import { decodeCommand, encodeAnswer, type NodeAnswer, type NodeCommand, type StoreOrder, type StoreState } from './node-commands.ts';
 
@@ -42,7 +42,8 @@ export interface NodeStores {
   open(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
   /** Has the store closed and destroyed, unless it is gone. */
   delete(storeUuid: string, poolUuid: string, by: string, done: Done<StoreState>): void;
-  setResyncPaused(poolUuid: string, paused: boolean, by: string, done: Done<NodeAnswer<'resync'>>): void;
+  /** Changes what is given of the order for the resync of a pool, durably. */
+  orderResync(poolUuid: string, change: Partial<ResyncOrder>, by: string, done: Done<NodeAnswer<'resync'>>): void;
 }
 
 function carryOut(stores: NodeStores, command: NodeCommand, by: string, done: Done<NodeAnswer<NodeCommand['do']>>): void {
@@ -60,8 +61,11 @@ function carryOut(stores: NodeStores, command: NodeCommand, by: string, done: Do
     case 'delete':
       stores.delete(command.storeUuid, command.poolUuid, by, done);
       break;
-    case 'resync':
-      stores.setResyncPaused(command.poolUuid, command.paused, by, done);
+    case 'resync': {
+      const { poolUuid, paused, rateBytes } = command;
+      const change = { ...(paused === undefined ? {} : { paused }), ...(rateBytes === undefined ? {} : { rateBytes }) };
+      stores.orderResync(poolUuid, change, by, done);
       break;
+    }
   }
 }

@@ -40,7 +40,7 @@ beforeEach(() => {
       calls.push(`delete ${storeUuid} of ${poolUuid} for ${by}`);
       done(new OperationError('CONFLICT', `store ${storeUuid} is of another pool`));
     },
-    setResyncPaused: (_poolUuid, paused, _by, done) => done({ paused }),
+    orderResync: (_poolUuid, change, _by, done) => done({ paused: false, rateBytes: null, ...change }),
   };
 });
 
@@ -73,7 +73,8 @@ describe('commands to storage nodes', () => {
     expect(send({ do: 'create', store: ORDER })).toEqual({ state: 'OPEN', reason: '' });
     expect(send({ do: 'close', storeUuid: uuid(1), poolUuid: uuid(2) })).toEqual({ state: 'CLOSED', reason: 'closed by an operator' });
     expect(send({ do: 'open', storeUuid: uuid(1), poolUuid: uuid(2) })).toEqual({ state: 'OPEN', reason: '' });
-    expect(send({ do: 'resync', poolUuid: uuid(2), paused: true })).toEqual({ paused: true });
+    expect(send({ do: 'resync', poolUuid: uuid(2), paused: true })).toEqual({ paused: true, rateBytes: null });
+    expect(send({ do: 'resync', poolUuid: uuid(2), rateBytes: 4096 })).toEqual({ paused: false, rateBytes: 4096 });
     expect(calls).toEqual([`create ${uuid(1)} for client-1`]);
   });
 

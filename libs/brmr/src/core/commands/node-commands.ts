@@ -9,6 +9,8 @@ import { COMMAND_TEXT_MAX } from '@rmr/rmr';
 import { isUuid, OPERATION_ERRORS, OperationError, type OperationErrorCode } from '@rmr/runtime';
 import { z } from 'zod';
 
+/** From one block per second. */
+const rateBytes = z.int().min(4096).max(Number.MAX_SAFE_INTEGER);
 const uuid = z.string().refine(isUuid, 'not a lower-case UUID');
 const name = z.string().min(1).max(128);
 const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -41,8 +43,11 @@ export const nodeCommandSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('open'), storeUuid: uuid, poolUuid: uuid }),
   /** Closes a store, destroys its metadata, and gives its place back to the disk. A store of another pool is refused. */
   z.strictObject({ do: z.literal('delete'), storeUuid: uuid, poolUuid: uuid }),
-  /** Pauses the resync of the node's member of a pool, or ends the pause. */
-  z.strictObject({ do: z.literal('resync'), poolUuid: uuid, paused: z.boolean() }),
+  /**
+   * Changes what the resync of the node's member of a pool may do, durably: what is not given stays. `rateBytes`: bytes per second at most;
+   * null: no limit of its own.
+   */
+  z.strictObject({ do: z.literal('resync'), poolUuid: uuid, paused: z.boolean().optional(), rateBytes: rateBytes.nullable().optional() }),
 ]);
 export type NodeCommand = z.infer<typeof nodeCommandSchema>;
 
@@ -71,7 +76,7 @@ export const NODE_ANSWERS = {
   close: storeStateSchema,
   open: storeStateSchema,
   delete: storeStateSchema,
-  resync: z.strictObject({ paused: z.boolean() }),
+  resync: z.strictObject({ paused: z.boolean(), rateBytes: rateBytes.nullable() }),
 } as const;
 export type NodeAnswer<Do extends NodeCommand['do']> = z.infer<(typeof NODE_ANSWERS)[Do]>;
 

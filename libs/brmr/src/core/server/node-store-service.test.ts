@@ -1,3 +1,4 @@
+import { NO_RESYNC_ORDER, type ResyncOrder } from '@rmr/rmr';
 import { OperationError } from '@rmr/runtime';
 import { VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -17,6 +18,8 @@ class Durable {
   readonly remembered = new Map<string, RememberedStore>();
   /** The stores on its disks, by path. `part`: it was begun and not finished. */
   readonly stores = new Map<string, 'part' | 'whole'>();
+  /** Orders for the resync of pools. */
+  readonly resync = new Map<string, ResyncOrder>();
 }
 
 /** A process of the node. At its `crashAt`th action, counted from 1, it dies before the action has happened; at its next half, after. */
@@ -27,6 +30,8 @@ class Process {
   readonly #world: VirtualWorld;
   actions = 0;
   dead = false;
+  /** The resync of the one pool that has an open store. */
+  readonly resync: { order: ResyncOrder } = { order: NO_RESYNC_ORDER };
   makeFails: OperationError | null = null;
 
   constructor(world: VirtualWorld, durable: Durable, crashAt = Number.POSITIVE_INFINITY) {
@@ -85,7 +90,14 @@ class Process {
           ),
         specOf: (kept) => ({ path: pathOf(kept), ioTimeoutMs: 20_000 }),
       },
-      pauseResync: (poolUuid) => poolUuid === uuid(9),
+      resync: {
+        of: (poolUuid) => (poolUuid === uuid(9) ? this.resync : null),
+        remember: (poolUuid, resyncOrder, done) =>
+          act(
+            () => durable.resync.set(poolUuid, resyncOrder),
+            () => done(null),
+          ),
+      },
     });
     this.service.start();
   }
@@ -257,11 +269,29 @@ describe('stores that a node is told to keep', () => {
     expect(once(process, (service, done) => service.close(uuid(1), uuid(9), 'client-1', done))).toBe('ABSENT');
   });
 
-  test('resync is paused for a pool of an open store alone', () => {
+  test('resync is ordered for a pool of an open store alone: durably before it is answered, and what is not given stays', () => {
     const process = new Process(world, durable);
     const answers: unknown[] = [];
-    process.service.setResyncPaused(uuid(9), true, 'client-1', (answer) => answers.push(answer));
-    process.service.setResyncPaused(uuid(3), true, 'client-1', (answer) => answers.push(answer));
-    expect(answers).toMatchObject([{ paused: true }, { code: 'NOT_FOUND' }]);
+    const ordered = (poolDigit: number, change: Partial<ResyncOrder>): void =>
+      process.service.orderResync(uuid(poolDigit), change, 'client-1', (answer) => answers.push(answer));
+    ordered(9, { paused: true });
+    ordered(9, { rateBytes: 1_000_000 });
+    ordered(3, { paused: true });
+    expect(answers).toMatchObject([{ code: 'NOT_FOUND' }]);
+    world.run(10);
+    const both = { paused: true, rateBytes: 1_000_000 };
+    expect({ answers: answers.slice(1), durable: durable.resync.get(uuid(9)), now: process.resync.order }).toEqual({
+      answers: [{ paused: true, rateBytes: null }, both],
+      durable: both,
+      now: both,
+    });
+  });
+
+  test('an order for resync that can not be remembered changes nothing', () => {
+    const process = new Process(world, durable, 1);
+    const answers: unknown[] = [];
+    process.service.orderResync(uuid(9), { paused: true }, 'client-1', (answer) => answers.push(answer));
+    world.run(10);
+    expect({ answers, now: process.resync.order }).toEqual({ answers: [], now: NO_RESYNC_ORDER });
   });
 });

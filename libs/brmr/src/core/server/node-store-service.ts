@@ -4,7 +4,7 @@
  *
  * A store is named by the UUID that the client drew for it. Whatever is asked twice is done once.
  */
-import type { StoreIdentity } from '@rmr/rmr';
+import { NO_RESYNC_ORDER, type ResyncOrder, type StoreIdentity } from '@rmr/rmr';
 import { type Logger, OperationError } from '@rmr/runtime';
 import type { NodeStores } from '../commands/command-service.ts';
 import type { NodeAnswer, StoreOrder, StoreState } from '../commands/node-commands.ts';
@@ -19,6 +19,8 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
   readonly #paths = new Map<string, string>();
   /** Why the last attempt to make or destroy a store failed, by UUID. */
   readonly #problems = new Map<string, OperationError>();
+  /** Orders for the resync of pools that are being remembered, the newest of each. */
+  readonly #ordered = new Map<string, ResyncOrder>();
 
   constructor(parts: NodeStoreServiceParts<Spec>) {
     this.#parts = parts;
@@ -141,13 +143,33 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
     this.#setClosed(storeUuid, poolUuid, false, by, done);
   }
 
-  setResyncPaused(poolUuid: string, paused: boolean, by: string, done: (answer: NodeAnswer<'resync'> | OperationError) => void): void {
-    if (!this.#parts.pauseResync(poolUuid, paused)) {
+  orderResync(
+    poolUuid: string,
+    change: Partial<ResyncOrder>,
+    by: string,
+    done: (answer: NodeAnswer<'resync'> | OperationError) => void,
+  ): void {
+    const { resync, log } = this.#parts;
+    const resyncOf = (): Resyncing | null => resync.of(poolUuid);
+    const current = resyncOf();
+    if (current === null) {
       done(new OperationError('NOT_FOUND', `no open store here is of pool ${poolUuid}`));
       return;
     }
-    this.#parts.log.info(paused ? 'resync is paused' : 'resync goes on', { pool: poolUuid, client: by });
-    done({ paused });
+    const order = { ...(this.#ordered.get(poolUuid) ?? current.order), ...change };
+    this.#ordered.set(poolUuid, order);
+    resync.remember(poolUuid, order, (error) => {
+      if (this.#ordered.get(poolUuid) === order) this.#ordered.delete(poolUuid);
+      if (error !== null) {
+        done(error);
+        return;
+      }
+      log.info('an operator orders how resync goes on', { pool: poolUuid, ...order, client: by });
+      // The store may have been closed meanwhile. Then the order holds when it is opened again.
+      const now = resyncOf();
+      if (now !== null) now.order = order;
+      done(order);
+    });
   }
 
   #setClosed(storeUuid: string, poolUuid: string, closed: boolean, by: string, done: (state: StoreState | OperationError) => void): void {
@@ -238,14 +260,25 @@ export class NodeStoreService<Spec extends StoreSpec = StoreSpec> implements Nod
           failed(error);
           return;
         }
-        this.#parts.memory.delete(storeUuid, (unforgotten) => {
-          if (unforgotten !== null) failed(unforgotten);
-          else this.#busy.delete(storeUuid);
+        this.#forgetOrders(order, (kept) => {
+          if (kept !== null) failed(kept);
+          else
+            this.#parts.memory.delete(storeUuid, (unforgotten) => {
+              if (unforgotten !== null) failed(unforgotten);
+              else this.#busy.delete(storeUuid);
+            });
         });
       });
     const path = this.#pathOf(order);
     if (path === null) destroy();
     else this.#parts.keeper.remove(path, destroy);
+  }
+
+  /** With the last store of a pool goes what was ordered of its resync. */
+  #forgetOrders({ storeUuid, poolUuid }: StoreOrder, done: Done): void {
+    const isLast = !this.#parts.memory.entries().some(({ order }) => order.poolUuid === poolUuid && order.storeUuid !== storeUuid);
+    if (isLast) this.#parts.resync.remember(poolUuid, NO_RESYNC_ORDER, done);
+    else done(null);
   }
 
   #open(order: StoreOrder): void {
@@ -362,8 +395,20 @@ export interface NodeStoreServiceParts<Spec extends StoreSpec> {
   readonly keeper: StoreKeeper<Spec>;
   readonly memory: StoreMemory;
   readonly disks: StoreDisks<Spec>;
-  /** Pauses the resync of a pool, or ends the pause. False: no open store is of this pool. */
-  readonly pauseResync: (poolUuid: string, paused: boolean) => boolean;
+  readonly resync: ResyncOrders;
+}
+
+/** The resync of a pool, as far as it can be ordered. RMR-server's `Resync` has it. */
+export interface Resyncing {
+  order: ResyncOrder;
+}
+
+/** What operators have ordered of the resync of pools. */
+export interface ResyncOrders {
+  /** The resync of the open store of a pool; null: no open store is of this pool. */
+  of(poolUuid: string): Resyncing | null;
+  /** Remembers the order durably, so that it holds when the store is opened again. `done` is called once that is so, or has failed. */
+  remember(poolUuid: string, order: ResyncOrder, done: Done): void;
 }
 
 const OPEN: StoreState = { state: 'OPEN', reason: '' };

@@ -14,7 +14,7 @@ import { decodeIoMessage, IoMessage, invalidIoMessage, MessageType } from '../..
 import { PoolServer } from './pool-server.ts';
 import { ReadArena } from './requests/read-arena.ts';
 import { ResyncBudget } from './resync/resync-budget.ts';
-import type { ResyncOptions } from './resync/resync-types.ts';
+import { NO_RESYNC_ORDER, type ResyncOptions, type ResyncOrder } from './resync/resync-types.ts';
 import type { SessionOpener } from './resync/sync-peers.ts';
 import { SyncServing } from './resync/sync-serving.ts';
 
@@ -38,6 +38,8 @@ export class RmrServer implements RtrsServerHandler {
    * node. Null: nothing is known of such a store. Clients are told, as nobody else knows that the disk is the reason.
    */
   whyAbsent: (poolUuid: string) => string | null = () => null;
+  /** The keeper of the stores sets this. What an operator has ordered of the resync of a pool, when a store of it is registered. */
+  resyncOrderOf: (poolUuid: string) => ResyncOrder = () => NO_RESYNC_ORDER;
   /** The layer above sets this, if it takes commands. It answers each command once, a refusal included. */
   onCommand: CommandHandler | null = null;
   /** User commands that are being carried out. */
@@ -62,6 +64,7 @@ export class RmrServer implements RtrsServerHandler {
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
     const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync, this.#budget);
+    pool.resync.order = this.resyncOrderOf(store.identity.poolUuid);
     this.#pools.push(pool);
     return pool;
   }

@@ -15,7 +15,7 @@ function start(joined: readonly number[], inSync: readonly number[] = [1, 2, 3])
   unreadable = new UnreadableSources();
   sources = new PullSources(rig.world.clock, rig.store, rig.peers, unreadable);
   rig.store.mapOf(1).set(0, 64);
-  rig.resync.paused = true;
+  rig.resync.order = { paused: true, rateBytes: null };
   rig.start(joined, rig.version(5, inSync));
 }
 

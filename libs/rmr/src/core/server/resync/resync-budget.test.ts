@@ -400,3 +400,44 @@ describe('what clients feel', () => {
     expect(budget.join(() => {}).inFlightBytesMax).toBe(RESYNC_LOADED_BYTES_MIN);
   });
 });
+
+describe("resync budget: a pool's own limit", () => {
+  test('it holds without a rate of the storage node, and what was begun beyond it is owed', () => {
+    const share = shareOf({});
+    share.limitBytes = RATE / 10;
+    share.refill(10_000);
+    expect(budgetOf(share)).toBe(RATE / 40);
+    share.refill(10_100);
+    expect(budgetOf(share)).toBe(RATE / 100);
+    share.refill(10_200);
+    share.spend(RATE / 10);
+    share.refill(10_900);
+    expect({ mayStart: share.mayStart(), isDue: [share.isDue(11_100), share.isDue(11_300)] }).toEqual({
+      mayStart: false,
+      isDue: [false, true],
+    });
+  });
+
+  test('within the rate of the storage node: the lesser of both counts', () => {
+    const slower = usedUp({ rateBytes: RATE, loadedRateBytes: RATE });
+    slower.limitBytes = RATE / 100;
+    slower.refill(10_100);
+    expect(budgetOf(slower)).toBeLessThanOrEqual(RATE / 400);
+    const faster = usedUp({ rateBytes: RATE, loadedRateBytes: RATE });
+    faster.limitBytes = RATE * 100;
+    faster.refill(10_100);
+    expect(budgetOf(faster)).toBe(RATE / 10);
+  });
+
+  test('other pools are not held up by it, and without it there is none', () => {
+    const budget = new ResyncBudget({});
+    const limited = budget.join(() => {});
+    const free = budget.join(() => {});
+    limited.limitBytes = 4096;
+    for (const share of [limited, free]) share.refill(10_000);
+    limited.spend(RATE);
+    expect({ limited: limited.mayStart(), free: free.mayStart() }).toEqual({ limited: false, free: true });
+    limited.limitBytes = null;
+    expect(limited.mayStart()).toBe(true);
+  });
+});

@@ -196,6 +196,11 @@ export class ResyncShare {
   lastMs = Number.NEGATIVE_INFINITY;
   /** Bytes that may be begun now; below zero, what was begun beyond the rate is still owed. */
   budgetBytes = 0;
+  /** The pool's own limit in bytes per second, within what the budget allows; null: it has none. */
+  #limitBytes: number | null = null;
+  /** As {@link budgetBytes}, of the pool's own limit, and up to when it has grown. */
+  #ownBytes = 0;
+  #ownGrownAtMs = 0;
   /** Nothing might begin when it was looked at last, as resync rested. */
   #rested = false;
 
@@ -207,6 +212,8 @@ export class ResyncShare {
   /** It has something to pull: it asks for a place, and its budget grows. */
   refill(nowMs: number): void {
     this.lastMs = nowMs;
+    this.#ownBytes += this.#ownGrownBytes(nowMs);
+    this.#ownGrownAtMs = nowMs;
     this.budget.enter(this, nowMs);
     this.budget.refill(nowMs);
   }
@@ -230,7 +237,7 @@ export class ResyncShare {
   mayStart(): boolean {
     this.#rested = this.budget.listens;
     if (!this.hasPlace || this.#rested) return false;
-    return this.budget.rateBytes === null || this.budgetBytes > 0;
+    return !this.#isUsedUp;
   }
 
   /** A pull that may carry so many bytes has begun. */
@@ -238,6 +245,7 @@ export class ResyncShare {
     this.budget.noteMoved(lengthBytes);
     if (this.budget.rateBytes !== null) this.budgetBytes -= lengthBytes;
     else this.budgetBytes = 0;
+    if (this.#limitBytes !== null) this.#ownBytes -= lengthBytes;
   }
 
   /** A pull for which so many bytes were spent has carried only so many: the others may be spent again, but for what every pull costs. */
@@ -245,11 +253,35 @@ export class ResyncShare {
     const unspentBytes = Math.max(0, spentBytes - Math.max(carriedBytes, RESYNC_PULL_COST_BYTES));
     this.budget.noteMoved(-unspentBytes);
     if (this.budget.rateBytes !== null) this.budgetBytes += unspentBytes;
+    if (this.#limitBytes !== null) this.#ownBytes += unspentBytes;
   }
 
   /** Whether the budget, used up or at rest when last looked at, allows for something by now. */
   isDue(nowMs: number): boolean {
-    if (!this.hasPlace || this.budget.rateBytes === null || this.budget.listens) return false;
-    return (this.budgetBytes <= 0 || this.#rested) && this.budgetBytes + this.budget.grownBytes(nowMs) > 0;
+    if (!this.hasPlace || this.budget.listens || !(this.#isUsedUp || this.#rested)) return false;
+    const hasShared = this.budget.rateBytes === null || this.budgetBytes + this.budget.grownBytes(nowMs) > 0;
+    const hasOwn = this.#limitBytes === null || this.#ownBytes + this.#ownGrownBytes(nowMs) > 0;
+    return hasShared && hasOwn;
+  }
+
+  get limitBytes(): number | null {
+    return this.#limitBytes;
+  }
+
+  /** What was begun beyond a former limit is not owed any more. */
+  set limitBytes(limitBytes: number | null) {
+    this.#limitBytes = limitBytes;
+    this.#ownBytes = 0;
+  }
+
+  get #isUsedUp(): boolean {
+    return (this.budget.rateBytes !== null && this.budgetBytes <= 0) || (this.#limitBytes !== null && this.#ownBytes <= 0);
+  }
+
+  /** What the own limit has allowed since the last look; what it brings in {@link RESYNC_SAVED_MS} may be saved up. */
+  #ownGrownBytes(nowMs: number): number {
+    if (this.#limitBytes === null) return 0;
+    const grownBytes = (this.#limitBytes * (nowMs - this.#ownGrownAtMs)) / 1000;
+    return Math.min(grownBytes, Math.max(0, (this.#limitBytes * RESYNC_SAVED_MS) / 1000 - this.#ownBytes));
   }
 }

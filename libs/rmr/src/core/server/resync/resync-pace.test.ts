@@ -330,9 +330,9 @@ describe('resync: rate', () => {
 
   test('an idle time is not saved up for a burst', () => {
     rig.start([2], rig.version(5, [1, 2]));
-    rig.resync.paused = true;
+    rig.resync.order = { paused: true, rateBytes: null };
     rig.world.run(60_000);
-    rig.resync.paused = false;
+    rig.resync.order = { paused: false, rateBytes: null };
     rig.turn();
     let bytes = 0;
     for (const { message } of rig.session(2).ios) bytes += message.lengthBytes;
@@ -365,7 +365,7 @@ describe('resync: paused', () => {
     for (let chunk = 0; chunk < 64; chunk += 2) rig.store.mapOf(1).set(chunk, 1);
     rig.resync.options = { depth: 2 };
     rig.start([2], rig.version(5, [1, 2]));
-    rig.resync.paused = true;
+    rig.resync.order = { paused: true, rateBytes: null };
     rig.turn();
     expect(rig.resync.status()).toMatchObject({ state: 'PAUSED', reason: 'paused by an operator', bytesPerSecond: 0, etaSeconds: null });
     rig.pullAll();
@@ -375,7 +375,7 @@ describe('resync: paused', () => {
     expect(rig.reads(2)).toEqual(['40+1']);
     rig.pullAll();
     expect(rig.store.mapOf(1).dirtyCount).toBe(29);
-    rig.resync.paused = false;
+    rig.resync.order = { paused: false, rateBytes: null };
     rig.turn();
     rig.pullAll();
     expect(rig.resync.status().state).toBe('IDLE');

@@ -10,6 +10,17 @@ export interface ResyncOptions {
   readonly loadedRateBytes?: number | null;
 }
 
+/** What an operator wants of the resync of one pool's member. */
+export interface ResyncOrder {
+  /** Only chunks that IO waits for are pulled. */
+  readonly paused: boolean;
+  /** Bytes per second at most that are pulled for this pool, within what the storage node allows; null: no limit of its own. */
+  readonly rateBytes: number | null;
+}
+
+/** Resync goes on, as fast as the storage node allows. */
+export const NO_RESYNC_ORDER: ResyncOrder = { paused: false, rateBytes: null };
+
 /** What resync does. `IDLE`: nothing is dirty here, or the pool is not NORMAL. `FAILED`: the last pull failed, it is tried again. */
 export type ResyncState = 'IDLE' | 'RUNNING' | 'PAUSED' | 'FAILED';
 

@@ -13,7 +13,7 @@ import { PullSources } from './pull-sources.ts';
 import type { ResyncBudget, ResyncShare } from './resync-budget.ts';
 import { ResyncCondition } from './resync-condition.ts';
 import { ResyncPace } from './resync-pace.ts';
-import type { ResyncOptions, ResyncStatus } from './resync-types.ts';
+import { NO_RESYNC_ORDER, type ResyncOptions, type ResyncOrder, type ResyncStatus } from './resync-types.ts';
 import { decodeSyncAnswer } from './sync-answer.ts';
 import type { SyncPeer, SyncPeers } from './sync-peers.ts';
 import { UnreadableSources } from './unreadable-sources.ts';
@@ -47,7 +47,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
   #version: VersionRecord | null = null;
   /** Grows whenever a version begins or ends: what belongs to an older one is told by it (R2). */
   #generation = 0;
-  #paused = false;
+  #order = NO_RESYNC_ORDER;
   /** By tag; places are used again. */
   readonly #pulls: Pull[] = [];
   /** Pulls that are neither FREE nor ABANDONED, and their bytes. */
@@ -107,13 +107,14 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     this.#later();
   }
 
-  get paused(): boolean {
-    return this.#paused;
+  get order(): ResyncOrder {
+    return this.#order;
   }
 
-  /** Paused by an operator: only chunks that IO waits for are pulled. */
-  set paused(paused: boolean) {
-    this.#paused = paused;
+  /** What an operator wants from now on. What is in flight already is not taken back. */
+  set order(order: ResyncOrder) {
+    this.#order = order;
+    this.#share.limitBytes = order.rateBytes;
     this.#later();
   }
 
@@ -496,10 +497,10 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
     const nowMs = this.#world.clock.nowMs();
     if (this.#pace.isResting(nowMs)) {
       this.#share.leave();
-      if (this.#active === 0) this.#condition.state = this.#paused ? 'PAUSED' : 'FAILED';
+      if (this.#active === 0) this.#condition.state = this.#order.paused ? 'PAUSED' : 'FAILED';
       return;
     }
-    if (this.#paused || !this.#peers.anyReady) this.#share.leave();
+    if (this.#order.paused || !this.#peers.anyReady) this.#share.leave();
     else this.#share.refill(nowMs);
     let stall = '';
     let urgent = false;
@@ -517,7 +518,7 @@ export class Resync implements RtrsResponseSink, DiskSink, Ticked, TurnTask {
       }
     }
     this.#peers.urgent = urgent;
-    if (this.#paused) {
+    if (this.#order.paused) {
       this.#condition.setStall(stall);
       this.#condition.state = 'PAUSED';
       return;
