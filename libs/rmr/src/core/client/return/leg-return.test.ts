@@ -21,43 +21,92 @@ const version = (seq: number, memberIds: readonly number[], lineageUuid = LINEAG
 const PROBE = probeOf(3, { poolHandle: 9, identity: { ...identityOf(3, LEAVES * CHUNKS_PER_LEAF, CHUNK), witness: false } });
 const CLAIM = claimOf();
 
-let sessions: ScriptedSession[];
-let legs: Leg[];
-let maps: PoolMaps;
-/** What the host was told, in order. */
-let told: string[];
-/** The members of which it was judged what is owed for them. */
-let owedJudged: number[];
-let unfit: string;
-/** L8: what members have told of the age of their stores, and what is known better. */
-let heard: string[];
-let rolledBack: RolledBack | null;
-/** Whether members answer at once that a map update is ahead. */
-let takePart: boolean;
-let quiet: (() => void) | null;
-let grown: {
-  columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
-  newLineage: boolean;
-  erase: readonly number[];
-  durable: (version: VersionRecord) => void;
-} | null;
-let refreshMaps: ReturnHost['refreshMaps'];
-/** The legs that have not recorded the version yet. */
-let recording: Set<Leg>;
-let host: ReturnHost;
-let returning: LegReturn;
+/** A return of member 3 to a pool that members 1 and 2 serve, and what the test has its host say. */
+class ReturnRig {
+  readonly sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
+  readonly legs = this.sessions.map(({ shared }, index) => {
+    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
+    return new Leg(index, member, shared, SILENT_LOGGER, () => 0);
+  });
+  readonly maps = new PoolMaps(LEAVES * CHUNKS_PER_LEAF * CHUNK, CHUNK);
+  /** What the host was told, in order. */
+  told: string[] = [];
+  /** The members of which it was judged what is owed for them. */
+  readonly owedJudged: number[] = [];
+  unfit = '';
+  /** L8: what members have told of the age of their stores, and what is known better. */
+  readonly heard: string[] = [];
+  rolledBack: RolledBack | null = null;
+  /** Whether members answer at once that a map update is ahead. */
+  takePart = true;
+  quiet: (() => void) | null = null;
+  grown: {
+    columns: ReadonlyMap<Leg, readonly ColumnDigest[]>;
+    newLineage: boolean;
+    erase: readonly number[];
+    durable: (version: VersionRecord) => void;
+  } | null = null;
+  refreshMaps: ReturnHost['refreshMaps'] = (done) => done(true);
+  /** The legs that have not recorded the version yet. */
+  recording = new Set<Leg>();
+  host: ReturnHost;
+  returning: LegReturn;
 
-const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
+  constructor() {
+    for (const leg of this.legs.slice(0, 2)) leg.setState('NORMAL', 'enabled');
+    this.legs[2]?.setState('FAILED', 'cut');
+    this.host = {
+      poolUuid: POOL,
+      epoch: 7,
+      maps: this.maps,
+      memberIds: [1, 2, 3],
+      lineageUuid: LINEAGE,
+      clientInstance: CLIENT,
+      clientName: 'client-1',
+      inSyncLegs: () => this.legs.slice(0, 2),
+      leftBefore: () => [],
+      markOwed: (memberId) => void this.owedJudged.push(memberId),
+      heard: (leg, { age }) => void this.heard.push(`${leg.member.memberId}: ${age}`),
+      knowledge: () => null,
+      answeredSeqs: new Float64Array(8),
+      rolledBack: () => this.rolledBack,
+      unfit: () => this.unfit,
+      refreshMaps: (done) => this.refreshMaps(done),
+      onMapsChanged: () => void this.told.push('maps changed'),
+      quiesce: (onQuiet) => {
+        this.told.push('quiesce');
+        this.quiet = onQuiet;
+        if (this.takePart) for (const member of [1, 2]) this.sessions[member - 1]?.next('freeze').answer();
+      },
+      grow: (leg, columns, newLineage, erase, durable) => {
+        this.told.push(`grow ${leg.member.memberId}`);
+        this.grown = { columns, newLineage, erase, durable };
+      },
+      joined: (leg, version) => void this.told.push(`joined ${leg.member.memberId} ${version.seq}`),
+      recording: () => this.recording,
+      holdMsMax: 600,
+      gaveUp: (_leg, reason, failure, isOld, heldUp) => {
+        const how = `gave up${this.returning.updatesMaps ? ', held' : ''}${isOld ? ', old' : ''}${heldUp ? ', held up' : ''}`;
+        this.told.push(`${how}: ${failure?.code ?? 'no code'}: ${reason}`);
+      },
+    };
+    this.returning = new LegReturn(this.host, this.legs[2] as Leg);
+  }
+}
+
+let rig: ReturnRig;
+
+const session = (memberId: number): ScriptedSession => rig.sessions[memberId - 1] as ScriptedSession;
 const member3 = (): ScriptedSession => session(3);
 /** All requests without an answer. */
-const open = (): string[] => sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
+const open = (): string[] => rig.sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
 
 /** Answers all staging that is under way, and what follows of it; returns what it was. */
 function stageAll(): string[] {
   const staged: string[] = [];
   for (let again = true; again; ) {
     again = false;
-    for (const [index, { calls }] of sessions.entries()) {
+    for (const [index, { calls }] of rig.sessions.entries()) {
       if (calls[0]?.request.op !== 'map-stage') continue;
       const call = session(index + 1).next('map-stage');
       staged.push(`${index + 1} gets column ${call.request.memberId}: ${call.request.leaves.length}`);
@@ -70,16 +119,16 @@ function stageAll(): string[] {
 
 /** The steps of a return, each up to what comes next. */
 const STEPS: Record<string, () => void> = {
-  probe: () => returning.start(),
+  probe: () => rig.returning.start(),
   claim: () => member3().next('probe').answer(PROBE),
   stage: () => member3().next('claim').answer(CLAIM),
   quiesce: () => void stageAll(),
   'rest of stage': () => {
-    maps.of(1).set(0, 1);
-    quiet?.();
+    rig.maps.of(1).set(0, 1);
+    rig.quiet?.();
   },
   record: () => void stageAll(),
-  enable: () => grown?.durable(version(5, [1, 2, 3])),
+  enable: () => rig.grown?.durable(version(5, [1, 2, 3])),
 };
 
 /** Goes on until `step` is under way. */
@@ -91,73 +140,20 @@ function upTo(step: string): void {
 }
 
 beforeEach(() => {
-  sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
-  legs = sessions.map(({ shared }, index) => {
-    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
-    return new Leg(index, member, shared, SILENT_LOGGER, () => 0);
-  });
-  for (const leg of legs.slice(0, 2)) leg.setState('NORMAL', 'enabled');
-  legs[2]?.setState('FAILED', 'cut');
-  maps = new PoolMaps(LEAVES * CHUNKS_PER_LEAF * CHUNK, CHUNK);
-  told = [];
-  owedJudged = [];
-  unfit = '';
-  heard = [];
-  rolledBack = null;
-  takePart = true;
-  recording = new Set();
-  quiet = null;
-  grown = null;
-  refreshMaps = (done) => done(true);
-  host = {
-    poolUuid: POOL,
-    epoch: 7,
-    maps,
-    memberIds: [1, 2, 3],
-    lineageUuid: LINEAGE,
-    clientInstance: CLIENT,
-    clientName: 'client-1',
-    inSyncLegs: () => legs.slice(0, 2),
-    leftBefore: () => [],
-    markOwed: (memberId) => void owedJudged.push(memberId),
-    heard: (leg, { age }) => void heard.push(`${leg.member.memberId}: ${age}`),
-    knowledge: () => null,
-    answeredSeqs: new Float64Array(8),
-    rolledBack: () => rolledBack,
-    unfit: () => unfit,
-    refreshMaps: (done) => refreshMaps(done),
-    onMapsChanged: () => void told.push('maps changed'),
-    quiesce: (onQuiet) => {
-      told.push('quiesce');
-      quiet = onQuiet;
-      if (takePart) for (const member of [1, 2]) session(member).next('freeze').answer();
-    },
-    grow: (leg, columns, newLineage, erase, durable) => {
-      told.push(`grow ${leg.member.memberId}`);
-      grown = { columns, newLineage, erase, durable };
-    },
-    joined: (leg, version) => void told.push(`joined ${leg.member.memberId} ${version.seq}`),
-    recording: () => recording,
-    holdMsMax: 600,
-    gaveUp: (_leg, reason, failure, isOld, heldUp) => {
-      const how = `gave up${returning.updatesMaps ? ', held' : ''}${isOld ? ', old' : ''}${heldUp ? ', held up' : ''}`;
-      told.push(`${how}: ${failure?.code ?? 'no code'}: ${reason}`);
-    },
-  };
-  returning = new LegReturn(host, legs[2] as Leg);
+  rig = new ReturnRig();
 });
 
 describe('leg return (L3): the order', () => {
   test('probe, claim, copy the maps, hold, copy the rest, record, enable; and then it is back', () => {
-    maps.of(1).set(5, 1);
-    returning.start();
-    expect([open(), legs[2]?.state]).toEqual([['probe 3'], 'FAILED']);
+    rig.maps.of(1).set(5, 1);
+    rig.returning.start();
+    expect([open(), rig.legs[2]?.state]).toEqual([['probe 3'], 'FAILED']);
     member3().next('probe').answer(PROBE);
-    expect([open(), legs[2]?.state, legs[2]?.poolHandle]).toEqual([['claim 3'], 'RECONNECTING', 9]);
+    expect([open(), rig.legs[2]?.state, rig.legs[2]?.poolHandle]).toEqual([['claim 3'], 'RECONNECTING', 9]);
     expect(member3().calls[0]?.request).toMatchObject({ epoch: 7, clientInstance: CLIENT, takeover: false });
     member3().next('claim').answer(CLAIM);
     expect(open()).toEqual(['map-stage 1', 'map-stage 2', 'map-stage 3']);
-    expect(told).toEqual(['maps changed']);
+    expect(rig.told).toEqual(['maps changed']);
     expect(stageAll().sort()).toEqual([
       '1 gets column 2: 0',
       '1 gets column 3: 0',
@@ -167,31 +163,31 @@ describe('leg return (L3): the order', () => {
       '3 gets column 2: 0',
       '3 gets column 3: 0',
     ]);
-    expect([told, open(), returning.updatesMaps]).toEqual([['maps changed', 'quiesce'], [], true]);
+    expect([rig.told, open(), rig.returning.updatesMaps]).toEqual([['maps changed', 'quiesce'], [], true]);
     // A write that was in flight has ended meanwhile: the returning member misses it.
-    maps.of(3).set(8, 2);
-    quiet?.();
+    rig.maps.of(3).set(8, 2);
+    rig.quiet?.();
     expect(stageAll().sort()).toEqual(['1 gets column 3: 1', '2 gets column 3: 1', '3 gets column 3: 1']);
-    expect([told.at(-1), open()]).toEqual(['grow 3', []]);
-    grown?.durable(version(5, [1, 2, 3]));
-    expect([open(), told.at(-1)]).toEqual([['enable 3'], 'grow 3']);
+    expect([rig.told.at(-1), open()]).toEqual(['grow 3', []]);
+    rig.grown?.durable(version(5, [1, 2, 3]));
+    expect([open(), rig.told.at(-1)]).toEqual([['enable 3'], 'grow 3']);
     const enable = member3().next('enable');
     expect(enable.request).toMatchObject({ epoch: 7, versionSeq: 5 });
     enable.answer();
-    expect(told).toEqual(['maps changed', 'quiesce', 'grow 3', 'joined 3 5']);
+    expect(rig.told).toEqual(['maps changed', 'quiesce', 'grow 3', 'joined 3 5']);
   });
 
   test('V3, I8: the record brings all columns into use on the member, and all but theirs on the others, by their digests', () => {
-    maps.of(1).set(1, 1);
-    maps.of(3).set(9, 1);
+    rig.maps.of(1).set(1, 1);
+    rig.maps.of(3).set(9, 1);
     upTo('record');
-    const digest = (memberId: number) => ({ memberId, digest: maps.of(memberId).digest() });
-    expect(legs.map((leg) => grown?.columns.get(leg))).toEqual([
+    const digest = (memberId: number) => ({ memberId, digest: rig.maps.of(memberId).digest() });
+    expect(rig.legs.map((leg) => rig.grown?.columns.get(leg))).toEqual([
       [digest(2), digest(3)],
       [digest(1), digest(3)],
       [digest(1), digest(2), digest(3)],
     ]);
-    expect(grown?.newLineage).toBe(false);
+    expect(rig.grown?.newLineage).toBe(false);
   });
 
   test('the map of a member that was removed meanwhile goes from it with the record', () => {
@@ -201,9 +197,9 @@ describe('leg return (L3): the order', () => {
       .next('claim')
       .answer({ ...CLAIM, columns });
     stageAll();
-    quiet?.();
+    rig.quiet?.();
     stageAll();
-    expect(grown?.erase).toEqual([5]);
+    expect(rig.grown?.erase).toEqual([5]);
   });
 
   test('V3: what changes while the last of the maps is handed over is handed over before the record', () => {
@@ -211,48 +207,48 @@ describe('leg return (L3): the order', () => {
     expect(open()).toEqual(['map-stage 2', 'map-stage 3']);
     session(2).next('map-stage').answer();
     // An owed add is made while the other members have got the column already, and a map check clears a chunk.
-    maps.of(3).set(70, 1);
+    rig.maps.of(3).set(70, 1);
     member3().next('map-stage').answer();
-    maps.of(1).clear(0, 1);
+    rig.maps.of(1).clear(0, 1);
     expect(open()).toEqual(['map-stage 3']);
     member3().next('map-stage').answer();
-    expect([told.includes('grow 3'), open()]).toEqual([false, ['map-stage 1', 'map-stage 2', 'map-stage 3']]);
+    expect([rig.told.includes('grow 3'), open()]).toEqual([false, ['map-stage 1', 'map-stage 2', 'map-stage 3']]);
     stageAll();
-    expect(told.at(-1)).toBe('grow 3');
-    expect(grown?.columns.get(legs[0] as Leg)?.at(-1)).toEqual({ memberId: 3, digest: maps.of(3).digest() });
+    expect(rig.told.at(-1)).toBe('grow 3');
+    expect(rig.grown?.columns.get(rig.legs[0] as Leg)?.at(-1)).toEqual({ memberId: 3, digest: rig.maps.of(3).digest() });
   });
 
   test('L4: the version waits until every in-sync member has heard of the map update that it ends', () => {
-    takePart = false;
+    rig.takePart = false;
     upTo('quiesce');
-    quiet?.();
+    rig.quiet?.();
     session(1).next('freeze').answer();
-    expect([told.at(-1), open()]).toEqual(['quiesce', ['freeze 2']]);
+    expect([rig.told.at(-1), open()]).toEqual(['quiesce', ['freeze 2']]);
     session(2).next('freeze').answer();
-    expect(told.at(-1)).toBe('grow 3');
+    expect(rig.told.at(-1)).toBe('grow 3');
   });
 
   test('L4: a member that does not take part in the map update ends the return', () => {
-    takePart = false;
+    rig.takePart = false;
     upTo('quiesce');
     session(1).next('freeze').refuse('STORE_ERROR');
     session(2).next('freeze').answer();
-    quiet?.();
-    expect(told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
+    rig.quiet?.();
+    expect(rig.told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
   });
 
   test('I12, L4: maps that change all the time do not hold IO for ever', () => {
     upTo('rest of stage');
-    for (let i = 1; i < 100 && !told.some((line) => line.startsWith('gave up')); i++) {
+    for (let i = 1; i < 100 && !rig.told.some((line) => line.startsWith('gave up')); i++) {
       session(2).next('map-stage').answer();
-      maps.of(1).set(i * 2, 1);
+      rig.maps.of(1).set(i * 2, 1);
       member3().next('map-stage').answer();
     }
-    expect(told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
+    expect(rig.told.slice(-2)).toEqual(['quiesce', expect.stringContaining('gave up, held')]);
   });
 
   test('◆14: the member’s own maps are not asked for', () => {
-    returning.start();
+    rig.returning.start();
     STEPS['claim']?.();
     const columns = [{ memberId: 1, dirtyChunks: 3, digest: '3-0' }];
     member3()
@@ -268,11 +264,11 @@ describe('leg return (L3): the order', () => {
     member3()
       .next('claim')
       .answer({ ...CLAIM, lastIo, intent, volatileLost: true });
-    expect(maps.of(3).runs(9)).toEqual([
+    expect(rig.maps.of(3).runs(9)).toEqual([
       { first: 2, count: 1 },
       { first: 4, count: 1 },
     ]);
-    expect(told).toEqual(['maps changed']);
+    expect(rig.told).toEqual(['maps changed']);
     expect(stageAll()).toContain('1 gets column 3: 1');
   });
 
@@ -280,7 +276,7 @@ describe('leg return (L3): the order', () => {
     ['in this epoch, I8: what it has of this client was marked when it left, or is owed', 7, []],
     ['in a former one, ◆18: it may have something of a client that is gone', 6, [{ first: 2, count: 1 }]],
   ])('a member that was enabled %s', (_why, epoch, marked) => {
-    const leg = legs[2] as Leg;
+    const leg = rig.legs[2] as Leg;
     leg.setState('RECONNECTING', 'claimed');
     leg.enabled({ ...version(4, [1, 2, 3]), epoch });
     leg.setState('FAILED', 'cut');
@@ -288,48 +284,48 @@ describe('leg return (L3): the order', () => {
     member3()
       .next('claim')
       .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }] });
-    expect(maps.of(3).runs(9)).toEqual(marked);
+    expect(rig.maps.of(3).runs(9)).toEqual(marked);
   });
 
   test('I2: what it has of this client, and nobody in sync has, is marked for the others that are away', () => {
-    takePart = false;
-    legs[1]?.setState('FAILED', 'cut');
-    host = { ...host, inSyncLegs: () => legs.slice(0, 1) };
-    const leg = legs[2] as Leg;
+    rig.takePart = false;
+    rig.legs[1]?.setState('FAILED', 'cut');
+    rig.host = { ...rig.host, inSyncLegs: () => rig.legs.slice(0, 1) };
+    const leg = rig.legs[2] as Leg;
     leg.setState('RECONNECTING', 'claimed');
     leg.enabled(version(4, [1, 2, 3]));
     leg.setState('FAILED', 'cut');
     // Member 1 lacks one of the two.
-    maps.of(1).set(2, 1);
-    returning = new LegReturn(host, leg);
+    rig.maps.of(1).set(2, 1);
+    rig.returning = new LegReturn(rig.host, leg);
     upTo('claim');
     member3()
       .next('claim')
       .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 2 * CHUNK }] });
     stageAll();
-    quiet?.();
+    rig.quiet?.();
     session(1).next('freeze').answer();
-    expect([maps.of(2).runs(9), maps.of(3).dirtyCount]).toEqual([[{ first: 2, count: 1 }], 0]);
+    expect([rig.maps.of(2).runs(9), rig.maps.of(3).dirtyCount]).toEqual([[{ first: 2, count: 1 }], 0]);
   });
 
   test('◆18, V5: what it may lack, and is owed, is judged by maps that the others have brought to the truth, and after its grant', () => {
     let refreshed: (known: boolean) => void = () => {};
-    refreshMaps = (done) => {
-      told.push('refresh');
+    rig.refreshMaps = (done) => {
+      rig.told.push('refresh');
       refreshed = done;
     };
-    maps.of(1).set(2, 1);
-    maps.of(2).set(2, 1);
+    rig.maps.of(1).set(2, 1);
+    rig.maps.of(2).set(2, 1);
     upTo('claim');
-    expect(told).toEqual([]);
+    expect(rig.told).toEqual([]);
     member3()
       .next('claim')
       .answer({ ...CLAIM, lastIo: [{ offsetBytes: 2 * CHUNK, lengthBytes: 1 }] });
-    expect([told, open(), owedJudged]).toEqual([['refresh'], [], []]);
+    expect([rig.told, open(), rig.owedJudged]).toEqual([['refresh'], [], []]);
     // Member 1 has pulled the chunk meanwhile, and says so.
-    maps.of(1).clear(2, 1);
+    rig.maps.of(1).clear(2, 1);
     refreshed(true);
-    expect([maps.of(3).test(2), told, open().length, owedJudged]).toEqual([true, ['refresh', 'maps changed'], 3, [3]]);
+    expect([rig.maps.of(3).test(2), rig.told, open().length, rig.owedJudged]).toEqual([true, ['refresh', 'maps changed'], 3, [3]]);
   });
 
   test('a store of a lineage that was left behind has nothing that counts: all of it is dirty', () => {
@@ -338,37 +334,37 @@ describe('leg return (L3): the order', () => {
     member3()
       .next('claim')
       .answer({ ...CLAIM, version: former });
-    expect(maps.of(3).dirtyCount).toBe(maps.chunkCount);
+    expect(rig.maps.of(3).dirtyCount).toBe(rig.maps.chunkCount);
     stageAll();
-    quiet?.();
+    rig.quiet?.();
     stageAll();
-    expect(grown?.newLineage).toBe(true);
+    expect(rig.grown?.newLineage).toBe(true);
   });
 
   /** Ends a round of copying; so many leaves change while its last message is on its way. */
   function endRound(round: number, changedLeaves: number): void {
     for (const memberId of [1, 2]) while (session(memberId).calls.length > 0) session(memberId).next('map-stage').answer();
     for (let column = round === 1 ? 2 : 0; column > 0; column--) member3().next('map-stage').answer();
-    for (let leaf = 0; leaf < changedLeaves; leaf++) maps.of(1).set(leaf * CHUNKS_PER_LEAF + round, 1);
+    for (let leaf = 0; leaf < changedLeaves; leaf++) rig.maps.of(1).set(leaf * CHUNKS_PER_LEAF + round, 1);
     member3().next('map-stage').answer();
   }
 
   test('L4: IO is held when little is left to copy', () => {
     upTo('stage');
     endRound(1, SPREAD_REST_LEAVES + 1);
-    expect([told.includes('quiesce'), open()]).toEqual([false, ['map-stage 2', 'map-stage 3']]);
+    expect([rig.told.includes('quiesce'), open()]).toEqual([false, ['map-stage 2', 'map-stage 3']]);
     // Two of the members get what has changed.
     endRound(2, SPREAD_REST_LEAVES / 2);
-    expect([told.at(-1), open()]).toEqual(['quiesce', []]);
+    expect([rig.told.at(-1), open()]).toEqual(['quiesce', []]);
   });
 
   test('L4, I12: however much changes, IO is held after so many rounds', () => {
     upTo('stage');
     for (let round = 1; round <= SPREAD_ROUNDS_MAX; round++) {
-      expect(told.includes('quiesce')).toBe(false);
+      expect(rig.told.includes('quiesce')).toBe(false);
       endRound(round, SPREAD_REST_LEAVES + 1);
     }
-    expect(told.at(-1)).toBe('quiesce');
+    expect(rig.told.at(-1)).toBe('quiesce');
   });
 });
 
@@ -401,21 +397,21 @@ describe('leg return: every failure ends it once', () => {
   ])('%s', (_name, step, fail, said) => {
     upTo(step);
     fail();
-    const gaveUp = told.filter((line) => line.startsWith('gave up'));
+    const gaveUp = rig.told.filter((line) => line.startsWith('gave up'));
     expect(gaveUp).toEqual([expect.stringContaining(said)]);
-    expect(returning.updatesMaps).toBe(said.includes('held'));
+    expect(rig.returning.updatesMaps).toBe(said.includes('held'));
     // What comes later changes nothing, and nothing more is sent.
-    const before = told.length;
-    for (const { calls } of sessions) for (const call of calls.splice(0)) call.refuse('BAD_MAP');
-    if (step === 'stage') quiet?.();
-    grown?.durable(version(6, [1, 2, 3]));
-    expect([told.length, open()]).toEqual([before, []]);
+    const before = rig.told.length;
+    for (const { calls } of rig.sessions) for (const call of calls.splice(0)) call.refuse('BAD_MAP');
+    if (step === 'stage') rig.quiet?.();
+    rig.grown?.durable(version(6, [1, 2, 3]));
+    expect([rig.told.length, open()]).toEqual([before, []]);
   });
 
   test('maps that the others did not bring to the truth', () => {
-    refreshMaps = (done) => done(false);
+    rig.refreshMaps = (done) => done(false);
     upTo('stage');
-    expect([told, open(), returning.updatesMaps]).toEqual([
+    expect([rig.told, open(), rig.returning.updatesMaps]).toEqual([
       ['gave up: no code: the other members did not say what they have clean'],
       [],
       false,
@@ -423,10 +419,10 @@ describe('leg return: every failure ends it once', () => {
   });
 
   test('a member that is not fit does not get as far as a claim', () => {
-    unfit = 'it has another store';
+    rig.unfit = 'it has another store';
     upTo('claim');
-    expect([told, open()]).toEqual([['gave up: no code: it has another store'], []]);
-    expect(legs[2]?.state).toBe('FAILED');
+    expect([rig.told, open()]).toEqual([['gave up: no code: it has another store'], []]);
+    expect(rig.legs[2]?.state).toBe('FAILED');
   });
 
   test('one that refuses beside one that answers: it gives up once', () => {
@@ -434,7 +430,7 @@ describe('leg return: every failure ends it once', () => {
     session(1).next('map-stage').refuse('BAD_MAP');
     session(2).next('map-stage').refuse('BAD_MAP');
     member3().next('map-stage').answer();
-    expect(told.filter((line) => line.startsWith('gave up')).length).toBe(1);
+    expect(rig.told.filter((line) => line.startsWith('gave up')).length).toBe(1);
     expect(open()).toEqual([]);
   });
 });
@@ -442,9 +438,9 @@ describe('leg return: every failure ends it once', () => {
 describe('leg return (L4): a member that does not answer while IO is held', () => {
   /** So many milliseconds pass, in ticks. */
   const pass = (ms: number): void => {
-    for (const endMs = nowMs + ms; nowMs < endMs; returning.tick(nowMs)) nowMs += 50;
+    for (const endMs = nowMs + ms; nowMs < endMs; rig.returning.tick(nowMs)) nowMs += 50;
   };
-  const gaveUp = () => told.filter((line) => line.startsWith('gave up'));
+  const gaveUp = () => rig.told.filter((line) => line.startsWith('gave up'));
   let nowMs: number;
 
   beforeEach(() => {
@@ -455,7 +451,7 @@ describe('leg return (L4): a member that does not answer while IO is held', () =
     upTo(step);
     if (step === 'rest of stage')
       for (const memberId of [1, 2]) while (session(memberId).calls.length > 0) session(memberId).next('map-stage').answer();
-    if (step === 'record') recording = new Set([legs[2] as Leg]);
+    if (step === 'record') rig.recording = new Set([rig.legs[2] as Leg]);
   };
 
   test.each(['rest of stage', 'record', 'enable'])('costs clients no more than its time, then the return is given up: %s', (step) => {
@@ -465,10 +461,10 @@ describe('leg return (L4): a member that does not answer while IO is held', () =
     pass(100);
     expect(gaveUp()).toEqual([expect.stringMatching(/^gave up, held, held up: no code: its return held up IO for 600 ms/)]);
     // What comes late changes nothing.
-    for (const { calls } of sessions) for (const call of calls.splice(0)) call.answer();
-    grown?.durable(version(6, [1, 2, 3]));
+    for (const { calls } of rig.sessions) for (const call of calls.splice(0)) call.answer();
+    rig.grown?.durable(version(6, [1, 2, 3]));
     pass(5_000);
-    expect([gaveUp().length, told.some((line) => line.startsWith('joined')), open()]).toEqual([1, false, []]);
+    expect([gaveUp().length, rig.told.some((line) => line.startsWith('joined')), open()]).toEqual([1, false, []]);
   });
 
   test.each(['probe', 'claim', 'stage'])('has all the time while IO goes on: %s', (step) => {
@@ -479,9 +475,9 @@ describe('leg return (L4): a member that does not answer while IO is held', () =
 
   test.each(['quiesce', 'rest of stage', 'record'])('is not blamed for what members in sync take: %s', (step) => {
     upTo(step);
-    if (step === 'record') recording = new Set(legs.slice(0, 1));
+    if (step === 'record') rig.recording = new Set(rig.legs.slice(0, 1));
     pass(10_000);
-    if (step === 'record') recording = new Set([legs[0] as Leg, legs[2] as Leg]);
+    if (step === 'record') rig.recording = new Set([rig.legs[0] as Leg, rig.legs[2] as Leg]);
     pass(10_000);
     expect(gaveUp()).toEqual([]);
   });
@@ -491,7 +487,7 @@ describe('leg return (L4): a member that does not answer while IO is held', () =
     pass(300);
     for (let pause = 0; pause < 10; pause++) {
       nowMs += 5_000;
-      returning.tick(nowMs);
+      rig.returning.tick(nowMs);
     }
     expect(gaveUp()).toEqual([]);
     pass(350);
@@ -505,18 +501,18 @@ describe('leg return: the store went back in time (L8)', () => {
   const gaveUp = 'gave up, old: no code: member 3 (storage-3) has a store that is older';
 
   test('what the answer to the probe shows: nothing is claimed', () => {
-    rolledBack = older;
+    rig.rolledBack = older;
     upTo('claim');
-    expect([told, open(), heard]).toEqual([[gaveUp], [], []]);
-    expect([legs[2]?.rolledBack, legs[2]?.state]).toEqual([older, 'FAILED']);
+    expect([rig.told, open(), rig.heard]).toEqual([[gaveUp], [], []]);
+    expect([rig.legs[2]?.rolledBack, rig.legs[2]?.state]).toEqual([older, 'FAILED']);
   });
 
   test('what the grant shows counts: the return ends, and nothing is marked or copied', () => {
     upTo('claim');
-    rolledBack = older;
+    rig.rolledBack = older;
     member3().next('claim').answer(CLAIM);
-    expect([told, open(), heard, maps.of(3).dirtyCount]).toEqual([[gaveUp], [], [], 0]);
-    expect(legs[2]?.rolledBack).toBe(older);
+    expect([rig.told, open(), rig.heard, rig.maps.of(3).dirtyCount]).toEqual([[gaveUp], [], [], 0]);
+    expect(rig.legs[2]?.rolledBack).toBe(older);
   });
 
   test('what is known when the member is asked counts, for each of its answers: what is heard meanwhile may be younger', () => {
@@ -524,14 +520,14 @@ describe('leg return: the store went back in time (L8)', () => {
     const memoryOf = (seq: number): VersionMemory => ({ durable: version(seq, [1, 2]), attempts: [], members: [], policy: POLICY });
     const memories = [1, 2, 3].map(memoryOf);
     let known: VersionMemory | null = null;
-    host = Object.assign(host, {
+    rig.host = Object.assign(rig.host, {
       knowledge: () => known,
       rolledBack: (_leg: Leg, _store: unknown, by: VersionMemory | null) => {
         judgedBy.push(by);
         return null;
       },
     });
-    const steps = [() => returning.start(), () => member3().next('probe').answer(PROBE), () => member3().next('claim').answer(CLAIM)];
+    const steps = [() => rig.returning.start(), () => member3().next('probe').answer(PROBE), () => member3().next('claim').answer(CLAIM)];
     for (const [index, step] of steps.entries()) {
       known = memories[index] as VersionMemory;
       step();
@@ -540,36 +536,36 @@ describe('leg return: the store went back in time (L8)', () => {
   });
 
   test('that it was old is told until it is back, though it is what it was again', () => {
-    Object.assign(legs[2] as Leg, { probe: PROBE, rolledBack: older });
+    Object.assign(rig.legs[2] as Leg, { probe: PROBE, rolledBack: older });
     upTo('stage');
-    expect([told, legs[2]?.rolledBack]).toEqual([['maps changed'], older]);
+    expect([rig.told, rig.legs[2]?.rolledBack]).toEqual([['maps changed'], older]);
   });
 
   test('how old it is by the grant is remembered, where nobody knows better', () => {
     upTo('stage');
-    expect([heard, legs[2]?.rolledBack]).toEqual([['3: 20'], null]);
+    expect([rig.heard, rig.legs[2]?.rolledBack]).toEqual([['3: 20'], null]);
   });
 
   test.each([
     ['it does not answer', () => member3().next('probe').drop()],
     ['its store is not open', () => member3().next('probe').refuse('UNKNOWN_POOL')],
   ])('what was found before says nothing of what is there now: %s', (_name, fail) => {
-    Object.assign(legs[2] as Leg, { rolledBack: older });
-    returning.start();
+    Object.assign(rig.legs[2] as Leg, { rolledBack: older });
+    rig.returning.start();
     fail();
-    expect([told.length, legs[2]?.rolledBack]).toEqual([1, null]);
+    expect([rig.told.length, rig.legs[2]?.rolledBack]).toEqual([1, null]);
   });
 });
 
 describe('leg return: a chunk that nobody in sync has (I2)', () => {
   const lastIo = [{ offsetBytes: 2 * CHUNK, lengthBytes: 2 * CHUNK }];
-  const marked = () => [2, 3].filter((chunk) => maps.of(4).test(chunk));
+  const marked = () => [2, 3].filter((chunk) => rig.maps.of(4).test(chunk));
 
   beforeEach(() => {
     // Chunk 2 is dirty for both that are in sync; member 4 is away too, and has it as member 3 has.
-    host = Object.assign(host, { memberIds: [1, 2, 3, 4] });
-    for (const memberId of [1, 2]) maps.of(memberId).set(2, 1);
-    returning.start();
+    rig.host = Object.assign(rig.host, { memberIds: [1, 2, 3, 4] });
+    for (const memberId of [1, 2]) rig.maps.of(memberId).set(2, 1);
+    rig.returning.start();
     member3().next('probe').answer(PROBE);
     member3()
       .next('claim')
@@ -578,26 +574,26 @@ describe('leg return: a chunk that nobody in sync has (I2)', () => {
   });
 
   test('the others that are away may lack a write there: they are marked with the version of the return, not before', () => {
-    expect([maps.of(3).test(2), maps.of(3).test(3), marked()]).toEqual([false, true, []]);
-    quiet?.();
+    expect([rig.maps.of(3).test(2), rig.maps.of(3).test(3), marked()]).toEqual([false, true, []]);
+    rig.quiet?.();
     expect(marked()).toEqual([2]);
     expect(stageAll()).toContain('1 gets column 4: 1');
-    grown?.durable(version(5, [1, 2, 3]));
-    returning.cancel();
+    rig.grown?.durable(version(5, [1, 2, 3]));
+    rig.returning.cancel();
     expect(marked()).toEqual([2]);
   });
 
   test('a return that is broken off before its version is durable leaves no marks on them: they may have the last clean copy', () => {
-    quiet?.();
+    rig.quiet?.();
     stageAll();
-    returning.cancel();
+    rig.returning.cancel();
     expect(marked()).toEqual([]);
   });
 
   test('what was overwritten since is no matter of the member any more', () => {
-    maps.of(1).clear(2, 1);
-    maps.of(3).set(2, 1);
-    quiet?.();
+    rig.maps.of(1).clear(2, 1);
+    rig.maps.of(3).set(2, 1);
+    rig.quiet?.();
     expect(marked()).toEqual([]);
   });
 });
@@ -605,39 +601,39 @@ describe('leg return: a chunk that nobody in sync has (I2)', () => {
 describe('leg return: cancelled', () => {
   test.each(Object.keys(STEPS))('during %s: nothing more is said or sent', (step) => {
     upTo(step);
-    returning.cancel();
-    const before = told.length;
-    for (const { calls } of sessions) {
+    rig.returning.cancel();
+    const before = rig.told.length;
+    for (const { calls } of rig.sessions) {
       for (const call of calls.splice(0)) {
         if (call.request.op === 'probe') call.answer(PROBE);
         else if (call.request.op === 'claim') call.answer(CLAIM);
         else call.answer();
       }
     }
-    if (step === 'quiesce') quiet?.();
-    if (step === 'record') grown?.durable(version(5, [1, 2, 3]));
-    expect([told.length, open()]).toEqual([before, []]);
+    if (step === 'quiesce') rig.quiet?.();
+    if (step === 'record') rig.grown?.durable(version(5, [1, 2, 3]));
+    expect([rig.told.length, open()]).toEqual([before, []]);
   });
 
   test('while the others are asked what they have clean: nothing more is said or sent', () => {
     let refreshed: (known: boolean) => void = () => {};
-    refreshMaps = (done) => {
+    rig.refreshMaps = (done) => {
       refreshed = done;
     };
     upTo('stage');
-    returning.cancel();
+    rig.returning.cancel();
     refreshed(true);
     refreshed(false);
-    expect([told, open()]).toEqual([[], []]);
+    expect([rig.told, open()]).toEqual([[], []]);
   });
 
   test('what it has begun only a version ends: that is told by `held`', () => {
     const held: boolean[] = [];
     for (const step of Object.keys(STEPS)) {
       STEPS[step]?.();
-      held.push(returning.updatesMaps);
+      held.push(rig.returning.updatesMaps);
     }
-    returning.cancel();
-    expect([held, returning.updatesMaps]).toEqual([[false, false, false, true, true, true, true], true]);
+    rig.returning.cancel();
+    expect([held, rig.returning.updatesMaps]).toEqual([[false, false, false, true, true, true, true], true]);
   });
 });
