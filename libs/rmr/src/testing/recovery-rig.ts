@@ -31,6 +31,12 @@ export class RecoveryRig {
   witness: Leg | null = null;
   strays: readonly Leg[] = [];
   waiting: Wanted = { what: '' };
+  /** What the attempt has waited for; what only narrows down what was said before is marked. */
+  readonly steps: string[] = [];
+  /** The client that has got the pool instead. */
+  fencedBy: string | null = null;
+  /** The versions that may have reached a member. */
+  readonly attempts: VersionRecord[] = [];
   assembled: Assembled | null = null;
   /** How orders have ended: the code of the error, or `done`. */
   readonly ended: string[] = [];
@@ -40,7 +46,7 @@ export class RecoveryRig {
     this.legs = this.sessions.map(({ shared }, index) => new Leg(index, memberOf(index + 1), shared, SILENT_LOGGER, () => 0));
     this.recovery = new Recovery(this.world, this.legs, {
       ...{ poolUuid: POOL, poolName: 'p', queueDepth: 16, clientInstance: CLIENT, clientName: 'client-1' },
-      ...{ quorum: 'none', takeover: 'NO', witness: () => this.witness, onAttempt: () => {}, onFenced: () => {} },
+      ...{ quorum: 'none', takeover: 'NO', witness: () => this.witness },
       onMembers: (members) => this.onMembers(members),
       twice: (leg) => this.twice(leg),
       strays: () => this.strays,
@@ -48,8 +54,13 @@ export class RecoveryRig {
       onWaiting: (waiting) => {
         this.waiting = waiting;
       },
-      onStep: (step) => {
+      onStep: (step, narrows) => {
         this.waiting = step;
+        this.steps.push(`${narrows ? '… ' : ''}${step.what}`);
+      },
+      onAttempt: (version) => this.attempts.push(version),
+      onFenced: (by) => {
+        this.fencedBy = by;
       },
       onAssembled: (assembled) => {
         this.assembled = assembled;

@@ -1,9 +1,8 @@
 import { DirtyMap } from '@rmr/dirty-map';
-import { SILENT_LOGGER } from '@rmr/runtime';
-import { type VirtualHost, VirtualWorld } from '@rmr/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LEASE_END_MS, RECOVERY_RETRY_MS } from '../../../constants.ts';
 import type { ByteRange, PoolPolicy, VersionRecord } from '../../../pool-store.ts';
+import { RecoveryRig } from '../../../testing/recovery-rig.ts';
 import {
   CLIENT,
   claimOf,
@@ -13,18 +12,14 @@ import {
   memberOf,
   OTHER_LINEAGE,
   POLICY,
-  POOL,
   probeOf,
   RIVAL,
   versionOf,
 } from '../../../testing/scripted-pool.ts';
-import { ScriptedSession } from '../../../testing/scripted-session.ts';
+import type { ScriptedSession } from '../../../testing/scripted-session.ts';
 import type { ClaimResult, ControlRequest, ProbeResult } from '../../../wire/control-message.ts';
 import { encodeLeaf } from '../../map-leaves.ts';
-import { Leg } from '../legs/leg.ts';
-import type { VersionMemory } from '../versions/versions.ts';
-import { Recovery } from './recovery.ts';
-import type { Assembled } from './recovery-options.ts';
+import type { Leg } from '../legs/leg.ts';
 
 const CHUNK = 4096;
 const CHUNKS = 16;
@@ -34,24 +29,13 @@ const CURRENT = versionOf(4, [1, 2, 3], { epoch: 5 });
 
 type RecordRequest = ControlRequest & { op: 'record-version' };
 
-let virtual: VirtualWorld;
-let world: VirtualHost;
-let sessions: ScriptedSession[];
-let legs: Leg[];
-let memory: VersionMemory | null;
-let waiting: string;
-let remedy: string | undefined;
-/** What the attempt has waited for; what only narrows down what was said before is marked. */
-let steps: string[];
-let fencedBy: string | null;
-let attempts: VersionRecord[];
-let assembled: Assembled | null;
+/** The policy that members tell of. */
 let policy: PoolPolicy & ClaimResult['policy'];
-let recovery: Recovery;
+let rig: RecoveryRig;
 
-const session = (memberId: number): ScriptedSession => sessions[memberId - 1] as ScriptedSession;
+const session = (memberId: number): ScriptedSession => rig.sessions[memberId - 1] as ScriptedSession;
 /** All requests without an answer. */
-const open = (): string[] => sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
+const open = (): string[] => rig.sessions.flatMap(({ ops }, index) => ops.map((op) => `${op} ${index + 1}`));
 
 function probe(memberId: number, fields: Partial<ProbeResult> = {}): ProbeResult {
   return probeOf(memberId, { version: CURRENT, members: MEMBERS, policy, ...fields });
@@ -63,7 +47,7 @@ function claim(fields: Partial<ClaimResult> = {}): ClaimResult {
 
 /** All that are connected answer the probe. */
 function answerProbes(fields: (memberId: number) => Partial<ProbeResult> = () => ({})): void {
-  for (const [index, each] of sessions.entries()) if (each.connected) each.next('probe').answer(probe(index + 1, fields(index + 1)));
+  for (const [index, each] of rig.sessions.entries()) if (each.connected) each.next('probe').answer(probe(index + 1, fields(index + 1)));
 }
 
 /** These grant. */
@@ -85,7 +69,7 @@ function checkReadable(memberIds: readonly number[], unreadable: (memberId: numb
 
 /** Columns in which members differ from what was assembled are staged; then these record the version. */
 function record(memberIds: readonly number[]): RecordRequest[] {
-  for (const { calls } of sessions) while (calls[0]?.request.op === 'map-stage') calls.shift()?.answer();
+  for (const { calls } of rig.sessions) while (calls[0]?.request.op === 'map-stage') calls.shift()?.answer();
   return memberIds.map((memberId) => {
     const call = session(memberId).next('record-version');
     call.answer({ owed: [], mark: MARK });
@@ -99,76 +83,34 @@ function enable(memberIds: readonly number[]): void {
 
 /** Time for the next attempt. */
 function retry(): void {
-  virtual.run(4 * RECOVERY_RETRY_MS);
-  recovery.tick(world.clock.nowMs());
+  rig.virtual.run(4 * RECOVERY_RETRY_MS);
+  rig.recovery.tick(rig.world.clock.nowMs());
 }
 
 function cut(...memberIds: readonly number[]): void {
   for (const memberId of memberIds) {
     session(memberId).cut();
     // As the pool's client does.
-    (legs[memberId - 1] as Leg).probe = null;
-    recovery.sessionDown(session(memberId).shared);
+    (rig.legs[memberId - 1] as Leg).probe = null;
+    rig.recovery.sessionDown(session(memberId).shared);
   }
 }
 
 beforeEach(() => {
-  virtual = new VirtualWorld();
-  world = virtual.host('client-1');
-  sessions = [new ScriptedSession(), new ScriptedSession(), new ScriptedSession()];
-  legs = sessions.map(({ shared }, index) => {
-    const member = { memberId: index + 1, name: `storage-${index + 1}`, addresses: [`memory:${index + 1}`] };
-    return new Leg(index, member, shared, SILENT_LOGGER, () => 0);
-  });
-  memory = null;
-  waiting = '';
-  remedy = undefined;
-  steps = [];
-  fencedBy = null;
-  attempts = [];
-  assembled = null;
   policy = { ...POLICY };
-  recovery = new Recovery(world, legs, {
-    poolUuid: POOL,
-    poolName: 'p',
-    queueDepth: 16,
-    clientInstance: CLIENT,
-    clientName: 'client-1',
-    quorum: 'none',
-    takeover: 'NO',
-    witness: () => null,
-    onMembers: () => false,
-    twice: () => '',
-    strays: () => [],
-    memory: () => memory,
-    onAttempt: (version) => attempts.push(version),
-    onWaiting: (wanted) => {
-      waiting = wanted.what;
-      remedy = wanted.remedy;
-    },
-    onStep: ({ what }, narrows) => {
-      waiting = what;
-      steps.push(`${narrows ? '… ' : ''}${what}`);
-    },
-    onFenced: (by) => {
-      fencedBy = by;
-    },
-    onAssembled: (result) => {
-      assembled = result;
-    },
-  });
+  rig = new RecoveryRig();
 });
 
 describe('the assemble rule', () => {
   test('C1: a pool is claimed when every member of the highest in-sync set is there; till then it says which members are missing', () => {
     cut(3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     expect(open()).toEqual([]);
-    expect(waiting).toContain('storage-3');
-    expect(waiting).toContain('in-sync set of version 5.4{1,2,3}');
+    expect(rig.waiting.what).toContain('storage-3');
+    expect(rig.waiting.what).toContain('in-sync set of version 5.4{1,2,3}');
     session(3).reconnect();
-    recovery.poke();
+    rig.recovery.poke();
     answerProbes();
     expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
   });
@@ -176,70 +118,70 @@ describe('the assemble rule', () => {
   test('C4: nothing is claimed while a member serves another client, not even from a member that does not', () => {
     policy = { ...POLICY, quorum: 'majority' };
     const promise = { epoch: 5, clientInstance: RIVAL, clientName: 'client-2' };
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes((memberId) => ({ promise, state: memberId === 3 ? 'NO_IO' : 'NORMAL' }));
-    expect([open(), waiting]).toEqual([[], expect.stringContaining('client-2')]);
+    expect([open(), rig.waiting.what]).toEqual([[], expect.stringContaining('client-2')]);
     // It is gone, and so is its session with the members.
-    recovery.poke();
+    rig.recovery.poke();
     answerProbes(() => ({ promise, state: 'NO_IO' }));
     expect(open()).toEqual(['claim 1', 'claim 2', 'claim 3']);
   });
 
   test('a member that is out of the highest set is not waited for, and not believed', () => {
     cut(3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes(() => ({ version: versionOf(6, [1, 2], { epoch: 5 }) }));
     expect(open()).toEqual(['claim 1', 'claim 2']);
   });
 
   test('claim, record on all, enable: in this order, and what may exist is noted before it is sent', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes((memberId) => ({ promise: { epoch: 4 + memberId, clientInstance: RIVAL, clientName: 'client-2' } }));
     expect(session(1).calls[0]?.request).toMatchObject({ op: 'claim', epoch: 8, clientInstance: CLIENT });
     grant([1, 2]);
-    expect([open(), attempts]).toEqual([['claim 3'], []]);
+    expect([open(), rig.attempts]).toEqual([['claim 3'], []]);
     grant([3]);
-    expect(attempts.map(({ epoch, seq }) => [epoch, seq])).toEqual([[8, 1]]);
+    expect(rig.attempts.map(({ epoch, seq }) => [epoch, seq])).toEqual([[8, 1]]);
     record([1, 2]);
     expect(open()).toEqual(['record-version 3']);
     record([3]);
     enable([1, 2, 3]);
-    expect(assembled?.version).toMatchObject({ epoch: 8, seq: 1, lineageUuid: LINEAGE });
+    expect(rig.assembled?.version).toMatchObject({ epoch: 8, seq: 1, lineageUuid: LINEAGE });
   });
 
   test('C2: a version that was recorded while the pool was being claimed counts, and is waited for', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes(() => ({ version: versionOf(6, [1, 2], { epoch: 5 }) }));
     grant([1]);
     grant([2], () => ({ version: versionOf(7, [2, 3], { epoch: 5 }) }));
-    expect([open(), attempts]).toEqual([[], []]);
-    expect(waiting).toContain('5.7{2,3}');
+    expect([open(), rig.attempts]).toEqual([[], []]);
+    expect(rig.waiting.what).toContain('5.7{2,3}');
   });
 
   test('C2: a refusal names the epoch to be beaten', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     session(1).next('claim').refuse('STALE_EPOCH', 'epoch 20 is promised', { epoch: 20, clientInstance: RIVAL, clientName: 'client-2' });
-    expect(waiting).toContain('epoch 20 is promised');
-    for (const { calls } of sessions) calls.length = 0;
+    expect(rig.waiting.what).toContain('epoch 20 is promised');
+    for (const { calls } of rig.sessions) calls.length = 0;
     retry();
     answerProbes();
     expect(session(1).calls[0]?.request).toMatchObject({ op: 'claim', epoch: 21 });
   });
 
   test('◆15: what may differ is dirty for all but one under the new version', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     grant([1, 2, 3], (memberId) => ({ lastIo: memberId === 2 ? [{ offsetBytes: 3 * CHUNK, lengthBytes: CHUNK }] : [] }));
     checkReadable([1, 2, 3]);
     record([1, 2, 3]);
     enable([1, 2, 3]);
-    const dirty = [1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3));
+    const dirty = [1, 2, 3].map((memberId) => rig.assembled?.maps.of(memberId).test(3));
     expect(dirty).toEqual([false, true, true]);
   });
 
   test('I1: they are asked before whether they can read it, whole chunks; a member that can not does not win', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     const [writing, flushing] = [
       { offsetBytes: 3 * CHUNK + 512, lengthBytes: 512 },
@@ -251,7 +193,7 @@ describe('the assemble rule', () => {
     expect(asked[0]).toEqual([chunk(3), chunk(2)]);
     record([1, 2, 3]);
     enable([1, 2, 3]);
-    const dirty = [1, 2, 3].map((memberId) => [2, 3].map((index) => assembled?.maps.of(memberId).test(index)));
+    const dirty = [1, 2, 3].map((memberId) => [2, 3].map((index) => rig.assembled?.maps.of(memberId).test(index)));
     expect(dirty).toEqual([
       [false, true],
       [true, true],
@@ -260,18 +202,18 @@ describe('the assemble rule', () => {
   });
 
   test('I1: what once failed, and can be read now, counts as readable', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     const range = { offsetBytes: 3 * CHUNK, lengthBytes: CHUNK };
     grant([1, 2, 3], (memberId) => (memberId === 1 ? { unreadable: [range] } : { volatileLost: true, intent: [range] }));
     checkReadable([1, 2, 3]);
     record([1, 2, 3]);
     enable([1, 2, 3]);
-    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3))).toEqual([false, true, true]);
+    expect([1, 2, 3].map((memberId) => rig.assembled?.maps.of(memberId).test(3))).toEqual([false, true, true]);
   });
 
   test('I1: what one could not read is read by all: it is passed over only for one that is known to read it', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     const range = { offsetBytes: 3 * CHUNK, lengthBytes: CHUNK };
     grant([1, 2, 3], (memberId) => (memberId === 1 ? { unreadable: [range] } : {}));
@@ -280,42 +222,42 @@ describe('the assemble rule', () => {
     record([1, 2, 3]);
     enable([1, 2, 3]);
     // Each may be able to read what the others can't.
-    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).test(3))).toEqual([false, false, false]);
+    expect([1, 2, 3].map((memberId) => rig.assembled?.maps.of(memberId).test(3))).toEqual([false, false, false]);
   });
 
   test('a member that does not say so ends the attempt', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     grant([1, 2, 3], () => ({ lastIo: [{ offsetBytes: 0, lengthBytes: 512 }] }));
     session(2).next('read-check').refuse('BAD_STATE', 'epoch 5 is not served here');
-    expect(waiting).toContain('epoch 5 is not served here');
-    expect(assembled).toBeNull();
+    expect(rig.waiting.what).toContain('epoch 5 is not served here');
+    expect(rig.assembled).toBeNull();
   });
 });
 
 describe('a recovery that is disturbed', () => {
   test('a session that ends ends the attempt: later answers mean nothing, and it starts over', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     const late = session(1).next('claim');
     cut(3);
     late.answer(claim());
     grant([2]);
-    expect([open(), attempts]).toEqual([[], []]);
+    expect([open(), rig.attempts]).toEqual([[], []]);
     retry();
     expect(open()).toEqual(['probe 1', 'probe 2']);
   });
 
   test('C3: a client that has served is fenced when another has been promised more', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     grant([1, 2, 3]);
     record([1, 2, 3]);
     enable([1, 2, 3]);
-    expect(assembled).not.toBeNull();
-    recovery.begin();
+    expect(rig.assembled).not.toBeNull();
+    rig.recovery.begin();
     answerProbes(() => ({ promise: { epoch: 9, clientInstance: RIVAL, clientName: 'client-2' } }));
-    expect(fencedBy).toContain('client-2');
+    expect(rig.fencedBy).toContain('client-2');
     expect(open()).toEqual([]);
   });
 });
@@ -324,39 +266,39 @@ describe('a client that has served the pool (L5)', () => {
   const attempt = (seq: number, memberIds: readonly number[]): VersionRecord => versionOf(seq, memberIds, { epoch: 5 });
 
   beforeEach(() => {
-    memory = { durable: CURRENT, attempts: [], members: MEMBERS, policy };
+    rig.memory = { durable: CURRENT, attempts: [], members: MEMBERS, policy };
     cut(2, 3);
   });
 
   test('goes on with any member of its last durable version, after a moment for the others', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
-    expect(waiting).toContain('storage-2');
+    expect(rig.waiting.what).toContain('storage-2');
     retry();
     answerProbes();
     expect(open()).toEqual(['claim 1']);
     grant([1]);
     expect(record([1])[0]?.version.inSync.map(({ memberId }) => memberId)).toEqual([1]);
     enable([1]);
-    expect(assembled?.legs).toEqual([legs[0]]);
+    expect(rig.assembled?.legs).toEqual([rig.legs[0]]);
   });
 
   test('V4: not when an attempt may exist without any of them', () => {
-    memory = { durable: CURRENT, attempts: [attempt(5, [1, 2]), attempt(6, [2])], members: MEMBERS, policy };
-    recovery.begin();
+    rig.memory = { durable: CURRENT, attempts: [attempt(5, [1, 2]), attempt(6, [2])], members: MEMBERS, policy };
+    rig.recovery.begin();
     answerProbes();
     retry();
     answerProbes();
     expect(open()).toEqual([]);
-    expect(waiting).toContain('storage-2');
+    expect(rig.waiting.what).toContain('storage-2');
   });
 
   test('not when somebody has a version that it did not make', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes(() => ({ version: versionOf(1, [1, 2], { epoch: 6 }) }));
     retry();
     answerProbes(() => ({ version: versionOf(1, [1, 2], { epoch: 6 }) }));
-    expect([open(), waiting.includes('6.1{1,2}')]).toEqual([[], true]);
+    expect([open(), rig.waiting.what.includes('6.1{1,2}')]).toEqual([[], true]);
   });
 });
 
@@ -365,7 +307,7 @@ describe('the lease of the former client (quorum, I7)', () => {
   function grantedByMajority(): void {
     policy = { ...policy, quorum: 'majority' };
     cut(3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     retry();
     answerProbes();
@@ -373,24 +315,24 @@ describe('the lease of the former client (quorum, I7)', () => {
   }
 
   function pass(ms: number): void {
-    virtual.run(ms);
-    recovery.tick(world.clock.nowMs());
+    rig.virtual.run(ms);
+    rig.recovery.tick(rig.world.clock.nowMs());
   }
 
   test('it is waited for where a member that the former client reads from has not granted', () => {
     grantedByMajority();
     pass(LEASE_END_MS - 1);
-    expect([open(), waiting]).toEqual([[], '5 s to pass, in which the former client may still read from member 3']);
+    expect([open(), rig.waiting.what]).toEqual([[], '5 s to pass, in which the former client may still read from member 3']);
     pass(1);
     const [request] = record([1, 2]);
     enable([1, 2]);
-    expect([request?.version.inSync.length, assembled?.legs.length]).toEqual([2, 2]);
+    expect([request?.version.inSync.length, rig.assembled?.legs.length]).toEqual([2, 2]);
   });
 
   test('an operator who forces the pool meanwhile does not make it begin anew', () => {
     grantedByMajority();
     pass(LEASE_END_MS - 1);
-    recovery.force();
+    rig.recovery.force();
     pass(1);
     const [request] = record([1, 2]);
     expect(request?.version.lineageUuid).toBe(LINEAGE);
@@ -405,7 +347,7 @@ describe('the lease of the former client (quorum, I7)', () => {
 
   test('where every member in sync has granted there is none', () => {
     policy = { ...policy, quorum: 'majority' };
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     grant([1, 2, 3]);
     expect(record([1, 2, 3]).length).toBe(3);
@@ -415,13 +357,13 @@ describe('the lease of the former client (quorum, I7)', () => {
 describe('force', () => {
   beforeEach(() => {
     cut(3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
   });
 
   /** Two of three are there, and an operator forces the pool. */
   function force(): RecordRequest {
-    recovery.force();
+    rig.recovery.force();
     answerProbes();
     grant([1, 2]);
     const [request] = record([1, 2]);
@@ -432,12 +374,12 @@ describe('force', () => {
   test('begins a new lineage with those that are there: the others have nothing that counts', () => {
     const { version, policy: recorded, newLineage } = force();
     expect([version.lineageUuid === LINEAGE, recorded.formerLineages, newLineage]).toEqual([false, [LINEAGE], true]);
-    expect([1, 2, 3].map((memberId) => assembled?.maps.of(memberId).dirtyCount)).toEqual([0, 0, CHUNKS]);
+    expect([1, 2, 3].map((memberId) => rig.assembled?.maps.of(memberId).dirtyCount)).toEqual([0, 0, CHUNKS]);
   });
 
   test('where those that are there suffice nothing is left behind', () => {
     session(3).reconnect();
-    recovery.force();
+    rig.recovery.force();
     answerProbes();
     grant([1, 2, 3]);
     const [request] = record([1, 2, 3]);
@@ -447,7 +389,7 @@ describe('force', () => {
   test('a majority that is not there any more is not waited for', () => {
     policy = { ...policy, quorum: 'majority' };
     cut(2);
-    recovery.force();
+    rig.recovery.force();
     answerProbes();
     grant([1]);
     const [request] = record([1]);
@@ -458,18 +400,18 @@ describe('force', () => {
   });
 
   test('it is tried once: other members may be there later', () => {
-    recovery.force();
+    rig.recovery.force();
     cut(2);
     session(1).calls.length = 0;
     retry();
     answerProbes();
-    expect([open(), waiting.includes('storage-2')]).toEqual([[], true]);
+    expect([open(), rig.waiting.what.includes('storage-2')]).toEqual([[], true]);
   });
 
   test('lineages that know nothing of one another are for an operator to choose from', () => {
     retry();
     answerProbes((memberId) => (memberId === 2 ? { version: versionOf(1, [2], { epoch: 9, lineageUuid: OTHER_LINEAGE }) } : {}));
-    expect([open(), waiting.includes('different lineages')]).toEqual([[], true]);
+    expect([open(), rig.waiting.what.includes('different lineages')]).toEqual([[], true]);
   });
 });
 
@@ -477,7 +419,7 @@ describe('what is waited for', () => {
   const [one, two, three] = [1, 2, 3].map((memberId) => `member ${memberId} (storage-${memberId})`);
 
   test('each step names the members that have not answered yet', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     const map = new DirtyMap(CHUNKS);
     map.set(5, 1);
@@ -487,13 +429,13 @@ describe('what is waited for', () => {
       .answer({ stamp: null, leaves: [encodeLeaf(map, 0)], nextLeaf: null });
     record([1, 3, 2]);
     enable([1, 2, 3]);
-    expect(assembled).not.toBeNull();
-    expect(steps).toEqual([
+    expect(rig.assembled).not.toBeNull();
+    expect(rig.steps).toEqual([
       `${one} and ${two} and ${three} to grant epoch 6, once what was under way there has ended`,
       `… ${one} and ${three} to grant epoch 6, once what was under way there has ended`,
       `… ${three} to grant epoch 6, once what was under way there has ended`,
       `the dirty maps of ${one}`,
-      ...steps.filter((step) => step.includes('taken over by')),
+      ...rig.steps.filter((step) => step.includes('taken over by')),
       `version 6.1{1,2,3} to be recorded by ${one} and ${two} and ${three}`,
       `… version 6.1{1,2,3} to be recorded by ${two} and ${three}`,
       `… version 6.1{1,2,3} to be recorded by ${two}`,
@@ -504,57 +446,59 @@ describe('what is waited for', () => {
   });
 
   test('members that are asked what they can read are named', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     grant([1, 2, 3], () => ({ lastIo: [{ offsetBytes: 0, lengthBytes: 512 }] }));
     checkReadable([1, 3]);
-    expect(waiting).toBe(`${two} to check that what others may have to copy can be read there`);
+    expect(rig.waiting.what).toBe(`${two} to check that what others may have to copy can be read there`);
   });
 
   test('a member that does not say what it has is named after a moment, not at every attempt', () => {
-    recovery.begin();
+    rig.recovery.begin();
     session(1).next('probe').answer(probe(1));
-    recovery.tick(world.clock.nowMs());
-    expect(steps).toEqual([]);
-    virtual.run(1_000);
-    recovery.tick(world.clock.nowMs());
-    recovery.tick(world.clock.nowMs());
-    expect(steps).toEqual([`${two} and ${three} to say what is there`]);
+    rig.recovery.tick(rig.world.clock.nowMs());
+    expect(rig.steps).toEqual([]);
+    rig.virtual.run(1_000);
+    rig.recovery.tick(rig.world.clock.nowMs());
+    rig.recovery.tick(rig.world.clock.nowMs());
+    expect(rig.steps).toEqual([`${two} and ${three} to say what is there`]);
   });
 
   test('an attempt that a lost session has ended waits for no member that had been asked', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     session(3).lostReason = 'cut';
-    recovery.sessionDown(session(3).shared);
-    expect(waiting).toBe(`the next attempt, as the session to ${three} was lost (cut)`);
+    rig.recovery.sessionDown(session(3).shared);
+    expect(rig.waiting.what).toBe(`the next attempt, as the session to ${three} was lost (cut)`);
   });
 });
 
 describe('what somebody can do about it', () => {
   test('members that can not be reached are to be started', () => {
     cut(2, 3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
-    expect(remedy).toBe('Start storage-2 and storage-3 or their hosts, or mend the network to them, unless they come back by themselves.');
+    expect(rig.waiting.remedy).toBe(
+      'Start storage-2 and storage-3 or their hosts, or mend the network to them, unless they come back by themselves.',
+    );
     session(2).reconnect();
-    recovery.poke();
+    rig.recovery.poke();
     answerProbes();
-    expect(remedy).toBe('Start storage-3 or its host, or mend the network to it, unless it comes back by itself.');
+    expect(rig.waiting.remedy).toBe('Start storage-3 or its host, or mend the network to it, unless it comes back by itself.');
     cut(1, 2);
     retry();
-    expect(remedy).toContain('Start storage-1 and storage-2 and storage-3');
+    expect(rig.waiting.remedy).toContain('Start storage-1 and storage-2 and storage-3');
   });
 
   test('a node whose store is not open, or not the right one, is told from one that is away', () => {
-    recovery.begin();
+    rig.recovery.begin();
     session(1).next('probe').answer(probe(1));
     session(2).next('probe').refuse('UNKNOWN_POOL', 'no store');
     session(3)
       .next('probe')
       .answer(probe(3, { identity: identityOf(2, CHUNKS, CHUNK) }));
-    expect(waiting).toContain('no store');
-    expect(remedy).toMatch(
+    expect(rig.waiting.what).toContain('no store');
+    expect(rig.waiting.remedy).toMatch(
       /^Look at the stores in the status of storage-2: .+ Look which disk and which store are meant to be on storage-3: /,
     );
   });
@@ -562,26 +506,26 @@ describe('what somebody can do about it', () => {
   test('a majority that is missing is named', () => {
     policy = { ...POLICY, quorum: 'majority' };
     cut(2, 3);
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
-    expect(remedy).toMatch(/^Start storage-2 and storage-3 /);
+    expect(rig.waiting.remedy).toMatch(/^Start storage-2 and storage-3 /);
   });
 
   test('a client that serves the pool is to be stopped', () => {
     const promise = { epoch: 5, clientInstance: RIVAL, clientName: 'client-2' };
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes(() => ({ promise, state: 'NORMAL' }));
-    expect(remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
-    recovery.poke();
+    expect(rig.waiting.remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
+    rig.recovery.poke();
     answerProbes();
     session(1).next('claim').refuse('HELD', 'held', promise);
-    expect(remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
+    expect(rig.waiting.remedy).toBe('Stop client-2 if this node is to serve the pool instead.');
   });
 
   test('nothing, where the next attempt looks again at what has just changed', () => {
-    recovery.begin();
+    rig.recovery.begin();
     answerProbes();
     session(1).next('claim').refuse('STALE_EPOCH', 'epoch 20 is promised', { epoch: 20, clientInstance: RIVAL, clientName: 'client-2' });
-    expect([waiting.includes('epoch 20'), remedy]).toEqual([true, undefined]);
+    expect([rig.waiting.what.includes('epoch 20'), rig.waiting.remedy]).toEqual([true, undefined]);
   });
 });
