@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileDisk, openStore } from '@rmr/brmr/node';
@@ -266,5 +266,34 @@ describe('store checksum', () => {
     const { dataOffset } = await inspection(a);
     writeSync(openSync(a, 'r+'), new Uint8Array([1]), 0, 1, dataOffset + DEVICE_BYTES - 1);
     expect(await digest(a)).not.toBe(await digest(b));
+  });
+
+  test('by pieces it says where two members differ, and a hole equals zeroes that were written', async () => {
+    const size = 8 * 1024 * 1024 + 512;
+    const [a, b] = [join(folder, 'a'), join(folder, 'b')];
+    await create(a, '--size', String(size));
+    await create(b, '--size', String(size), '--member-id', '2');
+    const { dataOffset } = await inspection(a);
+    const [fdA, fdB] = [openSync(a, 'r+'), openSync(b, 'r+')];
+    const lines = async (path: string) => (await store('checksum', '--path', path, '--by', '1MiB')).trimEnd().split('\n');
+    writeSync(fdB, new Uint8Array(1024 * 1024), 0, 1024 * 1024, dataOffset + 2 * 1024 * 1024);
+    const before = await lines(a);
+    expect(before).toEqual(await lines(b));
+    expect(before).toHaveLength(9);
+    expect(before.at(-1)).toBe(`8388608 512 ${createHash('sha256').update(new Uint8Array(512)).digest('hex')}`);
+
+    // A bit on either side of a boundary, and the last byte of the last piece, which is shorter.
+    for (const at of [1024 * 1024 - 1, 5 * 1024 * 1024, size - 1]) writeSync(fdB, new Uint8Array([1]), 0, 1, dataOffset + at);
+    writeSync(fdA, new Uint8Array([2]), 0, 1, dataOffset + 3 * 1024 * 1024);
+    const [first, second] = [await lines(a), await lines(b)];
+    const differing = first.filter((line, i) => line !== second[i]).map((line) => line.split(' ')[0]);
+    expect(differing).toEqual(['0', '3145728', '5242880', '8388608']);
+    for (const fd of [fdA, fdB]) closeSync(fd);
+  });
+
+  test.each(['0', '1000', 'big', '512'])('refuses pieces of %s', async (by) => {
+    const path = join(folder, 'a');
+    await create(path);
+    expect(await refusal(store('checksum', '--path', path, '--by', by))).toMatch(/^INVALID_ARGUMENT --by/);
   });
 });

@@ -16,9 +16,11 @@ export {
   type CreateStoreOptions,
   createStore,
   dataDigest,
+  dataDigests,
   inspect,
   kernelBootId,
   type OpenStoreOptions,
   openStore,
   openStoreOn,
+  type PieceDigest,
 } from './store-files.ts';

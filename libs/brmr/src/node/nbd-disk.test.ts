@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PoolServer, PoolStore } from '@rmr/rmr';
@@ -11,7 +12,7 @@ import { StoreKeeper } from '../core/server/store-keeper.ts';
 import type { FileStoreSpec } from './file-store-opener.ts';
 import { hasServer, OtherServer } from './nbd-servers.ts';
 import { NbdStoreOpener } from './nbd-store-opener.ts';
-import { createStore, dataDigest, inspect, kernelBootId } from './store-files.ts';
+import { createStore, dataDigest, dataDigests, inspect, kernelBootId, type PieceDigest } from './store-files.ts';
 
 const MIB = 1024 * 1024;
 const WAIT = { timeout: 60_000, interval: 10 };
@@ -184,6 +185,13 @@ describe.skipIf(!nbdkit)('stores on exports', () => {
     const server = await withStore();
     expect(await inspect(server.uri)).toMatchObject({ poolName: 'pool', memberId: 1, cleanShutdown: true, createdZeroed: true });
     expect(await dataDigest(server.uri)).toMatch(/^[0-9a-f]{64}$/);
+    const pieces: PieceDigest[] = [];
+    for await (const piece of dataDigests(server.uri, SIZE - 4096)) pieces.push(piece);
+    const zeroes = (lengthBytes: number): string => createHash('sha256').update(new Uint8Array(lengthBytes)).digest('hex');
+    expect(pieces).toEqual([
+      { offsetBytes: 0, lengthBytes: SIZE - 4096, sha256: zeroes(SIZE - 4096) },
+      { offsetBytes: SIZE - 4096, lengthBytes: 4096, sha256: zeroes(4096) },
+    ]);
     const again = createStore({
       ...{ path: server.uri, storeUuid: uuid(4), poolUuid: uuid(2), lineageUuid: uuid(3) },
       ...{ poolName: 'pool', memberId: 1, sizeBytes: SIZE, queueDepth: 16 },

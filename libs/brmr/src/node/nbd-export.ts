@@ -15,14 +15,23 @@ export function openExport(uri: string, readOnly: boolean): Promise<NbdDisk> {
   });
 }
 
-/** SHA-256 over a range of an export, holes as zeroes, in hexadecimal. Rejects as {@link openExport}; IO_ERROR. */
-export async function digestOfDisk(uri: string, offsetBytes: number, lengthBytes: number): Promise<string> {
+/**
+ * SHA-256 of each `pieceBytes` of a range of an export, in order, holes as zeroes, in hexadecimal. The last piece may be shorter.
+ * Rejects as {@link openExport}; IO_ERROR.
+ */
+export async function* digestsOfDisk(
+  uri: string,
+  offsetBytes: number,
+  lengthBytes: number,
+  pieceBytes: number,
+): AsyncGenerator<string, void, undefined> {
   const disk = await openExport(uri, true);
-  const hash = createHash('sha256');
+  let hash = createHash('sha256');
   const buffer = new Uint8Array(DIGEST_BYTES);
   try {
-    for (let at = 0; at < lengthBytes; at += DIGEST_BYTES) {
-      const part = buffer.subarray(0, Math.min(DIGEST_BYTES, lengthBytes - at));
+    let pieceEnd = Math.min(pieceBytes, lengthBytes);
+    for (let at = 0; at < lengthBytes; ) {
+      const part = buffer.subarray(0, Math.min(DIGEST_BYTES, pieceEnd - at));
       const status = await new Promise<number>((resolve) => {
         disk.read(offsetBytes + at, part, 0, { onDiskDone: (_tag, ended) => resolve(ended) });
         disk.submit();
@@ -33,9 +42,13 @@ export async function digestOfDisk(uri: string, offsetBytes: number, lengthBytes
           `${uri} can't be read at byte ${offsetBytes + at} (${statusName(status)}); check the server and its log`,
         );
       hash.update(part);
+      at += part.length;
+      if (at < pieceEnd) continue;
+      yield hash.digest('hex');
+      hash = createHash('sha256');
+      pieceEnd = Math.min(pieceEnd + pieceBytes, lengthBytes);
     }
   } finally {
     await new Promise<void>((resolve) => disk.close(() => resolve()));
   }
-  return hash.digest('hex');
 }

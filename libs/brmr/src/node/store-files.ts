@@ -17,7 +17,7 @@ import { openError } from './disk-file.ts';
 import { FileDisk, type FileDiskTuning } from './file-disk.ts';
 import { lseek, SEEK_DATA, SEEK_HOLE } from './libc.ts';
 import { describeMissingDirectory } from './missing-path.ts';
-import { digestOfDisk, openExport } from './nbd-export.ts';
+import { digestsOfDisk, openExport } from './nbd-export.ts';
 
 /** How a store is created. */
 export interface CreateStoreOptions {
@@ -200,27 +200,65 @@ const DIGEST_BYTES = 1024 * 1024;
  * stop writing first, or the digest is of a mixture. Rejects as {@link inspect}; UNSUPPORTED: the store of a witness.
  */
 export async function dataDigest(path: string): Promise<string> {
+  let whole = '';
+  for await (const piece of dataDigests(path, Number.MAX_SAFE_INTEGER)) whole = piece.sha256;
+  return whole;
+}
+
+/** The digest of one piece of a device. */
+export interface PieceDigest {
+  /** Where the piece begins in the device, not in the store. */
+  readonly offsetBytes: number;
+  /** The last piece may be shorter than the others. */
+  readonly lengthBytes: number;
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * The digests of the device's data, `pieceBytes` (a multiple of 512) at a time, in order, holes as zeroes.
+ * Stores of one pool that hold equal bytes give equal digests, wherever each of them has holes. Rejects as {@link dataDigest}.
+ */
+export async function* dataDigests(path: string, pieceBytes: number): AsyncGenerator<PieceDigest, void, undefined> {
   const { dataOffset, sizeBytes, witness } = await inspect(path);
   if (witness) throw new OperationError('UNSUPPORTED', `${path} is the store of a witness, which has no data: there is no checksum of it`);
-  if (isNbdUri(path)) return await digestOfDisk(path, dataOffset, sizeBytes);
-  const hash = createHash('sha256');
+  let offsetBytes = 0;
+  const digests = isNbdUri(path)
+    ? digestsOfDisk(path, dataOffset, sizeBytes, pieceBytes)
+    : digestsOfFile(path, dataOffset, sizeBytes, pieceBytes);
+  for await (const sha256 of digests) {
+    const lengthBytes = Math.min(pieceBytes, sizeBytes - offsetBytes);
+    yield { offsetBytes, lengthBytes, sha256 };
+    offsetBytes += lengthBytes;
+  }
+}
+
+async function* digestsOfFile(
+  path: string,
+  dataOffset: number,
+  sizeBytes: number,
+  pieceBytes: number,
+): AsyncGenerator<string, void, undefined> {
   const buffer = new Uint8Array(DIGEST_BYTES);
   const zeroes = new Uint8Array(DIGEST_BYTES);
   const fd = openSync(path, constants.O_RDONLY);
   try {
-    const end = dataOffset + sizeBytes;
-    for (let at = dataOffset; at < end; ) {
-      const data = nextData(fd, at, end);
-      for (let left = data - at; left > 0; left -= DIGEST_BYTES) hash.update(left < DIGEST_BYTES ? zeroes.subarray(0, left) : zeroes);
-      const stop = data < end ? dataEnd(fd, data, end) : end;
-      at = hashData(fd, data, stop, buffer, hash, path);
-      // Other work of this process goes on between runs.
-      await new Promise<void>((resolve) => setImmediate(resolve));
+    for (let from = 0; from < sizeBytes; from += pieceBytes) {
+      const hash = createHash('sha256');
+      const end = dataOffset + Math.min(from + pieceBytes, sizeBytes);
+      for (let at = dataOffset + from; at < end; ) {
+        const data = nextData(fd, at, end);
+        for (let left = data - at; left > 0; left -= DIGEST_BYTES) hash.update(left < DIGEST_BYTES ? zeroes.subarray(0, left) : zeroes);
+        const stop = data < end ? dataEnd(fd, data, end) : end;
+        at = hashData(fd, data, stop, buffer, hash, path);
+        // Other work of this process goes on between runs.
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      yield hash.digest('hex');
     }
   } finally {
     closeSync(fd);
   }
-  return hash.digest('hex');
 }
 
 function hashData(fd: number, from: number, to: number, buffer: Uint8Array, hash: ReturnType<typeof createHash>, path: string): number {
