@@ -12,6 +12,7 @@ import type {
   OperationListInput,
   Operations,
   OperationView,
+  QuorumInput,
   ResyncInput,
   VolumeCreateInput,
   VolumeDeleteInput,
@@ -195,6 +196,11 @@ export class VolumeDriver implements VolumeOrders, Operations, Ticked {
     // On another node the new store is a member of its own, so that the former one serves until the new one has everything.
     const store = { ...place, memberId: mapped.client.status().policy.highestMemberId + 1, storeUuid };
     return this.#submit('member-move', mapped.config, by, requestId, { poolUuid, poolName, store, giveUp, former, formerId: memberId });
+  }
+
+  setQuorum({ pool, quorum, requestId }: QuorumInput, by: string): Promise<OperationView> {
+    const { config } = this.#served(pool);
+    return this.#submit('set-quorum', config, by, requestId, { poolUuid: config.uuid, quorum });
   }
 
   maintenance({ pool, memberId, on, requestId }: MaintenanceInput, by: string): Promise<OperationView> {

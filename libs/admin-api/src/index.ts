@@ -49,6 +49,7 @@ export type {
   MemberAddInput,
   MemberRemoveInput,
   MemberReplaceInput,
+  QuorumInput,
   ResyncInput,
   StorePlace,
   VolumeCreateInput,

@@ -21,6 +21,7 @@ export const OPERATION_KINDS = [
   'maintenance-on',
   'maintenance-off',
   'resync-anew',
+  'set-quorum',
 ] as const;
 export type OperationKindName = (typeof OPERATION_KINDS)[number];
 

@@ -14,6 +14,7 @@ const NEEDED: Readonly<Record<string, Role>> = {
   'pool.replaceStore': 'admin',
   'volume.create': 'operator',
   'volume.map': 'operator',
+  'volume.quorum': 'operator',
   'volume.seize': 'admin',
   'volume.takeOver': 'operator',
   'volume.unmap': 'operator',

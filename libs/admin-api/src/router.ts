@@ -19,6 +19,7 @@ import {
   memberAddInputSchema,
   memberRemoveInputSchema,
   memberReplaceInputSchema,
+  quorumInputSchema,
   resyncLimitInputSchema,
   resyncPauseInputSchema,
   type VolumeOrders,
@@ -221,6 +222,7 @@ const volumeRouter = trpc.router({
     return ctx.volumes.takeOver(input, true, ctx.caller.name);
   }),
   unmap: volumeOrder.input(volumeUnmapInputSchema).mutation(({ ctx, input }) => ctx.volumes.unmap(input, ctx.caller.name)),
+  quorum: volumeOrder.input(quorumInputSchema).mutation(({ ctx, input }) => ctx.volumes.setQuorum(input, ctx.caller.name)),
   delete: volumeDecision.input(volumeDeleteInputSchema).mutation(({ ctx, input }) => ctx.volumes.delete(input, ctx.caller.name)),
 });
 

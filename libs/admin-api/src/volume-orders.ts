@@ -63,6 +63,9 @@ export type VolumeTakeoverInput = z.infer<typeof volumeTakeoverInputSchema>;
 /** By force, the name is given once more, as typed by a person. */
 export const volumeSeizeInputSchema = volumeTakeoverInputSchema.extend({ confirm: nameValue });
 
+export const quorumInputSchema = z.strictObject({ pool: poolValue, quorum: z.enum(['none', 'majority']), requestId: requestIdValue });
+export type QuorumInput = z.infer<typeof quorumInputSchema>;
+
 export const volumeUnmapInputSchema = z.strictObject({
   pool: poolValue,
   /** Unmap although NBD clients are connected. They are disconnected. */
@@ -139,6 +142,8 @@ export interface VolumeOrders {
   takeOver(input: VolumeTakeoverInput, force: boolean, by: string): Promise<OperationView>;
   unmap(input: VolumeUnmapInput, by: string): Promise<OperationView>;
   delete(input: VolumeDeleteInput, by: string): Promise<OperationView>;
+  /** Refused where the volume would be without its quorum at once. */
+  setQuorum(input: QuorumInput, by: string): Promise<OperationView>;
   addMember(input: MemberAddInput, by: string): Promise<OperationView>;
   removeMember(input: MemberRemoveInput, by: string): Promise<OperationView>;
   replaceStore(input: MemberReplaceInput, by: string): Promise<OperationView>;

@@ -24,6 +24,7 @@ export {
   planMemberAdd,
   planMemberRemove,
   planMemberReplace,
+  planQuorum,
   planTakeover,
   planUnmap,
   serverOf,

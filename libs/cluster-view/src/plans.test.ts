@@ -177,6 +177,7 @@ describe('orders', () => {
         /client-2 maps web, too/,
         { do: 'volume-unmap', volume: 'web', evenIfConnected: false, client: 'client-2' },
       ],
+      [() => plans.planQuorum(seen, one, 'none'), 'CONFLICT', /the quorum of web is none already/],
       [() => takeOver(one, {}), 'CONFLICT', /1 NBD client uses web/, { do: 'volume-takeover', volume: 'web', evenIfConnected: true }],
       [() => takeOver(one, { client: 'client-1' }), 'CONFLICT', /client-1 serves web already/],
       [() => takeOver(idle, {}), 'CONFLICT', /nobody to take it over from/, { do: 'volume-map', volume: 'idle' }],
@@ -195,6 +196,9 @@ describe('orders', () => {
     expect(plans.planTakeover(seen, one, { evenIfConnected: true, force: true }).checks).toEqual([
       { verdict: 'beware', sentence: 'its NBD clients are cut off, and have to connect to client-2: 10.0.0.7:4000' },
       { verdict: 'beware', sentence: 'what is in flight at client-1 fails there; what was acknowledged stays' },
+    ]);
+    expect(plans.planQuorum(seen, one, 'majority').checks).toEqual([
+      { verdict: 'beware', sentence: 'web is served while 2 of its 2 members are there, so it stands still when one of them is lost' },
     ]);
     expect(plans.planDelete(seen, one, true).checks.at(-1)).toEqual({
       verdict: 'beware',

@@ -297,6 +297,29 @@ export function planTakeover(
   };
 }
 
+/** Changes with how many members a volume is served. Throws CONFLICT if it is so already. */
+export function planQuorum(observation: Observation, volume: VolumePicture, quorum: 'none' | 'majority'): Plan {
+  const node = serverOf(observation, volume);
+  const { name, members, witness } = volume;
+  if (volume.quorum === quorum) {
+    const show = [{ sentence: 'Look at it:', action: { do: 'volume-show', volume: name } }] as const;
+    throw new AdvisedError('CONFLICT', `the quorum of ${name} is ${quorum} already`, show, 'nothing');
+  }
+  const voters = members.length + (witness === null ? 0 : 1);
+  const needed = Math.floor(voters / 2) + 1;
+  const spare = voters - needed;
+  const those = witness === null ? `${voters} members` : `${members.length} members and the witness`;
+  const check: Check =
+    quorum === 'none'
+      ? { verdict: 'beware', sentence: `one member that is left serves ${name}; a client that is cut off may serve it, too` }
+      : {
+          verdict: spare > 0 ? 'good' : 'beware',
+          sentence: `${name} is served while ${needed} of its ${those} are there${spare > 0 ? '' : ', so it stands still when one of them is lost'}`,
+        };
+  const input = { pool: volume.uuid, quorum, requestId: randomUUID() };
+  return { node, checks: [check], send: (admin) => admin.volume.quorum.mutate(input) };
+}
+
 /** The disks have to be part of the observation. Throws CONFLICT for a node that has a member of the volume. */
 export function planMemberAdd(observation: Observation, volume: VolumePicture, disk: string): Plan & { readonly place: ChosenPlace } {
   const place = findPlace(observation, disk);

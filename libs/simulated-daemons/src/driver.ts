@@ -107,6 +107,14 @@ export class SimulatedDriver implements VolumeOrders, Operations {
     });
   }
 
+  async setQuorum(input: Parameters<VolumeOrders['setQuorum']>[0], by: string): Promise<OperationView> {
+    const volume = this.#mapped(input.pool);
+    return this.#begin('set-quorum', volume, ['records the quorum'], input, by, () => {
+      volume.quorum = input.quorum;
+      return {};
+    });
+  }
+
   async maintenance(input: Parameters<VolumeOrders['maintenance']>[0], by: string): Promise<OperationView> {
     const volume = this.#mapped(input.pool);
     const member = volume.members.find(({ memberId }) => memberId === input.memberId);

@@ -186,6 +186,22 @@ describe('operations on volumes, on production cores', () => {
   });
 });
 
+test('the quorum is changed, and what would be without it at once is refused', () => {
+  const uuid = create([1, 2]);
+  const quorum = (): string | undefined => cluster.client.pool(uuid)?.status().policy.quorum;
+  expect(ended(submit('set-quorum', uuid, { poolUuid: uuid, quorum: 'majority' }))).toMatchObject({ state: 'SUCCEEDED' });
+  expect(quorum()).toBe('majority');
+  expect(ended(submit('set-quorum', uuid, { poolUuid: uuid, quorum: 'none' }))).toMatchObject({ state: 'SUCCEEDED' });
+  cluster.node(2).crash();
+  cluster.world.runUntil(() => legs(uuid)?.[1]?.state !== 'NORMAL', LONG_MS, 'the member to leave');
+  expect(cluster.write(uuid, 3)).toBe(Status.OK);
+  expect(ended(submit('set-quorum', uuid, { poolUuid: uuid, quorum: 'majority' }))).toMatchObject({
+    state: 'FAILED',
+    error: { code: 'CONFLICT' },
+  });
+  expect({ quorum: quorum(), served: cluster.write(uuid, 4) }).toEqual({ quorum: 'none', served: Status.OK });
+});
+
 test('what an operator orders of resync holds beyond a restart of the storage node, and of its store', () => {
   const uuid = create([1, 2]);
   const order = (change: { readonly paused?: boolean; readonly rateBytes?: number | null }): unknown => {
@@ -352,6 +368,16 @@ describe('an operation during which somebody dies ends as it would have', () => 
       expect(ended(id, cluster.other)).toMatchObject(SUCCESS);
       expect(cluster.write(uuid, 5, 4096, cluster.other)).toBe(Status.OK);
       cluster.world.runUntil(() => holders(uuid, 5).length === 2, LONG_MS, 'both members to have it');
+    }
+  });
+
+  test.each(CRASHES)('changing the quorum: %s, at every moment', (_who, who) => {
+    for (const atMs of moments) {
+      cluster = new OperatedCluster(500 + atMs, 3);
+      const uuid = create([1, 2, 3]);
+      expect(killed(submit('set-quorum', uuid, { poolUuid: uuid, quorum: 'majority' }), who(), atMs)).toMatchObject(SUCCESS);
+      expect(cluster.write(uuid, 5)).toBe(Status.OK);
+      expect(cluster.client.pool(uuid)?.status().policy.quorum).toBe('majority');
     }
   });
 

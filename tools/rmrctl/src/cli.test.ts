@@ -77,6 +77,7 @@ test('what other programs rely on: a volume through its life, as one JSON docume
   expect(await json('member maintenance on db 1')).toMatchObject({ members: [{ maintenance: true }, {}, {}] });
   expect(await json('member maintenance off db 1')).toMatchObject({ members: [{ maintenance: false, inSync: true }, {}, {}] });
   expect(places(await json('member remove db 3 --yes'))).toHaveLength(2);
+  expect(await json('volume quorum db majority')).toMatchObject({ kind: 'set-quorum', state: 'SUCCEEDED' });
   expect(await json('resync pause db')).toEqual({ volume: 'db', paused: true });
   expect(await json('resync resume db')).toEqual({ volume: 'db', paused: false });
   expect(await json('resync limit db 50MiB')).toEqual({ volume: 'db', limitBytesPerSecond: 50 * 1024 * 1024 });

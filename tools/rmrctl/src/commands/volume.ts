@@ -9,6 +9,7 @@ import {
   planCreate,
   planDelete,
   planMap,
+  planQuorum,
   planTakeover,
   planUnmap,
   serverOf,
@@ -69,6 +70,7 @@ export function addVolume(program: Command, world: Surroundings): void {
   addDelete(volume, world);
   addMapping(volume, world);
   addTakeover(volume, world);
+  addQuorum(volume, world);
   addForce(volume, world);
 }
 
@@ -285,6 +287,34 @@ function addTakeover(volume: Command, world: Surroundings): void {
     session.print({
       data: { ...(now ?? found), operation },
       text: (painter) => (flags.wait && now !== null ? readyText(painter, now) : operationScreen(painter, operation, world.now())),
+    });
+  });
+}
+
+function addQuorum(volume: Command, world: Surroundings): void {
+  const quorum = order(volume, {
+    usage: 'quorum <volume> <quorum>',
+    description: 'Changes with how many members a volume is served: with any (none), or with most of them (majority).',
+    example: 'volume quorum web-01 majority',
+  });
+  does(world, quorum, async (session, flags: OrderFlags, wanted: string, word: string) => {
+    if (word !== 'none' && word !== 'majority')
+      throw new OperationError('INVALID_ARGUMENT', `"${word}" is no quorum: write none or majority`);
+    const observation = await session.observe();
+    const found = await session.volume(observation, wanted);
+    const plan = planQuorum(observation, found, word);
+    if (flags.dryRun === true)
+      return printPlan(session, plan, (painter) => [`Would set the quorum of ${painter.name(found.name)} to ${word}.`], {
+        name: found.name,
+        quorum: word,
+      });
+    const operation = await carryOut(session, plan, flags);
+    session.print({
+      data: operation,
+      text: (painter) =>
+        flags.wait
+          ? `${painter.mark('good')} The quorum of ${painter.name(found.name)} is ${word}.`
+          : operationScreen(painter, operation, world.now()),
     });
   });
 }

@@ -12,6 +12,7 @@ import {
   makeMemberStore,
   removeMember,
   setMaintenance,
+  setQuorum,
   takeStore,
 } from './member-operations.ts';
 import { DONE, destroyStore, setStoreOpen } from './steps.ts';
@@ -55,6 +56,7 @@ export interface OperationInputs {
   readonly 'store-replace': MemberOrder & { readonly giveUp: boolean; readonly former: DoomedStore };
   readonly 'maintenance-on': { readonly poolUuid: string; readonly memberId: number };
   readonly 'maintenance-off': { readonly poolUuid: string; readonly memberId: number };
+  readonly 'set-quorum': { readonly poolUuid: string; readonly quorum: Mapping['quorum'] };
   readonly 'resync-anew': { readonly poolUuid: string; readonly memberId: number; readonly giveUp: boolean };
 }
 export type VolumeOperation = keyof OperationInputs;
@@ -244,6 +246,14 @@ export function volumeOperationKinds(host: VolumeHost): OperationKind<never>[] {
         run: ({ input }, done) => setMaintenance(host, input.poolUuid, input.memberId, false, done),
       },
       resync((input) => input),
+    ]),
+    kind('set-quorum', [
+      {
+        name: 'quorum',
+        sentence: 'records the quorum with the members of both the former and the new one',
+        tooLate: 'the quorum is being recorded: change it back instead',
+        run: ({ input }, done) => setQuorum(host, input.poolUuid, input.quorum, done),
+      },
     ]),
     kind('resync-anew', [
       {

@@ -5,7 +5,7 @@ import type { MemberAddress } from '@rmr/rmr';
 import { OperationError } from '@rmr/runtime';
 import type { NodePlace } from '../commands/node-commander.ts';
 import { DONE, failed, followResync, LOOK_MS, lookAt, makeStore, type PlacedStore } from './steps.ts';
-import type { OperatedPool, StorePlace, VolumeHost } from './volume-host.ts';
+import type { Mapping, OperatedPool, StorePlace, VolumeHost } from './volume-host.ts';
 import { diskProblem } from './volume-operations.ts';
 
 /** A member that joins a volume, or takes a new store. Its identity is drawn before the first step. */
@@ -123,6 +123,14 @@ export function copyAnew(host: VolumeHost, poolUuid: string, memberId: number, g
   const pool = servedPool(host, poolUuid, done);
   if (pool === null) return;
   pool.membership.copyAnew(memberId, giveUp ? 'GIVE_UP' : 'KEEP', (error) => done(error === null ? DONE : unlessUnserved(error)));
+}
+
+/** Changes the quorum of the volume, unless it is so. */
+export function setQuorum(host: VolumeHost, poolUuid: string, quorum: Mapping['quorum'], done: StepDone): void {
+  const pool = servedPool(host, poolUuid, done);
+  if (pool === null) return;
+  if (pool.status().policy.quorum === quorum) done(DONE);
+  else pool.membership.setQuorum(quorum, (error) => done(error === null ? DONE : unlessUnserved(error)));
 }
 
 /** Ends once the member is in sync. */

@@ -50,6 +50,7 @@ export interface OperatedPool {
     remove(memberId: number, lastCopies: LastCopies, done: OperationDone): void;
     replaceStore(memberId: number, lastCopies: LastCopies, done: OperationDone): void;
     copyAnew(memberId: number, lastCopies: LastCopies, done: OperationDone): void;
+    setQuorum(quorum: Mapping['quorum'], done: OperationDone): void;
   };
   create(done: OperationDone): void;
   takeOver(way: TakeoverWay): void;
