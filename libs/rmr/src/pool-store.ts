@@ -9,7 +9,7 @@ import type { DiskExtent, DiskFeatures, DiskSink, DiskSpace } from '@rmr/runtime
  * Order that `submit` keeps (W3): every `lastIo` entry recorded in this turn is in the kernel's hands before any data
  * of this turn is.
  *
- * A write or zero that ends with ENOSPC has changed nothing.
+ * A write or zero that ends with ENOSPC has changed nothing. `through`: past all caches, see `Disk`.
  */
 export interface PoolStore {
   readonly identity: StoreIdentity;
@@ -49,6 +49,11 @@ export interface PoolStore {
    */
   onDoubt: () => void;
   /**
+   * The pool sets this: a flush of the disk has failed, and a cache may take what the disk can't keep. What is pulled, and what replaces a
+   * dirty chunk, is written through then (W10).
+   */
+  careful: boolean;
+  /**
    * True once the store's journal is broken: every commit, every prepared write that has to become durable, and every
    * flush ends with EIO until the store is opened anew. Reads go on.
    */
@@ -57,9 +62,9 @@ export interface PoolStore {
   readonly space: DiskSpace | null;
 
   read(offsetBytes: number, target: Uint8Array, tag: number, sink: DiskSink): void;
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void;
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void;
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through?: boolean): void;
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through?: boolean): void;
   /**
    * Asks for the space that a write or zero of the range needs (W3): see `Disk.reserve`. False: the sink is told, with ENOSPC where there is none,
    * and nothing has been changed then.

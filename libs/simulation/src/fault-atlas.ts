@@ -41,6 +41,11 @@ export class FaultAtlas {
     this.#weigh(false);
   }
 
+  /** A flush of the member's disk is about to fail, for sectors that are worn out behind the cache: the member loses what a power loss would take. */
+  flushFails(node: SimulatedStorageNode): void {
+    this.powerLost([node]);
+  }
+
   /** The store of a member is an older one from now on: it has lost more than what was not flushed. */
   wentBack(node: SimulatedStorageNode): void {
     this.#losses.set(node, { since: this.#cluster.highestVersion(), flushFaultDue: false });

@@ -36,7 +36,9 @@ export class Faults implements FaultContext {
     this.#random = new SeededRandom(seed ^ 0xfa17);
     const percent = KIND_PERCENT[this.#below(KIND_PERCENT.length)] as number;
     const wanted = KINDS.filter(({ name }) => only?.includes(name));
-    const kinds = wanted.length > 0 ? wanted : KINDS.filter(() => this.#chance(percent));
+    const kinds = wanted.length > 0 ? wanted : KINDS.filter(({ name }) => name !== WORN_BEHIND_CACHE && this.#chance(percent));
+    if (wanted.length === 0 && seed % WORN_BEHIND_CACHE_STRIDE === 0 && kinds.some(({ name }) => name === WORN))
+      kinds.push(...KINDS.filter(({ name }) => name === WORN_BEHIND_CACHE));
     this.#kinds = kinds.length > 0 ? kinds : KINDS;
     this.#intervalMs = INTERVAL_MS[this.#below(INTERVAL_MS.length)] as number;
     this.aimed = new AimedFaults(this, new SeededRandom(seed ^ 0xa13d));
@@ -344,14 +346,16 @@ export class Faults implements FaultContext {
   }
 
   /** Sectors of a chunk take no write any more, at one member at most. Otherwise no member might take what is written there. */
-  wearOut(): boolean {
+  wearOut(behindCache: boolean): boolean {
     const { geometry } = this.cluster;
     const node = this.#node();
     const at = this.#below(geometry.hotChunks.length);
     if (node.store === null || at % WORN_STRIDE !== node.memberId % WORN_STRIDE) return false;
     const { firstSector, sectorCount } = geometry.sectorsOf(geometry.hotChunks[at] as number);
     const offset = geometry.offsetOf(firstSector + this.#below(sectorCount));
-    node.disk.wearOut(node.store.bitmapStore.dataOffset + offset, 1);
+    const place = node.store.bitmapStore.dataOffset + offset;
+    if (behindCache) node.disk.wearOutBehindCache(place, 1);
+    else node.disk.wearOut(place, 1);
     return true;
   }
 
@@ -463,6 +467,11 @@ const DRIFT_MAX = 0.1;
 /** An operator puts an older copy of a store back. */
 const OLDER_COPY = 'older copy put back';
 
+const WORN = 'worn sectors';
+/** It is not drawn by itself: every third run that has worn sectors has these, too. */
+const WORN_BEHIND_CACHE = 'worn sectors behind a cache';
+const WORN_BEHIND_CACHE_STRIDE = 3;
+
 /** A kind of fault. `strike` says whether it could be made now. */
 interface FaultKind {
   readonly name: string;
@@ -520,7 +529,7 @@ const KINDS: readonly FaultKind[] = [
   { name: 'write error', weight: 2, strike: (faults) => faults.failWrite() },
   { name: 'flush error', weight: 6, strike: (faults) => faults.failFlush() },
   { name: 'bad sectors', weight: 6, strike: (faults) => faults.breakSectors() },
-  { name: 'worn sectors', weight: 5, strike: (faults) => faults.wearOut() },
+  { name: WORN, weight: 5, strike: (faults) => faults.wearOut(false) },
   // Operators.
   { name: 'resync pause', weight: 2, strike: (faults) => faults.pauseResync() },
   { name: 'client with an empty store', weight: 1, strike: (faults) => faults.cluster.misleadClient() },
@@ -528,6 +537,7 @@ const KINDS: readonly FaultKind[] = [
   // Clocks.
   { name: 'clock drift', weight: 1, strike: (faults) => faults.drift() },
   { name: 'wall clock jump', weight: 1, strike: (faults) => faults.jump() },
+  { name: WORN_BEHIND_CACHE, weight: 5, strike: (faults) => faults.wearOut(true) },
 ];
 
 /** Chunks that may be worn out at one member: one of so many. */

@@ -113,6 +113,7 @@ class Simulation {
     const watch = (node: SimulatedStorageNode): void => {
       node.onDiskEnd = (at, request) => {
         this.#checks.diskEnd(at, request);
+        if (request.kind === 'flush' && at.disk.losesAtFlush) this.#atlas.flushFails(at);
         this.#atlas.failedReads.diskEnd(at, request);
       };
       node.onDiskRequest = (at, request) => {

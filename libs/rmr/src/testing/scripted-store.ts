@@ -31,6 +31,7 @@ export class ScriptedStore implements PoolStore {
   flushedSinceAged = false;
   volatileLost = false;
   cacheDoubtful = false;
+  careful = false;
   onDoubt = (): void => {};
   readonly failed = false;
   /** What reads return; null: sevens. */
@@ -89,16 +90,16 @@ export class ScriptedStore implements PoolStore {
     this.#hold(`read ${offset}+${target.length}`, (status) => sink.onDiskDone(tag, status));
   }
 
-  write(offset: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#hold(`write ${offset}+${source.length}`, (status) => this.#changed(tag, status, sink));
+  write(offset: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(`write ${offset}+${source.length}${through ? ' through' : ''}`, (status) => this.#changed(tag, status, sink));
   }
 
-  punch(offset: number, length: number, tag: number, sink: DiskSink): void {
-    this.#hold(`punch ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
+  punch(offset: number, length: number, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(`punch ${offset}+${length}${through ? ' through' : ''}`, (status) => this.#changed(tag, status, sink));
   }
 
-  zero(offset: number, length: number, tag: number, sink: DiskSink): void {
-    this.#hold(`zero ${offset}+${length}`, (status) => this.#changed(tag, status, sink));
+  zero(offset: number, length: number, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(`zero ${offset}+${length}${through ? ' through' : ''}`, (status) => this.#changed(tag, status, sink));
   }
 
   reserve(offset: number, length: number, tag: number, sink: DiskSink): boolean {

@@ -5,23 +5,26 @@ import { eventually } from './test-cluster.ts';
 
 /**
  * A disk that has run out of spare sectors in one place, when it is told to: what is written there fails with EIO, all else goes on.
- * An nbdkit script serves a copy of a store; nbdfuse makes a file of it, which takes the store's place.
+ * An nbdkit script serves a copy of a store; nbdfuse makes a file of it, and that, or a loop device on it, takes the store's place.
  */
 export class WornDisk {
   readonly #trigger: string;
   readonly #mountPoint: string;
+  /** The loop device; null: there is none. */
+  readonly #device: string | null;
   readonly #server: Running;
   readonly #mount: Running;
 
-  private constructor(trigger: string, mountPoint: string, server: Running, mount: Running) {
+  private constructor(trigger: string, mountPoint: string, device: string | null, server: Running, mount: Running) {
     this.#trigger = trigger;
     this.#mountPoint = mountPoint;
+    this.#device = device;
     this.#server = server;
     this.#mount = mount;
   }
 
   /** Puts a store, which nobody has open, on such a disk. */
-  static async under(store: string, { firstByte, lengthBytes }: WornRange): Promise<WornDisk> {
+  static async under(store: string, { firstByte, lengthBytes }: WornRange, options: WornDiskOptions = {}): Promise<WornDisk> {
     const folder = `${store}.disk`;
     const backing = join(folder, 'backing');
     const socket = join(folder, 'sock');
@@ -52,9 +55,10 @@ export class WornDisk {
     await eventually(() => {
       if (!existsSync(file)) throw new Error(`nbdfuse has no file: ${mount.stderr()}`);
     });
+    const device = options.behindCache === true ? (await run('losetup', '--find', '--show', file)).trim() : null;
     rmSync(store);
-    symlinkSync(file, store);
-    return new WornDisk(trigger, mountPoint, server, mount);
+    symlinkSync(device ?? file, store);
+    return new WornDisk(trigger, mountPoint, device, server, mount);
   }
 
   /** It takes nothing in its range from now on. */
@@ -70,7 +74,8 @@ export class WornDisk {
   /** Ends it, once nobody has the store open. */
   async dispose(): Promise<void> {
     this.recover();
-    await run('fusermount3', '-u', this.#mountPoint);
+    if (this.#device !== null) await run('losetup', '--detach', this.#device);
+    await eventually(() => run('fusermount3', '-u', this.#mountPoint));
     await this.#mount.ended;
     this.#server.signal('SIGTERM');
     await this.#server.ended;
@@ -84,4 +89,10 @@ const FILE = 'store';
 export interface WornRange {
   readonly firstByte: number;
   readonly lengthBytes: number;
+}
+
+/** How the disk shows that it does not take what is written. */
+export interface WornDiskOptions {
+  /** A loop device lies in between, so that the page cache takes every write, and a flush fails. Needs `losetup` and loop devices. */
+  readonly behindCache?: boolean;
 }

@@ -45,6 +45,9 @@ const WORN = ['worn sectors', 'node crash', 'partition', 'isolation', 'cut', 'cl
 /** Fewer kinds: what is passed by meets a second failure more often. */
 const WORN_AND_CUT_OFF = ['worn sectors', 'isolation', 'slow link'];
 
+/** The same where a page cache takes it, and a flush fails. */
+const WORN_BEHIND_CACHE = ['worn sectors behind a cache', 'power loss', 'node crash', 'client crash'];
+
 /** A kind of fault that disturbs no scheme: with a scheme alone, all other kinds would happen too. */
 const NOTHING_ELSE = 'wall clock jump';
 
@@ -444,7 +447,7 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         PULL_DISK,
-        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink, store.careful);',
         'if (hole) store.write(offsetBytes, new Uint8Array(lengthBytes), tag, sink);',
       ),
     ],
@@ -456,7 +459,7 @@ export const OTHERS: readonly Mutant[] = [
     edits: [
       edit(
         PULL_DISK,
-        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);',
+        'if (hole) store.punch(offsetBytes, lengthBytes, tag, sink, store.careful);',
         'if (hole) store.write(offsetBytes, new Uint8Array(0), tag, sink);',
       ),
     ],
@@ -607,6 +610,19 @@ export const OTHERS: readonly Mutant[] = [
     edits: [edit(POOL_SERVER, 'this.#passBy(tag, message);', 'this.#passBy(tag, message);\n        message.missingCount = 0;')],
     faults: WORN,
     seeds: 300,
+  },
+  {
+    name: 'what is pulled goes into a page cache that has failed a flush',
+    rule: 'W10, I11',
+    edits: [
+      edit(
+        PULL_DISK,
+        'else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink, store.careful);',
+        'else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink, false);',
+      ),
+    ],
+    faults: WORN_BEHIND_CACHE,
+    seeds: 60,
   },
 
   // Space.

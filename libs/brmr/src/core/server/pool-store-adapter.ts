@@ -22,6 +22,7 @@ import { assert, type Disk, type DiskExtent, type DiskFeatures, DiskOperation, t
 export class PoolStoreAdapter implements PoolStore {
   readonly identity: StoreIdentity;
   readonly features: DiskFeatures;
+  careful = false;
   readonly #store: BitmapStore;
   readonly #disk: Disk;
   readonly #dataOffset: number;
@@ -123,16 +124,16 @@ export class PoolStoreAdapter implements PoolStore {
     this.#disk.read(this.#place(offsetBytes, target.length), target, tag, sink);
   }
 
-  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink): void {
-    this.#hold(DiskOperation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink);
+  write(offsetBytes: number, source: Uint8Array, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(DiskOperation.WRITE, this.#place(offsetBytes, source.length), source.length, source, tag, sink, through);
   }
 
-  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#hold(DiskOperation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+  punch(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(DiskOperation.PUNCH, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink, through);
   }
 
-  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink): void {
-    this.#hold(DiskOperation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink);
+  zero(offsetBytes: number, lengthBytes: number, tag: number, sink: DiskSink, through = false): void {
+    this.#hold(DiskOperation.ZERO, this.#place(offsetBytes, lengthBytes), lengthBytes, NO_BYTES, tag, sink, through);
   }
 
   get space(): DiskSpace | null {
@@ -240,13 +241,22 @@ export class PoolStoreAdapter implements PoolStore {
     return this.#dataOffset + offsetBytes;
   }
 
-  #hold(operation: DiskOperation, offsetBytes: number, lengthBytes: number, bytes: Uint8Array, tag: number, sink: DiskSink): void {
+  #hold(
+    operation: DiskOperation,
+    offsetBytes: number,
+    lengthBytes: number,
+    bytes: Uint8Array,
+    tag: number,
+    sink: DiskSink,
+    through: boolean,
+  ): void {
     assert(this.#whenFinished === null, 'pool store: no change while it closes');
     const change = this.#free.pop() ?? new Change(this);
     change.operation = operation;
     change.offsetBytes = offsetBytes;
     change.lengthBytes = lengthBytes;
     change.bytes = bytes;
+    change.through = through;
     change.sink = sink;
     this.#held.push(change);
     this.#heldTags.push(tag);
@@ -259,9 +269,10 @@ export class PoolStoreAdapter implements PoolStore {
     for (let i = 0; i < held.length; i++) {
       const change = held[i] as Change;
       const tag = this.#heldTags[i] as number;
-      if (change.operation === DiskOperation.WRITE) this.#disk.write(change.offsetBytes, change.bytes, tag, change);
-      else if (change.operation === DiskOperation.PUNCH) this.#disk.punch(change.offsetBytes, change.lengthBytes, tag, change);
-      else this.#disk.zero(change.offsetBytes, change.lengthBytes, tag, change);
+      const { operation, offsetBytes, lengthBytes, through } = change;
+      if (operation === DiskOperation.WRITE) this.#disk.write(offsetBytes, change.bytes, tag, change, through);
+      else if (operation === DiskOperation.PUNCH) this.#disk.punch(offsetBytes, lengthBytes, tag, change, through);
+      else this.#disk.zero(offsetBytes, lengthBytes, tag, change, through);
     }
     held.length = 0;
     this.#heldTags.length = 0;
@@ -296,6 +307,7 @@ class Change implements DiskSink {
   offsetBytes = 0;
   lengthBytes = 0;
   bytes: Uint8Array = NO_BYTES;
+  through = false;
   sink: DiskSink | null = null;
   readonly #owner: PoolStoreAdapter;
 

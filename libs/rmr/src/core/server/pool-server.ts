@@ -107,7 +107,8 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
       versionRecording: (recording) => this.#peers.holdClears(recording),
       submitLater: () => world.turn.defer(this),
     });
-    store.onDoubt = () => this.storeFailed('a flush of its disk failed: data that was not flushed may be gone');
+    store.careful ||= store.cacheDoubtful;
+    store.onDoubt = () => this.storeFailed('a flush of its disk failed: data that was not flushed may be gone', true);
     world.ticker.subscribe(this);
   }
 
@@ -359,8 +360,9 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#control.close(() => this.#drain(done));
   }
 
-  /** The keeper of the store says that the store can't do its work any more. The pool leaves IO, and its client hears of that. */
-  storeFailed(reason: string): void {
+  /** The store can't do its work any more. The pool leaves IO, and its client hears of that. `careful`: from now on, see there. */
+  storeFailed(reason: string, careful = this.#store.careful): void {
+    this.#store.careful = careful;
     this.#leaveIo(Status.EIO);
     if (this.#serving.state === 'NORMAL') this.#serving.setState('NO_IO', reason);
     else if (this.#serving.state === 'CREATED') this.#serving.setState('REGISTERED', reason);
@@ -619,10 +621,12 @@ export class PoolServer implements TurnTask, DiskSink, Ticked {
     this.#finish(tag, status);
   }
 
-  /** Gives the write's data, or its hole, to the store. */
+  /** Gives the write's data, or its hole, to the store. What replaces a dirty chunk goes as a pull does (W10). */
   #submitData(tag: number, phase: number): void {
-    this.#slots.phases[tag] = phase;
-    submitRange(this.#store, this.#slots, tag, this.#slots.offsets[tag] as number, this.#slots.lengths[tag] as number, this);
+    const { phases, offsets, lengths } = this.#slots;
+    phases[tag] = phase;
+    const through = this.#store.careful && phase === Phase.REPLACE_DATA;
+    submitRange(this.#store, this.#slots, tag, offsets[tag] as number, lengths[tag] as number, this, through);
   }
 
   /** Says where the range has data, as far as that is known here. */

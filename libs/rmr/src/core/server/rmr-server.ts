@@ -33,6 +33,8 @@ export class RmrServer implements RtrsServerHandler {
   /** Of all pools together. */
   readonly #budget: ResyncBudget;
   readonly #syncServing: SyncServing;
+  /** UUIDs of the stores of which a flush has failed since the process began (W10). */
+  readonly #careful = new Set<string>();
   /**
    * The keeper of the stores sets this. It says why there is no store of the pool here, as far as that is known, as a sentence about the
    * node. Null: nothing is known of such a store. Clients are told, as nobody else knows that the disk is the reason.
@@ -63,6 +65,7 @@ export class RmrServer implements RtrsServerHandler {
   /** Makes a store available to clients. One store per pool and node. */
   register(store: PoolStore): PoolServer {
     assert(this.#find(store.identity.poolUuid) === null, 'rmr server: a second store of one pool');
+    store.careful ||= this.#careful.has(store.identity.storeUuid);
     const pool = new PoolServer(this.#world, this.#pools.length, store, this.#arena, this.#sessions, this.#resync, this.#budget);
     pool.resync.order = this.resyncOrderOf(store.identity.poolUuid);
     this.#pools.push(pool);
@@ -73,6 +76,7 @@ export class RmrServer implements RtrsServerHandler {
   unregister(pool: PoolServer, done: () => void): void {
     assert(this.#pools[pool.handle] === pool, 'rmr server: the pool is not registered');
     this.#pools[pool.handle] = null;
+    if (pool.store.careful) this.#careful.add(pool.store.identity.storeUuid);
     pool.close(done);
   }
 

@@ -183,4 +183,57 @@ describe('pool server: chunks that the disk does not take (W10)', () => {
     send('later', 2);
     expect(rig.held()).toEqual([`write ${4 * CHUNK}+512`]);
   });
+
+  describe('a flush of the disk has failed before', () => {
+    beforeEach(() => {
+      rig.store.careful = true;
+    });
+
+    test('what is pulled is written past the page cache, and made durable: a place that the disk does not take fails the pull alone', () => {
+      rig.serve({ 1: [4, 5] });
+      rig.join();
+      rig
+        .session(2)
+        .ios.shift()
+        ?.answer(Status.OK, pulledChunk(2 * CHUNK));
+      rig.turn();
+      expect(rig.held()).toEqual([`write ${4 * CHUNK}+${2 * CHUNK} through`]);
+      rig.store.endOne('write', Status.EIO);
+      rig.turn();
+      expect([rig.held(), rig.pool.state]).toEqual([[], 'NORMAL']);
+      // Each of them alone, and one is bad.
+      for (const status of [Status.EIO, Status.OK]) {
+        rig.session(2).ios.shift()?.answer(Status.OK, pulledChunk());
+        rig.turn();
+        rig.store.endOne('write', status);
+        rig.turn();
+      }
+      expect(rig.store.endAll()).toEqual(['flush', 'commit clear 1:5']);
+      rig.turn();
+      expect([dirty(), rig.store.mapOf(1).test(5)]).toEqual([true, false]);
+      expect(rig.pool.resync.status()).toMatchObject({ refused: [{ offsetBytes: 4 * CHUNK, lengthBytes: CHUNK }] });
+    });
+
+    test('◆5: a write that replaces a dirty chunk whole goes past the page cache; one of clean chunks does not', () => {
+      rig.serve({ 1: [4] });
+      rig.write('whole', { chunk: 4, writeSeq: 1 });
+      rig.write('clean', { chunk: 7, writeSeq: 2 });
+      expect(rig.held()).toEqual([`write ${4 * CHUNK}+${CHUNK} through`, `write ${7 * CHUNK}+${CHUNK}`]);
+      rig.store.endOne('write', Status.EIO);
+      rig.turn();
+      expect([rig.answers, dirty()]).toEqual([[['whole', Status.EPASSED]], true]);
+    });
+
+    test('a hole is made past the page cache as well', () => {
+      rig.serve({ 1: [4] });
+      rig.io('trim', { type: MessageType.DISCARD, chunk: 4, writeSeq: 1 });
+      expect(rig.held()).toEqual([`punch ${4 * CHUNK}+${CHUNK} through`]);
+    });
+  });
+
+  test('a flush that fails makes the store careful, and the member leaves', () => {
+    rig.serve();
+    rig.store.onDoubt();
+    expect([rig.store.careful, rig.pool.state]).toEqual([true, 'NO_IO']);
+  });
 });

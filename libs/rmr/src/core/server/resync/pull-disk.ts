@@ -27,7 +27,10 @@ export function preparePull(store: PoolStore, pull: Pull, tag: number, sink: Dis
   return store.prepareWrite(pieceOffsetBytes, coveredBytes, pull.unresolvedSeq, NO_MEMBERS, 0, tag, sink);
 }
 
-/** It is written: data as data, and a hole as a hole, be there data on this disk or not. */
+/**
+ * It is written: data as data, and a hole as a hole, be there data on this disk or not. Where a flush of the disk has failed, it goes past
+ * the page cache (W10): a place that the disk can't keep then fails this pull, and not the flush of everything.
+ */
 export function writePull(store: PoolStore, pull: Pull, tag: number, sink: DiskSink): void {
   pull.phase = PullPhase.WRITE;
   pull.changeStatus = Status.OK;
@@ -37,8 +40,8 @@ export function writePull(store: PoolStore, pull: Pull, tag: number, sink: DiskS
   let offsetBytes = pull.pieceOffsetBytes;
   let at = 0;
   for (const { lengthBytes, hole } of pull.runs) {
-    if (hole) store.punch(offsetBytes, lengthBytes, tag, sink);
-    else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink);
+    if (hole) store.punch(offsetBytes, lengthBytes, tag, sink, store.careful);
+    else store.write(offsetBytes, data.subarray(at, at + lengthBytes), tag, sink, store.careful);
     if (!hole || !pull.sparse) at += lengthBytes;
     offsetBytes += lengthBytes;
   }
