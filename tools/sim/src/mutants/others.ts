@@ -362,7 +362,7 @@ export const OTHERS: readonly Mutant[] = [
       edit(POOL_CONTROL, 'this.#readAgain(() =>', '((go: () => void) => go())(() =>'),
     ],
     faults: ['bad sectors', 'read error', 'client crash', NOTHING_ELSE],
-    seeds: 300,
+    seeds: 600,
   },
   {
     name: 'a returning member counts as suspect for what this very client has sent it',
